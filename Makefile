@@ -1,0 +1,58 @@
+# make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
+# make test: set up if needed, then every test.   make check: what CI runs.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+LIMIT  ?= 60
+# Two workers, each on a core of its own; a file stays on one worker, so that its fixtures are made once.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers coverage pull clean
+
+help:
+	@grep -E '^# make' Makefile | sed 's/^# //'
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "agentbench needs Python 3.11 or newer; set one with: make PYTHON=python3.11 …" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[serving]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+pull: $(VENV)/.core
+	$(BIN)/agentbench pull smollm2-135m-instruct bfcl
+
+demo: pull
+	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label free --set agent.output=free
+	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label constrained --set agent.output=json_schema
+	@$(BIN)/agentbench compare latest~1 latest
+
+test: $(VENV)/.dev pull
+	$(BIN)/python -m pytest $(PARALLEL)
+
+check: $(VENV)/.dev pull
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory coverage
+
+coverage: $(VENV)/.dev pull
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PARALLEL)
+	$(BIN)/coverage combine
+	$(BIN)/coverage report --include='agentbench/*' --fail-under=90
+	$(BIN)/coverage report --include='serving/*' --fail-under=85
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
