@@ -1,0 +1,39 @@
+"""A case: one task put to an agent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Message = Mapping[str, Any]
+"""One chat message in the shape of OpenAI's chat completions: role, content, tool_calls, tool_call_id."""
+
+JsonSchema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """What a model is told of a tool. `parameters` is a JSON Schema of type object."""
+
+    name: str
+    description: str
+    parameters: JsonSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One task. `id` is unique in its suite; cases that share a source share a `cluster`.
+
+    `tools` are offered to the agent beside the suite's; nothing executes them (a suite's function tools are
+    executed). `expected` is any JSON value; the suite's scorers say what it means.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    expected: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.cluster:
+            object.__setattr__(self, "cluster", self.id)

@@ -1,0 +1,31 @@
+"""The exceptions of this package: mistakes a user can mend, and what a backend or a tool can do wrong."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal
+
+FailureKind = Literal["infra", "timeout", "agent", "tool", "grader", "budget"]
+
+
+class UserError(Exception):
+    """A mistake the user can mend.
+
+    The message is one line that quotes the bad value, lists the valid ones and says what to do. The CLI
+    prints it to stderr and exits with 2; the pytest plugin reports it as a usage error.
+    """
+
+
+class AttemptError(Exception):
+    """Ends the attempt it is raised in; the runner turns it into a `Failure` of `kind`."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """The error for a name that is not registered: the nearest names first, then all of them."""
+    names = sorted(valid)
+    near = get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return UserError(f"unknown {kind} {name!r}.{hint} Valid: {', '.join(names) or '(none)'}.")

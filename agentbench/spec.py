@@ -1,0 +1,53 @@
+"""Finds an implementation by the name a suite or a configuration gives it.
+
+Names come from entry points, so that any installed package can add an agent, a backend, a server, a dataset
+or a scorer.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from agentbench.config import Component
+from agentbench.errors import UserError, unknown_name
+from agentbench.validation import Location, validate
+
+Kind = Literal["agents", "backends", "servers", "datasets", "scorers"]
+
+
+@cache
+def _registered(kind: Kind) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=f"agentbench.{kind}")}
+
+
+def names(kind: Kind) -> list[str]:
+    """The registered names of a kind, sorted."""
+    return sorted(_registered(kind))
+
+
+def resolve(kind: Kind, name: str, place: str = "") -> Any:
+    """The class registered under `name`; `UserError` with the nearest names when there is none."""
+    found = _registered(kind).get(name)
+    if found is None:
+        error = unknown_name(kind.removesuffix("s"), name, _registered(kind))
+        raise UserError(f"{place}: {error}" if place else str(error))
+    try:
+        return found.load()
+    except ImportError as error:
+        raise UserError(
+            f"{kind.removesuffix('s')} {name!r} ({found.value}) can't be imported: {error}. Is its extra installed?"
+        ) from None
+
+
+def build(
+    kind: Kind,
+    component: Component,
+    *parts: Any,
+    where: Callable[[Location], str] = lambda location: "configuration",
+    prefix: Location = (),
+) -> Any:
+    """The implementation of `component`, its options validated: `cls(config, *parts)`."""
+    implementation = resolve(kind, component.name, where((*prefix, "name")))
+    config = validate(implementation.Config, component.options, where, prefix)
+    return implementation(config, *parts)

@@ -1,0 +1,174 @@
+"""A suite: a named, versioned list of cases with what runs and grades them by default."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench import spec
+from agentbench.case import Case
+from agentbench.config import (
+    Component,
+    RunConfig,
+    RunOptions,
+    Serving,
+    apply_overrides,
+    canonical_hash,
+)
+from agentbench.document import Document, read_yaml
+from agentbench.duration import Seconds
+from agentbench.errors import UserError, unknown_name
+from agentbench.protocols import Dataset, Scorer
+from agentbench.validation import Location, validate
+
+SUITE_FILE = "suite.yaml"
+
+
+class Objectives(BaseModel):
+    """Service-level objectives: limits that an answer must meet to count as goodput."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ttft: Seconds | None = Field(None, gt=0, description="Time to first token of each model call.")
+    tpot: Seconds | None = Field(None, gt=0, description="Time per output token of each model call.")
+    latency: Seconds | None = Field(None, gt=0, description="From the start of an attempt to its end.")
+
+    def limits(self) -> dict[str, float]:
+        """Metric to limit in seconds, those that are set."""
+        return self.model_dump(exclude_none=True)
+
+
+class SuiteFile(BaseModel):
+    """What a suite.yaml may say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str = Field("1", coerce_numbers_to_str=True)
+    description: str = ""
+    mode: Literal["strict", "gate"] = "strict"
+    dataset: Component
+    tools: tuple[str, ...] = ()
+    scorers: tuple[Component, ...] = Field(min_length=1)
+    passed_by: str | None = None
+    objectives: Objectives = Objectives()
+    agent: Component
+    serving: Serving = Component(name="bundled")
+    backend: Component = Component(name="openai_http")
+    run: RunOptions = RunOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """A suite, read and checked: every name in it resolved, every option validated.
+
+    `passed_by` names the scorer that decides whether an attempt passed. `config` is the suite's default
+    configuration with the overrides applied.
+    """
+
+    name: str
+    version: str
+    path: Path
+    mode: Literal["strict", "gate"]
+    cases: tuple[Case, ...]
+    tools: tuple[str, ...]
+    scorers: tuple[Scorer, ...]
+    passed_by: str
+    objectives: Mapping[str, float]
+    config: RunConfig
+
+    @property
+    def root(self) -> Path:
+        """The suite's directory, which its relative paths start from."""
+        return self.path.parent
+
+    def content_hash(self) -> str:
+        """SHA-256 of the cases: two runs with the same hash answered the same questions."""
+        return canonical_hash([asdict(case) for case in self.cases])
+
+    def drawn(self) -> "Suite":
+        """The suite with the cases that `run.limit` leaves, drawn by `run.sample_seed`, in their own order."""
+        limit = self.config.run.limit
+        if limit is None or limit >= len(self.cases):
+            return self
+        chosen = random.Random(self.config.run.sample_seed).sample(range(len(self.cases)), limit)
+        return replace(self, cases=tuple(self.cases[index] for index in sorted(chosen)))
+
+    def only(self, case_ids: frozenset[str]) -> "Suite":
+        """The suite with just these of its cases."""
+        return replace(self, cases=tuple(case for case in self.cases if case.id in case_ids))
+
+
+def suite_file(reference: Path) -> Path:
+    """The suite.yaml that `reference` (the file, or its directory) means."""
+    path = reference / SUITE_FILE if reference.is_dir() else reference
+    if path.is_file():
+        return path
+    parent = reference.parent if reference.parent.is_dir() else Path("suites")
+    valid = [str(found.parent) for found in sorted(parent.glob(f"*/{SUITE_FILE}"))]
+    raise unknown_name("suite", str(reference), valid)
+
+
+def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """Read a suite; `UserError` names file, line and key of whatever is wrong in it."""
+    document = read_yaml(suite_file(reference))
+    where = _places(document, overrides or {})
+    file = validate(SuiteFile, apply_overrides(document.data, overrides or {}), where)
+    _check_components(file, where)
+    root = document.path.parent
+    dataset: Dataset = spec.build("datasets", file.dataset, where=where, prefix=("dataset",))
+    cases = tuple(dataset.load(root))
+    if not cases:
+        raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
+    scorers = tuple(
+        spec.build("scorers", scorer, where=where, prefix=("scorers", index))
+        for index, scorer in enumerate(file.scorers)
+    )
+    return Suite(
+        name=file.name,
+        version=file.version,
+        path=document.path,
+        mode=file.mode,
+        cases=cases,
+        tools=file.tools,
+        scorers=scorers,
+        passed_by=_deciding(file, scorers, where),
+        objectives=file.objectives.limits(),
+        config=RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run),
+    )
+
+
+def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None:
+    """Names and options of what is built later, checked now: a mistake shows before a server is started."""
+    for kind, key, component in (
+        ("agents", "agent", file.agent),
+        ("backends", "backend", file.backend),
+        ("servers", "serving", file.serving),
+    ):
+        named = "server" if key == "serving" else "name"
+        found = spec.resolve(kind, component.name, where((key, named)))  # type: ignore[arg-type]
+        validate(found.Config, component.options, where, (key,))
+
+
+def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> str:
+    names = [scorer.name for scorer in scorers]
+    if file.passed_by is None and len(names) > 1:
+        raise UserError(
+            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}"
+        )
+    decides = file.passed_by or names[0]
+    if decides not in names:
+        raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', decides, names)}")
+    return decides
+
+
+def _places(document: Document, overrides: Mapping[str, Any]) -> Callable[[Location], str]:
+    def where(location: Location) -> str:
+        dotted = ".".join(str(part) for part in location)
+        given = next((path for path in overrides if dotted == path or dotted.startswith(path + ".")), None)
+        return f"--set {given}" if given else document.where(location)
+
+    return where

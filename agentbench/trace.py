@@ -1,0 +1,91 @@
+"""A trace: what an agent did, in order, with raw timestamps.
+
+Every `*_at` is a reading of `time.perf_counter_ns` in the process that ran the attempt.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentbench.case import Message
+from agentbench.errors import FailureKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One request to a model and its answer.
+
+    `request` is the request body without its messages (model, sampling, tools, response_format).
+    `chunk_at` has one entry for each chunk that carried text, a tool-call fragment or reasoning (an empty
+    role-only chunk has none); `chunk_tokens` has the completion tokens of each, or is empty when the server
+    did not say. Token counts are the server's own, None when it reported none.
+    """
+
+    messages: tuple[Message, ...]
+    request: Mapping[str, Any]
+    reply: Message
+    finish_reason: str | None
+    intended_at: int
+    sent_at: int
+    ended_at: int
+    chunk_at: tuple[int, ...] = ()
+    chunk_tokens: tuple[int, ...] = ()
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the reply, empty when it was tool calls only."""
+        return self.reply.get("content") or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call of a tool that the agent made.
+
+    `arguments` are as parsed; when the model wrote no valid JSON object they are empty and `error` says so.
+    `executed` is False when the tool is only declared (a case's tool): there is no result then.
+    """
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+    started_at: int
+    ended_at: int
+    executed: bool
+    result: str | None = None
+    error: str | None = None
+
+
+Step = ModelCall | ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The ordered steps of one attempt and the text the agent ended with."""
+
+    steps: tuple[Step, ...] = ()
+    output: str = ""
+
+    @property
+    def model_calls(self) -> tuple[ModelCall, ...]:
+        return tuple(step for step in self.steps if isinstance(step, ModelCall))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return tuple(step for step in self.steps if isinstance(step, ToolCall))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt has no result to score. A value, never scored as 0.
+
+    infra: the server or the network; timeout: the attempt's limit; agent: the agent's code raised; tool: a
+    tool broke the attempt; grader: a scorer raised; budget: a limit on turns, tokens or calls.
+    """
+
+    kind: FailureKind
+    message: str
+    detail: str = field(default="", repr=False)

@@ -1,0 +1,102 @@
+"""Suites: what is read, and what is told of a mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from agentbench.errors import UserError
+from agentbench.suite import load_suite
+
+GOOD = """\
+name: tiny
+version: 2
+dataset: {name: jsonl, path: cases.jsonl}
+scorers: [exact]
+objectives: {ttft: 500ms, latency: 2s}
+agent: {name: chat, max_tokens: 8}
+backend: scripted
+run: {repeats: 2}
+"""
+CASES = "\n".join(f'{{"id": "c{number}", "input": "say {number}", "expected": "{number}"}}' for number in range(30))
+
+
+def write(folder: Path, suite: str = GOOD, cases: str = CASES) -> Path:
+    (folder / "suite.yaml").write_text(suite)
+    (folder / "cases.jsonl").write_text(cases)
+    return folder
+
+
+def test_a_suite_is_read_with_its_defaults(tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path))
+    assert (suite.name, suite.version, suite.mode, suite.passed_by) == ("tiny", "2", "strict", "exact")
+    assert suite.objectives == {"ttft": 0.5, "latency": 2.0}
+    assert suite.config.agent.options == {"max_tokens": 8}
+    assert suite.config.run.repeats == 2
+    assert len(suite.cases) == 30
+
+
+def test_overrides_change_the_configuration_and_not_the_cases(tmp_path: Path) -> None:
+    plain = load_suite(write(tmp_path))
+    changed = load_suite(tmp_path / "suite.yaml", {"agent.max_tokens": 4, "run.limit": 5})
+    assert changed.config.agent.options == {"max_tokens": 4}
+    assert changed.content_hash() == plain.content_hash()
+
+
+def test_a_sample_is_drawn_by_seed_and_never_the_first_cases(tmp_path: Path) -> None:
+    write(tmp_path)
+    ids = [
+        [case.id for case in load_suite(tmp_path, {"run.limit": 10, "run.sample_seed": seed}).drawn().cases]
+        for seed in (0, 0, 1)
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] != [f"c{number}" for number in range(10)]
+    assert len(set(ids[0])) == 10
+    assert len(load_suite(tmp_path, {"run.limit": 99}).drawn().cases) == 30
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: tiny", "nam: tiny", r"suite\.yaml:1: unknown key 'nam'. Did you mean 'name'\? Valid keys: agent, "),
+        ("version: 2\n", "", None),
+        ("scorers: [exact]\n", "", r"suite\.yaml: key 'scorers' is missing"),
+        ("scorers: [exact]", "scorers: [exat]", r"suite\.yaml:4: unknown scorer 'exat'. Did you mean 'exact'"),
+        ("scorers: [exact]", "scorers: []", r"suite\.yaml:4: scorers = \[\]: .*at least 1"),
+        ("scorers: [exact]", "scorers: [exact, regex]", r"passed_by says which decides: exact, regex"),
+        ("scorers: [exact]", "scorers: [exact]\npassed_by: regex", r"suite\.yaml:5: unknown scorer 'regex'"),
+        ("max_tokens: 8", "max_tokens: many", r"suite\.yaml:6: agent\.max_tokens = 'many'"),
+        ("max_tokens: 8", "max_token: 8", r"suite\.yaml:6: unknown key 'agent\.max_token'. Did you mean 'max_tokens'"),
+        ("name: chat", "name: chatt", r"suite\.yaml:6: unknown agent 'chatt'. Did you mean 'chat'"),
+        ("backend: scripted", "backend: scriptd", r"suite\.yaml:7: unknown backend 'scriptd'"),
+        ("backend: scripted", "serving: {server: bundle}", r"suite\.yaml:7: unknown server 'bundle'"),
+        ("ttft: 500ms", "ttft: fast", r"suite\.yaml:5: objectives\.ttft = 'fast': expected a duration"),
+        ("ttft: 500ms", "tft: 500ms", r"suite\.yaml:5: unknown key 'objectives\.tft'. Did you mean 'ttft'"),
+        ("repeats: 2", "repeats: 0", r"suite\.yaml:8: run\.repeats = 0: .*greater than or equal to 1"),
+        ("path: cases.jsonl", "path: nowhere.jsonl", r"nowhere\.jsonl: the cases can't be read"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, old: str, new: str, message: str | None) -> None:
+    write(tmp_path, GOOD.replace(old, new))
+    if message is None:
+        assert load_suite(tmp_path).version == "1"
+        return
+    with pytest.raises(UserError, match=message) as caught:
+        load_suite(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_in_an_override_names_the_override(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--set agent\.max_token: unknown key 'agent\.max_token'"):
+        load_suite(write(tmp_path), {"agent.max_token": 3})
+
+
+def test_a_suite_without_cases_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"suite\.yaml:3: the dataset 'jsonl' has no cases"):
+        load_suite(write(tmp_path, cases="\n"))
+
+
+def test_an_unknown_suite_is_told_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    write(tmp_path / "tiny")
+    with pytest.raises(UserError, match=r"unknown suite '.*tinny'. Did you mean '.*tiny'"):
+        load_suite(tmp_path / "tinny")
