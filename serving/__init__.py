@@ -1,0 +1,1 @@
+"""The bundled inference backend: a stand-alone, OpenAI-compatible engine in PyTorch."""

@@ -1,0 +1,43 @@
+"""The engine as the HTTP layer sees it."""
+
+from typing import Protocol
+
+from serving.grammar import GrammarTokenizer
+from serving.request import Request
+
+
+class Tokenizer(GrammarTokenizer, Protocol):
+    """What the HTTP layer needs of the model's tokenizer."""
+
+    @property
+    def chat_template(self) -> str | None: ...
+    @property
+    def bos_token(self) -> str | None: ...
+    @property
+    def eos_token(self) -> str | None: ...
+    def encode(self, text: str) -> list[int]: ...
+
+
+class Stats(Protocol):
+    """The engine's load, as a dataclass."""
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def blocks_free(self) -> int: ...
+    @property
+    def blocks_total(self) -> int: ...
+
+
+class Engine(Protocol):
+    """The engine's thread. `submit` raises `PromptTooLong` and `EngineOverloaded` of `serving.engine`."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def max_model_len(self) -> int: ...
+    def submit(self, request: Request) -> None: ...
+    def abort(self, request_id: str) -> None: ...
+    def stats(self) -> Stats: ...

@@ -1,0 +1,152 @@
+"""Grammars over the vocabulary (llguidance): which token may come next."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from numpy.typing import NDArray
+
+from serving.api_error import ApiError
+from serving.json_schema import NO_ARGUMENTS, Schema, closed
+from serving.request import Constraint
+
+# JSON as `json.dumps` writes it: one way to write a value, so that no tokens are spent on white space.
+JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+MOST_CALLS = 16
+COMPILED = 128  # grammars kept, a few tens of KB each
+
+
+class GrammarTokenizer(Protocol):
+    """What is needed of the model's tokenizer. `hf` is the `tokenizers.Tokenizer`."""
+
+    @property
+    def hf(self) -> Any: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def eos_ids(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallableFunction:
+    """A function that the model may call. `strict`: a schema keyword that can't be enforced is an error."""
+
+    name: str
+    parameters: Schema | None = None
+    strict: bool = False
+
+
+class GrammarConstraint:
+    """A `Constraint` on one request: the state of its parser. Used by the engine's thread only."""
+
+    def __init__(self, matcher: LLMatcher, words: int) -> None:
+        self._matcher = matcher
+        self._words = words
+
+    def fill_mask(self, mask: NDArray[np.int32]) -> None:
+        mask[self._words :] = 0
+        row = mask[: self._words]
+        assert row.flags.c_contiguous
+        self._matcher.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
+        self._check()
+
+    def accept(self, token_id: int) -> None:
+        self._matcher.consume_token(token_id)
+        self._check()
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise RuntimeError(f"the grammar can't go on: {self._matcher.get_error().splitlines()[0]}")
+
+
+class Grammars:
+    """Compiles grammars for one tokenizer and keeps the latest; any thread may ask.
+
+    Making one takes about half a second (it walks the vocabulary), compiling a schema milliseconds.
+    """
+
+    def __init__(self, tokenizer: GrammarTokenizer) -> None:
+        size = tokenizer.vocab_size
+        text = tokenizer.hf.to_str()
+        self._tokenizer = LLTokenizer(text, n_vocab=size, eos_token=list(tokenizer.eos_ids))
+        self._words = (size + 31) // 32
+        self._lock = threading.Lock()
+        self._compiled: Callable[[str], LLMatcher] = lru_cache(COMPILED)(self._compile)
+
+    def constraint(self, grammar: str, param: str) -> Constraint:
+        """Raises `ApiError` (400) with llguidance's reason; `param` is where the grammar comes from."""
+        with self._lock:
+            matcher = self._compiled(grammar)
+        if matcher.is_error():
+            raise ApiError(_reason(param, matcher.get_error()), param=param, code="invalid_schema")
+        return GrammarConstraint(matcher.deep_copy(), self._words)
+
+    def _compile(self, grammar: str) -> LLMatcher:
+        return LLMatcher(self._tokenizer, grammar, log_level=0)
+
+
+def json_grammar(schema: Schema) -> str:
+    """A value that fits the schema."""
+    return _lark(f"start: {_json(schema, lenient=False)}")
+
+
+def arguments_grammar(function: CallableFunction) -> str:
+    """The rest of a call of `function` after `"arguments":`."""
+    return _lark(f'start: " " {_arguments(function)}')
+
+
+def choice_grammar(functions: Sequence[CallableFunction]) -> str:
+    """The rest of a call of one of the functions after `{"name": "`."""
+    return _lark(f"start: {_calls(functions)}")
+
+
+def auto_grammar(functions: Sequence[CallableFunction], answer: Schema | None, most_calls: int) -> str:
+    """A free text (or JSON that fits `answer`), or a text and then one to `most_calls` tagged calls."""
+    free, head = ("TEXT", "trigger") if answer is None else (_json(answer, lenient=False), '"<tool_call>"')
+    more = f'("\\n<tool_call>" call){{0,{most_calls - 1}}}' if most_calls > 1 else ""
+    return _lark(
+        f"start: {free} | {head} call {more}",
+        f'call: NEWLINE "{{\\"name\\": \\"" ({_calls(functions)}) NEWLINE "</tool_call>"',
+        "NEWLINE: /\\n?/",
+        "TEXT: /(.|\\n)*/",
+        'trigger[lazy]: TEXT "<tool_call>"',
+    )
+
+
+def _calls(functions: Sequence[CallableFunction]) -> str:
+    return " | ".join(
+        f'{json.dumps(_quoted(function.name)[1:] + ", " + _quoted("arguments") + ": ")} {_arguments(function)} "}}"'
+        for function in functions
+    )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _arguments(function: CallableFunction) -> str:
+    return _json(function.parameters or NO_ARGUMENTS, lenient=not function.strict)
+
+
+def _json(schema: Schema, *, lenient: bool) -> str:
+    style = {**JSON_STYLE, "lenient": lenient, "coerce_one_of": lenient}
+    return f"%json {json.dumps({**closed(schema), 'x-guidance': style})}"
+
+
+def _lark(*rules: str) -> str:
+    return str(LLMatcher.grammar_from_lark("\n".join(("%llguidance {}", *rules))))
+
+
+def _reason(param: str, error: str) -> str:
+    """llguidance's own reason, without the place in a grammar that the client has not written."""
+    first = error.strip().partition("\n")[0].rpartition("failed to compile JSON schema: ")[2]
+    return f"{param}: this schema can't be enforced: {first}"

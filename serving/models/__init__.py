@@ -1,0 +1,1 @@
+"""Model architectures: their configuration, their computation, and the registry of names."""

@@ -1,0 +1,159 @@
+"""The bodies of OpenAI's requests, as far as this server understands them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_SEED = 2**63 - 1
+ToolChoiceWord = Literal["none", "auto", "required"]
+
+
+def _joined_text(content: object) -> object:
+    """The text of a list of text parts; anything else is left to the type's own check."""
+    if not isinstance(content, list):
+        return content
+    texts: list[str] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise ValueError(f"only text parts are supported, got a part of type {kind!r}")
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def _listed(stop: object) -> object:
+    """One stop string is a list of one, none is an empty list."""
+    if stop is None:
+        return []
+    return [stop] if isinstance(stop, str) else stop
+
+
+Text = Annotated[str, BeforeValidator(_joined_text)]
+OptionalText = Annotated[str | None, BeforeValidator(_joined_text)]
+StopString = Annotated[str, Field(min_length=1)]
+
+
+class _Body(BaseModel):
+    """Types are checked strictly, as OpenAI does: "1" is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Turn(BaseModel):
+    """Other servers' answers carry more keys (`refusal`, `annotations`): they are dropped."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class FunctionCall(_Turn):
+    name: str = Field(min_length=1)
+    arguments: str = Field(description="JSON, as a string.")
+
+
+class ToolCall(_Turn):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class TextMessage(_Turn):
+    role: Literal["system", "developer", "user"]
+    content: Text
+
+
+class AssistantMessage(_Turn):
+    role: Literal["assistant"]
+    content: OptionalText = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class ToolMessage(_Turn):
+    role: Literal["tool"]
+    content: Text
+    tool_call_id: str
+
+
+Message = Annotated[TextMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class Function(_Body):
+    name: str = Field(min_length=1)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(_Body):
+    type: Literal["function"]
+    function: Function
+
+
+class FunctionName(_Body):
+    name: str
+
+
+class NamedToolChoice(_Body):
+    type: Literal["function"]
+    function: FunctionName
+
+
+class JsonSchema(_Body):
+    name: str = ""
+    description: str | None = None
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    strict: bool | None = None
+
+
+class TextFormat(_Body):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(_Body):
+    type: Literal["json_object"]
+
+
+class JsonSchemaFormat(_Body):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+
+
+class StreamOptions(_Body):
+    """`continuous_usage_stats` puts the token counts so far into every chunk."""
+
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+class SampledBody(_Body):
+    """The parameters that both endpoints share."""
+
+    model: str
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, description="-1 and 0 are all tokens.")
+    seed: int | None = Field(None, ge=-MAX_SEED, le=MAX_SEED)
+    stop: Annotated[list[StopString], BeforeValidator(_listed), Field(max_length=4)] = []
+    ignore_eos: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+class ChatBody(SampledBody):
+    """POST /v1/chat/completions."""
+
+    messages: list[Message] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoiceWord | NamedToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class CompletionBody(SampledBody):
+    """POST /v1/completions. A list may hold one prompt, or be one prompt's token ids."""
+
+    prompt: str | list[str] | list[int]

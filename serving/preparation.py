@@ -1,0 +1,132 @@
+"""From a validated body to what the engine is asked for: prompt, sampling, grammar."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.api_error import ApiError
+from serving.chat_template import ChatTemplate
+from serving.completion import Answer, ChatAnswer, TextAnswer
+from serving.engine_port import Engine, Tokenizer
+from serving.grammar import Grammars, json_grammar
+from serving.json_schema import ANY_OBJECT, Schema
+from serving.openai_api import (
+    ChatBody,
+    CompletionBody,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    ResponseFormat,
+    SampledBody,
+)
+from serving.request import Constraint, SamplingParams
+from serving.tool_calls import ToolCallStream
+from serving.tool_choice import Calling, calling
+from serving.weights import ModelLoadError
+
+COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that one request needs; `answer` turns what is generated into what the client gets."""
+
+    prompt_ids: Sequence[int]
+    params: SamplingParams
+    constraint: Constraint | None
+    answer: Answer
+
+
+class Preparation:
+    """Renders, tokenizes and compiles: milliseconds, so it is run in a thread. Any number may run at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        tokenizer = engine.tokenizer
+        self._tokenizer = tokenizer
+        self._max_model_len = engine.max_model_len
+        self._grammars = Grammars(tokenizer)
+        self._template = _template(tokenizer)
+
+    def chat(self, body: ChatBody) -> Prepared:
+        schema = _answer_schema(body.response_format)
+        use = calling(body, schema)
+        prompt = self._render(body) + (use.forced if use else "")
+        prompt_ids = self._tokenizer.encode(prompt)
+        limit = body.max_completion_tokens or body.max_tokens
+        return Prepared(
+            prompt_ids=prompt_ids,
+            params=_sampling(body, self._max_tokens(prompt_ids, limit, "messages")),
+            constraint=self._constraint(use, schema),
+            answer=ChatAnswer(ToolCallStream(), use.forced) if use else ChatAnswer(),
+        )
+
+    def completion(self, body: CompletionBody) -> Prepared:
+        prompt_ids = self._prompt_ids(body.prompt)
+        limit = body.max_tokens or COMPLETION_TOKENS
+        return Prepared(
+            prompt_ids=prompt_ids,
+            params=_sampling(body, self._max_tokens(prompt_ids, limit, "prompt")),
+            constraint=None,
+            answer=TextAnswer(),
+        )
+
+    def _render(self, body: ChatBody) -> str:
+        messages = [message.model_dump(exclude_none=True) for message in body.messages]
+        hidden = body.tool_choice == "none" or not body.tools
+        tools = [] if hidden else [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
+        return self._template.render(messages, tools)
+
+    def _constraint(self, use: Calling | None, schema: Schema | None) -> Constraint | None:
+        if use is not None:
+            return self._grammars.constraint(use.grammar, "tools")
+        if schema is not None:
+            return self._grammars.constraint(json_grammar(schema), "response_format")
+        return None
+
+    def _prompt_ids(self, prompt: str | list[str] | list[int]) -> list[int]:
+        if isinstance(prompt, str):
+            return self._tokenizer.encode(prompt)
+        if len(prompt) == 1 and isinstance(prompt[0], str):
+            return self._tokenizer.encode(prompt[0])
+        ids = [token for token in prompt if isinstance(token, int)]
+        if len(ids) < len(prompt):
+            raise ApiError(f"prompt: one prompt a request, got {len(prompt)}.", param="prompt")
+        size = self._tokenizer.vocab_size
+        bad = next((token for token in ids if not 0 <= token < size), None)
+        if bad is not None:
+            raise ApiError(f"prompt: token {bad} is not in the vocabulary (0 to {size - 1}).", param="prompt")
+        return ids
+
+    def _max_tokens(self, prompt_ids: Sequence[int], limit: int | None, param: str) -> int:
+        """The answer's limit: the rest of the context where the client gives none."""
+        length, context = len(prompt_ids), self._max_model_len
+        if not length:
+            raise ApiError(f"{param}: the prompt is empty.", param=param)
+        if length + (limit or 1) <= context:
+            return limit or context - length
+        asked = f"and {limit} for the answer" if limit else "and the answer needs at least one more"
+        message = f"The model's context is {context} tokens; the prompt has {length} {asked}."
+        raise ApiError(message, param=param, code="context_length_exceeded")
+
+
+def _template(tokenizer: Tokenizer) -> ChatTemplate:
+    try:
+        return ChatTemplate(tokenizer.chat_template, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
+    except ValueError as error:
+        raise ModelLoadError(str(error)) from None
+
+
+def _answer_schema(response_format: ResponseFormat | None) -> Schema | None:
+    if isinstance(response_format, JsonSchemaFormat):
+        return response_format.json_schema.schema_
+    return ANY_OBJECT if isinstance(response_format, JsonObjectFormat) else None
+
+
+def _sampling(body: SampledBody, max_tokens: int) -> SamplingParams:
+    return SamplingParams(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        top_k=max(0, body.top_k or 0),
+        seed=body.seed,
+        max_tokens=max_tokens,
+        stop=tuple(body.stop),
+        ignore_eos=bool(body.ignore_eos),
+    )

@@ -1,0 +1,289 @@
+"""The engine and its thread, on a tiny random model; and on the real one against transformers."""
+
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from serving.config import EngineConfig
+from serving.engine import EngineOverloaded, LLMEngine, PromptTooLong
+from serving.engine_thread import EngineThread
+from serving.request import Constraint, Request, SamplingParams, TokenDelta
+from serving.weights import ModelLoadError
+
+GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+SMALL = {"dtype": "float32", "block_size": 4, "threads": 2}
+
+
+@dataclass
+class Result:
+    """All deltas of a request."""
+
+    deltas: list[TokenDelta] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self.deltas)
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token for delta in self.deltas for token in delta.token_ids]
+
+    @property
+    def last(self) -> TokenDelta:
+        return self.deltas[-1]
+
+
+def load(path: Path, **knobs: Any) -> LLMEngine:
+    return LLMEngine.load(path, EngineConfig(**{**SMALL, **knobs}))
+
+
+def add(
+    engine: LLMEngine,
+    prompt: list[int],
+    params: SamplingParams = GREEDY,
+    name: str = "a",
+    constraint: Constraint | None = None,
+) -> Result:
+    result = Result()
+    engine.add(
+        Request(
+            id=name,
+            prompt_ids=prompt,
+            params=params,
+            on_delta=result.deltas.append,
+            constraint=constraint,
+        )
+    )
+    return result
+
+
+def finish(engine: LLMEngine) -> None:
+    while engine.has_work:
+        engine.step()
+    assert engine.stats().blocks_free == engine.stats().blocks_total
+
+
+def prompts(count: int, longest: int, vocab: int) -> list[list[int]]:
+    rng = random.Random(5)
+    return [[rng.randrange(vocab) for _ in range(rng.randrange(1, longest))] for _ in range(count)]
+
+
+def alone(engine: LLMEngine, prompt: list[int], params: SamplingParams = GREEDY) -> Result:
+    result = add(engine, prompt, params)
+    finish(engine)
+    return result
+
+
+@pytest.fixture
+def engine(tiny_model: Path) -> LLMEngine:
+    return load(tiny_model)
+
+
+def test_thirty_two_at_once_answer_as_each_alone(engine: LLMEngine) -> None:
+    many = prompts(32, 60, 256)
+    expected = [alone(engine, prompt).token_ids for prompt in many]
+    results = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(many)]
+    finish(engine)
+    assert [result.token_ids for result in results] == expected
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_chunking_and_preemption_do_not_change_the_answer(
+    tiny_model: Path, engine: LLMEngine, chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = prompts(12, 60, 256)
+    expected = [alone(engine, prompt).token_ids for prompt in many]
+    # The smallest cache that can be configured holds more than this model needs.
+    monkeypatch.setattr("serving.engine.block_bytes", lambda *args: 2**20 // 40)
+    tight = load(tiny_model, kv_cache_memory_mb=1, max_num_batched_tokens=16, chunked_prefill=chunked)
+    results = [add(tight, prompt, name=str(i)) for i, prompt in enumerate(many)]
+    finish(tight)
+    assert tight.max_model_len == 160
+    assert [result.token_ids for result in results] == expected
+
+
+def test_the_answer_ends_at_max_tokens(engine: LLMEngine) -> None:
+    result = add(engine, [1, 2, 3])
+    finish(engine)
+    assert result.last.finish_reason == "length"
+    assert [delta.completion_tokens for delta in result.deltas] == list(range(1, 25))
+    assert result.last.prompt_tokens == 3
+    assert result.text == engine.tokenizer.decode(result.token_ids)
+
+
+def test_max_tokens_is_clipped_to_max_model_len(tiny_model: Path) -> None:
+    engine = load(tiny_model, max_model_len=20)
+    result = add(engine, [1] * 15, SamplingParams(temperature=0, max_tokens=1000, ignore_eos=True))
+    finish(engine)
+    assert len(result.token_ids) == 5
+    assert result.last.finish_reason == "length"
+
+
+def test_the_answer_ends_before_a_stop_string(engine: LLMEngine) -> None:
+    free = alone(engine, [1, 2, 3])
+    stop = free.text[6:8]
+    params = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, stop=(stop,))
+    result = alone(engine, [1, 2, 3], params)
+    assert result.text == free.text[: free.text.index(stop)]
+    assert result.last.finish_reason == "stop"
+
+
+def test_a_seed_reproduces_the_answer_in_any_company(engine: LLMEngine) -> None:
+    params = SamplingParams(temperature=1.0, seed=11, max_tokens=20, ignore_eos=True, top_p=0.9)
+    expected = alone(engine, [9, 8], params).token_ids
+    others = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(prompts(5, 30, 256))]
+    result = add(engine, [9, 8], params, name="seeded")
+    finish(engine)
+    assert result.token_ids == expected
+    assert all(other.last.finish_reason == "length" for other in others)
+
+
+def test_abort_frees_the_blocks_at_once(engine: LLMEngine) -> None:
+    result = add(engine, [1] * 30)
+    engine.step()
+    assert engine.stats().blocks_free < engine.stats().blocks_total
+    engine.abort("a")
+    assert engine.stats().blocks_free == engine.stats().blocks_total
+    assert result.last.finish_reason == "abort"
+    engine.abort("a")
+    assert not engine.has_work
+
+
+class Spell:
+    """Allows these tokens one after the other; then it is finished, or fails if there are none left."""
+
+    def __init__(self, tokens: list[int], ends: bool = True) -> None:
+        self._tokens = list(tokens)
+        self._ends = ends
+
+    def fill_mask(self, mask: NDArray[np.int32]) -> None:
+        token = self._tokens[0]
+        mask.view(np.uint32)[token // 32] |= np.uint32(1 << (token % 32))
+
+    def accept(self, token_id: int) -> None:
+        assert self._tokens.pop(0) == token_id
+
+    @property
+    def finished(self) -> bool:
+        return self._ends and not self._tokens
+
+
+def test_a_finished_constraint_ends_the_answer(engine: LLMEngine) -> None:
+    result = add(engine, [1], constraint=Spell([72, 73, 74]))
+    finish(engine)
+    assert result.token_ids == [72, 73, 74]
+    assert result.last.finish_reason == "stop"
+
+
+def test_a_failing_constraint_ends_its_own_request_only(engine: LLMEngine) -> None:
+    broken = add(engine, [1], name="broken", constraint=Spell([72], ends=False))
+    good = add(engine, [1], name="good")
+    finish(engine)
+    assert broken.last.finish_reason == "abort"
+    assert broken.last.error is not None
+    assert "constraint failed" in broken.last.error
+    assert good.last.finish_reason == "length"
+
+
+def test_the_end_of_sequence_ends_the_answer_without_text(engine: LLMEngine) -> None:
+    result = add(engine, [1], constraint=Spell([72, 256], ends=False))
+    finish(engine)
+    assert result.last.finish_reason == "stop"
+    assert result.last.text == ""
+    assert result.last.completion_tokens == 2
+
+
+def test_a_failing_receiver_ends_its_own_request_only(engine: LLMEngine) -> None:
+    def fail(delta: TokenDelta) -> None:
+        raise RuntimeError("gone")
+
+    engine.add(Request(id="gone", prompt_ids=[1], params=GREEDY, on_delta=fail))
+    good = add(engine, [1], name="good")
+    finish(engine)
+    assert good.last.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [([], "empty"), ([257], "outside 0 to 256"), ([-1], "outside 0 to 256")],
+)
+def test_a_prompt_that_cannot_run_is_refused(engine: LLMEngine, prompt: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        add(engine, prompt)
+
+
+def test_a_prompt_too_long_is_refused_with_both_numbers(engine: LLMEngine) -> None:
+    with pytest.raises(PromptTooLong, match=r"600 tokens.*512"):
+        add(engine, [1] * 600)
+
+
+def test_a_context_that_cannot_be_had_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelLoadError, match="more than the model's context of 512"):
+        load(tiny_model, max_model_len=1000)
+
+
+@pytest.fixture
+def thread(engine: LLMEngine) -> Iterator[EngineThread]:
+    thread = EngineThread(engine)
+    thread.start()
+    yield thread
+    thread.shutdown()
+
+
+def submit(thread: EngineThread, name: str, params: SamplingParams = GREEDY) -> SimpleQueue[TokenDelta]:
+    queue: SimpleQueue[TokenDelta] = SimpleQueue()
+    thread.submit(Request(id=name, prompt_ids=[1, 2], params=params, on_delta=queue.put))
+    return queue
+
+
+def last(queue: SimpleQueue[TokenDelta]) -> TokenDelta:
+    while (delta := queue.get(timeout=30)).finish_reason is None:
+        pass
+    return delta
+
+
+def test_requests_from_several_threads_all_end(thread: EngineThread) -> None:
+    queues: SimpleQueue[SimpleQueue[TokenDelta]] = SimpleQueue()
+    clients = [threading.Thread(target=lambda i=i: queues.put(submit(thread, str(i)))) for i in range(8)]
+    for client in clients:
+        client.start()
+    assert [last(queues.get(timeout=30)).finish_reason for _ in clients] == ["length"] * 8
+
+
+def test_shutdown_aborts_what_runs(engine: LLMEngine) -> None:
+    thread = EngineThread(engine)
+    thread.start()
+    queue = submit(thread, "long", SamplingParams(temperature=0, max_tokens=500, ignore_eos=True))
+    queue.get(timeout=30)
+    thread.shutdown()
+    assert last(queue).finish_reason == "abort"
+    assert thread.stats().blocks_free == thread.stats().blocks_total
+    with pytest.raises(EngineOverloaded, match="shutting down"):
+        submit(thread, "late")
+
+
+def test_a_failing_step_ends_its_requests_not_the_thread(
+    engine: LLMEngine, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.engine.build_batch", lambda *args: 1 / 0)
+        failed = last(submit(thread, "failing"))
+    assert failed.finish_reason == "abort"
+    assert failed.error == "the engine failed: division by zero"
+    assert last(submit(thread, "next")).finish_reason == "length"
+
+
+def test_too_many_waiting_are_refused(tiny_model: Path) -> None:
+    thread = EngineThread(load(tiny_model, max_waiting=2))  # not started, so that they do wait
+    submit(thread, "a")
+    submit(thread, "b")
+    with pytest.raises(EngineOverloaded, match="2 requests are waiting already"):
+        submit(thread, "c")

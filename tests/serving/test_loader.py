@@ -1,0 +1,158 @@
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from serving.loader import ModelLoadError, load_checkpoint
+from tests.serving.conftest import CheckpointMaker
+
+HIDDEN, HEADS = 8, 2
+Q_ROWS = np.arange(HIDDEN * HIDDEN, dtype=np.float32).reshape(HIDDEN, HIDDEN)
+
+
+def write_gguf(path: Path, architecture: str = "llama", scaling: str | None = None, pre: str = "smollm") -> Path:
+    """A GGUF file with a tokenizer and one projection."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(64)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(16)
+    writer.add_head_count(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    if scaling is not None:
+        writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(["<|im_end|>", "a", "b", "1", "ab", "11"])
+    writer.add_token_types([3, 1, 1, 1, 1, 1])
+    writer.add_token_merges(["a b", "1 1"])
+    writer.add_eos_token_id(0)
+    rows = Q_ROWS.reshape(HEADS, 2, HIDDEN // HEADS // 2, HIDDEN).swapaxes(1, 2).reshape(HIDDEN, HIDDEN)
+    writer.add_tensor("blk.0.attn_q.weight", np.ascontiguousarray(rows))
+    writer.add_tensor("blk.0.attn_v.weight", Q_ROWS)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_gguf_tensors_have_their_rows_in_order(tmp_path: Path) -> None:
+    weights = load_checkpoint(write_gguf(tmp_path / "m.gguf")).weights
+    for name in ("q_proj", "v_proj"):
+        tensor = weights.get(f"model.layers.0.self_attn.{name}.weight")
+        assert torch.equal(tensor, torch.from_numpy(Q_ROWS))
+
+
+def test_gguf_tokenizer_splits_digits(tmp_path: Path) -> None:
+    tokenizer = load_checkpoint(write_gguf(tmp_path / "m.gguf")).tokenizer
+    assert tokenizer.encode("ab11<|im_end|>") == [4, 3, 3, 0]
+    assert tokenizer.eos_ids == {0}
+
+
+def test_a_truncated_gguf_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+    whole = write_gguf(tmp_path / "m.gguf").read_bytes()
+    path = tmp_path / "cut.gguf"
+    for size in range(4, len(whole), 37):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ModelLoadError) as caught:
+            load_checkpoint(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_corrupt_gguf_never_raises_anything_else(tmp_path: Path) -> None:
+    whole = write_gguf(tmp_path / "m.gguf").read_bytes()
+    path = tmp_path / "corrupt.gguf"
+    for offset in range(4, 900, 23):
+        path.write_bytes(whole[:offset] + b"\xff" * 4 + whole[offset + 4 :])
+        with suppress(ModelLoadError):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"architecture": "mamba"}, "architecture 'mamba' is not supported. Supported: llama"),
+        ({"scaling": "yarn"}, "rotary scaling 'yarn' is not supported"),
+        ({"pre": "martian"}, "pre-tokenizer 'martian' is not supported"),
+    ],
+)
+def test_an_unsupported_gguf_says_what(tmp_path: Path, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        load_checkpoint(write_gguf(tmp_path / "m.gguf", **settings))
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.gguf"
+    path.write_text("hello")
+    with pytest.raises(ModelLoadError, match="not a GGUF file"):
+        load_checkpoint(path)
+    with pytest.raises(ModelLoadError, match=r"nowhere: cannot be read \(No such file"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def copy(directory: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(directory, tmp_path / "copy"))
+
+
+def change_config(directory: Path, **changes: object) -> None:
+    file = directory / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mamba"}, "architecture 'mamba' is not supported"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "rope_type 'llama3' is not supported"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "rope_type 'linear' is not"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"num_key_value_heads": 4}, "6 heads cannot share 4 KV heads"),
+    ],
+)
+def test_an_unsupported_directory_says_what(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    directory = copy(tiny_model, tmp_path)
+    change_config(directory, **changes)
+    with pytest.raises(ModelLoadError, match=message):
+        load_checkpoint(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"\x10\0\0\0", "truncated or corrupt"),
+        ("config.json", b"{", "not valid JSON"),
+        ("config.json", b"[]", "a JSON object was expected"),
+        ("config.json", b'{"model_type": "llama"}', "'num_attention_heads' is missing"),
+        ("tokenizer.json", b"{}", "not a tokenizer"),
+        ("tokenizer.json", None, "no such file"),
+        ("model.safetensors", None, r"no \*.safetensors file"),
+    ],
+)
+def test_a_broken_directory_says_which_file(
+    tiny_model: Path, tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    directory = copy(tiny_model, tmp_path)
+    if content is None:
+        (directory / name).unlink()
+    else:
+        (directory / name).write_bytes(content)
+    with pytest.raises(ModelLoadError, match=message) as caught:
+        load_checkpoint(directory)
+    assert str(directory) in str(caught.value)
+
+
+def test_a_directory_loads(make_checkpoint: CheckpointMaker) -> None:
+    checkpoint = load_checkpoint(make_checkpoint(tie_word_embeddings=False))
+    assert not checkpoint.config.tie_embeddings
+    assert checkpoint.config.head_dim == 8
+    assert checkpoint.tokenizer.eos_ids == {256}
+    assert checkpoint.tokenizer.chat_template == "{{ messages }}"

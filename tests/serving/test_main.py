@@ -1,0 +1,146 @@
+"""The command: its options, its errors, and how the process begins and ends."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import openai
+import pytest
+
+from serving.__main__ import main
+from serving.options import UsageError, parse_options
+from tests.serving.server_process import COMMAND, ROOT, running_server
+
+# A parent that starts the server as its owner would, tells the pid, and waits.
+PARENT = """\
+import subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on standard error of a command that was used wrongly."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    return line
+
+
+def test_every_knob_is_an_option_and_a_setting() -> None:
+    options = parse_options(
+        ["--model", "m.gguf", "--max-num-seqs", "4", "--set", "chunked_prefill=false", "--set", "dtype=float32"]
+    )
+    config = options.config
+    assert (config.max_num_seqs, config.chunked_prefill, config.dtype) == (4, False, "float32")
+    assert (config.model, config.port, options.exit_with_parent) == (Path("m.gguf"), 8000, False)
+
+
+def test_an_unknown_knob_is_named_with_the_nearest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    line = failure(capsys, "--model", "m", "--set", "max_num_seq=3")
+    assert "no such knob 'max_num_seq'; the knobs, nearest first: max_num_seqs, " in line
+    assert "kv_cache_memory_mb" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "max_num_seqs=many"), "max_num_seqs=many: Input should be a valid integer"),
+        (("--max-num-seqs", "0"), "max_num_seqs=0: Input should be greater than 0"),
+        (("--set", "dtype"), "write it as key=value"),
+        (("--set", "dtype=int3"), "dtype=int3: Input should be 'auto', 'bfloat16'"),
+        (("--max-num-sequences", "3"), "unrecognized arguments: --max-num-sequences 3"),
+        ((), "there is no model at m.gguf"),
+    ],
+)
+def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+    assert message in failure(capsys, "--model", "m.gguf", *arguments)
+
+
+def test_a_model_is_needed() -> None:
+    with pytest.raises(UsageError, match="--model"):
+        parse_options([])
+
+
+def test_a_port_in_use_is_found_before_the_model_is_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = tmp_path / "broken.gguf"
+    model.write_bytes(b"nothing")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = failure(capsys, "--model", str(model), "--port", str(port))
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing like a model", b"GGUF" + bytes(range(60))])
+def test_a_corrupt_model_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes) -> None:
+    model = tmp_path / "broken.gguf"
+    model.write_bytes(content)
+    assert "broken.gguf" in failure(capsys, "--model", str(model), "--port", "0")
+
+
+def test_help_explains_every_knob_without_importing_torch() -> None:
+    code = "import sys, serving.__main__ as m\ntry: m.main(['--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "--max-num-batched-tokens N" in done.stdout
+    assert "Most sequences in one step. Default: 32." in done.stdout
+
+
+@pytest.mark.model
+def test_a_stop_signal_lets_running_requests_end(model_path: Path) -> None:
+    with running_server(model_path, "--served-model-name", "small") as server:
+        assert server.model == "small"
+        with openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client:
+            stream = client.completions.create(model="small", prompt="One, two,", max_tokens=20, stream=True)
+            chunks = iter(stream)
+            next(chunks)
+            server.process.send_signal(signal.SIGTERM)
+            assert [chunk.choices[0].finish_reason for chunk in chunks][-1] in ("length", "stop")
+        assert server.process.wait(20) == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == ""
+
+
+@contextmanager
+def owned_server(model_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A parent with a server under it: the parent's process, whose output the server shares, and the server's pid."""
+    server = (*COMMAND, "--model", str(model_path), "--port", "0", "--exit-with-parent")
+    with subprocess.Popen(
+        (sys.executable, "-c", PARENT, *server), cwd=ROOT, stdout=subprocess.PIPE, bufsize=0
+    ) as parent:
+        assert parent.stdout is not None
+        yield parent, int(parent.stdout.readline())
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("loading", [True, False])
+def test_a_server_ends_with_a_parent_that_was_killed(model_path: Path, loading: bool) -> None:
+    with owned_server(model_path) as (parent, pid):
+        assert parent.stdout is not None
+        server = os.pidfd_open(pid)  # readable once the process has ended
+        try:
+            if not loading:
+                assert parent.stdout.readline().startswith(b"serving ")
+            parent.kill()
+            assert select.select([server], [], [], 30)[0], "the server outlived its parent"
+        finally:
+            os.close(server)
+        assert parent.stdout.read() == b""
+
+
+def test_without_a_group_of_its_own_only_the_process_ends() -> None:
+    """A server that is not its group's leader must not take its siblings along."""
+    code = "import time; from serving.lifeline import end_with_parent; end_with_parent(); time.sleep(60)"
+    process = subprocess.Popen((sys.executable, "-c", code), cwd=ROOT, stdin=subprocess.PIPE)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL

@@ -1,0 +1,221 @@
+"""The real model behind a real process, asked by OpenAI's own client."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from tests.serving.json_schemas import schema
+from tests.serving.server_process import ServerProcess, running_server
+
+pytestmark = pytest.mark.model
+
+HELLO: Any = [{"role": "user", "content": "Say hello."}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather.get",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["C", "F"]}},
+            "required": ["city"],
+        },
+    },
+}
+CLOCK: Any = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+ASK: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+SCHEMAS, AT_ONCE = 200, 32
+
+
+@pytest.fixture(scope="module")
+def server(model_path: Path) -> Iterator[ServerProcess]:
+    with running_server(model_path, "--served-model-name", "small", "--max-model-len", "2048") as process:
+        yield process
+        assert process.stop() == 0
+
+
+@pytest.fixture
+async def client(server: ServerProcess) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0, timeout=120) as client:
+        yield client
+
+
+async def test_models(client: AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["small"]
+    assert (await client.models.retrieve("small")).id == "small"
+
+
+async def test_chat(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(model="small", messages=HELLO, max_tokens=16, temperature=0)
+    assert answer.choices[0].message.content
+    assert answer.usage is not None
+    assert 0 < answer.usage.completion_tokens <= 16
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+async def test_a_stream_says_the_same_as_one_piece(client: AsyncOpenAI) -> None:
+    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 24, "temperature": 0, "stop": ["."]}
+    whole = await client.chat.completions.create(**asked)
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    stream: Any = await client.chat.completions.create(**asked, stream=True, stream_options=options)
+    chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    counts = [chunk.usage.completion_tokens for chunk in chunks]
+    assert text == whole.choices[0].message.content
+    assert "." not in text
+    assert counts == sorted(counts)
+    assert whole.usage is not None
+    assert chunks[-1].usage.model_dump() == whole.usage.model_dump()
+
+
+async def test_a_seed_repeats(client: AsyncOpenAI) -> None:
+    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0, "seed": 11}
+    first, second = [await client.chat.completions.create(**asked) for _ in range(2)]
+    assert first.choices[0].message.content == second.choices[0].message.content
+
+
+async def test_completion(client: AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model="small", prompt="1, 2, 3, 4,", max_tokens=8, temperature=0, extra_body={"ignore_eos": True}
+    )
+    assert "5" in answer.choices[0].text
+    assert answer.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("tools", [[WEATHER], [CLOCK, WEATHER]])
+async def test_required_is_one_valid_call(client: AsyncOpenAI, tools: Any) -> None:
+    answer = await client.chat.completions.create(
+        model="small", messages=ASK, tools=tools, tool_choice="required", temperature=0, max_tokens=60
+    )
+    [choice] = answer.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    [call] = choice.message.tool_calls or []
+    assert call.type == "function"
+    [tool] = [tool for tool in tools if tool["function"]["name"] == call.function.name]
+    jsonschema.validate(json.loads(call.function.arguments), tool["function"]["parameters"])
+
+
+async def test_a_named_call_streams(client: AsyncOpenAI) -> None:
+    named: Any = {"type": "function", "function": {"name": "weather.get"}}
+    async with client.chat.completions.stream(
+        model="small", messages=ASK, tools=[CLOCK, WEATHER], tool_choice=named, temperature=0, max_tokens=60
+    ) as stream:
+        async for _ in stream:
+            pass
+        [choice] = (await stream.get_final_completion()).choices
+    assert choice.finish_reason == "tool_calls"
+    [call] = choice.message.tool_calls or []
+    assert call.function.name == "weather.get"
+    jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
+
+
+def demonstrated(city: str) -> Any:
+    """A turn in which the tool was called."""
+    function = {"name": "weather.get", "arguments": json.dumps({"city": city})}
+    return [
+        {"role": "user", "content": f"What is the weather in {city}?"},
+        {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+    ]
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+async def test_auto_calls_where_the_model_wants_to(client: AsyncOpenAI, parallel: bool) -> None:
+    messages = [turn for city in ("Rome", "Oslo", "Lima") for turn in demonstrated(city)[:2]] + ASK
+    answer = await client.chat.completions.create(
+        model="small",
+        messages=messages,
+        tools=[WEATHER],
+        parallel_tool_calls=parallel,
+        max_tokens=60,
+        temperature=0,
+    )
+    [choice] = answer.choices
+    assert choice.finish_reason == "tool_calls"
+    for call in choice.message.tool_calls or []:
+        assert call.type == "function"
+        assert call.function.name == "weather.get"
+        jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
+
+
+async def test_auto_may_answer_with_text(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="small", messages=[*demonstrated("Rome"), *HELLO], tools=[CLOCK], max_tokens=12, temperature=0
+    )
+    assert answer.choices[0].message.content
+    assert answer.choices[0].message.tool_calls is None
+
+
+async def test_json_object(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="small",
+        messages=[{"role": "user", "content": "A person as JSON with name and age."}],
+        response_format={"type": "json_object"},
+        max_tokens=100,
+        temperature=0,
+    )
+    if answer.choices[0].finish_reason == "stop":
+        assert isinstance(json.loads(answer.choices[0].message.content or ""), dict)
+
+
+async def test_answers_fit_their_schemas(client: AsyncOpenAI) -> None:
+    """200 random schemas, sampled, many at once: whatever ended by itself is valid, and most ends."""
+    source = random.Random(0)
+    schemas = [schema(source) for _ in range(SCHEMAS)]
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def ends(seed: int, wanted: dict[str, Any]) -> str:
+        async with limit:
+            answer = await client.chat.completions.create(
+                model="small",
+                messages=[{"role": "user", "content": "Answer with JSON."}],
+                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}},
+                temperature=0.8,
+                seed=seed,
+                max_tokens=120,
+            )
+        [choice] = answer.choices
+        if choice.finish_reason == "stop":
+            jsonschema.validate(json.loads(choice.message.content or ""), wanted)
+        return choice.finish_reason
+
+    counts = Counter(await asyncio.gather(*(ends(seed, wanted) for seed, wanted in enumerate(schemas))))
+    assert counts["stop"] > 0.9 * SCHEMAS, counts
+    assert set(counts) <= {"stop", "length"}
+
+
+async def test_errors_are_the_clients_own_classes(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="this server has 'small'"):
+        await client.chat.completions.create(model="large", messages=HELLO)
+    with pytest.raises(openai.BadRequestError, match="2048") as long:
+        await client.completions.create(model="small", prompt="word " * 3000, max_tokens=1)
+    assert long.value.code == "context_length_exceeded"
+
+
+async def test_a_client_that_goes_away_frees_its_place(client: AsyncOpenAI, server: ServerProcess) -> None:
+    long: Any = {"model": "small", "prompt": "One", "max_tokens": 2000, "extra_body": {"ignore_eos": True}}
+    stream = await client.completions.create(**long, stream=True)
+    await anext(aiter(stream))
+    whole = asyncio.ensure_future(client.completions.create(**long))
+    await load(server, 2)
+    await stream.close()
+    whole.cancel()
+    await load(server, 0)
+
+
+async def load(server: ServerProcess, wanted: int) -> None:
+    """Return once the server runs that many requests; fails after 20 s."""
+    async with httpx.AsyncClient() as http, asyncio.timeout(20):
+        while (await http.get(server.base_url.removesuffix("v1") + "health")).json()["running"] != wanted:
+            await asyncio.sleep(0)
