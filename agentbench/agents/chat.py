@@ -1,0 +1,37 @@
+"""The simplest agent: one question, one answer."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.case import Case
+from agentbench.protocols import ChatClient, ChatRequest, Toolbox
+
+
+class ChatConfig(BaseModel):
+    """Options of the `chat` agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system_prompt: str | None = Field(None, description="Put before the case's messages.")
+    temperature: float | None = Field(0.0, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(512, gt=0)
+
+
+class ChatAgent:
+    """Sends the case's messages and returns the answer's text. The case's tools are not offered."""
+
+    Config = ChatConfig
+
+    def __init__(self, config: ChatConfig) -> None:
+        self._config = config
+
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        system = self._config.system_prompt
+        opening = ({"role": "system", "content": system},) if system else ()
+        request = ChatRequest(
+            messages=(*opening, *case.messages),
+            temperature=self._config.temperature,
+            top_p=self._config.top_p,
+            max_tokens=self._config.max_tokens,
+        )
+        return (await backend.chat(request)).text

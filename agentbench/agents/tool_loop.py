@@ -1,0 +1,126 @@
+"""The tool-using agent: ask the model, run the tools it calls, show it the results, until it answers."""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.agents.call_text import call_schema, find_calls
+from agentbench.agents.tool_prompt import ToolFormat, describe
+from agentbench.case import Case, Message
+from agentbench.errors import AttemptError
+from agentbench.protocols import ChatClient, ChatRequest, Toolbox
+from agentbench.trace import ModelCall, ToolCall
+
+OutputMode = Literal["free", "json_schema", "native_tools"]
+
+TOLD = (
+    "You are an assistant that answers by calling functions. You can call these functions:\n{tools}\n\n"
+    'To call one, answer with JSON only: {"name": "the function", "arguments": {"parameter": value}}.'
+)
+TOLD_AND_RUN = TOLD + ' When you know the final answer, answer with {"answer": "your answer"}.'
+
+
+class ToolLoopConfig(BaseModel):
+    """Options of the `tool_loop` agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: OutputMode = Field(
+        "native_tools",
+        description="free: tools told in the prompt, calls read from the text. json_schema: the same, with the"
+        " answer constrained to a call's schema. native_tools: OpenAI tools.",
+    )
+    system_prompt: str | None = Field(
+        None, description="Replaces the built-in one; {tools} stands for the tools' descriptions."
+    )
+    tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
+    tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
+    max_turns: int = Field(8, gt=0, description="Most model calls; one more is a budget failure.")
+    max_tokens: int = Field(512, gt=0, description="Most tokens of one answer.")
+    temperature: float = Field(0.0, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+
+
+class ToolLoopAgent:
+    """Calls tools until the model answers without calling one, or until a call has no result.
+
+    A tool that is only declared (a case's) has no result: asking for it ends the loop, and the calls
+    recorded are the agent's answer.
+    """
+
+    Config = ToolLoopConfig
+
+    def __init__(self, config: ToolLoopConfig) -> None:
+        self._config = config
+
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        messages = self._opening(case, tools)
+        for _ in range(self._config.max_turns):
+            reply = await backend.chat(self._request(messages, tools))
+            results = await self._run_calls(reply, tools)
+            if not any(result.executed or result.error for result in results):
+                return self._answer(reply)
+            messages += self._continuation(reply, results)
+        raise AttemptError("budget", f"no answer after max_turns={self._config.max_turns} model calls")
+
+    def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
+        told = "" if self._config.output == "native_tools" else TOLD
+        if told and self._runs_tools(tools):
+            told = TOLD_AND_RUN
+        prompt = self._config.system_prompt or told
+        if not prompt:
+            return list(case.messages)
+        content = prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))
+        return [{"role": "system", "content": content}, *case.messages]
+
+    def _runs_tools(self, tools: Toolbox) -> bool:
+        return any(tools.executes(spec.name) for spec in tools.specs)
+
+    def _request(self, messages: Sequence[Message], tools: Toolbox) -> ChatRequest:
+        native = self._config.output == "native_tools" and bool(tools.specs)
+        return ChatRequest(
+            messages=tuple(messages),
+            tools=tools.specs if native else (),
+            tool_choice=self._config.tool_choice if native else None,
+            response_format=self._response_format(tools) if self._config.output == "json_schema" else None,
+            temperature=self._config.temperature,
+            top_p=self._config.top_p,
+            max_tokens=self._config.max_tokens,
+        )
+
+    def _response_format(self, tools: Toolbox) -> dict[str, object]:
+        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools))
+        return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+
+    async def _run_calls(self, reply: ModelCall, tools: Toolbox) -> list[ToolCall]:
+        if self._config.output == "native_tools":
+            calls = reply.reply.get("tool_calls") or ()
+            return [
+                await tools.call(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls
+            ]
+        known = frozenset(spec.name for spec in tools.specs)
+        return [await tools.call(call.name, call.arguments) for call in find_calls(reply.text, known)]
+
+    def _continuation(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
+        if self._config.output == "native_tools":
+            return [
+                reply.reply,
+                *({"role": "tool", "tool_call_id": r.call_id, "content": _shown(r)} for r in results),
+            ]
+        told = "\n".join(f"Result of {result.name}: {_shown(result)}" for result in results)
+        return [{"role": "assistant", "content": reply.text}, {"role": "user", "content": told}]
+
+    def _answer(self, reply: ModelCall) -> str:
+        if self._config.output != "json_schema":
+            return reply.text
+        try:
+            value = json.loads(reply.text)
+        except json.JSONDecodeError:
+            return reply.text
+        return str(value["answer"]) if isinstance(value, dict) and "answer" in value else reply.text
+
+
+def _shown(result: ToolCall) -> str:
+    return f"error: {result.error}" if result.error else (result.result or "")

@@ -1,0 +1,123 @@
+"""Answers from a script: for trying a suite, an agent or the harness itself without a model."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from agentbench.case import Message
+from agentbench.errors import AttemptError
+from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.trace import ModelCall
+
+
+class ScriptedCall(BaseModel):
+    """A tool call that the script makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class ScriptedReply(BaseModel):
+    """One rule: what is said when the last message matches `when`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    when: str = Field("", description="Regular expression searched in the last message's text.")
+    content: str = ""
+    tool_calls: tuple[ScriptedCall, ...] = ()
+    fail: str | None = Field(None, description="Fail as the server would, with this message.")
+
+    @field_validator("when")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+
+class ScriptedConfig(BaseModel):
+    """Options of the `scripted` backend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    replies: tuple[ScriptedReply, ...] = Field((), description="The first rule that matches answers.")
+    default: str = Field("", description="The answer when no rule matches.")
+    first_token_s: float = Field(0.0, ge=0, description="Pause before the first token.")
+    token_s: float = Field(0.0, ge=0, description="Pause between tokens; a word is a token.")
+
+
+class ScriptedBackend:
+    """Matches the last message against its rules. Words stand for tokens."""
+
+    Config = ScriptedConfig
+    needs_server = False
+
+    def __init__(self, config: ScriptedConfig, endpoint: Endpoint | None = None) -> None:
+        self._config = config
+        self._rules = [(re.compile(rule.when, re.DOTALL), rule) for rule in config.replies]
+
+    async def chat(self, request: ChatRequest) -> ModelCall:
+        sent_at = perf_counter_ns()
+        rule = self._rule(request)
+        if rule.fail is not None:
+            raise AttemptError("infra", rule.fail)
+        words = max(1, len(rule.content.split()) + len(rule.tool_calls))
+        chunk_at = await self._speak(words)
+        return ModelCall(
+            messages=request.messages,
+            request={"model": "scripted", "seed": request.seed},
+            reply=_message(rule),
+            finish_reason="tool_calls" if rule.tool_calls else "stop",
+            intended_at=sent_at,
+            sent_at=sent_at,
+            ended_at=perf_counter_ns(),
+            chunk_at=chunk_at,
+            chunk_tokens=(1,) * len(chunk_at),
+            prompt_tokens=sum(len(_text(message).split()) for message in request.messages),
+            completion_tokens=words,
+        )
+
+    def _rule(self, request: ChatRequest) -> ScriptedReply:
+        last = _text(request.messages[-1]) if request.messages else ""
+        matching = (rule for pattern, rule in self._rules if pattern.search(last))
+        return next(matching, ScriptedReply(content=self._config.default))
+
+    async def _speak(self, tokens: int) -> tuple[int, ...]:
+        await asyncio.sleep(self._config.first_token_s)
+        chunk_at = [perf_counter_ns()]
+        for _ in range(tokens - 1):
+            if self._config.token_s:
+                await asyncio.sleep(self._config.token_s)
+            chunk_at.append(perf_counter_ns())
+        return tuple(chunk_at)
+
+    async def aclose(self) -> None:
+        return None
+
+
+def _text(message: Message) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else json.dumps(content)
+
+
+def _message(rule: ScriptedReply) -> Message:
+    message: dict[str, Any] = {"role": "assistant", "content": rule.content or None}
+    if rule.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": f"call_{index}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments))},
+            }
+            for index, call in enumerate(rule.tool_calls)
+        ]
+    return message

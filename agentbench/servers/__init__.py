@@ -1,0 +1,1 @@
+"""Model servers: processes we start and stop, and URLs we are given."""

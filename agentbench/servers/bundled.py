@@ -1,0 +1,126 @@
+"""The bundled engine as a process of its own: started, waited for, stopped with its whole group."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import Field
+
+from agentbench.errors import UserError
+from agentbench.hub import resolve_model
+from agentbench.protocols import Endpoint
+from serving.config import LOSSLESS_KNOBS, EngineConfig
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+class BundledConfig(EngineConfig):
+    """The engine's own knobs, so that each is `serving.<knob>`, and what starting it needs."""
+
+    model: str = Field(DEFAULT_MODEL, description="A pulled model's name, a .gguf file, or a directory.")
+    startup_timeout_s: float = Field(180.0, gt=0, description="Longest wait until it answers.")
+
+
+class BundledServer:
+    """`python -m serving` on a free loopback port.
+
+    The process leads a session of its own, and its standard input is a pipe that we hold: when we die, in
+    whatever way, the pipe closes and the server ends itself and its children.
+    """
+
+    Config = BundledConfig
+    lossless_knobs = LOSSLESS_KNOBS
+
+    def __init__(self, config: BundledConfig) -> None:
+        self._config = config
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, log_path: Path) -> Endpoint:
+        model = resolve_model(self._config.model)
+        _require_engine()
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command(model),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            base_url = await asyncio.wait_for(self._address(), self._config.startup_timeout_s)
+        except TimeoutError:
+            base_url = None
+        if base_url is None:
+            await self.stop()
+            raise UserError(f"the bundled server did not start: {_last_line(log_path)} (log: {log_path})")
+        return Endpoint(base_url=base_url, model=self._config.model, continuous_usage=True, info=self._info(log_path))
+
+    def _command(self, model: Path) -> list[str]:
+        knobs = self._config.model_dump(exclude={"model", "startup_timeout_s"}, exclude_none=True)
+        settings = [part for key, value in knobs.items() for part in ("--set", f"{key}={value}")]
+        name = ["--served-model-name", self._config.model]
+        return [
+            *(sys.executable, "-m", "serving", "--model", str(model), *name),
+            *("--host", "127.0.0.1", "--port", "0", "--exit-with-parent", *settings),
+        ]
+
+    async def _address(self) -> str | None:
+        """The base URL that the server prints once it answers; None when it ended instead."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            words = line.decode(errors="replace").split()
+            if words[:1] == ["serving"]:
+                return words[-1]
+        return None
+
+    def _info(self, log_path: Path) -> dict[str, object]:
+        assert self._process is not None
+        return {
+            "server": "bundled",
+            "pid": self._process.pid,
+            "log": str(log_path),
+            "torch": _torch_version(),
+        }
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _signal_group(process.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 10)
+        _signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+def _torch_version() -> str:
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return ""
+
+
+def _require_engine() -> None:
+    if not _torch_version():
+        raise UserError("the bundled server needs PyTorch: pip install 'agentbench[serving]'")
+
+
+def _last_line(log_path: Path) -> str:
+    lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"

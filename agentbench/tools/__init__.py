@@ -1,0 +1,7 @@
+"""Tools that an agent can call."""
+
+from agentbench.tools.function import FunctionTool
+from agentbench.tools.loading import load_tools
+from agentbench.tools.toolbox import CaseToolbox
+
+__all__ = ["CaseToolbox", "FunctionTool", "load_tools"]

@@ -1,0 +1,130 @@
+"""A Python function as a tool: its schema from the type hints, its arguments checked against them."""
+
+import asyncio
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema
+
+from agentbench.case import ToolSpec
+from agentbench.errors import UserError
+
+Function = Callable[..., Any]
+
+
+class _NoTitles(GenerateJsonSchema):
+    """JSON Schema without the titles pydantic derives from names: they tell a model nothing."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+class ArgumentError(ValueError):
+    """The arguments do not fit the function; the message is for the model to read."""
+
+
+class FunctionTool:
+    """Runs a function, a coroutine function in the loop, a plain one in a thread.
+
+    The description is the docstring's first paragraph; a parameter's is its line in the docstring's "Args:"
+    or in `Annotated[…, Field(description=…)]`. `UserError` when the function can't be a tool.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        name = getattr(function, "__name__", "")
+        if not name:
+            raise UserError(f"tool {function!r} has no name; give a function")
+        self._model = _arguments_model(name, function)
+        documentation = inspect.getdoc(function) or ""
+        self.spec = ToolSpec(
+            name=name,
+            description=" ".join(documentation.split("\n\n")[0].split()),
+            parameters=_schema(name, self._model),
+        )
+
+    async def __call__(self, arguments: Mapping[str, Any]) -> str:
+        """The result as text (JSON when it is no string). Raises `ArgumentError`, and what the function raises."""
+        checked = self._checked(arguments)
+        if inspect.iscoroutinefunction(self._function):
+            return _as_text(await self._function(**checked))
+        return _as_text(await asyncio.to_thread(_called, self._function, checked))
+
+    def _checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            model = self._model.model_validate(dict(arguments))
+        except ValidationError as error:
+            findings = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise ArgumentError("; ".join(findings)) from None
+        fields = type(model).model_fields
+        return {str(fields[name].alias): getattr(model, name) for name in model.model_fields_set}
+
+
+def _called(function: Function, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as error:  # can't be handed over from a thread: the caller would wait for ever
+        raise RuntimeError("the tool raised StopIteration") from error
+
+
+def _arguments_model(name: str, function: Function) -> type[BaseModel]:
+    """The parameters as the aliases of numbered fields: a parameter may have a name that pydantic uses itself."""
+    hints = _hints(name, function)
+    described = _described_arguments(inspect.getdoc(function) or "")
+    fields: dict[str, Any] = {}
+    for number, (key, parameter) in enumerate(inspect.signature(function).parameters.items()):
+        if key not in hints or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise UserError(f"tool {name!r}: parameter {key!r} needs a type hint and a name of its own")
+        default: Any = ... if parameter.default is parameter.empty else parameter.default
+        told: dict[str, Any] = {"description": described[key]} if key in described else {}
+        fields[f"p{number}"] = (hints[key], Field(default, alias=key, **told))
+    try:
+        return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    except PydanticUserError as error:
+        raise _not_a_schema(name, error) from None
+
+
+def _hints(name: str, function: Function) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise UserError(f"tool {name!r}: its type hints can't be resolved: {error}") from None
+
+
+def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        schema = model.model_json_schema(schema_generator=_NoTitles)
+    except PydanticUserError as error:
+        raise _not_a_schema(name, error) from None
+    schema.pop("title", None)
+    schema.setdefault("properties", {})
+    return schema
+
+
+def _not_a_schema(name: str, error: PydanticUserError) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(
+        f"tool {name!r}: a type hint has no JSON Schema: {reason}. Use str, int, float, bool, list or dict."
+    )
+
+
+def _described_arguments(documentation: str) -> dict[str, str]:
+    """Parameter to description, from a docstring's Args: section (Google's style)."""
+    _, found, section = documentation.partition("Args:\n")
+    if not found:
+        return {}
+    described: dict[str, str] = {}
+    for line in section.splitlines():
+        if match := re.match(r"\s+(\w+)(?:\s*\([^)]*\))?:\s*(.+)", line):
+            described[match[1]] = match[2].strip()
+        elif line and not line.startswith(" "):
+            break
+    return described
+
+
+def _as_text(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)

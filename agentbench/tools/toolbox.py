@@ -1,0 +1,79 @@
+"""The tools of one attempt: the suite's functions, and what the case declares."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from agentbench.case import ToolSpec
+from agentbench.errors import UserError
+from agentbench.tools.function import FunctionTool
+from agentbench.trace import ToolCall
+
+TIMEOUT_S = 30.0
+
+
+class CaseToolbox:
+    """Implements `Toolbox`. Whatever a model gets wrong comes back as the call's `error`."""
+
+    def __init__(
+        self, functions: Sequence[FunctionTool], declared: Sequence[ToolSpec], timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._functions = {tool.spec.name: tool for tool in functions}
+        self.specs: tuple[ToolSpec, ...] = (*(tool.spec for tool in functions), *declared)
+        self._timeout_s = timeout_s
+        self._names = {spec.name for spec in self.specs}
+        if len(self._names) != len(self.specs):
+            raise UserError(f"two tools have one name: {', '.join(spec.name for spec in self.specs)}")
+
+    def executes(self, name: str) -> bool:
+        return name in self._functions
+
+    async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
+        started_at = perf_counter_ns()
+        parsed, error = _parsed(arguments)
+        result: str | None = None
+        if error is None and name not in self._names:
+            error = f"there is no tool {name!r}; there are: {', '.join(sorted(self._names)) or 'none'}"
+        executed = error is None and self.executes(name)
+        if executed:
+            result, error = await self._run(name, parsed)
+        return ToolCall(
+            call_id=call_id,
+            name=name,
+            arguments=parsed,
+            started_at=started_at,
+            ended_at=perf_counter_ns(),
+            executed=executed,
+            result=result,
+            error=error,
+        )
+
+    async def _run(self, name: str, arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The result or the error. A user's tool may raise anything, and all of it is for the agent to see."""
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                return await self._functions[name](arguments), None
+        except (Exception, SystemExit) as error:
+            if limit.expired():
+                return None, f"{name} was not done after {self._timeout_s:g} s"
+            return None, f"{type(error).__name__}: {error}"
+
+
+def _parsed(arguments: Any) -> tuple[Mapping[str, Any], str | None]:
+    """The arguments as an object, or why they are none. Nothing at all means no arguments."""
+    if isinstance(arguments, Mapping):
+        return arguments, None
+    try:
+        value = json.loads(arguments or "{}", parse_constant=_refuse)
+    # ValueError is also what an integer of more than 4300 digits raises, TypeError what no text raises.
+    except (ValueError, TypeError, RecursionError) as error:
+        return {}, f"the arguments are not valid JSON: {error}"
+    if not isinstance(value, dict):
+        return {}, f"the arguments are a JSON {type(value).__name__}, not an object"
+    return value, None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")

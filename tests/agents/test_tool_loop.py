@@ -1,0 +1,118 @@
+"""The tool-using agent in its three output modes."""
+
+import json
+
+import pytest
+
+from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
+from agentbench.errors import AttemptError
+from agentbench.recorder import Recorder
+from agentbench.tools import CaseToolbox
+from agentbench.trace import Trace
+from tests.fakes import SayBackend, a_case, adder, calls, declared
+
+
+async def work(backend: SayBackend, tools: CaseToolbox, **options: object) -> Trace:
+    recorder = Recorder(backend, tools, seed=7)
+    agent = ToolLoopAgent(ToolLoopConfig.model_validate(options))
+    return recorder.trace(await agent(a_case(), recorder, recorder))
+
+
+async def test_native_tools_are_run_and_their_results_shown() -> None:
+    backend = SayBackend(calls(("add", '{"a": 2, "b": 3}'), ("add", '{"a": 1}')), "It is 5.")
+    trace = await work(backend, adder(), output="native_tools")
+    assert trace.output == "It is 5."
+    assert [call.result for call in trace.tool_calls] == ["5", "2"]
+    assert [step.__class__.__name__ for step in trace.steps] == ["ModelCall", "ToolCall", "ToolCall", "ModelCall"]
+    shown = backend.requests[1].messages[-2:]
+    assert [(message["role"], message["tool_call_id"], message["content"]) for message in shown] == [
+        ("tool", "call_0", "5"),
+        ("tool", "call_1", "2"),
+    ]
+    assert backend.requests[0].tool_choice == "auto"
+    assert [spec.name for spec in backend.requests[0].tools] == ["add"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [('{"a": "x"}', "a: Input should be a valid integer"), ("{", "not valid JSON"), ("[1]", "not an object")],
+)
+async def test_what_the_model_got_wrong_is_shown_to_it(arguments: str, error: str) -> None:
+    backend = SayBackend(calls(("add", arguments)), "done")
+    trace = await work(backend, adder())
+    assert error in str(trace.tool_calls[0].error)
+    assert error in backend.requests[1].messages[-1]["content"]
+
+
+async def test_an_unknown_tool_is_told_with_the_known_ones() -> None:
+    trace = await work(SayBackend(calls(("subtract", "{}")), "done"), adder())
+    assert trace.tool_calls[0].error == "there is no tool 'subtract'; there are: add"
+
+
+async def test_a_declared_tool_ends_the_loop_with_its_call_recorded() -> None:
+    backend = SayBackend(calls(("look_up", '{"a": 1}')))
+    trace = await work(backend, declared("look_up"))
+    [call] = trace.tool_calls
+    assert (call.name, call.arguments, call.executed, call.result) == ("look_up", {"a": 1}, False, None)
+    assert len(backend.requests) == 1
+
+
+async def test_a_model_that_never_answers_is_a_budget_failure() -> None:
+    with pytest.raises(AttemptError, match="max_turns=2") as caught:
+        await work(SayBackend(calls(("add", '{"a": 1}'))), adder(), max_turns=2)
+    assert caught.value.kind == "budget"
+
+
+async def test_json_schema_mode_constrains_the_answer_to_a_call() -> None:
+    backend = SayBackend('{"name": "look_up", "arguments": {"a": 4}}')
+    trace = await work(backend, declared("look_up"), output="json_schema")
+    assert trace.tool_calls[0].arguments == {"a": 4}
+    request = backend.requests[0]
+    assert request.tools == ()
+    schema = (request.response_format or {})["json_schema"]["schema"]
+    assert schema["properties"]["name"] == {"const": "look_up"}
+    assert schema["properties"]["arguments"]["additionalProperties"] is False
+    assert '"look_up"' in request.messages[0]["content"]
+
+
+async def test_json_schema_mode_runs_tools_until_an_answer_comes() -> None:
+    backend = SayBackend('{"name": "add", "arguments": {"a": 2, "b": 3}}', '{"answer": "5"}')
+    trace = await work(backend, adder(), output="json_schema")
+    assert (trace.output, trace.tool_calls[0].result) == ("5", "5")
+    assert backend.requests[1].messages[-1]["content"] == "Result of add: 5"
+    branches = (backend.requests[0].response_format or {})["json_schema"]["schema"]["anyOf"]
+    assert branches[-1]["required"] == ["answer"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Sure! {"name": "look_up", "arguments": {"a": 4}} is the call.',
+        '```json\n{"name": "look_up", "parameters": {"a": 4}}\n```',
+        '{"look_up": {"a": 4}}',
+        "I would call look_up(a=4).",
+        "[look_up(a=4)]",
+    ],
+)
+async def test_free_mode_reads_calls_from_the_text(text: str) -> None:
+    trace = await work(SayBackend(text), declared("look_up"), output="free")
+    assert [(call.name, call.arguments) for call in trace.tool_calls] == [("look_up", {"a": 4})]
+
+
+async def test_free_text_without_a_call_is_the_answer() -> None:
+    trace = await work(SayBackend("The result {of it} is 5; see look_up(4)."), declared("look_up"), output="free")
+    assert (trace.tool_calls, trace.output) == ((), "The result {of it} is 5; see look_up(4).")
+
+
+async def test_the_system_prompt_can_be_replaced_and_describes_tools_as_signatures() -> None:
+    backend = SayBackend("no call")
+    await work(backend, declared("look_up"), output="free", system_prompt="Use:\n{tools}", tool_format="signature")
+    assert backend.requests[0].messages[0]["content"] == (
+        "Use:\nlook_up(a, b=None): Does look_up.\n  a (integer): \n  b (integer): "
+    )
+
+
+async def test_several_calls_in_one_free_text_are_all_found() -> None:
+    text = "\n".join(json.dumps({"name": "look_up", "arguments": {"a": number}}) for number in range(3))
+    trace = await work(SayBackend(text), declared("look_up"), output="free")
+    assert [call.arguments["a"] for call in trace.tool_calls] == [0, 1, 2]

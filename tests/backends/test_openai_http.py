@@ -1,0 +1,69 @@
+"""The HTTP backend against a real HTTP server."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
+from agentbench.case import ToolSpec
+from agentbench.errors import AttemptError
+from agentbench.protocols import ChatRequest, Endpoint
+from tests.contracts.backend_contract import BackendContract
+
+
+def ask(text: str) -> ChatRequest:
+    return ChatRequest(messages=({"role": "user", "content": text},))
+
+
+async def opened(url: str) -> AsyncIterator[OpenAIHttpBackend]:
+    backend = OpenAIHttpBackend(OpenAIHttpConfig(), Endpoint(base_url=url, model="m", continuous_usage=True))
+    yield backend
+    await backend.aclose()
+
+
+class TestOpenAIHttp(BackendContract):
+    @pytest.fixture
+    async def backend(self, chat_url: str) -> AsyncIterator[OpenAIHttpBackend]:
+        async for backend in opened(chat_url):
+            yield backend
+
+    @pytest.fixture
+    async def dead_backend(self, dead_url: str) -> AsyncIterator[OpenAIHttpBackend]:
+        async for backend in opened(dead_url):
+            yield backend
+
+    @pytest.mark.parametrize(
+        ("status", "kind"), [(500, "infra"), (503, "infra"), (429, "infra"), (400, "agent"), (404, "agent")]
+    )
+    async def test_a_refusal_is_of_the_right_kind(self, backend: OpenAIHttpBackend, status: int, kind: str) -> None:
+        with pytest.raises(AttemptError, match=f"HTTP {status}: .*no luck") as caught:
+            await backend.chat(ask(f"status {status}"))
+        assert caught.value.kind == kind
+
+    async def test_a_stream_that_is_cut_off_is_an_infra_failure(self, backend: OpenAIHttpBackend) -> None:
+        with pytest.raises(AttemptError, match="ended before its answer was complete") as caught:
+            await backend.chat(ask("cut"))
+        assert caught.value.kind == "infra"
+
+    async def test_tool_call_fragments_are_put_together(self, backend: OpenAIHttpBackend) -> None:
+        call = await backend.chat(ask("tools"))
+        made = [(each["id"], each["function"]) for each in call.reply["tool_calls"]]
+        assert made == [
+            ("call_0", {"name": "f", "arguments": '{"a": 1}'}),
+            ("call_1", {"name": "g", "arguments": '{"a": 1}'}),
+        ]
+        assert (call.text, call.finish_reason) == ("", "tool_calls")
+        assert call.reply["reasoning_content"] == "let me see"
+        assert len(call.chunk_at) == 7
+        assert call.chunk_tokens == ()
+
+    async def test_the_record_has_what_was_asked_for(self, backend: OpenAIHttpBackend) -> None:
+        tool = ToolSpec(name="f", description="d", parameters={"type": "object"})
+        request = ChatRequest(
+            messages=({"role": "user", "content": "x"},), tools=(tool,), tool_choice="auto", temperature=0, stop=("a",)
+        )
+        call = await backend.chat(request)
+        assert call.request["model"] == "m"
+        assert call.request["tools"][0]["function"]["name"] == "f"
+        assert (call.request["tool_choice"], call.request["temperature"], call.request["stop"]) == ("auto", 0, ["a"])
+        assert call.cached_tokens == 1

@@ -1,0 +1,39 @@
+"""What every backend promises; each implementation's tests subclass this."""
+
+import asyncio
+
+import pytest
+
+from agentbench.errors import AttemptError
+from agentbench.protocols import Backend, ChatRequest
+
+QUESTION = ({"role": "user", "content": "say hello world"},)
+
+
+class BackendContract:
+    """A subclass has the fixtures `backend` (answers "hello world") and `dead_backend` (can't answer)."""
+
+    async def test_the_answer_comes_with_its_record(self, backend: Backend) -> None:
+        call = await backend.chat(ChatRequest(messages=QUESTION, seed=5))
+        assert call.text == "hello world"
+        assert call.finish_reason == "stop"
+        assert call.messages == QUESTION
+        assert call.request["seed"] == 5
+        assert "messages" not in call.request
+
+    async def test_times_are_in_order_and_chunks_count_the_tokens(self, backend: Backend) -> None:
+        call = await backend.chat(ChatRequest(messages=QUESTION))
+        assert call.intended_at <= call.sent_at <= call.chunk_at[0]
+        assert list(call.chunk_at) == sorted(call.chunk_at)
+        assert call.chunk_at[-1] <= call.ended_at
+        assert call.completion_tokens == sum(call.chunk_tokens) == 2
+        assert call.prompt_tokens == 3
+
+    async def test_many_at_once(self, backend: Backend) -> None:
+        calls = await asyncio.gather(*(backend.chat(ChatRequest(messages=QUESTION)) for _ in range(32)))
+        assert [call.text for call in calls] == ["hello world"] * 32
+
+    async def test_no_answer_is_an_infra_failure(self, dead_backend: Backend) -> None:
+        with pytest.raises(AttemptError) as caught:
+            await dead_backend.chat(ChatRequest(messages=QUESTION))
+        assert caught.value.kind == "infra"
