@@ -1,0 +1,1 @@
+"""Datasets: where a suite's cases come from."""

@@ -1,0 +1,97 @@
+"""The Berkeley Function Calling Leaderboard's single-turn categories, read from the pulled package."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.case import Case, ToolSpec
+from agentbench.datasets.bfcl_schema import json_schema
+from agentbench.errors import UserError
+from agentbench.hub import dataset_path
+
+Category = Literal[
+    "simple_python",
+    "multiple",
+    "parallel",
+    "parallel_multiple",
+    "irrelevance",
+    "live_simple",
+    "live_multiple",
+    "live_parallel",
+    "live_parallel_multiple",
+    "live_irrelevance",
+    "live_relevance",
+]
+
+Row = Mapping[str, Any]
+
+
+class BfclConfig(BaseModel):
+    """Options of the `bfcl` data set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    category: Category = Field(description="The leaderboard's category.")
+
+
+class BfclDataset:
+    """Cases with the functions declared as tools and the accepted calls as `expected` (see `tool_call_match`).
+
+    Cases of the live categories that come from one user's request (the second number of their id) are one
+    cluster.
+    """
+
+    Config = BfclConfig
+
+    def __init__(self, config: BfclConfig) -> None:
+        self._category = config.category
+
+    def load(self, root: Path) -> list[Case]:
+        wheel = dataset_path("bfcl")
+        file = f"BFCL_v4_{self._category}.json"
+        with zipfile.ZipFile(wheel) as archive:
+            rows = _rows(archive, wheel, f"bfcl_eval/data/{file}")
+            graded = not self._category.endswith("relevance")
+            answers = _rows(archive, wheel, f"bfcl_eval/data/possible_answer/{file}") if graded else []
+        truths = {answer["id"]: answer["ground_truth"] for answer in answers}
+        return [self._case(row, truths) for row in rows]
+
+    def _case(self, row: Row, truths: Mapping[str, Any]) -> Case:
+        return Case(
+            id=row["id"],
+            messages=tuple(row["question"][0]),
+            tools=tuple(_tool(document) for document in row["function"]),
+            expected=self._expected(truths.get(row["id"])),
+            metadata={"category": self._category},
+            cluster=_cluster(row["id"]),
+        )
+
+    def _expected(self, truth: Any) -> dict[str, Any]:
+        if truth is not None:
+            return {"calls": truth}
+        return {"min_calls": 1} if self._category == "live_relevance" else {"calls": []}
+
+
+def _rows(archive: zipfile.ZipFile, wheel: Path, member: str) -> list[Row]:
+    try:
+        text = archive.read(member).decode()
+    except KeyError:
+        raise UserError(f"{wheel} has no {member}; remove the file and run: agentbench pull bfcl") from None
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _tool(document: Row) -> ToolSpec:
+    parameters = json_schema(document["parameters"])
+    parameters.setdefault("type", "object")
+    parameters.setdefault("properties", {})
+    return ToolSpec(name=document["name"], description=document.get("description", ""), parameters=parameters)
+
+
+def _cluster(case_id: str) -> str:
+    parts = case_id.rsplit("_", 1)
+    numbers = parts[1].split("-")
+    return f"{parts[0]}_{numbers[1]}" if len(numbers) == 3 else case_id

@@ -1,0 +1,1 @@
+"""Scorers: what grades a finished attempt."""

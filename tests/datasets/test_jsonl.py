@@ -1,0 +1,42 @@
+"""Cases of one's own, one JSON object a line."""
+
+from pathlib import Path
+
+import pytest
+
+from agentbench.datasets.jsonl import JsonlConfig, JsonlDataset
+from agentbench.errors import UserError
+
+
+def load(folder: Path, text: str) -> list[object]:
+    (folder / "cases.jsonl").write_text(text, encoding="utf-8")
+    return list(JsonlDataset(JsonlConfig()).load(folder))
+
+
+def test_text_and_messages_are_both_input(tmp_path: Path) -> None:
+    tool = '{"name": "f", "description": "d", "parameters": {"type": "object"}}'
+    lines = [
+        '{"id": "a", "input": "hi\u2028there", "expected": 1}',
+        "",
+        f'{{"id": "b", "input": [{{"role": "system", "content": "x"}}], "tools": [{tool}], "cluster": "k"}}',
+    ]
+    (tmp_path / "cases.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    first, second = JsonlDataset(JsonlConfig()).load(tmp_path)
+    assert first.messages == ({"role": "user", "content": "hi\u2028there"},)
+    assert (first.cluster, second.cluster, second.tools[0].name) == ("a", "k", "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"id": "a", "input": "x"}\n{"id": "a", "input": "y"}', r"cases\.jsonl:2: case id 'a' stands twice; first on"),
+        ('{"id": "a", "input": "x"\n', r"cases\.jsonl:1: not valid JSON"),
+        ("\n[1, 2]", r"cases\.jsonl:2: expected a JSON object, found list"),
+        ('{"id": "a", "imput": "x"}', r"cases\.jsonl:1: (unknown key 'imput'|key 'input' is missing)"),
+        ('{"id": "a", "input": "x", "expcted": 1}', r"unknown key 'expcted'. Did you mean 'expected'"),
+        ('{"id": 5, "input": "x"}', r"cases\.jsonl:1: id = 5"),
+    ],
+)
+def test_a_bad_line_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, text)

@@ -1,0 +1,111 @@
+"""Scorers of the final text."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentbench.case import Case
+from agentbench.protocols import Scorer
+from agentbench.score import Score
+from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
+from agentbench.scorers.numeric import NumericConfig, NumericScorer, last_number
+from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
+from agentbench.trace import Trace
+from tests.fakes import a_case
+
+
+async def graded(scorer: Scorer, output: str, expected: Any) -> Score:
+    case: Case = a_case(expected=expected)
+    return await scorer.score(case, Trace(output=output))
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "expected", "passed"),
+    [
+        ({}, " yes\n", "yes", True),
+        ({"strip": False}, " yes\n", "yes", False),
+        ({}, "Yes", "yes", False),
+        ({"ignore_case": True}, "YES", "yes", True),
+        ({}, "no", ["yes", "no"], True),
+        ({}, "5", 5, True),
+        ({}, "", "yes", False),
+    ],
+)
+async def test_exact(options: dict[str, bool], output: str, expected: Any, passed: bool) -> None:
+    score = await graded(ExactScorer(ExactConfig.model_validate(options)), output, expected)
+    assert (score.passed, score.value) == (passed, float(passed))
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "passed"),
+    [
+        ({}, "the answer is 42.", True),
+        ({"full": True}, "the answer is 42.", False),
+        ({"full": True}, "42", True),
+        ({"pattern": "ANSWER"}, "the answer", False),
+        ({"pattern": "ANSWER", "ignore_case": True}, "the answer", True),
+    ],
+)
+async def test_regex(options: dict[str, Any], output: str, passed: bool) -> None:
+    assert (await graded(RegexScorer(RegexConfig.model_validate(options)), output, r"4\d")).passed is passed
+
+
+def test_a_pattern_that_does_not_compile_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a regular expression"):
+        RegexConfig(pattern="(")
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "reason"),
+    [
+        ('{"b": 1.0, "a": [1, 2]}', {"a": [1, 2], "b": 1}, "equal"),
+        ('{"a": [1, 3]}', {"a": [1, 2]}, "$.a[1]: expected 2, got 3"),
+        ('{"a": 1}', {"b": 1}, "$: missing keys ['b'], unexpected keys ['a']"),
+        ("[1]", [1, 2], "$: expected 2 items, got 1"),
+        ("true", 1, "$: expected 1, got True"),
+        ('"1"', 1, "$: expected 1, got '1'"),
+        ("not json", {}, "the answer is not JSON"),
+        ("null", None, "equal"),
+    ],
+)
+async def test_json_equal(output: str, expected: Any, reason: str) -> None:
+    score = await graded(JsonEqualScorer(JsonEqualConfig()), output, expected)
+    assert score.reason.startswith(reason)
+    assert score.passed is (reason == "equal")
+
+
+async def test_json_equal_with_tolerance() -> None:
+    scorer = JsonEqualScorer(JsonEqualConfig(tolerance=0.01))
+    assert (await graded(scorer, '{"a": 1.005}', {"a": 1})).passed
+    assert not (await graded(scorer, '{"a": 1.05}', {"a": 1})).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("It is 1,234.5 metres.", 1234.5),
+        ("3 + 4 = 7", 7.0),
+        ("about -2.5e-3", -0.0025),
+        ("none at all", None),
+        ("the end.", None),
+        ("version 1.2.3", 0.3),
+        (".5", 0.5),
+        ("1,2", 2.0),
+    ],
+)
+def test_last_number(text: str, number: float | None) -> None:
+    assert last_number(text) == number
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_number_is_read_back(value: float) -> None:
+    assert last_number(f"so the answer is {value!r} units") == value
+
+
+async def test_numeric_within_tolerance() -> None:
+    scorer = NumericScorer(NumericConfig(rel_tolerance=0.01))
+    assert (await graded(scorer, "about 100.5", 100)).passed
+    assert not (await graded(scorer, "about 102", 100)).passed
+    assert (await graded(scorer, "no idea", 100)).reason == "no number in 'no idea'"
