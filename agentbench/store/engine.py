@@ -1,0 +1,85 @@
+"""A SQLAlchemy engine whose transactions are safe for several writing processes, on SQLite and PostgreSQL."""
+
+import time
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from agentbench.errors import UserError
+
+BUSY_S = 60
+"""How long a writer waits for another one's transaction. An attempt is committed in milliseconds."""
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine for `url`; it does not connect yet. Raises `UserError` for a driver that is not installed."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"PostgreSQL needs the package {error.name!r}. Install it: pip install 'agentbench[postgres]'."
+        ) from error
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine, whose transactions take SQLite's write lock when they begin.
+
+    A transaction that reads first and takes the lock later fails at once when another writer was between.
+    """
+    return engine.execution_options(agentbench_writes=True)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, record: Any) -> None:
+    # None: the driver begins no transaction of its own, so that ours hold schema changes too.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    # With a write-ahead log, NORMAL loses nothing when a process is killed; a power cut may lose the last
+    # commits, never the file's consistency.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("agentbench_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def make_directory(url: URL) -> None:
+    """Makes the directory of a SQLite file."""
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Turns a SQLite file to its write-ahead log, in which readers and the writer do not wait for each other.
+
+    SQLite does not wait for its busy timeout here, so that several processes at a new file need their own.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        _set_journal(connection.cursor(), deadline=time.monotonic() + BUSY_S)
+    finally:
+        connection.close()
+
+
+def _set_journal(cursor: Any, deadline: float) -> None:
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except Exception as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Alembic's migrations of the store. A new revision: a file in versions/, and `revision.CURRENT`."""

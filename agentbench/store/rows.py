@@ -1,0 +1,129 @@
+"""The nouns of L0 as rows and back; nothing of the ORM leaves the store but through here."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from agentbench.case import Case, ToolSpec
+from agentbench.run import Run
+from agentbench.score import Attempt, Score
+from agentbench.store.columns import to_json
+from agentbench.store.tables import AttemptRow, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow
+from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace
+
+
+def run_row(run: Run) -> RunRow:
+    values = {name: getattr(run, name) for name in Run.__dataclass_fields__}
+    return RunRow(**values)
+
+
+def run_of(row: RunRow) -> Run:
+    values = {name: getattr(row, name) for name in Run.__dataclass_fields__}
+    return Run(**values | {"case_ids": tuple(row.case_ids)})
+
+
+def case_values(case: Case) -> dict[str, object]:
+    """The columns of a case, its digest among them: SHA-256 of its content as JSON with sorted keys."""
+    content = {
+        "case_id": case.id,
+        "cluster": case.cluster,
+        "messages": case.messages,
+        "tools": [asdict(tool) for tool in case.tools],
+        "expected": case.expected,
+        "metadata": case.metadata,
+    }
+    canonical = json.dumps(json.loads(to_json(content)), sort_keys=True)
+    return {"digest": hashlib.sha256(canonical.encode("ascii")).hexdigest(), **content}
+
+
+def case_of(row: CaseRow) -> Case:
+    return Case(
+        id=row.case_id,
+        messages=tuple(row.messages),
+        tools=tuple(ToolSpec(**tool) for tool in row.tools),
+        expected=row.expected,
+        metadata=row.case_metadata,
+        cluster=row.cluster,
+    )
+
+
+def attempt_row(run_id: str, attempt: Attempt, case_digest: str) -> AttemptRow:
+    failure = attempt.failure
+    row = AttemptRow(
+        run_id=run_id,
+        case_digest=case_digest,
+        case_id=attempt.case_id,
+        cluster=attempt.cluster,
+        repeat=attempt.repeat,
+        seed=attempt.seed,
+        tries=attempt.tries,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        wall_anchor_ns=attempt.wall_anchor_ns,
+        output=attempt.trace.output,
+        failure_kind=failure and failure.kind,
+        failure_message=failure and failure.message,
+        failure_detail=failure and failure.detail,
+        passed=attempt.passed,
+    )
+    for position, step in enumerate(attempt.trace.steps):
+        _add_step(row, position, step)
+    row.scores = [_score_row(position, score) for position, score in enumerate(attempt.scores)]
+    return row
+
+
+def _add_step(row: AttemptRow, position: int, step: Step) -> None:
+    values = {name: getattr(step, name) for name in type(step).__dataclass_fields__}
+    if isinstance(step, ModelCall):
+        row.model_calls.append(ModelCallRow(position=position, **values))
+    else:
+        row.tool_calls.append(ToolCallRow(position=position, **values))
+
+
+def _score_row(position: int, score: Score) -> ScoreRow:
+    return ScoreRow(position=position, name=score.name, value=score.value, passed=score.passed, reason=score.reason)
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    return Attempt(
+        case_id=row.case_id,
+        cluster=row.cluster,
+        repeat=row.repeat,
+        seed=row.seed,
+        tries=row.tries,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        wall_anchor_ns=row.wall_anchor_ns,
+        trace=Trace(steps=_steps_of(row), output=row.output),
+        failure=_failure_of(row),
+        scores=tuple(
+            Score(name=score.name, value=score.value, passed=score.passed, reason=score.reason) for score in row.scores
+        ),
+        passed=row.passed,
+    )
+
+
+def _failure_of(row: AttemptRow) -> Failure | None:
+    if row.failure_kind is None:
+        return None
+    return Failure(
+        kind=row.failure_kind,  # type: ignore[arg-type]  # written from a Failure
+        message=row.failure_message or "",
+        detail=row.failure_detail or "",
+    )
+
+
+def _steps_of(row: AttemptRow) -> tuple[Step, ...]:
+    by_position: dict[int, Step] = {call.position: _model_call_of(call) for call in row.model_calls}
+    by_position |= {call.position: _tool_call_of(call) for call in row.tool_calls}
+    return tuple(by_position[position] for position in sorted(by_position))
+
+
+def _model_call_of(row: ModelCallRow) -> ModelCall:
+    values = {name: getattr(row, name) for name in ModelCall.__dataclass_fields__}
+    lists = {name: tuple(values[name]) for name in ("messages", "chunk_at", "chunk_tokens")}
+    return ModelCall(**values | lists)
+
+
+def _tool_call_of(row: ToolCallRow) -> ToolCall:
+    return ToolCall(**{name: getattr(row, name) for name in ToolCall.__dataclass_fields__})

@@ -1,0 +1,205 @@
+"""The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session, selectinload
+
+from agentbench.case import Case
+from agentbench.errors import UserError
+from agentbench.run import Run, RunStatus
+from agentbench.score import Attempt
+from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
+from agentbench.store.insert import insert_new
+from agentbench.store.reference import find_run
+from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
+from agentbench.store.schema import upgrade
+from agentbench.store.summary import RunSummary, summaries, summary_of
+from agentbench.store.tables import AttemptRow, CaseRow, RunRow
+from agentbench.store.url import database_url, shown
+
+
+class AlreadyStored(Exception):
+    """The store has this run, or this repeat of this case of this run; nothing was changed."""
+
+
+class Store:
+    """Runs and attempts, in and out as the nouns of L0.
+
+    Each method is one transaction: after it returns the write survives the death of this process, and a
+    process that dies inside it leaves no part of it. Any number of threads and processes may use one database
+    at once; a `Store` itself must not be carried over a fork.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = writing(engine)
+
+    def create_run(self, run: Run) -> None:
+        """Raises `AlreadyStored` when there is a run of this id."""
+        try:
+            with self._write() as session:
+                session.add(run_row(run))
+        except IntegrityError as error:
+            raise AlreadyStored(f"run {run.id!r} is stored already") from error
+
+    def set_status(self, run_id: str, status: RunStatus) -> None:
+        """Sets `finished_at` too: now, or None for a run that is running (again)."""
+        with self._write() as session:
+            row = find_run(session, run_id)
+            row.status = status
+            row.finished_at = None if status == "running" else datetime.now(UTC)
+
+    def discard_empty(self, run_id: str) -> bool:
+        """Removes a run that has no attempt (its server did not start); False when it has one, or is not here."""
+        with self._write() as session:
+            row = session.get(RunRow, run_id)
+            attempt = session.scalars(select(AttemptRow.id).where(AttemptRow.run_id == run_id).limit(1)).first()
+            if row is None or attempt is not None:
+                return False
+            session.delete(row)
+            return True
+
+    def update_environment(self, run_id: str, facts: Mapping[str, Any]) -> None:
+        """Adds facts to the run's environment, replacing those of the same top-level key."""
+        with self._write() as session:
+            row = find_run(session, run_id)
+            session.refresh(row, with_for_update=True)
+            row.environment = {**row.environment, **facts}
+
+    def get_run(self, reference: str) -> Run:
+        """The run of this id, unique start of an id, unique label, `latest` or `latest~N`.
+
+        Raises `UserError` that lists the nearest when there is none, the candidates when there are several.
+        """
+        with self._read() as session:
+            return run_of(find_run(session, reference))
+
+    def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
+        """The newest runs first, of one suite when it is named, with counts of their attempts."""
+        with self._read() as session:
+            return [summary_of(row) for row in session.execute(summaries(limit, suite))]
+
+    def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
+        """Stores an attempt that ended, and its case unless an equal one is stored.
+
+        Raises `AlreadyStored` when the run has this repeat of this case, `UserError` for an unknown run.
+        """
+        values = case_values(case)
+        try:
+            with self._write() as session:
+                insert_new(session, CaseRow, values)
+                session.add(attempt_row(run_id, attempt, str(values["digest"])))
+        except IntegrityError as error:
+            self._explain(run_id, attempt)
+            raise error
+
+    def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
+        """Case id and repeat of each attempt the run has."""
+        query = select(AttemptRow.case_id, AttemptRow.repeat).where(AttemptRow.run_id == run_id)
+        with self._read() as session:
+            return {(case_id, repeat) for case_id, repeat in session.execute(query)}
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """Every attempt of the run, whole, in the order they were stored."""
+        query = _whole_attempts(run_id).order_by(AttemptRow.id)
+        with self._read() as session:
+            return [attempt_of(row) for row in session.scalars(query)]
+
+    def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
+        query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
+        with self._read() as session:
+            row = session.scalars(query).first()
+            return None if row is None else attempt_of(row)
+
+    def case(self, run_id: str, case_id: str) -> Case:
+        """The case as the run's last attempt of it had it. Raises `UserError` when it was not attempted."""
+        query = (
+            select(CaseRow)
+            .join(AttemptRow, AttemptRow.case_digest == CaseRow.digest)
+            .where(AttemptRow.run_id == run_id, AttemptRow.case_id == case_id)
+            .order_by(AttemptRow.id.desc())
+            .limit(1)
+        )
+        with self._read() as session:
+            row = session.scalars(query).first()
+            if row is None:
+                raise UserError(f"run {run_id} has no attempt of case {case_id!r}")
+            return case_of(row)
+
+    def close(self) -> None:
+        """Closes the connections; safe to call twice."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _explain(self, run_id: str, attempt: Attempt) -> None:
+        """Raises what a refused insertion of an attempt means, if it means one of ours."""
+        if (attempt.case_id, attempt.repeat) in self.stored_keys(run_id):
+            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
+        with self._read() as session:
+            find_run(session, run_id)
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        try:
+            with Session(self._writing) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            name = shown(self._engine.url)
+            raise UserError(f"cannot write to the store {name}: {_reason(error)}") from error
+
+
+def _whole_attempts(run_id: str) -> Any:
+    """Attempts with all that belongs to them, in four queries for every few hundred of them."""
+    parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.scores)
+    return select(AttemptRow).where(AttemptRow.run_id == run_id).options(*(selectinload(part) for part in parts))
+
+
+def open_store(url: str | None = None, *, create: bool = True) -> Store:
+    """Opens the database at `url`, else at AGENTBENCH_DB, else results/agentbench.db, its schema up to date.
+
+    `url` is a path of a SQLite file, sqlite:///PATH or postgresql://…; a SQLite file that is missing is made,
+    unless `create` is False. Raises `UserError` when the database cannot be reached, written or understood.
+    """
+    where = database_url(url)
+    name = shown(where)
+    sqlite_path = where.database if where.get_backend_name() == "sqlite" else None
+    if not create and sqlite_path and not Path(sqlite_path).exists():
+        raise UserError(f"there is no store at {name}. Make it with agentbench run, or name one with --db.")
+    engine = make_engine(where)
+    try:
+        make_directory(where)
+        use_write_ahead_log(engine)
+        upgrade(engine)
+    except (SQLAlchemyError, sqlite3.Error, OSError, UserError) as error:
+        engine.dispose()
+        raise UserError(f"cannot open the store {name}: {_reason(error)}") from error
+    return Store(engine)
+
+
+def _reason(error: Exception) -> str:
+    """One line of what went wrong and what to do."""
+    if isinstance(error, UserError):
+        return str(error)
+    cause = getattr(error, "orig", None) or error
+    text = " ".join(str(cause).split())
+    return f"{text}. Check that it exists and can be written, or name another with --db or AGENTBENCH_DB."

@@ -1,0 +1,65 @@
+"""A run in one line: what a list of runs shows, counted by the database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, case, func, select
+
+from agentbench.run import RunStatus
+from agentbench.store.tables import AttemptRow, RunRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """`planned` is cases × repeats; `passed` + `wrong` + `failed` are the attempts that have ended."""
+
+    id: str
+    label: str
+    suite: str
+    suite_version: str
+    config_hash: str
+    status: RunStatus
+    created_at: datetime
+    finished_at: datetime | None
+    planned: int
+    passed: int
+    wrong: int
+    failed: int
+
+
+_COUNTS = ("passed", "wrong", "failed")
+_OF_THE_RUN = tuple(name for name in RunSummary.__dataclass_fields__ if name not in (*_COUNTS, "planned"))
+
+
+def summaries(limit: int | None, suite: str | None) -> Select[Any]:
+    """The query for the newest runs and their counts, all in one."""
+    columns: list[Any] = [getattr(RunRow, name) for name in (*_OF_THE_RUN, "case_ids", "repeats")]
+    runs = select(*columns).order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
+    if suite is not None:
+        runs = runs.where(RunRow.suite == suite)
+    chosen = runs.subquery()
+    counts = _counts(select(chosen.c.id)).subquery()
+    query: Select[Any] = (
+        select(chosen, *(func.coalesce(counts.c[name], 0).label(name) for name in _COUNTS))
+        .outerjoin(counts, counts.c.run_id == chosen.c.id)
+        .order_by(chosen.c.created_at.desc(), chosen.c.id.desc())
+    )
+    return query
+
+
+def _counts(run_ids: Select[tuple[str]]) -> Select[Any]:
+    failed = AttemptRow.failure_kind.is_not(None)
+    conditions = {
+        "passed": ~failed & AttemptRow.passed.is_(True),
+        "wrong": ~failed & AttemptRow.passed.is_not(True),
+        "failed": failed,
+    }
+    sums: list[Any] = [func.sum(case((conditions[name], 1), else_=0)).label(name) for name in _COUNTS]
+    query = select(AttemptRow.run_id, *sums).where(AttemptRow.run_id.in_(run_ids))
+    return query.group_by(AttemptRow.run_id)
+
+
+def summary_of(row: Row[Any]) -> RunSummary:
+    values = {name: getattr(row, name) for name in (*_OF_THE_RUN, *_COUNTS)}
+    return RunSummary(**values, planned=len(row.case_ids) * row.repeats)

@@ -1,0 +1,129 @@
+"""The tables: runs, cases, attempts, and what an attempt is made of.
+
+Raw facts only; every metric is derived from them (agentbench.stats). `*_at` columns are nanoseconds of the
+clock of the process that ran the attempt, and `attempts.wall_anchor_ns` puts them on the wall clock.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, Double, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from agentbench.store.columns import BigKey, Json, LosslessText, UtcTime
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: LosslessText,
+        float: Double,
+        datetime: UtcTime,
+        int: BigInteger,
+    }
+
+
+class RunRow(Base):
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    suite: Mapped[str]
+    suite_version: Mapped[str]
+    suite_path: Mapped[str]
+    suite_hash: Mapped[str]
+    config: Mapped[Any] = mapped_column(Json, nullable=False)
+    config_hash: Mapped[str]
+    case_ids: Mapped[Any] = mapped_column(Json, nullable=False)
+    repeats: Mapped[int]
+    label: Mapped[str] = mapped_column(index=True)
+    environment: Mapped[Any] = mapped_column(Json, nullable=False)
+    status: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    finished_at: Mapped[datetime | None]
+
+
+class CaseRow(Base):
+    """A case by the SHA-256 of its content: a case that did not change between runs is kept once."""
+
+    __tablename__ = "cases"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    case_id: Mapped[str]
+    cluster: Mapped[str]
+    messages: Mapped[Any] = mapped_column(Json, nullable=False)
+    tools: Mapped[Any] = mapped_column(Json, nullable=False)
+    expected: Mapped[Any] = mapped_column(Json, nullable=False)
+    case_metadata: Mapped[Any] = mapped_column("metadata", Json, nullable=False)
+
+
+class AttemptRow(Base):
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("run_id", "case_id", "repeat", name="attempts_run_case_repeat"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    case_digest: Mapped[str] = mapped_column(ForeignKey("cases.digest"))
+    case_id: Mapped[str]
+    cluster: Mapped[str]
+    repeat: Mapped[int]
+    seed: Mapped[int]
+    tries: Mapped[int]
+    started_at: Mapped[int]
+    ended_at: Mapped[int]
+    wall_anchor_ns: Mapped[int]
+    output: Mapped[str]
+    failure_kind: Mapped[str | None]
+    failure_message: Mapped[str | None]
+    failure_detail: Mapped[str | None]
+    passed: Mapped[bool | None]
+
+    model_calls: Mapped[list["ModelCallRow"]] = relationship(order_by="ModelCallRow.position")
+    tool_calls: Mapped[list["ToolCallRow"]] = relationship(order_by="ToolCallRow.position")
+    scores: Mapped[list["ScoreRow"]] = relationship(order_by="ScoreRow.position")
+
+
+class ModelCallRow(Base):
+    """One request to a model. `position` counts the attempt's steps, model and tool calls together."""
+
+    __tablename__ = "model_calls"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    messages: Mapped[Any] = mapped_column(Json, nullable=False)
+    request: Mapped[Any] = mapped_column(Json, nullable=False)
+    reply: Mapped[Any] = mapped_column(Json, nullable=False)
+    finish_reason: Mapped[str | None]
+    intended_at: Mapped[int]
+    sent_at: Mapped[int]
+    ended_at: Mapped[int]
+    chunk_at: Mapped[Any] = mapped_column(Json, nullable=False)
+    chunk_tokens: Mapped[Any] = mapped_column(Json, nullable=False)
+    prompt_tokens: Mapped[int | None]
+    cached_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    error: Mapped[str | None]
+
+
+class ToolCallRow(Base):
+    __tablename__ = "tool_calls"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    call_id: Mapped[str]
+    name: Mapped[str]
+    arguments: Mapped[Any] = mapped_column(Json, nullable=False)
+    started_at: Mapped[int]
+    ended_at: Mapped[int]
+    executed: Mapped[bool]
+    result: Mapped[str | None]
+    error: Mapped[str | None]
+
+
+class ScoreRow(Base):
+    __tablename__ = "scores"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    value: Mapped[float]
+    passed: Mapped[bool]
+    reason: Mapped[str]

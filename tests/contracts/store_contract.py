@@ -1,0 +1,178 @@
+"""What a store promises on any database; a subclass provides `url`, that of an empty one."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from agentbench.errors import UserError
+from agentbench.store import AlreadyStored, Store, open_store
+from tests.store.samples import a_case, a_failed_attempt, a_run, an_attempt
+
+ROOT = Path(__file__).parents[2]
+
+
+def start_writer(url: str, run_id: str, worker: int, count: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-m", "tests.contracts.store_writer", url, run_id, str(worker), str(count)]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+class StoreContract:
+    @pytest.fixture
+    def store(self, url: str) -> Iterator[Store]:
+        with open_store(url) as store:
+            yield store
+
+    @pytest.fixture
+    def filled(self, store: Store) -> Store:
+        store.create_run(a_run())
+        store.add_attempt("run-1", an_attempt("paris", 0), a_case("paris"))
+        store.add_attempt("run-1", an_attempt("paris", 1, passed=False), a_case("paris"))
+        store.add_attempt("run-1", a_failed_attempt("rome", 0), a_case("rome"))
+        return store
+
+    def test_a_run_comes_back_as_it_went_in(self, store: Store) -> None:
+        run = a_run(label="first", environment={"git": {"commit": "abc"}}, status="finished")
+        store.create_run(run)
+        assert store.get_run("run-1") == run
+
+    def test_a_run_is_created_once(self, store: Store) -> None:
+        store.create_run(a_run())
+        with pytest.raises(AlreadyStored, match="run-1"):
+            store.create_run(a_run(label="other"))
+        assert store.get_run("run-1").label == ""
+
+    def test_attempts_come_back_as_they_went_in(self, filled: Store) -> None:
+        assert filled.attempts("run-1") == [
+            an_attempt("paris", 0),
+            an_attempt("paris", 1, passed=False),
+            a_failed_attempt("rome", 0),
+        ]
+        assert filled.attempt("run-1", "rome", 0) == a_failed_attempt("rome", 0)
+        assert filled.attempt("run-1", "rome", 1) is None
+
+    def test_the_stored_keys_are_what_a_resumed_run_skips(self, filled: Store) -> None:
+        assert filled.stored_keys("run-1") == {("paris", 0), ("paris", 1), ("rome", 0)}
+        assert filled.stored_keys("absent") == set()
+
+    def test_an_attempt_is_stored_once(self, filled: Store) -> None:
+        with pytest.raises(AlreadyStored, match="'paris', repeat 1"):
+            filled.add_attempt("run-1", an_attempt("paris", 1, seed=99), a_case("paris", expected="new"))
+        assert filled.attempt("run-1", "paris", 1) == an_attempt("paris", 1, passed=False)
+        assert filled.case("run-1", "paris") == a_case("paris")
+
+    def test_an_attempt_needs_its_run(self, store: Store) -> None:
+        with pytest.raises(UserError, match="no run 'absent'"):
+            store.add_attempt("absent", an_attempt(), a_case())
+
+    def test_the_case_of_an_attempt_is_kept(self, filled: Store) -> None:
+        assert filled.case("run-1", "paris") == a_case("paris")
+        with pytest.raises(UserError, match="no attempt of case 'oslo'"):
+            filled.case("run-1", "oslo")
+
+    def test_a_case_that_changed_is_kept_beside_the_old_one(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2"))
+        filled.add_attempt("run-2", an_attempt(), a_case(expected="other"))
+        assert filled.case("run-2", "paris").expected == "other"
+        assert filled.case("run-1", "paris") == a_case("paris")
+
+    def test_the_status_sets_when_a_run_finished(self, store: Store) -> None:
+        store.create_run(a_run())
+        assert store.get_run("run-1").finished_at is None
+        store.set_status("run-1", "interrupted")
+        ended = store.get_run("run-1")
+        assert ended.status == "interrupted"
+        assert ended.finished_at is not None
+        assert ended.finished_at.tzinfo is UTC
+        store.set_status("run-1", "running")
+        assert store.get_run("run-1").finished_at is None
+
+    def test_only_a_run_without_attempts_is_discarded(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2"))
+        [kept] = [run.id for run in filled.list_runs() if run.id != "run-2"]
+        assert filled.discard_empty("run-2")
+        assert not filled.discard_empty("run-2")
+        assert not filled.discard_empty(kept)
+        assert [run.id for run in filled.list_runs()] == [kept]
+
+    def test_facts_are_added_to_the_environment(self, store: Store) -> None:
+        store.create_run(a_run(environment={"machine": "a", "git": {"commit": "x"}}))
+        store.update_environment("run-1", {"machine": "b", "server": {"model": "small"}})
+        assert store.get_run("run-1").environment == {
+            "machine": "b",
+            "git": {"commit": "x"},
+            "server": {"model": "small"},
+        }
+
+    def test_runs_are_listed_newest_first_with_their_counts(self, filled: Store) -> None:
+        filled.create_run(a_run("run-0", minutes=-5))
+        filled.create_run(a_run("other", minutes=5, suite="maths", label="new"))
+        listed = filled.list_runs()
+        assert [row.id for row in listed] == ["other", "run-1", "run-0"]
+        counted = [(row.planned, row.passed, row.wrong, row.failed) for row in listed]
+        assert counted == [(4, 0, 0, 0), (4, 1, 1, 1), (4, 0, 0, 0)]
+        assert [row.id for row in filled.list_runs(limit=1, suite="weather")] == ["run-1"]
+
+    def test_a_run_is_named_in_several_ways(self, store: Store) -> None:
+        store.create_run(a_run("aaaa1111", minutes=0, label="baseline"))
+        store.create_run(a_run("aaaa2222", minutes=1))
+        store.create_run(a_run("bbbb-3333", minutes=2, label="aaaa"))
+        for reference, meant in {
+            "aaaa1111": "aaaa1111",
+            "baseline": "aaaa1111",
+            "bbbb": "bbbb-3333",
+            "3333": "bbbb-3333",
+            "aaaa": "bbbb-3333",
+            "latest": "bbbb-3333",
+            "latest~2": "aaaa1111",
+        }.items():
+            assert store.get_run(reference).id == meant
+
+    def test_a_name_of_no_run_or_of_several_is_the_users_mistake(self, store: Store) -> None:
+        with pytest.raises(UserError, match="no runs yet"):
+            store.get_run("latest")
+        store.create_run(a_run("aaaa1111", label="nightly"))
+        store.create_run(a_run("aaaa2222", label="nightly"))
+        for reference in ("aaaa", "nightly"):
+            with pytest.raises(UserError, match=r"several runs: aaaa2222 \(nightly\), aaaa1111"):
+                store.get_run(reference)
+        with pytest.raises(UserError, match="Did you mean 'nightly'"):
+            store.get_run("nigthly")
+        with pytest.raises(UserError, match="no run 'latest~2'"):
+            store.get_run("latest~2")
+        with pytest.raises(UserError, match="no run '%'"):
+            store.get_run("%")
+
+    def test_a_database_is_opened_again_with_what_it_held(self, filled: Store, url: str) -> None:
+        filled.close()
+        with open_store(url) as again:
+            assert len(again.attempts("run-1")) == 3
+
+    def test_several_processes_open_a_new_database_and_write_at_once(self, url: str) -> None:
+        writers = [start_writer(url, "shared", worker, count=15) for worker in range(4)]
+        assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0, 0]
+        for writer in writers:
+            writer.stdout.close()  # type: ignore[union-attr]
+        with open_store(url) as store:
+            stored = store.attempts("shared")
+            assert len(stored) == len(store.stored_keys("shared")) == 60
+            assert all(len(attempt.trace.steps) == 3 for attempt in stored)
+
+    def test_a_killed_writer_leaves_whole_attempts(self, url: str) -> None:
+        writer = start_writer(url, "killed", 0, count=100_000)
+        assert writer.stdout is not None
+        committed = [writer.stdout.readline().strip() for _ in range(25)]
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait(timeout=30)
+        writer.stdout.close()
+        with open_store(url) as store:
+            stored = store.attempts("killed")
+            assert {f"0-{number}" for number in range(25)} == set(committed)
+            assert set(committed) <= {attempt.case_id for attempt in stored}
+            assert all(attempt == an_attempt(attempt.case_id) for attempt in stored)
+            store.add_attempt("killed", an_attempt("after"), a_case("after"))

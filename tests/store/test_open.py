@@ -1,0 +1,131 @@
+"""Which database is opened, its schema, and what is said of one that cannot be."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from agentbench.errors import UserError
+from agentbench.store import open_store
+from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
+from agentbench.store.schema import migrations
+from agentbench.store.tables import Base
+from tests.store.samples import a_run
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(UserError) as error:
+        open_store(url)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_argument_wins_over_the_variable_over_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENTBENCH_DB", raising=False)
+    open_store().close()
+    assert Path("results/agentbench.db").exists()
+    monkeypatch.setenv("AGENTBENCH_DB", "variable.db")
+    open_store().close()
+    assert Path("variable.db").exists()
+    open_store("sqlite:///argument.db").close()
+    assert Path("argument.db").exists()
+
+
+def test_a_missing_store_is_not_made_for_a_reader(tmp_path: Path) -> None:
+    missing = tmp_path / "none.db"
+    with pytest.raises(UserError, match="there is no store at"):
+        open_store(str(missing), create=False)
+    assert not missing.exists()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "nonsense://x"])
+def test_a_url_we_cannot_store_in_is_refused(url: str) -> None:
+    assert "a path of a SQLite file" in refusal(url)
+
+
+def test_an_unreachable_server_is_named_without_the_password() -> None:
+    message = refusal("postgresql://me:secret@127.0.0.1:1/name")
+    assert "127.0.0.1:1/name" in message
+    assert "refused" in message
+    assert "secret" not in message
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot open the store" in refusal(str(tmp_path / "file" / "a.db"))
+    assert "cannot open the store" in refusal(str(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be read as one " * 20)
+    before = path.read_bytes()
+    assert "not a database" in refusal(str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    connection.close()
+    assert "'9999' is newer than this agentbench knows ('0001'); upgrade agentbench" in refusal(str(path))
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE model_calls (other INTEGER)")
+    connection.close()
+    assert "tables of another program" in refusal(str(path))
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("model_calls",)]
+    connection.close()
+
+
+def test_a_sqlite_store_writes_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with open_store(str(path)) as store:
+        store.create_run(a_run())
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def differences(engine: Engine) -> list[object]:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return list(compare_metadata(context, Base.metadata))
+
+
+def test_the_migrations_make_the_tables_that_are_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    open_store(str(path)).close()
+    engine = create_engine(f"sqlite:///{path}")
+    assert differences(engine) == []
+    engine.dispose()
+
+
+@pytest.mark.postgres
+def test_the_migrations_make_the_tables_that_are_mapped_on_postgresql(postgresql_database: str) -> None:
+    open_store(postgresql_database).close()
+    engine = create_engine(postgresql_database)
+    assert differences(engine) == []
+    with engine.connect() as connection:
+        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == CURRENT
+    engine.dispose()
+
+
+def test_the_revision_known_without_alembic_is_the_newest(tmp_path: Path) -> None:
+    from alembic.script import ScriptDirectory
+
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        assert ScriptDirectory.from_config(migrations(connection)).get_heads() == [CURRENT]
+    engine.dispose()
