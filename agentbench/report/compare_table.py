@@ -1,0 +1,161 @@
+"""The table of two runs side by side."""
+
+from collections.abc import Callable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentbench.report import figures
+from agentbench.report.compare_view import CompareView
+from agentbench.report.plain import line
+from agentbench.report.run_view import RunView
+from agentbench.report.terminal import case_line, grid, tokens, verdicts
+from agentbench.stats.shift import PairedShift
+
+ALPHA = 0.05
+CASES_SHOWN = 12
+
+Cell = str | Text
+
+
+def compare_report(view: CompareView, *, piped: bool = False) -> RenderableType:
+    """Verdict, table, changed cases, differing configuration, and what limits the comparison."""
+    parts: list[RenderableType] = [_metrics(view, piped), verdict(view), *_changed(view)]
+    if view.changes:
+        parts += [Text(), _configuration(view, piped)]
+    else:
+        parts.append(Text("The configurations are the same.", style="dim"))
+    parts += [Text(f"Note: {line(note)}", style="yellow") for note in view.notes]
+    return Group(*parts)
+
+
+def _metrics(view: CompareView, piped: bool) -> Table:
+    table = grid(f"{line(view.a.run.suite)} · A against B", piped=piped)
+    table.add_column("", style="bold", no_wrap=True)
+    table.add_column(Text(f"A  {line(view.a.title)}", style="cyan"), justify="right", overflow="fold")
+    table.add_column(Text(f"B  {line(view.b.title)}", style="blue"), justify="right", overflow="fold")
+    table.add_column(Text.assemble("A − B\n", ("95 % interval", "dim")), justify="right")
+    for name, a, b, difference in [*_verdict_rows(view), *_latency_rows(view), *_rate_rows(view)]:
+        table.add_row(name, a, b, difference)
+    return table
+
+
+def _verdict_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+    paired = view.passes
+    span = _span(figures.points, paired.difference, paired.low, paired.high)
+    better = paired.low is not None and paired.low > 0
+    worse = paired.high is not None and paired.high < 0
+    return [
+        ("Model", _dim(view.a.model), _dim(view.b.model), ""),
+        ("Accuracy", _accuracy(view.a), _accuracy(view.b), _judged(span, better, worse)),
+        ("Right / wrong / failed", verdicts(view.a), verdicts(view.b), Text(_p_value(view), style="dim")),
+    ]
+
+
+def _p_value(view: CompareView) -> str:
+    return figures.probability(view.passes.p_value) if view.passes.p_value is not None else ""
+
+
+def _accuracy(view: RunView) -> Text:
+    value = figures.percent(view.accuracy.value if view.accuracy else None)
+    return Text.assemble((value, "bold"), "\n", (figures.interval(view.accuracy), "dim"))
+
+
+def _latency_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+    a, b = view.a.serving, view.b.serving
+    return [
+        ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _moved(view.ttft)),
+        (
+            "TTFT p95",
+            figures.seconds(a.ttft_p95_s),
+            figures.seconds(b.ttft_p95_s),
+            _ratio(a.ttft_p95_s, b.ttft_p95_s),
+        ),
+        ("TPOT p50", figures.seconds(a.tpot_p50_s), figures.seconds(b.tpot_p50_s), _moved(view.tpot)),
+    ]
+
+
+def _rate_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+    a, b = view.a.serving, view.b.serving
+    rates = [
+        ("Output tokens/s", a.output_tokens_per_s, b.output_tokens_per_s, figures.rate),
+        ("Agent goodput/s", a.agent_goodput_per_s, b.agent_goodput_per_s, figures.rate),
+        ("Wall time", a.wall_s, b.wall_s, figures.seconds),
+    ]
+    rows: list[tuple[str, Cell, Cell, Cell]] = [
+        (name, form(left), form(right), _ratio(left, right)) for name, left, right, form in rates
+    ]
+    rows.insert(2, ("Tokens in / out", tokens(view.a), tokens(view.b), ""))
+    return rows
+
+
+def _ratio(a: float | None, b: float | None) -> Text:
+    return Text(f"{figures.ratio(a, b)}", style="dim")
+
+
+def _moved(shift: PairedShift | None) -> Text:
+    """The paired difference of a latency; less is better."""
+    if shift is None:
+        return Text(figures.NONE)
+    span = _span(figures.shift, shift.difference_s, shift.low_s, shift.high_s)
+    better = shift.high_s is not None and shift.high_s < 0
+    worse = shift.low_s is not None and shift.low_s > 0
+    return _judged(span, better, worse)
+
+
+def _span(
+    form: Callable[[float | None], str], value: float | None, low: float | None, high: float | None
+) -> tuple[str, str]:
+    return form(value), "" if low is None or high is None else figures.bounds(form(low), form(high))
+
+
+def _judged(span: tuple[str, str], better: bool, worse: bool) -> Text:
+    style = "bold green" if better else "bold red" if worse else "bold"
+    return Text.assemble((span[0], style), "\n", (span[1], "dim"))
+
+
+def _dim(text: str) -> Text:
+    return Text(line(text) or figures.NONE, style="dim")
+
+
+def verdict(view: CompareView) -> Text:
+    """What the comparison of pass rates shows, in words."""
+    paired = view.passes
+    if paired.difference is None or paired.p_value is None:
+        return Text("No case was graded in both runs: nothing to compare.", style="bold yellow")
+    if paired.p_value < ALPHA:
+        more, less = ("A", "B") if paired.difference > 0 else ("B", "A")
+        said = f"{more} is right more often than {less}"
+    else:
+        said = "No difference in accuracy is shown"
+    test = f"{paired.test}, {figures.probability(paired.p_value)}, {paired.cases} paired cases"
+    clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
+    return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}")
+
+
+def _detectable(view: CompareView) -> str:
+    least = view.passes.smallest_detectable
+    if least is None:
+        return "There are too few cases to show any difference."
+    return f"Smallest difference it could have seen: {100 * least:.1f} pts (power 0.8)."
+
+
+def _changed(view: CompareView) -> list[Text]:
+    found = [("A", "cyan", view.passes.better_in_a), ("B", "blue", view.passes.better_in_b)]
+    return [case_line(f"Better in {side} ({len(ids)})", ids, style, CASES_SHOWN) for side, style, ids in found if ids]
+
+
+def _configuration(view: CompareView, piped: bool) -> Table:
+    table = grid("Configuration", piped=piped)
+    table.add_column("Path", style="bold")
+    table.add_column("A", style="cyan")
+    table.add_column("B", style="blue")
+    for change in view.changes:
+        table.add_row(Text(line(change.path)), _value(change.a), _value(change.b))
+    return table
+
+
+def _value(value: object) -> Text:
+    shown = line(str(value))
+    return Text(figures.NONE if value is None else shown if len(shown) <= 200 else f"{shown[:200]}…")

@@ -1,0 +1,73 @@
+"""Numbers as a reader wants them: with a unit, to three digits, a dash for none."""
+
+from agentbench.stats import Estimate
+
+NONE = "—"
+
+
+def seconds(value: float | None) -> str:
+    """Milliseconds below one second, minutes from 100 seconds."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    if size < 0.9995:
+        return f"{value * 1000:.3g} ms"
+    if size < 100:
+        return f"{value:.3g} s"
+    return f"{value / 60:.3g} min" if size < 6000 else f"{value / 3600:.3g} h"
+
+
+def percent(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def rate(value: float | None) -> str:
+    """A rate per second, without its unit."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def count(value: int | None) -> str:
+    return NONE if value is None else f"{value:,}"
+
+
+def points(value: float | None) -> str:
+    """A difference of two fractions in percentage points, signed."""
+    return NONE if value is None else f"{_signed(100 * value, '.1f')} pts"
+
+
+def shift(value: float | None) -> str:
+    """A difference of two times, signed."""
+    if value is None:
+        return NONE
+    sign = "+" if value > 0 else "−" if value < 0 else "±"
+    return sign + seconds(abs(value))
+
+
+def ratio(a: float | None, b: float | None) -> str:
+    return NONE if a is None or not b else f"× {a / b:.3g}"
+
+
+def probability(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+
+
+def bounds(low: str, high: str) -> str:
+    """Two figures as a range, their unit once when they share it."""
+    unit = low.partition(" ")[2]
+    return f"{low.partition(' ')[0] if unit == high.partition(' ')[2] else low} to {high}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """A rate's 95 % interval in percent."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+
+
+def _signed(value: float, form: str) -> str:
+    text = f"{abs(value):{form}}"
+    return ("+" if value > 0 else "−" if value < 0 else "±") + text

@@ -1,0 +1,167 @@
+"""Every number that is said of a run, from its stored rows; tables and JSON show these and no other."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agentbench.report.outcomes import CaseOutcome, outcomes_of
+from agentbench.run import Run
+from agentbench.score import Attempt
+from agentbench.stats import (
+    Estimate,
+    ServingSummary,
+    mean_estimate,
+    mean_pass_at_k,
+    mean_pass_hat_k,
+    percentile_estimate,
+    summarize_serving,
+)
+from agentbench.stats.calls import ttft_s
+from agentbench.stats.samples import CaseSample, group_cases, passes
+from agentbench.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """`right` + `wrong` + `failed` are the attempts that ended, of `planned` ones.
+
+    `accuracy` is over cases, without failed attempts. `pass_at_k` and `pass_hat_k` are given for k = the
+    least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
+    as goodput.
+    """
+
+    run: Run
+    title: str
+    agent: str
+    model: str
+    server: str
+    planned: int
+    right: int
+    wrong: int
+    failed: int
+    failures: Mapping[str, int]
+    accuracy: Estimate | None
+    k: int
+    pass_at_k: float | None
+    pass_hat_k: float | None
+    objectives: Mapping[str, float]
+    serving: ServingSummary
+    ttft_p95: Estimate | None
+    outcomes: tuple[CaseOutcome, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object; times end in _s (seconds), rates in _per_s, fractions are from 0 to 1."""
+        accuracy, tail = self.accuracy, self.ttft_p95
+        return {
+            **_identity(self.run),
+            "agent": self.agent,
+            "model": self.model,
+            "server": self.server,
+            "attempts_planned": self.planned,
+            "attempts_right": self.right,
+            "attempts_wrong": self.wrong,
+            "attempts_failed": self.failed,
+            "failures": dict(self.failures),
+            "accuracy": accuracy and accuracy.value,
+            "accuracy_low": accuracy and accuracy.low,
+            "accuracy_high": accuracy and accuracy.high,
+            "accuracy_standard_error": accuracy and accuracy.standard_error,
+            "accuracy_method": accuracy and accuracy.method,
+            "accuracy_cases": accuracy.cases if accuracy else 0,
+            "accuracy_clusters": accuracy.clusters if accuracy else 0,
+            "k": self.k,
+            "pass_at_k": self.pass_at_k,
+            "pass_hat_k": self.pass_hat_k,
+            "objectives_s": dict(self.objectives),
+            **asdict(self.serving),
+            "ttft_p95_low_s": tail and tail.low,
+            "ttft_p95_high_s": tail and tail.high,
+            "cases": [asdict(outcome) for outcome in self.outcomes],
+        }
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "label": run.label,
+        "suite": run.suite,
+        "suite_version": run.suite_version,
+        "suite_hash": run.suite_hash,
+        "status": run.status,
+        "created_at": run.created_at.isoformat(),
+        "finished_at": run.finished_at and run.finished_at.isoformat(),
+        "config": dict(run.config),
+        "config_hash": run.config_hash,
+        "repeats": run.repeats,
+    }
+
+
+def run_view(store: Store, run: Run) -> RunView:
+    """The view of a run as far as it has come."""
+    return view_of(run, store.attempts(run.id))
+
+
+def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
+    """The view of a run and its attempts."""
+    failures = Counter(attempt.failure.kind for attempt in attempts if attempt.failure)
+    right = sum(attempt.passed is True and attempt.failure is None for attempt in attempts)
+    samples = passes(attempts)
+    k = _common_repeats(samples)
+    objectives = dict(run.environment.get("objectives") or {})
+    return RunView(
+        run=run,
+        title=run.label or short_id(run.id),
+        agent=_name(run.config.get("agent")),
+        model=_model(run, attempts),
+        server=_server(run),
+        planned=len(run.case_ids) * run.repeats,
+        right=right,
+        wrong=len(attempts) - right - failures.total(),
+        failed=failures.total(),
+        failures=dict(sorted(failures.items())),
+        accuracy=mean_estimate(samples),
+        k=k,
+        pass_at_k=mean_pass_at_k(samples, k) if k > 1 else None,
+        pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
+        objectives=objectives,
+        serving=summarize_serving(attempts, objectives),
+        ttft_p95=percentile_estimate(group_cases(attempts, _first_tokens), 95),
+        outcomes=outcomes_of(attempts),
+    )
+
+
+def short_id(run_id: str) -> str:
+    """The end of an id that tells it from others, which names it to the store as well as the whole does."""
+    return run_id.rpartition("-")[2][:12]
+
+
+def _first_tokens(attempt: Attempt) -> list[float]:
+    calls = (call for call in attempt.trace.model_calls if call.error is None)
+    return [value for call in calls if (value := ttft_s(call)) is not None]
+
+
+def _common_repeats(samples: Sequence[CaseSample]) -> int:
+    return min((len(sample.values) for sample in samples), default=0)
+
+
+def _name(component: Any, key: str = "name") -> str:
+    """A component's name as the configuration has it: a mapping with a name, or just the name."""
+    return str(component.get(key) or "") if isinstance(component, Mapping) else str(component or "")
+
+
+def _server(run: Run) -> str:
+    """The server's name, or the backend's where that answers by itself."""
+    backend = _name(run.config.get("backend"))
+    if not run.environment.get("server") and backend not in ("", "openai_http"):
+        return backend
+    return _name(run.config.get("serving"), "server") or backend
+
+
+def _model(run: Run, attempts: Sequence[Attempt]) -> str:
+    """The model that was asked for, else the one configured."""
+    for attempt in attempts:
+        for call in attempt.trace.model_calls:
+            if name := call.request.get("model"):
+                return str(name)
+    return _name(run.config.get("serving"), "model")

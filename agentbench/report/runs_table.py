@@ -1,0 +1,51 @@
+"""The list of runs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from agentbench.report.plain import line
+from agentbench.report.terminal import grid
+from agentbench.store import RunSummary
+
+STATUS = {"running": "yellow", "finished": "green", "interrupted": "red"}
+
+
+def runs_report(runs: Sequence[RunSummary], *, piped: bool = False) -> Table:
+    """One line a run, the newest first."""
+    table = grid("Runs", piped=piped)
+    table.add_column("Run", style="bold", overflow="fold")
+    table.add_column("Label", style="cyan", overflow="fold")
+    table.add_column("Started (UTC)", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Right/wrong/failed", justify="right")
+    for run in runs:
+        counts = f"{run.passed}/{run.wrong}/{run.failed} of {run.planned}"
+        table.add_row(
+            Text(line(run.id)),
+            Text(line(run.label)),
+            f"{run.created_at:%m-%d %H:%M}",
+            Text(run.status, style=STATUS.get(run.status, "")),
+            counts,
+        )
+    return table
+
+
+def summary_json(run: RunSummary) -> dict[str, Any]:
+    """A run of the list, with the names that `RunView.to_json` has for the same facts."""
+    return {
+        "id": run.id,
+        "label": run.label,
+        "suite": run.suite,
+        "suite_version": run.suite_version,
+        "config_hash": run.config_hash,
+        "status": run.status,
+        "created_at": run.created_at.isoformat(),
+        "finished_at": run.finished_at and run.finished_at.isoformat(),
+        "attempts_planned": run.planned,
+        "attempts_right": run.passed,
+        "attempts_wrong": run.wrong,
+        "attempts_failed": run.failed,
+    }

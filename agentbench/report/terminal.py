@@ -1,0 +1,130 @@
+"""The terminal: a console, and the table of one run."""
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentbench.report import figures
+from agentbench.report.outcomes import CaseOutcome
+from agentbench.report.plain import line
+from agentbench.report.run_view import RunView
+
+PIPED_WIDTH = 100
+"""Columns when the output is not a terminal."""
+
+STYLES = {"right": "green", "mixed": "yellow", "wrong": "red", "failed": "magenta"}
+SHOWN = 40
+"""Case ids listed of an outcome; --json has all."""
+
+
+def console() -> Console:
+    """Standard output; without markup, so that nothing a model wrote is taken for it."""
+    found = Console(markup=False, highlight=False, emoji=False)
+    return found if found.is_terminal else Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+
+
+def grid(title: str, *, piped: bool = False) -> Table:
+    """An empty table in the reports' style, plain where it is not for a terminal."""
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.ASCII2 if piped else box.ROUNDED,
+        border_style="dim",
+        header_style="bold",
+        pad_edge=True,
+    )
+
+
+def run_report(view: RunView, *, piped: bool = False) -> RenderableType:
+    """The table of a run and its cases by outcome."""
+    table = grid(f"{line(view.run.suite)} · {line(view.title)}", piped=piped)
+    table.add_column("Metric", style="bold", no_wrap=True)
+    table.add_column("Value")
+    table.add_column("", style="dim")
+    for name, value, remark in run_rows(view):
+        table.add_row(name, Text(line(value)), Text(line(remark)))
+    return Group(table, *outcome_lines(view.outcomes))
+
+
+def run_rows(view: RunView) -> list[tuple[str, str, str]]:
+    """Metric, value and remark."""
+    return [*_identity_rows(view), *_verdict_rows(view), *_serving_rows(view)]
+
+
+def _identity_rows(view: RunView) -> list[tuple[str, str, str]]:
+    run = view.run
+    return [
+        ("Run", run.id, f"{run.status}, started {run.created_at:%Y-%m-%d %H:%M} UTC"),
+        ("Agent", view.agent or figures.NONE, f"configuration {run.config_hash[:8]}"),
+        ("Model", view.model or figures.NONE, f"served by {view.server}" if view.server else ""),
+    ]
+
+
+def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
+    accuracy = view.accuracy
+    spread = figures.interval(accuracy)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in view.failures.items())
+    ended = view.right + view.wrong + view.failed
+    rows = [
+        ("Accuracy", figures.percent(accuracy.value if accuracy else None), f"95 %: {spread}" if spread else ""),
+        ("Right / wrong / failed", verdicts(view), kinds or f"{ended} of {view.planned} attempts"),
+    ]
+    if view.pass_hat_k is not None:
+        once = figures.percent(view.pass_at_k)
+        rows.append((f"pass^{view.k}", figures.percent(view.pass_hat_k), f"pass@{view.k} {once}"))
+    return rows
+
+
+def verdicts(view: RunView) -> str:
+    return f"{view.right} / {view.wrong} / {view.failed}"
+
+
+def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
+    serving, tail = view.serving, view.ttft_p95
+    within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
+    spread = (
+        f"95 %: {figures.bounds(figures.seconds(tail.low), figures.seconds(tail.high))}" if tail and tail.low else ""
+    )
+    return [
+        (
+            "TTFT p50",
+            figures.seconds(serving.ttft_p50_s),
+            f"{figures.count(serving.model_calls)} model calls",
+        ),
+        ("TTFT p95", figures.seconds(serving.ttft_p95_s), spread),
+        ("TPOT p50", figures.seconds(serving.tpot_p50_s), "per output token after the first"),
+        ("Output tokens/s", figures.rate(serving.output_tokens_per_s), "all streams together"),
+        ("Agent goodput/s", figures.rate(serving.agent_goodput_per_s), goodput_remark(within)),
+        ("Tokens in / out", tokens(view), cached(view)),
+        ("Wall time", figures.seconds(serving.wall_s), ""),
+    ]
+
+
+def goodput_remark(within: str) -> str:
+    return f"right answers with {within}" if within else "right answers"
+
+
+def tokens(view: RunView) -> str:
+    serving = view.serving
+    return f"{figures.count(serving.prompt_tokens)} / {figures.count(serving.completion_tokens)}"
+
+
+def cached(view: RunView) -> str:
+    found = view.serving.cached_tokens
+    return f"{figures.count(found)} of the prompt from the cache" if found else ""
+
+
+def outcome_lines(outcomes: tuple[CaseOutcome, ...]) -> list[Text]:
+    """The ids of the cases of each outcome, what went wrong first."""
+    lines = []
+    for outcome in ("failed", "wrong", "mixed", "right"):
+        ids = [found.case_id for found in outcomes if found.outcome == outcome]
+        if ids:
+            lines.append(case_line(f"{outcome} ({len(ids)})", ids, STYLES[outcome]))
+    return lines
+
+
+def case_line(heading: str, ids: list[str] | tuple[str, ...], style: str, shown: int = SHOWN) -> Text:
+    rest = f" … and {len(ids) - shown} more" if len(ids) > shown else ""
+    return Text.assemble((heading, f"bold {style}"), "  ", ", ".join(line(i) for i in ids[:shown]), rest)

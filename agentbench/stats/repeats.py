@@ -1,0 +1,42 @@
+"""pass@k and pass^k: a case right at least once, or every time, in k tries, from n ≥ k repeats."""
+
+from collections.abc import Callable, Sequence
+from math import comb
+
+from agentbench.errors import UserError
+from agentbench.stats.samples import CaseSample
+
+
+def pass_at_k(trials: int, passed: int, k: int) -> float:
+    """1 − C(n−c, k)/C(n, k): the chance that at least one of k tries is right (Chen et al. 2021)."""
+    _check(trials, k)
+    return 1 - comb(trials - passed, k) / comb(trials, k)
+
+
+def pass_hat_k(trials: int, passed: int, k: int) -> float:
+    """C(c, k)/C(n, k): the chance that all of k tries are right (τ-bench, Yao et al. 2024)."""
+    _check(trials, k)
+    return comb(passed, k) / comb(trials, k)
+
+
+def mean_pass_at_k(samples: Sequence[CaseSample], k: int) -> float | None:
+    """pass@k averaged over cases; None without cases."""
+    return _mean(samples, k, pass_at_k)
+
+
+def mean_pass_hat_k(samples: Sequence[CaseSample], k: int) -> float | None:
+    """pass^k averaged over cases; None without cases."""
+    return _mean(samples, k, pass_hat_k)
+
+
+def _check(trials: int, k: int) -> None:
+    if not 1 <= k <= trials:
+        raise UserError(
+            f"k = {k} is not from 1 to {trials}, the repeats of a case that did not fail;"
+            " choose a smaller k, or run more repeats"
+        )
+
+
+def _mean(samples: Sequence[CaseSample], k: int, metric: Callable[[int, int, int], float]) -> float | None:
+    values = [metric(len(sample.values), round(sum(sample.values)), k) for sample in samples]
+    return sum(values) / len(values) if values else None

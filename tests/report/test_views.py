@@ -1,0 +1,98 @@
+"""The numbers of the views, and the tables that show them."""
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console, RenderableType
+
+from agentbench.report import compare_view, run_view
+from agentbench.report.compare_table import compare_report
+from agentbench.report.config_diff import config_diff
+from agentbench.report.terminal import run_report
+from agentbench.report.transcript import transcript
+from agentbench.store import Store
+from tests.report.runs import a_case, a_run, an_attempt
+
+
+def shown(report: RenderableType, width: int = 100) -> str:
+    console = Console(file=StringIO(), width=width, markup=False, highlight=False)
+    console.print(report)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_the_numbers_of_a_run(store: Store) -> None:
+    view = run_view(store, store.get_run("free"))
+    assert (view.right, view.wrong, view.failed, view.failures) == (28, 31, 1, {"timeout": 1})
+    found = json.loads(json.dumps(view.to_json()))
+    assert found["accuracy"] == pytest.approx(28 / 59)
+    assert found["accuracy_low"] < 28 / 59 < found["accuracy_high"]
+    assert found["model"] == "smollm2-135m-instruct"
+    assert found["server"] == "bundled"
+    assert found["tpot_p50_s"] == pytest.approx(0.020)
+    assert found["agent_goodput_per_s"] == pytest.approx(28 / found["wall_s"])
+    assert found["completion_tokens"] == 60 * 22
+    assert len(found["cases"]) == 60
+
+
+def test_a_run_without_attempts_has_a_view(store: Store) -> None:
+    store.create_run(a_run("empty-1", "", 2, "free", minutes=9))
+    view = run_view(store, store.get_run("empty-1"))
+    assert view.accuracy is None
+    assert "0 of 2 attempts" in shown(run_report(view))
+    both = compare_view(store, store.get_run("empty-1"), store.get_run("free"))
+    assert "nothing to compare" in shown(compare_report(both))
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_run_table_fits(store: Store, width: int) -> None:
+    text = shown(run_report(run_view(store, store.get_run("free"))), width)
+    assert max(map(len, text.splitlines())) <= width
+    for part in ("47.5 %", "28 / 31 / 1", "1 timeout", "808 ms", "failed (1)  case_3"):
+        assert part in text
+
+
+def test_the_numbers_of_a_comparison(store: Store) -> None:
+    view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
+    found = json.loads(json.dumps(view.to_json()))
+    assert found["accuracy"]["cases"] == 59
+    assert found["accuracy"]["difference"] == pytest.approx(-20 / 59)
+    assert found["accuracy"]["p_value"] < 1e-4
+    assert found["ttft_p50"]["difference_s"] == pytest.approx(0.418, abs=0.001)
+    assert found["config_diff"] == {"agent.output": {"a": "free", "b": "constrained"}}
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_compare_table_fits(store: Store, width: int) -> None:
+    view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
+    text = shown(compare_report(view), width)
+    assert max(map(len, text.splitlines())) <= width
+    for part in ("A  free", "B  constrained", "−33.9 pts", "p < 0.0001", "+418 ms", "Better in B (20)", "agent.output"):
+        assert part in text
+    assert "Better in A" not in text
+
+
+def test_runs_of_one_label_are_told_apart(store: Store) -> None:
+    store.create_run(a_run("weather-ccc333", "free", 60, "free", minutes=3))
+    view = compare_view(store, store.get_run("aaa111"), store.get_run("ccc333"))
+    assert (view.a.title, view.b.title) == ("free aaa111", "free ccc333")
+    assert any("not complete" in note for note in view.notes)
+
+
+def test_a_transcript_shows_each_message_once() -> None:
+    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800)))
+    assert text.count("Weather in city 7?") == 1
+    assert text.count("21 °C\n") == 1
+    for part in ('→ weather({"city": "7"})', "TTFT 800 ms  TPOT 20 ms", "city: expected 7, got 8", "120 in, 11 out"):
+        assert part in text
+
+
+def test_a_failure_is_in_the_transcript() -> None:
+    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800, failed=True)))
+    assert "failure: timeout  no answer in 30 s" in text
+
+
+def test_a_configuration_differs_by_dotted_path() -> None:
+    changes = config_diff({"a": {"b": 1, "c": {}}, "d": 2}, {"a": {"b": 3}, "d": 2})
+    assert [(change.path, change.a, change.b) for change in changes] == [("a.b", 1, 3), ("a.c", {}, None)]

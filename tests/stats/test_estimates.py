@@ -1,0 +1,120 @@
+"""Means and percentiles with their intervals: by hand, against SciPy, and by simulation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from agentbench.stats.estimates import mean_estimate, percentile_estimate, standard_error, wilson
+from agentbench.stats.samples import CaseSample, passes, scores
+from tests.stats.attempts import an_attempt, verdicts
+
+
+def samples(values: list[float], clusters: list[str] | None = None) -> list[CaseSample]:
+    names = clusters or [str(i) for i in range(len(values))]
+    return [CaseSample(case_id=f"c{i}", cluster=names[i], values=(value,)) for i, value in enumerate(values)]
+
+
+fractions = st.lists(st.floats(0, 1), min_size=2, max_size=30)
+
+
+@given(fractions)
+def test_without_clusters_the_error_is_that_of_a_mean(values: list[float]) -> None:
+    error = standard_error(np.array(values), [str(i) for i in range(len(values))])
+    assert error == pytest.approx(stats.sem(values), abs=1e-12)
+
+
+def test_the_clustered_error_by_hand() -> None:
+    # Mean 0.5; the clusters' sums of deviations are 1.0, -1.0 and 0: √(3/2 · 2) / 6.
+    values = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0])
+    assert standard_error(values, ["a", "a", "b", "b", "c", "c"]) == pytest.approx(np.sqrt(3.0) / 6)
+    assert standard_error(values, ["a"] * 6) is None
+
+
+def test_graded_scores_get_students_interval() -> None:
+    values = [0.2, 0.5, 0.9, 0.4]
+    estimate = mean_estimate(samples(values))
+    assert estimate is not None
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (estimate.low, estimate.high) == pytest.approx((max(0.0, expected[0]), min(1.0, expected[1])))
+    assert estimate.method == "t"
+
+
+@given(st.integers(1, 200), st.data())
+def test_pass_or_fail_gets_wilsons_interval(trials: int, data: st.DataObject) -> None:
+    passed = data.draw(st.integers(0, trials))
+    estimate = mean_estimate(samples([1.0] * passed + [0.0] * (trials - passed)))
+    expected = stats.binomtest(passed, trials).proportion_ci(method="wilson")
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_all_right_or_all_wrong_is_not_certainty(value: float) -> None:
+    clustered = mean_estimate(samples([value] * 20, [str(i // 4) for i in range(20)]))
+    assert clustered is not None
+    assert clustered.high is not None
+    assert clustered.low is not None
+    # As wide as five independent cases, not twenty, would give.
+    assert (clustered.low, clustered.high) == wilson(5 * value, 5)
+    assert clustered.high - clustered.low > 0.4
+
+
+@given(st.lists(st.tuples(st.lists(st.floats(0, 1), min_size=1, max_size=3), st.sampled_from("abc")), min_size=1))
+def test_an_estimate_lies_in_its_interval_in_the_unit_interval(rows: list[tuple[list[float], str]]) -> None:
+    cases = [
+        CaseSample(case_id=str(i), cluster=cluster, values=tuple(values)) for i, (values, cluster) in enumerate(rows)
+    ]
+    estimate = mean_estimate(cases)
+    assert estimate is not None
+    if estimate.low is not None and estimate.high is not None:
+        assert -1e-9 <= estimate.low <= estimate.value + 1e-9 <= estimate.high + 2e-9 <= 1 + 3e-9
+
+
+def test_repeats_are_averaged_and_failures_are_left_out() -> None:
+    attempts = [an_attempt("a", True), an_attempt("a", False, repeat=1), an_attempt("b", None)]
+    grouped = passes(attempts)
+    assert [(sample.case_id, sample.mean) for sample in grouped] == [("a", 0.5)]
+    assert scores(attempts, "exact") == []
+    assert mean_estimate([]) is None
+
+
+@pytest.mark.parametrize(("rate", "cluster_size"), [(0.5, 1), (0.95, 1), (0.7, 5)])
+def test_the_interval_covers_the_truth(rate: float, cluster_size: int) -> None:
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(400):
+        # A cluster's cases agree: the hardest dependence there is.
+        drawn = (generator.random(40 if cluster_size == 1 else 25) < rate).repeat(cluster_size)
+        clusters = [str(i // cluster_size) for i in range(len(drawn))]
+        estimate = mean_estimate(samples([float(x) for x in drawn], clusters))
+        assert estimate is not None
+        assert estimate.low is not None
+        assert estimate.high is not None
+        covered += estimate.low <= rate <= estimate.high
+    assert covered / 400 >= 0.92
+
+
+def test_a_percentile_is_linear_and_its_bootstrap_repeatable() -> None:
+    cases = samples([float(i) for i in range(1, 101)])
+    estimate = percentile_estimate(cases, 95, seed=3)
+    assert estimate is not None
+    assert estimate.value == pytest.approx(95.05)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert estimate.low < 95.05 < estimate.high <= 100
+    assert percentile_estimate(cases, 95, seed=3) == estimate
+
+
+def test_one_cluster_has_no_interval() -> None:
+    estimate = percentile_estimate(samples([1.0, 2.0], ["a", "a"]), 50)
+    assert estimate is not None
+    assert estimate.low is None
+
+
+def test_an_estimate_of_verdicts_reads_them_all() -> None:
+    estimate = mean_estimate(passes(verdicts("1101f")))
+    assert estimate is not None
+    assert estimate.value == 0.75
+    assert estimate.cases == 4

@@ -1,0 +1,141 @@
+"""The paired comparison: by hand, against SciPy, and by simulation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from agentbench.errors import UserError
+from agentbench.stats.paired import compare_passes, smallest_detectable
+from agentbench.stats.shift import compare_latency
+from tests.stats.attempts import a_call, an_attempt, verdicts
+
+outcomes = st.lists(st.tuples(st.sampled_from("01f"), st.sampled_from("01f")), min_size=1, max_size=40)
+
+
+def text(pairs: list[tuple[str, str]], side: int) -> str:
+    return "".join(pair[side] for pair in pairs)
+
+
+def test_a_comparison_by_hand() -> None:
+    found = compare_passes(verdicts("1111111100"), verdicts("1100000011"))
+    assert found.rate_a == 0.8
+    assert found.rate_b == 0.4
+    assert found.difference == pytest.approx(0.4)
+    assert found.better_in_a == ("c002", "c003", "c004", "c005", "c006", "c007")
+    assert found.better_in_b == ("c008", "c009")
+    assert found.test == "exact McNemar"
+    # Two-sided: 2 · (C(8,0) + C(8,1) + C(8,2)) / 2⁸.
+    assert found.p_value == pytest.approx(2 * 37 / 256)
+
+
+@given(outcomes)
+def test_the_test_is_mcnemars_exact_one(pairs: list[tuple[str, str]]) -> None:
+    found = compare_passes(verdicts(text(pairs, 0)), verdicts(text(pairs, 1)))
+    up = sum(pair == ("1", "0") for pair in pairs)
+    down = sum(pair == ("0", "1") for pair in pairs)
+    if found.cases:
+        expected = stats.binomtest(up, up + down).pvalue if up + down else 1.0
+        assert found.p_value == pytest.approx(expected)
+    assert found.excluded == sum("f" in pair for pair in pairs)
+    assert found.cases == len(pairs) - found.excluded
+
+
+@given(outcomes, st.integers(1, 4))
+def test_exchanging_the_runs_turns_the_sign(pairs: list[tuple[str, str]], size: int) -> None:
+    a, b = verdicts(text(pairs, 0), size), verdicts(text(pairs, 1), size)
+    one, other = compare_passes(a, b), compare_passes(b, a)
+    assert one.p_value == other.p_value
+    assert one.better_in_a == other.better_in_b
+    if one.difference is not None and one.low is not None:
+        assert other.difference == pytest.approx(-one.difference)
+        assert other.high == pytest.approx(-one.low)
+        assert one.high is not None
+        assert one.low - 1e-9 <= one.difference <= one.high + 1e-9
+
+
+def test_runs_that_agree_everywhere_are_not_known_to_be_equal() -> None:
+    for size in (1, 4):
+        found = compare_passes(verdicts("1" * 40, size), verdicts("1" * 40, size))
+        assert found.difference == 0
+        assert found.p_value == 1
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < -0.01 < 0.01 < found.high
+
+
+def test_a_failure_takes_its_pair_from_both_sides() -> None:
+    found = compare_passes(verdicts("1f1"), verdicts("11f"))
+    assert (found.cases, found.excluded, found.rate_a, found.rate_b) == (1, 2, 1.0, 1.0)
+
+
+def test_a_failed_repeat_leaves_the_case_its_others() -> None:
+    a = [an_attempt("x", True), an_attempt("x", None, repeat=1)]
+    b = [an_attempt("x", False), an_attempt("x", True, repeat=1)]
+    found = compare_passes(a, b)
+    assert (found.rate_a, found.rate_b, found.excluded) == (1.0, 0.0, 1)
+
+
+def test_cases_of_one_run_only_are_counted_and_left_out() -> None:
+    found = compare_passes(verdicts("111"), verdicts("11"))
+    assert (found.cases, found.unpaired) == (2, 1)
+    nothing = compare_passes(verdicts("1"), [])
+    assert nothing.difference is None
+    assert nothing.unpaired == 1
+
+
+def test_repeats_get_a_sign_test_on_case_means() -> None:
+    a = [an_attempt(f"c{i}", True, repeat=r) for i in range(6) for r in range(2)]
+    b = [an_attempt(f"c{i}", r == 0, repeat=r) for i in range(6) for r in range(2)]
+    found = compare_passes(a, b)
+    assert found.test == "sign test on case means"
+    assert found.difference == pytest.approx(0.5)
+    assert found.p_value == pytest.approx(2 / 64)
+
+
+def test_clusters_vote_once() -> None:
+    found = compare_passes(verdicts("1" * 12, 4), verdicts("0" * 12, 4))
+    assert found.test == "sign test on clusters"
+    assert found.p_value == pytest.approx(2 / 8)
+    assert found.clusters == 3
+    assert found.smallest_detectable is None
+
+
+def test_the_interval_covers_the_truth_and_the_test_keeps_its_level() -> None:
+    generator = np.random.default_rng(2)
+    covered = rejected = 0
+    for _ in range(300):
+        drawn = generator.random((2, 60)) < 0.8
+        a, b = ("".join("01"[int(x)] for x in row) for row in drawn)
+        found = compare_passes(verdicts(a), verdicts(b))
+        assert found.low is not None
+        assert found.high is not None
+        assert found.p_value is not None
+        covered += found.low <= 0 <= found.high
+        rejected += found.p_value < 0.05
+    assert covered / 300 >= 0.92
+    assert rejected / 300 <= 0.06
+
+
+def test_the_smallest_detectable_difference() -> None:
+    assert smallest_detectable(0.05, 100) == pytest.approx(0.05 * (stats.t.ppf(0.975, 99) + stats.t.ppf(0.8, 99)))
+    # The exact test needs six changed cases that agree.
+    assert smallest_detectable(0.001, 20) == pytest.approx(6 / 20)
+    assert smallest_detectable(0.1, 5) is None
+    assert smallest_detectable(None, 50) is None
+
+
+def test_a_latency_is_paired_on_case() -> None:
+    a = [an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 30, 10 * i + 50), 3),)) for i in range(20)]
+    b = [an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 25, 10 * i + 55), 3),)) for i in range(20)]
+    ttft, tpot = compare_latency(a, b, "ttft"), compare_latency(a, b, "tpot")
+    assert ttft is not None
+    assert tpot is not None
+    # The cases differ by far more than the runs: only pairing finds the 5 ms.
+    assert (ttft.difference_s, ttft.low_s, ttft.high_s) == pytest.approx((0.005, 0.005, 0.005))
+    assert tpot.difference_s == pytest.approx(-0.005)
+    assert ttft.cases == 20
+    assert compare_latency(a, [], "ttft") is None
+    with pytest.raises(UserError, match="unknown metric 'ttf'"):
+        compare_latency(a, b, "ttf")
