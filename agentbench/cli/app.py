@@ -1,0 +1,57 @@
+"""The `agentbench` command: its subcommands, and how a mistake is told."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agentbench import __version__
+from agentbench.cli.compare import compare_command
+from agentbench.cli.doctor import doctor_command
+from agentbench.cli.pull import pull_command
+from agentbench.cli.run import run_command
+from agentbench.cli.runs import runs_command
+from agentbench.cli.serve import serve_command
+from agentbench.cli.show import show_command
+from agentbench.errors import UserError
+
+app = typer.Typer(
+    name="agentbench",
+    help="Test, evaluate and tune LLM agents together with the model server under them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("pull")(pull_command)
+app.command("serve")(serve_command)
+app.command("run")(run_command)
+app.command("runs")(runs_command)
+app.command("show")(show_command)
+app.command("compare")(compare_command)
+app.command("doctor")(doctor_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agentbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Test, evaluate and tune LLM agents together with the model server under them."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"agentbench: {error}", file=sys.stderr)
+        sys.exit(2)

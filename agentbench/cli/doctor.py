@@ -1,0 +1,87 @@
+"""`agentbench doctor`: what is installed, what device there is, what is pulled."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+
+EXTRAS = {
+    "serving": ("torch", "llguidance", "tokenizers", "starlette", "uvicorn", "gguf"),
+    "postgres": ("psycopg",),
+}
+
+
+def doctor_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Say what is installed, what device there is and what is pulled."""
+    facts = _facts()
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in _rows(facts):
+        table.add_row(name, value)
+    Console().print(table, markup=False)
+
+
+def _facts() -> dict[str, Any]:
+    import platform
+
+    from agentbench import __version__, spec
+    from agentbench.environment import cache_dir
+    from agentbench.hub import cached
+    from agentbench.provenance import cpu_model
+
+    return {
+        "agentbench": __version__,
+        "python": platform.python_version(),
+        "cpu": cpu_model(),
+        "device": _device(),
+        "extras": {extra: {name: _installed(name) for name in packages} for extra, packages in EXTRAS.items()},
+        "cache": str(cache_dir()),
+        "models_and_data": [
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "pulled": item.pulled,
+                "path": str(item.path),
+                "bytes": item.bytes,
+            }
+            for item in cached()
+        ],
+        "registered": {kind: spec.names(kind) for kind in ("agents", "backends", "servers", "datasets", "scorers")},
+    }
+
+
+def _device() -> str:
+    if _installed("torch") is None:
+        return "none: PyTorch is not installed (pip install 'agentbench[serving]')"
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return f"cpu: {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [(key, str(facts[key])) for key in ("agentbench", "python", "cpu", "device", "cache")]
+    for extra, packages in facts["extras"].items():
+        found = ", ".join(f"{name} {at or 'MISSING'}" for name, at in packages.items())
+        rows.append((f"extra {extra}", found))
+    for item in facts["models_and_data"]:
+        state = f"pulled, {item['bytes'] / 1e6:.0f} MB, {item['path']}" if item["pulled"] else "not pulled"
+        rows.append((f"{item['kind']} {item['name']}", state))
+    rows += [(kind, ", ".join(names)) for kind, names in facts["registered"].items()]
+    return rows

@@ -1,0 +1,113 @@
+"""`agentbench run`: a suite from start to stored, readable run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentbench.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentbench.experiment import Experiment
+    from agentbench.score import Attempt
+    from agentbench.store import Store
+
+
+def run_command(
+    suite: Annotated[Path | None, typer.Argument(help="A suite's directory or its suite.yaml.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Set a configuration key, e.g. agent.output=free."),
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="A backend or server by name, or the base URL of a running server.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Run so many cases, drawn by --sample-seed.")] = None,
+    sample_seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Times each case is run.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Attempts in flight at once.")] = None,
+    label: Annotated[str, typer.Option(help="A name for the run, shown in tables and usable for it.")] = "",
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was broken off.")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="The store: a SQLite file or a database URL. Default: AGENTBENCH_DB.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON only.")] = False,
+) -> None:
+    """Run a suite, store every attempt as it ends, and print the result."""
+    options = {"limit": limit, "sample_seed": sample_seed, "repeats": repeats, "concurrency": concurrency}
+    given = {f"run.{key}": value for key, value in options.items() if value is not None}
+    if resume is not None and (suite or settings or backend or given or label):
+        raise UserError("--resume RUN goes on with that run's own suite and settings; give no others")
+    if resume is None and suite is None:
+        raise UserError("which suite? For example: agentbench run suites/arithmetic")
+    from agentbench.store import open_store
+
+    store = open_store(db)
+    try:
+        experiment = _resumed(resume, store) if resume else _planned(suite, settings, backend, given, label, store)
+        _perform(experiment, store)
+        _print(experiment, store, as_json)
+    finally:
+        store.close()
+
+
+def _resumed(reference: str, store: "Store") -> "Experiment":
+    from agentbench.experiment import resume
+
+    return resume(reference, store)
+
+
+def _planned(
+    suite: Path | None,
+    settings: list[str] | None,
+    backend: str | None,
+    given: dict[str, Any],
+    label: str,
+    store: "Store",
+) -> "Experiment":
+    from agentbench.config import parse_overrides
+    from agentbench.experiment import backend_overrides, merged, plan
+    from agentbench.suite import load_suite
+
+    assert suite is not None
+    overrides = merged(backend_overrides(backend), parse_overrides(settings or []), given)
+    return plan(load_suite(suite, overrides), store, label)
+
+
+def _perform(experiment: "Experiment", store: "Store") -> None:
+    """Run what is missing; the run's status says how it ended."""
+    import asyncio
+
+    from agentbench.cli.progress import RunProgress
+
+    run = experiment.run
+    try:
+        with RunProgress(experiment, store) as progress:
+            asyncio.run(_attempts(experiment, store, progress.advance))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        store.set_status(run.id, "interrupted")
+        typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
+        raise typer.Exit(130) from None
+    except UserError:
+        if not store.discard_empty(run.id):
+            store.set_status(run.id, "interrupted")
+        raise
+    store.set_status(run.id, "finished")
+
+
+async def _attempts(experiment: "Experiment", store: "Store", advance: "Callable[[Attempt], None]") -> None:
+    from contextlib import aclosing
+
+    from agentbench.experiment import perform
+
+    async with aclosing(perform(experiment, store)) as attempts:
+        async for attempt in attempts:
+            advance(attempt)
+
+
+def _print(experiment: "Experiment", store: "Store", as_json: bool) -> None:
+    from agentbench.cli.show import print_run
+
+    print_run(store, store.get_run(experiment.run.id), as_json)

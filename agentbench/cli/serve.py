@@ -1,0 +1,37 @@
+"""`agentbench serve`: the bundled server, by a model's name."""
+
+from typing import Annotated
+
+import typer
+
+from agentbench.errors import UserError
+
+
+def serve_command(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A pulled model's name, a .gguf file, or a directory.")
+    ] = "smollm2-135m-instruct",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="serving.KEY=VALUE", help="An engine knob; may be repeated."),
+    ] = None,
+) -> None:
+    """Serve a model over an OpenAI-compatible HTTP API until interrupted."""
+    import os
+    import sys
+
+    from agentbench.hub import resolve_model
+
+    knobs = [part for setting in settings or [] for part in ("--set", _knob(setting))]
+    path = resolve_model(model)
+    command = [sys.executable, "-m", "serving", "--model", str(path), "--served-model-name", model]
+    os.execv(sys.executable, [*command, "--host", host, "--port", str(port), *knobs])
+
+
+def _knob(setting: str) -> str:
+    path, separator, value = setting.partition("=")
+    if not separator:
+        raise UserError(f"--set {setting!r}: expected serving.KEY=VALUE, for example serving.max_num_seqs=8")
+    return f"{path.removeprefix('serving.')}={value}"

@@ -1,0 +1,180 @@
+"""A run from its suite to its last stored attempt: server up, cases run, each stored as it ends, server down."""
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentbench import spec
+from agentbench.case import Case
+from agentbench.config import as_mapping, canonical_hash
+from agentbench.errors import UserError
+from agentbench.protocols import Agent, Backend, Endpoint, Server, Toolbox
+from agentbench.provenance import provenance
+from agentbench.run import Run
+from agentbench.runner import Bench, Job, run_jobs
+from agentbench.score import Attempt
+from agentbench.store import AlreadyStored, Store
+from agentbench.suite import Suite, load_suite
+from agentbench.tools import CaseToolbox, load_tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A stored run and the suite it runs, with just the run's cases in it."""
+
+    run: Run
+    suite: Suite
+
+    def jobs(self, stored: set[tuple[str, int]]) -> list[Job]:
+        """What is planned and not stored yet, one repeat of every case after the other."""
+        return [
+            Job(case=case, repeat=repeat)
+            for repeat in range(self.run.repeats)
+            for case in self.suite.cases
+            if (case.id, repeat) not in stored
+        ]
+
+
+def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
+    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet."""
+    drawn = suite.drawn()
+    config = as_mapping(drawn.config)
+    run = Run(
+        id=_new_id(drawn.name),
+        suite=drawn.name,
+        suite_version=drawn.version,
+        suite_path=str(drawn.path),
+        suite_hash=drawn.content_hash(),
+        config=config,
+        config_hash=canonical_hash(config),
+        case_ids=tuple(case.id for case in drawn.cases),
+        repeats=drawn.config.run.repeats,
+        label=label,
+        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives)},
+        created_at=datetime.now(UTC),
+    )
+    store.create_run(run)
+    return Experiment(run=run, suite=drawn)
+
+
+def _new_id(suite: str) -> str:
+    """Sorts by time, says what it is of, and does not repeat: `bfcl_simple-20260102-030405-a1b2c3`."""
+    return f"{suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
+
+
+def resume(reference: str, store: Store) -> Experiment:
+    """A run that was broken off, with its own configuration; `UserError` when its suite has changed since."""
+    run = store.get_run(reference)
+    overrides = {key: run.config[key] for key in run.config}
+    suite = load_suite(Path(run.suite_path), overrides).drawn()
+    if suite.content_hash() != run.suite_hash:
+        raise UserError(
+            f"run {run.id} can't be resumed: the cases of {run.suite_path} have changed since it was started."
+            " Start a new run instead."
+        )
+    return Experiment(run=run, suite=suite)
+
+
+@asynccontextmanager
+async def started_server(suite: Suite, log_path: Path) -> AsyncIterator[Endpoint | None]:
+    """The suite's server, running for as long as the context lasts; None when its backend needs none."""
+    if not spec.resolve("backends", suite.config.backend.name).needs_server:
+        yield None
+        return
+    server: Server = spec.build("servers", suite.config.serving, prefix=("serving",))
+    try:
+        yield await server.start(log_path)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterator[Backend]:
+    """The suite's backend, speaking to `endpoint`."""
+    backend: Backend = spec.build("backends", suite.config.backend, endpoint, prefix=("backend",))
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
+
+
+def bench(suite: Suite, backend: Backend) -> Bench:
+    """What the runner needs of a suite."""
+    agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
+    tools = load_tools(suite.tools, suite.root)
+
+    def toolbox(case: Case) -> Toolbox:
+        return CaseToolbox(tools, case.tools)
+
+    return Bench(
+        agent=agent,
+        backend=backend,
+        toolbox=toolbox,
+        scorers=suite.scorers,
+        passed_by=suite.passed_by,
+        options=suite.config.run,
+    )
+
+
+async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attempt]:
+    """Start the server, run what is missing, and yield each attempt once it is stored."""
+    run, suite = experiment.run, experiment.suite
+    jobs = experiment.jobs(store.stored_keys(run.id))
+    if not jobs:
+        return
+    async with started_server(suite, log_path(run)) as endpoint:
+        store.update_environment(run.id, {"server": dict(endpoint.info) if endpoint else {}})
+        async with opened_backend(suite, endpoint) as backend:
+            async for attempt in run_stored(experiment, jobs, store, backend):
+                yield attempt
+
+
+async def run_stored(
+    experiment: Experiment, jobs: Iterable[Job], store: Store, backend: Backend
+) -> AsyncGenerator[Attempt]:
+    """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
+    cases = {case.id: case for case in experiment.suite.cases}
+    async with aclosing(run_jobs(jobs, bench(experiment.suite, backend))) as attempts:
+        async for attempt in attempts:
+            if keep(store, experiment.run.id, attempt, cases[attempt.case_id]):
+                yield attempt
+
+
+def keep(store: Store, run_id: str, attempt: Attempt, case: Case) -> bool:
+    """Store an attempt; False when another process stored the same one first."""
+    try:
+        store.add_attempt(run_id, attempt, case)
+    except AlreadyStored:
+        return False
+    return True
+
+
+def log_path(run: Run) -> Path:
+    """Where the run's server writes its log."""
+    return Path("results") / "logs" / f"{run.id}.server.log"
+
+
+def backend_overrides(name: str | None) -> dict[str, Any]:
+    """What `--backend NAME|URL` sets: a registered backend, a registered server, or a URL of a running one."""
+    if name is None:
+        return {}
+    if name.startswith(("http://", "https://")):
+        return {"serving": {"server": "url", "base_url": name}, "backend": "openai_http"}
+    if name in spec.names("servers"):
+        return {"serving.server": name, "backend": "openai_http"}
+    spec.resolve("backends", name, "--backend")
+    return {"backend": name}
+
+
+def merged(*overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides in order; what comes later is applied later."""
+    result: dict[str, Any] = {}
+    for each in overrides:
+        for path, value in each.items():
+            result.pop(path, None)
+            result[path] = value
+    return result

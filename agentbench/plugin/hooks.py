@@ -1,0 +1,61 @@
+"""pytest's hooks; each only delegates. Imported by every pytest run, so it imports nothing heavy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from agentbench.plugin.session import SuiteSession
+
+if TYPE_CHECKING:
+    from agentbench.plugin.session import SuiteSession
+
+SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("agentbench", "agentbench: suites of agent cases (suite.yaml)")
+    add = group.addoption
+    add("--agentbench-backend", metavar="NAME|URL", help="Run suites on this backend, server or URL.")
+    add("--agentbench-limit", type=int, metavar="N", help="Run N cases of each suite, drawn by seed.")
+    add("--agentbench-sample-seed", type=int, metavar="SEED", help="Seed of the draw that the limit makes.")
+    add("--agentbench-set", action="append", default=[], metavar="PATH=VALUE", help="Set a configuration key.")
+    add("--agentbench-db", metavar="FILE|URL", help="The store; AGENTBENCH_DB by default.")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.name != "suite.yaml":
+        return None
+    from agentbench.plugin.items import SuiteCollector
+
+    return SuiteCollector.from_parent(parent, path=file_path)
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
+    missed = ("agentbench", "missed") in getattr(report, "user_properties", ())
+    if missed and report.when == "call" and report.passed:
+        return "missed", "m", ("MISSED", {"yellow": True})
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A pytest-xdist worker is about to start: the controller runs the servers and owns the runs."""
+    from agentbench.plugin.workers import share_suites
+
+    share_suites(node.config, node.workerinput)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    found = session.config.stash.get(SESSION, None)
+    if found is not None:
+        found.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(SESSION, None)
+    if found is not None:
+        from agentbench.plugin.summary import write_summary
+
+        write_summary(terminalreporter, found)

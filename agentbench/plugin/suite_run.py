@@ -1,0 +1,89 @@
+"""Where an item's attempts come from: all of a suite's run together, or one at a time in a worker."""
+
+import threading
+from concurrent.futures import CancelledError, Future
+from contextlib import aclosing
+from typing import Protocol
+
+from agentbench.case import Case
+from agentbench.experiment import Experiment, bench, keep, opened_backend, perform
+from agentbench.plugin.loop_thread import LoopThread
+from agentbench.protocols import Endpoint
+from agentbench.runner import Job, run_job
+from agentbench.score import Attempt
+from agentbench.store import Store
+
+
+class SuiteRun(Protocol):
+    """The attempts of one suite in this session; `run_id` names the stored run."""
+
+    run_id: str
+
+    def attempts(self, case: Case) -> list[Attempt]:
+        """Every repeat of the case, as they ended; waits for them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class BatchRun:
+    """Runs all selected cases at once in the background, so that the server can batch them.
+
+    Items come in their own order and wait for their case.
+    """
+
+    def __init__(self, experiment: Experiment, store: Store, loop: LoopThread) -> None:
+        self.run_id = experiment.run.id
+        self._experiment = experiment
+        self._store = store
+        self._attempts: dict[str, list[Attempt]] = {case.id: [] for case in experiment.suite.cases}
+        self._changed = threading.Condition()
+        self._work: Future[None] = loop.start(self._perform())
+        self._work.add_done_callback(lambda _: self._wake())
+
+    async def _perform(self) -> None:
+        async with aclosing(perform(self._experiment, self._store)) as attempts:
+            async for attempt in attempts:
+                self._attempts[attempt.case_id].append(attempt)
+                self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def attempts(self, case: Case) -> list[Attempt]:
+        found = self._attempts[case.id]
+        with self._changed:
+            self._changed.wait_for(lambda: len(found) >= self._experiment.run.repeats or self._work.done())
+        if len(found) < self._experiment.run.repeats:
+            self._work.result()
+        return sorted(found, key=lambda attempt: attempt.repeat)
+
+    def close(self) -> None:
+        self._work.cancel()
+        try:
+            self._work.exception()
+        except CancelledError:
+            return
+
+
+class SharedRun:
+    """Runs a case when its item comes, on a server that the pytest-xdist controller started."""
+
+    def __init__(self, experiment: Experiment, store: Store, loop: LoopThread, endpoint: Endpoint | None) -> None:
+        self.run_id = experiment.run.id
+        self._experiment = experiment
+        self._store = store
+        self._loop = loop
+        self._bench = bench(experiment.suite, loop.enter(opened_backend(experiment.suite, endpoint)))
+
+    def attempts(self, case: Case) -> list[Attempt]:
+        found = []
+        for repeat in range(self._experiment.run.repeats):
+            attempt = self._loop.run(run_job(Job(case=case, repeat=repeat), self._bench))
+            keep(self._store, self.run_id, attempt, case)
+            found.append(attempt)
+        return found
+
+    def close(self) -> None:
+        return None

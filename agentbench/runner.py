@@ -1,0 +1,142 @@
+"""Runs cases: case to agent to trace or failure to score to attempt."""
+
+import asyncio
+import hashlib
+import time
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TypeVar
+
+from agentbench.case import Case
+from agentbench.config import RunOptions
+from agentbench.errors import AttemptError, FailureKind
+from agentbench.protocols import Agent, Backend, Scorer, Toolbox
+from agentbench.recorder import Recorder
+from agentbench.score import Attempt, Score
+from agentbench.trace import Failure, Trace
+
+Result = TypeVar("Result")
+
+WALL_ANCHOR_NS = time.time_ns() - perf_counter_ns()
+"""Added to a `perf_counter_ns` reading of this process it gives nanoseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One attempt to be made."""
+
+    case: Case
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every attempt of a run shares. `toolbox` makes the tools of one attempt."""
+
+    agent: Agent
+    backend: Backend
+    toolbox: Callable[[Case], Toolbox]
+    scorers: Sequence[Scorer]
+    passed_by: str
+    options: RunOptions
+
+
+async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[Attempt]:
+    """Make the attempts, at most `concurrency` at once, and yield each as it ends.
+
+    Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost.
+    """
+    waiting = iter(jobs)
+    running: set[asyncio.Task[Attempt]] = set()
+    try:
+        while True:
+            for job in waiting:
+                running.add(asyncio.create_task(run_job(job, bench)))
+                if len(running) >= bench.options.concurrency:
+                    break
+            if not running:
+                return
+            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                yield task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def run_job(job: Job, bench: Bench) -> Attempt:
+    """One attempt, tried again with a growing pause while it ends in an infra failure."""
+    pause = bench.options.backoff_s
+    for tries in range(1, bench.options.max_tries + 1):
+        attempt = await _try_once(job, bench, tries)
+        if attempt.failure is None or attempt.failure.kind != "infra" or tries == bench.options.max_tries:
+            break
+        await asyncio.sleep(pause)
+        pause *= 2
+    return attempt
+
+
+async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
+    seed = attempt_seed(bench.options.seed, job.case.id, job.repeat)
+    recorder = Recorder(bench.backend, bench.toolbox(job.case), seed)
+    started_at = perf_counter_ns()
+    answer = await _ask(bench.agent, job.case, recorder, bench.options.timeout_s)
+    ended_at = perf_counter_ns()
+    trace = recorder.trace(answer if isinstance(answer, str) else "")
+    scores = answer if isinstance(answer, Failure) else await _grade(bench.scorers, job.case, trace)
+    failure = scores if isinstance(scores, Failure) else None
+    graded = () if isinstance(scores, Failure) else scores
+    return Attempt(
+        case_id=job.case.id,
+        cluster=job.case.cluster,
+        repeat=job.repeat,
+        seed=seed,
+        tries=tries,
+        started_at=started_at,
+        ended_at=ended_at,
+        wall_anchor_ns=WALL_ANCHOR_NS,
+        trace=trace,
+        failure=failure,
+        scores=graded,
+        passed=next((score.passed for score in graded if score.name == bench.passed_by), None),
+    )
+
+
+async def _ask(agent: Agent, case: Case, recorder: Recorder, timeout_s: float) -> str | Failure:
+    """The agent's final text, or why there is none."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _guarded("agent", agent(case, recorder, recorder))
+    except TimeoutError:
+        return Failure(kind="timeout", message=f"not done after {timeout_s:g} s")
+
+
+async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[Score, ...] | Failure:
+    scores: list[Score] = []
+    for scorer in scorers:
+        score = await _guarded("grader", scorer.score(case, trace))
+        if isinstance(score, Failure):
+            return score
+        scores.append(score)
+    return tuple(scores)
+
+
+async def _guarded(kind: FailureKind, work: Awaitable[Result]) -> Result | Failure:
+    """What `work` returns, or the failure that it raised; `kind` is that of an exception that names none."""
+    try:
+        return await work
+    except AttemptError as error:
+        return Failure(kind=error.kind, message=str(error))
+    # The one broad except: a user's agent or scorer may raise anything, and none of it may end the run.
+    except Exception as error:
+        detail = "".join(traceback.format_exception(error))
+        return Failure(kind=kind, message=f"{type(error).__name__}: {error}", detail=detail)
+
+
+def attempt_seed(run_seed: int, case_id: str, repeat: int) -> int:
+    """A seed of its own for each case and repeat (31 bits), the same in every run with the same run seed."""
+    digest = hashlib.blake2b(f"{run_seed}\0{case_id}\0{repeat}".encode("utf-8", "surrogatepass"), digest_size=4)
+    return int.from_bytes(digest.digest(), "big") >> 1

@@ -1,0 +1,141 @@
+"""A suite.yaml under pytest: items, outcomes, options, the summary, xdist."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+# pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
+import agentbench.plugin.items
+import agentbench.plugin.summary
+import agentbench.plugin.workers  # noqa: F401
+from agentbench.store import open_store
+
+pytest_plugins = ["pytester"]
+
+SUITE = """\
+name: capitals
+dataset: {name: jsonl}
+scorers: [exact]
+agent: chat
+backend:
+  name: scripted
+  replies:
+    - {when: France, content: Paris}
+    - {when: Peru, content: Cusco}
+    - {when: Atlantis, fail: nobody there}
+run: {max_tries: 1}
+"""
+CASES = [
+    {"id": "france", "input": "Capital of France?", "expected": "Paris"},
+    {"id": "peru", "input": "Capital of Peru?", "expected": "Lima"},
+    {"id": "atlantis", "input": "Capital of Atlantis?", "expected": "Poseidonis"},
+]
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = pytester.mkdir("capitals")
+    (folder / "suite.yaml").write_text(SUITE)
+    (folder / "cases.jsonl").write_text("\n".join(json.dumps(case) for case in CASES))
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    monkeypatch.setenv("AGENTBENCH_DB", str(pytester.path / "store.db"))
+    return folder
+
+
+def test_each_case_is_an_item_and_the_summary_has_the_table(pytester: pytest.Pytester, suite: Path) -> None:
+    result = pytester.runpytest("capitals", "-v")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*capitals*france* PASSED*",
+            "*capitals*peru* FAILED*",
+            "case peru: 1 of 1 attempts did not pass",
+            "repeat 0: exact: expected 'Lima', got 'Cusco'",
+            "*answered 'Cusco'",
+            "transcript: agentbench show capitals-* --case peru",
+            "*infra failure: nobody there*",
+            "*agentbench: capitals*",
+            "*Right / wrong / failed*1 / 1 / 1*",
+        ]
+    )
+
+
+def test_a_gate_suite_shows_a_wrong_answer_as_missed(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "suite.yaml").write_text(SUITE + "mode: gate\n")
+    result = pytester.runpytest("capitals", "-k", "not atlantis")
+    assert result.ret == 0
+    assert result.parseoutcomes() == {"passed": 1, "missed": 1, "deselected": 1}
+
+
+def test_a_failure_fails_in_a_gate_suite_too(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "suite.yaml").write_text(SUITE + "mode: gate\n")
+    assert pytester.runpytest("capitals").parseoutcomes() == {"passed": 1, "missed": 1, "failed": 1}
+
+
+def test_a_deselected_case_is_not_run(pytester: pytest.Pytester, suite: Path) -> None:
+    result = pytester.runpytest("capitals", "-k", "france")
+    result.stdout.fnmatch_lines(["*Right / wrong / failed*1 / 0 / 0*1 of 1 attempts*"])
+
+
+def test_options_set_the_backend_the_limit_and_any_key(pytester: pytest.Pytester, suite: Path) -> None:
+    result = pytester.runpytest(
+        "capitals",
+        "--agentbench-backend=scripted",
+        "--agentbench-limit=2",
+        "--agentbench-sample-seed=3",
+        "--agentbench-set=backend.default=Lima",
+        "--agentbench-set=backend.replies=[]",
+        "--agentbench-set=run.repeats=2",
+    )
+    result.stdout.fnmatch_lines(["collected 2 items", "*4 of 4 attempts*"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("scorers: [exact]", "scorers: [exat]", "*suite.yaml:3: unknown scorer 'exat'. Did you mean 'exact'*"),
+        ("agent: chat", "agnt: chat", "*suite.yaml:4: unknown key 'agnt'. Did you mean 'agent'*"),
+    ],
+)
+def test_a_bad_suite_is_one_clear_line_and_exit_2(
+    pytester: pytest.Pytester, suite: Path, old: str, new: str, message: str
+) -> None:
+    (suite / "suite.yaml").write_text(SUITE.replace(old, new))
+    result = pytester.runpytest("capitals")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([message])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_every_attempt_is_in_the_store(pytester: pytest.Pytester, suite: Path) -> None:
+    pytester.runpytest("capitals")
+    with open_store(str(pytester.path / "store.db")) as store:
+        run = store.get_run("latest")
+        outcomes = {attempt.case_id: attempt.passed for attempt in store.attempts(run.id)}
+    assert (run.status, run.label) == ("finished", "pytest")
+    assert outcomes == {"france": True, "peru": False, "atlantis": None}
+
+
+def test_stopping_at_the_first_failure_leaves_an_interrupted_run(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "suite.yaml").write_text(SUITE.replace("fail: nobody there", "content: Poseidonis"))
+    slow = ["--agentbench-set=backend.first_token_s=0.3", "--agentbench-set=run.concurrency=1"]
+    pytester.runpytest("capitals", "-x", *slow).assert_outcomes(passed=1, failed=1)
+    with open_store(str(pytester.path / "store.db")) as store:
+        assert store.get_run("latest").status == "interrupted"
+
+
+def test_xdist_workers_share_one_run(pytester: pytest.Pytester, suite: Path) -> None:
+    result = pytester.runpytest_subprocess("capitals", "-n", "2")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*Right / wrong / failed*1 / 1 / 1*1 infra*"])
+    with open_store(str(pytester.path / "store.db")) as store:
+        assert len(store.list_runs()) == 1
+
+
+def test_a_session_without_suites_is_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*agentbench: *")
+    assert not (pytester.path / "results").exists()
