@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import Message
 
@@ -20,20 +20,20 @@ def app_of(engine: FakeEngine) -> Any:
     return create_app(engine, "m", start=lambda: None, shutdown=lambda: None)
 
 
-async def post(engine: FakeEngine, body: object, path: str = "/v1/chat/completions") -> httpx.Response:
-    transport = httpx.ASGITransport(app=app_of(engine))
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+async def post(engine: FakeEngine, body: object, path: str = "/v1/chat/completions") -> httpx2.Response:
+    transport = httpx2.ASGITransport(app=app_of(engine))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as client:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await client.post(path, content=content)
 
 
-async def get(path: str) -> httpx.Response:
-    transport = httpx.ASGITransport(app=app_of(FakeEngine()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+async def get(path: str) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app=app_of(FakeEngine()))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as client:
         return await client.get(path)
 
 
-def chunks(response: httpx.Response) -> list[dict[str, Any]]:
+def chunks(response: httpx2.Response) -> list[dict[str, Any]]:
     events = response.text.removesuffix("\n\n").split("\n\n")
     assert events.pop() == "data: [DONE]"
     return [json.loads(event.removeprefix("data: ")) for event in events]

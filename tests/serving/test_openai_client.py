@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema
 import openai
 import pytest
@@ -216,6 +216,6 @@ async def test_a_client_that_goes_away_frees_its_place(client: AsyncOpenAI, serv
 
 async def load(server: ServerProcess, wanted: int) -> None:
     """Return once the server runs that many requests; fails after 20 s."""
-    async with httpx.AsyncClient() as http, asyncio.timeout(20):
+    async with httpx2.AsyncClient() as http, asyncio.timeout(20):
         while (await http.get(server.base_url.removesuffix("v1") + "health")).json()["running"] != wanted:
             await asyncio.sleep(0)
