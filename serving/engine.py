@@ -2,26 +2,25 @@
 
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from serving.attention import KVCache, block_bytes
-from serving.batch import CacheLayout, build_batch
+from serving.batch import Batch, build_batch
 from serving.blocks import BlockAllocator
 from serving.config import EngineConfig
-from serving.detokenizer import Detokenizer
-from serving.linear import Precision, choose_precision
-from serving.loader import load_checkpoint
-from serving.models.config import ModelConfig
-from serving.models.registry import Model, build_model
+from serving.counters import Counters
+from serving.decoding import Decoding
+from serving.engine_stats import EngineStats
+from serving.loading import LoadedModel, load_model
+from serving.model_runner import ModelRunner
 from serving.request import FinishReason, Request, TokenDelta
-from serving.sampler import constrain, sample
+from serving.sampler import SampledToken, sample
 from serving.scheduler import ScheduledSequence, Scheduler, SchedulerLimits
 from serving.sequence import Sequence
-from serving.tokenizer import Tokenizer
-from serving.weights import ModelLoadError
+from serving.speculation import look_up
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,45 +34,35 @@ class EngineOverloaded(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStats:
-    """Sequences by state, and KV blocks."""
+class _Ask:
+    """A token is wanted for a sequence, from a row of the logits; `drafts` are guesses at it and what follows."""
 
-    running: int
-    waiting: int
-    blocks_free: int
-    blocks_total: int
+    sequence: Sequence
+    row: int
+    drafts: tuple[int, ...] = ()
 
 
 class LLMEngine:
     """Generates for many requests at once. Not thread-safe: see `serving.engine_thread`."""
 
-    def __init__(
-        self,
-        model: Model,
-        model_config: ModelConfig,
-        tokenizer: Tokenizer,
-        config: EngineConfig,
-        precision: Precision,
-    ) -> None:
-        self.model_config = model_config
-        self.tokenizer = tokenizer
+    def __init__(self, loaded: LoadedModel, config: EngineConfig) -> None:
+        self.model_config = loaded.config
+        self.model_facts: Mapping[str, int] = loaded.facts
+        self.tokenizer = loaded.tokenizer
+        self.max_model_len = loaded.max_model_len
         self.config = config
-        self._model = model
-        self._cache = _make_cache(model_config, config, precision)
-        self.max_model_len = _max_model_len(model_config, config, self._cache)
-        self._allocator = BlockAllocator(self._cache.num_blocks, config.block_size)
+        self._runner: ModelRunner = loaded.runner
+        self._allocator = BlockAllocator(loaded.runner.num_blocks, config.block_size)
         self._scheduler = Scheduler(_limits(config), self._allocator)
-        self._detokenizers: dict[str, Detokenizer] = {}
+        self._decodings: dict[Sequence, Decoding] = {}
+        self._counters = Counters()
 
     @classmethod
     def load(cls, model: Path, config: EngineConfig) -> "LLMEngine":
         """Read the model from a .gguf file or a directory. `ModelLoadError` says what is wrong with it."""
         torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
-        checkpoint = load_checkpoint(model)
-        precision = choose_precision(config.dtype, config.device)
         with torch.inference_mode():
-            built = build_model(checkpoint.config, checkpoint.weights, precision)
-            return cls(built, checkpoint.config, checkpoint.tokenizer, config, precision)
+            return cls(load_model(model, config), config)
 
     @property
     def has_work(self) -> bool:
@@ -85,6 +74,9 @@ class LLMEngine:
             waiting=len(self._scheduler.waiting),
             blocks_free=self._allocator.num_free,
             blocks_total=self._allocator.num_blocks,
+            preemptions=self._scheduler.preemptions,
+            cached_tokens=self._scheduler.cached_tokens,
+            **self._counters.as_dict(),
         )
 
     def validate(self, request: Request) -> None:
@@ -105,18 +97,22 @@ class LLMEngine:
     def add(self, request: Request) -> None:
         """Queue a request; raises as `validate` does."""
         self.validate(request)
-        self._scheduler.add(Sequence.of(request, self.max_model_len))
-        self._detokenizers[request.id] = Detokenizer(self.tokenizer, request.params.stop)
+        sequence = Sequence.of(request, self.max_model_len)
+        self._scheduler.add(sequence)
+        self._decodings[sequence] = Decoding(sequence, self.tokenizer)
+        self._counters.prompt_tokens += len(request.prompt_ids)
+        # What the grammar prescribes for the answer's beginning is prefilled with the prompt.
+        if reason := self._take_forced(sequence):
+            self._end(sequence, reason)
 
     def abort(self, request_id: str, error: str | None = None) -> None:
         """End a request now and free its blocks; nothing happens when it has ended already."""
-        sequence = self._scheduler.find(request_id)
-        if sequence is not None:
-            self._end(sequence, (), "", "abort", error)
+        for sequence in self._scheduler.find(request_id):
+            self._end(sequence, "abort", error)
 
     def abort_all(self, error: str | None = None) -> None:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
-            self._end(sequence, (), "", "abort", error)
+            self._end(sequence, "abort", error)
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -124,89 +120,116 @@ class LLMEngine:
         scheduled = self._scheduler.schedule()
         if not scheduled:
             return
-        sampled, logits = self._forward(scheduled)
-        errors = constrain(logits, sampled)
-        tokens = sample(logits, sampled)
-        for sequence, token in zip(sampled, tokens, strict=True):
-            if sequence.id in errors:
-                self.abort(sequence.id, errors[sequence.id])
-            else:
-                self._append(sequence, token)
-
-    def _forward(self, scheduled: list[ScheduledSequence]) -> tuple[list[Sequence], torch.Tensor]:
-        """The sequences that get a token in this step, and their logits [sequences, vocab]."""
-        batch = build_batch(scheduled, self._cache.layout)
-        hidden = self._model.hidden(batch, self._cache)
+        batch = build_batch(scheduled, self.config.block_size)
+        logits = self._runner.run(batch)
+        self._counters.steps += 1
         for item in scheduled:
-            item.sequence.num_computed += item.count
-        logits = self._model.logits(hidden.index_select(0, batch.sampled_rows))
-        return [item.sequence for item in batch.sampled], logits
+            self._scheduler.advance(item.sequence, item.count - len(item.drafts))
+            self._counters.drafted_tokens += len(item.drafts)
+        self._sample(batch, logits)
 
-    def _append(self, sequence: Sequence, token: int) -> None:
-        """Take a sampled token over and report it, with the end if it is one."""
-        sequence.token_ids.append(token)
+    def _sample(self, batch: Batch, logits: torch.Tensor) -> None:
+        """One round for the known tokens, and one more for each draft as far as they are confirmed.
+
+        A draft is confirmed by being sampled: what is generated is what would have been generated without it.
+        """
+        turn = [ask for item, row in _first_rows(batch) for ask in self._asks(item, row)]
+        sampled = [ask.sequence for ask in turn]
+        while turn:
+            rows = [ask.row for ask in turn]
+            tokens = sample(logits if len(rows) == len(logits) else logits[rows], [ask.sequence for ask in turn])
+            turn = [
+                _Ask(sequence=ask.sequence, row=ask.row + 1, drafts=ask.drafts[1:])
+                for ask, token in zip(turn, tokens, strict=True)
+                if self._take(ask.sequence, token) and self._confirms(ask, token)
+            ]
+        for sequence in sampled:
+            self._go_on(sequence)
+
+    def _asks(self, item: ScheduledSequence, row: int) -> Iterator["_Ask"]:
+        """The sequence, and after its prompt the other answers that its request wants, from the same logits."""
+        first = item.sequence
+        yield _Ask(sequence=first, row=row, drafts=item.drafts)
+        if first.unforked:
+            first.unforked = False
+            for index in range(1, first.request.params.n):
+                answer = first.fork(index)
+                self._scheduler.fork(first, answer)
+                self._decodings[answer] = self._decodings[first].fork(answer)
+                yield _Ask(sequence=answer, row=row)
+
+    def _take(self, sequence: Sequence, token: SampledToken) -> bool:
+        """Append a sampled token; False when the answer has ended."""
+        if token.error is not None:
+            self._end(sequence, "abort", token.error)
+            return False
         try:
-            reason = self._finish_reason(sequence, token)
+            reason = self._decodings[sequence].take(token.token_id, token.logprob)
         except Exception as error:  # a grammar engine's failure must not end the other requests
-            self._end(sequence, (token,), "", "abort", f"the output constraint failed: {error}")
+            self._end(sequence, "abort", f"the output constraint failed: {error}")
+            return False
+        self._counters.generation_tokens += 1
+        if reason is not None:
+            self._end(sequence, reason)
+        return reason is None
+
+    def _confirms(self, ask: "_Ask", token: SampledToken) -> bool:
+        """Whether the token is the first draft: its keys and values are in the cache, the next row is valid."""
+        if not ask.drafts or token.token_id != ask.drafts[0]:
+            return False
+        self._scheduler.advance(ask.sequence, 1)
+        self._counters.accepted_tokens += 1
+        return True
+
+    def _go_on(self, sequence: Sequence) -> None:
+        """After a step: append forced tokens, report, and guess the next ones."""
+        if sequence not in self._decodings:
             return
-        detokenizer = self._detokenizers[sequence.id]
-        text = "" if reason == "stop" and token in self.tokenizer.eos_ids else detokenizer.push(token)
-        if detokenizer.stopped:
-            reason = "stop"
-        if reason is None:
-            self._report(sequence, (token,), text)
-        else:
-            self._end(sequence, (token,), text, reason)
+        if reason := self._take_forced(sequence):
+            self._end(sequence, reason)
+            return
+        self._report(sequence, self._decodings[sequence].delta())
+        if self.config.speculative == "ngram":
+            room = sequence.max_total_tokens - len(sequence.token_ids) - 1
+            sequence.drafts = look_up(sequence.token_ids, min(self.config.num_speculative_tokens, room))
 
-    def _finish_reason(self, sequence: Sequence, token: int) -> FinishReason | None:
-        constraint, params = sequence.request.constraint, sequence.request.params
-        if token in self.tokenizer.eos_ids and (constraint is not None or not params.ignore_eos):
-            return "stop"
-        if constraint is not None:
-            constraint.accept(token)
-            if constraint.finished:
-                return "stop"
-        return "length" if sequence.is_full else None
+    def _take_forced(self, sequence: Sequence) -> FinishReason | None:
+        if not self.config.forced_tokens:
+            return None
+        try:
+            count, reason = self._decodings[sequence].take_forced()
+        except Exception as error:  # as in _take
+            self._end(sequence, "abort", f"the output constraint failed: {error}")
+            return None
+        self._counters.forced_tokens += count
+        self._counters.generation_tokens += count
+        return reason
 
-    def _end(
-        self,
-        sequence: Sequence,
-        token_ids: tuple[int, ...],
-        text: str,
-        reason: FinishReason,
-        error: str | None = None,
-    ) -> None:
-        text += self._forget(sequence).flush()
-        self._report(sequence, token_ids, text, reason, error)
+    def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
+        delta = self._decodings[sequence].delta(reason, error)
+        self._forget(sequence)
+        self._report(sequence, delta)
 
-    def _forget(self, sequence: Sequence) -> Detokenizer:
+    def _forget(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)
-        return self._detokenizers.pop(sequence.id)
+        del self._decodings[sequence]
 
-    def _report(
-        self,
-        sequence: Sequence,
-        token_ids: tuple[int, ...],
-        text: str,
-        reason: FinishReason | None = None,
-        error: str | None = None,
-    ) -> None:
-        delta = TokenDelta(
-            text=text,
-            token_ids=token_ids,
-            prompt_tokens=sequence.num_prompt_tokens,
-            cached_tokens=0,
-            completion_tokens=sequence.num_completion_tokens,
-            finish_reason=reason,
-            error=error,
-        )
+    def _report(self, sequence: Sequence, delta: TokenDelta) -> None:
         try:
             sequence.request.on_delta(delta)
         except Exception:  # a receiver's failure must not end the other requests
             _LOG.exception("request %s is dropped: its receiver failed", sequence.id)
-            if reason is None:
-                self._forget(sequence)
+            for answer in self._scheduler.find(sequence.id):
+                self._forget(answer)
+
+
+def _first_rows(batch: Batch) -> Iterator[tuple[ScheduledSequence, int]]:
+    """The sequences that are sampled, each with its first row of the logits."""
+    row = 0
+    for item in batch.items:
+        if item.sampled:
+            yield item, row
+            row += item.sampled
 
 
 def _limits(config: EngineConfig) -> SchedulerLimits:
@@ -214,38 +237,5 @@ def _limits(config: EngineConfig) -> SchedulerLimits:
         max_num_seqs=config.max_num_seqs,
         max_num_batched_tokens=config.max_num_batched_tokens,
         chunked_prefill=config.chunked_prefill,
+        prefix_cache=config.prefix_cache,
     )
-
-
-def _make_cache(model: ModelConfig, config: EngineConfig, precision: Precision) -> KVCache:
-    layout = CacheLayout(
-        block_size=config.block_size,
-        num_kv_heads=model.num_kv_heads,
-        dtype=precision.activations,
-        device=precision.device,
-    )
-    size = block_bytes(model, layout)
-    num_blocks = config.kv_cache_memory_mb * 2**20 // size
-    if num_blocks < 1:
-        raise ModelLoadError(
-            f"kv_cache_memory_mb {config.kv_cache_memory_mb} holds no KV block of {size} bytes; raise it."
-        )
-    return KVCache(layout, num_blocks, model.num_layers, model.head_dim)
-
-
-def _max_model_len(model: ModelConfig, config: EngineConfig, cache: KVCache) -> int:
-    """The configured length if it can be had; else as much of the model's context as the cache holds."""
-    capacity = cache.num_blocks * config.block_size
-    wanted = config.max_model_len
-    if wanted is None:
-        return min(model.max_position, capacity)
-    if wanted > model.max_position:
-        raise ModelLoadError(
-            f"max_model_len {wanted} is more than the model's context of {model.max_position}; lower it."
-        )
-    if wanted > capacity:
-        raise ModelLoadError(
-            f"max_model_len {wanted} is more than the {capacity} tokens of the KV cache; "
-            "lower it or raise kv_cache_memory_mb."
-        )
-    return wanted

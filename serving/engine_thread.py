@@ -1,12 +1,14 @@
 """Runs an engine in a thread of its own; a queue lies between it and everyone else."""
 
+import dataclasses
 import logging
 import threading
 from pathlib import Path
 from queue import SimpleQueue
 
 from serving.config import EngineConfig
-from serving.engine import EngineOverloaded, EngineStats, LLMEngine
+from serving.engine import EngineOverloaded, LLMEngine
+from serving.engine_stats import EngineStats
 from serving.request import Request, TokenDelta
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class EngineThread:
         self._engine = engine
         self.config: EngineConfig = engine.config
         self.model_config = engine.model_config
+        self.model_facts = engine.model_facts
         self.tokenizer = engine.tokenizer
         self.max_model_len = engine.max_model_len
         self._inbox: SimpleQueue[Request | _Abort | None] = SimpleQueue()
@@ -58,12 +61,7 @@ class EngineThread:
     def stats(self) -> EngineStats:
         """Counts at some recent moment; what has not reached the engine yet is waiting."""
         stats = self._engine.stats()
-        return EngineStats(
-            running=stats.running,
-            waiting=stats.waiting + self._inbox.qsize(),
-            blocks_free=stats.blocks_free,
-            blocks_total=stats.blocks_total,
-        )
+        return dataclasses.replace(stats, waiting=stats.waiting + self._inbox.qsize())
 
     def shutdown(self) -> None:
         """Abort what runs and waits, and return when the thread has ended."""

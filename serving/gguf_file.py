@@ -1,39 +1,53 @@
-"""GGUF files: a model's dimensions, tensors and tokenizer data in one file.
-
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-"""
+"""GGUF files: a model's dimensions, tensors and tokenizer data in one file."""
 
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
-from gguf import GGUFReader, dequantize
 
+from serving.gguf_reader import GGUFContent, read_gguf
 from serving.models.config import ModelConfig
-from serving.models.registry import MODELS, unsupported_architecture
+from serving.models.registry import unsupported_architecture
+from serving.models.traits import TRAITS, all_but_every
 from serving.weights import ModelLoadError
 
-_TOP_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-}
-_LAYER_NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+_TOP_NAMES = MappingProxyType(
+    {
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "lm_head": "output",
+    }
+)
+_LAYER_NAMES = MappingProxyType(
+    {
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+    }
+)
+# Gemma has norms after attention and MLP, and Hugging Face's names of the others' norms then mean other ones.
+_POST_NORM_NAMES = MappingProxyType(
+    {
+        "post_attention_layernorm": "post_attention_norm",
+        "pre_feedforward_layernorm": "ffn_norm",
+        "post_feedforward_layernorm": "post_ffw_norm",
+    }
+)
+_GEMMA3_PERIOD = 6  # each sixth layer sees everything
+_GEMMA3_27B_LAYERS = 62
 # What a reader of untrusted bytes raises when lengths, types or names in them are nonsense.
-_CORRUPT = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
+_CORRUPT = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, ArithmeticError, struct.error)
 
 
 class GGUFFile:
@@ -41,32 +55,40 @@ class GGUFFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        reader = _open(path)
         try:
-            self.metadata: Mapping[str, Any] = {
-                key: field.contents() for key, field in reader.fields.items() if field.types
-            }
-            self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-            self.config = self._read_config()
+            content = read_gguf(path)
+            self.config = _config(path, content)
         except ModelLoadError:
             raise
         except _CORRUPT as error:
-            raise _corrupt(path, error) from error
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            message = f"{path}: the GGUF file is truncated or corrupt ({detail}); fetch it again."
+            raise ModelLoadError(message) from error
+        self.metadata: Mapping[str, Any] = content.metadata
+        self._tensors = content.tensors
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _gguf_name(name) in self._tensors
+        return isinstance(name, str) and self._there(name) in self._tensors
 
     def get(self, name: str) -> torch.Tensor:
-        tensor = self._tensors[_gguf_name(name)]
+        tensor = self._tensors[self._there(name)]
         try:
-            array = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            array = tensor.dequantized()
         except NotImplementedError as error:
-            kind = tensor.tensor_type.name
             raise ModelLoadError(
-                f"{self.path}: tensor {tensor.name!r} has type {kind}, which cannot be dequantized; "
+                f"{self.path}: tensor {tensor.name!r} has type {tensor.type.name}, which cannot be dequantized; "
                 "use a file with F32, F16, BF16, Q8_0, Q4_* or K quantization."
             ) from error
         return self._unpermute(name, torch.from_numpy(array))
+
+    def _there(self, name: str) -> str:
+        """`model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`."""
+        module, _, kind = name.rpartition(".")
+        if not module.startswith("model.layers."):
+            return f"{_TOP_NAMES.get(module, module)}.{kind}"
+        index, _, part = module.removeprefix("model.layers.").partition(".")
+        names = {**_LAYER_NAMES, **_POST_NORM_NAMES} if self.config.post_norms else _LAYER_NAMES
+        return f"blk.{index}.{names.get(part, part)}.{kind}"
 
     def _unpermute(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """Llama files order a head's rows of Q and K for rotary pairs (2i, 2i + 1), not (i, i + half)."""
@@ -76,74 +98,70 @@ class GGUFFile:
         pairs = tensor.view(heads, tensor.shape[0] // heads // 2, 2, *tensor.shape[1:])
         return pairs.swapaxes(1, 2).reshape(tensor.shape)
 
-    def _read_config(self) -> ModelConfig:
-        metadata = self.metadata
-        architecture = metadata["general.architecture"]
-        if architecture not in MODELS:
-            raise unsupported_architecture(architecture)
-        self._refuse_rope_scaling(architecture)
-        key = f"{architecture}."
-        heads, hidden = metadata[key + "attention.head_count"], metadata[key + "embedding_length"]
-        return ModelConfig(
-            architecture=architecture,
-            vocab_size=len(metadata["tokenizer.ggml.tokens"]),
-            hidden_size=hidden,
-            intermediate_size=metadata[key + "feed_forward_length"],
-            num_layers=metadata[key + "block_count"],
-            num_heads=heads,
-            num_kv_heads=metadata.get(key + "attention.head_count_kv", heads),
-            head_dim=metadata.get(key + "attention.key_length", hidden // heads),
-            max_position=metadata[key + "context_length"],
-            rope_theta=metadata.get(key + "rope.freq_base", 10000.0),
-            rms_norm_eps=metadata[key + "attention.layer_norm_rms_epsilon"],
-            tie_embeddings="output.weight" not in self._tensors,
+
+def _config(path: Path, content: GGUFContent) -> ModelConfig:
+    """From the keys `<architecture>.…`. Gemma's norms have their 1 added already in this format."""
+    architecture = content.metadata["general.architecture"]
+    if architecture not in TRAITS:
+        raise unsupported_architecture(architecture)
+    about = _Keys(content.metadata, architecture)
+    heads, hidden = about["attention.head_count"], about["embedding_length"]
+    head_dim = about.get("attention.key_length", hidden // heads)
+    _refuse_unsupported(path, about, head_dim, content)
+    gemma = architecture == "gemma3"
+    return ModelConfig(
+        architecture=architecture,
+        vocab_size=len(content.metadata["tokenizer.ggml.tokens"]),
+        hidden_size=hidden,
+        intermediate_size=about["feed_forward_length"],
+        num_layers=about["block_count"],
+        num_heads=heads,
+        num_kv_heads=about.get("attention.head_count_kv", heads),
+        head_dim=head_dim,
+        max_position=about["context_length"],
+        rope_theta=about.get("rope.freq_base", 1e6 if gemma else 10000.0),
+        rope_factor=about["rope.scaling.factor"] if about.get("rope.scaling.type") == "linear" else 1.0,
+        local_rope_theta=about.get("rope.freq_base_swa", 10000.0) if gemma else None,
+        rms_norm_eps=about["attention.layer_norm_rms_epsilon"],
+        tie_embeddings="output.weight" not in content.tensors,
+        window=about["attention.sliding_window"] if gemma else 0,
+        local_layers=_local_layers(about) if gemma else frozenset(),
+        embedding_scale=hidden**0.5 if gemma else 1.0,
+        # The largest Gemma 3 alone has another scale than its head size gives; the format has no key for it.
+        attention_scale=(hidden / heads) ** -0.5 if gemma and about["block_count"] == _GEMMA3_27B_LAYERS else None,
+        **TRAITS[architecture],
+    )
+
+
+class _Keys:
+    """Metadata under an architecture's prefix."""
+
+    def __init__(self, metadata: Mapping[str, Any], architecture: str) -> None:
+        self._metadata, self._prefix = metadata, f"{architecture}."
+
+    def __getitem__(self, key: str) -> Any:
+        return self._metadata[self._prefix + key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._metadata.get(self._prefix + key, default)
+
+
+def _local_layers(about: _Keys) -> frozenset[int]:
+    """The pattern is a period or, in some files, one flag a layer; most files leave it out."""
+    pattern = about.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)
+    if isinstance(pattern, list):
+        return frozenset(layer for layer, is_local in enumerate(pattern) if is_local)
+    return all_but_every(pattern, about["block_count"])
+
+
+def _refuse_unsupported(path: Path, about: _Keys, head_dim: int, content: GGUFContent) -> None:
+    kind = about.get("rope.scaling.type", "none")
+    if kind not in ("none", "linear") or "rope_freqs.weight" in content.tensors:
+        found = "rope_freqs" if kind == "none" else kind
+        raise ModelLoadError(f"{path}: rotary scaling {found!r} is not supported, only 'linear'; use another model.")
+    rotated = about.get("rope.dimension_count", head_dim)
+    if rotated != head_dim:
+        raise ModelLoadError(
+            f"{path}: rotary positions on {rotated} of {head_dim} dimensions are not supported, only on all; "
+            "use another model."
         )
-
-    def _refuse_rope_scaling(self, architecture: str) -> None:
-        kind = self.metadata.get(f"{architecture}.rope.scaling.type", "none")
-        if kind != "none" or "rope_freqs.weight" in self._tensors:
-            found = "rope_freqs" if kind == "none" else kind
-            raise ModelLoadError(f"{self.path}: rotary scaling {found!r} is not supported; use a model without it.")
-
-
-class _BoundedReader(GGUFReader):  # type: ignore[misc]
-    """Refuses to read past the end, where the base class goes on with nothing, for hours on a wrong length.
-
-    It also reads through a plain array: slicing a memory map costs ten times as much, and a vocabulary is
-    hundreds of thousands of reads.
-    """
-
-    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
-        start, kind = int(offset), np.dtype(dtype)
-        end = start + kind.itemsize * int(count)
-        if end > len(self.data):
-            raise ValueError(f"{end} bytes are needed, the file has {len(self.data)}")
-        order = override_order or self.byte_order
-        return self.data.view(np.ndarray)[start:end].view(kind.newbyteorder(order))
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether the file begins as a GGUF file does."""
-    with path.open("rb") as file:
-        return file.read(4) == b"GGUF"
-
-
-def _open(path: Path) -> GGUFReader:
-    try:
-        return _BoundedReader(path)
-    except _CORRUPT as error:
-        raise _corrupt(path, error) from error
-
-
-def _corrupt(path: Path, error: Exception) -> ModelLoadError:
-    detail = " ".join(f"{type(error).__name__}: {error}".split())
-    return ModelLoadError(f"{path}: the GGUF file is truncated or corrupt ({detail}); fetch it again.")
-
-
-def _gguf_name(name: str) -> str:
-    """`model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`."""
-    module, _, kind = name.rpartition(".")
-    if not module.startswith("model.layers."):
-        return f"{_TOP_NAMES.get(module, module)}.{kind}"
-    index, _, part = module.removeprefix("model.layers.").partition(".")
-    return f"blk.{index}.{_LAYER_NAMES.get(part, part)}.{kind}"

@@ -59,6 +59,12 @@ class GrammarConstraint:
         self._matcher.consume_token(token_id)
         self._check()
 
+    def forced(self) -> list[int]:
+        return list(self._matcher.compute_ff_tokens())
+
+    def copy(self) -> "GrammarConstraint":
+        return GrammarConstraint(self._matcher.deep_copy(), self._words)
+
     @property
     def finished(self) -> bool:
         return bool(self._matcher.is_stopped())

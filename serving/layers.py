@@ -1,46 +1,43 @@
-"""The layers that are not matrix products: embedding, norm, rotary positions, gated activation."""
+"""The layers that are not matrix products: embedding and rotary positions."""
 
 import torch
 import torch.nn.functional as F
 
-from serving.linear import Precision
+from serving.precision import Precision
 
 
 class Embedding:
-    """Token ids [tokens] to [tokens, hidden_size]. The table stays in the weights' type."""
+    """Token ids [tokens] to [tokens, hidden_size] times `scale`. The table stays in the weights' type."""
 
-    def __init__(self, table: torch.Tensor, precision: Precision) -> None:
+    def __init__(self, table: torch.Tensor, precision: Precision, scale: float = 1.0) -> None:
         self._table = table.to(device=precision.device, dtype=precision.weights)
         self._activations = precision.activations
+        # Gemma rounds its scale to the activations' type before it multiplies.
+        self._scale = float(torch.tensor(scale, dtype=precision.weights))
 
     def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:
-        return F.embedding(token_ids, self._table).to(self._activations)
-
-
-class RMSNorm:
-    """Root-mean-square norm over the last dimension (Zhang and Sennrich 2019)."""
-
-    def __init__(self, weight: torch.Tensor, eps: float, precision: Precision) -> None:
-        self._weight = precision.round(weight)
-        self._shape = tuple(weight.shape)
-        self._eps = eps
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return F.rms_norm(x, self._shape, self._weight, self._eps)
+        x = F.embedding(token_ids, self._table).to(self._activations)
+        return x if self._scale == 1.0 else x.mul_(self._scale)
 
 
 class Rotary:
-    """Rotary positions (Su et al. 2021), first and second half of a head paired as Hugging Face models do."""
+    """Rotary positions (Su et al. 2021), first and second half of a head paired as Hugging Face models do.
 
-    def __init__(self, head_dim: int, max_position: int, theta: float, precision: Precision) -> None:
+    `factor` divides the positions (linear scaling).
+    """
+
+    def __init__(
+        self, head_dim: int, max_position: int, theta: float, precision: Precision, factor: float = 1.0
+    ) -> None:
         exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-        angles = torch.outer(torch.arange(max_position, dtype=torch.float32), 1.0 / theta**exponents)
-        self._cos = angles.cos().to(device=precision.device, dtype=precision.activations)
-        self._sin = angles.sin().to(device=precision.device, dtype=precision.activations)
+        frequencies = 1.0 / theta**exponents / factor
+        angles = torch.outer(torch.arange(max_position, dtype=torch.float32), frequencies)
+        self.cos = angles.cos().to(device=precision.device, dtype=precision.activations)
+        self.sin = angles.sin().to(device=precision.device, dtype=precision.activations)
 
     def at(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and sines [tokens, 1, head_dim / 2] of these positions, computed once a step."""
-        return self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
+        """Cosines and sines [tokens, 1, head_dim / 2] of these positions."""
+        return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -51,9 +48,3 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     torch.mul(first, cos, out=rotated[..., :half]).addcmul_(second, sin, value=-1)
     torch.mul(second, cos, out=rotated[..., half:]).addcmul_(first, sin)
     return rotated
-
-
-def silu_gate(gate_up: torch.Tensor) -> torch.Tensor:
-    """[tokens, 2 * size] to silu(first half) * second half, [tokens, size]."""
-    gate, up = gate_up.chunk(2, dim=-1)
-    return F.silu(gate).mul_(up)

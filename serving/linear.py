@@ -1,89 +1,129 @@
-"""The seam for weight formats: a linear layer, and the precision that decides which kind is built."""
+"""Linear layers: the seam for weight formats, and the choice among them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
-_DTYPES = {
-    "auto": torch.bfloat16,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float32": torch.float32,
-}
+from serving.kernels import linear as compiled
+from serving.kernels.pack import GROUP, rounded_int4, rounded_int8
+from serving.precision import Precision
+from serving.prologue import Gate, Prologue, RMSNorm
+from serving.weights import ModelLoadError
+
 _HALF_MAX = torch.finfo(torch.float16).max
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Precision:
-    """What weights are rounded to, what activations (and the KV cache) are, and where.
-
-    They differ on a CPU without bfloat16 arithmetic: its 16-bit matrix products are several times slower than
-    float32, so that 16-bit weights are multiplied with float32 activations there.
-    """
-
-    weights: torch.dtype
-    activations: torch.dtype
-    device: torch.device
-
-    def round(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight rounded to the weights' type, in the activations' type, on the device."""
-        return weight.to(self.weights).to(device=self.device, dtype=self.activations)
-
-
-def choose_precision(dtype: str, device: str) -> Precision:
-    """The one place that decides the activations' type. `dtype` and `device` as in `EngineConfig`."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    weights = _DTYPES[dtype]
-    native = device != "cpu" or weights == torch.float32 or (weights == torch.bfloat16 and _cpu_has_bf16())
-    return Precision(weights=weights, activations=weights if native else torch.float32, device=torch.device(device))
-
-
-def _cpu_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
 class Linear(Protocol):
-    """y = x Wᵀ + b, [rows, in_features] to [rows, out_features] in the activations' type."""
+    """y = prologue(x) Wᵀ + b, in the activations' type."""
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+    @property
+    def nbytes(self) -> int:
+        """Of the weights as they are read."""
+        ...
+
+    @property
+    def num_parameters(self) -> int: ...
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """x is [rows, in_features] ([rows, 2 * in_features] for a gate); y [rows, out_features].
+
+        With `out`, y is added to it and it is returned: the residual.
+        """
+        ...
 
 
 class DenseLinear:
-    """Weights and activations in one type; in float32 the exact reference."""
+    """PyTorch's own product, weights and activations in one type."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
         self._weight = weight
         self._bias = bias
+        self._prologue = prologue
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self._weight, self._bias)
+    @property
+    def nbytes(self) -> int:
+        return self._weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self._weight.numel()
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        x = x if self._prologue is None else self._prologue(x)
+        y = F.linear(x, self._weight, self._bias)
+        return y if out is None else out.add_(y)
 
 
-class PackedHalfLinear:
-    """float16 weights packed by FBGEMM, float32 activations and accumulation. CPU only.
+class HalfLinear:
+    """float16 weights packed by FBGEMM, float32 activations: for a CPU without bfloat16 and without a compiler.
 
     A bfloat16 weight is exact in float16 from 6.1e-5 up to 65504; below that it is off by at most 3e-8.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
         self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+        self._prologue = prologue
+        self.num_parameters = weight.numel()
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    @property
+    def nbytes(self) -> int:
+        return 2 * self.num_parameters
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        x = x if self._prologue is None else self._prologue(x)
         y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
-        return y
+        return y if out is None else out.add_(y)
 
 
-def make_linear(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None], precision: Precision) -> Linear:
-    """One layer of several float32 weights [out_i, in] that share their input (QKV, gate and up), stacked."""
-    weight = precision.round(torch.cat(list(weights)))
+def make_linear(
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor | None],
+    precision: Precision,
+    prologue: Prologue | None = None,
+    *,
+    least_bits: int = 4,
+) -> Linear:
+    """One layer of several float32 weights [out_i, in] that share their input (QKV, gate and up), stacked.
+
+    `least_bits` 8 keeps the layer at int8 where others are int4.
+    """
+    weight = torch.cat(list(weights))
     bias = _stack_biases(weights, biases, precision)
-    if _can_pack(weight, precision):
-        return PackedHalfLinear(weight, bias)
-    return DenseLinear(weight, bias)
+    format = _format(precision, least_bits)
+    if precision.quantization != "none" and weight.shape[1] % GROUP:
+        raise ModelLoadError(
+            f"quantization {precision.quantization!r} needs layers of a multiple of {GROUP} inputs, "
+            f"one has {weight.shape[1]}; use 'none'."
+        )
+    if precision.kernels:
+        return _compiled(weight, bias, format, prologue)
+    if precision.quantization != "none":
+        weight = (rounded_int4 if format is compiled.Format.INT4 else rounded_int8)(weight)
+        return DenseLinear(weight, bias, prologue)
+    weight = precision.round(weight)
+    return HalfLinear(weight, bias, prologue) if _can_pack(weight, precision) else DenseLinear(weight, bias, prologue)
+
+
+def _format(precision: Precision, least_bits: int) -> compiled.Format:
+    if precision.quantization == "none":
+        return compiled.Format[str(precision.weights).removeprefix("torch.").upper()]
+    return compiled.Format.INT4 if precision.quantization == "int4" and least_bits <= 4 else compiled.Format.INT8
+
+
+def _compiled(
+    weight: torch.Tensor, bias: torch.Tensor | None, format: compiled.Format, prologue: Prologue | None
+) -> Linear:
+    if isinstance(prologue, RMSNorm):
+        kind = compiled.Prologue.RMS_NORM
+        return compiled.PackedLinear(weight, bias, format, kind, prologue.weight, prologue.eps)
+    if isinstance(prologue, Gate):
+        silu = prologue.activation == "silu"
+        return compiled.PackedLinear(
+            weight, bias, format, compiled.Prologue.SILU_GATE if silu else compiled.Prologue.GELU_GATE
+        )
+    return compiled.PackedLinear(weight, bias, format)
 
 
 def _stack_biases(

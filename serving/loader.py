@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.gguf_file import GGUFFile, is_gguf
+from serving.gguf_file import GGUFFile
+from serving.gguf_reader import is_gguf
 from serving.gguf_tokenizer import gguf_tokenizer
 from serving.models.config import ModelConfig
 from serving.safetensors_directory import SafetensorsDirectory

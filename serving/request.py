@@ -21,7 +21,15 @@ class Constraint(Protocol):
         ...
 
     def accept(self, token_id: int) -> None:
-        """Advance by a sampled token."""
+        """Advance by a token."""
+        ...
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next, whatever the model thinks; often none. Does not advance."""
+        ...
+
+    def copy(self) -> "Constraint":
+        """The same state, for another answer to the same prompt."""
         ...
 
     @property
@@ -35,11 +43,20 @@ class SamplingParams:
     """How to choose tokens. `temperature` 0 is greedy. `seed` makes sampling reproducible.
 
     `stop` are strings: generation ends before the first of them, which is not part of the text.
+    `logit_bias` are (token id, addend). `logprobs` is how many alternatives to report with each token's
+    log probability; None reports nothing. `n` answers are generated from one prompt, answer i seeded with `seed` + i.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    n: int = 1
     seed: int | None = None
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
@@ -47,22 +64,40 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A token's natural log probability in the model's own distribution, before constraints, penalties and
+    temperature; `top` are the likeliest (token id, log probability), falling."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenDelta:
-    """What one step added to a request: new text (possibly empty, when a character is incomplete or a stop
-    string may be starting) and the counts so far. The last delta has a `finish_reason`."""
+    """What one step added to an answer: new text (possibly empty, when a character is incomplete or a stop
+    string may be starting) and the answer's counts so far. A step may add several tokens, those that a grammar
+    forces or a speculation got right. The answer's last delta has a `finish_reason`.
+
+    `index` tells the answers of a request with `n` > 1 apart. `logprobs` holds one for each of `token_ids` where
+    the request asks for them.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     error: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One sequence to generate. `on_delta` is called from the engine's thread, once per step of it."""
+    """A prompt to be answered `params.n` times. `on_delta` is called from the engine's thread, once per step of
+    an answer; it must not block."""
 
     id: str
     prompt_ids: Sequence[int]

@@ -1,4 +1,4 @@
-"""Hugging Face checkpoint directories: config.json, *.safetensors, tokenizer.json."""
+"""Hugging Face checkpoint directories: config.json and *.safetensors."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serving.models.config import ModelConfig
-from serving.models.registry import MODELS, unsupported_architecture
+from serving.hugging_face_config import parse_config
 from serving.weights import ModelLoadError
 
 
@@ -17,21 +16,22 @@ class SafetensorsDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = _read_config(path)
-        self._files: dict[str, Any] = {}
+        self.config = parse_config(path / "config.json", read_json(path / "config.json"))
+        self._tensors: dict[str, tuple[Any, str]] = {}  # by our name: the open file, and its name there
         for file in sorted(path.glob("*.safetensors")):
             handle = _open(file)
-            self._files |= dict.fromkeys(handle.keys(), handle)
-        if not self._files:
+            self._tensors |= {_plain_name(name): (handle, name) for name in handle.keys()}  # noqa: SIM118
+        if not self._tensors:
             raise ModelLoadError(
                 f"{path}: no *.safetensors file with tensors in this directory; fetch the model again."
             )
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files
+        return name in self._tensors
 
     def get(self, name: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._files[name].get_tensor(name)
+        file, there = self._tensors[name]
+        tensor: torch.Tensor = file.get_tensor(there)
         return tensor.to(torch.float32)
 
 
@@ -57,53 +57,9 @@ def _open(file: Path) -> Any:
         ) from error
 
 
-def _read_config(path: Path) -> ModelConfig:
-    file = path / "config.json"
-    raw = read_json(file)
-    architecture = raw.get("model_type", "(none)")
-    if architecture not in MODELS:
-        raise unsupported_architecture(architecture)
-    _refuse_unsupported(file, raw)
-    try:
-        return _parse_config(architecture, raw)
-    except KeyError as error:
-        raise ModelLoadError(f"{file}: the key {error} is missing; fetch the model again.") from error
-    except (TypeError, ValueError) as error:
-        raise ModelLoadError(f"{file}: {error}; fetch the model again.") from error
-
-
-def _parse_config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
-    heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
-    return ModelConfig(
-        architecture=architecture,
-        vocab_size=raw["vocab_size"],
-        hidden_size=hidden,
-        intermediate_size=raw["intermediate_size"],
-        num_layers=raw["num_hidden_layers"],
-        num_heads=heads,
-        num_kv_heads=raw.get("num_key_value_heads") or heads,
-        head_dim=raw.get("head_dim") or hidden // heads,
-        max_position=raw["max_position_embeddings"],
-        rope_theta=_rope(raw).get("rope_theta", raw.get("rope_theta", 10000.0)),
-        rms_norm_eps=raw["rms_norm_eps"],
-        tie_embeddings=raw.get("tie_word_embeddings", False),
-    )
-
-
-def _rope(raw: dict[str, Any]) -> dict[str, Any]:
-    """Newer configurations nest the base and the scaling, older ones have the scaling only."""
-    rope: dict[str, Any] = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    return rope
-
-
-def _refuse_unsupported(file: Path, raw: dict[str, Any]) -> None:
-    scaling = _rope(raw).get("rope_type", _rope(raw).get("type", "default"))
-    activation = raw.get("hidden_act", "silu")
-    for key, value, supported in (
-        ("rope_type", scaling, "default"),
-        ("hidden_act", activation, "silu"),
-        ("mlp_bias", bool(raw.get("mlp_bias")), False),
-        ("quantization_config", raw.get("quantization_config"), None),
-    ):
-        if value != supported:
-            raise ModelLoadError(f"{file}: {key} {value!r} is not supported, only {supported!r}; use another model.")
+def _plain_name(name: str) -> str:
+    """The language model's tensors within a model that sees pictures too have a longer name, old or new."""
+    for prefix, plain in (("language_model.model.", "model."), ("model.language_model.", "model.")):
+        if name.startswith(prefix):
+            return plain + name.removeprefix(prefix)
+    return name.removeprefix("language_model.")

@@ -1,6 +1,6 @@
 """Text to token ids and back, around Hugging Face `tokenizers`."""
 
-import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import tokenizers
 
 from serving.safetensors_directory import read_json
+from serving.sentence_piece import SPACE
 from serving.weights import ModelLoadError
 
+_BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
 # Chat models end a turn with one of these, even where the metadata name only another end of sequence.
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>")
 
@@ -107,7 +109,7 @@ def _optional_json(path: Path) -> dict[str, Any]:
 
 def _all_token_bytes(hf: tokenizers.Tokenizer, added: dict[int, str]) -> list[bytes]:
     """Bytes of each id. Added tokens are literal text; others byte-level or, failing that, SentencePiece."""
-    spelling = _byte_level if '"ByteLevel"' in json.dumps(_decoder_of(hf)) else _sentence_piece
+    spelling = _byte_level if b'"ByteLevel"' in _decoder_of(hf) else _sentence_piece
     result = [b""] * hf.get_vocab_size()
     for token, id_ in hf.get_vocab().items():
         if id_ >= len(result):
@@ -116,8 +118,10 @@ def _all_token_bytes(hf: tokenizers.Tokenizer, added: dict[int, str]) -> list[by
     return result
 
 
-def _decoder_of(hf: tokenizers.Tokenizer) -> Any:
-    return json.loads(hf.to_str())["decoder"]
+def _decoder_of(hf: tokenizers.Tokenizer) -> bytes:
+    """As JSON."""
+    state: bytes = b"" if hf.decoder is None else hf.decoder.__getstate__()
+    return state
 
 
 def _byte_level(token: str) -> bytes:
@@ -126,9 +130,9 @@ def _byte_level(token: str) -> bytes:
 
 def _sentence_piece(token: str) -> bytes:
     """`<0x0A>` is a byte; U+2581 is a space."""
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return bytes([int(token[3:5], 16)])
-    return token.replace("\u2581", " ").encode()
+    if token.startswith("<0x") and (byte := _BYTE_TOKEN.fullmatch(token)):
+        return bytes.fromhex(byte[1])
+    return token.replace(SPACE, " ").encode()
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -1,11 +1,18 @@
-"""A model's dimensions, the same whatever file they were read from."""
+"""A decoder's dimensions and variations, from whatever file format."""
 
 from dataclasses import dataclass
+
+from serving.prologue import Activation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """A decoder-only transformer with grouped-query attention, RMS norm and rotary positions."""
+    """A decoder of pre-norm blocks: grouped-query attention with rotary positions, and a gated MLP.
+
+    The architectures differ in the fields with defaults. `norm_offset` is added to every norm's weight: Gemma's
+    checkpoints store them less one. `local_layers` see only the last `window` tokens, with rotary base
+    `local_rope_theta` where it is set.
+    """
 
     architecture: str
     vocab_size: int
@@ -19,6 +26,16 @@ class ModelConfig:
     rope_theta: float
     rms_norm_eps: float
     tie_embeddings: bool
+    activation: Activation = "silu"
+    qk_norm: bool = False
+    post_norms: bool = False
+    norm_offset: float = 0.0
+    embedding_scale: float = 1.0
+    attention_scale: float | None = None  # head_dim**-0.5 by default
+    window: int = 0
+    local_layers: frozenset[int] = frozenset()
+    local_rope_theta: float | None = None
+    rope_factor: float = 1.0  # positions of the layers that see all are divided by it
 
     def __post_init__(self) -> None:
         if min(self.num_layers, self.num_heads, self.num_kv_heads, self.head_dim, self.vocab_size) < 1:
@@ -27,3 +44,9 @@ class ModelConfig:
             raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} KV heads")
         if self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} is odd, rotary positions need pairs")
+        if self.local_layers and self.window < 1:
+            raise ValueError(f"layers with a sliding window of {self.window} tokens see nothing")
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer sees only the last `window` tokens."""
+        return layer in self.local_layers

@@ -1,44 +1,41 @@
 """Architectures by name."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 
-from serving.attention import KVCache
-from serving.batch import Batch
-from serving.linear import Precision
+from serving.attention.backend import Attention, AttentionSpec
 from serving.models.config import ModelConfig
-from serving.models.llama import LlamaModel
+from serving.models.decoder import Decoder
+from serving.models.traits import TRAITS
+from serving.precision import Precision
 from serving.weights import ModelLoadError, Weights
 
 
 class Model(Protocol):
-    """Computes logits of a step's tokens; keeps no state of its own between steps, the cache does."""
+    """Computes logits of a step's tokens; keeps no state of its own between steps, `Attention` does."""
 
-    def hidden(self, batch: Batch, cache: KVCache) -> torch.Tensor:
-        """[tokens, hidden_size] before the last norm; writes the tokens' keys and values into `cache`."""
+    @property
+    def attention_specs(self) -> Sequence[AttentionSpec]: ...
+
+    num_parameters: int
+    weight_bytes_per_step: int  # read by a step, whatever its tokens; a tied head counts once
+
+    def logits(self, token_ids: torch.Tensor, attention: Attention, rows: torch.Tensor) -> torch.Tensor:
+        """float32 [rows, vocab_size] after the tokens at `rows` of `token_ids` [tokens], whose step has begun.
+
+        The last layer is computed past its attention for these rows only.
+        """
         ...
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[rows, hidden_size] to float32 [rows, vocab_size]."""
-        ...
 
-
-class ModelClass(Protocol):
-    def __call__(self, config: ModelConfig, weights: Weights, precision: Precision) -> Model: ...
-
-
-MODELS: Mapping[str, ModelClass] = MappingProxyType({"llama": LlamaModel})
-
-
-def build_model(config: ModelConfig, weights: Weights, precision: Precision) -> Model:
-    """The model, its weights in `precision`; `ModelLoadError` for bad tensors."""
-    if config.architecture not in MODELS:
+def build_model(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> Model:
+    """The model, its weights in `precision`, for positions up to `max_len`; `ModelLoadError` for bad tensors."""
+    if config.architecture not in TRAITS:
         raise unsupported_architecture(config.architecture)
-    return MODELS[config.architecture](config, weights, precision)
+    return Decoder(config, weights, precision, max_len)
 
 
 def unsupported_architecture(name: str) -> ModelLoadError:
-    return ModelLoadError(f"architecture {name!r} is not supported. Supported: {', '.join(sorted(MODELS))}.")
+    return ModelLoadError(f"architecture {name!r} is not supported. Supported: {', '.join(TRAITS)}.")

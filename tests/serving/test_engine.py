@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -12,14 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serving.config import EngineConfig
+from serving.config import LOSSLESS_KNOBS, EngineConfig
 from serving.engine import EngineOverloaded, LLMEngine, PromptTooLong
 from serving.engine_thread import EngineThread
 from serving.request import Constraint, Request, SamplingParams, TokenDelta
 from serving.weights import ModelLoadError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
-SMALL = {"dtype": "float32", "block_size": 4, "threads": 2}
+SMALL = {"dtype": "float32", "block_size": 4, "threads": 1}
 
 
 @dataclass
@@ -102,7 +103,7 @@ def test_chunking_and_preemption_do_not_change_the_answer(
     many = prompts(12, 60, 256)
     expected = [alone(engine, prompt).token_ids for prompt in many]
     # The smallest cache that can be configured holds more than this model needs.
-    monkeypatch.setattr("serving.engine.block_bytes", lambda *args: 2**20 // 40)
+    monkeypatch.setattr("serving.attention.choice.block_bytes", lambda *args: 2**20 // 40)
     tight = load(tiny_model, kv_cache_memory_mb=1, max_num_batched_tokens=16, chunked_prefill=chunked)
     results = [add(tight, prompt, name=str(i)) for i, prompt in enumerate(many)]
     finish(tight)
@@ -146,6 +147,112 @@ def test_a_seed_reproduces_the_answer_in_any_company(engine: LLMEngine) -> None:
     assert all(other.last.finish_reason == "length" for other in others)
 
 
+def test_a_prompt_that_was_seen_is_not_computed_again(engine: LLMEngine) -> None:
+    prompt = prompts(1, 100, 256)[0] * 3
+    first, again = alone(engine, prompt), alone(engine, prompt)
+    assert first.last.cached_tokens == 0
+    assert again.last.cached_tokens == (len(prompt) - 1) // 4 * 4
+    assert again.token_ids == first.token_ids
+    assert engine.stats().cached_tokens == again.last.cached_tokens
+
+
+def test_a_second_turn_finds_the_first_ones_answer(engine: LLMEngine) -> None:
+    prompt = [5, 6, 7, 8, 9]
+    answer = alone(engine, prompt).token_ids
+    second = alone(engine, [*prompt, *answer, 10, 11])
+    assert second.last.cached_tokens >= len(prompt) + len(answer) - 4
+
+
+def test_n_answers_share_the_prompt(engine: LLMEngine) -> None:
+    params = SamplingParams(temperature=1.5, seed=7, max_tokens=12, ignore_eos=True, n=3)
+    prompt = list(range(30))
+    result = add(engine, prompt, params)
+    finish(engine)
+    answers = [[t for d in result.deltas if d.index == i for t in d.token_ids] for i in range(3)]
+    assert len(set(map(tuple, answers))) == 3
+    for index, answer in enumerate(answers):
+        one = SamplingParams(temperature=1.5, seed=7 + index, max_tokens=12, ignore_eos=True)
+        assert alone(engine, prompt, one).token_ids == answer, "as if each had been asked for alone"
+    ends = [delta for delta in result.deltas if delta.finish_reason]
+    assert sorted(delta.index for delta in ends) == [0, 1, 2]
+    assert {delta.prompt_tokens for delta in ends} == {30}
+
+
+def test_n_answers_come_also_when_they_do_not_fit_at_once(tiny_model: Path) -> None:
+    engine = load(tiny_model, max_num_seqs=2)
+    params = SamplingParams(temperature=1.5, seed=7, max_tokens=12, ignore_eos=True, n=5)
+    result = add(engine, list(range(30)), params)
+    finish(engine)
+    answers = [[t for d in result.deltas if d.index == i for t in d.token_ids] for i in range(5)]
+    assert list(map(len, answers)) == [12] * 5
+    assert len(set(map(tuple, answers))) == 5
+
+
+def test_aborting_ends_all_answers_of_a_request(engine: LLMEngine) -> None:
+    result = add(engine, [1, 2], SamplingParams(max_tokens=50, n=3, ignore_eos=True))
+    engine.step()
+    engine.step()
+    engine.abort("a")
+    assert [delta.index for delta in result.deltas if delta.finish_reason == "abort"] == [0, 1, 2]
+    assert not engine.has_work
+    finish(engine)
+
+
+LOSSLESS: list[dict[str, Any]] = [
+    {"max_num_seqs": 3},
+    {"max_num_batched_tokens": 16},
+    {"max_num_batched_tokens": 33, "max_num_seqs": 5},
+    {"chunked_prefill": False, "max_num_batched_tokens": 32},
+    {"prefix_cache": False},
+    {"speculative": "ngram"},
+    {"speculative": "ngram", "num_speculative_tokens": 9, "max_num_batched_tokens": 24},
+    {"compile": False},
+    {"threads": 2},
+    {"block_size": 16},
+    {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
+    {"kv_cache_memory_mb": 8},
+]
+
+
+@pytest.mark.parametrize("knobs", LOSSLESS, ids=lambda knobs: ",".join(f"{k}={v}" for k, v in knobs.items()))
+def test_a_lossless_knob_does_not_change_greedy_output(tiny_model: Path, knobs: dict[str, Any]) -> None:
+    assert set(knobs) <= LOSSLESS_KNOBS
+    many = [prompt * 2 for prompt in prompts(16, 40, 256)]
+    expected = answers(load(tiny_model), many)
+    assert answers(load(tiny_model, **knobs), many) == expected
+
+
+def test_every_lossless_knob_is_compared() -> None:
+    assert {name for knobs in LOSSLESS for name in knobs} == LOSSLESS_KNOBS
+
+
+def test_speculation_confirms_what_repeats(tiny_model: Path) -> None:
+    engine = load(tiny_model, speculative="ngram")
+    params = SamplingParams(temperature=0, max_tokens=80, ignore_eos=True)
+    result = alone(engine, [1, 2, 3] * 6, params)
+    stats = engine.stats()
+    assert 0 < stats.accepted_tokens <= stats.drafted_tokens
+    assert stats.steps == 80 - stats.accepted_tokens
+    assert result.last.completion_tokens == 80
+    assert result.token_ids == alone(load(tiny_model), [1, 2, 3] * 6, params).token_ids
+
+
+def test_speculation_does_not_change_seeded_sampling(tiny_model: Path) -> None:
+    bias = ((1, 50.0), (2, 50.0), (3, 50.0))  # of three tokens, some follow each other again
+    params = SamplingParams(seed=3, max_tokens=60, ignore_eos=True, logit_bias=bias)
+    plain = alone(load(tiny_model), [1, 2, 3] * 6, params)
+    speculative = load(tiny_model, speculative="ngram")
+    assert alone(speculative, [1, 2, 3] * 6, params).token_ids == plain.token_ids
+    stats = speculative.stats()
+    assert 0 < stats.accepted_tokens < stats.drafted_tokens
+
+
+def answers(engine: LLMEngine, many: list[list[int]]) -> list[list[int]]:
+    results = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(many)]
+    finish(engine)
+    return [result.token_ids for result in results]
+
+
 def test_abort_frees_the_blocks_at_once(engine: LLMEngine) -> None:
     result = add(engine, [1] * 30)
     engine.step()
@@ -171,9 +278,22 @@ class Spell:
     def accept(self, token_id: int) -> None:
         assert self._tokens.pop(0) == token_id
 
+    def forced(self) -> list[int]:
+        return []
+
+    def copy(self) -> Constraint:
+        return type(self)(self._tokens, self._ends)
+
     @property
     def finished(self) -> bool:
         return self._ends and not self._tokens
+
+
+class Prescribe(Spell):
+    """Says of the tokens up to the next odd one that they are forced."""
+
+    def forced(self) -> list[int]:
+        return list(takewhile(lambda token: token % 2 == 0, self._tokens))
 
 
 def test_a_finished_constraint_ends_the_answer(engine: LLMEngine) -> None:
@@ -181,6 +301,33 @@ def test_a_finished_constraint_ends_the_answer(engine: LLMEngine) -> None:
     finish(engine)
     assert result.token_ids == [72, 73, 74]
     assert result.last.finish_reason == "stop"
+
+
+def test_forced_tokens_take_no_step_of_their_own(engine: LLMEngine) -> None:
+    spelled = [2, 4, 6, 71, 8, 10, 73, 12]
+    result = add(engine, [1], constraint=Prescribe(spelled))
+    finish(engine)
+    assert [delta.token_ids for delta in result.deltas] == [(2, 4, 6, 71, 8, 10), (73, 12)]
+    assert [delta.completion_tokens for delta in result.deltas] == [6, 8]
+    assert result.last.finish_reason == "stop"
+    stats = engine.stats()
+    assert (stats.forced_tokens, stats.generation_tokens, stats.steps) == (6, 8, 2)
+
+
+def test_without_forced_tokens_each_takes_a_step(tiny_model: Path) -> None:
+    engine = load(tiny_model, forced_tokens=False)
+    result = add(engine, [1], constraint=Prescribe([2, 4, 71]))
+    finish(engine)
+    assert [delta.token_ids for delta in result.deltas] == [(2,), (4,), (71,)]
+    assert engine.stats().forced_tokens == 0
+
+
+def test_forced_tokens_end_at_max_tokens(engine: LLMEngine) -> None:
+    params = SamplingParams(temperature=0, max_tokens=2)
+    result = add(engine, [1], params, constraint=Prescribe([2, 4, 6, 71]))
+    finish(engine)
+    assert result.token_ids == [2, 4]
+    assert result.last.finish_reason == "length"
 
 
 def test_a_failing_constraint_ends_its_own_request_only(engine: LLMEngine) -> None:

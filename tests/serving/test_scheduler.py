@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +13,12 @@ from serving.sequence import Sequence
 MAX_LEN = 40
 
 
-def make_sequence(name: str, prompt: int, answer: int) -> Sequence:
+def make_sequence(name: str, prompt: int, answer: int, shared: int = 0) -> Sequence:
+    """The first `shared` tokens of its prompt are everybody's, the others its own."""
+    own = [1000 * (1 + sum(map(ord, name))) + position for position in range(prompt)]
     request = Request(
         id=name,
-        prompt_ids=list(range(prompt)),
+        prompt_ids=[*range(min(shared, prompt)), *own[shared:]],
         params=SamplingParams(max_tokens=answer),
         on_delta=lambda delta: None,
     )
@@ -29,21 +33,33 @@ def make_scheduler(
     return Scheduler(limits, allocator), allocator
 
 
-def run(scheduler: Scheduler, step: list[ScheduledSequence]) -> list[Sequence]:
-    """What an engine does with a step; returns the sequences that ended."""
+def run(scheduler: Scheduler, step: list[ScheduledSequence], confirmed: int = 0, forced: int = 0) -> list[Sequence]:
+    """What an engine does with a step; returns the sequences that ended.
+
+    `confirmed` drafts of each turn out right, and `forced` tokens are appended besides the sampled one.
+    """
     ended = []
     for item in step:
-        item.sequence.num_computed += item.count
-        if item.sequence.num_uncomputed == 0:
-            item.sequence.token_ids.append(7)
-            if item.sequence.is_full:
-                scheduler.remove(item.sequence)
-                ended.append(item.sequence)
+        sequence = item.sequence
+        scheduler.advance(sequence, item.count - len(item.drafts))
+        if not item.sampled:
+            continue
+        for draft in item.drafts[:confirmed]:
+            if not sequence.is_full:
+                sequence.token_ids.append(draft)
+                scheduler.advance(sequence, 1)
+        for token in [7] * (1 + forced):
+            if not sequence.is_full:
+                sequence.token_ids.append(token)
+        if sequence.is_full:
+            scheduler.remove(sequence)
+            ended.append(sequence)
     return ended
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Random adding, stepping, finishing early and aborting, with few blocks and a small budget."""
+    """Random adding, stepping, forking, speculating, finishing early and aborting, with few blocks and a small
+    budget. A simulated cache holds what a real one would: which token of which sequence of tokens is in a slot."""
 
     chunked = True
 
@@ -52,31 +68,49 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler, self.allocator = make_scheduler(chunked=self.chunked)
         self.alive: list[Sequence] = []
         self.count = 0
+        self.cache: dict[tuple[int, int], tuple[int, ...]] = {}  # (block, slot) to the tokens up to it
 
-    @rule(prompt=st.integers(1, 39), answer=st.integers(1, 40))
-    def add(self, prompt: int, answer: int) -> None:
+    @rule(prompt=st.integers(1, 39), answer=st.integers(1, 40), shared=st.integers(0, 30))
+    def add(self, prompt: int, answer: int, shared: int) -> None:
         self.count += 1
-        sequence = make_sequence(str(self.count), prompt, answer)
+        sequence = make_sequence(str(self.count), prompt, answer, shared)
         self.scheduler.add(sequence)
         self.alive.append(sequence)
 
-    @rule()
-    def step(self) -> None:
+    @rule(confirmed=st.integers(0, 3), forced=st.integers(0, 5), drafts=st.integers(0, 3))
+    def step(self, confirmed: int = 0, forced: int = 0, drafts: int = 0) -> None:
+        for sequence in self.alive:
+            sequence.drafts = tuple(range(500, 500 + drafts))
         step = self.scheduler.schedule()
         assert bool(step) == bool(self.alive), "a step with work to do must do some"
         self.check(step)
-        for sequence in run(self.scheduler, step):
+        self.compute(step)
+        for sequence in run(self.scheduler, step, confirmed, forced):
             self.alive.remove(sequence)
+
+    @precondition(lambda self: self.scheduler.running)
+    @rule(data=st.data())
+    def fork(self, data: st.DataObject) -> None:
+        """As after a prompt: the answer's first token differs."""
+        ready = [s for s in self.scheduler.running if s.num_uncomputed == 1 and s.num_computed]
+        if not ready:
+            return
+        parent = data.draw(st.sampled_from(ready))
+        child = parent.fork(1)
+        child.token_ids[-1] = 10_000 + len(self.alive)
+        del child.block_keys[len(child.token_ids) // 4 - (len(child.token_ids) % 4 == 0) :]
+        self.scheduler.fork(parent, child)
+        self.alive.append(child)
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
         sequence = data.draw(st.sampled_from(self.alive))
         self.alive.remove(sequence)
-        assert self.scheduler.find(sequence.id) is sequence
+        assert sequence in self.scheduler.find(sequence.id)
         self.scheduler.remove(sequence)
         assert sequence.block_table == []
-        assert self.scheduler.find(sequence.id) is None
+        assert sequence not in self.scheduler.find(sequence.id)
 
     def check(self, step: list[ScheduledSequence]) -> None:
         total = sum(item.count for item in step)
@@ -84,20 +118,51 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert total <= 16 or oversized
         assert sum(item.count > 16 for item in step) <= 1
         assert len(step) <= 4
+        decoding = {item.sequence for item in step}
+        waiting_decodes = [s for s in self.scheduler.running if s.num_uncomputed == 1 and s not in decoding]
+        assert not waiting_decodes or oversized, "prefill holds up no decode"
         for item in step:
             assert item.start == item.sequence.num_computed
             assert len(item.sequence.block_table) * 4 >= item.start + item.count
 
+    def compute(self, step: list[ScheduledSequence]) -> None:
+        """Write what the model would, and see that every token finds its own past in the cache."""
+        for source, target in (copy for item in step for copy in item.copies):
+            self.cache |= {
+                (target, slot): self.cache[source, slot] for slot in range(4) if (source, slot) in self.cache
+            }
+        written: dict[tuple[int, int], tuple[int, ...]] = {}
+        for item in step:
+            for place, past in self.places(item, item.start):
+                assert place not in written, "two tokens are written to one slot"
+                assert not self.allocator.is_shared(place[0])
+                written[place] = past
+        self.cache |= written
+        for item in step:
+            for place, past in self.places(item, 0):
+                assert self.cache[place] == past, "a block of another prefix is read"
+
+    def places(self, item: ScheduledSequence, first: int) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
+        """Where each token from `first` on lies, and the tokens up to it."""
+        tokens = (*item.sequence.token_ids[: item.start], *item.tokens)
+        for position in range(first, item.start + item.count):
+            yield (item.sequence.block_table[position // 4], position % 4), tokens[: position + 1]
+
     @invariant()
-    def every_block_has_one_holder(self) -> None:
-        held = [block for sequence in self.alive for block in sequence.block_table]
-        assert len(held) == len(set(held))
+    def every_block_is_held_or_free(self) -> None:
+        held = {block for sequence in self.alive for block in sequence.block_table}
         assert len(held) + self.allocator.num_free == self.allocator.num_blocks
+        assert not any(map(self.allocator.is_free, held))
+
+    @invariant()
+    def no_sequence_has_a_block_twice(self) -> None:
+        for sequence in self.alive:
+            assert len(sequence.block_table) == len(set(sequence.block_table))
 
     @invariant()
     def every_sequence_is_known(self) -> None:
         known = [*self.scheduler.running, *self.scheduler.waiting]
-        assert sorted(s.id for s in known) == sorted(s.id for s in self.alive)
+        assert sorted(map(id, known)) == sorted(map(id, self.alive))
 
     def teardown(self) -> None:
         """Whatever happened, everything left ends, and every block is free then."""
@@ -114,9 +179,9 @@ class WholePromptMachine(SchedulerMachine):
 
 
 TestChunked = SchedulerMachine.TestCase
-TestChunked.settings = settings(max_examples=60, deadline=None)
+TestChunked.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestWholePrompt = WholePromptMachine.TestCase
-TestWholePrompt.settings = settings(max_examples=60, deadline=None)
+TestWholePrompt.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 39), st.integers(1, 40)), min_size=1, max_size=12))
@@ -149,7 +214,7 @@ def test_a_long_prompt_is_prefilled_in_pieces() -> None:
     pieces = []
     for _ in range(3):
         step = scheduler.schedule()
-        pieces += [(item.start, item.count, item.samples) for item in step]
+        pieces += [(item.start, item.count, bool(item.sampled)) for item in step]
         run(scheduler, step)
     assert pieces == [(0, 16, False), (16, 16, False), (32, 3, True)]
 
@@ -184,3 +249,53 @@ def test_a_request_that_never_fits_is_refused() -> None:
 
 def test_max_tokens_is_clipped_to_the_context() -> None:
     assert make_sequence("a", 30, 1000).max_total_tokens == MAX_LEN
+
+
+def test_a_shared_prefix_is_computed_once() -> None:
+    scheduler, allocator = make_scheduler()
+    first, second = make_sequence("a", 14, 5, shared=10), make_sequence("b", 14, 5, shared=10)
+    scheduler.add(first)
+    run(scheduler, scheduler.schedule())
+    scheduler.add(second)
+    step = {item.sequence.id: item for item in scheduler.schedule()}
+    assert (step["b"].start, step["b"].count) == (8, 6), "two blocks of four are shared"
+    assert second.cached_tokens == 8
+    assert second.block_table[:2] == first.block_table[:2]
+    assert all(map(allocator.is_shared, first.block_table[:2]))
+
+
+def test_the_last_token_of_a_known_prompt_is_computed_again() -> None:
+    scheduler, _ = make_scheduler()
+    for name in ("a", "b"):
+        sequence = make_sequence(name, 8, 1, shared=8)
+        scheduler.add(sequence)
+        run(scheduler, scheduler.schedule())
+    assert sequence.cached_tokens == 4
+
+
+def test_a_prefix_survives_its_sequence_until_the_block_is_needed() -> None:
+    scheduler, allocator = make_scheduler(blocks=3)
+    for name, cached in (("a", 0), ("b", 4)):
+        sequence = make_sequence(name, 6, 1, shared=5)
+        scheduler.add(sequence)
+        run(scheduler, scheduler.schedule())
+        assert sequence.cached_tokens == cached
+    allocator.free(allocator.allocate(3))
+    scheduler.add(again := make_sequence("c", 6, 1, shared=5))
+    scheduler.schedule()
+    assert again.cached_tokens == 0
+
+
+def test_a_fork_copies_the_block_that_it_writes() -> None:
+    scheduler, _ = make_scheduler()
+    parent = make_sequence("a", 6, 5)
+    scheduler.add(parent)
+    run(scheduler, scheduler.schedule())
+    scheduler.fork(parent, child := parent.fork(1))
+    before = list(parent.block_table)
+    assert child.block_table == before
+    copies = {item.sequence.index: item.copies for item in scheduler.schedule()}
+    assert copies[0] == ((before[1], parent.block_table[1]),)
+    assert copies[1] == (), "it is the only holder by then"
+    assert parent.block_table[0] == child.block_table[0]
+    assert parent.block_table[1] != child.block_table[1]

@@ -1,0 +1,25 @@
+"""Which attention an engine gets, and with how many blocks."""
+
+from collections.abc import Sequence
+
+from serving.attention.backend import Attention, AttentionSpec
+from serving.attention.cache import block_bytes
+from serving.attention.compiled import CompiledAttention, runs_compiled
+from serving.attention.eager import EagerAttention
+from serving.kernels.library import kernels
+from serving.precision import Precision
+from serving.weights import ModelLoadError
+
+
+def make_attention(
+    specs: Sequence[AttentionSpec], precision: Precision, block_size: int, memory_mb: int, *, compiled: bool
+) -> Attention:
+    """With as many blocks as `memory_mb` MiB hold; `ModelLoadError` if that is none."""
+    size = block_bytes(specs, block_size, precision.kv_cache)
+    num_blocks = memory_mb * 2**20 // size
+    if num_blocks < 1:
+        raise ModelLoadError(f"kv_cache_memory_mb {memory_mb} holds no KV block of {size} bytes; raise it.")
+    on_cpu = compiled and precision.device.type == "cpu" and kernels() is not None
+    if on_cpu and runs_compiled(specs, block_size):
+        return CompiledAttention(specs, num_blocks, block_size, precision.kv_cache)
+    return EagerAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device)

@@ -1,0 +1,149 @@
+"""The bytes of a GGUF file: metadata by key, and where each tensor lies.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The `gguf` package has a reader too. This one opens
+a vocabulary of 262144 tokens in a tenth of the time, and does not read on past the end of a truncated file.
+"""
+
+import mmap
+import struct
+from dataclasses import dataclass
+from math import gcd, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType, dequantize
+from numpy.typing import NDArray
+
+_MAGIC, _VERSIONS = b"GGUF", (2, 3)
+_DEFAULT_ALIGNMENT = 32  # bytes
+_MAX_DIMENSIONS = 4
+_NUMBERS = {
+    GGUFValueType.UINT8: "<u1",
+    GGUFValueType.INT8: "<i1",
+    GGUFValueType.UINT16: "<u2",
+    GGUFValueType.INT16: "<i2",
+    GGUFValueType.UINT32: "<u4",
+    GGUFValueType.INT32: "<i4",
+    GGUFValueType.FLOAT32: "<f4",
+    GGUFValueType.BOOL: "?",
+    GGUFValueType.UINT64: "<u8",
+    GGUFValueType.INT64: "<i8",
+    GGUFValueType.FLOAT64: "<f8",
+}
+_STRING_AT_LEAST = 8  # bytes: its length
+_ROWS_AT_ONCE = 16  # that `dequantize` works on
+_VALUES_AT_ONCE = 2**18  # that stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTensor:
+    """A tensor as it is stored."""
+
+    name: str
+    type: GGMLQuantizationType
+    shape: tuple[int, ...]  # rows first
+    data: NDArray[np.uint8]  # a view of the file
+
+    def dequantized(self) -> NDArray[np.float32]:
+        """An array of its own; NotImplementedError for a type that is unknown to `gguf`."""
+        # The package converts a few rows at a time; longer ones make the same values several times faster.
+        rows = prod(self.shape[:-1])
+        longer = max(1, _VALUES_AT_ONCE // _ROWS_AT_ONCE // self.shape[-1])
+        rows //= gcd(rows, 2 ** (longer.bit_length() - 1))
+        values = dequantize(self.data.reshape(rows, -1), self.type)
+        return np.require(values, np.float32, "W").reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GGUFContent:
+    """What a file holds."""
+
+    metadata: dict[str, Any]
+    tensors: dict[str, RawTensor]
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether the file begins as a GGUF file does."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def read_gguf(path: Path) -> GGUFContent:
+    """The file's content; tensors stay on the disk until they are used. ValueError and its like for nonsense."""
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    cursor = _Cursor(data)
+    if cursor.take(len(_MAGIC)) != _MAGIC or (version := cursor.number("<I")) not in _VERSIONS:
+        raise ValueError(f"the version is not one of {_VERSIONS}")
+    num_tensors, num_keys = cursor.number("<Q"), cursor.number("<Q")
+    metadata: dict[str, Any] = {"GGUF.version": version}
+    for _ in range(num_keys):
+        key = cursor.string()
+        metadata[key] = cursor.value(GGUFValueType(cursor.number("<I")))
+    places = [_place(cursor) for _ in range(num_tensors)]
+    alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
+    begin = -(-cursor.at // alignment) * alignment
+    tensors = {name: _tensor(data, begin + offset, name, kind, shape) for name, kind, shape, offset in places}
+    return GGUFContent(metadata=metadata, tensors=tensors)
+
+
+class _Cursor:
+    """Reads one value after the other."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        end = self.at + size
+        if end > len(self._data):
+            raise ValueError(f"{end} bytes are needed, the file has {len(self._data)}")
+        taken = self._data[self.at : end]
+        self.at = end
+        return taken
+
+    def number(self, format: str) -> int:
+        (value,) = struct.unpack(format, self.take(struct.calcsize(format)))
+        return int(value)
+
+    def string(self) -> str:
+        return self.take(self.number("<Q")).decode("utf-8")
+
+    def value(self, kind: GGUFValueType) -> Any:
+        if kind == GGUFValueType.STRING:
+            return self.string()
+        if kind == GGUFValueType.ARRAY:
+            return self._array(GGUFValueType(self.number("<I")), self.number("<Q"))
+        return self._numbers(kind, 1)[0]
+
+    def _array(self, kind: GGUFValueType, count: int) -> list[Any]:
+        if kind != GGUFValueType.STRING:
+            return self._numbers(kind, count)
+        if count > (len(self._data) - self.at) // _STRING_AT_LEAST:
+            raise ValueError(f"{count} strings do not fit into the rest of the file")
+        return [self.string() for _ in range(count)]
+
+    def _numbers(self, kind: GGUFValueType, count: int) -> list[Any]:
+        dtype = np.dtype(_NUMBERS[kind])
+        values: list[Any] = np.frombuffer(self.take(dtype.itemsize * count), dtype).tolist()
+        return values
+
+
+def _place(cursor: _Cursor) -> tuple[str, GGMLQuantizationType, tuple[int, ...], int]:
+    """A tensor's name, type, shape, and offset from where the tensors begin."""
+    name, dimensions = cursor.string(), cursor.number("<I")
+    if not 1 <= dimensions <= _MAX_DIMENSIONS:
+        raise ValueError(f"tensor {name!r} has {dimensions} dimensions")
+    shape = [cursor.number("<Q") for _ in range(dimensions)]
+    return name, GGMLQuantizationType(cursor.number("<I")), tuple(reversed(shape)), cursor.number("<Q")
+
+
+def _tensor(data: mmap.mmap, begin: int, name: str, kind: GGMLQuantizationType, shape: tuple[int, ...]) -> RawTensor:
+    block, block_bytes = GGML_QUANT_SIZES[kind]
+    if not prod(shape) or shape[-1] % block:
+        raise ValueError(f"tensor {name!r} of shape {shape} is empty or has no whole blocks of {block}")
+    size = prod(shape) // block * block_bytes
+    if begin + size > len(data):
+        raise ValueError(f"tensor {name!r} ends at byte {begin + size}, the file at {len(data)}")
+    return RawTensor(name=name, type=kind, shape=shape, data=np.frombuffer(data, np.uint8, size, begin))

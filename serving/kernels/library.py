@@ -1,0 +1,76 @@
+"""Compiles the C++ sources for this processor, once, and loads them."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from serving.environment import cache_directory
+
+_LOG = logging.getLogger(__name__)
+_SOURCES = Path(__file__).parent / "source"
+_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared")
+_COMPILE_LIMIT_S = 120
+
+
+@lru_cache(1)
+def kernels() -> ctypes.CDLL | None:
+    """The compiled kernels; None where they can't be had (no C++ compiler), which the log says once."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        _LOG.warning("no C++ compiler (g++, clang++): the engine runs on PyTorch's operators alone, which is slower")
+        return None
+    try:
+        return ctypes.CDLL(str(_compiled(compiler)))
+    except (OSError, subprocess.SubprocessError) as error:
+        _LOG.warning("the kernels can't be compiled or loaded, PyTorch's operators are used: %s", _reason(error))
+        return None
+
+
+def _compiled(compiler: str) -> Path:
+    """The library's path; compiled when this source, compiler and processor have not been seen before."""
+    library = cache_directory() / "kernels" / f"{_fingerprint(compiler)}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        _compile(compiler, library)
+    return library
+
+
+def _compile(compiler: str, library: Path) -> None:
+    """Atomic: several servers that start at once each write a file of their own, and the last one stays."""
+    with tempfile.TemporaryDirectory(dir=library.parent) as directory:
+        output = Path(directory) / library.name
+        sources = map(str, sorted(_SOURCES.glob("*.cpp")))
+        command = [compiler, *_FLAGS, *sources, "-o", str(output)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMPILE_LIMIT_S)
+        os.replace(output, library)
+
+
+def _fingerprint(compiler: str) -> str:
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.iterdir()):
+        digest.update(source.name.encode() + source.read_bytes())
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=30).stdout
+    digest.update("\0".join((*_FLAGS, version, _processor())).encode())
+    return digest.hexdigest()[:20]
+
+
+def _processor() -> str:
+    """What -march=native depends on: the instruction sets, where the system lists them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return str(error.stderr).strip().partition("\n")[0]
+    return str(error)

@@ -1,0 +1,100 @@
+"""Linear layers over packed weights: the Python side of source/linear.cpp."""
+
+import ctypes
+from enum import IntEnum
+
+import torch
+
+from serving.kernels.library import kernels
+from serving.kernels.pack import pack
+
+
+class Format(IntEnum):
+    """How weights are stored, as in source/linear.h."""
+
+    FLOAT32 = 0
+    BFLOAT16 = 1
+    FLOAT16 = 2
+    INT8 = 3
+    INT4 = 4
+
+
+class Prologue(IntEnum):
+    """What is done to a row before it is multiplied, as in source/linear.h."""
+
+    NONE = 0
+    RMS_NORM = 1
+    SILU_GATE = 2
+    GELU_GATE = 3
+
+
+class _LinearCall(ctypes.Structure):
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("norm", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("m", ctypes.c_int64),
+        ("n", ctypes.c_int64),
+        ("k", ctypes.c_int64),
+        ("x_stride", ctypes.c_int64),
+        ("format", ctypes.c_int32),
+        ("prologue", ctypes.c_int32),
+        ("accumulate", ctypes.c_int32),
+        ("eps", ctypes.c_float),
+    )
+
+
+class PackedLinear:
+    """out = prologue(x) Wᵀ + b in one call, or out += that. float32 activations on the CPU.
+
+    INT8 and INT4 weights have a scale for each 32 of a row; activations are then rounded, by as many, to 15 and
+    to 8 bits.
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        format: Format,
+        prologue: Prologue = Prologue.NONE,
+        norm: torch.Tensor | None = None,
+        eps: float = 0.0,
+    ) -> None:
+        self._out_features, in_features = weight.shape
+        self._weights = pack(weight, format)
+        self._bias, self._norm = bias, norm
+        library = kernels()
+        assert library is not None, "there are no kernels"
+        self._run = library.serving_linear
+        self._call = _LinearCall(
+            weights=self._weights.data_ptr(),
+            bias=None if bias is None else bias.data_ptr(),
+            norm=None if norm is None else norm.data_ptr(),
+            n=self._out_features,
+            k=in_features,
+            format=format,
+            prologue=prologue,
+            eps=eps,
+        )
+        self._pointer = ctypes.byref(self._call)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights as they are read, scales included."""
+        return self._weights.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self._out_features * int(self._call.k)
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """x is [rows, in_features], or [rows, 2 * in_features] for a gate. With `out` it is added to that."""
+        call = self._call
+        call.accumulate = out is not None
+        if out is None:
+            out = torch.empty(x.shape[0], self._out_features)
+        call.x, call.m, call.x_stride, call.out = x.data_ptr(), x.shape[0], x.stride(0), out.data_ptr()
+        self._run(self._pointer)
+        return out

@@ -1,0 +1,18 @@
+// The call of a linear layer, filled by serving/kernels/linear.py field by field.
+#pragma once
+
+#include "simd.h"
+
+enum Format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4 };
+enum Prologue { NO_PROLOGUE, RMS_NORM, SILU_GATE, GELU_GATE };
+
+struct LinearCall {
+    const void* weights;  // packed, see pack.py
+    const float* bias;    // [n] or null
+    const float* norm;    // [k], for RMS_NORM
+    const float* x;       // [m, k]; [m, 2 k] for a gate; rows x_stride apart
+    float* out;           // [m, n]
+    int64_t m, n, k, x_stride;
+    int32_t format, prologue, accumulate;
+    float eps;
+};

@@ -1,0 +1,74 @@
+"""From a path and a configuration to a model that can run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.attention.choice import make_attention
+from serving.config import EngineConfig
+from serving.loader import load_checkpoint
+from serving.model_runner import ModelRunner
+from serving.models.config import ModelConfig
+from serving.models.registry import build_model
+from serving.precision import choose_precision
+from serving.tokenizer import Tokenizer
+from serving.weights import ModelLoadError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model with its weights packed and its cache allocated. `facts` are what rooflines need."""
+
+    config: ModelConfig
+    tokenizer: Tokenizer
+    runner: ModelRunner
+    max_model_len: int
+    facts: Mapping[str, int]
+
+
+def load_model(path: Path, config: EngineConfig) -> LoadedModel:
+    """`ModelLoadError` for a file that is broken or a configuration that it can't have."""
+    checkpoint = load_checkpoint(path)
+    model_config = checkpoint.config
+    if config.max_model_len is not None and config.max_model_len > model_config.max_position:
+        raise ModelLoadError(
+            f"max_model_len {config.max_model_len} is more than the model's context of {model_config.max_position}; "
+            "lower it."
+        )
+    precision = choose_precision(
+        config.dtype, config.device, config.quantization, config.kv_cache_dtype, compiled=config.compile
+    )
+    longest = config.max_model_len or model_config.max_position
+    model = build_model(model_config, checkpoint.weights, precision, longest)
+    attention = make_attention(
+        model.attention_specs, precision, config.block_size, config.kv_cache_memory_mb, compiled=config.compile
+    )
+    max_model_len = _max_model_len(config, longest, attention.num_blocks * config.block_size)
+    return LoadedModel(
+        config=model_config,
+        tokenizer=checkpoint.tokenizer,
+        runner=ModelRunner(model, attention, precision.device),
+        max_model_len=max_model_len,
+        facts={
+            "num_parameters": model.num_parameters,
+            "weight_bytes_per_step": model.weight_bytes_per_step,
+            "kv_bytes_per_token": sum(2 * s.kv_heads * s.head_dim for s in model.attention_specs)
+            * precision.kv_cache.itemsize,
+            "num_layers": model_config.num_layers,
+            "num_heads": model_config.num_heads,
+            "hidden_size": model_config.hidden_size,
+            "max_model_len": max_model_len,
+        },
+    )
+
+
+def _max_model_len(config: EngineConfig, longest: int, capacity: int) -> int:
+    """The configured length if the cache holds it; else as much of the model's context as it does."""
+    if config.max_model_len is None:
+        return min(longest, capacity)
+    if config.max_model_len > capacity:
+        raise ModelLoadError(
+            f"max_model_len {config.max_model_len} is more than the {capacity} tokens of the KV cache; "
+            "lower it or raise kv_cache_memory_mb."
+        )
+    return config.max_model_len

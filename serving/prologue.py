@@ -1,0 +1,35 @@
+"""What is done to a linear layer's input before the product: a part of the layer, so that both can be one kernel."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+Activation = Literal["silu", "gelu_tanh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RMSNorm:
+    """x / sqrt(mean(x²) + eps) * weight (Zhang and Sennrich 2019), over the last dimension."""
+
+    weight: torch.Tensor  # [size], in the activations' type
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, tuple(self.weight.shape), self.weight, self.eps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """activation(first half) * second half: [rows, 2 * size] to [rows, size]."""
+
+    activation: Activation
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        gate, up = x.chunk(2, dim=-1)
+        activated = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
+        return activated.mul_(up)
+
+
+Prologue = RMSNorm | Gate

@@ -1,0 +1,93 @@
+"""Saved checkpoints as GGUF files, with the names and conventions of that format's own converter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from tokenizers.pre_tokenizers import ByteLevel
+
+ARCHITECTURES = {
+    "llama": gguf.MODEL_ARCH.LLAMA,
+    "qwen2": gguf.MODEL_ARCH.QWEN2,
+    "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
+}
+
+
+def write_gguf_model(
+    directory: Path, path: Path, kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32
+) -> Path:
+    """Matrices are of type `kind`, norms and biases float32."""
+    config = json.loads((directory / "config.json").read_text())
+    architecture = ARCHITECTURES[config["model_type"]]
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
+    _add_config(writer, config)
+    add_byte_tokenizer(writer)
+    names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
+    for name, tensor in load_file(directory / "model.safetensors").items():
+        renamed = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert renamed is not None, name
+        _add_tensor(writer, renamed, _as_the_converter_does(name, tensor, config), kind)
+    write(writer)
+    return path
+
+
+def write(writer: gguf.GGUFWriter) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def add_byte_tokenizer(writer: gguf.GGUFWriter) -> None:
+    """A token for each byte but the last, for "ab" in its place, and the end of a turn."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*sorted(ByteLevel.alphabet())[:-1], "ab", "<|im_end|>"])
+    writer.add_token_types([1] * 256 + [3])
+    writer.add_token_merges(["a b"])  # the writer leaves out an empty list
+    writer.add_eos_token_id(256)
+
+
+def _add_config(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    if config.get("head_dim"):
+        writer.add_key_length(config["head_dim"])
+    rope = config["rope_parameters"]
+    if config["model_type"] == "gemma3_text":
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        rope = rope["full_attention"]
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+
+
+def _as_the_converter_does(name: str, tensor: NDArray[np.float32], config: dict[str, Any]) -> NDArray[np.float32]:
+    part = name.split(".")[-2]
+    if config["model_type"] == "llama" and part in ("q_proj", "k_proj"):
+        heads = config["num_attention_heads" if part == "q_proj" else "num_key_value_heads"]
+        halves = tensor.reshape(heads, 2, -1, *tensor.shape[1:])
+        return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(tensor.shape))
+    return tensor + np.float32(1) if config["model_type"] == "gemma3_text" and "norm" in part else tensor
+
+
+def _add_tensor(
+    writer: gguf.GGUFWriter, name: str, tensor: NDArray[np.float32], kind: gguf.GGMLQuantizationType
+) -> None:
+    if tensor.ndim == 1 or kind == gguf.GGMLQuantizationType.F32:
+        writer.add_tensor(name, tensor)
+    else:
+        writer.add_tensor(name, gguf.quantize(tensor, kind), raw_dtype=kind)
