@@ -1,19 +1,18 @@
-"""Answers in OpenAI's shape: bodies and chunks made of the engine's deltas."""
+"""Answers in OpenAI's shape: choices of bodies and chunks, made of the engine's deltas."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
 
-from serving.request import TokenDelta
+from serving.logprob_report import LogprobReport
+from serving.request import FinishReason, TokenDelta
 from serving.tool_calls import CallStart, Content, Event, ToolCallStream
 
 Json = dict[str, Any]
 
 
 class Answer(Protocol):
-    """Turns the deltas of one request, in order, into what the client gets. One per request."""
+    """Turns the deltas of one answer, in order, into what the client gets. A request has `n` of them."""
 
     kind: str
     chunk_kind: str
@@ -34,31 +33,9 @@ class Answer(Protocol):
         """The choice of the chunk that ends the answer."""
         ...
 
-    def choice(self, delta: TokenDelta) -> Json:
+    def choice(self) -> Json:
         """The choice of an answer in one piece, after its last delta."""
         ...
-
-
-def usage(delta: TokenDelta) -> Json:
-    return {
-        "prompt_tokens": delta.prompt_tokens,
-        "completion_tokens": delta.completion_tokens,
-        "total_tokens": delta.prompt_tokens + delta.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": delta.cached_tokens},
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """What every chunk and body of one answer begins with."""
-
-    id: str
-    model: str
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    def wrap(self, kind: str, choices: list[Json], **more: object) -> Json:
-        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
-        return {**head, "choices": choices, **more}
 
 
 class TextAnswer:
@@ -67,29 +44,39 @@ class TextAnswer:
     kind = "text_completion"
     chunk_kind = "text_completion"
 
-    def __init__(self) -> None:
+    def __init__(self, index: int = 0, logprobs: LogprobReport | None = None) -> None:
+        self._index = index
+        self._logprobs = logprobs
         self._text: list[str] = []
+        self._finish_reason: FinishReason | None = None
 
     def opening(self) -> Json | None:
         return None
 
     def choices(self, delta: TokenDelta) -> Iterator[Json]:
         self._text.append(delta.text)
+        self._finish_reason = delta.finish_reason
+        if self._logprobs is not None:
+            self._logprobs.feed(delta.logprobs)
         if delta.text:
-            yield self._choice(delta.text, None)
+            yield self._chunk(delta.text)
 
     def silence(self) -> Json:
-        return self._choice("", None)
+        return self._chunk("")
 
     def closing(self, delta: TokenDelta) -> Json:
-        return self._choice("", delta.finish_reason)
+        return self._chunk("", delta.finish_reason)
 
-    def choice(self, delta: TokenDelta) -> Json:
-        return self._choice("".join(self._text), delta.finish_reason)
+    def choice(self) -> Json:
+        logprobs = None if self._logprobs is None else self._logprobs.whole()
+        return self._choice("".join(self._text), logprobs, self._finish_reason)
 
-    @staticmethod
-    def _choice(text: str, finish_reason: str | None) -> Json:
-        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(self, text: str, finish_reason: FinishReason | None = None) -> Json:
+        logprobs = None if self._logprobs is None else self._logprobs.take()
+        return self._choice(text, logprobs, finish_reason)
+
+    def _choice(self, text: str, logprobs: Json | None, finish_reason: FinishReason | None) -> Json:
+        return {"index": self._index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
 class ChatAnswer:
@@ -99,17 +86,30 @@ class ChatAnswer:
     kind = "chat.completion"
     chunk_kind = "chat.completion.chunk"
 
-    def __init__(self, calls: ToolCallStream | None = None, forced: str = "") -> None:
+    def __init__(
+        self,
+        index: int = 0,
+        logprobs: LogprobReport | None = None,
+        calls: ToolCallStream | None = None,
+        forced: str = "",
+    ) -> None:
+        self._index = index
+        self._logprobs = logprobs
         self._calls = calls
         self._forced = forced
         self._must_call = bool(forced)
         self._content: list[str] = []
         self._tool_calls: list[Json] = []
+        self._finish_reason: FinishReason | None = None
 
     def opening(self) -> Json | None:
-        return self._chunk({"role": "assistant", "content": None if self._must_call else ""})
+        delta = {"role": "assistant", "content": None if self._must_call else ""}
+        return {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": None}
 
     def choices(self, delta: TokenDelta) -> Iterator[Json]:
+        self._finish_reason = delta.finish_reason
+        if self._logprobs is not None:
+            self._logprobs.feed(delta.logprobs)
         for event in self._events(delta):
             yield self._chunk(self._fragment(event))
 
@@ -136,20 +136,20 @@ class ChatAnswer:
         return self._chunk({})
 
     def closing(self, delta: TokenDelta) -> Json:
-        return self._chunk({}, self._finish_reason(delta))
+        return self._chunk({}, self._ending())
 
-    def choice(self, delta: TokenDelta) -> Json:
+    def choice(self) -> Json:
         content = "".join(self._content)
         message: Json = {"role": "assistant", "content": content if content or not self._tool_calls else None}
         if self._tool_calls:
             message["tool_calls"] = self._tool_calls
-        finish_reason = self._finish_reason(delta)
-        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+        logprobs = None if self._logprobs is None else self._logprobs.whole()
+        return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._ending()}
 
-    def _finish_reason(self, delta: TokenDelta) -> str | None:
-        called = bool(self._tool_calls) and delta.finish_reason == "stop"
-        return "tool_calls" if called else delta.finish_reason
+    def _ending(self) -> str | None:
+        called = bool(self._tool_calls) and self._finish_reason == "stop"
+        return "tool_calls" if called else self._finish_reason
 
-    @staticmethod
-    def _chunk(delta: Json, finish_reason: str | None = None) -> Json:
-        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
+        logprobs = None if self._logprobs is None else self._logprobs.take()
+        return {"index": self._index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}

@@ -1,7 +1,9 @@
 """The engine as the HTTP layer sees it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from serving.engine_stats import EngineStats
 from serving.grammar import GrammarTokenizer
 from serving.request import Request
 
@@ -18,19 +20,6 @@ class Tokenizer(GrammarTokenizer, Protocol):
     def encode(self, text: str) -> list[int]: ...
 
 
-class Stats(Protocol):
-    """The engine's load, as a dataclass."""
-
-    @property
-    def running(self) -> int: ...
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def blocks_free(self) -> int: ...
-    @property
-    def blocks_total(self) -> int: ...
-
-
 class Engine(Protocol):
     """The engine's thread. `submit` raises `PromptTooLong` and `EngineOverloaded` of `serving.engine`."""
 
@@ -38,6 +27,8 @@ class Engine(Protocol):
     def tokenizer(self) -> Tokenizer: ...
     @property
     def max_model_len(self) -> int: ...
+    @property
+    def model_facts(self) -> Mapping[str, int]: ...
     def submit(self, request: Request) -> None: ...
     def abort(self, request_id: str) -> None: ...
-    def stats(self) -> Stats: ...
+    def stats(self) -> EngineStats: ...

@@ -1,32 +1,29 @@
 """Answers over HTTP, in one piece or as server-sent events, for as long as the client is there."""
 
 import asyncio
-import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from serving.api_error import ApiError
-from serving.completion import Answer, Envelope, Json, usage
+from serving.completion import Answer
+from serving.envelope import Envelope, encode, event
+from serving.error_response import error_response
 from serving.generation import Generation
 from serving.openai_api import StreamOptions
 from serving.request import TokenDelta
+from serving.request_record import CLIENT_GONE
 
 T = TypeVar("T")
-CLIENT_GONE = 499  # nginx's number; nobody reads it
-DONE = b"data: [DONE]\n\n"
+DONE = "data: [DONE]\n\n"
 
 
-def error_response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, error.headers)
-
-
-async def whole(generation: Generation, envelope: Envelope, answer: Answer, receive: Receive) -> Response:
-    """The answer in one piece."""
+async def whole(generation: Generation, envelope: Envelope, answers: Sequence[Answer], receive: Receive) -> Response:
+    """The answers in one piece."""
     try:
-        last = await while_connected(_last(generation, answer), receive)
+        last = await while_connected(_last(generation, answers), receive)
     finally:
         generation.close()
     if last is None:
@@ -34,12 +31,12 @@ async def whole(generation: Generation, envelope: Envelope, answer: Answer, rece
     failed = failure(last)
     if failed is not None:
         return error_response(failed)
-    return JSONResponse(envelope.wrap(answer.kind, [answer.choice(last)], usage=usage(last)))
+    return JSONResponse(envelope.body([answer.choice() for answer in answers], generation.tally.usage()))
 
 
-async def _last(generation: Generation, answer: Answer) -> TokenDelta:
+async def _last(generation: Generation, answers: Sequence[Answer]) -> TokenDelta:
     async for delta in generation.deltas():
-        for _ in answer.choices(delta):
+        for _ in answers[delta.index].choices(delta):
             pass  # the answer keeps its text
     return delta
 
@@ -53,18 +50,21 @@ def failure(delta: TokenDelta) -> ApiError | None:
 
 
 class EventStream(Response):
-    """The answer as it is generated. The status waits for the first token: an earlier failure is a 500."""
+    """The answers as they are generated. The status waits for the first token: an earlier failure is a 500."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, generation: Generation, envelope: Envelope, answer: Answer, options: StreamOptions) -> None:
+    def __init__(
+        self, generation: Generation, envelope: Envelope, answers: Sequence[Answer], options: StreamOptions
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache"})
         self._generation = generation
-        self._envelope = envelope
-        self._answer = answer
+        self._answers = answers
+        self._unopened = set(range(len(answers)))
         self._options = options
+        self._head = envelope.chunk_head()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -73,40 +73,56 @@ class EventStream(Response):
             self._generation.close()
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-        async for delta in self._generation.deltas():
+        """What came while the client was reading goes out in one write."""
+        generation, started, events = self._generation, False, ""
+        async for delta in generation.deltas():
             failed = failure(delta)
             if failed is not None and not started:
                 return await error_response(failed)(scope, receive, send)
-            if not started:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            events = _event(failed.body()) if failed else self._events(delta, first=not started)
-            started = True
-            await send({"type": "http.response.body", "body": events, "more_body": True})
-        await send({"type": "http.response.body", "body": DONE})
+            events += self._failed(failed) if failed else "".join(self._events(delta))
+            if generation.pending or generation.tally.ended:
+                continue
+            await self._write(send, events, first=not started)
+            started, events = True, ""
+        await self._write(send, events + self._end(), first=not started, last=True)
 
-    def _events(self, delta: TokenDelta, *, first: bool) -> bytes:
-        """A step's chunks, in one write."""
-        choices = list(self._answer.choices(delta))
-        opening = self._answer.opening() if first else None
-        if opening:
-            choices.insert(0, opening)
+    async def _write(self, send: Send, events: str, *, first: bool, last: bool = False) -> None:
+        if first:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": events.encode(), "more_body": not last})
+
+    def _events(self, delta: TokenDelta) -> Iterator[str]:
+        """A delta's chunks."""
+        answer, tail = self._answers[delta.index], self._usage()
+        opening = None
+        if delta.index in self._unopened:
+            self._unopened.remove(delta.index)
+            opening = answer.opening()
+        if opening is not None:
+            yield event(self._head, opening, tail)
+        choices = list(answer.choices(delta))
         if delta.finish_reason:
-            choices.append(self._answer.closing(delta))
-        elif self._options.continuous_usage_stats and len(choices) == (1 if opening else 0):
-            choices.append(self._answer.silence())
-        events = [_event(self._chunk([choice], delta)) for choice in choices]
-        if delta.finish_reason and self._options.include_usage:
-            events.append(_event(self._chunk([], delta, ended=True)))
-        return b"".join(events)
+            choices.append(answer.closing(delta))
+        elif self._options.continuous_usage_stats and not choices:
+            choices.append(answer.silence())
+        for choice in choices:
+            yield event(self._head, choice, tail)
 
-    def _chunk(self, choices: list[Json], delta: TokenDelta, *, ended: bool = False) -> Json:
-        chunk = self._envelope.wrap(self._answer.chunk_kind, choices)
-        if ended or self._options.continuous_usage_stats:
-            chunk["usage"] = usage(delta)
-        elif self._options.include_usage:
-            chunk["usage"] = None
-        return chunk
+    def _usage(self) -> str:
+        """In chunks with a choice."""
+        if self._options.continuous_usage_stats:
+            return f',"usage":{encode(self._generation.tally.usage())}'
+        return ',"usage":null' if self._options.include_usage else ""
+
+    @staticmethod
+    def _failed(error: ApiError) -> str:
+        return f"data: {encode(error.body())}\n\n"
+
+    def _end(self) -> str:
+        tally = self._generation.tally
+        if not self._options.include_usage or "abort" in tally.finish_reasons:
+            return DONE
+        return event(self._head, None, f',"usage":{encode(tally.usage())}') + DONE
 
 
 async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
@@ -124,8 +140,3 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T |
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _event(body: Json) -> bytes:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return f"data: {text}\n\n".encode()

@@ -1,10 +1,17 @@
 """The bodies of OpenAI's requests, as far as this server understands them."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_SEED = 2**63 - 1
+MAX_TOKENS = 2**31 - 1
+MAX_ANSWERS = 16
+MAX_LOGPROBS = 20
+MAX_BIASED = 1024
+MAX_STOP = 1024  # characters: each step looks for what may become a stop string
+_TOKEN_ID = re.compile(r"[0-9]{1,9}")
 ToolChoiceWord = Literal["none", "auto", "required"]
 
 
@@ -28,9 +35,22 @@ def _listed(stop: object) -> object:
     return [stop] if isinstance(stop, str) else stop
 
 
+def _by_token(bias: object) -> object:
+    """JSON's keys are strings: {"50256": -100}."""
+    if not isinstance(bias, dict):
+        return bias
+    if len(bias) > MAX_BIASED:
+        raise ValueError(f"at most {MAX_BIASED} tokens may be biased, got {len(bias)}")
+    wrong = next((key for key in bias if not _TOKEN_ID.fullmatch(key)), None)
+    if wrong is not None:
+        raise ValueError(f"the keys are token ids, got {wrong[:80]!r}")
+    return {int(key): value for key, value in bias.items()}
+
+
 Text = Annotated[str, BeforeValidator(_joined_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_joined_text)]
-StopString = Annotated[str, Field(min_length=1)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class _Body(BaseModel):
@@ -131,10 +151,16 @@ class SampledBody(_Body):
     """The parameters that both endpoints share."""
 
     model: str
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1, description="-1 and 0 are all tokens.")
+    top_k: int | None = Field(None, ge=-1, le=MAX_TOKENS, description="-1 and 0 are all tokens.")
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    logit_bias: Annotated[dict[int, Bias] | None, BeforeValidator(_by_token)] = None
     seed: int | None = Field(None, ge=-MAX_SEED, le=MAX_SEED)
     stop: Annotated[list[StopString], BeforeValidator(_listed), Field(max_length=4)] = []
     ignore_eos: bool | None = None
@@ -145,10 +171,12 @@ class SampledBody(_Body):
 class ChatBody(SampledBody):
     """POST /v1/chat/completions."""
 
-    messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    messages: list[Message] = Field(min_length=1, fail_fast=True)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
     response_format: ResponseFormat | None = None
-    tools: list[Tool] | None = None
+    tools: list[Tool] | None = Field(None, fail_fast=True)
     tool_choice: ToolChoiceWord | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
@@ -156,4 +184,5 @@ class ChatBody(SampledBody):
 class CompletionBody(SampledBody):
     """POST /v1/completions. A list may hold one prompt, or be one prompt's token ids."""
 
-    prompt: str | list[str] | list[int]
+    prompt: str | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
+    logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)

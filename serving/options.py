@@ -5,13 +5,15 @@ import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from serving.config import EngineConfig, ServingConfig
 
+SECRETS = frozenset(("api_key",))
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
@@ -34,6 +36,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
     exit_with_parent, log_level = given.pop("exit_with_parent"), given.pop("log_level")
     settings = [_setting(text) for text in given.pop("set")]
     values = {key: value for key, value in given.items() if value is not None}
+    if "api_key" in values:
+        values["api_key"] = _secret(values["api_key"])
     return Options(config=_config(values | dict(settings)), exit_with_parent=exit_with_parent, log_level=log_level)
 
 
@@ -86,7 +90,7 @@ def _metavar(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return "{" + ",".join(map(str, get_args(field.annotation))) + "}"
     types = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
-    names: Mapping[Any, str] = {int: "N", bool: "{true,false}"}
+    names: Mapping[Any, str] = {int: "N", float: "SECONDS", bool: "{true,false}", SecretStr: "KEY|@FILE"}
     return names.get(types[0], "TEXT")
 
 
@@ -101,13 +105,24 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _secret(text: str) -> str:
+    """`@FILE` is the file's contents, without the line's end."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--api-key {text}: can't read the file: {error}") from None
+
+
 def _config(values: Mapping[str, str]) -> ServingConfig:
     try:
         return ServingConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"][:1]))
-        raise UsageError(f"{name}={first['input']}: {first['msg']}") from None
+        value = "…" if name in SECRETS else first["input"]
+        raise UsageError(f"{name}={value}: {first['msg']}") from None
 
 
 def fail(message: str) -> NoReturn:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from serving.api_error import ApiError
+from serving.json_body import parse_object
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -17,19 +18,11 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "audio": (),
     "best_of": (1,),
     "echo": (False,),
-    "frequency_penalty": (0,),
     "function_call": (),
     "functions": ([],),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "min_p": (0,),
     "modalities": (["text"],),
-    "n": (1,),
-    "presence_penalty": (0,),
     "reasoning_effort": (),
-    "repetition_penalty": (1,),
     "suffix": ("",),
-    "top_logprobs": (0,),
     "verbosity": (),
     "web_search_options": (),
 }
@@ -42,23 +35,13 @@ IGNORED = frozenset(
 def parse(raw: bytes, model: type[Body]) -> Body:
     """The validated body. Raises `ApiError` (400) for malformed JSON, a wrong type, an unknown or
     unsupported parameter."""
-    body = _json_object(raw)
+    body = parse_object(raw)
     _refuse_unsupported(body)
     supported = {key: value for key, value in body.items() if key not in NEUTRAL and key not in IGNORED}
     try:
         return model.model_validate(supported)
     except ValidationError as error:
         raise _api_error(error.errors()[0], supported, model) from None
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(f"The request's body is not valid JSON: {error}", code="invalid_json") from None
-    if not isinstance(body, dict):
-        raise ApiError(f"The request's body must be a JSON object, not {type(body).__name__}.")
-    return body
 
 
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
@@ -91,7 +74,7 @@ def _unknown(param: str, known: Sequence[str] | Mapping[str, object]) -> str:
 
 def _got(detail: ErrorDetails) -> str:
     """ "Input should be greater than 0, got -1": the reason, then the value it is about."""
-    reason = detail["msg"].removeprefix("Value error, ")
+    reason = detail["msg"].removeprefix("Value error, ")[:300]
     if detail["type"] == "value_error":
         return f"{reason}."
     return f"{reason}, got {json.dumps(detail['input'], default=str)[:80]}."
@@ -120,5 +103,5 @@ def _inner(body: object, key: int | str) -> list[object] | None:
 
 
 def _dotted(path: Sequence[int | str]) -> str:
-    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    parts = (f"[{key}]" if isinstance(key, int) else f".{key[:80]}" for key in path)
     return "".join(parts).removeprefix(".")

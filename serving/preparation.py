@@ -1,23 +1,27 @@
 """From a validated body to what the engine is asked for: prompt, sampling, grammar."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.api_error import ApiError
 from serving.chat_template import ChatTemplate
+from serving.checked_grammars import CheckedGrammars
 from serving.completion import Answer, ChatAnswer, TextAnswer
 from serving.engine_port import Engine, Tokenizer
-from serving.grammar import Grammars, json_grammar
+from serving.grammar import json_grammar
 from serving.json_schema import ANY_OBJECT, Schema
+from serving.logprob_report import ChatLogprobs, CompletionLogprobs, Vocabulary
 from serving.openai_api import (
     ChatBody,
     CompletionBody,
     JsonObjectFormat,
     JsonSchemaFormat,
     ResponseFormat,
-    SampledBody,
 )
 from serving.request import Constraint, SamplingParams
+from serving.sampling import chat_logprobs, sampling_params
+from serving.schema_limits import check_schemas
 from serving.tool_calls import ToolCallStream
 from serving.tool_choice import Calling, calling
 from serving.weights import ModelLoadError
@@ -27,12 +31,12 @@ COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that one request needs; `answer` turns what is generated into what the client gets."""
+    """All that one request needs; `answers`, `params.n` of them, turn what is generated into what the client gets."""
 
     prompt_ids: Sequence[int]
     params: SamplingParams
     constraint: Constraint | None
-    answer: Answer
+    answers: Sequence[Answer]
 
 
 class Preparation:
@@ -40,33 +44,59 @@ class Preparation:
 
     def __init__(self, engine: Engine) -> None:
         tokenizer = engine.tokenizer
+        assert isinstance(tokenizer, Vocabulary)
         self._tokenizer = tokenizer
+        self._vocabulary: Vocabulary = tokenizer
         self._max_model_len = engine.max_model_len
-        self._grammars = Grammars(tokenizer)
+        self._longest_text = _longest_text(tokenizer, tokenizer, engine.max_model_len)
+        self._grammars = CheckedGrammars(tokenizer)
         self._template = _template(tokenizer)
 
     def chat(self, body: ChatBody) -> Prepared:
+        logprobs = chat_logprobs(body)
         schema = _answer_schema(body.response_format)
+        check_schemas([] if schema is None else [schema], "response_format")
+        check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
         use = calling(body, schema)
-        prompt = self._render(body) + (use.forced if use else "")
-        prompt_ids = self._tokenizer.encode(prompt)
+        prompt_ids = self._encode(self._render(body) + (use.forced if use else ""), "messages")
         limit = body.max_completion_tokens or body.max_tokens
+        max_tokens = self._max_tokens(prompt_ids, limit, "messages")
+        params = sampling_params(body, max_tokens, logprobs, self._tokenizer.vocab_size)
         return Prepared(
             prompt_ids=prompt_ids,
-            params=_sampling(body, self._max_tokens(prompt_ids, limit, "messages")),
+            params=params,
             constraint=self._constraint(use, schema),
-            answer=ChatAnswer(ToolCallStream(), use.forced) if use else ChatAnswer(),
+            answers=[self._chat_answer(index, params, use) for index in range(params.n)],
         )
 
     def completion(self, body: CompletionBody) -> Prepared:
         prompt_ids = self._prompt_ids(body.prompt)
         limit = body.max_tokens or COMPLETION_TOKENS
+        max_tokens = self._max_tokens(prompt_ids, limit, "prompt")
+        params = sampling_params(body, max_tokens, body.logprobs, self._tokenizer.vocab_size)
         return Prepared(
             prompt_ids=prompt_ids,
-            params=_sampling(body, self._max_tokens(prompt_ids, limit, "prompt")),
+            params=params,
             constraint=None,
-            answer=TextAnswer(),
+            answers=[self._text_answer(index, params) for index in range(params.n)],
         )
+
+    def _chat_answer(self, index: int, params: SamplingParams, use: Calling | None) -> ChatAnswer:
+        logprobs = None if params.logprobs is None else ChatLogprobs(self._vocabulary)
+        if use is None:
+            return ChatAnswer(index, logprobs)
+        return ChatAnswer(index, logprobs, ToolCallStream(), use.forced)
+
+    def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:
+        return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._vocabulary))
+
+    def _encode(self, text: str, param: str) -> list[int]:
+        """A text that can't fit is refused before seconds are spent on its tokens."""
+        if len(text) > self._longest_text:
+            context = self._max_model_len
+            message = f"The model's context is {context} tokens; the prompt has more, in {len(text)} characters."
+            raise ApiError(message, param=param, code="context_length_exceeded")
+        return self._tokenizer.encode(text)
 
     def _render(self, body: ChatBody) -> str:
         messages = [message.model_dump(exclude_none=True) for message in body.messages]
@@ -83,9 +113,9 @@ class Preparation:
 
     def _prompt_ids(self, prompt: str | list[str] | list[int]) -> list[int]:
         if isinstance(prompt, str):
-            return self._tokenizer.encode(prompt)
+            return self._encode(prompt, "prompt")
         if len(prompt) == 1 and isinstance(prompt[0], str):
-            return self._tokenizer.encode(prompt[0])
+            return self._encode(prompt[0], "prompt")
         ids = [token for token in prompt if isinstance(token, int)]
         if len(ids) < len(prompt):
             raise ApiError(f"prompt: one prompt a request, got {len(prompt)}.", param="prompt")
@@ -120,13 +150,8 @@ def _answer_schema(response_format: ResponseFormat | None) -> Schema | None:
     return ANY_OBJECT if isinstance(response_format, JsonObjectFormat) else None
 
 
-def _sampling(body: SampledBody, max_tokens: int) -> SamplingParams:
-    return SamplingParams(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        top_k=max(0, body.top_k or 0),
-        seed=body.seed,
-        max_tokens=max_tokens,
-        stop=tuple(body.stop),
-        ignore_eos=bool(body.ignore_eos),
-    )
+def _longest_text(tokenizer: Tokenizer, vocabulary: Vocabulary, tokens: int) -> float:
+    """Characters that this many tokens can stand for; unknown where the tokenizer changes the text first."""
+    if tokenizer.hf.normalizer is not None:
+        return math.inf
+    return tokens * max(len(vocabulary.token_bytes(token)) for token in range(tokenizer.vocab_size))

@@ -1,17 +1,17 @@
-"""The server process: a port, a model, an event loop, and how they end."""
+"""The server process: a port, a model, an HTTP server, a log."""
 
-import signal
+import logging
 import socket
-from types import FrameType
+from typing import Protocol
 
-import uvicorn
-
+from serving.application import create_app
 from serving.config import EngineConfig, ServingConfig
+from serving.drain import Drain
+from serving.engine_port import Engine
 from serving.engine_thread import EngineThread
-from serving.http import create_app
+from serving.http_server import run_http_server
+from serving.limits import HttpLimits
 from serving.listener import base_url, bind
-
-DRAIN_S = 5  # how long running requests may go on after a stop signal
 
 
 def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_level: str = "warning") -> None:
@@ -20,38 +20,59 @@ def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_l
     Raises `ModelLoadError`, and `OSError` where the port is taken (before the model is loaded). When it
     answers it prints one line, `serving <model> on <base URL>`.
     """
+    log_to_standard_error(log_level)
     listener = listener or bind(config.host, config.port)
+    serve_engine(EngineThread.load(config.model, engine_config(config)), config, listener, log_level)
+
+
+class RunnableEngine(Engine, Protocol):
+    """An engine with a thread to start and to end."""
+
+    def start(self) -> None: ...
+    def shutdown(self) -> None: ...
+
+
+def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket.socket, log_level: str) -> None:
     name = config.served_model_name or config.model.stem
-    engine = EngineThread.load(config.model, engine_config(config))
-    app = create_app(engine, name, start=engine.start, shutdown=engine.shutdown)
-    options = uvicorn.Config(
-        app,
-        log_level=log_level,
-        access_log=log_level == "debug",
-        timeout_graceful_shutdown=DRAIN_S,
-        lifespan="on",
+    limits, drain = http_limits(config), Drain(config.drain_s)
+    key = config.api_key
+    app = create_app(
+        engine,
+        name,
+        start=engine.start,
+        shutdown=engine.shutdown,
+        limits=limits,
+        drain=drain,
+        api_key=None if key is None else key.get_secret_value(),
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _already_stopped)
-    _Server(options, f"serving {name} on {base_url(listener)}").run(sockets=[listener])
+    run_http_server(
+        app,
+        listener,
+        f"serving {name} on {base_url(listener)}",
+        limits=limits,
+        drain=drain,
+        give_up=engine.shutdown,
+        log_level=log_level,
+    )
 
 
 def engine_config(config: ServingConfig) -> EngineConfig:
     return EngineConfig.model_validate(config.model_dump(include=set(EngineConfig.model_fields)))
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that tells on standard output when it answers."""
-
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
-        super().__init__(config)
-        self._announcement = announcement
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(self._announcement, flush=True)
+def http_limits(config: ServingConfig) -> HttpLimits:
+    return HttpLimits(
+        max_body_bytes=config.max_body_bytes,
+        request_timeout_s=config.request_timeout_s,
+        slow_reader_timeout_s=config.slow_reader_timeout_s,
+        drain_s=config.drain_s,
+    )
 
 
-def _already_stopped(number: int, frame: FrameType | None) -> None:
-    """Uvicorn, when it is done, raises the signal that stopped it again: the exit code is 0 all the same."""
+def log_to_standard_error(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("serving")
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    logger.propagate = False

@@ -1,16 +1,23 @@
+"""Which token comes next, for every parameter, and what is told about it."""
+
+import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from serving.request import Constraint, Request, SamplingParams
-from serving.sampler import constrain, sample
+from serving.sampler import NOT_A_NUMBER, SampledToken, constrain, sample
 from serving.sequence import Sequence
 
 VOCAB = 50
+GREEDY = SamplingParams(temperature=0)
 
 
 class Allow:
@@ -26,6 +33,12 @@ class Allow:
     def accept(self, token_id: int) -> None:
         pass
 
+    def forced(self) -> list[int]:
+        return []
+
+    def copy(self) -> "Allow":
+        return self
+
     @property
     def finished(self) -> bool:
         return False
@@ -36,93 +49,249 @@ class Broken(Allow):
         raise RuntimeError("bad grammar")
 
 
-def make(params: SamplingParams, constraint: Constraint | None = None, name: str = "a") -> Sequence:
-    request = Request(id=name, prompt_ids=[1], params=params, on_delta=lambda delta: None, constraint=constraint)
-    return Sequence.of(request, 100)
-
-
-GREEDY = SamplingParams(temperature=0)
+def make(
+    params: SamplingParams = GREEDY,
+    constraint: Constraint | None = None,
+    prompt: Iterable[int] = (1,),
+    generated: Iterable[int] = (),
+) -> Sequence:
+    request = Request(id="a", prompt_ids=[*prompt], params=params, on_delta=lambda delta: None, constraint=constraint)
+    sequence = Sequence.of(request, 10_000)
+    sequence.token_ids += generated
+    return sequence
 
 
 def logits(rows: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, VOCAB, generator=torch.Generator().manual_seed(seed))
 
 
+def tokens(results: Iterable[SampledToken]) -> list[int]:
+    return [result.token_id for result in results]
+
+
+def one(row: torch.Tensor, sequence: Sequence) -> int:
+    [result] = sample(row.clone().unsqueeze(0), [sequence])
+    assert result.error is None
+    return result.token_id
+
+
+def drawn(row: torch.Tensor, params: SamplingParams, constraint: Constraint | None = None) -> set[int]:
+    sequence = make(params, constraint)
+    return {one(row, sequence) for _ in range(300)}
+
+
 def test_greedy_takes_the_likeliest() -> None:
     rows = logits(4)
-    assert sample(rows, [make(GREEDY)] * 4) == rows.argmax(dim=-1).tolist()
+    expected = rows.argmax(dim=-1).tolist()
+    assert tokens(sample(rows, [make() for _ in range(4)])) == expected
 
 
-@pytest.mark.parametrize("params", [SamplingParams(seed=3), SamplingParams(seed=3, top_p=0.8, top_k=10)])
+def test_it_works_on_the_engines_inference_tensors() -> None:
+    with torch.inference_mode():
+        rows = logits(2) * 1
+        params = SamplingParams(seed=1, top_p=0.9, presence_penalty=1, logit_bias=((3, 1.0),), logprobs=2)
+        assert all(result.error is None for result in sample(rows, [make(), make(params, Allow(range(9)))]))
+
+
+SAMPLED = [
+    SamplingParams(seed=3),
+    SamplingParams(seed=3, top_p=0.8, top_k=10),
+    SamplingParams(seed=3, min_p=0.05),
+    SamplingParams(seed=3, top_p=0.9, presence_penalty=0.5, frequency_penalty=0.3, repetition_penalty=1.2),
+    SamplingParams(seed=3, logit_bias=((7, 3.0),), logprobs=3),
+]
+
+
+@pytest.mark.parametrize("params", SAMPLED)
 def test_a_seed_gives_the_same_tokens_in_any_company(params: SamplingParams) -> None:
-    rows = [logits(1, seed) for seed in range(8)]
-    alone = make(params)
-    expected = [sample(row, [alone])[0] for row in rows]
-    again, other = make(params), make(SamplingParams(seed=9))
-    batched = [sample(torch.cat([logits(1, 99), row]), [other, again])[1] for row in rows]
+    rows = [logits(1, seed)[0] for seed in range(8)]
+    alone, again, other = make(params), make(params), make(replace(params, seed=9))
+    expected = [one(row, alone) for row in rows]
+    batched = []
+    for position, row in enumerate(rows):
+        company = [make(GREEDY, Allow([4])), make(GREEDY, Broken([])), other]
+        company.insert(position % 4, again)
+        batch = logits(4, 99)
+        batch[position % 4] = row
+        batched.append(tokens(sample(batch, company))[position % 4])
     assert batched == expected
     assert len(set(expected)) > 1
 
 
 def test_frequencies_follow_the_softmax() -> None:
-    row = torch.tensor([[0.0, 1.0, 2.0, float("-inf")]])
+    row = torch.tensor([0.0, 1.0, 2.0, float("-inf")])
     sequence = make(SamplingParams(seed=0, temperature=0.5))
-    counts = Counter(sample(row, [sequence])[0] for _ in range(4000))
-    expected = (row[0] / 0.5).softmax(dim=-1)
+    counts = Counter(one(row, sequence) for _ in range(4000))
+    expected = (row / 0.5).softmax(dim=-1)
     for token in range(4):
         assert counts[token] / 4000 == pytest.approx(float(expected[token]), abs=0.03)
     assert counts[3] == 0
 
 
-def drawn(row: torch.Tensor, params: SamplingParams) -> set[int]:
-    sequence = make(params)
-    return {sample(row, [sequence])[0] for _ in range(300)}
+def test_a_tiny_temperature_is_greedy_and_overflows_nothing() -> None:
+    row = torch.tensor([1e4, 1.0001e4, -1e4])
+    assert drawn(row, SamplingParams(seed=1, temperature=1e-30)) == {1}
 
 
 def test_top_k_keeps_the_k_likeliest() -> None:
-    row = torch.arange(10.0).mul(0.1).unsqueeze(0)
+    row = torch.arange(10.0).mul(0.1)
     assert drawn(row, SamplingParams(seed=1, top_k=3)) == {7, 8, 9}
 
 
 def test_top_p_keeps_the_fewest_that_reach_it() -> None:
-    row = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log()
+    row = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
     assert drawn(row, SamplingParams(seed=1, top_p=0.69)) == {2, 3}
     assert drawn(row, SamplingParams(seed=1, top_p=0.71)) == {1, 2, 3}
     assert drawn(row, SamplingParams(seed=1, top_p=0.0001)) == {3}
 
 
-def test_top_p_over_a_flat_distribution_wider_than_the_sorted_head() -> None:
-    row = torch.zeros(1, 5000)
+def test_top_p_over_a_flat_distribution() -> None:
+    row = torch.zeros(5000)
     sequence = make(SamplingParams(seed=1, top_p=0.99))
-    assert len({sample(row, [sequence])[0] for _ in range(1500)}) > 1000
+    assert len({one(row, sequence) for _ in range(1500)}) > 1000
 
 
 def test_top_p_is_a_share_of_what_top_k_leaves() -> None:
-    row = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log()
+    row = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
     assert drawn(row, SamplingParams(seed=1, top_k=2, top_p=0.5)) == {3}
+
+
+def test_min_p_is_a_share_of_the_likeliest_after_temperature() -> None:
+    row = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
+    assert drawn(row, SamplingParams(seed=1, min_p=0.6)) == {2, 3}
+    assert drawn(row, SamplingParams(seed=1, min_p=1.0)) == {3}
+    assert drawn(row, SamplingParams(seed=1, min_p=0.4, temperature=2.0)) == {0, 1, 2, 3}
+    assert drawn(row, SamplingParams(seed=1, min_p=0.4, top_k=2)) == {2, 3}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.floats(0.05, 1),
+    st.floats(0, 0.5),
+    st.integers(0, 60),
+    st.floats(0.2, 2),
+    st.floats(1, 20),
+)
+def test_what_is_drawn_is_in_the_set_that_the_definitions_give(
+    seed: int, top_p: float, min_p: float, top_k: int, temperature: float, scale: float
+) -> None:
+    row = logits(1, seed)[0] * scale
+    params = SamplingParams(seed=seed, top_p=top_p, min_p=min_p, top_k=top_k, temperature=temperature)
+    sequence = make(params)
+    assert {one(row, sequence) for _ in range(20)} <= plainly_allowed(row, params)
+
+
+def plainly_allowed(row: torch.Tensor, params: SamplingParams) -> set[int]:
+    """What the parameters leave, by sorting everything; a probability on the very edge counts as left."""
+    probabilities = (row.double() / params.temperature).softmax(dim=-1)
+    values, ids = probabilities.sort(descending=True)
+    count = min(params.top_k or VOCAB, VOCAB)
+    count = min(count, int((values >= params.min_p * values[0] * (1 - 1e-4)).sum()))
+    share = values[:count] / values[:count].sum()
+    kept = (share.cumsum(dim=-1) - share < params.top_p + 1e-4).sum()
+    return set(ids[: int(kept)].tolist())
+
+
+def changed(row: torch.Tensor, sequence: Sequence) -> torch.Tensor:
+    """The row as the sampler leaves it."""
+    rows = row.clone().unsqueeze(0)
+    sample(rows, [sequence])
+    return rows[0]
+
+
+def test_presence_and_frequency_count_the_answer_only() -> None:
+    row = torch.zeros(5)
+    params = replace(GREEDY, presence_penalty=0.5, frequency_penalty=0.25)
+    got = changed(row, make(params, prompt=[0, 1], generated=[1, 2, 2, 2]))
+    assert got.tolist() == [0, -0.75, -1.25, 0, 0]
+
+
+def test_repetition_counts_prompt_and_answer_once() -> None:
+    row = torch.tensor([2.0, -2.0, 4.0, -4.0, 0.0])
+    got = changed(row, make(replace(GREEDY, repetition_penalty=2.0), prompt=[0, 0, 1], generated=[2, 2, 3]))
+    assert got.tolist() == [1.0, -4.0, 2.0, -8.0, 0.0]
+
+
+def test_bias_is_added_before_the_penalties() -> None:
+    row = torch.zeros(4)
+    params = replace(GREEDY, logit_bias=((0, 4.0), (2, -100.0)), repetition_penalty=2.0)
+    assert changed(row, make(params, prompt=[0])).tolist() == [2.0, 0.0, -100.0, 0.0]
+
+
+def test_nothing_that_a_constraint_forbids_comes_back() -> None:
+    params = replace(GREEDY, logit_bias=((0, 100.0),), repetition_penalty=0.1, presence_penalty=-2.0)
+    assert one(torch.zeros(4), make(params, Allow([3]), prompt=[0], generated=[0])) == 3
+
+
+def test_a_penalty_ends_a_repetition() -> None:
+    row = torch.tensor([1.0, 0.9, 0.0])
+    sequence = make(replace(GREEDY, frequency_penalty=0.2), prompt=[0])
+    for _ in range(4):
+        sequence.token_ids.append(one(row, sequence))
+    assert sequence.token_ids[1:] == [0, 1, 0, 1]
+
+
+def test_rows_that_ask_for_nothing_are_left_alone() -> None:
+    rows = logits(2)
+    before = rows[0].clone()
+    sample(rows, [make(), make(replace(GREEDY, presence_penalty=1.0), generated=[5])])
+    assert torch.equal(rows[0], before)
+
+
+def test_logprobs_are_the_models_own() -> None:
+    rows = logits(2)
+    expected = rows[1].log_softmax(dim=-1)
+    params = SamplingParams(temperature=0, logprobs=3, logit_bias=((7, 100.0),), presence_penalty=1.0)
+    plain, told = sample(rows, [make(), make(params, Allow([7, 8]))])
+    assert plain.logprob is None
+    assert told.logprob is not None
+    assert (told.token_id, told.logprob.token_id) == (7, 7)
+    assert told.logprob.logprob == pytest.approx(float(expected[7]))
+    best = expected.topk(3)
+    assert [token for token, _ in told.logprob.top] == best.indices.tolist()
+    assert [value for _, value in told.logprob.top] == pytest.approx(best.values.tolist())
+
+
+def test_logprobs_of_zero_alternatives() -> None:
+    [result] = sample(torch.tensor([[math.log(3.0), 0.0]]), [make(replace(GREEDY, logprobs=0))])
+    assert result.logprob is not None
+    assert result.logprob.top == ()
+    assert math.exp(result.logprob.logprob) == pytest.approx(0.75)
 
 
 def test_constraints_rule_tokens_out_of_their_row_only() -> None:
     rows = logits(3)
     expected = rows.argmax(dim=-1).tolist()
     allowed = [4, 31, 32, 49]
-    sequences = [make(GREEDY), make(GREEDY, Allow(allowed)), make(GREEDY)]
     best = max(allowed, key=lambda token: float(rows[1, token]))
-    assert constrain(rows, sequences) == {}
-    assert sample(rows, sequences) == [expected[0], best, expected[2]]
-    assert drawn(rows[1:2], SamplingParams(seed=1, temperature=5.0)) <= set(allowed)
+    assert tokens(sample(rows, [make(), make(GREEDY, Allow(allowed)), make()])) == [expected[0], best, expected[2]]
+    assert drawn(logits(1)[0], SamplingParams(seed=1, temperature=5.0), Allow(allowed)) == set(allowed)
 
 
-def test_a_failing_constraint_is_its_own_requests_error() -> None:
-    sequences = [
-        make(GREEDY, Broken([]), "broken"),
-        make(GREEDY, Allow([]), "empty"),
-        make(GREEDY, Allow([5]), "good"),
-    ]
-    rows = logits(3)
-    errors = constrain(rows, sequences)
-    assert errors == {
-        "broken": "the output constraint failed: bad grammar",
-        "empty": "the output constraint failed: it allows no token",
-    }
-    assert sample(rows, sequences)[2] == 5
+def test_a_failing_constraint_is_its_own_rows_error() -> None:
+    """The rows may be answers to one request."""
+    sequences = [make(GREEDY, Broken([])), make(GREEDY, Allow([])), make(GREEDY, Allow([5]))]
+    errors = {0: "the output constraint failed: bad grammar", 1: "the output constraint failed: it allows no token"}
+    assert constrain(logits(3), sequences) == errors
+    results = sample(logits(3), sequences)
+    assert [result.error for result in results] == [errors[0], errors[1], None]
+    assert results[2].token_id == 5
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("params", [GREEDY, SamplingParams(seed=1)])
+def test_a_row_without_numbers_is_its_own_error(value: float, params: SamplingParams) -> None:
+    rows = logits(2)
+    rows[0] = value
+    broken, fine = sample(rows, [make(params), make(params)])
+    assert (broken.error, fine.error) == (NOT_A_NUMBER, None)
+
+
+def test_answers_to_one_prompt_differ_and_repeat() -> None:
+    """Answer i is drawn with the seed plus i."""
+    first = make(SamplingParams(seed=4, n=2, temperature=3.0))
+    second, reference = first.fork(1), make(SamplingParams(seed=5, temperature=3.0))
+    rows = [logits(1, i)[0] for i in range(9)]
+    drawn = [[one(row, sequence) for row in rows] for sequence in (first, second, reference)]
+    assert drawn[1] == drawn[2] != drawn[0]

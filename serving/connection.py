@@ -1,0 +1,100 @@
+"""A client's connection: HTTP/1.1 with bounds on how slow the client may be."""
+
+import asyncio
+import json
+import socket
+from http import HTTPStatus
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from serving.api_error import ApiError
+from serving.limits import HttpLimits
+
+MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
+SEND_BUFFER_BYTES = 128 * 1024  # Linux would let it grow to megabytes for a client that does not read
+
+
+class Connection(H11Protocol):
+    """Uvicorn's, which waits for slow clients for ever. See `connections`."""
+
+    limits: HttpLimits
+    _stalled: asyncio.TimerHandle | None = None
+    _late: asyncio.TimerHandle | None = None
+    _unsent = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # Pause as soon as the kernel's buffer is full: then what is paused is what the client does not read.
+        transport.set_write_buffer_limits(high=0)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stalled = _cancelled(self._stalled)
+        self._late = _cancelled(self._late)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._late = _cancelled(self._late)
+        elif self._late is None:
+            self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        self._stalled = _cancelled(self._stalled)
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """For what is no HTTP, or has too long a head. In the middle of a response there is no place for it."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            limit = f"The request line and the headers may have {MAX_HEAD_BYTES} bytes together."
+            self._send_error(ApiError(f"{msg} {limit}", code="invalid_http"))
+        self.transport.close()
+
+    def _send_error(self, error: ApiError) -> None:
+        body = json.dumps(error.body()).encode()
+        head = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        reason = HTTPStatus(error.status).phrase.encode()
+        for event in (
+            h11.Response(status_code=error.status, headers=head, reason=reason),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def _expect_head(self) -> None:
+        self._late = self.loop.call_later(self.limits.request_timeout_s, self.transport.abort)
+
+    def _expect_reading(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(self.limits.slow_reader_timeout_s, self._check_reading)
+
+    def _check_reading(self) -> None:
+        """Abort, where closing would wait for the client to read what is left."""
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._expect_reading()
+        else:
+            self.transport.abort()
+
+
+def connections(limits: HttpLimits) -> type[Connection]:
+    """The protocol for uvicorn.
+
+    A client whose request line and headers do not arrive within `request_timeout_s`, or that does not take a byte
+    of its answer for `slow_reader_timeout_s`, is dropped, which ends its request.
+    """
+    return type("LimitedConnection", (Connection,), {"limits": limits})
+
+
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """What is left of the timer: none."""
+    if timer is not None:
+        timer.cancel()
+    return None

@@ -1,0 +1,21 @@
+"""`python -m tests.serving.fake_server INTERVAL_S PIECE_BYTES [server options]`: all of a server but the model."""
+
+import sys
+from collections.abc import Sequence
+
+from serving.listener import bind
+from serving.options import parse_options
+from serving.server import log_to_standard_error, serve_engine
+from tests.serving.paced_engine import PacedEngine
+
+
+def main(arguments: Sequence[str]) -> None:
+    interval_s, size, *rest = arguments
+    options = parse_options(["--model", "fake", *rest])
+    log_to_standard_error(options.log_level)
+    engine = PacedEngine(float(interval_s), "x" * int(size))
+    serve_engine(engine, options.config, bind(options.config.host, options.config.port), options.log_level)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""Who is let in."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from serving.options import UsageError, parse_options
+from tests.serving.fake_engine import FakeEngine
+from tests.serving.http_client import CHAT, HELLO, app_of, client_of
+
+KEY = "sk-very-secret"
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", f"Basic {KEY}", KEY, "Bearer wrong", f"Bearer {KEY}x", "Bearer é"]
+)
+@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/metrics", "/nowhere"])
+async def test_without_the_key_nothing_is_told(given: str | None, path: str) -> None:
+    headers = [] if given is None else [(b"authorization", given.encode())]
+    async with client_of(app_of(FakeEngine("a"), api_key=KEY)) as client:
+        response = await client.post(path, json=HELLO, headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["type"]) == (401, "invalid_api_key", "invalid_request_error")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert KEY not in response.text
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+async def test_with_the_key_all_is_as_without_one(scheme: str) -> None:
+    async with client_of(app_of(FakeEngine("a"), api_key=KEY)) as client:
+        client.headers["authorization"] = f"{scheme} {KEY}"
+        assert (await client.post(CHAT, json=HELLO)).status_code == 200
+        assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_health_is_open_and_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with client_of(app_of(FakeEngine(), api_key=KEY)) as client:
+        response = await client.get("/health", headers={"authorization": f"Bearer {KEY}"})
+    assert response.status_code == 200
+    assert KEY not in response.text
+    assert KEY not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("serving"))
+
+
+def test_a_key_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    for given in (f"@{file}", KEY):
+        config = parse_options(["--model", "m", "--api-key", given]).config
+        assert config.api_key is not None
+        assert config.api_key.get_secret_value() == KEY
+        assert KEY not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("", "printable ASCII"), ("two words", "printable ASCII"), ("@/no/such/file", "can't read the file")],
+)
+def test_a_key_that_can_not_be_is_a_usage_error_that_does_not_tell_it(given: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        parse_options(["--model", "m", "--api-key", given])
+    assert "two words" not in str(refused.value)
