@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from agentbench import __version__
+from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
 from agentbench.cli.pull import pull_command
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("pull")(pull_command)
 app.command("serve")(serve_command)
 app.command("run")(run_command)
+app.command("bench")(bench_command)
 app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)

@@ -1,0 +1,244 @@
+"""A page of benchmarks: one HTML file that works offline, from what is stored of them."""
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from agentbench.errors import UserError
+from agentbench.report import figures
+from agentbench.report.load_page_chart import Series, line_chart
+from agentbench.report.load_page_style import STYLE
+from agentbench.report.load_table import COMPARED, answered, models, notes
+from agentbench.report.plain import line
+
+Json = Mapping[str, Any]
+
+AXES = {"closed": "clients at once (closed loop)", "open": "requests per second offered (open loop)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A side of a benchmark over its loads: what a colour stands for."""
+
+    name: str
+    kind: str
+    points: tuple[tuple[float, str, Json], ...]  # load, its label, figures
+
+
+def write_page(path: Path, documents: Sequence[Json]) -> None:
+    """Whole or not at all. `UserError` when it can't be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page(documents), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+
+
+def page(documents: Sequence[Json]) -> str:
+    """Charts of all, then each with its ratios, figures, notes, command and machine."""
+    names = ", ".join(dict.fromkeys(document["name"] for document in documents))
+    served = ", ".join(dict.fromkeys(name for document in documents for name in models(document)))
+    body = [
+        f"<h1>{text(names)}</h1>",
+        f'<p class="sub">{text(served)} · agentbench bench</p>',
+        *_charts(_curves(documents)),
+        *(part for document in documents for part in _document(document)),
+    ]
+    head = [
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>{text(names)}</title><style>{STYLE}</style>",
+    ]
+    parts = ['<!doctype html>\n<html lang="en"><head>', *head, "</head><body><main>", *body, "</main></body></html>\n"]
+    return "".join(parts)
+
+
+def text(value: object) -> str:
+    return escape(line(str(value)))
+
+
+def _curves(documents: Sequence[Json]) -> list[Curve]:
+    found = []
+    for document in documents:
+        for side in document["sides"]:
+            name = side["name"] if len(documents) == 1 else f"{document['name']} · {side['name']}"
+            points = [point for point in document["points"] if side["name"] in point["sides"]]
+            for kind in dict.fromkeys(point["load"]["kind"] for point in points):
+                loads = tuple(_load(point, side["name"]) for point in points if point["load"]["kind"] == kind)
+                found.append(Curve(name, kind, loads))
+    return found
+
+
+def _load(point: Json, side: str) -> tuple[float, str, Json]:
+    load = point["load"]
+    return float(load.get("concurrency") or load.get("rate") or 0), load["label"], point["sides"][side]["figures"]
+
+
+def _charts(curves: Sequence[Curve]) -> list[str]:
+    """A set for each kind of load; a recorded one has no axis to stand on."""
+    parts = []
+    for kind, title in AXES.items():
+        chosen = [(index, curve) for index, curve in enumerate(curves) if curve.kind == kind]
+        if chosen:
+            legend = "".join(f'<span><i class="c{index % 6}"></i>{text(curve.name)}</span>' for index, curve in chosen)
+            parts.append(f'<div class="legend">{legend}<span class="key">solid p50, dashed p95</span></div>')
+            parts.append(f'<section class="charts">{"".join(_chart_set(chosen, title))}</section>')
+    return parts
+
+
+def _chart_set(curves: Sequence[tuple[int, Curve]], axis: str) -> list[str]:
+    def against_load(name: str, form: Callable[[float], str], *keys: str) -> str:
+        series = [_series(index, curve, lambda load, found: load, key) for index, curve in curves for key in keys]
+        return _figure(name, line_chart(series, x_title=axis, x_form=_plain, y_form=form, doubling=True))
+
+    curve = [
+        _series(index, each, lambda load, found: found["output_tokens_per_s"], key)
+        for index, each in curves
+        for key in ("latency_p50_s", "latency_p95_s")
+    ]
+    found = [
+        _figure(
+            "Throughput against latency",
+            line_chart(curve, x_title="output tokens per second", x_form=figures.rate, y_form=figures.seconds),
+        ),
+        against_load("Output tokens per second", figures.rate, "output_tokens_per_s"),
+        against_load("Time to first token", figures.seconds, "ttft_p50_s", "ttft_p95_s"),
+        against_load("Time per output token", figures.seconds, "tpot_p50_s", "tpot_p95_s"),
+    ]
+    if any(found["mbu"] is not None for _, each in curves for _, _, found in each.points):
+        found.append(against_load("Model bandwidth utilization (MBU)", _share, "mbu"))
+        found.append(against_load("Model FLOP/s utilization (MFU)", _share, "mfu"))
+    return found
+
+
+def _series(index: int, curve: Curve, x: Callable[[float, Json], float | None], key: str) -> Series:
+    points = [(x(load, found), found[key], label) for load, label, found in curve.points]
+    known = tuple((a, b, label) for a, b, label in points if a is not None and b is not None)
+    return Series(name=f"{curve.name}, {key.removesuffix('_s')}", points=known, colour=index, dashed="_p95" in key)
+
+
+def _figure(title: str, chart: str) -> str:
+    return f"<figure><figcaption>{text(title)}</figcaption>{chart}</figure>"
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _document(document: Json) -> list[str]:
+    return [
+        f"<h2>{text(document['name'])}</h2>",
+        f'<p class="sub">{text(document["created_at"])} · {text(", ".join(models(document)))}</p>',
+        _ratios(document),
+        _figures(document),
+        "<ul>" + "".join(f"<li>{text(note)}</li>" for note in notes(document)) + "</ul>",
+        f"<pre>{text(shlex.join(document['command']))}</pre>",
+        _facts(document),
+    ]
+
+
+def _ratios(document: Json) -> str:
+    """A column for each load and other side."""
+    first = document["sides"][0]["name"]
+    cells = [(p["load"]["label"], other, found) for p in document["points"] for other, found in p["ratios"].items()]
+    if not cells:
+        return ""
+    head = "".join(f"<th>{text(load)}<br><small>{text(first)} / {text(other)}</small></th>" for load, other, _ in cells)
+    rows = "".join(
+        f"<tr><th>{text(name)}</th>{''.join(_ratio(found.get(key), more) for *_, found in cells)}</tr>"
+        for key, name, more in COMPARED
+        if any(key in found for *_, found in cells)
+    )
+    title = f"{first} as a multiple of the others, with 95 % intervals over rounds"
+    return f"<h3>{text(title)}</h3>{_table(head, rows)}"
+
+
+def _table(head: str, rows: str) -> str:
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
+
+
+def _ratio(found: Json | None, more: bool) -> str:
+    if found is None:
+        return f"<td>{figures.NONE}</td>"
+    low, high = found["low"], found["high"]
+    if low is None or high is None:
+        return f"<td>× {found['ratio']:.3f}</td>"
+    above, below = low > 1, high < 1
+    judged = "good" if (above if more else below) else "bad" if (below if more else above) else ""
+    return f'<td class="{judged}">× {found["ratio"]:.3f} <small>{low:.3f} to {high:.3f}</small></td>'
+
+
+COLUMNS: tuple[tuple[str, Callable[[Json], str]], ...] = (
+    ("answered", answered),
+    *((f"TTFT p{q}", lambda f, q=q: figures.seconds(f[f"ttft_p{q}_s"])) for q in (50, 90, 95, 99)),
+    ("from intent p95", lambda f: figures.seconds(f["ttft_from_intent_p95_s"])),
+    *((f"TPOT p{q}", lambda f, q=q: figures.seconds(f[f"tpot_p{q}_s"])) for q in (50, 90, 95, 99)),
+    *((f"ITL p{q}", lambda f, q=q: figures.seconds(f[f"itl_p{q}_s"])) for q in (50, 99)),
+    *((f"latency p{q}", lambda f, q=q: figures.seconds(f[f"latency_p{q}_s"])) for q in (50, 95, 99)),
+    ("out tok/s", lambda f: figures.rate(f["output_tokens_per_s"])),
+    ("all tok/s", lambda f: figures.rate(f["total_tokens_per_s"])),
+    ("req/s", lambda f: figures.rate(f["requests_per_s"])),
+    ("goodput/s", lambda f: figures.rate(f["goodput_per_s"])),
+    ("in flight", lambda f: figures.rate(f["mean_outstanding"])),
+    ("most", lambda f: figures.count(f["most_outstanding"])),
+    ("prefix hits", lambda f: figures.percent(f["prefix_hit_share"])),
+    ("MBU", lambda f: figures.percent(f["mbu"])),
+    ("MFU", lambda f: figures.percent(f["mfu"])),
+    ("wall", lambda f: figures.seconds(f["wall_s"])),
+    ("client CPU", lambda f: figures.percent(f["client_cpu_share"])),
+)
+
+
+def _figures(document: Json) -> str:
+    """One row a figure, one column a load and side: figures are many, loads few."""
+    cells = [
+        (point["load"]["label"] + (" *" if side["saturated"] else ""), name, side["figures"])
+        for point in document["points"]
+        for name, side in point["sides"].items()
+    ]
+    loads = "".join(f"<th>{text(load)}<br><small>{text(name)}</small></th>" for load, name, _ in cells)
+    rows = "".join(
+        f"<tr><th>{text(name)}</th>{''.join(f'<td>{text(form(found))}</td>' for _, _, found in cells)}</tr>"
+        for name, form in COLUMNS
+    )
+    return f"<h3>Figures</h3>{_table(loads, rows)}"
+
+
+def _facts(document: Json) -> str:
+    machine, peak = document["environment"], document["peak"] or {}
+    rows = [
+        ("machine", f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['platform']}"),
+        ("versions", ", ".join(f"{name} {found}" for name, found in machine["versions"].items())),
+        ("Python", machine["python"]),
+        ("commit", f"{machine['git_commit'][:12]}{' with changes' if machine['git_dirty'] else ''}"),
+        ("peak", _peak(peak)),
+        *((f"server {side['name']}", _server(side)) for side in document["sides"]),
+    ]
+    shown = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows if value)
+    return f"<dl>{shown}</dl>"
+
+
+def _peak(peak: Json) -> str:
+    if not peak:
+        return "not measured"
+    bandwidth, flop = peak["bytes_per_s"], peak["flop_per_s"]
+    parts = [f"{bandwidth / 1e9:.1f} GB/s read" if bandwidth else "", f"{flop / 1e9:.0f} GFLOP/s" if flop else ""]
+    return f"{', '.join(part for part in parts if part)} ({peak['dtype']}, {peak['source']})"
+
+
+def _server(side: Json) -> str:
+    knobs = ", ".join(f"{key}={value}" for key, value in side["server"].items() if key != "name")
+    return f"{side['server']['name']} {side['model']}{f' ({knobs})' if knobs else ''} at {side['base_url']}"

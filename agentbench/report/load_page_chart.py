@@ -1,0 +1,113 @@
+"""A line chart as inline SVG: no script, no file beside the page, colours from the page's own style."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 560, 330
+LEFT, RIGHT, TOP, BOTTOM = 70, 16, 14, 46
+LOG_SPAN = 40
+"""Values that span more than this factor are drawn on a logarithmic axis."""
+COLOURS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A line: (x, y, what its point is called). `colour` is one of the page's; p95 and the like are `dashed`."""
+
+    name: str
+    points: tuple[tuple[float, float, str], ...]
+    colour: int
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Maps values from `low` to `high` onto pixels from `begin` to `end`."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    log: bool
+    ticks: tuple[float, ...]
+
+    def at(self, value: float) -> float:
+        low, high, value = (
+            (math.log(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
+        return self.begin + (self.end - self.begin) * (value - low) / (high - low or 1)
+
+
+Form = Callable[[float], str]
+
+
+def line_chart(series: Sequence[Series], *, x_title: str, x_form: Form, y_form: Form, doubling: bool = False) -> str:
+    """`doubling` puts x on a logarithmic axis with its own values as ticks, as loads of a sweep are."""
+    points = [point for each in series for point in each.points]
+    if not points:
+        return '<p class="none">No value was measured.</p>'
+    x = _load_axis([p[0] for p in points]) if doubling else _axis([p[0] for p in points], LEFT, WIDTH - RIGHT)
+    y = _axis([p[1] for p in points], HEIGHT - BOTTOM, TOP)
+    parts = [_grid(x, y, x_title, x_form, y_form), *(_line(each, x, y, x_form, y_form) for each in series)]
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+
+
+def _axis(values: Sequence[float], begin: float, end: float) -> Axis:
+    low, high = min(values), max(values)
+    if low > 0 and high / low > LOG_SPAN:
+        ticks = tuple(10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1))
+        return Axis(ticks[0], ticks[-1], begin, end, True, ticks)
+    step = _step(high or 1)
+    count = math.ceil((high or 1) / step - 1e-9)
+    return Axis(0, step * count, begin, end, False, tuple(step * index for index in range(count + 1)))
+
+
+def _load_axis(values: Sequence[float]) -> Axis:
+    ticks = tuple(sorted(set(values)))
+    low, high = (ticks[0] / 2, ticks[0] * 2) if len(ticks) == 1 else (ticks[0], ticks[-1])
+    return Axis(low, high, LEFT + 14, WIDTH - RIGHT - 14, True, ticks)
+
+
+def _step(high: float) -> float:
+    """A step of 1, 2 or 5 times a power of ten that makes four to eight of them."""
+    power = 10.0 ** math.floor(math.log10(high / 4))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor * 8 >= high)
+
+
+def _grid(x: Axis, y: Axis, x_title: str, x_form: Form, y_form: Form) -> str:
+    rows = [
+        f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y.at(v):.1f}" y2="{y.at(v):.1f}"/>'
+        f'<text class="tick" x="{LEFT - 8}" y="{y.at(v) + 4:.1f}" text-anchor="end">{escape(y_form(v))}</text>'
+        for v in y.ticks
+    ]
+    columns = [
+        f'<text class="tick" x="{x.at(v):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
+        f"{escape(x_form(v))}</text>"
+        for v in _spaced(x)
+    ]
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    title = f'<text class="tick" x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>'
+    return "".join([*rows, *columns, title])
+
+
+def _spaced(axis: Axis, least: float = 34) -> list[float]:
+    """The ticks that do not run into the one before."""
+    kept: list[float] = []
+    for value in axis.ticks:
+        if not kept or axis.at(value) - axis.at(kept[-1]) >= least:
+            kept.append(value)
+    return kept
+
+
+def _line(series: Series, x: Axis, y: Axis, x_form: Form, y_form: Form) -> str:
+    placed = [(x.at(a), y.at(b), a, b, label) for a, b, label in series.points]
+    style = f"c{series.colour % COLOURS}{' dashed' if series.dashed else ''}"
+    path = " ".join(f"{px:.1f},{py:.1f}" for px, py, *_ in placed)
+    dots = "".join(
+        f'<circle class="{style}" cx="{px:.1f}" cy="{py:.1f}" r="{2.5 if series.dashed else 4}">'
+        f"<title>{escape(f'{series.name}, {label}: {y_form(b)} at {x_form(a)}')}</title></circle>"
+        for px, py, a, b, label in placed
+    )
+    return f'<polyline class="{style}" points="{path}"/>{dots}'
