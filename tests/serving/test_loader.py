@@ -78,7 +78,7 @@ def test_a_corrupt_gguf_never_raises_anything_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"architecture": "mamba"}, "architecture 'mamba' is not supported. Supported: llama"),
+        ({"architecture": "mamba"}, "architecture 'mamba' is not supported. Supported: gemma3, llama, qwen2, qwen3"),
         ({"scaling": "yarn"}, "rotary scaling 'yarn' is not supported"),
         ({"pre": "martian"}, "pre-tokenizer 'martian' is not supported"),
     ],
@@ -111,7 +111,7 @@ def change_config(directory: Path, **changes: object) -> None:
     [
         ({"model_type": "mamba"}, "architecture 'mamba' is not supported"),
         ({"rope_parameters": {"rope_type": "llama3"}}, "rope_type 'llama3' is not supported"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "rope_type 'linear' is not"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "the key 'factor' is missing"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
         ({"num_key_value_heads": 4}, "6 heads cannot share 4 KV heads"),
     ],
