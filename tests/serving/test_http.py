@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive
 
+from serving.drain import Drain
 from serving.engine import EngineOverloaded, PromptTooLong
 from tests.serving.fake_engine import FakeEngine, refusal
-from tests.serving.http_client import CHAT, COMPLETIONS, HELLO, app_of, chunks, get, post
+from tests.serving.http_client import CHAT, COMPLETIONS, HELLO, app_of, chunks, client_of, get, post
 
 SCOPE = {"type": "http", "method": "POST", "path": CHAT, "headers": [], "query_string": b""}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
@@ -215,6 +216,18 @@ async def test_the_engines_refusals_have_their_status() -> None:
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
     assert busy.json()["error"]["message"] == "1024 requests wait already"
     assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_a_server_that_is_stopping_takes_no_more() -> None:
+    engine, drain = FakeEngine("a"), Drain(7)
+    async with client_of(app_of(engine, drain=drain)) as client:
+        assert (await client.post(CHAT, json=HELLO)).status_code == 200
+        drain.begin()
+        refused = await client.post(CHAT, json=HELLO)
+        assert (await client.get("/health")).json()["status"] == "draining"
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
+    assert refused.json()["error"]["type"] == "server_error"
+    assert len(engine.requests) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

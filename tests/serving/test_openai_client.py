@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -82,6 +83,109 @@ async def test_a_seed_repeats(client: AsyncOpenAI) -> None:
     asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0, "seed": 11}
     first, second = [await client.chat.completions.create(**asked) for _ in range(2)]
     assert first.choices[0].message.content == second.choices[0].message.content
+
+
+async def test_answers_to_one_prompt(client: AsyncOpenAI) -> None:
+    """Answer i is what the seed plus i gives alone; the prompt counts once."""
+    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0}
+    several = await client.chat.completions.create(**asked, seed=11, n=3)
+    alone = [await client.chat.completions.create(**asked, seed=11 + i) for i in range(3)]
+    texts = [choice.message.content for choice in several.choices]
+    assert texts == [answer.choices[0].message.content for answer in alone]
+    assert len(set(texts)) > 1
+    assert several.usage is not None
+    assert several.usage.completion_tokens == sum(answer.usage.completion_tokens for answer in alone if answer.usage)
+    assert several.usage.prompt_tokens == alone[0].usage.prompt_tokens if alone[0].usage else False
+    stream: Any = await client.chat.completions.create(**asked, seed=11, n=3, stream=True)
+    streamed = [""] * 3
+    async for chunk in stream:
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert streamed == texts
+
+
+async def test_answers_that_a_grammar_writes_alone_all_end(client: AsyncOpenAI) -> None:
+    schema = {"type": "object", "properties": {"a": {"const": "b"}}, "required": ["a"], "additionalProperties": False}
+    answer = await client.chat.completions.create(
+        model="small",
+        messages=HELLO,
+        response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+        n=2,
+        timeout=20,
+    )
+    assert [json.loads(choice.message.content or "") for choice in answer.choices] == [{"a": "b"}] * 2
+
+
+async def test_logprobs_of_a_chat(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="small", messages=HELLO, max_tokens=12, temperature=0, logprobs=True, top_logprobs=5
+    )
+    [choice] = answer.choices
+    assert choice.logprobs is not None
+    entries = choice.logprobs.content or []
+    assert answer.usage is not None
+    assert len(entries) == answer.usage.completion_tokens
+    assert "".join(entry.token for entry in entries).removesuffix("<|im_end|>") == choice.message.content
+    for entry in entries:
+        assert entry.token == entry.top_logprobs[0].token  # greedy
+        likely = [alternative.logprob for alternative in entry.top_logprobs]
+        assert likely == sorted(likely, reverse=True)
+        assert sum(map(math.exp, likely)) <= 1.0001
+
+
+async def test_logprobs_of_a_completion(client: AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model="small", prompt="1, 2, 3,", max_tokens=8, temperature=0, logprobs=2, extra_body={"ignore_eos": True}
+    )
+    [choice] = answer.choices
+    assert choice.logprobs is not None
+    tokens, offsets = choice.logprobs.tokens or [], choice.logprobs.text_offset or []
+    assert "".join(tokens) == choice.text
+    assert all(choice.text[offset:].startswith(token) for token, offset in zip(tokens, offsets, strict=True))
+    assert [len(top) for top in choice.logprobs.top_logprobs or []] == [2] * len(tokens)
+
+
+async def tokens_of(client: AsyncOpenAI, **more: Any) -> list[str]:
+    extra = {"ignore_eos": True, **more.pop("extra_body", {})}
+    asked: Any = {"model": "small", "prompt": "la la la la", "max_tokens": 24, "temperature": 0, "logprobs": 0}
+    answer = await client.completions.create(**asked, **more, extra_body=extra)
+    assert answer.choices[0].logprobs is not None
+    return answer.choices[0].logprobs.tokens or []
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [{"frequency_penalty": 2}, {"presence_penalty": 2}, {"extra_body": {"repetition_penalty": 1.5}}],
+)
+async def test_a_penalty_makes_answers_repeat_less(client: AsyncOpenAI, penalty: Any) -> None:
+    plain, penalized = await tokens_of(client), await tokens_of(client, **penalty)
+    assert len(set(penalized)) > len(set(plain))
+
+
+async def test_a_bias_rules_a_token_in_or_out(client: AsyncOpenAI) -> None:
+    plain, other = await tokens_of(client), "5"
+    assert set(await tokens_of(client, logit_bias={other: 100})) != set(plain)
+    assert len(set(await tokens_of(client, logit_bias={other: 100}))) == 1
+    assert len(set(await tokens_of(client, logit_bias={other: -100}))) >= 1
+
+
+async def test_min_p_of_one_is_greedy(client: AsyncOpenAI) -> None:
+    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12}
+    greedy = await client.chat.completions.create(**asked, temperature=0)
+    sampled = await client.chat.completions.create(**asked, temperature=2, seed=1, extra_body={"min_p": 1})
+    assert sampled.choices[0].message.content == greedy.choices[0].message.content
+
+
+async def test_the_models_numbers_and_the_servers_metrics(server: ServerProcess, client: AsyncOpenAI) -> None:
+    architecture = (await client.models.retrieve("small")).to_dict()["architecture"]
+    assert isinstance(architecture, dict)
+    wanted = {"num_parameters", "weight_bytes_per_step", "kv_bytes_per_token", "num_layers", "hidden_size"}
+    assert wanted <= architecture.keys()
+    assert architecture["max_model_len"] == 2048
+    async with httpx2.AsyncClient() as http:
+        text = (await http.get(server.base_url.removesuffix("v1") + "metrics")).text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values['serving_generation_tokens_total{model_name="small"}']) > 0
 
 
 async def test_completion(client: AsyncOpenAI) -> None:
