@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -206,9 +206,11 @@ class LLMEngine:
         return reason
 
     def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
+        """It ends, and with it the other answers of its request when they have not been forked off yet."""
         delta = self._decodings[sequence].delta(reason, error)
         self._forget(sequence)
-        self._report(sequence, delta)
+        for index in range(sequence.request.params.n) if sequence.unforked else (sequence.index,):
+            self._report(sequence, replace(delta, index=index))
 
     def _forget(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)

@@ -1,5 +1,8 @@
 """What Prometheus gets."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -49,6 +52,11 @@ async def scraped(engine: FakeEngine, *bodies: object) -> tuple[set[str], dict[t
 async def test_every_documented_name_is_there_and_no_other() -> None:
     names, _ = await scraped(FakeEngine("a"), HELLO)
     assert names == DOCUMENTED
+
+
+def test_the_documentation_has_every_name() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    assert [name for name in DOCUMENTED if not re.search(rf"`{name.removeprefix('serving_')}(_total)?`", text)] == []
 
 
 async def test_the_engines_counts_are_asked_for_at_the_scrape() -> None:
