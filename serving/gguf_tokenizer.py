@@ -80,8 +80,11 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
 
 
 def _byte_pair_encoding(metadata: Mapping[str, Any], pre: str) -> tokenizers.Tokenizer:
+    vocabulary = _vocabulary(metadata)
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    hf = tokenizers.Tokenizer(models.BPE(_vocabulary(metadata), merges, ignore_merges=pre in ("llama-bpe", "llama3")))
+    if strangers := [merge for merge in merges if "".join(merge) not in vocabulary]:
+        raise ValueError(f"merge {strangers[0]} makes no token")  # which the binding would panic at
+    hf = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre in ("llama-bpe", "llama3")))
     if pre == "qwen2":
         hf.normalizer = normalizers.NFC()
     hf.pre_tokenizer = _PRE_TOKENIZERS[pre]()

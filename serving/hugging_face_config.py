@@ -38,9 +38,9 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
     architecture = _ARCHITECTURE_OF.get(name, name)
     if architecture not in TRAITS:
         raise unsupported_architecture(name)
-    # Gemma models that see pictures too nest the language model's settings.
-    raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
     try:
+        # Gemma models that see pictures too nest the language model's settings.
+        raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
         _refuse_unsupported(file, architecture, raw)
         return _config(architecture, raw)
     except KeyError as error:
@@ -54,6 +54,7 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
 def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
     gemma = architecture == "gemma3"
+    local = _local_layers(architecture, raw)
     return ModelConfig(
         architecture=architecture,
         vocab_size=raw["vocab_size"],
@@ -69,8 +70,8 @@ def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
         local_rope_theta=_rope(raw, "sliding_attention").get("rope_theta", raw.get("rope_local_base_freq")),
         rms_norm_eps=raw["rms_norm_eps"],
         tie_embeddings=raw.get("tie_word_embeddings", False),
-        window=raw.get("sliding_window") or 0,
-        local_layers=_local_layers(architecture, raw),
+        window=raw["sliding_window"] if local else 0,
+        local_layers=local,
         norm_offset=1.0 if gemma else 0.0,
         embedding_scale=hidden**0.5 if gemma else 1.0,
         attention_scale=raw["query_pre_attn_scalar"] ** -0.5 if gemma else None,

@@ -12,7 +12,7 @@ class Embedding:
     def __init__(self, table: torch.Tensor, precision: Precision, scale: float = 1.0) -> None:
         self._table = table.to(device=precision.device, dtype=precision.weights)
         self._activations = precision.activations
-        # Gemma rounds its scale to the activations' type before it multiplies.
+        # Gemma rounds its scale to the weights' type before it multiplies.
         self._scale = float(torch.tensor(scale, dtype=precision.weights))
 
     def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:

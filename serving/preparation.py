@@ -58,7 +58,9 @@ class Preparation:
         check_schemas([] if schema is None else [schema], "response_format")
         check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
         use = calling(body, schema)
-        prompt_ids = self._encode(self._render(body) + (use.forced if use else ""), "messages")
+        text = self._render(body) + (use.forced if use else "")
+        # A model's own template writes the token that begins a text; ours knows none.
+        prompt_ids = self._encode(text, "messages", begin=self._tokenizer.chat_template is None)
         limit = body.max_completion_tokens or body.max_tokens
         max_tokens = self._max_tokens(prompt_ids, limit, "messages")
         params = sampling_params(body, max_tokens, logprobs, self._tokenizer.vocab_size)
@@ -90,13 +92,16 @@ class Preparation:
     def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:
         return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._vocabulary))
 
-    def _encode(self, text: str, param: str) -> list[int]:
-        """A text that can't fit is refused before seconds are spent on its tokens."""
+    def _encode(self, text: str, param: str, *, begin: bool) -> list[int]:
+        """A text that can't fit is refused before seconds are spent on its tokens.
+
+        `begin`: with the token that the model has for the beginning of a text, if it has one.
+        """
         if len(text) > self._longest_text:
             context = self._max_model_len
             message = f"The model's context is {context} tokens; the prompt has more, in {len(text)} characters."
             raise ApiError(message, param=param, code="context_length_exceeded")
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text, add_special=begin)
 
     def _render(self, body: ChatBody) -> str:
         messages = [message.model_dump(exclude_none=True) for message in body.messages]
@@ -113,9 +118,9 @@ class Preparation:
 
     def _prompt_ids(self, prompt: str | list[str] | list[int]) -> list[int]:
         if isinstance(prompt, str):
-            return self._encode(prompt, "prompt")
+            return self._encode(prompt, "prompt", begin=True)
         if len(prompt) == 1 and isinstance(prompt[0], str):
-            return self._encode(prompt[0], "prompt")
+            return self._encode(prompt[0], "prompt", begin=True)
         ids = [token for token in prompt if isinstance(token, int)]
         if len(ids) < len(prompt):
             raise ApiError(f"prompt: one prompt a request, got {len(prompt)}.", param="prompt")

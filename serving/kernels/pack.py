@@ -25,8 +25,7 @@ def pack(weight: torch.Tensor, format: Format) -> torch.Tensor:
 def _pack(weight: torch.Tensor, format: str) -> torch.Tensor:
     if format in ("INT8", "INT4"):
         return (_pack_int8 if format == "INT8" else _pack_int4)(weight)
-    dtype = {"FLOAT32": torch.float32, "BFLOAT16": torch.bfloat16, "FLOAT16": torch.float16}[format]
-    return weight.to(dtype).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
+    return weight.to(_DTYPES[format]).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
 
 
 def _padded(weight: torch.Tensor) -> torch.Tensor:

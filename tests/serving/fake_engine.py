@@ -28,7 +28,7 @@ class ByteTokenizer:
 
         self._bytes = [bytes([_BYTE_OF[character]]) for character in vocabulary] + [self.eos_token.encode()]
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, add_special: bool = False) -> list[int]:
         ids: list[int] = self.hf.encode(text).ids
         return ids
 
