@@ -16,6 +16,7 @@ from serving.decoding import Decoding
 from serving.engine_stats import EngineStats
 from serving.loading import LoadedModel, load_model
 from serving.model_runner import ModelRunner
+from serving.refusals import PromptTooLong
 from serving.request import FinishReason, Request, TokenDelta
 from serving.sampler import SampledToken, sample
 from serving.scheduler import ScheduledSequence, Scheduler, SchedulerLimits
@@ -23,14 +24,6 @@ from serving.sequence import Sequence
 from serving.speculation import look_up
 
 _LOG = logging.getLogger(__name__)
-
-
-class PromptTooLong(ValueError):
-    """The prompt leaves no room for an answer."""
-
-
-class EngineOverloaded(RuntimeError):
-    """Too many requests wait already; try again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +130,8 @@ class LLMEngine:
         sampled = [ask.sequence for ask in turn]
         while turn:
             rows = [ask.row for ask in turn]
-            tokens = sample(logits if len(rows) == len(logits) else logits[rows], [ask.sequence for ask in turn])
+            chosen = logits if rows == list(range(len(logits))) else logits[rows]
+            tokens = sample(chosen, [ask.sequence for ask in turn])
             turn = [
                 _Ask(sequence=ask.sequence, row=ask.row + 1, drafts=ask.drafts[1:])
                 for ask, token in zip(turn, tokens, strict=True)
@@ -156,10 +150,14 @@ class LLMEngine:
                 answer = first.fork(index)
                 self._scheduler.fork(first, answer)
                 self._decodings[answer] = self._decodings[first].fork(answer)
+                self._counters.generation_tokens += answer.num_completion_tokens
+                self._counters.forced_tokens += answer.num_completion_tokens
                 yield _Ask(sequence=answer, row=row)
 
     def _take(self, sequence: Sequence, token: SampledToken) -> bool:
         """Append a sampled token; False when the answer has ended."""
+        if sequence not in self._decodings:
+            return False  # another answer's receiver has failed in this step, and with it the request
         if token.error is not None:
             self._end(sequence, "abort", token.error)
             return False

@@ -7,8 +7,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from serving.config import EngineConfig
-from serving.engine import EngineOverloaded, LLMEngine
+from serving.engine import LLMEngine
 from serving.engine_stats import EngineStats
+from serving.refusals import EngineOverloaded
 from serving.request import Request, TokenDelta
 
 _LOG = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from serving.api_error import ApiError
 from serving.completion import Json
 from serving.delta_relay import DeltaRelay
 from serving.drain import Drain
-from serving.engine import EngineOverloaded, PromptTooLong
 from serving.engine_port import Engine
 from serving.envelope import Envelope
 from serving.event_stream import EventStream, whole
@@ -23,6 +22,7 @@ from serving.metrics import CONTENT_TYPE, Metrics
 from serving.openai_api import ChatBody, CompletionBody, SampledBody, StreamOptions
 from serving.parameters import parse
 from serving.preparation import Preparation, Prepared
+from serving.refusals import EngineOverloaded, PromptTooLong
 from serving.request_body import read_body
 from serving.request_log import record_of
 

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from serving.request import TokenLogprob
 
@@ -10,7 +10,6 @@ Json = dict[str, Any]
 LEAST = -9999.0  # OpenAI's own value for a token that can't come: JSON has no infinity
 
 
-@runtime_checkable
 class Vocabulary(Protocol):
     """What tokens are made of: the tokenizer."""
 

@@ -11,7 +11,7 @@ from serving.completion import Answer, ChatAnswer, TextAnswer
 from serving.engine_port import Engine, Tokenizer
 from serving.grammar import json_grammar
 from serving.json_schema import ANY_OBJECT, Schema
-from serving.logprob_report import ChatLogprobs, CompletionLogprobs, Vocabulary
+from serving.logprob_report import ChatLogprobs, CompletionLogprobs
 from serving.openai_api import (
     ChatBody,
     CompletionBody,
@@ -44,11 +44,9 @@ class Preparation:
 
     def __init__(self, engine: Engine) -> None:
         tokenizer = engine.tokenizer
-        assert isinstance(tokenizer, Vocabulary)
         self._tokenizer = tokenizer
-        self._vocabulary: Vocabulary = tokenizer
         self._max_model_len = engine.max_model_len
-        self._longest_text = _longest_text(tokenizer, tokenizer, engine.max_model_len)
+        self._longest_text = _longest_text(tokenizer, engine.max_model_len)
         self._grammars = CheckedGrammars(tokenizer)
         self._template = _template(tokenizer)
 
@@ -84,13 +82,13 @@ class Preparation:
         )
 
     def _chat_answer(self, index: int, params: SamplingParams, use: Calling | None) -> ChatAnswer:
-        logprobs = None if params.logprobs is None else ChatLogprobs(self._vocabulary)
+        logprobs = None if params.logprobs is None else ChatLogprobs(self._tokenizer)
         if use is None:
             return ChatAnswer(index, logprobs)
         return ChatAnswer(index, logprobs, ToolCallStream(), use.forced)
 
     def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:
-        return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._vocabulary))
+        return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._tokenizer))
 
     def _encode(self, text: str, param: str, *, begin: bool) -> list[int]:
         """A text that can't fit is refused before seconds are spent on its tokens.
@@ -155,8 +153,8 @@ def _answer_schema(response_format: ResponseFormat | None) -> Schema | None:
     return ANY_OBJECT if isinstance(response_format, JsonObjectFormat) else None
 
 
-def _longest_text(tokenizer: Tokenizer, vocabulary: Vocabulary, tokens: int) -> float:
+def _longest_text(tokenizer: Tokenizer, tokens: int) -> float:
     """Characters that this many tokens can stand for; unknown where the tokenizer changes the text first."""
     if tokenizer.hf.normalizer is not None:
         return math.inf
-    return tokens * max(len(vocabulary.token_bytes(token)) for token in range(tokenizer.vocab_size))
+    return tokens * max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size))

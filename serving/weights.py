@@ -1,8 +1,11 @@
 """Where a model's tensors come from: named float32 tensors, whatever the file format."""
 
-from typing import Protocol
+from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ModelLoadError(ValueError):

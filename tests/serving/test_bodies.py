@@ -219,8 +219,11 @@ async def test_a_schema_that_is_too_much_is_refused(schema: dict[str, Any], reas
     assert len(message) < 500
 
 
-def test_schemas_as_people_write_them_are_within_the_limits() -> None:
-    check_schemas([chain(100), deep(50), {"enum": [f"value {i}" for i in range(5000)]}], "tools")
+@pytest.mark.parametrize("schema", [chain(100), deep(50), {"enum": [f"value {i}" for i in range(5000)]}])
+async def test_schemas_as_people_write_them_are_within_the_limits(schema: dict[str, Any]) -> None:
+    answer_format = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    response = await post(FakeEngine("a"), {**HELLO, "response_format": answer_format})
+    assert response.status_code == 200, response.text
 
 
 def test_all_tools_together_are_within_one_limit() -> None:
@@ -230,10 +233,23 @@ def test_all_tools_together_are_within_one_limit() -> None:
         check_schemas([one] * 3, "tools")
 
 
-@pytest.mark.parametrize("reference", ["#/$defs/a~1b", "#/$defs/a%2Fb", "#/anyOf/0", "#nowhere", "other.json", "#/x/9"])
-def test_references_of_every_kind_are_followed_or_counted_in_full(reference: str) -> None:
-    schema = {"$defs": {"a/b": deep(3)}, "anyOf": [{"$ref": reference}]}
-    check_schemas([schema], "tools")
+@pytest.mark.parametrize("reference", ["#/$defs/a~1b", "#/$defs/a%2Fb", "#nowhere", "other.json", "#/x/9"])
+def test_references_are_followed_or_counted_in_full(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads nowhere may lead to the deepest part."""
+    schema = {"$defs": {"a/b": deep(20), "flat": {}}, "anyOf": [{"$ref": reference}]}
+    shallow = {**schema, "anyOf": [{"$ref": "#/$defs/flat"}]}
+    own_depth = next(most for most in range(1, 200) if within(shallow, most, monkeypatch)) - 2
+    assert not within(schema, own_depth + 10, monkeypatch)
+    assert within(schema, 3 * own_depth, monkeypatch)
+
+
+def within(schema: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr("serving.schema_limits.MAX_DEPTH", most)
+    try:
+        check_schemas([schema], "tools")
+    except ApiError:
+        return False
+    return True
 
 
 async def test_a_schema_in_work_does_not_hold_up_others() -> None:

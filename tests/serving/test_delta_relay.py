@@ -58,8 +58,11 @@ async def test_what_comes_together_wakes_the_loop_once(monkeypatch: pytest.Monke
 def test_an_engine_that_outlives_the_loop_is_not_disturbed() -> None:
     relay = DeltaRelay()
 
+    got: list[object] = []
+
     async def receiver() -> Callable[[TokenDelta], None]:
-        return relay.into_loop(lambda item: None)
+        return relay.into_loop(got.append)
 
     receive = asyncio.run(receiver())
     receive(delta(1))
+    assert got == [], "nobody is left to get it, and the engine's thread goes on"

@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from serving.config import LOSSLESS_KNOBS, EngineConfig
-from serving.engine import EngineOverloaded, LLMEngine, PromptTooLong
+from serving.engine import LLMEngine
 from serving.engine_thread import EngineThread
+from serving.refusals import EngineOverloaded, PromptTooLong
 from serving.request import Constraint, Request, SamplingParams, TokenDelta
 from serving.weights import ModelLoadError
 
@@ -247,6 +248,25 @@ def test_speculation_does_not_change_seeded_sampling(tiny_model: Path) -> None:
     assert 0 < stats.accepted_tokens < stats.drafted_tokens
 
 
+def test_drafts_and_several_answers_share_a_step(tiny_model: Path) -> None:
+    """As many rows are asked for as there are logits then, but not the same ones."""
+    bias = ((1, 50.0), (2, 50.0), (3, 50.0))
+    one = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True, logit_bias=bias)
+    two = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, n=2)
+
+    def both(engine: LLMEngine) -> list[tuple[int, int]]:
+        repeating = add(engine, [1, 2, 3] * 6, one, name="repeating")
+        while engine.config.speculative != "none" and engine.stats().accepted_tokens < 3:
+            engine.step()
+        several = add(engine, [9, 8, 7], two, name="several")
+        finish(engine)
+        return [(d.index, token) for result in (repeating, several) for d in result.deltas for token in d.token_ids]
+
+    speculative = load(tiny_model, speculative="ngram", num_speculative_tokens=1)
+    assert sorted(both(speculative)) == sorted(both(load(tiny_model)))
+    assert speculative.stats().accepted_tokens > 0
+
+
 def answers(engine: LLMEngine, many: list[list[int]]) -> list[list[int]]:
     results = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(many)]
     finish(engine)
@@ -353,6 +373,19 @@ def test_a_failing_receiver_ends_its_own_request_only(engine: LLMEngine) -> None
         raise RuntimeError("gone")
 
     engine.add(Request(id="gone", prompt_ids=[1], params=GREEDY, on_delta=fail))
+    good = add(engine, [1], name="good")
+    finish(engine)
+    assert good.last.finish_reason == "length"
+
+
+def test_a_failing_receiver_of_several_answers_ends_its_own_request_only(engine: LLMEngine) -> None:
+    """It fails at the first answer's end, in the step that would give the others their first token."""
+
+    def fail(delta: TokenDelta) -> None:
+        raise RuntimeError("gone")
+
+    params = SamplingParams(temperature=0, max_tokens=1, ignore_eos=True, n=3)
+    engine.add(Request(id="gone", prompt_ids=[1], params=params, on_delta=fail))
     good = add(engine, [1], name="good")
     finish(engine)
     assert good.last.finish_reason == "length"

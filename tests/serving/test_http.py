@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive
 
 from serving.drain import Drain
-from serving.engine import EngineOverloaded, PromptTooLong
+from serving.refusals import EngineOverloaded, PromptTooLong
 from tests.serving.fake_engine import FakeEngine, refusal
 from tests.serving.http_client import CHAT, COMPLETIONS, HELLO, app_of, chunks, client_of, get, post
 

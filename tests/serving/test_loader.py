@@ -69,10 +69,13 @@ def test_a_truncated_gguf_is_refused_wherever_it_ends(tmp_path: Path) -> None:
 def test_a_corrupt_gguf_never_raises_anything_else(tmp_path: Path) -> None:
     whole = write_gguf(tmp_path / "m.gguf").read_bytes()
     path = tmp_path / "corrupt.gguf"
+    loaded = 0
     for offset in range(4, 900, 23):
         path.write_bytes(whole[:offset] + b"\xff" * 4 + whole[offset + 4 :])
         with suppress(ModelLoadError):
             load_checkpoint(path)
+            loaded += 1
+    assert loaded < len(range(4, 900, 23)) / 2, "most such changes are seen"
 
 
 @pytest.mark.parametrize(
