@@ -36,12 +36,15 @@ def _facts() -> dict[str, Any]:
     from agentbench.environment import cache_dir
     from agentbench.hub import cached
     from agentbench.provenance import cpu_model
+    from serving.kernels.library import find_compiler
 
     return {
         "agentbench": __version__,
         "python": platform.python_version(),
         "cpu": cpu_model(),
         "device": _device(),
+        "compiler": find_compiler()
+        or "none: the bundled server runs without its kernels, which is slower (install g++)",
         "extras": {extra: {name: _installed(name) for name in packages} for extra, packages in EXTRAS.items()},
         "cache": str(cache_dir()),
         "models_and_data": [
@@ -76,7 +79,7 @@ def _installed(package: str) -> str | None:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [(key, str(facts[key])) for key in ("agentbench", "python", "cpu", "device", "cache")]
+    rows = [(key, str(facts[key])) for key in ("agentbench", "python", "cpu", "device", "compiler", "cache")]
     for extra, packages in facts["extras"].items():
         found = ", ".join(f"{name} {at or 'MISSING'}" for name, at in packages.items())
         rows.append((f"extra {extra}", found))

@@ -22,7 +22,7 @@ _COMPILE_LIMIT_S = 120
 @lru_cache(1)
 def kernels() -> ctypes.CDLL | None:
     """The compiled kernels; None where they can't be had (no C++ compiler), which the log says once."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
+    compiler = find_compiler()
     if compiler is None:
         _LOG.warning("no C++ compiler (g++, clang++): the engine runs on PyTorch's operators alone, which is slower")
         return None
@@ -31,6 +31,11 @@ def kernels() -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         _LOG.warning("the kernels can't be compiled or loaded, PyTorch's operators are used: %s", _reason(error))
         return None
+
+
+def find_compiler() -> str | None:
+    """The path of the C++ compiler that would be used; None where there is none."""
+    return shutil.which("g++") or shutil.which("clang++")
 
 
 def _compiled(compiler: str) -> Path:

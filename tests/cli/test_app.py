@@ -34,7 +34,9 @@ def imported(*arguments: str) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["serve"], ["compare"], ["show"], ["runs"], ["pull"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["serve"], ["compare"], ["show"], ["runs"], ["pull"], ["doctor"], ["bench"]]
+)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     found = imported("-m", "agentbench", *command, "--help")
     assert "agentbench" in found
@@ -46,7 +48,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_every_option_has_help() -> None:
-    for command in ("run", "serve", "compare", "show", "runs", "pull", "doctor"):
+    for command in ("run", "serve", "compare", "show", "runs", "pull", "doctor", "bench"):
         text = agentbench(command, "--help", COLUMNS="200").stdout
         options = [line.strip(" │|") for line in text.splitlines() if line.strip(" │|").startswith("--")]
         assert options, command

@@ -104,7 +104,7 @@ INLINE float top8(v8f x) {
     return top;
 }
 
-// 2**x for x <= 0, to within 2 units in the last place: a polynomial on [-0.5, 0.5] (minimax, degree 6) and the exponent's bits.
+// 2**x for x <= 0, to within a unit in the last place: the polynomial of Cephes' exp2f on [-0.5, 0.5], and the exponent's bits.
 INLINE v8f exp2_8(v8f x) {
     x = max8(x, splat(-126.0f));
     const v8f magic = splat(12582912.0f);  // 1.5 * 2**23: adding it rounds to an integer
