@@ -8,6 +8,7 @@ from serving.attention.choice import make_attention
 from serving.config import EngineConfig
 from serving.loader import load_checkpoint
 from serving.model_runner import ModelRunner
+from serving.models.compiled import compiled
 from serving.models.config import ModelConfig
 from serving.models.registry import build_model
 from serving.precision import choose_precision
@@ -47,7 +48,7 @@ def load_model(path: Path, config: EngineConfig) -> LoadedModel:
     return LoadedModel(
         config=model_config,
         tokenizer=checkpoint.tokenizer,
-        runner=ModelRunner(model, attention, precision.device),
+        runner=ModelRunner(compiled(model, attention), attention, precision.device),
         max_model_len=max_model_len,
         facts={
             "num_parameters": model.num_parameters,
