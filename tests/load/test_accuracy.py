@@ -102,10 +102,5 @@ async def test_the_load_generator_is_off_by_less_than_a_millisecond(url: str) ->
     assert await best_of(load_generator, url) < LIMIT_MS
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="the openai client takes about 0.7 ms of CPU a chunk: of 32 streams that are answered in one step the last"
-    " is stamped some 20 ms late",
-)
 async def test_the_recorder_of_agents_is_off_by_less_than_a_millisecond(url: str) -> None:
     assert await best_of(agents, url) < LIMIT_MS
