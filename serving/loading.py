@@ -1,15 +1,17 @@
 """From a path and a configuration to a model that can run."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serving.attention.choice import make_attention
 from serving.config import EngineConfig
 from serving.loader import load_checkpoint
-from serving.model_runner import ModelRunner
+from serving.model_runner import ModelRunner, Runner
 from serving.models.config import ModelConfig
 from serving.models.registry import build_model
+from serving.parallel.group import Group
 from serving.precision import choose_precision
 from serving.tokenizer import Tokenizer
 from serving.weights import ModelLoadError
@@ -21,13 +23,21 @@ class LoadedModel:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    runner: ModelRunner
+    runner: Runner
     max_model_len: int
     facts: Mapping[str, int]
 
 
-def load_model(path: Path, config: EngineConfig) -> LoadedModel:
-    """`ModelLoadError` for a file that is broken or a configuration that it can't have."""
+def num_threads(config: EngineConfig) -> int:
+    """Of each process."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // config.tensor_parallel_size)
+
+
+def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> LoadedModel:
+    """With a group, this rank's part, and facts about it alone.
+
+    `ModelLoadError` for a file that is broken or a configuration that it can't have.
+    """
     checkpoint = load_checkpoint(path)
     model_config = checkpoint.config
     if config.max_model_len is not None and config.max_model_len > model_config.max_position:
@@ -38,10 +48,17 @@ def load_model(path: Path, config: EngineConfig) -> LoadedModel:
     precision = choose_precision(
         config.dtype, config.device, config.quantization, config.kv_cache_dtype, compiled=config.compile
     )
+    if group is not None:
+        precision = replace(precision, device=group.own(precision.device))
     longest = config.max_model_len or model_config.max_position
-    model = build_model(model_config, checkpoint.weights, precision, longest)
+    model = build_model(model_config, checkpoint.weights, precision, longest, group)
     attention = make_attention(
-        model.attention_specs, precision, config.block_size, config.kv_cache_memory_mb, compiled=config.compile
+        model.attention_specs,
+        precision,
+        config.block_size,
+        config.kv_cache_memory_mb,
+        compiled=config.compile,
+        most_kv_heads=-(-model_config.num_kv_heads // config.tensor_parallel_size),
     )
     max_model_len = _max_model_len(config, longest, attention.num_blocks * config.block_size)
     return LoadedModel(

@@ -1,11 +1,14 @@
 """The decoder that all supported architectures are variations of: see `ModelConfig`."""
 
+from collections.abc import Callable
+
 import torch
 
 from serving.attention.backend import Attention, AttentionSpec
 from serving.layers import Embedding, Rotary
 from serving.linear import Linear, make_linear
 from serving.models.config import ModelConfig
+from serving.parallel.split import Split
 from serving.precision import Precision
 from serving.prologue import Gate, Prologue, RMSNorm
 from serving.weights import Weights, take, take_optional
@@ -14,7 +17,9 @@ from serving.weights import Weights, take, take_optional
 class DecoderLayer:
     """x += attention(norm(x)); x += down(gate(norm(x))). Each sum may have a norm of its own (`post_norms`)."""
 
-    def __init__(self, index: int, config: ModelConfig, weights: Weights, precision: Precision) -> None:
+    def __init__(
+        self, index: int, config: ModelConfig, weights: Weights, precision: Precision, split: Split | None = None
+    ) -> None:
         self._index = index
         source = _Source(config, weights, f"model.layers.{index}.", precision)
         hidden, heads, kv_heads = config.hidden_size, config.num_heads, config.num_kv_heads
@@ -27,6 +32,8 @@ class DecoderLayer:
         self._gate_up = source.linear(sizes, hidden, source.norm(before))
         gate = Gate(activation=config.activation)
         self._down = source.linear({"mlp.down_proj": hidden}, config.intermediate_size, gate)
+        if split is not None:
+            self._output, self._down = split.row_parallel(self._output), split.row_parallel(self._down)
         self._post_attention = source.norm("post_attention_layernorm") if config.post_norms else None
         self._post_mlp = source.norm("post_feedforward_layernorm") if config.post_norms else None
 
@@ -48,18 +55,22 @@ def _add(x: torch.Tensor, linear: Linear, y: torch.Tensor, norm: RMSNorm | None)
 
 
 class Decoder:
-    """See `serving.models.registry.Model`."""
+    """See `serving.models.registry.Model`. With `split`, configuration and weights are those of a rank's part."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> None:
+    def __init__(
+        self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int, split: Split | None = None
+    ) -> None:
         table = take(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self._embedding = Embedding(table, precision, config.embedding_scale)
-        self._layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
+        self._embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
+        self._layers = [DecoderLayer(index, config, weights, precision, split) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
         if not config.tie_embeddings:
             table = take(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
         norm = _Source(config, weights, "model.", precision).norm("norm")
         # Errors of the head go straight into the choice of a token: it keeps 8 bits.
         self._head = make_linear([table], [None], precision, norm, least_bits=8)
+        if split is not None:
+            self._embedding, self._head = split.embedding(self._embedding), split.head(self._head)
         linears = [self._head, *(linear for layer in self._layers for linear in layer.linears)]
         self.weight_bytes_per_step = sum(linear.nbytes for linear in linears)
         untied = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size

@@ -10,6 +10,7 @@ from serving.attention.choice import make_attention
 from serving.batch import build_batch
 from serving.loader import Checkpoint
 from serving.models.registry import Model, build_model
+from serving.parallel.group import Group
 from serving.precision import Precision
 from serving.request import Request, SamplingParams
 from serving.scheduler import ScheduledSequence
@@ -35,9 +36,10 @@ class Forward:
         compiled: bool,
         max_len: int = MAX_LEN,
         memory_mb: int = 8,
+        group: Group | None = None,
     ) -> "Forward":
-        """`compiled` is about the attention; the precision says it about the layers."""
-        model = build_model(checkpoint.config, checkpoint.weights, precision, max_len)
+        """`compiled` is about the attention; the precision says it about the layers. With a group, a rank's part."""
+        model = build_model(checkpoint.config, checkpoint.weights, precision, max_len, group)
         attention = make_attention(model.attention_specs, precision, BLOCK_SIZE, memory_mb, compiled=compiled)
         return cls(model=model, attention=attention)
 
