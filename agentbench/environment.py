@@ -1,9 +1,22 @@
 """The one place that reads environment variables."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from platformdirs import user_cache_path
+
+from agentbench.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy. `credentials` are "user:password", empty when it asks for none."""
+
+    host: str
+    port: int
+    credentials: str = field(default="", repr=False)
 
 
 def cache_dir() -> Path:
@@ -20,6 +33,21 @@ def database_url() -> str | None:
 def variable(name: str) -> str | None:
     """A variable whose name the configuration gives (an API key), None when unset or empty."""
     return os.environ.get(name) or None
+
+
+def https_proxy(host: str) -> Proxy | None:
+    """The proxy that HTTPS_PROXY (or ALL_PROXY) names for an https server on `host`; None where NO_PROXY excepts it."""
+    from urllib.request import getproxies, proxy_bypass
+
+    named = getproxies()
+    url = named.get("https") or named.get("all")
+    if not url or proxy_bypass(host):
+        return None
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise UserError(f"HTTPS_PROXY names a proxy {parts.scheme}://{parts.hostname}; give it as http://HOST:PORT")
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
+    return Proxy(host=parts.hostname, port=parts.port or 80, credentials=credentials)
 
 
 def with_variables(**changes: str) -> dict[str, str]:

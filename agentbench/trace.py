@@ -17,8 +17,8 @@ class ModelCall:
 
     `request` is the request body without its messages (model, sampling, tools, response_format).
     `chunk_at` has one entry for each chunk that carried text, a tool-call fragment or reasoning (an empty
-    role-only chunk has none); `chunk_tokens` has the completion tokens of each, or is empty when the server
-    did not say. Token counts are the server's own, None when it reported none.
+    role-only chunk has none, and what one read brought is one chunk); `chunk_tokens` has the completion tokens
+    of each, or is empty when the server did not say. Token counts are the server's own, None when it reported none.
     """
 
     messages: tuple[Message, ...]

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,9 +24,10 @@ class Connection(H11Protocol):
     _stalled: asyncio.TimerHandle | None = None
     _late: asyncio.TimerHandle | None = None
     _unsent = 0
+    _lingers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self._linger)))
         peer = transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         # Pause as soon as the kernel's buffer is full: then what is paused is what the client does not read.
@@ -37,6 +40,8 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            return
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._late = _cancelled(self._late)
@@ -69,6 +74,16 @@ class Connection(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
 
+    def _linger(self) -> bool:
+        """Whether the client is still sending. What it sends is dropped then, for `request_timeout_s` at most."""
+        if self._lingers or self.conn.their_state not in (h11.SEND_BODY, h11.ERROR):
+            return self._lingers
+        self._lingers = True
+        self._late = _cancelled(self._late)
+        self._expect_head()
+        self.flow.resume_reading()
+        return True
+
     def _expect_head(self) -> None:
         self._late = self.loop.call_later(self.limits.request_timeout_s, self.transport.abort)
 
@@ -82,6 +97,32 @@ class Connection(H11Protocol):
             self._expect_reading()
         else:
             self.transport.abort()
+
+
+class _LingeringTransport:
+    """Closes only its own side while the client is still sending.
+
+    Closed with bytes unread, a connection is reset, and the client may never see the answer that it has got.
+    """
+
+    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._lingers = lingers
+        self._closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        if not self._transport.is_closing() and self._lingers():
+            if not self._closing:
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._closing = True
 
 
 def connections(limits: HttpLimits) -> type[Connection]:

@@ -9,6 +9,7 @@ from serving.attention.choice import make_attention
 from serving.config import EngineConfig
 from serving.loader import load_checkpoint
 from serving.model_runner import ModelRunner, Runner
+from serving.models.compiled import compiled
 from serving.models.config import ModelConfig
 from serving.models.registry import build_model
 from serving.parallel.group import Group
@@ -64,7 +65,7 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
     return LoadedModel(
         config=model_config,
         tokenizer=checkpoint.tokenizer,
-        runner=ModelRunner(model, attention, precision.device),
+        runner=ModelRunner(compiled(model, attention), attention, precision.device),
         max_model_len=max_model_len,
         facts={
             "num_parameters": model.num_parameters,

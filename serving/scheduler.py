@@ -93,7 +93,8 @@ class Scheduler:
     def fork(self, parent: Sequence, child: Sequence) -> None:
         """`child` has the same tokens as `parent`: it shares the blocks if it can run now, else it waits."""
         if len(self.running) < self._max_running:
-            child.block_table = list(parent.block_table)
+            # Not the blocks beyond, which the parent has for drafts that were not confirmed: both would write to them.
+            child.block_table = parent.block_table[: self._allocator.blocks_for(parent.num_computed)]
             child.num_computed, child.num_sealed = parent.num_computed, parent.num_sealed
             self._allocator.hold(child.block_table)
             self.running.append(child)

@@ -1,95 +1,57 @@
-"""Puts a streamed answer together and keeps the time of each chunk that carried something."""
+"""The chunks of a streamed answer, as far as they are read.
 
-from collections.abc import Mapping
+Servers add fields of their own, so that unknown ones are let through here, unlike in what a user writes.
+"""
+
 from typing import Any
 
-from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
-
-from agentbench.case import Message
-from agentbench.trace import ModelCall
+from pydantic import AliasChoices, BaseModel, Field
 
 
-class ReplyBuilder:
-    """Takes the chunks of one answer in order; `model_call` is the answer with its timings."""
-
-    def __init__(self) -> None:
-        self.finish_reason: str | None = None
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._chunk_at: list[int] = []
-        self._counts: list[int | None] = []
-        self._usage: Any = None
-        self._ended_at = 0
-
-    def add(self, chunk: ChatCompletionChunk, at: int) -> None:
-        self._ended_at = at
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        for choice in chunk.choices:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-            if self._take(choice.delta):
-                self._chunk_at.append(at)
-                self._counts.append(chunk.usage.completion_tokens if chunk.usage else None)
-
-    def _take(self, delta: ChoiceDelta) -> bool:
-        """Whether the delta carried a token; an empty role-only one did not."""
-        reasoning = (delta.model_extra or {}).get("reasoning_content") or ""
-        if delta.content:
-            self._text.append(delta.content)
-        if reasoning:
-            self._reasoning.append(reasoning)
-        for call in delta.tool_calls or ():
-            self._take_call(call)
-        return bool(delta.content or reasoning or delta.tool_calls)
-
-    def _take_call(self, fragment: ChoiceDeltaToolCall) -> None:
-        call = self._calls.setdefault(fragment.index, {"id": "", "name": "", "arguments": ""})
-        call["id"] = fragment.id or call["id"]
-        if fragment.function is not None:
-            call["name"] += fragment.function.name or ""
-            call["arguments"] += fragment.function.arguments or ""
-
-    def reply(self) -> Message:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or None}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["tool_calls"] = [_tool_call(self._calls[index]) for index in sorted(self._calls)]
-        return message
-
-    def model_call(
-        self, *, messages: tuple[Message, ...], request: Mapping[str, Any], intended_at: int, sent_at: int
-    ) -> ModelCall:
-        usage = self._usage
-        details = usage.prompt_tokens_details if usage else None
-        return ModelCall(
-            messages=messages,
-            request=request,
-            reply=self.reply(),
-            finish_reason=self.finish_reason,
-            intended_at=intended_at,
-            sent_at=sent_at,
-            ended_at=self._ended_at,
-            chunk_at=tuple(self._chunk_at),
-            chunk_tokens=self._chunk_tokens(),
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            cached_tokens=details.cached_tokens if details else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-        )
-
-    def _chunk_tokens(self) -> tuple[int, ...]:
-        """Tokens of each chunk, when every chunk said how many there were so far."""
-        counts = [count for count in self._counts if count is not None]
-        if len(counts) != len(self._counts):
-            return ()
-        return tuple(now - before for before, now in zip([0, *counts], counts, strict=False))
+class FunctionFragment(BaseModel):
+    name: str | None = None
+    arguments: str | None = None
 
 
-def _tool_call(call: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "id": call["id"],
-        "type": "function",
-        "function": {"name": call["name"], "arguments": call["arguments"]},
-    }
+class ToolCallFragment(BaseModel):
+    """A part of the call at `index`; the first part has its id and its function's name."""
+
+    index: int = 0
+    id: str | None = None
+    function: FunctionFragment | None = None
+
+
+class Delta(BaseModel):
+    content: str | None = None
+    reasoning: str | None = Field(None, validation_alias=AliasChoices("reasoning_content", "reasoning"))
+    tool_calls: list[ToolCallFragment] | None = None
+
+    @property
+    def carries_token(self) -> bool:
+        """False for an empty role-only delta."""
+        return bool(self.content or self.reasoning or self.tool_calls)
+
+
+class Choice(BaseModel):
+    delta: Delta | None = None
+    finish_reason: str | None = None
+
+
+class PromptTokensDetails(BaseModel):
+    cached_tokens: int | None = None
+
+
+class Usage(BaseModel):
+    """The server's counts so far."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+
+
+class Chunk(BaseModel):
+    """One event. `error` is set instead of all else when the server fails in the middle of an answer."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: Any = None

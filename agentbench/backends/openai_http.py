@@ -3,15 +3,17 @@
 from time import perf_counter_ns
 from typing import Any
 
-import openai
-from openai import AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.backends.chunks import ReplyBuilder
+from agentbench.backends.reply import ReplyBuilder
 from agentbench.errors import AttemptError
 from agentbench.protocols import ChatRequest, Endpoint
 from agentbench.trace import ModelCall
+from agentbench.transport.client import HttpClient, Target
+from agentbench.transport.exchange import Exchange
+from agentbench.transport.refusal import refusal
+
+NOT_RECORDED = ("messages", "stream", "stream_options")
 
 
 class OpenAIHttpConfig(BaseModel):
@@ -19,42 +21,50 @@ class OpenAIHttpConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    timeout_s: float = Field(600.0, gt=0, description="Limit of one request in seconds.")
+    timeout_s: float = Field(600.0, gt=0, description="Limit of one request in seconds, from connecting to its end.")
 
 
 class OpenAIHttpBackend:
-    """Sends each request once (the runner retries attempts, so that no retry hides in a latency)."""
+    """Sends each request once (the runner retries attempts, so that no retry hides in a latency).
+
+    Only one that a kept connection turns out to have been closed on goes out again, on a new connection and before
+    any byte of an answer; its time runs from the first sending. Times are those at which bytes came, and answers
+    are decoded when they are whole: decoding would hold up the reading of the other streams.
+    """
 
     Config = OpenAIHttpConfig
     needs_server = True
 
     def __init__(self, config: OpenAIHttpConfig, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client = AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=endpoint.api_key, timeout=config.timeout_s, max_retries=0
-        )
+        self._client = HttpClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), config.timeout_s)
 
     async def chat(self, request: ChatRequest) -> ModelCall:
         body = self._body(request)
+        exchange = Exchange()
         intended_at = perf_counter_ns()
-        try:
-            sent_at = perf_counter_ns()
-            stream: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(**body)
-            builder = ReplyBuilder()
-            async with stream:
-                async for chunk in stream:
-                    builder.add(chunk, perf_counter_ns())
-        except openai.APIStatusError as error:
-            kind = "infra" if error.status_code == 429 or error.status_code >= 500 else "agent"
-            raise AttemptError(kind, f"HTTP {error.status_code}: {error.message}") from error  # type: ignore[arg-type]
-        except openai.OpenAIError as error:
-            raise AttemptError("infra", f"no answer from {self._endpoint.base_url}: {_cause(error)}") from error
-        if builder.finish_reason is None:
-            raise AttemptError(
-                "infra", f"the stream from {self._endpoint.base_url} ended before its answer was complete"
-            )
-        recorded = {key: value for key, value in body.items() if key not in ("messages", "stream", "stream_options")}
-        return builder.model_call(messages=request.messages, request=recorded, intended_at=intended_at, sent_at=sent_at)
+        await self._client.send(self._client.encode("chat/completions", body), exchange)
+        return self._reply(exchange).model_call(
+            messages=request.messages,
+            request={key: value for key, value in body.items() if key not in NOT_RECORDED},
+            intended_at=intended_at,
+            sent_at=exchange.sent_at,
+        )
+
+    def _reply(self, exchange: Exchange) -> ReplyBuilder:
+        """The whole answer; `AttemptError` when there is none."""
+        url = self._endpoint.base_url
+        if exchange.error:
+            raise AttemptError("infra", f"no answer from {url}: {exchange.detail}")
+        if exchange.status != 200:
+            raise _refused(exchange)
+        reply = ReplyBuilder()
+        reply.read(exchange.pieces)
+        if reply.error:
+            raise AttemptError("infra", f"no answer from {url}: {reply.error}")
+        if reply.finish_reason is None:
+            raise AttemptError("infra", f"the stream from {url} ended before its answer was complete")
+        return reply
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         options: dict[str, Any] = {"include_usage": True}
@@ -73,12 +83,11 @@ class OpenAIHttpBackend:
             "response_format": request.response_format,
             "stream": True,
             "stream_options": options,
-            "extra_body": dict(request.extra) or None,
         }
-        return {key: value for key, value in body.items() if value is not None}
+        return {key: value for key, value in body.items() if value is not None} | dict(request.extra)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        self._client.close()
 
 
 def _tool(name: str, description: str, parameters: Any) -> dict[str, Any]:
@@ -88,8 +97,10 @@ def _tool(name: str, description: str, parameters: Any) -> dict[str, Any]:
     }
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason: the client wraps "connection refused" in "Connection error."."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) or type(error).__name__
+def _refused(exchange: Exchange) -> AttemptError:
+    status = exchange.status
+    said = refusal(exchange.body)
+    if 300 <= status < 400:
+        said = f"moved to {exchange.headers.get('location', '')}; give that address"
+    is_request_wrong = 400 <= status < 500 and status != 429
+    return AttemptError("agent" if is_request_wrong else "infra", f"HTTP {status}: {said}")

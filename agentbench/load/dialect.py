@@ -7,11 +7,12 @@ from time import perf_counter_ns
 from typing import Any
 
 from agentbench.errors import UserError
-from agentbench.load.client import LoadClient
-from agentbench.load.exchange import Exchange
+from agentbench.load.exchange import TurnExchange
 from agentbench.load.random_prompts import Form
 from agentbench.load.record import Record, record_of
 from agentbench.load.workload import Turn
+from agentbench.transport.client import HttpClient
+from agentbench.transport.exchange import Exchange
 
 PROBE_TOKENS = 2
 
@@ -31,7 +32,7 @@ def stream_options(continuous_usage: bool) -> dict[str, bool]:
     return {"include_usage": True, **({"continuous_usage_stats": True} if continuous_usage else {})}
 
 
-async def ask_dialect(client: LoadClient, model: str, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
+async def ask_dialect(client: HttpClient, model: str, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
     """The richest dialect of those tried that the server answers; `UserError` when it refuses all of them.
 
     A server that is overloaded or failing (429, 5xx) is taken at the first one: its errors are counted later.
@@ -62,7 +63,7 @@ def _candidates(forms: Iterable[Form]) -> list[Dialect]:
     return found
 
 
-async def _try(client: LoadClient, model: str, dialect: Dialect, vocab: tuple[int, int]) -> Record:
+async def _try(client: HttpClient, model: str, dialect: Dialect, vocab: tuple[int, int]) -> Record:
     low, high = vocab
     asked: dict[Form, dict[str, Any]] = {
         "ids": {"prompt": [low, high - 1]},
@@ -74,18 +75,17 @@ async def _try(client: LoadClient, model: str, dialect: Dialect, vocab: tuple[in
         body["ignore_eos"] = True
     body |= {"model": model, "stream": True, "stream_options": stream_options(dialect.continuous_usage)}
     turn = Turn(path="chat/completions" if dialect.form == "chat" else "completions", body=body)
-    exchange = Exchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
+    exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
     await client.send(client.encode(turn.path, body), exchange)
     return record_of(exchange, exchange.intended_at)
 
 
-async def model_card(client: LoadClient, model: str) -> Mapping[str, Any]:
+async def model_card(client: HttpClient, model: str) -> Mapping[str, Any]:
     """What /v1/models says of the model; empty where it says nothing that can be read."""
-    turn = Turn(path="completions", body={})
-    exchange = Exchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
+    exchange = Exchange()
     await client.get("models", exchange)
     try:
-        cards = json.loads(b"".join(piece for _, piece in exchange.pieces))["data"]
+        cards = json.loads(exchange.body)["data"]
         found = next(card for card in cards if card.get("id") == model)
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return {}

@@ -1,13 +1,13 @@
 """A request as it is stored: the raw facts that every figure comes from."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentbench.load.exchange import Exchange
-from agentbench.load.stream import Answer, decode, message_of
+from agentbench.load.exchange import TurnExchange
+from agentbench.load.stream import Answer, decode
 from agentbench.trace import ModelCall
+from agentbench.transport.refusal import refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def record_of_json(data: Mapping[str, Any]) -> Record:
     return Record(**{**data, **lists})
 
 
-def record_of(exchange: Exchange, start: int) -> Record:
+def record_of(exchange: TurnExchange, start: int) -> Record:
     """Decodes what came over the wire; `start` is the `perf_counter_ns` that times are counted from."""
     answer = _answer(exchange)
     error, detail = _error(exchange, answer)
@@ -102,36 +102,24 @@ def record_of(exchange: Exchange, start: int) -> Record:
     )
 
 
-def _answer(exchange: Exchange) -> Answer:
+def _answer(exchange: TurnExchange) -> Answer:
     """Empty for a refusal; a server that does not stream is taken at its word when the answer ended."""
     if exchange.status != 200:
         return Answer()
     if "json" not in exchange.headers.get("content-type", ""):
         return decode(exchange.pieces)
     at = exchange.pieces[-1][0] if exchange.pieces else exchange.ended_at
-    return decode([(at, b"data: " + _body(exchange).replace(b"\n", b" ") + b"\n\n")])
+    return decode([(at, b"data: " + exchange.body.replace(b"\n", b" ") + b"\n\n")])
 
 
-def _body(exchange: Exchange) -> bytes:
-    return b"".join(piece for _, piece in exchange.pieces)
-
-
-def _error(exchange: Exchange, answer: Answer) -> tuple[str | None, str]:
+def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
     """Kind and detail of what went wrong; (None, "") for a whole answer."""
     if exchange.error:
         return exchange.error, exchange.detail
     if exchange.status != 200:
-        return f"HTTP {exchange.status}", _refusal(_body(exchange))
+        return f"HTTP {exchange.status}", refusal(exchange.body)
     if answer.error:
         return "stream error", answer.error
     if not (answer.finish_reason or answer.done):
         return "broken", "the stream ended before its answer was complete"
     return (None, "") if answer.chunk_at else ("empty", "an answer without a token")
-
-
-def _refusal(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    try:
-        return message_of(json.loads(text))
-    except ValueError:
-        return message_of(text)

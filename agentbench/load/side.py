@@ -8,11 +8,11 @@ from typing import Any
 
 from agentbench import spec
 from agentbench.config import Component
-from agentbench.load.client import LoadClient, Target
 from agentbench.load.dialect import Dialect, ask_dialect, model_card, stream_options
 from agentbench.load.random_prompts import Form
 from agentbench.load.workload import Turn
 from agentbench.protocols import Endpoint, Server
+from agentbench.transport.client import HttpClient, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Side:
     name: str
     server: Component
     endpoint: Endpoint
-    client: LoadClient
+    client: HttpClient
     card: Mapping[str, Any]
     dialect: Dialect = field(default_factory=Dialect)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ async def opened_side(
     server: Server = spec.build("servers", wanted.server, prefix=("serving",))
     try:
         endpoint = await server.start(log_path)
-        client = LoadClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), timeout_s)
+        client = HttpClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), timeout_s)
         try:
             card = await model_card(client, endpoint.model)
             yield Side(

@@ -1,12 +1,13 @@
-"""Decodes an answer after the measurement: server-sent events, each with the time of the read that ended it."""
+"""Decodes an answer after the measurement: which tokens came when."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DETAIL_LIMIT = 300
+from agentbench.transport.event_stream import DONE, events
+from agentbench.transport.refusal import message_of
 
 
 @dataclass(slots=True)
@@ -29,23 +30,12 @@ class Answer:
     digest: str = ""
 
 
-def events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The data of each event and the time at which its last byte had come."""
-    rest = b""
-    for at, piece in pieces:
-        whole, _, rest = (rest + piece).replace(b"\r\n", b"\n").rpartition(b"\n\n")
-        for event in whole.split(b"\n\n"):
-            lines = [line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")]
-            if lines:
-                yield at, b"\n".join(lines)
-
-
 def decode(pieces: list[tuple[int, bytes]]) -> Answer:
     """The answer in a stream of chat or text completion chunks; what is no JSON is an error in it."""
     answer = Answer()
     text = hashlib.sha256()
     for at, data in events(pieces):
-        if data == b"[DONE]":
+        if data == DONE:
             answer.done = True
             continue
         try:
@@ -117,10 +107,3 @@ def _token(answer: Answer, at: int, count: int) -> None:
         return
     answer.chunk_at.append(at)
     answer.chunk_tokens.append(count)
-
-
-def message_of(body: Any) -> str:
-    """The message of an error in OpenAI's shape, or what there is of it."""
-    found = body.get("error", body) if isinstance(body, dict) else body
-    message = found.get("message", found) if isinstance(found, dict) else found
-    return " ".join(str(message).split())[:DETAIL_LIMIT]

@@ -10,10 +10,10 @@ from itertools import islice
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.load.client import LoadClient
-from agentbench.load.exchange import Exchange
+from agentbench.load.exchange import TurnExchange
 from agentbench.load.point import LoadPoint
 from agentbench.load.workload import Session, Turn
+from agentbench.transport.client import HttpClient
 
 Encode = Callable[[Turn], bytes]
 
@@ -29,7 +29,7 @@ class Stretch:
     epoch. `client_cpu_s` is what the client itself computed. `complete` is set when all was sent and answered.
     """
 
-    exchanges: list[Exchange] = field(default_factory=list)
+    exchanges: list[TurnExchange] = field(default_factory=list)
     started_at: int = 0
     wall_ns: int = 0
     elapsed_s: float = 0.0
@@ -40,7 +40,7 @@ class Stretch:
 class Driver:
     """Sends sessions to one server, closed or open loop."""
 
-    def __init__(self, client: LoadClient, encode: Encode) -> None:
+    def __init__(self, client: HttpClient, encode: Encode) -> None:
         self._client = client
         self._encode = encode
         self._encoded: dict[int, bytes] = {}
@@ -107,7 +107,7 @@ class Driver:
             if position:
                 intended_at += turn.gap_ns
                 await _until(intended_at)
-            exchange = Exchange(
+            exchange = TurnExchange(
                 index=len(stretch.exchanges),
                 session=number,
                 turn=position,

@@ -35,10 +35,16 @@ class LoopThread:
         return self.run(self._contexts.enter_async_context(context))
 
     def close(self) -> None:
-        """Leave the contexts (servers stop), end the loop and its thread."""
+        """Wait for what was cancelled, leave the contexts (servers stop), end the loop and its thread."""
         try:
+            self.run(_cancelled())
             self.run(self._contexts.aclose())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _cancelled() -> None:
+    """What is being cancelled has ended."""
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.cancelling()), return_exceptions=True)

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from serving.attention.backend import AttentionSpec
+from serving.huge_pages import zeroed_bytes
 
 
 def block_bytes(specs: Sequence[AttentionSpec], block_size: int, dtype: torch.dtype) -> int:
@@ -19,10 +19,9 @@ def empty_cache(
 ) -> torch.Tensor:
     """One layer's keys or values, [blocks, kv_heads, *slots].
 
-    Zeroed, since a masked slot still takes part in a product: 0 * NaN would not vanish. On a CPU the zeros come
-    from the system, page by page as they are first used.
+    Zeroed, since a masked slot still takes part in a product: 0 * NaN would not vanish.
     """
     shape = (num_blocks, spec.kv_heads, *slots)
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+    return zeroed_bytes(math.prod(shape) * dtype.itemsize).view(dtype).view(shape)

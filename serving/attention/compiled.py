@@ -23,15 +23,15 @@ class CompiledAttention:
     def __init__(self, specs: Sequence[AttentionSpec], num_blocks: int, block_size: int, dtype: torch.dtype) -> None:
         self.num_blocks = num_blocks
         self._caches: list[torch.Tensor] = []
-        self._layers = [self._layer(spec, block_size, dtype) for spec in specs]
-        self._rows: PagedRows | None = None
+        self.layers = [self._layer(spec, block_size, dtype) for spec in specs]
+        self.rows: PagedRows | None = None
 
     def begin(self, batch: Batch) -> None:
-        self._rows = PagedRows(batch.positions, batch.slots, batch.starts, batch.tables)
+        self.rows = PagedRows(batch.positions, batch.slots, batch.starts, batch.tables)
 
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        assert self._rows is not None, "no step has begun"
-        return self._layers[layer](qkv.float(), self._rows).to(qkv.dtype)
+        assert self.rows is not None, "no step has begun"
+        return self.layers[layer](qkv.float(), self.rows).to(qkv.dtype)
 
     def copy_block(self, source: int, target: int) -> None:
         for cache in self._caches:

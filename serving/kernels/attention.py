@@ -10,7 +10,9 @@ from serving.kernels.library import kernels
 from serving.kernels.linear import Format
 
 
-class _AttentionCall(ctypes.Structure):
+class AttentionCall(ctypes.Structure):
+    """As in source/attention.h."""
+
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("qkv", "q_norm", "k_norm", "cos", "sin", "keys", "values")),
         *((name, ctypes.c_void_p) for name in ("positions", "slots", "starts", "tables", "out")),
@@ -49,7 +51,7 @@ class PagedAttention:
         library = kernels()
         assert library is not None, "there are no kernels"
         self._run = library.serving_attention
-        self._call = _AttentionCall(
+        self.call = AttentionCall(
             keys=keys.data_ptr(),
             values=values.data_ptr(),
             cos=cos.data_ptr(),
@@ -65,12 +67,12 @@ class PagedAttention:
             scale=scale,
             eps=eps,
         )
-        self._pointer = ctypes.byref(self._call)
+        self._pointer = ctypes.byref(self.call)
 
     def __call__(self, qkv: torch.Tensor, rows: "PagedRows") -> torch.Tensor:
         """qkv is [tokens, (heads + 2 * kv_heads) * head_dim] and is changed; the result [tokens, heads * head_dim]."""
         out = torch.empty(qkv.shape[0], self._width)
-        call = self._call
+        call = self.call
         call.qkv, call.out = qkv.data_ptr(), out.data_ptr()
         call.positions, call.slots, call.starts, call.tables = rows.addresses
         call.tokens, call.sequences, call.table_stride = rows.sizes

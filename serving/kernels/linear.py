@@ -1,12 +1,16 @@
 """Linear layers over packed weights: the Python side of source/linear.cpp."""
 
 import ctypes
+from collections.abc import Sequence
 from enum import IntEnum
 
 import torch
 
+from serving.huge_pages import zeroed_bytes
 from serving.kernels.library import kernels
 from serving.kernels.pack import pack
+
+_LINE = 64  # bytes of a cache line
 
 
 class Format(IntEnum):
@@ -28,7 +32,9 @@ class Prologue(IntEnum):
     GELU_GATE = 3
 
 
-class _LinearCall(ctypes.Structure):
+class LinearCall(ctypes.Structure):
+    """As in source/linear.h."""
+
     _fields_ = (
         ("weights", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
@@ -62,23 +68,23 @@ class PackedLinear:
         norm: torch.Tensor | None = None,
         eps: float = 0.0,
     ) -> None:
-        self._out_features, in_features = weight.shape
+        self.out_features, in_features = weight.shape
         self._weights = pack(weight, format)
         self._bias, self._norm = bias, norm
         library = kernels()
         assert library is not None, "there are no kernels"
         self._run = library.serving_linear
-        self._call = _LinearCall(
+        self.call = LinearCall(
             weights=self._weights.data_ptr(),
             bias=None if bias is None else bias.data_ptr(),
             norm=None if norm is None else norm.data_ptr(),
-            n=self._out_features,
+            n=self.out_features,
             k=in_features,
             format=format,
             prologue=prologue,
             eps=eps,
         )
-        self._pointer = ctypes.byref(self._call)
+        self._pointer = ctypes.byref(self.call)
 
     @property
     def nbytes(self) -> int:
@@ -87,14 +93,27 @@ class PackedLinear:
 
     @property
     def num_parameters(self) -> int:
-        return self._out_features * int(self._call.k)
+        return self.out_features * int(self.call.k)
+
+    def move_to(self, memory: torch.Tensor) -> None:
+        """Keep the weights in these bytes, as many as `nbytes`."""
+        self._weights = memory.view(self._weights.dtype).view(self._weights.shape).copy_(self._weights)
+        self.call.weights = self._weights.data_ptr()
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """x is [rows, in_features], or [rows, 2 * in_features] for a gate. With `out` it is added to that."""
-        call = self._call
+        call = self.call
         call.accumulate = out is not None
         if out is None:
-            out = torch.empty(x.shape[0], self._out_features)
+            out = torch.empty(x.shape[0], self.out_features)
         call.x, call.m, call.x_stride, call.out = x.data_ptr(), x.shape[0], x.stride(0), out.data_ptr()
         self._run(self._pointer)
         return out
+
+
+def lay_out(layers: Sequence[PackedLinear]) -> None:
+    """Move the weights together, in the order in which they are used: memory is read fastest in long runs."""
+    sizes = [-layer.nbytes // _LINE * -_LINE for layer in layers]
+    memory = zeroed_bytes(sum(sizes))
+    for layer, piece in zip(layers, torch.split(memory, sizes), strict=True):
+        layer.move_to(piece[: layer.nbytes])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from serving.attention.backend import Attention, AttentionSpec
+from serving.kernels.linear import PackedLinear, lay_out
 from serving.layers import Embedding, Rotary
 from serving.linear import Linear, make_linear
 from serving.models.config import ModelConfig
@@ -17,37 +18,33 @@ from serving.weights import Weights, take, take_optional
 class DecoderLayer:
     """x += attention(norm(x)); x += down(gate(norm(x))). Each sum may have a norm of its own (`post_norms`)."""
 
-    def __init__(
-        self, index: int, config: ModelConfig, weights: Weights, precision: Precision, split: Split | None = None
-    ) -> None:
+    def __init__(self, index: int, config: ModelConfig, weights: Weights, precision: Precision) -> None:
         self._index = index
         source = _Source(config, weights, f"model.layers.{index}.", precision)
         hidden, heads, kv_heads = config.hidden_size, config.num_heads, config.num_kv_heads
         attention = {"q_proj": heads, "k_proj": kv_heads, "v_proj": kv_heads}
         sizes = {f"self_attn.{name}": count * config.head_dim for name, count in attention.items()}
-        self._qkv = source.linear(sizes, hidden, source.norm("input_layernorm"))
-        self._output = source.linear({"self_attn.o_proj": hidden}, heads * config.head_dim)
+        self.qkv = source.linear(sizes, hidden, source.norm("input_layernorm"))
+        self.output = source.linear({"self_attn.o_proj": hidden}, heads * config.head_dim)
         before = "pre_feedforward_layernorm" if config.post_norms else "post_attention_layernorm"
         sizes = {"mlp.gate_proj": config.intermediate_size, "mlp.up_proj": config.intermediate_size}
-        self._gate_up = source.linear(sizes, hidden, source.norm(before))
+        self.gate_up = source.linear(sizes, hidden, source.norm(before))
         gate = Gate(activation=config.activation)
-        self._down = source.linear({"mlp.down_proj": hidden}, config.intermediate_size, gate)
-        if split is not None:
-            self._output, self._down = split.row_parallel(self._output), split.row_parallel(self._down)
-        self._post_attention = source.norm("post_attention_layernorm") if config.post_norms else None
-        self._post_mlp = source.norm("post_feedforward_layernorm") if config.post_norms else None
+        self.down = source.linear({"mlp.down_proj": hidden}, config.intermediate_size, gate)
+        self.post_attention = source.norm("post_attention_layernorm") if config.post_norms else None
+        self.post_mlp = source.norm("post_feedforward_layernorm") if config.post_norms else None
 
     @property
     def linears(self) -> list[Linear]:
-        return [self._qkv, self._output, self._gate_up, self._down]
+        return [self.qkv, self.output, self.gate_up, self.down]
 
     def __call__(self, x: torch.Tensor, attention: Attention, rows: torch.Tensor | None = None) -> torch.Tensor:
         """With `rows` only these go on past the attention."""
-        attended = attention(self._index, self._qkv(x))
+        attended = attention(self._index, self.qkv(x))
         if rows is not None:
             x, attended = x.index_select(0, rows), attended.index_select(0, rows)
-        x = _add(x, self._output, attended, self._post_attention)
-        return _add(x, self._down, self._gate_up(x), self._post_mlp)
+        x = _add(x, self.output, attended, self.post_attention)
+        return _add(x, self.down, self.gate_up(x), self.post_mlp)
 
 
 def _add(x: torch.Tensor, linear: Linear, y: torch.Tensor, norm: RMSNorm | None) -> torch.Tensor:
@@ -61,26 +58,33 @@ class Decoder:
         self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int, split: Split | None = None
     ) -> None:
         table = take(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self._embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
-        self._layers = [DecoderLayer(index, config, weights, precision, split) for index in range(config.num_layers)]
+        self.embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
+        self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
         if not config.tie_embeddings:
             table = take(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
         norm = _Source(config, weights, "model.", precision).norm("norm")
         # Errors of the head go straight into the choice of a token: it keeps 8 bits.
-        self._head = make_linear([table], [None], precision, norm, least_bits=8)
+        self.head = make_linear([table], [None], precision, norm, least_bits=8)
+        linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
+        lay_out([linear for linear in linears if isinstance(linear, PackedLinear)])
         if split is not None:
-            self._embedding, self._head = split.embedding(self._embedding), split.head(self._head)
-        linears = [self._head, *(linear for layer in self._layers for linear in layer.linears)]
+            self._join(split)
         self.weight_bytes_per_step = sum(linear.nbytes for linear in linears)
         untied = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size
         self.num_parameters = sum(linear.num_parameters for linear in linears) + untied
 
+    def _join(self, split: Split) -> None:
+        """With the other ranks' parts."""
+        self.embedding, self.head = split.embedding(self.embedding), split.head(self.head)
+        for layer in self.layers:
+            layer.output, layer.down = split.row_parallel(layer.output), split.row_parallel(layer.down)
+
     def logits(self, token_ids: torch.Tensor, attention: Attention, rows: torch.Tensor) -> torch.Tensor:
-        x = self._embedding(token_ids)
-        for layer in self._layers[:-1]:
+        x = self.embedding(token_ids)
+        for layer in self.layers[:-1]:
             x = layer(x, attention)
-        return self._head(self._layers[-1](x, attention, rows)).float()
+        return self.head(self.layers[-1](x, attention, rows)).float()
 
 
 class _Source:

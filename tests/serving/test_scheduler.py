@@ -299,3 +299,15 @@ def test_a_fork_copies_the_block_that_it_writes() -> None:
     assert copies[1] == (), "it is the only holder by then"
     assert parent.block_table[0] == child.block_table[0]
     assert parent.block_table[1] != child.block_table[1]
+
+
+def test_a_fork_leaves_the_parent_what_it_has_for_drafts() -> None:
+    scheduler, allocator = make_scheduler()
+    scheduler.add(parent := make_sequence("a", 7, 9))
+    run(scheduler, scheduler.schedule())
+    parent.drafts = (500, 501, 502)
+    run(scheduler, scheduler.schedule(), confirmed=0)
+    assert (parent.num_computed, len(parent.block_table)) == (8, 3), "the third block has nothing in it yet"
+    scheduler.fork(parent, child := parent.fork(1))
+    assert child.block_table == parent.block_table[:2]
+    assert not allocator.is_shared(parent.block_table[2])

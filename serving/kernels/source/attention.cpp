@@ -164,7 +164,7 @@ void attend_tile(const AttentionCall& call, const Tile& tile, Workspace& w) {
 }
 
 template <typename T>
-void attention(const AttentionCall& call) {
+void typed_attention(const AttentionCall& call) {
     std::vector<Tile> tiles;
     for (int64_t s = 0; s < call.sequences; s++)
         for (int64_t first = call.starts[s + 1]; first > call.starts[s];) {  // the longest contexts first
@@ -188,10 +188,12 @@ void attention(const AttentionCall& call) {
 
 }  // namespace
 
-extern "C" void serving_attention(const AttentionCall* call) {
-    switch (call->cache_type) {
-        case FLOAT32: return attention<float>(*call);
-        case BFLOAT16: return attention<bf16>(*call);
-        case FLOAT16: return attention<f16>(*call);
+void attention(const AttentionCall& call) {
+    switch (call.cache_type) {
+        case FLOAT32: return typed_attention<float>(call);
+        case BFLOAT16: return typed_attention<bf16>(call);
+        case FLOAT16: return typed_attention<f16>(call);
     }
 }
+
+extern "C" void serving_attention(const AttentionCall* call) { attention(*call); }

@@ -21,3 +21,5 @@ struct AttentionCall {
     int32_t cache_type;       // Format: FLOAT32, BFLOAT16, FLOAT16
     float scale, eps;
 };
+
+void attention(const AttentionCall& call);

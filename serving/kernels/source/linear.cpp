@@ -10,6 +10,7 @@
 namespace {
 
 const int ALONE = 2;   // rows up to which one thread prepares them: waiting for others takes longer
+const int AHEAD = 1024;  // bytes: weights that come from memory are asked for so long before they are used
 const int GROUP = 32;  // weights along k that share a scale, in the quantized formats
 
 struct Scratch {  // of the calling thread, grown and kept
@@ -19,13 +20,25 @@ struct Scratch {  // of the calling thread, grown and kept
 };
 thread_local Scratch scratch;
 
+// How many panels a thread takes at a time. With few rows the weights are read once, as fast as memory gives them,
+// and long runs are read fastest; otherwise as many as stay in the first-level cache, for all rows.
+INLINE int64_t panels_at_a_time(int64_t rows, int64_t panels, int64_t bytes) {
+    const int64_t cached = bytes < 12288 ? 12288 / bytes : 1, run = (panels + 7) / 8;
+    return rows <= ALONE && run > cached ? run : cached;
+}
+
+template <int BYTES>
+INLINE void fetch_ahead(const void* p) {
+    for (int i = 0; i < BYTES; i += 64) __builtin_prefetch((const char*)p + i + AHEAD);
+}
+
 template <typename T>
 T* grown(std::vector<T>& buffer, size_t size) {
     if (buffer.size() < size) buffer.resize(size);
     return buffer.data();
 }
 
-// --- prologues ------------------------------------------------------------------------------------------------
+}  // namespace
 
 void rms_norm(const float* x, const float* weight, float eps, int64_t size, float* out) {
     v8f squares = splat(0);
@@ -36,6 +49,10 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t size, floa
     float scale = 1.0f / std::sqrt(total / (float)size + eps);
     for (i = 0; i < size; i++) out[i] = x[i] * scale * weight[i];
 }
+
+namespace {
+
+// --- prologues ------------------------------------------------------------------------------------------------
 
 // e**-|x|-based sigmoid: 1 / (1 + e**-x)
 INLINE v8f sigmoid(v8f x) {
@@ -98,6 +115,7 @@ INLINE void float_tile(const LinearCall& call, const float* const* rows, int64_t
     v8f acc[R][2];
     for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = splat(0);
     for (int64_t k = 0; k < call.k; k++) {
+        if (row == 0) fetch_ahead<16 * sizeof(W)>(panel + k * 16);
         v8f w0 = load8(panel + k * 16), w1 = load8(panel + k * 16 + 8);
         for (int r = 0; r < R; r++) {
             v8f x = splat(rows[r][k]);
@@ -123,6 +141,7 @@ void float_rows(const LinearCall& call, const float* const* rows, int64_t row, i
 template <typename W>
 void float_linear(const LinearCall& call) {
     const int64_t panels = (call.n + 15) / 16, tile = 6;
+    const int64_t together = panels_at_a_time(call.m, panels, call.k * 16 * (int64_t)sizeof(W));
     const bool copied = call.prologue != NO_PROLOGUE;
     float* buffer = grown(scratch.rows, copied ? call.m * call.k : 0);
     const float* input = copied ? buffer : call.x;
@@ -136,12 +155,13 @@ void float_linear(const LinearCall& call) {
             for (int64_t row = 0; row < call.m; row++) input_row(call, row, buffer + row * call.k);
         }
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t panel = 0; panel < panels; panel++) {
-            const W* weights = (const W*)call.weights + panel * call.k * 16;
+        for (int64_t first = 0; first < panels; first += together) {
+            const int64_t last = first + together < panels ? first + together : panels;
             for (int64_t row = 0; row < call.m; row += tile) {
                 const float* rows[6];
                 for (int64_t r = 0; r < tile; r++) rows[r] = input + (row + r < call.m ? row + r : row) * stride;
-                float_rows<W>(call, rows, row, call.m - row < tile ? call.m - row : tile, weights, panel * 16);
+                for (int64_t panel = first; panel < last; panel++)
+                    float_rows<W>(call, rows, row, call.m - row < tile ? call.m - row : tile, (const W*)call.weights + panel * call.k * 16, panel * 16);
             }
         }
     }
@@ -286,6 +306,7 @@ INLINE void quantized_tile(const LinearCall& call, const Activations& a, int64_t
         x[r] = (const Q*)a.values + (row + r) * call.k;
     }
     for (int64_t g = 0; g < a.groups; g++) {
+        if (row == 0) fetch_ahead<sizeof(Block)>(panel + g);
         v8f dots[R][2];
         dot_group<R>(panel[g], x, dots);
         for (int h = 0; h < 2; h++) {
@@ -314,8 +335,7 @@ void quantized_rows(const LinearCall& call, const Activations& a, int64_t row, i
 template <typename Block, typename Q>
 void quantized_linear(const LinearCall& call, float limit, std::vector<Q>& values) {
     const int64_t panels = (call.n + 15) / 16, groups = call.k / GROUP;
-    const int64_t bytes = groups * (int64_t)sizeof(Block);
-    const int64_t together = bytes < 12288 ? 12288 / bytes : 1;  // panels that stay in the first-level cache
+    const int64_t together = panels_at_a_time(call.m, panels, groups * (int64_t)sizeof(Block));
     Q* quantized = grown(values, call.m * call.k);
     float* scales = grown(scratch.scales, call.m * groups);
     float* sums = grown(scratch.sums, call.m * groups);
@@ -337,7 +357,7 @@ void quantized_linear(const LinearCall& call, float limit, std::vector<Q>& value
         }
 #pragma omp for schedule(dynamic, 1)
         for (int64_t first = 0; first < panels; first += together) {
-            int64_t last = first + together < panels ? first + together : panels;
+            const int64_t last = first + together < panels ? first + together : panels;
             for (int64_t row = 0; row < call.m; row += 4)
                 for (int64_t panel = first; panel < last; panel++)
                     quantized_rows<Block, Q>(call, a, row, call.m - row < 4 ? call.m - row : 4, (const Block*)call.weights + panel * groups, panel * 16);
@@ -347,12 +367,14 @@ void quantized_linear(const LinearCall& call, float limit, std::vector<Q>& value
 
 }  // namespace
 
-extern "C" void serving_linear(const LinearCall* call) {
-    switch (call->format) {
-        case FLOAT32: return float_linear<float>(*call);
-        case BFLOAT16: return float_linear<bf16>(*call);
-        case FLOAT16: return float_linear<f16>(*call);
-        case INT8: return quantized_linear<Int8Block, int16_t>(*call, 16383.0f, scratch.words);
-        case INT4: return quantized_linear<Int4Block, int8_t>(*call, 127.0f, scratch.bytes);
+void linear(const LinearCall& call) {
+    switch (call.format) {
+        case FLOAT32: return float_linear<float>(call);
+        case BFLOAT16: return float_linear<bf16>(call);
+        case FLOAT16: return float_linear<f16>(call);
+        case INT8: return quantized_linear<Int8Block, int16_t>(call, 16383.0f, scratch.words);
+        case INT4: return quantized_linear<Int4Block, int8_t>(call, 127.0f, scratch.bytes);
     }
 }
+
+extern "C" void serving_linear(const LinearCall* call) { linear(*call); }

@@ -16,3 +16,8 @@ struct LinearCall {
     int32_t format, prologue, accumulate;
     float eps;
 };
+
+void linear(const LinearCall& call);
+
+// out = x / sqrt(mean(x**2) + eps) * weight, over one row; out may be x.
+void rms_norm(const float* x, const float* weight, float eps, int64_t size, float* out);

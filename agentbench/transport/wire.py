@@ -3,9 +3,9 @@
 import asyncio
 from time import perf_counter_ns
 
-from agentbench.load.channel import Channel
-from agentbench.load.exchange import Exchange
-from agentbench.load.http_reply import HttpReply, MalformedReply
+from agentbench.transport.channel import Channel
+from agentbench.transport.exchange import Exchange
+from agentbench.transport.http_reply import HttpReply, MalformedReply
 
 
 class WireBroken(Exception):

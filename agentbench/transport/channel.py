@@ -7,7 +7,6 @@ delay changes; elsewhere, and under TLS, the stamp is taken as the first thing a
 
 import asyncio
 import socket
-import ssl
 import struct
 import sys
 import time
@@ -36,29 +35,6 @@ class Channel(Protocol):
     def write(self, data: bytes) -> None: ...
 
     def close(self) -> None: ...
-
-
-async def connect(host: str, port: int, tls: ssl.SSLContext | None, receiver: Receiver) -> Channel:
-    """Raises `OSError` when nothing answers."""
-    loop = asyncio.get_running_loop()
-    if tls is not None:
-        _, channel = await loop.create_connection(lambda: TlsChannel(receiver), host, port, ssl=tls)
-        return channel
-    error: OSError | None = None
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.setblocking(False)
-            await loop.sock_connect(connection, address)
-        except OSError as found:
-            connection.close()
-            error = found
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return StampedSocket(connection, loop, receiver)
-    raise error or OSError(f"no address for {host}")
 
 
 class StampedSocket:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.load.http_reply import HttpReply, MalformedReply
+from agentbench.transport.http_reply import HttpReply, MalformedReply
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -1,11 +1,12 @@
 """The client: connections kept open, one request sent and read at the least cost.
 
-The server under test is often on the same machine, so that what the client computes is taken from it: during a
-measurement bytes are stamped and kept, and decoded afterwards (`stream`).
+The server under test is often on the same machine, so that what the client computes is taken from it, and delays the
+reading of all other streams: bytes are stamped and kept, and whoever asked decodes them when the answer is whole.
 """
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from time import perf_counter_ns
 from typing import Any
 from urllib.parse import urlsplit
 
-from agentbench.load.channel import connect
-from agentbench.load.exchange import Exchange
-from agentbench.load.http_reply import MalformedReply
-from agentbench.load.wire import Wire, WireBroken
+from agentbench.environment import https_proxy
+from agentbench.transport.connect import connect
+from agentbench.transport.exchange import Exchange
+from agentbench.transport.http_reply import MalformedReply
+from agentbench.transport.wire import Wire, WireBroken
 
 MOST_DROPPED = 2
 """A server that dropped so many kept connections gets a new one for each request, made before it is timed."""
@@ -39,15 +41,22 @@ class Target:
         return ssl.create_default_context() if urlsplit(self.base_url).scheme == "https" else None
 
 
-class LoadClient:
-    """Requests to one server over as many connections as are needed at once."""
+class HttpClient:
+    """Requests to one server over as many connections as are needed at once.
+
+    An https server may be behind the proxy that HTTPS_PROXY names; an http one is asked directly, since that is how
+    a server on the same machine or network is measured. Certificates are checked against the system's, or those in
+    SSL_CERT_FILE.
+    """
 
     def __init__(self, target: Target, timeout_s: float) -> None:
         self._target = target
         self._tls = target.tls
+        self._proxy = https_proxy(target.address[0]) if self._tls else None
         self._timeout_s = timeout_s
         self._idle: list[Wire] = []
         self._dropped = 0
+        self._closed = False
 
     def encode(self, path: str, body: Mapping[str, Any]) -> bytes:
         """A POST under the base URL, ready to be written."""
@@ -83,7 +92,7 @@ class LoadClient:
         except MalformedReply as error:
             exchange.error, exchange.detail = "malformed", str(error)
         except OSError as error:
-            exchange.error, exchange.detail = "refused", error.strerror or str(error) or type(error).__name__
+            exchange.error, exchange.detail = "refused", _reason(error)
         except asyncio.CancelledError:
             exchange.error = "interrupted"
             raise
@@ -107,7 +116,7 @@ class LoadClient:
         try:
             await wire.ask(request, exchange)
         finally:
-            if wire.usable and self._dropped < MOST_DROPPED:
+            if wire.usable and self._dropped < MOST_DROPPED and not self._closed:
                 self._idle.append(wire)
             else:
                 wire.close()
@@ -122,9 +131,18 @@ class LoadClient:
     async def _connect(self) -> Wire:
         host, port = self._target.address
         wire = Wire()
-        wire.channel = await connect(host, port, self._tls, wire)
+        wire.channel = await connect(host, port, wire, tls=self._tls, proxy=self._proxy)
         return wire
 
     def close(self) -> None:
+        """The kept connections, and each one in use when its answer is whole."""
+        self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words where it has some; asyncio's name only the address."""
+    if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,28 @@
+"""One request on the wire: what was sent when, and the undecoded answer with the time of each read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Filled in while the request runs, decoded after it. Times are `perf_counter_ns`.
+
+    `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). Of a
+    request that was sent twice it is the first time, so that a latency never looks shorter than the wait was;
+    `retries` is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`),
+    empty when the response came whole.
+    """
+
+    sent_at: int = 0
+    ended_at: int = 0
+    retries: int = 0
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: list[tuple[int, bytes]] = field(default_factory=list)
+    error: str = ""
+    detail: str = ""
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(piece for _, piece in self.pieces)

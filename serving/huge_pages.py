@@ -1,0 +1,22 @@
+"""Large pieces of memory on a CPU."""
+
+import mmap
+
+import torch
+
+HUGE_PAGE = 2 * 2**20
+
+
+def zeroed_bytes(count: int) -> torch.Tensor:
+    """uint8 [count], zero; the system provides each page when it is first used.
+
+    On huge pages where the system has them: what is read in each step is too much for the processor's table of
+    small ones.
+    """
+    if count < HUGE_PAGE:
+        return torch.zeros(count, dtype=torch.uint8)
+    memory = mmap.mmap(-1, count + HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    everything = torch.frombuffer(memory, dtype=torch.uint8)
+    return everything[-everything.data_ptr() % HUGE_PAGE :][:count]

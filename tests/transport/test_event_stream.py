@@ -1,0 +1,24 @@
+"""Events in whatever pieces they come."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentbench.transport.event_stream import events
+
+
+@given(st.lists(st.integers(1, 200), max_size=10), st.booleans())
+def test_events_in_any_pieces_and_with_either_line_end(cuts: list[int], crlf: bool) -> None:
+    whole = b": comment\n\n" + b"".join(b"data: %d\n\n" % n for n in range(5))
+    whole = whole.replace(b"\n", b"\r\n") if crlf else whole
+    places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
+    pieces = [(b, whole[a:b]) for a, b in itertools.pairwise(places)]
+    found = list(events(pieces))
+    assert [data for _, data in found] == [b"0", b"1", b"2", b"3", b"4"]
+    assert [at for at, _ in found] == sorted(at for at, _ in found)
+
+
+def test_an_event_came_when_its_last_byte_did() -> None:
+    pieces = [(1, b"data: a\n\nda"), (2, b"ta: b"), (3, b"\n\ndata: c\n"), (4, b"\n")]
+    assert list(events(pieces)) == [(1, b"a"), (3, b"b"), (4, b"c")]
