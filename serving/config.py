@@ -19,6 +19,7 @@ LOSSLESS_KNOBS = frozenset(
         "block_size",
         "kv_cache_memory_mb",
         "tensor_parallel_size",
+        "cuda_graphs",
     }
 )
 """Knobs that may change speed, never greedy output."""
@@ -61,6 +62,7 @@ class EngineConfig(BaseModel):
     compile: bool = Field(
         True, description="Use kernels compiled for this CPU on first use (needs g++); else PyTorch's operators."
     )
+    cuda_graphs: bool = Field(True, description="On CUDA, launch the kernels of a decode step as one graph.")
     block_size: int = Field(16, gt=0, description="Token slots of a KV block.")
     kv_cache_memory_mb: int = Field(768, gt=0, description="Memory of the KV cache in MiB, in each process.")
     threads: int = Field(0, ge=0, description="CPU threads of each process; 0 is all cores, shared among them.")

@@ -7,6 +7,7 @@ import torch
 
 from serving.attention.backend import Attention
 from serving.batch import Batch
+from serving.decode_graphs import CudaCapture, DecodeGraphs
 from serving.models.registry import Model
 
 
@@ -32,9 +33,12 @@ class Runner(Protocol):
 class ModelRunner:
     """Owns the weights and the cache, and nothing about requests. See `Runner`."""
 
-    def __init__(self, model: Model, attention: Attention, device: torch.device) -> None:
+    def __init__(
+        self, model: Model, attention: Attention, device: torch.device, graphs: DecodeGraphs | None = None
+    ) -> None:
         self._model = model
         self._attention = attention
+        self._graphs = graphs
         self.device = device
 
     @property
@@ -48,9 +52,16 @@ class ModelRunner:
         """As `run`, after copying the KV blocks `copies`, each from one to another."""
         for source, target in copies:
             self._attention.copy_block(source, target)
+        if self._graphs is not None and self._graphs.takes(batch):
+            return self._graphs.run(batch)
         self._attention.begin(batch)
         token_ids, rows = (torch.from_numpy(a).to(self.device) for a in (batch.token_ids, batch.sampled_rows))
         return self._model.logits(token_ids, self._attention, rows)
+
+    def warm_up(self) -> None:
+        """Before the first step, and when the ranks are connected: graphs are captured. Raises `ModelLoadError`."""
+        if self._graphs is not None:
+            self._graphs.capture(CudaCapture())
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
         """All is in this process."""

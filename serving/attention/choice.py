@@ -7,6 +7,7 @@ from serving.attention.backend import Attention, AttentionSpec
 from serving.attention.cache import block_bytes
 from serving.attention.compiled import CompiledAttention, runs_compiled
 from serving.attention.eager import EagerAttention
+from serving.attention.flash import flash_attention
 from serving.kernels.library import kernels
 from serving.precision import Precision
 from serving.weights import ModelLoadError
@@ -33,4 +34,6 @@ def make_attention(
     on_cpu = compiled and precision.device.type == "cpu" and kernels() is not None
     if on_cpu and runs_compiled(specs, block_size):
         return CompiledAttention(specs, num_blocks, block_size, precision.kv_cache)
-    return EagerAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device)
+    on_gpu = precision.device.type == "cuda"
+    flash = flash_attention(specs, num_blocks, block_size, precision) if on_gpu else None
+    return flash or EagerAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device)

@@ -27,6 +27,7 @@ def load_parallel(path: Path, config: EngineConfig) -> LoadedModel:
         facts = [own.facts, *workers.loaded()]
         assert isinstance(own.runner, ModelRunner)
         group.connect(workers.store, own.runner.device)
+        own.runner.warm_up()
     except BaseException:
         workers.kill()
         workers.close()

@@ -45,6 +45,7 @@ def _load(assignment: Assignment, group: Group, channel: Connection) -> ModelRun
 def _compute(runner: ModelRunner, group: Group, channel: Connection, store: Path) -> None:
     """Every step that rank 0 sends, until it closes the channel."""
     group.connect(store, runner.device)
+    runner.warm_up()
     while message := _receive(channel):
         runner.compute(*decode_step(message))
     group.disconnect()

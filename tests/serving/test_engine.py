@@ -214,6 +214,7 @@ LOSSLESS: list[dict[str, Any]] = [
     {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
     {"kv_cache_memory_mb": 8},
     {"tensor_parallel_size": 2},
+    {"cuda_graphs": False},  # see test_cuda
 ]
 
 
