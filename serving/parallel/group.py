@@ -50,7 +50,9 @@ class Group:
         )
 
     def disconnect(self) -> None:
-        dist.destroy_process_group()
+        """Nothing happens when it is not connected."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
     def sum(self, x: torch.Tensor) -> torch.Tensor:
         """Over the ranks, in place."""
