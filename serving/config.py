@@ -18,6 +18,8 @@ LOSSLESS_KNOBS = frozenset(
         "threads",
         "block_size",
         "kv_cache_memory_mb",
+        "tensor_parallel_size",
+        "cuda_graphs",
     }
 )
 """Knobs that may change speed, never greedy output."""
@@ -60,9 +62,15 @@ class EngineConfig(BaseModel):
     compile: bool = Field(
         True, description="Use kernels compiled for this CPU on first use (needs g++); else PyTorch's operators."
     )
+    cuda_graphs: bool = Field(True, description="On CUDA, launch the kernels of a decode step as one graph.")
     block_size: int = Field(16, gt=0, description="Token slots of a KV block.")
-    kv_cache_memory_mb: int = Field(768, gt=0, description="Memory of the KV cache in MiB.")
-    threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 is all cores.")
+    kv_cache_memory_mb: int = Field(768, gt=0, description="Memory of the KV cache in MiB, in each process.")
+    threads: int = Field(0, ge=0, description="CPU threads of each process; 0 is all cores, shared among them.")
+    tensor_parallel_size: int = Field(
+        1,
+        gt=0,
+        description="Processes that compute the model together, each a part of every layer, on CUDA a GPU each.",
+    )
     max_waiting: int = Field(1024, gt=0, description="Requests that may wait; one more is refused with 429.")
 
 

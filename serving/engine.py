@@ -1,8 +1,7 @@
 """The engine: each step schedules, computes, samples, and reports what came of it."""
 
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from serving.config import EngineConfig
 from serving.counters import Counters
 from serving.decoding import Decoding
 from serving.engine_stats import EngineStats
-from serving.loading import LoadedModel, load_model
-from serving.model_runner import ModelRunner
+from serving.loading import LoadedModel, load_model, num_threads
+from serving.model_runner import Runner
+from serving.parallel.loading import load_parallel
 from serving.refusals import PromptTooLong
 from serving.request import FinishReason, Request, TokenDelta
 from serving.sampler import SampledToken, sample
@@ -44,7 +44,7 @@ class LLMEngine:
         self.tokenizer = loaded.tokenizer
         self.max_model_len = loaded.max_model_len
         self.config = config
-        self._runner: ModelRunner = loaded.runner
+        self._runner: Runner = loaded.runner
         self._allocator = BlockAllocator(loaded.runner.num_blocks, config.block_size)
         self._scheduler = Scheduler(_limits(config), self._allocator)
         self._decodings: dict[Sequence, Decoding] = {}
@@ -52,10 +52,22 @@ class LLMEngine:
 
     @classmethod
     def load(cls, model: Path, config: EngineConfig) -> "LLMEngine":
-        """Read the model from a .gguf file or a directory. `ModelLoadError` says what is wrong with it."""
-        torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+        """Read the model from a .gguf file or a directory. `ModelLoadError` says what is wrong with it.
+
+        With tensor parallelism it starts processes, which `close` ends; a process can have one such engine at a time.
+        """
+        torch.set_num_threads(num_threads(config))
         with torch.inference_mode():
-            return cls(load_model(model, config), config)
+            load = load_parallel if config.tensor_parallel_size > 1 else load_model
+            return cls(load(model, config), config)
+
+    def watch(self, on_loss: Callable[[str], None]) -> None:
+        """Call it, once and from another thread, when a process that shares the model ends: no step can follow."""
+        self._runner.watch(on_loss)
+
+    def close(self) -> None:
+        """End what `load` started."""
+        self._runner.close()
 
     @property
     def has_work(self) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -41,6 +42,10 @@ class EngineThread:
         """See `LLMEngine.load`; not yet started."""
         return cls(LLMEngine.load(model, config))
 
+    def watch(self, on_loss: Callable[[str], None]) -> None:
+        """See `LLMEngine.watch`."""
+        self._engine.watch(on_loss)
+
     def start(self) -> None:
         self._thread.start()
 
@@ -65,7 +70,7 @@ class EngineThread:
         return dataclasses.replace(stats, waiting=stats.waiting + self._inbox.qsize())
 
     def shutdown(self) -> None:
-        """Abort what runs and waits, and return when the thread has ended."""
+        """Abort what runs and waits, and return when the thread has ended, and the engine's other processes."""
         self._closed.set()
         self._inbox.put(None)
         if self._thread.is_alive():
@@ -79,6 +84,7 @@ class EngineThread:
                 _LOG.exception("a step failed; its requests are aborted")
                 self._engine.abort_all(f"the engine failed: {error}")
         self._engine.abort_all("the server is shutting down")
+        self._engine.close()
 
     def _take_messages(self) -> bool:
         """Handle what has come, waiting when there is nothing else to do; False at shutdown."""

@@ -10,6 +10,7 @@ from serving.kernels import linear as compiled
 from serving.kernels.pack import GROUP, rounded_int4, rounded_int8
 from serving.precision import Precision
 from serving.prologue import Gate, Prologue, RMSNorm
+from serving.torchao_linear import Bits, TorchaoLinear
 from serving.weights import ModelLoadError
 
 _HALF_MAX = torch.finfo(torch.float16).max
@@ -97,6 +98,10 @@ def make_linear(
             f"quantization {precision.quantization!r} needs layers of a multiple of {GROUP} inputs, "
             f"one has {weight.shape[1]}; use 'none'."
         )
+    if precision.quantization != "none" and precision.device.type == "cuda":
+        bits: Bits = 4 if format is compiled.Format.INT4 else 8
+        device, dtype = precision.device, precision.activations
+        return TorchaoLinear(weight, bias, prologue, bits=bits, device=device, dtype=dtype)
     if precision.kernels:
         return _compiled(weight, bias, format, prologue)
     if precision.quantization != "none":

@@ -1,16 +1,23 @@
 """From a path and a configuration to a model that can run."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from serving.attention.backend import Attention
 from serving.attention.choice import make_attention
+from serving.attention.varlen import VarlenAttention
 from serving.config import EngineConfig
+from serving.decode_graphs import DecodeGraphs
 from serving.loader import load_checkpoint
-from serving.model_runner import ModelRunner
+from serving.model_runner import ModelRunner, Runner
 from serving.models.compiled import compiled
 from serving.models.config import ModelConfig
-from serving.models.registry import build_model
+from serving.models.registry import Model, build_model
+from serving.parallel.group import Group
 from serving.precision import choose_precision
 from serving.tokenizer import Tokenizer
 from serving.weights import ModelLoadError
@@ -22,13 +29,21 @@ class LoadedModel:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    runner: ModelRunner
+    runner: Runner
     max_model_len: int
     facts: Mapping[str, int]
 
 
-def load_model(path: Path, config: EngineConfig) -> LoadedModel:
-    """`ModelLoadError` for a file that is broken or a configuration that it can't have."""
+def num_threads(config: EngineConfig) -> int:
+    """Of each process."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // config.tensor_parallel_size)
+
+
+def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> LoadedModel:
+    """With a group, this rank's part, and facts about it alone; its runner is yet to be warmed up.
+
+    `ModelLoadError` for a file that is broken or a configuration that it can't have.
+    """
     checkpoint = load_checkpoint(path)
     model_config = checkpoint.config
     if config.max_model_len is not None and config.max_model_len > model_config.max_position:
@@ -39,16 +54,27 @@ def load_model(path: Path, config: EngineConfig) -> LoadedModel:
     precision = choose_precision(
         config.dtype, config.device, config.quantization, config.kv_cache_dtype, compiled=config.compile
     )
+    if group is not None:
+        precision = replace(precision, device=group.own(precision.device))
     longest = config.max_model_len or model_config.max_position
-    model = build_model(model_config, checkpoint.weights, precision, longest)
+    model = build_model(model_config, checkpoint.weights, precision, longest, group)
     attention = make_attention(
-        model.attention_specs, precision, config.block_size, config.kv_cache_memory_mb, compiled=config.compile
+        model.attention_specs,
+        precision,
+        config.block_size,
+        config.kv_cache_memory_mb,
+        compiled=config.compile,
+        most_kv_heads=-(-model_config.num_kv_heads // config.tensor_parallel_size),
     )
     max_model_len = _max_model_len(config, longest, attention.num_blocks * config.block_size)
+    graphs = _decode_graphs(model, attention, config, precision.device, max_model_len)
+    runner = ModelRunner(compiled(model, attention), attention, precision.device, graphs)
+    if group is None:
+        runner.warm_up()
     return LoadedModel(
         config=model_config,
         tokenizer=checkpoint.tokenizer,
-        runner=ModelRunner(compiled(model, attention), attention, precision.device),
+        runner=runner,
         max_model_len=max_model_len,
         facts={
             "num_parameters": model.num_parameters,
@@ -61,6 +87,15 @@ def load_model(path: Path, config: EngineConfig) -> LoadedModel:
             "max_model_len": max_model_len,
         },
     )
+
+
+def _decode_graphs(
+    model: Model, attention: Attention, config: EngineConfig, device: torch.device, max_model_len: int
+) -> DecodeGraphs | None:
+    """On CUDA, where the attention needs nothing of the host in a step."""
+    if not (config.cuda_graphs and device.type == "cuda" and isinstance(attention, VarlenAttention)):
+        return None
+    return DecodeGraphs(model, attention, device, max_num_seqs=config.max_num_seqs, max_len=max_model_len)
 
 
 def _max_model_len(config: EngineConfig, longest: int, capacity: int) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from serving.kernels.library import kernels
-from serving.weights import ModelLoadError
+from serving.torchao_linear import require_torchao
 
 Quantization = Literal["none", "int8", "int4"]
 
@@ -17,7 +17,7 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 class Precision:
     """What weights are rounded to, what activations and the KV cache are, and where.
 
-    Weights and activations differ on a CPU without bfloat16 arithmetic, and wherever weights are quantized:
+    Weights and activations differ on a CPU without bfloat16 arithmetic, and on any where weights are quantized:
     activations are float32 there.
     """
 
@@ -39,9 +39,9 @@ def choose_precision(
     """The one place that decides on types and on who multiplies. Arguments as in `EngineConfig`."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and quantization != "none":
-        raise ModelLoadError(f"quantization {quantization!r} runs on the CPU only; use 'none' with device 'cuda'.")
     weights = _DTYPES.get(dtype, torch.bfloat16)
+    if device == "cuda" and quantization != "none":
+        require_torchao(quantization, weights)
     activations = weights if device != "cpu" or (quantization == "none" and _native(weights)) else torch.float32
     return Precision(
         weights=weights,

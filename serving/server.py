@@ -1,7 +1,10 @@
 """The server process: a port, a model, an HTTP server, a log."""
 
 import logging
+import os
 import socket
+import sys
+import time
 from typing import Protocol
 
 from serving.application import create_app
@@ -13,6 +16,8 @@ from serving.http_server import run_http_server
 from serving.limits import HttpLimits
 from serving.listener import base_url, bind
 
+_LAST_WORDS_S = 1.0
+
 
 def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_level: str = "warning") -> None:
     """Load the model, serve until SIGTERM or SIGINT, let running requests end, return.
@@ -22,7 +27,16 @@ def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_l
     """
     log_to_standard_error(log_level)
     listener = listener or bind(config.host, config.port)
-    serve_engine(EngineThread.load(config.model, engine_config(config)), config, listener, log_level)
+    engine = EngineThread.load(config.model, engine_config(config))
+    engine.watch(_end)
+    serve_engine(engine, config, listener, log_level)
+
+
+def _end(reason: str) -> None:
+    """Nothing can be computed any more. What runs fails with its next step, and its clients are told."""
+    print(f"serving: {reason}; the server ends", file=sys.stderr, flush=True)
+    time.sleep(_LAST_WORDS_S)
+    os._exit(1)
 
 
 class RunnableEngine(Engine, Protocol):

@@ -8,6 +8,7 @@ import typer
 
 EXTRAS = {
     "serving": ("torch", "llguidance", "tokenizers", "starlette", "uvicorn", "gguf"),
+    "cuda": ("torchao",),
     "postgres": ("psycopg",),
 }
 

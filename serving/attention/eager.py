@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from serving.attention.backend import AttentionSpec
 from serving.attention.cache import empty_cache
+from serving.attention.heads import split_heads
 from serving.batch import Batch, Ints
-from serving.layers import rotate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class EagerAttention:
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
         plan, spec = self._plan, self._specs[layer]
         assert plan is not None, "no step has begun"
-        q, k, v = _split(qkv, spec, plan.positions)
+        q, k, v = split_heads(qkv, spec, plan.positions)
         keys, values = self._caches[layer]
         for cache, new in ((keys, k), (values, v)):
             cache[plan.slots // self._block_size, :, plan.slots % self._block_size] = new.to(cache.dtype)
@@ -108,20 +108,6 @@ class EagerAttention:
 
     def _tensor(self, array: NDArray[np.int64] | Ints) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)
-
-
-def _split(
-    qkv: torch.Tensor, spec: AttentionSpec, positions: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries [tokens, heads, head_dim], keys and values [tokens, kv_heads, head_dim], normed and rotated."""
-    sizes = [spec.heads, spec.kv_heads, spec.kv_heads]
-    q, k, v = torch.split(qkv.view(len(qkv), -1, spec.head_dim), sizes, dim=1)
-    if spec.q_norm is not None:
-        q = F.rms_norm(q, (spec.head_dim,), spec.q_norm, spec.eps)
-    if spec.k_norm is not None:
-        k = F.rms_norm(k, (spec.head_dim,), spec.k_norm, spec.eps)
-    angles = spec.rotary.at(positions)
-    return rotate(q, *angles), rotate(k, *angles), v
 
 
 def _visible(distance: torch.Tensor, window: int) -> torch.Tensor:

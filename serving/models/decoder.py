@@ -1,5 +1,7 @@
 """The decoder that all supported architectures are variations of: see `ModelConfig`."""
 
+from collections.abc import Callable
+
 import torch
 
 from serving.attention.backend import Attention, AttentionSpec
@@ -7,6 +9,7 @@ from serving.kernels.linear import PackedLinear, lay_out
 from serving.layers import Embedding, Rotary
 from serving.linear import Linear, make_linear
 from serving.models.config import ModelConfig
+from serving.parallel.split import Split
 from serving.precision import Precision
 from serving.prologue import Gate, Prologue, RMSNorm
 from serving.weights import Weights, take, take_optional
@@ -49,11 +52,13 @@ def _add(x: torch.Tensor, linear: Linear, y: torch.Tensor, norm: RMSNorm | None)
 
 
 class Decoder:
-    """See `serving.models.registry.Model`."""
+    """See `serving.models.registry.Model`. With `split`, configuration and weights are those of a rank's part."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> None:
+    def __init__(
+        self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int, split: Split | None = None
+    ) -> None:
         table = take(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self.embedding = Embedding(table, precision, config.embedding_scale)
+        self.embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
         self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
         if not config.tie_embeddings:
@@ -63,9 +68,17 @@ class Decoder:
         self.head = make_linear([table], [None], precision, norm, least_bits=8)
         linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
         lay_out([linear for linear in linears if isinstance(linear, PackedLinear)])
+        if split is not None:
+            self._join(split)
         self.weight_bytes_per_step = sum(linear.nbytes for linear in linears)
         untied = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size
         self.num_parameters = sum(linear.num_parameters for linear in linears) + untied
+
+    def _join(self, split: Split) -> None:
+        """With the other ranks' parts."""
+        self.embedding, self.head = split.embedding(self.embedding), split.head(self.head)
+        for layer in self.layers:
+            layer.output, layer.down = split.row_parallel(layer.output), split.row_parallel(layer.down)
 
     def logits(self, token_ids: torch.Tensor, attention: Attention, rows: torch.Tensor) -> torch.Tensor:
         x = self.embedding(token_ids)

@@ -9,6 +9,8 @@ from serving.attention.backend import Attention, AttentionSpec
 from serving.models.config import ModelConfig
 from serving.models.decoder import Decoder
 from serving.models.traits import TRAITS
+from serving.parallel.group import Group
+from serving.parallel.split import Split
 from serving.precision import Precision
 from serving.weights import ModelLoadError, Weights
 
@@ -25,16 +27,26 @@ class Model(Protocol):
     def logits(self, token_ids: torch.Tensor, attention: Attention, rows: torch.Tensor) -> torch.Tensor:
         """float32 [rows, vocab_size] after the tokens at `rows` of `token_ids` [tokens], whose step has begun.
 
+        Of a model that is split, on rank 0; the other ranks' results mean nothing.
+
         The last layer is computed past its attention for these rows only.
         """
         ...
 
 
-def build_model(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> Model:
-    """The model, its weights in `precision`, for positions up to `max_len`; `ModelLoadError` for bad tensors."""
+def build_model(
+    config: ModelConfig, weights: Weights, precision: Precision, max_len: int, group: Group | None = None
+) -> Model:
+    """The model, its weights in `precision`, for positions up to `max_len`; with a group this rank's part of it.
+
+    `ModelLoadError` for bad tensors, and for a model that can't be split so.
+    """
     if config.architecture not in TRAITS:
         raise unsupported_architecture(config.architecture)
-    return Decoder(config, weights, precision, max_len)
+    if group is None:
+        return Decoder(config, weights, precision, max_len)
+    split = Split(config, group)
+    return Decoder(split.config, split.weights(weights), precision, max_len, split)
 
 
 def unsupported_architecture(name: str) -> ModelLoadError:

@@ -11,6 +11,7 @@ from serving.batch import build_batch
 from serving.loader import Checkpoint
 from serving.models.compiled import compiled as as_one_call
 from serving.models.registry import Model, build_model
+from serving.parallel.group import Group
 from serving.precision import Precision
 from serving.request import Request, SamplingParams
 from serving.scheduler import ScheduledSequence
@@ -37,9 +38,13 @@ class Forward:
         max_len: int = MAX_LEN,
         memory_mb: int = 8,
         whole: bool = True,
+        group: Group | None = None,
     ) -> "Forward":
-        """`compiled` is about the attention; the precision says it about the layers. `whole`: in one call."""
-        model = build_model(checkpoint.config, checkpoint.weights, precision, max_len)
+        """`compiled` is about the attention; the precision says it about the layers. `whole`: in one call.
+
+        With a group, a rank's part.
+        """
+        model = build_model(checkpoint.config, checkpoint.weights, precision, max_len, group)
         attention = make_attention(model.attention_specs, precision, BLOCK_SIZE, memory_mb, compiled=compiled)
         return cls(model=as_one_call(model, attention) if whole else model, attention=attention)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +12,16 @@ from serving.attention.backend import Attention, AttentionSpec
 from serving.attention.choice import make_attention
 from serving.attention.compiled import CompiledAttention
 from serving.attention.eager import EagerAttention
+from serving.attention.flash import objection
+from serving.attention.varlen import VarlenAttention
 from serving.batch import build_batch
 from serving.kernels.library import kernels
 from serving.layers import Rotary
-from serving.precision import choose_precision
+from serving.precision import Precision, choose_precision
 from serving.scheduler import ScheduledSequence
 from serving.sequence import Sequence
 from tests.serving.forward import BLOCK_SIZE, MAX_LEN, make_sequence
+from tests.serving.reference_varlen import reference_varlen
 
 LENGTHS = [300, 1, 40, 129]  # past the 128 positions that the kernel takes at once
 NUM_BLOCKS = 8 * MAX_LEN // BLOCK_SIZE
@@ -56,7 +60,7 @@ SPECS = {
 }
 
 
-@pytest.fixture(params=["eager", "compiled"])
+@pytest.fixture(params=["eager", "compiled", "varlen"])
 def make(request: pytest.FixtureRequest) -> MakeAttention:
     if request.param == "compiled" and kernels() is None:
         pytest.skip("no C++ compiler")
@@ -64,7 +68,12 @@ def make(request: pytest.FixtureRequest) -> MakeAttention:
     def of(*specs: AttentionSpec, dtype: torch.dtype = torch.float32) -> Attention:
         if request.param == "compiled":
             return CompiledAttention(specs, NUM_BLOCKS, BLOCK_SIZE, dtype)
-        return EagerAttention(specs, NUM_BLOCKS, BLOCK_SIZE, dtype, torch.device("cpu"))
+        cpu = torch.device("cpu")
+        if request.param == "varlen":
+            if dtype != torch.float32:
+                pytest.skip("keys and values are of the queries' type")
+            return VarlenAttention(specs, NUM_BLOCKS, BLOCK_SIZE, dtype, cpu, reference_varlen)
+        return EagerAttention(specs, NUM_BLOCKS, BLOCK_SIZE, dtype, cpu)
 
     return of
 
@@ -224,3 +233,48 @@ def test_what_the_kernel_cannot_do_goes_to_pytorch() -> None:
     for spec, block_size, kind in cases:
         assert isinstance(make_attention([spec], precision, block_size, 4, compiled=True), kind)
     assert isinstance(make_attention([make_spec()], precision, 16, 4, compiled=False), EagerAttention)
+
+
+def sixteen_bits(dtype: torch.dtype = torch.bfloat16) -> Precision:
+    return Precision(weights=dtype, activations=dtype, kv_cache=dtype, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("block_size", [16, 256])
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_kernels_that_compute_attention_pass_their_trial(
+    spec: AttentionSpec, dtype: torch.dtype, block_size: int
+) -> None:
+    norms = {name: norm.to(dtype) for name in ("q_norm", "k_norm") if (norm := getattr(spec, name)) is not None}
+    assert objection([replace(spec, **norms)], block_size, sixteen_bits(dtype), reference_varlen) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window_size": (-1, -1)}, "off by"),  # not causal
+        ({"scale": 1.0}, "off by"),
+        ({"seqused_k": torch.tensor([1, 1, 1], dtype=torch.int32)}, "off by"),
+        ({"value": torch.full((99, 16, 2, 32), torch.nan, dtype=torch.bfloat16)}, "off by inf"),
+        ({"block_table": None}, "needs pages of 256"),
+    ],
+)
+def test_kernels_that_compute_something_else_are_not_used(change: dict[str, Any], message: str) -> None:
+    def broken(*args: Any, **options: Any) -> torch.Tensor:
+        names = ("query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k")
+        given = {**dict(zip(names, args, strict=True)), **options, **change}
+        if given["block_table"] is None:
+            raise RuntimeError("this kernel needs pages\nof 256")
+        given["seqused_k"] = given["seqused_k"][: len(given["block_table"])]
+        return reference_varlen(**given)
+
+    reason = objection([SPECS["grouped"]], 16, sixteen_bits(), broken)
+    assert reason is not None
+    assert message in reason
+
+
+def test_types_that_the_kernels_do_not_take_are_named() -> None:
+    single = choose_precision("float32", "cpu")
+    assert "not torch.float32" in str(objection([make_spec()], 16, single, reference_varlen))
+    mixed = replace(sixteen_bits(), kv_cache=torch.float16)
+    assert "not of torch.float16" in str(objection([make_spec()], 16, mixed, reference_varlen))

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -212,6 +213,8 @@ LOSSLESS: list[dict[str, Any]] = [
     {"block_size": 16},
     {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
     {"kv_cache_memory_mb": 8},
+    {"tensor_parallel_size": 2},
+    {"cuda_graphs": False},  # see test_cuda
 ]
 
 
@@ -220,7 +223,8 @@ def test_a_lossless_knob_does_not_change_greedy_output(tiny_model: Path, knobs: 
     assert set(knobs) <= LOSSLESS_KNOBS
     many = [prompt * 2 for prompt in prompts(16, 40, 256)]
     expected = answers(load(tiny_model), many)
-    assert answers(load(tiny_model, **knobs), many) == expected
+    with closing(load(tiny_model, **knobs)) as engine:
+        assert answers(engine, many) == expected
 
 
 def test_every_lossless_knob_is_compared() -> None:
