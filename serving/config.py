@@ -47,7 +47,7 @@ class EngineConfig(BaseModel):
         None, gt=0, description="Longest prompt and answer together, in tokens; the model's context by default."
     )
     max_num_seqs: int = Field(32, gt=0, description="Most sequences in one step.")
-    max_num_batched_tokens: int = Field(1024, gt=0, description="Most tokens in one step, prefill and decode together.")
+    max_num_batched_tokens: int = Field(512, gt=0, description="Most tokens in one step, prefill and decode together.")
     chunked_prefill: bool = Field(
         True, description="Prefill a prompt in pieces when it is longer than what is left of the step's budget."
     )
