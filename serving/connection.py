@@ -48,6 +48,13 @@ class Connection(H11Protocol):
         elif self._late is None:
             self._expect_head()
 
+    def shutdown(self) -> None:
+        """A server that stops waits for no client that is still sending what was refused."""
+        if self._lingers:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._expect_reading()

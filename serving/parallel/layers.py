@@ -10,8 +10,8 @@ from serving.parallel.group import Group
 Lookup = Callable[[torch.Tensor], torch.Tensor]
 
 
-class RowParallelLinear:
-    """See `serving.linear.Linear`: a layer split along its inputs, its results summed over the ranks."""
+class _Part:
+    """A rank's part of a layer."""
 
     def __init__(self, linear: Linear, group: Group) -> None:
         self._linear, self._group = linear, group
@@ -24,24 +24,21 @@ class RowParallelLinear:
     def num_parameters(self) -> int:
         return self._linear.num_parameters
 
+
+class RowParallelLinear(_Part):
+    """See `serving.linear.Linear`: a layer split along its inputs, its results summed over the ranks."""
+
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         y = self._group.sum(self._linear(x))
         return y if out is None else out.add_(y)
 
 
-class VocabParallelHead:
+class VocabParallelHead(_Part):
     """See `serving.linear.Linear`: a head split along the vocabulary. Rank 0 gets all logits, the others their own."""
 
     def __init__(self, linear: Linear, group: Group, widths: Sequence[int]) -> None:
-        self._linear, self._group, self._widths = linear, group, widths
-
-    @property
-    def nbytes(self) -> int:
-        return self._linear.nbytes
-
-    @property
-    def num_parameters(self) -> int:
-        return self._linear.num_parameters
+        super().__init__(linear, group)
+        self._widths = widths
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         assert out is None, "logits are added to nothing"

@@ -193,6 +193,13 @@ def test_a_stop_signal_lets_requests_end_and_takes_no_more() -> None:
     assert b"data: [DONE]" in received
 
 
+def test_a_stop_signal_waits_for_nobody_who_was_refused() -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+    with stoppable("--drain-s", "60") as server, connected(server, head) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+        assert server.stop() == 0
+
+
 def test_what_does_not_end_in_time_is_told_so() -> None:
     with stoppable("--drain-s", "0.3") as server:
         endless = request_of({**STREAM, "max_tokens": 900_000})
