@@ -24,7 +24,8 @@ class Case:
     """One task. `id` is unique in its suite; cases that share a source share a `cluster`.
 
     `tools` are offered to the agent beside the suite's; nothing executes them (a suite's function tools are
-    executed). `expected` is any JSON value; the suite's scorers say what it means.
+    executed). `expected` is any JSON value; the suite's scorers say what it means. `user` is what the suite's
+    simulated user goes by after the first answer (`lines`, `persona` …), empty for a case of one turn.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Case:
     tools: tuple[ToolSpec, ...] = ()
     expected: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    user: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
 
     def __post_init__(self) -> None:

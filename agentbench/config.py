@@ -46,6 +46,17 @@ def _server_key(value: Any) -> Any:
 Serving = Annotated[Component, BeforeValidator(_server_key)]
 
 
+class Limits(BaseModel):
+    """What an attempt may use, whatever its agent; going over one ends it with a `budget` failure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_calls: int | None = Field(None, ge=1, description="Most model calls.")
+    tool_calls: int | None = Field(None, ge=0, description="Most tool calls.")
+    tokens: int | None = Field(None, ge=1, description="Most tokens, prompts and completions of all calls together.")
+    seconds: float | None = Field(None, gt=0, description="Longest an attempt may take.")
+
+
 class RunOptions(BaseModel):
     """How a run is driven; none of it is part of what is being measured but `concurrency`."""
 
@@ -57,6 +68,7 @@ class RunOptions(BaseModel):
     max_tries: int = Field(3, ge=1, description="Tries of an attempt that ends in an infra failure.")
     backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
     seed: int = Field(0, ge=0, description="Seed that the attempts' own seeds are derived from.")
+    limits: Limits = Field(Limits(), description="What an attempt may use before it ends as a budget failure.")
     limit: int | None = Field(None, ge=1, description="Run only so many cases, drawn by sample_seed.")
     sample_seed: int = Field(0, ge=0, description="Seed of the draw that `limit` makes.")
 

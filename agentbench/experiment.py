@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from agentbench import spec
 from agentbench.case import Case
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
-from agentbench.protocols import Agent, Backend, Endpoint, Server, Toolbox
+from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesBackend
 from agentbench.provenance import provenance
 from agentbench.run import Run
 from agentbench.runner import Bench, Job, run_jobs
 from agentbench.score import Attempt
 from agentbench.store import AlreadyStored, Store
 from agentbench.suite import Suite, load_suite
-from agentbench.tools import CaseToolbox, load_tools
+from agentbench.tools import load_tools, opened_toolbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,22 +103,26 @@ async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterat
         await backend.aclose()
 
 
-def bench(suite: Suite, backend: Backend) -> Bench:
-    """What the runner needs of a suite."""
+@asynccontextmanager
+async def opened_bench(suite: Suite, backend: Backend) -> AsyncIterator[Bench]:
+    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context."""
     agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
-
-    def toolbox(case: Case) -> Toolbox:
-        return CaseToolbox(tools, case.tools)
-
-    return Bench(
-        agent=agent,
-        backend=backend,
-        toolbox=toolbox,
-        scorers=suite.scorers,
-        passed_by=suite.passed_by,
-        options=suite.config.run,
-    )
+    async with AsyncExitStack() as stack:
+        for part in (agent, *tools, suite.user, *suite.scorers):
+            if isinstance(part, UsesBackend):
+                part.use(backend)
+            if isinstance(part, AbstractAsyncContextManager):
+                await stack.enter_async_context(part)
+        yield Bench(
+            agent=agent,
+            backend=backend,
+            toolbox=partial(opened_toolbox, tools),
+            user=suite.user,
+            scorers=suite.scorers,
+            passed_by=suite.passed_by,
+            options=suite.config.run,
+        )
 
 
 async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attempt]:
@@ -138,7 +143,10 @@ async def run_stored(
 ) -> AsyncGenerator[Attempt]:
     """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
     cases = {case.id: case for case in experiment.suite.cases}
-    async with aclosing(run_jobs(jobs, bench(experiment.suite, backend))) as attempts:
+    async with (
+        opened_bench(experiment.suite, backend) as bench,
+        aclosing(run_jobs(jobs, bench)) as attempts,
+    ):
         async for attempt in attempts:
             if keep(store, experiment.run.id, attempt, cases[attempt.case_id]):
                 yield attempt

@@ -1,13 +1,16 @@
 """The seams: what an agent, a backend, a toolbox, a server, a dataset and a scorer promise.
 
 An implementation is a class with a `Config` (a pydantic model with `extra="forbid"`) that is built as
-`cls(config)`, a backend as `cls(config, endpoint)`; `agentbench.spec` finds it by its entry-point name.
+`cls(config)`, a backend as `cls(config, endpoint)`, a tool source as `cls(config, root)`; `agentbench.spec` finds
+it by its entry-point name. An agent, a tool source, a scorer or a user that holds something for as long as a run lasts
+(a process, a server) is an async context manager too: entered before the first attempt, left after the last.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agentbench.case import Case, Message, ToolSpec
 from agentbench.score import Score
@@ -36,19 +39,49 @@ class ChatRequest:
         return self if self.seed is not None else replace(self, seed=seed)
 
 
+Relay = Callable[[bytes], None]
+"""Given an answer's bytes as they come: the body of an OpenAI event stream. Must not block or raise."""
+
+
 class Backend(Protocol):
     """Answers chat requests.
 
     `needs_server` is False when it answers by itself; its endpoint is None then. `chat` raises
     `AttemptError("infra", …)` when no answer came (refused, reset, 5xx, 429) and `AttemptError("agent", …)`
-    when the request itself was refused (4xx). Safe for concurrent use.
+    when the request itself was refused (4xx). Safe for concurrent use. `relay` sees the answer while it comes,
+    nothing of a refusal.
     """
 
     needs_server: bool
 
-    async def chat(self, request: ChatRequest) -> ModelCall: ...
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall: ...
 
     async def aclose(self) -> None: ...
+
+
+class ToolSession(Protocol):
+    """What one tool source offers one attempt."""
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]: ...
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """The result as text. Whatever it raises is told to the agent as the call's error, but for
+        `AttemptError`, which ends the attempt: the tool itself is broken (its server died)."""
+        ...
+
+    async def state(self) -> Any:
+        """The state as a JSON value, which later calls do not change; None when it keeps none."""
+        ...
+
+
+class ToolSource(Protocol):
+    """Functions, a stateful toolkit or an MCP server that a suite names; `session` gives an attempt its tools.
+
+    Entering the session resets what it keeps to the case's start; attempts at once do not see each other's.
+    """
+
+    def session(self, case: Case) -> AbstractAsyncContextManager[ToolSession]: ...
 
 
 class Toolbox(Protocol):
@@ -63,24 +96,68 @@ class Toolbox(Protocol):
 
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
         """Never raises for what a model can get wrong: an unknown tool, bad JSON or a tool that raises is a
-        `ToolCall` with its `error` set."""
+        `ToolCall` with its `error` set. `AttemptError` ends the attempt: a tool broke, or a limit is exceeded."""
+        ...
+
+    async def state(self) -> Any:
+        """The state of the tools that keep one (a JSON value), a list in the suite's order when several do."""
         ...
 
 
 class ChatClient(Protocol):
     """What an agent is handed for a backend: the same `chat`, recorded under its attempt."""
 
-    async def chat(self, request: ChatRequest) -> ModelCall: ...
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall: ...
+
+    def record_cold_start(self, duration_ns: int) -> None:
+        """How long the agent took to be ready, by one that had to be started for this attempt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An agent's answer to the conversation so far.
+
+    `messages` is what it adds to the conversation (tool calls and their results included), for the turns after
+    this one; left empty, it is the text as one assistant message.
+    """
+
+    text: str
+    messages: tuple[Message, ...] = ()
 
 
 class Agent(Protocol):
-    """Works on a case and returns its final text.
+    """Works on a case and returns its final text, or a `Reply`.
 
     What it did is recorded by the `backend` and `tools` it is handed, so that a trace is true for any agent
-    and survives a timeout. Raises `AttemptError("budget", …)` when one of its limits is exceeded.
+    and survives a timeout. Raises `AttemptError("budget", …)` when one of its limits is exceeded. In a case of
+    several turns it is called once a turn, with the conversation so far as the case's messages.
     """
 
-    def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Awaitable[str]: ...
+    def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Awaitable[str | Reply]: ...
+
+
+class User(Protocol):
+    """Plays the user of a case of several turns.
+
+    `session` is one conversation; its `say` is given the conversation so far and says what comes next, nothing
+    when the conversation is over. `AttemptError("infra", …)` when it can't: a failure that is not the agent's.
+    """
+
+    def session(self, case: Case, seed: int) -> "UserSession": ...
+
+
+class UserSession(Protocol):
+    """One conversation of a simulated user."""
+
+    async def say(self, conversation: Sequence[Message]) -> tuple[Message, ...]: ...
+
+
+@runtime_checkable
+class UsesBackend(Protocol):
+    """A scorer or a user that asks a model: handed the run's backend before the first attempt."""
+
+    def use(self, backend: Backend) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

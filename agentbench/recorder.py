@@ -1,24 +1,41 @@
-"""Records what one attempt does while it does it."""
+"""Records what one attempt does while it does it, and holds it to its limits."""
 
 from collections.abc import Mapping
+from time import perf_counter_ns
 from typing import Any
 
-from agentbench.case import ToolSpec
-from agentbench.protocols import Backend, ChatRequest, Toolbox
-from agentbench.trace import ModelCall, Step, ToolCall, Trace
+from agentbench.case import Message, ToolSpec
+from agentbench.config import Limits
+from agentbench.errors import AttemptError
+from agentbench.protocols import Backend, ChatRequest, Relay, Toolbox
+from agentbench.trace import ModelCall, Step, ToolCall, Trace, UserTurn
 
 
 class Recorder:
     """Stands between an agent and its backend and tools; both seams in one, so that steps keep their order.
 
-    The steps so far outlive an agent that raises, times out or is cancelled.
+    The steps so far outlive an agent that raises, times out or is cancelled. A framework may catch what a failed
+    call raises and go on, or raise something of its own: `broken` keeps why a call failed.
     """
 
-    def __init__(self, backend: Backend, tools: Toolbox, seed: int) -> None:
+    def __init__(self, backend: Backend, tools: Toolbox, seed: int, limits: Limits | None = None) -> None:
         self._backend = backend
         self._tools = tools
         self._seed = seed
+        self._limits = limits or Limits()
         self._steps: list[Step] = []
+        self._models_started = 0
+        self._tools_started = 0
+        self._tokens = 0
+        self._cold_start_ns: int | None = None
+        self._unanswered: AttemptError | None = None
+        self._ended: AttemptError | None = None
+
+    @property
+    def broken(self) -> AttemptError | None:
+        """What ends the attempt whatever its agent makes of it: a limit that was exceeded, a tool that broke, or a
+        model call that the server failed and no later one made good."""
+        return self._ended or self._unanswered
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -27,15 +44,71 @@ class Recorder:
     def executes(self, name: str) -> bool:
         return self._tools.executes(name)
 
-    async def chat(self, request: ChatRequest) -> ModelCall:
-        call = await self._backend.chat(request.with_seed(self._seed))
+    async def state(self) -> Any:
+        return await self._tools.state()
+
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+        self._models_started += 1
+        self._hold("model_calls", self._models_started)
+        self._hold("tokens", self._tokens)
+        seeded = request.with_seed(self._seed)
+        intended_at = perf_counter_ns()
+        try:
+            call = await self._backend.chat(seeded, relay)
+        except AttemptError as error:
+            self._unanswered = error if error.kind == "infra" else None
+            self._steps.append(_failed(seeded, intended_at, error))
+            raise
+        self._unanswered = None
+        self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
         self._steps.append(call)
         return call
 
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
-        call = await self._tools.call(name, arguments, call_id)
+        self._tools_started += 1
+        self._hold("tool_calls", self._tools_started)
+        try:
+            call = await self._tools.call(name, arguments, call_id)
+        except AttemptError as error:
+            self._ended = error
+            raise
         self._steps.append(call)
         return call
 
-    def trace(self, output: str = "") -> Trace:
-        return Trace(steps=tuple(self._steps), output=output)
+    def observe(self, call: ToolCall) -> None:
+        """A tool call that the agent made by itself, known from the messages it sent afterwards."""
+        self._steps.append(call)
+
+    def record_cold_start(self, duration_ns: int) -> None:
+        self._cold_start_ns = (self._cold_start_ns or 0) + duration_ns
+
+    def user_turn(self, messages: tuple[Message, ...], state: Any, started_at: int) -> None:
+        self._steps.append(UserTurn(messages=messages, state=state, started_at=started_at, ended_at=perf_counter_ns()))
+
+    def trace(self, output: str = "", state: Any = None) -> Trace:
+        steps = tuple(sorted(self._steps, key=_began))
+        return Trace(steps=steps, output=output, state=state, cold_start_ns=self._cold_start_ns)
+
+    def _hold(self, limit: str, used: int) -> None:
+        """Raises when `used` is over the limit, and remembers it: an agent can't swallow that."""
+        most = getattr(self._limits, limit)
+        if most is not None and used > most:
+            self._ended = AttemptError("budget", f"more than run.limits.{limit}={most}")
+            raise self._ended
+
+
+def _began(step: Step) -> int:
+    return step.sent_at if isinstance(step, ModelCall) else step.started_at
+
+
+def _failed(request: ChatRequest, intended_at: int, error: AttemptError) -> ModelCall:
+    return ModelCall(
+        messages=request.messages,
+        request={"seed": request.seed},
+        reply={"role": "assistant", "content": None},
+        finish_reason=None,
+        intended_at=intended_at,
+        sent_at=intended_at,
+        ended_at=perf_counter_ns(),
+        error=str(error),
+    )

@@ -5,14 +5,15 @@ import hashlib
 import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import TypeVar
 
 from agentbench.case import Case
 from agentbench.config import RunOptions
 from agentbench.errors import AttemptError, FailureKind
-from agentbench.protocols import Agent, Backend, Scorer, Toolbox
+from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User
 from agentbench.recorder import Recorder
 from agentbench.score import Attempt, Score
 from agentbench.trace import Failure, Trace
@@ -33,11 +34,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What every attempt of a run shares. `toolbox` makes the tools of one attempt."""
+    """What every attempt of a run shares. `toolbox` opens the tools of one attempt."""
 
     agent: Agent
     backend: Backend
-    toolbox: Callable[[Case], Toolbox]
+    toolbox: Callable[[Case], AbstractAsyncContextManager[Toolbox]]
+    user: User
     scorers: Sequence[Scorer]
     passed_by: str
     options: RunOptions
@@ -79,15 +81,20 @@ async def run_job(job: Job, bench: Bench) -> Attempt:
     return attempt
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What came of an agent's work on a case, before it is graded; opening the tools is not part of its time."""
+
+    trace: Trace
+    failure: Failure | None
+    started_at: int
+    ended_at: int
+
+
 async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
     seed = attempt_seed(bench.options.seed, job.case.id, job.repeat)
-    recorder = Recorder(bench.backend, bench.toolbox(job.case), seed)
-    started_at = perf_counter_ns()
-    answer = await _ask(bench.agent, job.case, recorder, bench.options.timeout_s)
-    ended_at = perf_counter_ns()
-    trace = recorder.trace(answer if isinstance(answer, str) else "")
-    scores = answer if isinstance(answer, Failure) else await _grade(bench.scorers, job.case, trace)
-    failure = scores if isinstance(scores, Failure) else None
+    work = await _work(job.case, bench, seed)
+    scores = work.failure or await _grade(bench.scorers, job.case, work.trace)
     graded = () if isinstance(scores, Failure) else scores
     return Attempt(
         case_id=job.case.id,
@@ -95,23 +102,69 @@ async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
         repeat=job.repeat,
         seed=seed,
         tries=tries,
-        started_at=started_at,
-        ended_at=ended_at,
+        started_at=work.started_at,
+        ended_at=work.ended_at,
         wall_anchor_ns=WALL_ANCHOR_NS,
-        trace=trace,
-        failure=failure,
+        trace=work.trace,
+        failure=scores if isinstance(scores, Failure) else None,
         scores=graded,
         passed=next((score.passed for score in graded if score.name == bench.passed_by), None),
     )
 
 
-async def _ask(agent: Agent, case: Case, recorder: Recorder, timeout_s: float) -> str | Failure:
+async def _work(case: Case, bench: Bench, seed: int) -> _Work:
+    """The agent at work, with the tools of an attempt of its own."""
+    async with AsyncExitStack() as stack:
+        started_at = perf_counter_ns()
+        tools = await _guarded("tool", stack.enter_async_context(bench.toolbox(case)))
+        if isinstance(tools, Failure):
+            return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
+        recorder = Recorder(bench.backend, tools, seed, bench.options.limits)
+        started_at = perf_counter_ns()
+        answer = await _ask(case, bench, recorder, seed)
+        ended_at = perf_counter_ns()
+        if isinstance(answer, Failure):
+            return _Work(trace=recorder.trace(), failure=answer, started_at=started_at, ended_at=ended_at)
+        state = await _guarded("tool", tools.state())
+        failure = state if isinstance(state, Failure) else None
+        trace = recorder.trace(answer, None if failure else state)
+        return _Work(trace=trace, failure=failure, started_at=started_at, ended_at=ended_at)
+
+
+async def _ask(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str | Failure:
     """The agent's final text, or why there is none."""
+    options = bench.options
+    limit_s = min(options.timeout_s, options.limits.seconds or options.timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _guarded("agent", agent(case, recorder, recorder))
+        async with asyncio.timeout(limit_s):
+            answer = await _guarded("agent", _talk(case, bench, recorder, seed))
     except TimeoutError:
-        return Failure(kind="timeout", message=f"not done after {timeout_s:g} s")
+        if limit_s < options.timeout_s:
+            return Failure(kind="budget", message=f"more than run.limits.seconds={limit_s:g}")
+        return Failure(kind="timeout", message=f"not done after {limit_s:g} s")
+    if recorder.broken is not None:
+        return Failure(kind=recorder.broken.kind, message=str(recorder.broken))
+    return answer
+
+
+async def _talk(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str:
+    """The agent and the user in turn until the user has nothing more to say; the agent's last text."""
+    user = bench.user.session(case, seed) if case.user else None
+    while True:
+        answer = await bench.agent(case, recorder, recorder)
+        reply = Reply(text=answer) if isinstance(answer, str) else answer
+        if user is None:
+            return reply.text
+        added = reply.messages or ({"role": "assistant", "content": reply.text},)
+        conversation = (*case.messages, *added)
+        started_at = perf_counter_ns()
+        said = await _guarded("infra", user.say(conversation))
+        if isinstance(said, Failure):
+            raise AttemptError("infra", f"the simulated user: {said.message}")
+        if not said:
+            return reply.text
+        recorder.user_turn(said, await recorder.state(), started_at)
+        case = replace(case, messages=(*conversation, *said))
 
 
 async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[Score, ...] | Failure:

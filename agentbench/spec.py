@@ -1,7 +1,7 @@
 """Finds an implementation by the name a suite or a configuration gives it.
 
-Names come from entry points, so that any installed package can add an agent, a backend, a server, a dataset
-or a scorer.
+Names come from entry points, so that any installed package can add an agent, a backend, a server, a dataset,
+a scorer, a source of tools or a simulated user.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from agentbench.config import Component
 from agentbench.errors import UserError, unknown_name
 from agentbench.validation import Location, validate
 
-Kind = Literal["agents", "backends", "servers", "datasets", "scorers"]
+Kind = Literal["agents", "backends", "servers", "datasets", "scorers", "tools", "users"]
 
 
 @cache

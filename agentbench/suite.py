@@ -21,7 +21,8 @@ from agentbench.config import (
 from agentbench.document import Document, read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError, unknown_name
-from agentbench.protocols import Dataset, Scorer
+from agentbench.gate import GateOptions
+from agentbench.protocols import Dataset, Scorer, User
 from agentbench.validation import Location, validate
 
 SUITE_FILE = "suite.yaml"
@@ -51,9 +52,11 @@ class SuiteFile(BaseModel):
     description: str = ""
     mode: Literal["strict", "gate"] = "strict"
     dataset: Component
-    tools: tuple[str, ...] = ()
+    tools: tuple[str | Component, ...] = ()
+    user: Component = Component(name="scripted")
     scorers: tuple[Component, ...] = Field(min_length=1)
     passed_by: str | None = None
+    gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
     agent: Component
     serving: Serving = Component(name="bundled")
@@ -74,9 +77,11 @@ class Suite:
     path: Path
     mode: Literal["strict", "gate"]
     cases: tuple[Case, ...]
-    tools: tuple[str, ...]
+    tools: tuple[str | Component, ...]
+    user: User
     scorers: tuple[Scorer, ...]
     passed_by: str
+    gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
 
@@ -134,8 +139,10 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         mode=file.mode,
         cases=cases,
         tools=file.tools,
+        user=spec.build("users", file.user, where=where, prefix=("user",)),
         scorers=scorers,
         passed_by=_deciding(file, scorers, where),
+        gate=file.gate,
         objectives=file.objectives.limits(),
         config=RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run),
     )
@@ -151,6 +158,10 @@ def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None
         named = "server" if key == "serving" else "name"
         found = spec.resolve(kind, component.name, where((key, named)))  # type: ignore[arg-type]
         validate(found.Config, component.options, where, (key,))
+    for index, tool in enumerate(file.tools):
+        if isinstance(tool, Component):
+            found = spec.resolve("tools", tool.name, where(("tools", index, "name")))
+            validate(found.Config, tool.options, where, ("tools", index))
 
 
 def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> str:

@@ -59,15 +59,35 @@ class ToolCall:
     error: str | None = None
 
 
-Step = ModelCall | ToolCall
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTurn:
+    """What a simulated user said after an answer of the agent; the case's own messages are no user turn.
+
+    `state` is the tools' state when the turn was taken: what the steps before it led to. From `started_at` to
+    `ended_at` the user was thinking, not the agent.
+    """
+
+    messages: tuple[Message, ...]
+    state: Any = None
+    started_at: int
+    ended_at: int
+
+
+Step = ModelCall | ToolCall | UserTurn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The ordered steps of one attempt and the text the agent ended with."""
+    """The steps of one attempt, in the order they began, and the text the agent ended with.
+
+    `state` is the tools' state at the end (a JSON value), None where no tool keeps one. `cold_start_ns` is how
+    long the agent took to be ready, where this attempt had to start it.
+    """
 
     steps: tuple[Step, ...] = ()
     output: str = ""
+    state: Any = None
+    cold_start_ns: int | None = None
 
     @property
     def model_calls(self) -> tuple[ModelCall, ...]:
@@ -76,6 +96,17 @@ class Trace:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return tuple(step for step in self.steps if isinstance(step, ToolCall))
+
+    @property
+    def turns(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps cut at the user's turns (which are in none): one tuple for each turn of the agent."""
+        turns: list[list[Step]] = [[]]
+        for step in self.steps:
+            if isinstance(step, UserTurn):
+                turns.append([])
+            else:
+                turns[-1].append(step)
+        return tuple(map(tuple, turns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

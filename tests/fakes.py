@@ -1,11 +1,11 @@
 """Small parts that several tests build on: a backend that says what it is told, tools, cases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
 from agentbench.case import Case, ToolSpec
-from agentbench.protocols import ChatRequest
+from agentbench.protocols import ChatRequest, Relay, ToolSource
 from agentbench.tools import CaseToolbox, FunctionTool
 from agentbench.trace import ModelCall
 
@@ -21,7 +21,7 @@ class SayBackend:
         self._replies = [{"role": "assistant", "content": r} if isinstance(r, str) else r for r in replies]
         self.requests: list[ChatRequest] = []
 
-    async def chat(self, request: ChatRequest) -> ModelCall:
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         self.requests.append(request)
         at = perf_counter_ns()
         return ModelCall(
@@ -54,6 +54,11 @@ def add(a: int, b: int = 1) -> int:
 
 def adder() -> CaseToolbox:
     return CaseToolbox([FunctionTool(add)], [])
+
+
+def toolbox_of(sources: Sequence[ToolSource]) -> CaseToolbox:
+    """The toolbox of sources that are functions, which need no opening."""
+    return CaseToolbox([source for source in sources if isinstance(source, FunctionTool)], [])
 
 
 def declared(*names: str) -> CaseToolbox:

@@ -1,6 +1,7 @@
 """The runner: attempts from cases, failures as values, retries, bounds."""
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
@@ -12,6 +13,7 @@ from agentbench.runner import Bench, Job, attempt_seed, run_job, run_jobs
 from agentbench.score import Attempt, Score
 from agentbench.scorers.text import ExactConfig, ExactScorer
 from agentbench.trace import Trace
+from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend, a_case, adder
 
 
@@ -23,7 +25,8 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
     return Bench(
         agent=agent,
         backend=SayBackend(say),
-        toolbox=lambda case: adder(),
+        toolbox=lambda case: nullcontext(adder()),
+        user=ScriptedUser(ScriptedUserConfig()),
         scorers=[scorer or ExactScorer(ExactConfig())],  # type: ignore[list-item]
         passed_by="exact",
         options=RunOptions.model_validate({"backoff_s": 0, **options}),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.backends.reply import ReplyBuilder
 from agentbench.errors import AttemptError
-from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.protocols import ChatRequest, Endpoint, Relay
 from agentbench.trace import ModelCall
 from agentbench.transport.client import HttpClient, Target
 from agentbench.transport.exchange import Exchange
@@ -39,7 +39,7 @@ class OpenAIHttpBackend:
         self._endpoint = endpoint
         self._client = HttpClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), config.timeout_s)
 
-    async def chat(self, request: ChatRequest) -> ModelCall:
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         body = self._body(request)
         exchange = Exchange()
         intended_at = perf_counter_ns()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.case import Message
 from agentbench.errors import AttemptError
-from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.protocols import ChatRequest, Endpoint, Relay
 from agentbench.trace import ModelCall
 
 
@@ -65,7 +65,7 @@ class ScriptedBackend:
         self._config = config
         self._rules = [(re.compile(rule.when, re.DOTALL), rule) for rule in config.replies]
 
-    async def chat(self, request: ChatRequest) -> ModelCall:
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         sent_at = perf_counter_ns()
         rule = self._rule(request)
         if rule.fail is not None:

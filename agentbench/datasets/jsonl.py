@@ -40,6 +40,7 @@ class CaseLine(BaseModel):
     tools: tuple[ToolLine, ...] = ()
     expected: Any = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    user: dict[str, Any] = Field(default_factory=dict)
     cluster: str = ""
 
 
@@ -90,5 +91,6 @@ def _case(path: Path, number: int, text: str) -> Case:
         tools=tuple(ToolSpec(name=t.name, description=t.description, parameters=t.parameters) for t in line.tools),
         expected=line.expected,
         metadata=line.metadata,
+        user=line.user,
         cluster=line.cluster,
     )

@@ -20,7 +20,7 @@ from agentbench.load.workload import Path, Session, Turn
 from agentbench.protocols import Agent, Backend, Endpoint
 from agentbench.recorder import Recorder
 from agentbench.suite import Suite, load_suite
-from agentbench.tools import CaseToolbox, load_tools
+from agentbench.tools import load_tools, opened_toolbox
 
 LEFT_OUT = ("model", "stream", "stream_options")
 REFUSAL = b'{"error": {"message": "recorded"}}'
@@ -72,10 +72,11 @@ async def first_requests(suite: Suite) -> dict[str, Mapping[str, Any]]:
         backend: Backend = spec.build("backends", suite.config.backend, endpoint, prefix=("backend",))
         try:
             for case in suite.cases:
-                recorder = Recorder(backend, CaseToolbox(tools, case.tools), suite.config.run.seed)
-                # The refusal ends the agent, in whatever way a user's own agent takes it.
-                with suppress(Exception):
-                    await agent(case, recorder, recorder)
+                async with opened_toolbox(tools, case) as toolbox:
+                    recorder = Recorder(backend, toolbox, suite.config.run.seed)
+                    # The refusal ends the agent, in whatever way a user's own agent takes it.
+                    with suppress(Exception):
+                        await agent(case, recorder, recorder)
                 if bodies:
                     found[case.id] = bodies[0]
                 bodies.clear()

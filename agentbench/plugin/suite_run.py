@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from agentbench.case import Case
-from agentbench.experiment import Experiment, bench, keep, opened_backend, perform
+from agentbench.experiment import Experiment, keep, opened_backend, opened_bench, perform
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.protocols import Endpoint
 from agentbench.runner import Job, run_job
@@ -75,7 +75,8 @@ class SharedRun:
         self._experiment = experiment
         self._store = store
         self._loop = loop
-        self._bench = bench(experiment.suite, loop.enter(opened_backend(experiment.suite, endpoint)))
+        backend = loop.enter(opened_backend(experiment.suite, endpoint))
+        self._bench = loop.enter(opened_bench(experiment.suite, backend))
 
     def attempts(self, case: Case) -> list[Attempt]:
         found = []

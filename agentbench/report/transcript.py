@@ -12,7 +12,7 @@ from agentbench.report import figures
 from agentbench.report.plain import line, plain
 from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
-from agentbench.trace import ModelCall, ToolCall
+from agentbench.trace import ModelCall, ToolCall, UserTurn
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
@@ -25,6 +25,8 @@ def transcript(case: Case, attempt: Attempt) -> RenderableType:
         if isinstance(step, ToolCall):
             parts += _tool_lines(step)
             continue
+        if isinstance(step, UserTurn):
+            continue  # the next request shows what was said
         for message in new_messages(step, before):
             parts += message_lines(message)
         parts += [*message_lines(step.reply), _timing(step)]

@@ -8,8 +8,8 @@ from agentbench.case import Case, ToolSpec
 from agentbench.run import Run
 from agentbench.score import Attempt, Score
 from agentbench.store.columns import to_json
-from agentbench.store.tables import AttemptRow, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow
-from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace
+from agentbench.store.tables import AttemptRow, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow, UserTurnRow
+from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 
 
 def run_row(run: Run) -> RunRow:
@@ -32,8 +32,10 @@ def case_values(case: Case) -> dict[str, object]:
         "expected": case.expected,
         "metadata": case.metadata,
     }
+    if case.user:
+        content["user_script"] = case.user
     canonical = json.dumps(json.loads(to_json(content)), sort_keys=True)
-    return {"digest": hashlib.sha256(canonical.encode("ascii")).hexdigest(), **content}
+    return {"digest": hashlib.sha256(canonical.encode("ascii")).hexdigest(), "user_script": {}, **content}
 
 
 def case_of(row: CaseRow) -> Case:
@@ -43,6 +45,7 @@ def case_of(row: CaseRow) -> Case:
         tools=tuple(ToolSpec(**tool) for tool in row.tools),
         expected=row.expected,
         metadata=row.case_metadata,
+        user=row.user,
         cluster=row.cluster,
     )
 
@@ -61,6 +64,8 @@ def attempt_row(run_id: str, attempt: Attempt, case_digest: str) -> AttemptRow:
         ended_at=attempt.ended_at,
         wall_anchor_ns=attempt.wall_anchor_ns,
         output=attempt.trace.output,
+        state=attempt.trace.state,
+        cold_start_ns=attempt.trace.cold_start_ns,
         failure_kind=failure and failure.kind,
         failure_message=failure and failure.message,
         failure_detail=failure and failure.detail,
@@ -76,8 +81,10 @@ def _add_step(row: AttemptRow, position: int, step: Step) -> None:
     values = {name: getattr(step, name) for name in type(step).__dataclass_fields__}
     if isinstance(step, ModelCall):
         row.model_calls.append(ModelCallRow(position=position, **values))
-    else:
+    elif isinstance(step, ToolCall):
         row.tool_calls.append(ToolCallRow(position=position, **values))
+    else:
+        row.user_turns.append(UserTurnRow(position=position, **values))
 
 
 def _score_row(position: int, score: Score) -> ScoreRow:
@@ -94,7 +101,7 @@ def attempt_of(row: AttemptRow) -> Attempt:
         started_at=row.started_at,
         ended_at=row.ended_at,
         wall_anchor_ns=row.wall_anchor_ns,
-        trace=Trace(steps=_steps_of(row), output=row.output),
+        trace=Trace(steps=_steps_of(row), output=row.output, state=row.state, cold_start_ns=row.cold_start_ns),
         failure=_failure_of(row),
         scores=tuple(
             Score(name=score.name, value=score.value, passed=score.passed, reason=score.reason) for score in row.scores
@@ -116,6 +123,7 @@ def _failure_of(row: AttemptRow) -> Failure | None:
 def _steps_of(row: AttemptRow) -> tuple[Step, ...]:
     by_position: dict[int, Step] = {call.position: _model_call_of(call) for call in row.model_calls}
     by_position |= {call.position: _tool_call_of(call) for call in row.tool_calls}
+    by_position |= {turn.position: _user_turn_of(turn) for turn in row.user_turns}
     return tuple(by_position[position] for position in sorted(by_position))
 
 
@@ -127,3 +135,8 @@ def _model_call_of(row: ModelCallRow) -> ModelCall:
 
 def _tool_call_of(row: ToolCallRow) -> ToolCall:
     return ToolCall(**{name: getattr(row, name) for name in ToolCall.__dataclass_fields__})
+
+
+def _user_turn_of(row: UserTurnRow) -> UserTurn:
+    values = {name: getattr(row, name) for name in UserTurn.__dataclass_fields__}
+    return UserTurn(**values | {"messages": tuple(row.messages)})

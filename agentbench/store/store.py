@@ -169,8 +169,8 @@ class Store:
 
 
 def _whole_attempts(run_id: str) -> Any:
-    """Attempts with all that belongs to them, in four queries for every few hundred of them."""
-    parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.scores)
+    """Attempts with all that belongs to them, in five queries for every few hundred of them."""
+    parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.user_turns, AttemptRow.scores)
     return select(AttemptRow).where(AttemptRow.run_id == run_id).options(*(selectinload(part) for part in parts))
 
 

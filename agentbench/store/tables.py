@@ -53,6 +53,7 @@ class CaseRow(Base):
     tools: Mapped[Any] = mapped_column(Json, nullable=False)
     expected: Mapped[Any] = mapped_column(Json, nullable=False)
     case_metadata: Mapped[Any] = mapped_column("metadata", Json, nullable=False)
+    user: Mapped[Any] = mapped_column("user_script", Json, nullable=False)
 
 
 class AttemptRow(Base):
@@ -71,6 +72,8 @@ class AttemptRow(Base):
     ended_at: Mapped[int]
     wall_anchor_ns: Mapped[int]
     output: Mapped[str]
+    state: Mapped[Any] = mapped_column("end_state", Json, nullable=False)
+    cold_start_ns: Mapped[int | None]
     failure_kind: Mapped[str | None]
     failure_message: Mapped[str | None]
     failure_detail: Mapped[str | None]
@@ -78,6 +81,7 @@ class AttemptRow(Base):
 
     model_calls: Mapped[list["ModelCallRow"]] = relationship(order_by="ModelCallRow.position")
     tool_calls: Mapped[list["ToolCallRow"]] = relationship(order_by="ToolCallRow.position")
+    user_turns: Mapped[list["UserTurnRow"]] = relationship(order_by="UserTurnRow.position")
     scores: Mapped[list["ScoreRow"]] = relationship(order_by="ScoreRow.position")
 
 
@@ -118,6 +122,19 @@ class ToolCallRow(Base):
     error: Mapped[str | None]
 
 
+class UserTurnRow(Base):
+    """What a simulated user said, at its place among the attempt's steps."""
+
+    __tablename__ = "user_turns"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    messages: Mapped[Any] = mapped_column(Json, nullable=False)
+    state: Mapped[Any] = mapped_column(Json, nullable=False)
+    started_at: Mapped[int]
+    ended_at: Mapped[int]
+
+
 class ScoreRow(Base):
     __tablename__ = "scores"
 
@@ -125,5 +142,30 @@ class ScoreRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     value: Mapped[float]
-    passed: Mapped[bool]
+    passed: Mapped[bool | None]
     reason: Mapped[str]
+
+
+class LabelRow(Base):
+    """A person's verdict on an attempt; each reviewer has one, the last they gave."""
+
+    __tablename__ = "labels"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    repeat: Mapped[int] = mapped_column(primary_key=True)
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    passed: Mapped[bool]
+    comment: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class BaselineRow(Base):
+    """The run that a suite's later runs are held against, by name."""
+
+    __tablename__ = "baselines"
+
+    suite: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    created_at: Mapped[datetime]

@@ -2,6 +2,6 @@
 
 from agentbench.tools.function import FunctionTool
 from agentbench.tools.loading import load_tools
-from agentbench.tools.toolbox import CaseToolbox
+from agentbench.tools.toolbox import CaseToolbox, opened_toolbox
 
-__all__ = ["CaseToolbox", "FunctionTool", "load_tools"]
+__all__ = ["CaseToolbox", "FunctionTool", "load_tools", "opened_toolbox"]

@@ -4,13 +4,14 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from agentbench.case import ToolSpec
+from agentbench.case import Case, ToolSpec
 from agentbench.errors import UserError
 
 Function = Callable[..., Any]
@@ -28,7 +29,7 @@ class ArgumentError(ValueError):
 
 
 class FunctionTool:
-    """Runs a function, a coroutine function in the loop, a plain one in a thread.
+    """A source of one tool, the same in every attempt. A coroutine function runs in the loop, a plain one in a thread.
 
     The description is the docstring's first paragraph; a parameter's is its line in the docstring's "Args:"
     or in `Annotated[…, Field(description=…)]`. `UserError` when the function can't be a tool.
@@ -47,7 +48,18 @@ class FunctionTool:
             parameters=_schema(name, self._model),
         )
 
-    async def __call__(self, arguments: Mapping[str, Any]) -> str:
+    @asynccontextmanager
+    async def session(self, case: Case) -> AsyncIterator["FunctionTool"]:
+        yield self
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return (self.spec,)
+
+    async def state(self) -> None:
+        return None
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The result as text (JSON when it is no string). Raises `ArgumentError`, and what the function raises."""
         checked = self._checked(arguments)
         if inspect.iscoroutinefunction(self._function):

@@ -1,4 +1,4 @@
-"""Finds the tools that a suite names: `module:function`, or `file.py:function` beside the suite."""
+"""Finds the tools that a suite names: `module:function`, `file.py:function` beside the suite, or a source by name."""
 
 import importlib
 import importlib.util
@@ -8,22 +8,30 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
+from agentbench import spec
+from agentbench.config import Component
 from agentbench.errors import UserError
+from agentbench.protocols import ToolSource
 from agentbench.tools.function import FunctionTool
 
 
-def load_tools(references: Sequence[str], root: Path) -> tuple[FunctionTool, ...]:
-    """The tools in order; `UserError` names the reference that is wrong. `root` is the suite's directory.
+def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource, ...]:
+    """The sources in order; `UserError` names the reference that is wrong. `root` is the suite's directory.
 
     A file is run once, however many of its functions are named, and again when tools are loaded again.
     """
     files: dict[Path, ModuleType] = {}
-    tools = tuple(_load(reference, root, files) for reference in references)
-    names = [tool.spec.name for tool in tools]
+    sources: list[ToolSource] = []
+    for number, tool in enumerate(tools):
+        if isinstance(tool, str):
+            sources.append(_load(tool, root, files))
+        else:
+            sources.append(spec.build("tools", tool, root, prefix=("tools", number)))
+    names = [source.spec.name for source in sources if isinstance(source, FunctionTool)]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"tools: two are named {name!r}: {', '.join(references)}")
-    return tools
+            raise UserError(f"tools: two are named {name!r}: {', '.join(map(str, tools))}")
+    return tuple(sources)
 
 
 def _load(reference: str, root: Path, files: dict[Path, ModuleType]) -> FunctionTool:

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.case import ToolSpec
-from agentbench.errors import UserError
-from agentbench.tools.function import FunctionTool
+from agentbench.case import Case, ToolSpec
+from agentbench.errors import AttemptError, UserError
+from agentbench.protocols import ToolSession, ToolSource
 from agentbench.trace import ToolCall
 
 TIMEOUT_S = 30.0
@@ -18,17 +19,23 @@ class CaseToolbox:
     """Implements `Toolbox`. Whatever a model gets wrong comes back as the call's `error`."""
 
     def __init__(
-        self, functions: Sequence[FunctionTool], declared: Sequence[ToolSpec], timeout_s: float = TIMEOUT_S
+        self, sessions: Sequence[ToolSession], declared: Sequence[ToolSpec], timeout_s: float = TIMEOUT_S
     ) -> None:
-        self._functions = {tool.spec.name: tool for tool in functions}
-        self.specs: tuple[ToolSpec, ...] = (*(tool.spec for tool in functions), *declared)
+        self._sessions = sessions
+        self._executing = {spec.name: session for session in sessions for spec in session.specs}
+        executed = (spec for session in sessions for spec in session.specs)
+        self.specs: tuple[ToolSpec, ...] = (*executed, *declared)
         self._timeout_s = timeout_s
         self._names = {spec.name for spec in self.specs}
         if len(self._names) != len(self.specs):
             raise UserError(f"two tools have one name: {', '.join(spec.name for spec in self.specs)}")
 
     def executes(self, name: str) -> bool:
-        return name in self._functions
+        return name in self._executing
+
+    async def state(self) -> Any:
+        states = [state for session in self._sessions if (state := await session.state()) is not None]
+        return states[0] if len(states) == 1 else states or None
 
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
         started_at = perf_counter_ns()
@@ -54,11 +61,21 @@ class CaseToolbox:
         """The result or the error. A user's tool may raise anything, and all of it is for the agent to see."""
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
-                return await self._functions[name](arguments), None
+                return await self._executing[name].call(name, arguments), None
+        except AttemptError:
+            raise
         except (Exception, SystemExit) as error:
             if limit.expired():
                 return None, f"{name} was not done after {self._timeout_s:g} s"
             return None, f"{type(error).__name__}: {error}"
+
+
+@asynccontextmanager
+async def opened_toolbox(sources: Sequence[ToolSource], case: Case) -> AsyncIterator[CaseToolbox]:
+    """The tools of one attempt of `case`: a session of each source, and what the case declares."""
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(source.session(case)) for source in sources]
+        yield CaseToolbox(sessions, case.tools)
 
 
 def _parsed(arguments: Any) -> tuple[Mapping[str, Any], str | None]:

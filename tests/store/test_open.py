@@ -72,7 +72,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     connection.close()
-    assert "'9999' is newer than this agentbench knows ('0001'); upgrade agentbench" in refusal(str(path))
+    assert f"'9999' is newer than this agentbench knows ('{CURRENT}'); upgrade agentbench" in refusal(str(path))
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agentbench.suite import load_suite
-from agentbench.tools import CaseToolbox, load_tools
+from agentbench.tools import load_tools
+from tests.fakes import toolbox_of
 
 ROOT = Path(__file__).parents[2] / "suites" / "arithmetic"
 TOOLS = load_tools(["tools.py:calculator", "tools.py:convert_units"], ROOT)
@@ -18,7 +19,7 @@ async def test_every_expected_value_follows_from_its_solution() -> None:
     for case in suite.cases:
         solution = case.metadata["solution"]
         assert 1 <= len(solution) == case.metadata["calls"] <= 3
-        results = [await CaseToolbox(TOOLS, []).call(step["name"], step["arguments"]) for step in solution]
+        results = [await toolbox_of(TOOLS).call(step["name"], step["arguments"]) for step in solution]
         assert all(result.error is None for result in results), case.id
         assert math.isclose(float(str(results[-1].result)), case.expected, rel_tol=1e-5), case.id
 
@@ -28,7 +29,7 @@ async def test_every_expected_value_follows_from_its_solution() -> None:
     [("2 + 3 * 4", "14"), ("-(2 ** 3)", "-8.0"), ("sqrt(16) / 2", "2.0"), ("max(1, 7 % 4)", "3"), ("7 // 2", "3")],
 )
 async def test_calculator(expression: str, result: str) -> None:
-    assert (await CaseToolbox(TOOLS, []).call("calculator", {"expression": expression})).result == result
+    assert (await toolbox_of(TOOLS).call("calculator", {"expression": expression})).result == result
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ async def test_calculator(expression: str, result: str) -> None:
     ["__import__('os')", "9**9**9", "(1).__class__", "x", "'a'*3", "1/0", "True", "(-8)**0.5", "1+", "1" * 500, "[1]"],
 )
 async def test_the_calculator_evaluates_nothing_but_arithmetic(expression: str) -> None:
-    call = await CaseToolbox(TOOLS, []).call("calculator", {"expression": expression})
+    call = await toolbox_of(TOOLS).call("calculator", {"expression": expression})
     assert call.result is None
     assert call.error
 
@@ -47,11 +48,11 @@ async def test_the_calculator_evaluates_nothing_but_arithmetic(expression: str) 
 )
 async def test_convert_units(value: float, from_unit: str, to_unit: str, expected: float) -> None:
     arguments = {"value": value, "from_unit": from_unit, "to_unit": to_unit}
-    call = await CaseToolbox(TOOLS, []).call("convert_units", arguments)
+    call = await toolbox_of(TOOLS).call("convert_units", arguments)
     assert float(str(call.result)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("from_unit", "to_unit"), [("mile", "kg"), ("furlong", "m"), ("celsius", "m")])
 async def test_units_that_do_not_go_together_are_refused(from_unit: str, to_unit: str) -> None:
-    call = await CaseToolbox(TOOLS, []).call("convert_units", {"value": 1, "from_unit": from_unit, "to_unit": to_unit})
+    call = await toolbox_of(TOOLS).call("convert_units", {"value": 1, "from_unit": from_unit, "to_unit": to_unit})
     assert "unit" in str(call.error)

@@ -10,6 +10,7 @@ from pydantic import Field
 from agentbench.case import ToolSpec
 from agentbench.errors import UserError
 from agentbench.tools import CaseToolbox, FunctionTool, load_tools
+from tests.fakes import toolbox_of
 
 
 def search(
@@ -104,7 +105,7 @@ def test_two_tools_of_one_name_are_refused() -> None:
 def test_tools_are_loaded_from_a_file_beside_the_suite_and_from_a_module(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text('def twice(x: int) -> int:\n    """Double."""\n    return 2 * x\n')
     loaded = load_tools(["tools.py:twice", f"{__name__}:broken"], tmp_path)
-    assert [tool.spec.name for tool in loaded] == ["twice", "broken"]
+    assert [spec.name for spec in toolbox_of(loaded).specs] == ["twice", "broken"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agentbench.errors import UserError
-from agentbench.tools import CaseToolbox, load_tools
+from agentbench.tools import load_tools
+from tests.fakes import toolbox_of
 
 HINTS = """
 from __future__ import annotations
@@ -36,7 +37,7 @@ def get() -> list[str]:
 
 async def test_functions_of_one_file_share_it(tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SHARED)
-    toolbox = CaseToolbox(load_tools(["shared.py:put", "shared.py:get"], tmp_path), [])
+    toolbox = toolbox_of(load_tools(["shared.py:put", "shared.py:get"], tmp_path))
     await toolbox.call("put", {"item": {"name": "x"}})
     assert (await toolbox.call("get", {})).result == '["x"]'
 
@@ -44,9 +45,9 @@ async def test_functions_of_one_file_share_it(tmp_path: Path) -> None:
 async def test_tools_loaded_again_start_afresh(tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SHARED)
     [put] = load_tools(["shared.py:put"], tmp_path)
-    await CaseToolbox([put], []).call("put", {"item": {"name": "x"}})
+    await toolbox_of([put]).call("put", {"item": {"name": "x"}})
     again = load_tools(["shared.py:get"], tmp_path)
-    assert (await CaseToolbox(again, []).call("get", {})).result == "[]"
+    assert (await toolbox_of(again).call("get", {})).result == "[]"
 
 
 @pytest.mark.parametrize(
