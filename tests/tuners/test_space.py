@@ -1,0 +1,122 @@
+"""Spaces: parameters read from YAML, conditions, forbidden combinations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from agentbench.errors import UserError
+from tuners.parameter import AnyParameter, Choices, Range, Subset
+from tuners.space import Space, suggest
+
+
+class File(BaseModel):
+    space: Mapping[str, AnyParameter]
+
+
+def read(**space: Any) -> Space:
+    return Space(parameters=File.model_validate({"space": space}).space)
+
+
+class Script:
+    """Takes the value at a share of each range."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[min(len(choices) - 1, int(self.share * len(choices)))]
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        return low + step * int(self.share * ((high - low) // step))
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        return low + self.share * (high - low)
+
+
+def test_the_shape_of_an_entry_says_its_kind() -> None:
+    space = read(
+        output=["free", "json_schema"],
+        turns={"low": 1, "high": 8},
+        temperature={"low": 0.0, "high": 1.0, "step": 0.5},
+        tools={"subset": ["a", "b", "c"], "at_least": 2},
+    )
+    assert list(map(type, space.parameters.values())) == [Choices, Range, Range, Subset]
+    assert suggest(space, Script(0.0)) == {"output": "free", "turns": 1, "temperature": 0.0, "tools": ["a", "b"]}
+    assert suggest(space, Script(0.99)) == {
+        "output": "json_schema",
+        "turns": 7,
+        "temperature": pytest.approx(0.99),
+        "tools": ["a", "b", "c"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ([], "at least 1 item"),
+        ({"low": 3, "high": 1}, "low = 3 is above high = 1"),
+        ({"low": 0, "high": 1, "log": True}, "starts above 0"),
+        ({"low": 1, "high": 9, "log": True, "step": 2}, "log or step"),
+        ({"subset": ["a"], "at_least": 2}, "at_least = 2 of 1"),
+        ({"choices": ["a"], "low": 1, "high": 2}, "expected a list of choices"),
+        ({"chioces": ["a"]}, "expected a list of choices"),
+        ("a", "expected a list of choices"),
+    ],
+)
+def test_what_is_no_parameter_is_refused(entry: Any, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        read(path=entry)
+
+
+def test_a_parameter_is_decided_only_where_its_condition_holds() -> None:
+    space = read(
+        output=["free", "json_schema"],
+        format={"choices": ["json", "signature"], "when": {"output": "json_schema"}},
+        depth={"low": 1, "high": 4, "when": {"format": ["json", "xml"]}},
+    )
+    assert suggest(space, Script(0.0)) == {"output": "free"}
+    assert suggest(space, Script(0.99)) == {"output": "json_schema", "format": "signature"}
+
+
+def test_a_condition_names_a_parameter_decided_before() -> None:
+    with pytest.raises(UserError, match="names 'b', which comes later"):
+        read(a={"choices": [1], "when": {"b": 1}}, b=[1])
+    with pytest.raises(UserError, match="names 'c', which is not in the space"):
+        read(a={"choices": [1], "when": {"c": 1}})
+
+
+def test_forbidden_combinations_are_known() -> None:
+    parameters = read(dtype=["float32", "bfloat16"], quantization=["none", "int4"]).parameters
+    space = Space(parameters=parameters, forbidden=({"dtype": "float32", "quantization": ["int4", "int8"]},))
+    assert space.is_forbidden({"dtype": "float32", "quantization": "int4"})
+    assert not space.is_forbidden({"dtype": "bfloat16", "quantization": "int4"})
+    assert not space.is_forbidden({"dtype": "float32"})
+    with pytest.raises(UserError, match="forbidden names 'threads'"):
+        Space(parameters=parameters, forbidden=({"threads": 2},))
+
+
+def test_a_part_of_a_space_keeps_what_concerns_it() -> None:
+    space = read(output=["free", "tools"], knob={"low": 1, "high": 4, "when": {"output": "tools"}})
+    inner = space.only(frozenset({"knob"}))
+    assert suggest(inner, Script(0.99)) == {"knob": 3}
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=6, unique=True), st.data())
+def test_a_subset_has_enough_values_in_their_order(values: list[int], data: st.DataObject) -> None:
+    least = data.draw(st.integers(0, len(values)))
+    bits = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)))
+
+    class Bits(Script):
+        def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+            return int(bits[int(name.partition("[")[2][:-1])])
+
+    chosen = suggest(read(tools={"subset": values, "at_least": least}), Bits(0))["tools"]
+    assert len(chosen) >= least
+    assert [value for value in values if value in chosen] == chosen
+    assert all(value in chosen for value, bit in zip(values, bits, strict=True) if bit)

@@ -1,0 +1,1 @@
+"""One search over prompts, models, tools, workflow and serving knobs, judged on held-out cases."""

@@ -1,0 +1,103 @@
+"""The space of a study: parameters by dotted path, which of them hold when, and what must not be combined."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agentbench.errors import UserError
+from tuners.parameter import Choices, Condition, Parameter, Range, Subset
+
+Settings = Mapping[str, Any]
+"""Dotted path to value: what a candidate changes of the baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """Parameters in the order they are decided, and the combinations that are never tried."""
+
+    parameters: Mapping[str, Parameter]
+    forbidden: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        decided: set[str] = set()
+        for path, parameter in self.parameters.items():
+            for other in parameter.when:
+                if other not in decided:
+                    place = "comes later" if other in self.parameters else "is not in the space"
+                    raise UserError(f"space.{path}.when names {other!r}, which {place}; name a parameter before it")
+            decided.add(path)
+        for combination in self.forbidden:
+            if unknown := sorted(set(combination) - decided):
+                raise UserError(f"forbidden names {unknown[0]!r}, which is not in the space: {', '.join(decided)}")
+
+    def is_forbidden(self, settings: Settings) -> bool:
+        return any(holds(combination, settings) for combination in self.forbidden)
+
+    def only(self, paths: frozenset[str]) -> "Space":
+        """The space of these parameters; conditions on others are dropped, they are decided elsewhere."""
+        kept = {
+            path: parameter.model_copy(update={"when": {k: v for k, v in parameter.when.items() if k in paths}})
+            for path, parameter in self.parameters.items()
+            if path in paths
+        }
+        return Space(parameters=kept, forbidden=tuple(each for each in self.forbidden if set(each) <= paths))
+
+
+def holds(condition: Condition, settings: Settings) -> bool:
+    """Whether every path of the condition has (one of) its value(s); an undecided path has none."""
+    return all(path in settings and settings[path] in _accepted(values) for path, values in condition.items())
+
+
+def _accepted(values: Any) -> Sequence[Any]:
+    return values if isinstance(values, list | tuple) else (values,)
+
+
+class Suggester(Protocol):
+    """What decides on values: Optuna's `Trial`, or a script in a test."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+
+def suggest(space: Space, trial: Suggester) -> dict[str, Any]:
+    """The settings that `trial` decides on: the parameters whose condition holds, in the space's order."""
+    settings: dict[str, Any] = {}
+    for path, parameter in space.parameters.items():
+        if holds(parameter.when, settings):
+            settings[path] = _suggested(path, parameter, trial)
+    return settings
+
+
+def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
+    if isinstance(parameter, Choices):
+        return parameter.choices[trial.suggest_categorical(path, range_of(parameter.choices))]
+    if isinstance(parameter, Subset):
+        return _subset(path, parameter, trial)
+    return _number(path, parameter, trial)
+
+
+def range_of(values: Sequence[Any]) -> tuple[int, ...]:
+    """Numbers that stand for the values: a sampler's storage takes no lists or mappings."""
+    return tuple(range(len(values)))
+
+
+def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:
+    """Each value in or out by a parameter of its own; the first ones are taken in where too few are."""
+    chosen = [bool(trial.suggest_categorical(f"{path}[{i}]", (0, 1))) for i in range_of(parameter.subset)]
+    for index in range_of(parameter.subset):
+        if sum(chosen) >= parameter.at_least:
+            break
+        chosen[index] = True
+    return [value for value, taken in zip(parameter.subset, chosen, strict=True) if taken]
+
+
+def _number(path: str, parameter: Range, trial: Suggester) -> int | float:
+    low, high, step = parameter.low, parameter.high, parameter.step
+    if parameter.whole:
+        return trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=parameter.log)
+    return trial.suggest_float(path, float(low), float(high), step=step, log=parameter.log)
