@@ -1,0 +1,98 @@
+"""A table of what a real engine did, asked in place of it: a search can be judged over many seeds in seconds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentbench.config import canonical_hash
+from agentbench.errors import UserError
+from tuners.evaluator import Answers, Figures, Measured
+from tuners.space import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayTable:
+    """Scores [outer][case] of quality-affecting settings, and figures [outer][inner] under lossless knobs.
+
+    `space` is the space as study.yaml has it; `outer` and `inner` enumerate its two parts, `clusters` has one entry
+    a case.
+    """
+
+    space: Mapping[str, Any]
+    cases: tuple[str, ...]
+    clusters: tuple[str, ...]
+    outer: tuple[Settings, ...]
+    inner: tuple[Settings, ...]
+    scores: tuple[tuple[float, ...], ...]
+    figures: tuple[tuple[Figures, ...], ...]
+
+    def __post_init__(self) -> None:
+        shapes = (
+            len(self.clusters) == len(self.cases),
+            len(self.scores) == len(self.figures) == len(self.outer),
+            all(len(row) == len(self.cases) for row in self.scores),
+            all(len(row) == len(self.inner) for row in self.figures),
+        )
+        if not all(shapes):
+            raise UserError("the replay table's parts do not fit: scores [outer][case], figures [outer][inner]")
+
+    @property
+    def paths(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The paths of the outer and of the inner part."""
+        return (
+            frozenset(path for settings in self.outer for path in settings),
+            frozenset(path for settings in self.inner for path in settings),
+        )
+
+
+def read_table(path: Path) -> ReplayTable:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return ReplayTable(
+        space=data["space"],
+        cases=tuple(data["cases"]),
+        clusters=tuple(data["clusters"]),
+        outer=tuple(data["outer"]),
+        inner=tuple(data["inner"]),
+        scores=tuple(tuple(row) for row in data["scores"]),
+        figures=tuple(tuple(row) for row in data["figures"]),
+    )
+
+
+class ReplayEvaluator:
+    """Answers from a table. An answer given once is in the cache; the table's seeds are all the same."""
+
+    def __init__(self, table: ReplayTable) -> None:
+        self._table = table
+        self._outer = {_key(settings): row for row, settings in enumerate(table.outer)}
+        self._inner = {_key(settings): column for column, settings in enumerate(table.inner)}
+        self._column = {case: index for index, case in enumerate(table.cases)}
+        self._known: set[tuple[int, str, int]] = set()
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+        row, inner = self._place(settings)
+        asked = {(row, case, seed) for case in cases}
+        fresh = len(asked - self._known)
+        self._known |= asked
+        return Answers(
+            scores={case: self._table.scores[row][self._column[case]] for case in cases},
+            fresh=fresh,
+            figures=self._table.figures[row][inner],
+        )
+
+    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+        row, inner = self._place({**settings, **lossless})
+        return Measured(figures=self._table.figures[row][inner], replayed=0)
+
+    def _place(self, settings: Settings) -> tuple[int, int]:
+        outer_paths, inner_paths = self._table.paths
+        outer = _key({path: value for path, value in settings.items() if path in outer_paths})
+        inner = _key({path: value for path, value in settings.items() if path in inner_paths})
+        if outer not in self._outer or (inner not in self._inner and inner != _key({})):
+            raise UserError(f"the replay table has no entry for {dict(settings)}")
+        return self._outer[outer], self._inner.get(inner, 0)
+
+
+def _key(settings: Settings) -> str:
+    return canonical_hash(dict(settings))
