@@ -13,7 +13,7 @@ from agentbench import spec
 from agentbench.case import Case
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
-from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesBackend
+from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
 from agentbench.run import Run
 from agentbench.runner import Bench, Job, run_jobs
@@ -55,7 +55,7 @@ def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
         case_ids=tuple(case.id for case in drawn.cases),
         repeats=drawn.config.run.repeats,
         label=label,
-        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives)},
+        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives), "passed_by": list(drawn.passed_by)},
         created_at=datetime.now(UTC),
     )
     store.create_run(run)
@@ -104,14 +104,19 @@ async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def opened_bench(suite: Suite, backend: Backend) -> AsyncIterator[Bench]:
-    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context."""
+async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[Bench]:
+    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context.
+
+    `store` has the runs that a scorer holds answers against.
+    """
     agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
     async with AsyncExitStack() as stack:
         for part in (agent, *tools, suite.user, *suite.scorers):
             if isinstance(part, UsesBackend):
                 part.use(backend)
+            if isinstance(part, UsesAnswers) and part.answers_of is not None:
+                part.use_answers(store.answers(store.get_run(part.answers_of).id))
             if isinstance(part, AbstractAsyncContextManager):
                 await stack.enter_async_context(part)
         yield Bench(
@@ -144,7 +149,7 @@ async def run_stored(
     """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
     cases = {case.id: case for case in experiment.suite.cases}
     async with (
-        opened_bench(experiment.suite, backend) as bench,
+        opened_bench(experiment.suite, backend, store) as bench,
         aclosing(run_jobs(jobs, bench)) as attempts,
     ):
         async for attempt in attempts:

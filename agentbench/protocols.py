@@ -160,6 +160,26 @@ class UsesBackend(Protocol):
     def use(self, backend: Backend) -> None: ...
 
 
+@runtime_checkable
+class UsesRoot(Protocol):
+    """A scorer that reads files beside its suite: handed the suite's directory when the suite is loaded."""
+
+    def use_root(self, root: Path) -> None: ...
+
+
+@runtime_checkable
+class UsesAnswers(Protocol):
+    """A scorer that holds answers against those of another run: handed them before the first attempt.
+
+    `answers_of` names the run, None when it needs none. The answers are the final texts by case id, in the order
+    of their repeats, without those of attempts that failed.
+    """
+
+    answers_of: str | None
+
+    def use_answers(self, answers: Mapping[str, Sequence[str]]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where a started server answers. `base_url` ends in /v1."""
@@ -193,7 +213,10 @@ class Dataset(Protocol):
 
 
 class Scorer(Protocol):
-    """Grades a finished attempt; must not raise for anything a model can write."""
+    """Grades a finished attempt; must not raise for anything a model can write.
+
+    `name` is what a suite's `passed_by` and the scores call it; a suite's `label` replaces it.
+    """
 
     name: str
 

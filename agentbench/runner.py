@@ -15,7 +15,7 @@ from agentbench.config import RunOptions
 from agentbench.errors import AttemptError, FailureKind
 from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User
 from agentbench.recorder import Recorder
-from agentbench.score import Attempt, Score
+from agentbench.score import Attempt, Score, verdict
 from agentbench.trace import Failure, Trace
 
 Result = TypeVar("Result")
@@ -34,14 +34,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What every attempt of a run shares. `toolbox` opens the tools of one attempt."""
+    """What every attempt of a run shares.
+
+    `toolbox` opens the tools of one attempt; `passed_by` names the scorers that must all pass.
+    """
 
     agent: Agent
     backend: Backend
     toolbox: Callable[[Case], AbstractAsyncContextManager[Toolbox]]
     user: User
     scorers: Sequence[Scorer]
-    passed_by: str
+    passed_by: tuple[str, ...]
     options: RunOptions
 
 
@@ -108,7 +111,7 @@ async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
         trace=work.trace,
         failure=scores if isinstance(scores, Failure) else None,
         scores=graded,
-        passed=next((score.passed for score in graded if score.name == bench.passed_by), None),
+        passed=verdict(graded, bench.passed_by),
     )
 
 
@@ -173,7 +176,7 @@ async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[S
         score = await _guarded("grader", scorer.score(case, trace))
         if isinstance(score, Failure):
             return score
-        scores.append(score)
+        scores.append(replace(score, name=scorer.name))
     return tuple(scores)
 
 

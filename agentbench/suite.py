@@ -22,10 +22,12 @@ from agentbench.document import Document, read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError, unknown_name
 from agentbench.gate import GateOptions
-from agentbench.protocols import Dataset, Scorer, User
+from agentbench.protocols import Dataset, Scorer, User, UsesRoot
 from agentbench.validation import Location, validate
 
 SUITE_FILE = "suite.yaml"
+ALL = "all"
+"""As `passed_by`: every scorer decides."""
 
 
 class Objectives(BaseModel):
@@ -55,7 +57,7 @@ class SuiteFile(BaseModel):
     tools: tuple[str | Component, ...] = ()
     user: Component = Component(name="scripted")
     scorers: tuple[Component, ...] = Field(min_length=1)
-    passed_by: str | None = None
+    passed_by: str | tuple[str, ...] | None = None
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
     agent: Component
@@ -68,7 +70,7 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorer that decides whether an attempt passed. `config` is the suite's default
+    `passed_by` names the scorers that decide: an attempt passed when all of them passed. `config` is the suite's default
     configuration with the overrides applied.
     """
 
@@ -80,7 +82,7 @@ class Suite:
     tools: tuple[str | Component, ...]
     user: User
     scorers: tuple[Scorer, ...]
-    passed_by: str
+    passed_by: tuple[str, ...]
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
@@ -128,10 +130,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     cases = tuple(dataset.load(root))
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
-    scorers = tuple(
-        spec.build("scorers", scorer, where=where, prefix=("scorers", index))
-        for index, scorer in enumerate(file.scorers)
-    )
+    scorers = tuple(_scorer(component, index, root, where) for index, component in enumerate(file.scorers))
     return Suite(
         name=file.name,
         version=file.version,
@@ -164,16 +163,40 @@ def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None
             validate(found.Config, tool.options, where, ("tools", index))
 
 
-def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> str:
+def _scorer(component: Component, index: int, root: Path, where: Callable[[Location], str]) -> Scorer:
+    """A scorer under its own name, or under the `label` that any scorer may be given."""
+    options = component.options
+    label = options.pop("label", None)
+    if label is not None and (not isinstance(label, str) or not label):
+        raise UserError(f"{where(('scorers', index, 'label'))}: label = {label!r}: expected a name for the scorer")
+    bare = Component.model_validate({"name": component.name, **options})
+    scorer: Scorer = spec.build("scorers", bare, where=where, prefix=("scorers", index))
+    scorer.name = label or scorer.name
+    if isinstance(scorer, UsesRoot):
+        scorer.use_root(root)
+    return scorer
+
+
+def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> tuple[str, ...]:
+    """The names of the scorers that must pass: the only one, those named, or all."""
     names = [scorer.name for scorer in scorers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where(('scorers',))}: two scorers are named {twice!r}; give each a label of its own")
     if file.passed_by is None and len(names) > 1:
         raise UserError(
-            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}"
+            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)},"
+            " a list of them, or all"
         )
-    decides = file.passed_by or names[0]
-    if decides not in names:
-        raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', decides, names)}")
-    return decides
+    if file.passed_by is None or (file.passed_by == ALL and ALL not in names):
+        return tuple(names)
+    decide = (file.passed_by,) if isinstance(file.passed_by, str) else file.passed_by
+    if not decide:
+        raise UserError(f"{where(('passed_by',))}: passed_by is empty; name one or more of {', '.join(names)}")
+    for name in decide:
+        if name not in names:
+            raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', name, names)}")
+    return tuple(decide)
 
 
 def _places(document: Document, overrides: Mapping[str, Any]) -> Callable[[Location], str]:

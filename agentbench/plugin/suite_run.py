@@ -76,7 +76,7 @@ class SharedRun:
         self._store = store
         self._loop = loop
         backend = loop.enter(opened_backend(experiment.suite, endpoint))
-        self._bench = loop.enter(opened_bench(experiment.suite, backend))
+        self._bench = loop.enter(opened_bench(experiment.suite, backend, store))
 
     def attempts(self, case: Case) -> list[Attempt]:
         found = []
