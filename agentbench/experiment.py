@@ -55,7 +55,11 @@ def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
         case_ids=tuple(case.id for case in drawn.cases),
         repeats=drawn.config.run.repeats,
         label=label,
-        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives), "passed_by": list(drawn.passed_by)},
+        environment={
+            **provenance(drawn.root),
+            "objectives": dict(drawn.objectives),
+            "passed_by": list(drawn.passed_by),
+        },
         created_at=datetime.now(UTC),
     )
     store.create_run(run)

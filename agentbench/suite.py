@@ -70,8 +70,8 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorers that decide: an attempt passed when all of them passed. `config` is the suite's default
-    configuration with the overrides applied.
+    `passed_by` names the scorers that decide: an attempt passed when all of them passed. `config` is the suite's
+    default configuration with the overrides applied.
     """
 
     name: str

@@ -72,9 +72,16 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, attempts: Sequence[
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
         notes.append(f"Left out of both: attempts that failed in either run ({passes.excluded}).")
-    for view in (a, b):
-        if (done := view.right + view.wrong + view.failed) < view.planned:
-            notes.append(f"{view.title} is not complete: {done} of {view.planned} attempts.")
+    notes += [note for view in (a, b) for note in _unfinished(view)]
     if any(attempt.tries > 1 for attempt in attempts):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")
+    return notes
+
+
+def _unfinished(view: RunView) -> list[str]:
+    notes = []
+    if (done := view.right + view.wrong + view.failed + view.waiting) < view.planned:
+        notes.append(f"{view.title} is not complete: {done} of {view.planned} attempts.")
+    if view.waiting:
+        notes.append(f"{view.title}: {view.waiting} attempts wait for review and are left out.")
     return notes

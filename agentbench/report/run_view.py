@@ -24,7 +24,8 @@ from agentbench.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """`right` + `wrong` + `failed` are the attempts that ended, of `planned` ones.
+    """`right` + `wrong` + `failed` + `waiting` are the attempts that ended, of `planned` ones; `waiting` ones are
+    answered, and their verdict is still to come from a person.
 
     `accuracy` is over cases, without failed attempts. `pass_at_k` and `pass_hat_k` are given for k = the
     least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
@@ -40,6 +41,7 @@ class RunView:
     right: int
     wrong: int
     failed: int
+    waiting: int
     failures: Mapping[str, int]
     accuracy: Estimate | None
     k: int
@@ -62,6 +64,7 @@ class RunView:
             "attempts_right": self.right,
             "attempts_wrong": self.wrong,
             "attempts_failed": self.failed,
+            "attempts_waiting": self.waiting,
             "failures": dict(self.failures),
             "accuracy": accuracy and accuracy.value,
             "accuracy_low": accuracy and accuracy.low,
@@ -106,6 +109,7 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
     """The view of a run and its attempts."""
     failures = Counter(attempt.failure.kind for attempt in attempts if attempt.failure)
     right = sum(attempt.passed is True and attempt.failure is None for attempt in attempts)
+    waiting = sum(attempt.passed is None and attempt.failure is None for attempt in attempts)
     samples = passes(attempts)
     k = _common_repeats(samples)
     objectives = dict(run.environment.get("objectives") or {})
@@ -117,8 +121,9 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
         right=right,
-        wrong=len(attempts) - right - failures.total(),
+        wrong=len(attempts) - right - waiting - failures.total(),
         failed=failures.total(),
+        waiting=waiting,
         failures=dict(sorted(failures.items())),
         accuracy=mean_estimate(samples),
         k=k,

@@ -87,9 +87,7 @@ class ServerEmbedding:
         from openai import OpenAIError
 
         try:
-            answer = await self._client.embeddings.create(
-                model=self._model, input=list(texts), encoding_format="float"
-            )
+            answer = await self._client.embeddings.create(model=self._model, input=list(texts), encoding_format="float")
         except OpenAIError as error:
             raise AttemptError("grader", f"no embeddings from {self._base_url}: {error}") from None
         return [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]

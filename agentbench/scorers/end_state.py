@@ -71,9 +71,7 @@ def _expanded(value: Any, path: Path, before: Path) -> list[Path]:
     head, rest = (*before, *path[:star]), path[star + 1 :]
     inner = picked(value, path[:star])
     keys = list(inner) if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()
-    return [
-        found for key in keys for found in _expanded(picked(inner, (str(key),)), rest, (*head, str(key)))
-    ]
+    return [found for key in keys for found in _expanded(picked(inner, (str(key),)), rest, (*head, str(key)))]
 
 
 def _reason(found: list[Difference], state: Any) -> str:

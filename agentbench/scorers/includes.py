@@ -53,5 +53,7 @@ def _reason(wanted: int, missing: list[str], output: str) -> str:
 def _expected(case: Case) -> tuple[str, ...]:
     texts: list[Any] = case.expected if isinstance(case.expected, list) else [case.expected]
     if not texts or not all(isinstance(text, str | int | float) for text in texts):
-        raise UserError(f"case {case.id!r}: expected = {brief(case.expected)}; includes needs a text or a list of texts")
+        raise UserError(
+            f"case {case.id!r}: expected = {brief(case.expected)}; includes needs a text or a list of texts"
+        )
     return tuple(map(str, texts))

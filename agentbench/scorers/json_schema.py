@@ -59,14 +59,16 @@ class JsonSchemaScorer:
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
     chosen = validator_for(schema, default=Draft202012Validator)
-    chosen.check_schema(schema)
+    chosen.check_schema(dict(schema))
     # An empty registry: nothing is fetched from the network.
     return chosen(schema, registry=Registry())
 
 
 def _expected(case: Case) -> Validator:
     if not isinstance(case.expected, Mapping):
-        raise UserError(f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema")
+        raise UserError(
+            f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
+        )
     try:
         return _validator(case.expected)
     except SchemaError as error:

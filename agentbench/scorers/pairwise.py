@@ -112,7 +112,9 @@ class PairwiseScorer:
                 raise AttemptError("grader", f"run {self.answers_of} has no answer of case {case.id!r}")
             return answers[0]
         if case.expected is None:
-            raise UserError(f"case {case.id!r}: expected = {brief(case.expected)}; pairwise needs an answer there, or run")
+            raise UserError(
+                f"case {case.id!r}: expected = {brief(case.expected)}; pairwise needs an answer there, or run"
+            )
         return as_text(case.expected)
 
 

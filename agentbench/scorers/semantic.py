@@ -78,7 +78,9 @@ class SemanticScorer:
 def _expected(case: Case) -> list[str]:
     texts = case.expected if isinstance(case.expected, list) else [case.expected]
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise UserError(f"case {case.id!r}: expected = {brief(case.expected)}; semantic needs a text or a list of texts")
+        raise UserError(
+            f"case {case.id!r}: expected = {brief(case.expected)}; semantic needs a text or a list of texts"
+        )
     return [text.strip() for text in texts]
 
 

@@ -70,8 +70,10 @@ def leaves(value: Any, path: Path, ignored: Sequence[Path]) -> int:
     return sum(leaves(inner, (*path, key), ignored) for key, inner in _inside(value)) if _inside(value) else 1
 
 
-def differences(expected: Any, found: Any, path: Path, ignored: Sequence[Path], tolerance: float) -> Iterator[Difference]:
-    """Every place where `found` is not as `expected`, in the order of the paths of `expected`, then what is too much."""
+def differences(
+    expected: Any, found: Any, path: Path, ignored: Sequence[Path], tolerance: float
+) -> Iterator[Difference]:
+    """Every place where `found` is not as `expected`: in the order of `expected`, then what is too much."""
     if matches(path, ignored):
         return
     if _same_container(expected, found):

@@ -72,8 +72,8 @@ class TrajectoryScorer:
         both = sum(len(turn.made) + len(turn.expected) for turn in turns)
         value = 2 * sum(len(turn.pairs) for turn in turns) / both if both else 1.0
         wrong = [(number, reason) for number, turn in enumerate(turns) if (reason := turn.mistake(self._mode))]
-        head = (lambda number: f"turn {number + 1}: ") if len(turns) > 1 else (lambda number: "")
-        reason = "; ".join(head(number) + reason for number, reason in wrong[:TOLD]) or "as expected"
+        told = [f"turn {number + 1}: {reason}" if len(turns) > 1 else reason for number, reason in wrong[:TOLD]]
+        reason = "; ".join(told) or "as expected"
         return Score(name=self.name, value=value, passed=not wrong, reason=reason)
 
     def _turn(self, made: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":

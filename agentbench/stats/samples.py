@@ -48,10 +48,10 @@ def passes(attempts: Iterable[Attempt]) -> list[CaseSample]:
 
 
 def scores(attempts: Iterable[Attempt], name: str) -> list[CaseSample]:
-    """The value of the score `name` of each attempt that did not fail."""
+    """The value of the score `name` of each attempt that did not fail, once its verdict is there."""
 
     def value(attempt: Attempt) -> list[float]:
-        return [] if attempt.failure else [s.value for s in attempt.scores if s.name == name]
+        return [] if attempt.failure else [s.value for s in attempt.scores if s.name == name and s.passed is not None]
 
     return group_cases(attempts, value)
 

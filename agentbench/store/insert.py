@@ -1,4 +1,4 @@
-"""Inserting a row unless it is there, which SQLAlchemy has only per database."""
+"""Inserting a row that may be there already, which SQLAlchemy has only per database."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,16 @@ from agentbench.store.tables import Base
 
 def insert_new(session: Session, table: type[Base], values: Mapping[str, Any]) -> None:
     """Inserts `values` (by column name) unless a row of the same key is there; safe against other writers."""
+    session.execute(_insert(session, table, values).on_conflict_do_nothing())
+
+
+def insert_or_replace(session: Session, table: type[Base], values: Mapping[str, Any]) -> None:
+    """Inserts `values` (by column name), in place of a row of the same key; safe against other writers."""
+    key = list(table.__table__.primary_key)
+    session.execute(_insert(session, table, values).on_conflict_do_update(index_elements=key, set_=dict(values)))
+
+
+def _insert(session: Session, table: type[Base], values: Mapping[str, Any]) -> Any:
     dialect = session.get_bind().dialect.name
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    session.execute(insert(table.__table__).values(dict(values)).on_conflict_do_nothing())  # type: ignore[arg-type]
+    return insert(table.__table__).values(dict(values))  # type: ignore[arg-type]

@@ -91,6 +91,10 @@ def _score_row(position: int, score: Score) -> ScoreRow:
     return ScoreRow(position=position, name=score.name, value=score.value, passed=score.passed, reason=score.reason)
 
 
+def score_of(row: ScoreRow) -> Score:
+    return Score(name=row.name, value=row.value, passed=row.passed, reason=row.reason)
+
+
 def attempt_of(row: AttemptRow) -> Attempt:
     return Attempt(
         case_id=row.case_id,
@@ -103,9 +107,7 @@ def attempt_of(row: AttemptRow) -> Attempt:
         wall_anchor_ns=row.wall_anchor_ns,
         trace=Trace(steps=_steps_of(row), output=row.output, state=row.state, cold_start_ns=row.cold_start_ns),
         failure=_failure_of(row),
-        scores=tuple(
-            Score(name=score.name, value=score.value, passed=score.passed, reason=score.reason) for score in row.scores
-        ),
+        scores=tuple(map(score_of, row.scores)),
         passed=row.passed,
     )
 

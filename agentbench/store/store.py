@@ -15,14 +15,23 @@ from sqlalchemy.orm import Session, selectinload
 from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.run import Run, RunStatus
-from agentbench.score import Attempt
+from agentbench.score import Attempt, Label
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
-from agentbench.store.insert import insert_new
+from agentbench.store.insert import insert_new, insert_or_replace
+from agentbench.store.labels import (
+    by_attempt,
+    decided,
+    label_of,
+    label_values,
+    labels_of,
+    passed_by,
+    verdicts_from_labels,
+)
 from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
 from agentbench.store.schema import upgrade
-from agentbench.store.summary import RunSummary, summaries, summary_of
-from agentbench.store.tables import AttemptRow, CaseRow, RunRow
+from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
+from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
 
 
@@ -31,7 +40,9 @@ class AlreadyStored(Exception):
 
 
 class Store:
-    """Runs and attempts, in and out as the nouns of L0.
+    """Runs, attempts and labels, in and out as the nouns of L0.
+
+    An attempt that waited for a person comes out with the verdict that its labels give (`agentbench.store.labels`).
 
     Each method is one transaction: after it returns the write survives the death of this process, and a
     process that dies inside it leaves no part of it. Any number of threads and processes may use one database
@@ -85,7 +96,8 @@ class Store:
     def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
         """The newest runs first, of one suite when it is named, with counts of their attempts."""
         with self._read() as session:
-            return [summary_of(row) for row in session.execute(summaries(limit, suite))]
+            found = [summary_of(row) for row in session.execute(summaries(limit, suite))]
+            return [with_verdicts(run, verdicts_from_labels(session, run.id)) if run.waiting else run for run in found]
 
     def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
         """Stores an attempt that ended, and its case unless an equal one is stored.
@@ -111,13 +123,56 @@ class Store:
         """Every attempt of the run, whole, in the order they were stored."""
         query = _whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
-            return [attempt_of(row) for row in session.scalars(query)]
+            return self._decided(session, run_id, [attempt_of(row) for row in session.scalars(query)])
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
         query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
-            row = session.scalars(query).first()
-            return None if row is None else attempt_of(row)
+            found = self._decided(session, run_id, [attempt_of(row) for row in session.scalars(query)])
+            return found[0] if found else None
+
+    def _decided(self, session: Session, run_id: str, attempts: list[Attempt]) -> list[Attempt]:
+        """The attempts with the verdicts that people's labels give."""
+        labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
+        if not labels:
+            return attempts
+        deciding = passed_by(session, run_id)
+        return [decided(each, labels.get((each.case_id, each.repeat), ()), deciding) for each in attempts]
+
+    def answers(self, run_id: str) -> dict[str, list[str]]:
+        """The final texts by case, in the order of their repeats, without those of attempts that failed."""
+        query = (
+            select(AttemptRow.case_id, AttemptRow.output)
+            .where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_(None))
+            .order_by(AttemptRow.repeat)
+        )
+        found: dict[str, list[str]] = {}
+        with self._read() as session:
+            for case_id, output in session.execute(query):
+                found.setdefault(case_id, []).append(output)
+        return found
+
+    def add_label(self, run_id: str, label: Label) -> None:
+        """Stores a reviewer's label, in place of the one they gave before.
+
+        Raises `UserError` when the run has no such attempt, or one that failed: there is nothing to review then.
+        """
+        attempt = select(AttemptRow.failure_kind).where(
+            AttemptRow.run_id == run_id, AttemptRow.case_id == label.case_id, AttemptRow.repeat == label.repeat
+        )
+        with self._write() as session:
+            found = session.execute(attempt).first()
+            what = f"case {label.case_id!r}, repeat {label.repeat}"
+            if found is None:
+                raise UserError(f"run {run_id} has no attempt of {what}")
+            if found[0] is not None:
+                raise UserError(f"{what} ended in a failure ({found[0]}): there is no answer to label")
+            insert_or_replace(session, LabelRow, label_values(run_id, label))
+
+    def labels(self, run_id: str) -> list[Label]:
+        """Every label of the run, by case, repeat and reviewer."""
+        with self._read() as session:
+            return [label_of(row) for row in session.scalars(labels_of(run_id))]
 
     def case(self, run_id: str, case_id: str) -> Case:
         """The case as the run's last attempt of it had it. Raises `UserError` when it was not attempted."""
@@ -133,6 +188,17 @@ class Store:
             if row is None:
                 raise UserError(f"run {run_id} has no attempt of case {case_id!r}")
             return case_of(row)
+
+    def waiting_scorers(self, run_id: str) -> frozenset[str]:
+        """The scorers of the run that leave their verdict to a person."""
+        query = (
+            select(ScoreRow.name)
+            .join(AttemptRow, AttemptRow.id == ScoreRow.attempt_id)
+            .where(AttemptRow.run_id == run_id, ScoreRow.passed.is_(None))
+            .distinct()
+        )
+        with self._read() as session:
+            return frozenset(session.scalars(query))
 
     def close(self) -> None:
         """Closes the connections; safe to call twice."""

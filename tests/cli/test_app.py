@@ -35,7 +35,20 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["serve"], ["compare"], ["show"], ["runs"], ["pull"], ["doctor"], ["bench"]]
+    "command",
+    [
+        [],
+        ["run"],
+        ["serve"],
+        ["compare"],
+        ["show"],
+        ["runs"],
+        ["pull"],
+        ["doctor"],
+        ["bench"],
+        ["review"],
+        ["agreement"],
+    ],
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     found = imported("-m", "agentbench", *command, "--help")
@@ -48,7 +61,19 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_every_option_has_help() -> None:
-    for command in ("run", "serve", "compare", "show", "runs", "pull", "doctor", "bench"):
+    for command in (
+        "run",
+        "serve",
+        "compare",
+        "show",
+        "runs",
+        "pull",
+        "doctor",
+        "bench",
+        "review",
+        "label",
+        "agreement",
+    ):
         text = agentbench(command, "--help", COLUMNS="200").stdout
         options = [line.strip(" │|") for line in text.splitlines() if line.strip(" │|").startswith("--")]
         assert options, command
