@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentbench.scorers.brief import brief
+from agentbench.scorers.brief import LIMIT, brief, cut_middle
 
 Path = tuple[str, ...]
 """Keys and indices from the root, all as text; `*` in a pattern stands for any one of them."""
@@ -30,7 +30,8 @@ class Difference:
     found: Any
 
     def __str__(self) -> str:
-        return f"{shown_path(self.path)}: expected {brief(self.expected)}, got {brief(self.found)}"
+        where = cut_middle(shown_path(self.path), LIMIT, " … ")
+        return f"{where}: expected {brief(self.expected)}, got {brief(self.found)}"
 
 
 def parse_path(text: str) -> Path:
