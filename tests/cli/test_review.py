@@ -1,6 +1,7 @@
 """`agentbench review`, `label` and `agreement`: from a run that waits to a verdict and its agreement."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from agentbench.cli import review
 from agentbench.cli.agreement import agreement_command
 from agentbench.cli.review import label_command, review_command
 from agentbench.cli.runs import runs_command
@@ -55,7 +55,7 @@ def at_terminal(monkeypatch: pytest.MonkeyPatch, keys: str, *comments: str) -> N
     terminal = Terminal(keys, *comments)
     monkeypatch.setattr(typer, "getchar", terminal.getchar)
     monkeypatch.setattr(typer, "prompt", terminal.prompt)
-    monkeypatch.setattr(review.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
 
 def given(db: str) -> dict[str, tuple[bool, str]]:
@@ -147,8 +147,8 @@ def test_without_a_terminal_nothing_is_asked(db: str) -> None:
 def test_agreement_of_the_judge_and_of_the_reviewers(db: str, capsys: pytest.CaptureFixture[str]) -> None:
     agreement_command("shop", db=db)
     assert "No labels yet" in capsys.readouterr().out
-    for number, (ann, bob) in enumerate(["pp", "ff", "pp", "pf", "pp", "fp"]):
-        for reviewer, letter in (("ann", ann), ("bob", bob)):
+    for number, both in enumerate(["pp", "ff", "pp", "pf", "pp", "fp"]):
+        for reviewer, letter in zip(("ann", "bob"), both, strict=True):
             verdict = "pass" if letter == "p" else "fail"
             label_command("shop", f"case_{number}", verdict, reviewer=reviewer, db=db)
     agreement_command("shop", as_json=True, db=db)

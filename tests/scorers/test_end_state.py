@@ -86,7 +86,8 @@ async def test_null_is_not_the_same_as_nothing() -> None:
 
 
 async def test_a_case_without_a_state_is_told() -> None:
-    for expected in (None, {"orders": []}):
+    wrong: tuple[Any, ...] = (None, {"orders": []})
+    for expected in wrong:
         with pytest.raises(UserError, match=r"case 'c1': expected = .*end_state needs"):
             await EndStateScorer(EndStateConfig()).score(a_case(expected=expected), a_trace())
     with pytest.raises(UserError, match="has nothing at the scorer's paths"):

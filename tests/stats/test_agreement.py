@@ -13,7 +13,8 @@ def rated(both: int, a_only: int, b_only: int, neither: int, cluster_size: int =
 
 
 def agreed(*counts: int, cluster_size: int = 1) -> Agreement:
-    return agree("judge", "ann", rated(*counts, cluster_size=cluster_size))
+    both, a_only, b_only, neither = counts
+    return agree("judge", "ann", rated(both, a_only, b_only, neither, cluster_size))
 
 
 @pytest.mark.parametrize(
