@@ -38,4 +38,4 @@ def _footing(view: AgreementView) -> str:
     if not view.labelled:
         return "No labels yet: agentbench review RUN, or agentbench label RUN CASE pass|fail."
     tied = f"; on {view.tied} of them the reviewers are even" if view.tied else ""
-    return f"{view.labelled} attempts have a label{tied}. A and B are counted as passing."
+    return f"{view.labelled} attempts have a label{tied}. “A only” counts those that A passes and B fails."

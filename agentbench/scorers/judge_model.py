@@ -5,7 +5,7 @@ import os
 from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +31,7 @@ class JudgeModelOptions(BaseModel):
     temperature: float = Field(0.0, ge=0, description="0 gives the same verdict again.")
     seed: int = Field(0, ge=0, description="Seed of the first vote; each further vote has the next.")
     max_tokens: int = Field(1024, ge=1, description="Longest answer of the judge, its reason included.")
+    reason_chars: int | None = Field(None, ge=1, description="Longest reason: keeps a small model from rambling.")
     timeout_s: float = Field(120.0, gt=0, description="Limit of one answer in seconds.")
     max_tries: int = Field(3, ge=1, description="Tries of a question that the server does not answer.")
     backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
@@ -93,10 +94,9 @@ class JudgeModel:
             raise AttemptError("grader", message) from None
 
     async def _chat(self, messages: tuple[Message, ...], answer: type[Answer], vote: int) -> str:
-        schema = {"name": "verdict", "strict": True, "schema": answer.model_json_schema()}
         request = ChatRequest(
             messages=messages,
-            response_format={"type": "json_schema", "json_schema": schema},
+            response_format=self._format(answer),
             temperature=self._options.temperature,
             max_tokens=self._options.max_tokens,
             seed=self._options.seed + vote,
@@ -111,6 +111,13 @@ class JudgeModel:
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("max_tries is at least 1")
+
+    def _format(self, answer: type[BaseModel]) -> dict[str, Any]:
+        """The structured output asked for; the length is left out where it is not asked for: not all servers know it."""
+        schema = answer.model_json_schema()
+        if self._options.reason_chars is not None:
+            schema["properties"]["reason"]["maxLength"] = self._options.reason_chars
+        return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
 
     async def _answered(self, request: ChatRequest) -> tuple[str, AttemptError | None]:
         assert self._backend is not None, "the judge was handed no backend"

@@ -139,3 +139,10 @@ def test_a_session_without_suites_is_left_alone(pytester: pytest.Pytester) -> No
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*agentbench: *")
     assert not (pytester.path / "results").exists()
+
+
+def test_a_case_that_waits_for_a_person_is_skipped(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "suite.yaml").write_text(SUITE.replace("scorers: [exact]", "scorers: [human]"))
+    result = pytester.runpytest("capitals", "-rs")
+    result.assert_outcomes(skipped=2, failed=1)
+    result.stdout.fnmatch_lines(["*Waiting for review*2*", "*SKIPPED*waits for review: agentbench review capitals-*"])

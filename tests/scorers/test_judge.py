@@ -77,7 +77,12 @@ async def test_the_judge_is_asked_for_a_structured_answer_at_temperature_0() -> 
     schema = request.response_format["json_schema"]["schema"]
     assert list(schema["properties"]) == ["reason", "verdict"]
     assert schema["additionalProperties"] is False
+    assert "maxLength" not in schema["properties"]["reason"]
     assert (request.temperature, request.seed) == (0, 7)
+    await judged(backend, model={"reason_chars": 300})
+    limited = backend.requests[1].response_format
+    assert limited is not None
+    assert limited["json_schema"]["schema"]["properties"]["reason"]["maxLength"] == 300
 
 
 async def test_the_judge_sees_rubric_input_calls_output_and_expected() -> None:
