@@ -20,7 +20,7 @@ class CaseOutcome:
     failed: int
 
 
-def outcomes_of(attempts: Iterable[Attempt]) -> tuple[CaseOutcome, ...]:
+def case_outcomes(attempts: Iterable[Attempt]) -> tuple[CaseOutcome, ...]:
     """The cases in the order of their ids."""
     counts: dict[str, list[int]] = {}
     for attempt in attempts:
