@@ -14,6 +14,7 @@ from agentbench.stats.power import GatePower, gate_power
 from agentbench.stats.samples import passes
 from agentbench.stats.serving import ServingSummary
 
+ROUNDING = 1e-9
 SERVING_FIELDS = {"goodput": "agent_goodput_per_s", "output_tokens_per_s": "output_tokens_per_s"}
 
 
@@ -93,7 +94,7 @@ def _slo(slo: Slo, serving: ServingSummary) -> Iterator[GateCheck]:
         if value is None:
             yield GateCheck(name=name, passed=False, said=f"{name}: no call of this run defines it")
             continue
-        passed = value >= bound if is_rate else value <= bound
+        passed = value >= bound * (1 - ROUNDING) if is_rate else value <= bound * (1 + ROUNDING)
         relation = ("is at least" if passed else "is below") if is_rate else ("is within" if passed else "is over")
         yield GateCheck(name=name, passed=passed, said=f"{name} {form(value)} {relation} {form(bound)}")
 

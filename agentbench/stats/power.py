@@ -47,8 +47,8 @@ def gate_power(pairs: Pairs, options: GateOptions, seed: int = 0) -> GatePower:
     """The least drop that a regression gate at `options.alpha` finds with probability `POWER`, to 0.1 points.
 
     What it would do to further runs like these: sides are swapped by chance, so that there is no difference but
-    noise; whole clusters are drawn with replacement; then each right answer of the run is lost with the chance that
-    lowers the pass rate by the drop.
+    noise; then each right answer of the run is lost with the chance that lowers the pass rate by the drop. The cases
+    are kept as they are: drawing them again too would count one case's noise several times.
     """
     pooled = _pool(pairs)
     units = len(pooled.starts)
@@ -79,8 +79,7 @@ def power_of(pooled: _Pooled, drop: float, alpha: float, seed: int) -> float:
     other = np.where(swapped, pooled.right[0], pooled.right[1]) / np.where(swapped, pooled.tries[0], pooled.tries[1])
     differences = chance.binomial(run, kept) / run_tries - other
     sums = np.add.reduceat(differences, pooled.starts, axis=1)  # [draws, clusters]
-    drawn = np.take_along_axis(sums, chance.integers(sums.shape[1], size=sums.shape), axis=1)
-    return float(np.mean(_fails(drawn, alpha)))
+    return float(np.mean(_fails(sums, alpha)))
 
 
 def _fails(sums: Floats, alpha: float) -> NDArray[np.bool_]:
