@@ -120,6 +120,7 @@ async def _work(case: Case, bench: Bench, seed: int) -> _Work:
         if isinstance(tools, Failure):
             return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
         recorder = Recorder(bench.backend, tools, seed, bench.options.limits)
+        stack.push_async_callback(recorder.release)
         started_at = perf_counter_ns()
         answer = await _ask(case, bench, recorder, seed)
         ended_at = perf_counter_ns()
