@@ -40,8 +40,11 @@ class Experiment:
         ]
 
 
-def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
-    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet."""
+def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] | None = None) -> Experiment:
+    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet.
+
+    `facts` are added to its environment.
+    """
     drawn = suite.drawn()
     config = as_mapping(drawn.config)
     run = Run(
@@ -55,7 +58,13 @@ def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
         case_ids=tuple(case.id for case in drawn.cases),
         repeats=drawn.config.run.repeats,
         label=label,
-        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives)},
+        environment={
+            **provenance(drawn.root),
+            "objectives": dict(drawn.objectives),
+            "mode": drawn.mode,
+            "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
+            **(facts or {}),
+        },
         created_at=datetime.now(UTC),
     )
     store.create_run(run)

@@ -28,7 +28,8 @@ async def in_thread(function: Callable[[], Result]) -> Result:
             done.set_exception(error)
 
     def work() -> None:
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = context.run(function)
         except StopIteration as stop:  # a future takes none, and its caller would wait for ever

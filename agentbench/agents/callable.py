@@ -119,7 +119,7 @@ def _import(target: str) -> Callable[..., Any]:
         raise UserError(f"agent.target {target!r} can't be imported: {error}") from None
     if not callable(function):
         raise UserError(f"agent.target {target!r} is a {type(function).__name__}, not a function")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _as_text(result: Any) -> str:

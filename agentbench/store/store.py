@@ -22,7 +22,7 @@ from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.summary import RunSummary, summaries, summary_of
-from agentbench.store.tables import AttemptRow, CaseRow, RunRow
+from agentbench.store.tables import AttemptRow, BaselineRow, CaseRow, RunRow
 from agentbench.store.url import database_url, shown
 
 
@@ -112,6 +112,27 @@ class Store:
         query = _whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
             return [attempt_of(row) for row in session.scalars(query)]
+
+    def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
+        """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
+        query = select(AttemptRow.case_id, AttemptRow.repeat, AttemptRow.passed).where(AttemptRow.run_id == run_id)
+        with self._read() as session:
+            return [(case_id, repeat, passed) for case_id, repeat, passed in session.execute(query)]
+
+    def set_baseline(self, suite: str, name: str, run_id: str) -> None:
+        """Makes the run the suite's baseline of this name, in place of the one before."""
+        with self._write() as session:
+            row = find_run(session, run_id)
+            if row.suite != suite:
+                raise UserError(f"run {row.id} is of suite {row.suite!r}; it can't be a baseline of {suite!r}")
+            session.merge(BaselineRow(suite=suite, name=name, run_id=row.id, created_at=datetime.now(UTC)))
+
+    def baselines(self, suite: str | None = None) -> dict[tuple[str, str], str]:
+        """Suite and name of each baseline to its run's id."""
+        query = select(BaselineRow).order_by(BaselineRow.suite, BaselineRow.name)
+        with self._read() as session:
+            rows = session.scalars(query if suite is None else query.where(BaselineRow.suite == suite)).all()
+            return {(row.suite, row.name): row.run_id for row in rows}
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
         query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
