@@ -15,7 +15,7 @@ from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
 from agentbench.case import Case
 from agentbench.errors import AttemptError
 from agentbench.recorder import Recorder
-from tests.end_to_end.processes import wait_until
+from tests.end_to_end.processes import is_running, wait_until
 from tests.fakes import a_case, adder
 
 ASKING = """
@@ -127,15 +127,6 @@ async def test_an_attempt_that_is_cancelled_leaves_no_process(tmp_path: Path) ->
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         assert wait_until(lambda: not is_running(child), 10)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, one that ended and was not waited for not counted."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 async def test_a_pool_keeps_its_processes(tmp_path: Path) -> None:
