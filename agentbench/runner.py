@@ -41,7 +41,7 @@ class Bench:
     toolbox: Callable[[Case], AbstractAsyncContextManager[Toolbox]]
     user: User
     scorers: Sequence[Scorer]
-    passed_by: str
+    passed_by: Sequence[str]
     options: RunOptions
 
 
@@ -108,7 +108,7 @@ async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
         trace=work.trace,
         failure=scores if isinstance(scores, Failure) else None,
         scores=graded,
-        passed=next((score.passed for score in graded if score.name == bench.passed_by), None),
+        passed=_verdict(graded, bench.passed_by),
     )
 
 
@@ -176,6 +176,14 @@ async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[S
             return score
         scores.append(score)
     return tuple(scores)
+
+
+def _verdict(scores: Sequence[Score], passed_by: Sequence[str]) -> bool | None:
+    """Whether all deciding scorers passed; None without scores, or while one's verdict could still change that."""
+    deciding = [score.passed for score in scores if score.name in passed_by]
+    if not deciding or (None in deciding and False not in deciding):
+        return None
+    return all(deciding)
 
 
 async def _guarded(kind: FailureKind, work: Awaitable[Result]) -> Result | Failure:

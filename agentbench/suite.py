@@ -55,7 +55,7 @@ class SuiteFile(BaseModel):
     tools: tuple[str | Component, ...] = ()
     user: Component = Component(name="scripted")
     scorers: tuple[Component, ...] = Field(min_length=1)
-    passed_by: str | None = None
+    passed_by: str | tuple[str, ...] | None = None
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
     agent: Component
@@ -68,7 +68,7 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorer that decides whether an attempt passed. `config` is the suite's default
+    `passed_by` names the scorers that must all pass for an attempt to pass. `config` is the suite's default
     configuration with the overrides applied.
     """
 
@@ -80,7 +80,7 @@ class Suite:
     tools: tuple[str | Component, ...]
     user: User
     scorers: tuple[Scorer, ...]
-    passed_by: str
+    passed_by: tuple[str, ...]
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
@@ -128,10 +128,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     cases = tuple(dataset.load(root))
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
-    scorers = tuple(
-        spec.build("scorers", scorer, where=where, prefix=("scorers", index))
-        for index, scorer in enumerate(file.scorers)
-    )
+    scorers = tuple(_scorer(scorer, where, index) for index, scorer in enumerate(file.scorers))
     return Suite(
         name=file.name,
         version=file.version,
@@ -164,16 +161,33 @@ def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None
             validate(found.Config, tool.options, where, ("tools", index))
 
 
-def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> str:
+def _scorer(component: Component, where: Callable[[Location], str], index: int) -> Scorer:
+    """The scorer; `as` gives it another name, so that a suite can have two of a kind."""
+    options = component.options
+    label = options.pop("as", component.name)
+    scorer: Scorer = spec.build(
+        "scorers", Component(name=component.name, **options), where=where, prefix=("scorers", index)
+    )
+    scorer.name = str(label)
+    return scorer
+
+
+def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> tuple[str, ...]:
+    """The scorers that decide: the one there is, the one named, those in a list, or `all`."""
     names = [scorer.name for scorer in scorers]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{where(('scorers',))}: two scorers are named {twice!r}; give one another name with as: NAME")
     if file.passed_by is None and len(names) > 1:
         raise UserError(
-            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}"
+            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}, or all"
         )
-    decides = file.passed_by or names[0]
-    if decides not in names:
-        raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', decides, names)}")
-    return decides
+    if file.passed_by == "all":
+        return tuple(names)
+    named = (file.passed_by,) if isinstance(file.passed_by, str) else file.passed_by
+    for name in named or ():
+        if name not in names:
+            raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', name, names)}")
+    return named or (names[0],)
 
 
 def _places(document: Document, overrides: Mapping[str, Any]) -> Callable[[Location], str]:

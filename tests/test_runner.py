@@ -28,7 +28,7 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
         toolbox=lambda case: nullcontext(adder()),
         user=ScriptedUser(ScriptedUserConfig()),
         scorers=[scorer or ExactScorer(ExactConfig())],  # type: ignore[list-item]
-        passed_by="exact",
+        passed_by=("exact",),
         options=RunOptions.model_validate({"backoff_s": 0, **options}),
     )
 

@@ -28,7 +28,7 @@ def write(folder: Path, suite: str = GOOD, cases: str = CASES) -> Path:
 
 def test_a_suite_is_read_with_its_defaults(tmp_path: Path) -> None:
     suite = load_suite(write(tmp_path))
-    assert (suite.name, suite.version, suite.mode, suite.passed_by) == ("tiny", "2", "strict", "exact")
+    assert (suite.name, suite.version, suite.mode, suite.passed_by) == ("tiny", "2", "strict", ("exact",))
     assert suite.objectives == {"ttft": 0.5, "latency": 2.0}
     assert suite.config.agent.options == {"max_tokens": 8}
     assert suite.config.run.repeats == 2

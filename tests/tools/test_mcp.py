@@ -121,13 +121,13 @@ async def test_a_server_over_http(server: tuple[str, ...], unused_tcp_port: int)
         assert process.stderr is not None
         while b"running on" not in (line := await process.stderr.readline()):
             assert line, "the server did not start"
-        async with opened(url=f"http://127.0.0.1:{unused_tcp_port}/mcp") as source:
-            async with opened_toolbox([source], CASE) as tools:
-                assert (await tools.call("deposit", {"amount": 2})).result == "balance 2"
-                process.kill()
-                await process.wait()
-                with pytest.raises(AttemptError, match="died"):
-                    await tools.call("deposit", {"amount": 2})
+        url = f"http://127.0.0.1:{unused_tcp_port}/mcp"
+        async with opened(url=url) as source, opened_toolbox([source], CASE) as tools:
+            assert (await tools.call("deposit", {"amount": 2})).result == "balance 2"
+            process.kill()
+            await process.wait()
+            with pytest.raises(AttemptError, match="died"):
+                await tools.call("deposit", {"amount": 2})
     finally:
         if process.returncode is None:
             process.kill()
