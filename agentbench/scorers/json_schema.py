@@ -41,7 +41,7 @@ class JsonSchemaScorer:
         if not isinstance(schema, Mapping):
             raise UserError(f"case {case.id!r}: json_schema needs a schema, as its option or in expected.schema")
         try:
-            validator_for(schema).check_schema(schema)
+            validator_for(schema).check_schema(dict(schema))
         except SchemaError as error:
             raise UserError(f"case {case.id!r}: its schema is no JSON Schema: {error.message}") from None
         return schema

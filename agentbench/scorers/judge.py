@@ -117,7 +117,9 @@ class JudgeScorer:
         return Score(name=self.name, value=value, passed=value >= 0.5, reason=said)
 
     async def _preferred(self, parts: dict[str, str]) -> _Preference:
-        return await self._ask(_filled(PAIR, parts), _Preference, "better", {"enum": ["1", "2", "tie"]})
+        choices = {"enum": ["1", "2", "tie"]}
+        preference: _Preference = await self._ask(_filled(PAIR, parts), _Preference, "better", choices)
+        return preference
 
     async def _ask(self, text: str, shape: type[Any], key: str, schema: dict[str, Any]) -> Any:
         assert self._backend is not None, "use() is called before the first attempt"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from agentbench.errors import unknown_name
 from agentbench.score import Attempt
 from agentbench.stats.calls import NS, tpot_s, ttft_s
+from agentbench.trace import UserTurn
 
 OBJECTIVES = ("ttft", "tpot", "latency")
 """`ttft` and `tpot` limit every model call of the attempt; `latency` its time from start to end."""
@@ -26,5 +27,11 @@ def meets(attempt: Attempt, limits: Mapping[str, float]) -> bool:
     return (
         all(ttft is not None and ttft <= limits["ttft"] for ttft in first_tokens if "ttft" in limits)
         and all(tpot <= limits.get("tpot", infinite) for tpot in gaps)
-        and (attempt.ended_at - attempt.started_at) * NS <= limits.get("latency", infinite)
+        and agent_time_s(attempt) <= limits.get("latency", infinite)
     )
+
+
+def agent_time_s(attempt: Attempt) -> float:
+    """From the attempt's start to its end, without the turns of a simulated user."""
+    thinking = sum(step.ended_at - step.started_at for step in attempt.trace.steps if isinstance(step, UserTurn))
+    return (attempt.ended_at - attempt.started_at - thinking) * NS
