@@ -31,6 +31,11 @@ class Baseline:
     outcomes: tuple[Outcome, ...]
 
 
+def stored_outcomes(store: Store, run_id: str) -> list[Outcome]:
+    """The outcomes of a stored run; its transcripts are never in memory together."""
+    return outcomes_of(store.measured_attempts(run_id))
+
+
 def baseline_of(name: str, run: Run, store: Store) -> Baseline:
     """A stored run as a baseline."""
     return Baseline(
@@ -40,7 +45,7 @@ def baseline_of(name: str, run: Run, store: Store) -> Baseline:
         run_id=run.id,
         config=run.config,
         commit=str(run.environment.get("git_commit", "")),
-        outcomes=tuple(outcomes_of(store.attempts(run.id))),
+        outcomes=tuple(stored_outcomes(store, run.id)),
     )
 
 
@@ -144,5 +149,7 @@ def _outcomes(cases: Mapping[str, Any]) -> Iterator[Outcome]:
                 passed=attempt.get("passed"),
                 failure=attempt.get("failure"),
                 scores=attempt.get("scores", {}),
-                **{key: tuple(attempt.get(key, ())) for key in ("ttft_s", "tpot_s", "latency_s")},
+                ttft_s=tuple(attempt.get("ttft_s", ())),
+                tpot_s=tuple(attempt.get("tpot_s", ())),
+                latency_s=tuple(attempt.get("latency_s", ())),
             )

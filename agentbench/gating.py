@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from agentbench.baseline import Baseline, find_baseline
+from agentbench.baseline import Baseline, find_baseline, stored_outcomes
 from agentbench.gate import GateOptions
 from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.stats import summarize_serving
 from agentbench.stats.gate import GateVerdict, judge_gate
-from agentbench.stats.outcomes import outcomes_of
+from agentbench.stats.outcomes import Outcome
 from agentbench.store import Store
 
 CHANGED_SHOWN = 10
@@ -74,25 +73,25 @@ def gate_options(run: Run, **changes: Any) -> GateOptions:
 
 def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[str] | None = None) -> Gating:
     """The gate's verdict on a stored run, or on these of its cases. `UserError` when its baseline is not found."""
-    attempts = [each for each in store.attempts(run.id) if case_ids is None or each.case_id in case_ids]
+    outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
     baseline = find_baseline(options.baseline, run.suite, store) if options.baseline else None
-    serving = summarize_serving(attempts, run.environment.get("objectives") or {})
-    verdict = judge_gate(options, outcomes_of(attempts), serving, baseline.outcomes if baseline else None)
+    serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
+    verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None)
     found = verdict.comparison
     return Gating(
         run=run,
         verdict=verdict,
         baseline=baseline,
-        notes=tuple(_notes(run, baseline, case_ids, attempts)),
+        notes=tuple(_notes(run, baseline, case_ids, outcomes)),
         lost=found.better_in_b if found else (),
         gained=found.better_in_a if found else (),
-        failures=dict(sorted(Counter(each.failure.kind for each in attempts if each.failure).items())),
-        flaky=flaky_cases(store, run, attempts),
+        failures=dict(sorted(Counter(each.failure for each in outcomes if each.failure).items())),
+        flaky=flaky_cases(store, run, outcomes),
     )
 
 
 def _notes(
-    run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None, attempts: Sequence[Attempt]
+    run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None, outcomes: Sequence[Outcome]
 ) -> list[str]:
     notes = []
     if baseline is not None and baseline.suite_hash != run.suite_hash:
@@ -100,17 +99,17 @@ def _notes(
     if case_ids is not None and len(case_ids) < len(run.case_ids):
         notes.append(f"Judged on {len(case_ids)} of the run's {len(run.case_ids)} cases: the others were not selected.")
     planned = (len(run.case_ids) if case_ids is None else len(case_ids)) * run.repeats
-    if len(attempts) < planned:
-        notes.append(f"The run is not complete: {len(attempts)} of {planned} attempts.")
+    if len(outcomes) < planned:
+        notes.append(f"The run is not complete: {len(outcomes)} of {planned} attempts.")
     return notes
 
 
-def flaky_cases(store: Store, run: Run, attempts: Sequence[Attempt]) -> tuple[str, ...]:
+def flaky_cases(store: Store, run: Run, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """Cases both right and wrong, in this run or with the last runs of its suite, configuration and cases."""
     seen: dict[str, set[bool]] = {}
-    for attempt in attempts:
-        if attempt.passed is not None:
-            seen.setdefault(attempt.case_id, set()).add(attempt.passed)
+    for outcome in outcomes:
+        if outcome.passed is not None:
+            seen.setdefault(outcome.case_id, set()).add(outcome.passed)
     alike = (
         earlier
         for earlier in store.list_runs(limit=50 * HISTORY, suite=run.suite)

@@ -45,24 +45,24 @@ class Bench:
     options: RunOptions
 
 
-async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[Attempt]:
-    """Make the attempts, at most `concurrency` at once, and yield each as it ends.
+async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[Attempt, Case]]:
+    """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
 
     Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost.
     """
     waiting = iter(jobs)
-    running: set[asyncio.Task[Attempt]] = set()
+    running: dict[asyncio.Task[Attempt], Case] = {}
     try:
         while True:
             for job in waiting:
-                running.add(asyncio.create_task(run_job(job, bench)))
+                running[asyncio.create_task(run_job(job, bench))] = job.case
                 if len(running) >= bench.options.concurrency:
                     break
             if not running:
                 return
-            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                yield task.result()
+                yield task.result(), running.pop(task)
     finally:
         for task in running:
             task.cancel()

@@ -16,7 +16,7 @@ from agentbench.config import (
     RunOptions,
     Serving,
     apply_overrides,
-    canonical_hash,
+    canonical_list_hash,
 )
 from agentbench.document import Document, read_yaml
 from agentbench.duration import Seconds
@@ -76,7 +76,7 @@ class Suite:
     version: str
     path: Path
     mode: Literal["strict", "gate"]
-    cases: tuple[Case, ...]
+    cases: Sequence[Case]
     tools: tuple[str | Component, ...]
     user: User
     scorers: tuple[Scorer, ...]
@@ -92,7 +92,7 @@ class Suite:
 
     def content_hash(self) -> str:
         """SHA-256 of the cases: two runs with the same hash answered the same questions."""
-        return canonical_hash([asdict(case) for case in self.cases])
+        return canonical_list_hash(_content(case) for case in self.cases)
 
     def drawn(self) -> "Suite":
         """The suite with the cases that `run.limit` leaves, drawn by `run.sample_seed`, in their own order."""
@@ -105,6 +105,12 @@ class Suite:
     def only(self, case_ids: frozenset[str]) -> "Suite":
         """The suite with just these of its cases."""
         return replace(self, cases=tuple(case for case in self.cases if case.id in case_ids))
+
+
+def _content(case: Case) -> dict[str, Any]:
+    """A case as its hash takes it; of one turn, as before there were others."""
+    content = asdict(case)
+    return content if case.user else {key: value for key, value in content.items() if key != "user"}
 
 
 def suite_file(reference: Path) -> Path:
@@ -125,7 +131,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     _check_components(file, where)
     root = document.path.parent
     dataset: Dataset = spec.build("datasets", file.dataset, where=where, prefix=("dataset",))
-    cases = tuple(dataset.load(root))
+    cases = dataset.load(root)
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
     scorers = tuple(_scorer(scorer, where, index) for index, scorer in enumerate(file.scorers))

@@ -34,7 +34,7 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
 
 
 async def collect(jobs: list[Job], bench: Bench) -> list[Attempt]:
-    return [attempt async for attempt in run_jobs(jobs, bench)]
+    return [attempt async for attempt, _ in run_jobs(jobs, bench)]
 
 
 async def test_a_right_answer_passes_and_its_trace_is_kept() -> None:

@@ -1,7 +1,8 @@
 """Failing cases run again: to show what is flaky, never to raise a figure."""
 
 from agentbench.case import Case
-from agentbench.experiment import Experiment, keep, log_path, opened_backend, opened_bench, plan, started_server
+from agentbench.experiment import Experiment, log_path, opened_backend, opened_bench, plan, started_server
+from agentbench.keeping import keep
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.runner import Bench, Job, run_job
 from agentbench.store import Store

@@ -117,5 +117,5 @@ class SuiteSession:
             reruns.close()
         self._loop.close()
         for experiment in self._owned:
-            done = not experiment.jobs(self.store.stored_keys(experiment.run.id))
+            done = experiment.is_done(self.store.stored_keys(experiment.run.id))
             self.store.set_status(experiment.run.id, "finished" if done else "interrupted")

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import Protocol
 
 from agentbench.case import Case
-from agentbench.experiment import Experiment, keep, opened_backend, opened_bench, perform
+from agentbench.experiment import Experiment, opened_backend, opened_bench, perform
+from agentbench.keeping import keep
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.protocols import Endpoint
 from agentbench.runner import Job, run_job

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agentbench.baseline import stored_outcomes
 from agentbench.report.outcomes import CaseOutcome, case_outcomes
 from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.stats import (
     Estimate,
     ServingSummary,
@@ -17,7 +17,7 @@ from agentbench.stats import (
     percentile_estimate,
     summarize_serving,
 )
-from agentbench.stats.outcomes import outcomes_of
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.samples import CaseSample, group_cases, passes
 from agentbench.store import Store
 
@@ -99,14 +99,13 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-    return view_of(run, store.attempts(run.id))
+    return view_of(run, stored_outcomes(store, run.id), store.first_request(run.id))
 
 
-def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
-    """The view of a run and its attempts."""
-    failures = Counter(attempt.failure.kind for attempt in attempts if attempt.failure)
-    right = sum(attempt.passed is True and attempt.failure is None for attempt in attempts)
-    outcomes = outcomes_of(attempts)
+def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | None = None) -> RunView:
+    """The view of a run and its attempts' outcomes; `request` is one of its model calls', which names the model."""
+    failures = Counter(outcome.failure for outcome in outcomes if outcome.failure)
+    right = sum(outcome.passed is True for outcome in outcomes)
     samples = passes(outcomes)
     k = _common_repeats(samples)
     objectives = dict(run.environment.get("objectives") or {})
@@ -114,21 +113,21 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
         run=run,
         title=run.label or short_id(run.id),
         agent=_name(run.config.get("agent")),
-        model=_model(run, attempts),
+        model=_model(run, request),
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
         right=right,
-        wrong=len(attempts) - right - failures.total(),
+        wrong=len(outcomes) - right - failures.total(),
         failed=failures.total(),
-        failures=dict(sorted(failures.items())),
+        failures={str(kind): count for kind, count in sorted(failures.items())},
         accuracy=mean_estimate(samples),
         k=k,
         pass_at_k=mean_pass_at_k(samples, k) if k > 1 else None,
         pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
         objectives=objectives,
-        serving=summarize_serving(attempts, objectives),
+        serving=summarize_serving(outcomes, objectives),
         ttft_p95=percentile_estimate(group_cases(outcomes, lambda each: each.ttft_s), 95),
-        outcomes=case_outcomes(attempts),
+        outcomes=case_outcomes(outcomes),
     )
 
 
@@ -154,10 +153,6 @@ def _server(run: Run) -> str:
     return _name(run.config.get("serving"), "server") or backend
 
 
-def _model(run: Run, attempts: Sequence[Attempt]) -> str:
+def _model(run: Run, request: Mapping[str, Any] | None) -> str:
     """The model that was asked for, else the one configured."""
-    for attempt in attempts:
-        for call in attempt.trace.model_calls:
-            if name := call.request.get("model"):
-                return str(name)
-    return _name(run.config.get("serving"), "model")
+    return str((request or {}).get("model") or "") or _name(run.config.get("serving"), "model")

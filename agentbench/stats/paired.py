@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from agentbench.stats.estimates import CONFIDENCE, standard_error
 from agentbench.stats.outcomes import Outcome
@@ -106,7 +106,7 @@ def _sign_p(differences: Floats, clusters: Sequence[str]) -> float:
     better, worse = changed(sums)
     if better + worse == 0:
         return 1.0
-    return float(stats.binomtest(better, better + worse, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(better, worse), better + worse, 0.5)))
 
 
 def changed(sums: Floats) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def changed(sums: Floats) -> tuple[int, int]:
 def worse_p(differences: Floats, clusters: Sequence[str]) -> float:
     """One-sided p of "not worse", for differences of run − baseline: the same exact test."""
     better, worse = changed(cluster_sums(differences, clusters))
-    return float(stats.binomtest(worse, better + worse, 0.5, alternative="greater").pvalue) if better + worse else 1.0
+    return float(special.bdtr(better, better + worse, 0.5)) if better + worse else 1.0
 
 
 def difference_interval(
@@ -134,10 +134,10 @@ def difference_interval(
     independent = once and count == len(differences)
     if independent or not error or error < 1e-12:
         value, error = _agresti_min(float(differences.mean()), float(np.mean(differences**2)), count)
-        half = float(stats.norm.ppf(0.5 + confidence / 2)) * error
+        half = float(special.ndtri(0.5 + confidence / 2)) * error
     else:
         value = float(differences.mean())
-        half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
+        half = float(special.stdtrit(count - 1, 0.5 + confidence / 2)) * error
     return max(-1.0, value - half), min(1.0, value + half), error
 
 
@@ -158,5 +158,5 @@ def smallest_detectable(error: float | None, clusters: int) -> float | None:
     units = math.ceil(math.log2(2 / (1 - CONFIDENCE)))
     if error is None or clusters < units:
         return None
-    quantiles = stats.t.ppf([0.5 + CONFIDENCE / 2, POWER], clusters - 1)
+    quantiles = special.stdtrit(clusters - 1, np.array([0.5 + CONFIDENCE / 2, POWER]))
     return min(1.0, max(float(np.sum(quantiles)) * error, units / clusters))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from agentbench.gate import GateOptions
 from agentbench.stats.pairs import Pairs
@@ -86,7 +86,7 @@ def _fails(sums: Floats, alpha: float) -> NDArray[np.bool_]:
     """Whether the exact one-sided sign test at `alpha` finds each row of differences [draws, clusters] worse."""
     worse = (sums < -1e-12).sum(axis=1)
     moved = worse + (sums > 1e-12).sum(axis=1)
-    return np.asarray(stats.binom.sf(worse - 1, moved, 0.5) <= alpha)
+    return np.asarray(special.bdtr(moved - worse, np.maximum(moved, 1), 0.5) <= alpha)
 
 
 def _pool(pairs: Pairs) -> _Pooled:

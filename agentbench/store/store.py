@@ -1,7 +1,7 @@
 """The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +16,19 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.run import Run, RunStatus
 from agentbench.score import Attempt
+from agentbench.store.batch import insert_attempts
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
-from agentbench.store.insert import insert_new
+from agentbench.store.measured import measured
+from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
-from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
+from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.summary import RunSummary, summaries, summary_of
-from agentbench.store.tables import AttemptRow, BaselineRow, CaseRow, RunRow
+from agentbench.store.tables import AttemptRow, BaselineRow, CaseRow, ModelCallRow, RunRow
 from agentbench.store.url import database_url, shown
+
+KNOWN_CASES = 5000
+"""Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
 
 
 class AlreadyStored(Exception):
@@ -41,6 +46,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
+        self._known_cases: set[str] = set()
+        self._patience = Patience(engine)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""
@@ -92,20 +99,50 @@ class Store:
 
         Raises `AlreadyStored` when the run has this repeat of this case, `UserError` for an unknown run.
         """
-        values = case_values(case)
+        if self.add_attempts(run_id, [(attempt, case)]):
+            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
+
+    def add_attempts(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]]) -> set[tuple[str, int]]:
+        """Stores attempts that ended, all in one transaction; those whose case and repeat the run had already are left
+        out and named. A PostgreSQL server that is away is waited for. `UserError` for an unknown run."""
+        return self._patience.insist(lambda again: self._add(run_id, attempts, again))
+
+    def _add(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool) -> set[tuple[str, int]]:
         try:
             with self._write() as session:
-                insert_new(session, CaseRow, values)
-                session.add(attempt_row(run_id, attempt, str(values["digest"])))
-        except IntegrityError as error:
-            self._explain(run_id, attempt)
-            raise error
+                known = frozenset(self._known_cases)
+                foreign, digests = insert_attempts(session, run_id, attempts, known, again=again)
+        except IntegrityError:
+            with self._read() as session:
+                find_run(session, run_id)
+            # Another writer was faster with one of them: each by itself, the one that is there is then seen.
+            if len(attempts) == 1:
+                return {(attempts[0][0].case_id, attempts[0][0].repeat)}
+            return {key for pair in attempts for key in self._add(run_id, [pair], again)}
+        self._known_cases = self._known_cases | digests if len(self._known_cases) < KNOWN_CASES else digests
+        return foreign
 
     def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
         """Case id and repeat of each attempt the run has."""
         query = select(AttemptRow.case_id, AttemptRow.repeat).where(AttemptRow.run_id == run_id)
         with self._read() as session:
             return {(case_id, repeat) for case_id, repeat in session.execute(query)}
+
+    def measured_attempts(self, run_id: str) -> Iterator[Attempt]:
+        """The run's attempts in the order they were stored, without what was said: for figures over many of them.
+
+        Messages, requests, replies and tool results are empty; verdicts, times, token counts and scores are there.
+        """
+        with self._read() as session:
+            yield from measured(session, run_id)
+
+    def first_request(self, run_id: str) -> Mapping[str, Any] | None:
+        """The request of one of the run's model calls, None when it made none."""
+        query = select(ModelCallRow.request).join(AttemptRow, AttemptRow.id == ModelCallRow.attempt_id)
+        query = query.where(AttemptRow.run_id == run_id, ModelCallRow.error.is_(None)).limit(1)
+        with self._read() as session:
+            found: Mapping[str, Any] | None = session.scalars(query).first()
+            return found
 
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run, whole, in the order they were stored."""
@@ -167,13 +204,6 @@ class Store:
     ) -> None:
         self.close()
 
-    def _explain(self, run_id: str, attempt: Attempt) -> None:
-        """Raises what a refused insertion of an attempt means, if it means one of ours."""
-        if (attempt.case_id, attempt.repeat) in self.stored_keys(run_id):
-            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
-        with self._read() as session:
-            find_run(session, run_id)
-
     @contextmanager
     def _read(self) -> Iterator[Session]:
         with Session(self._engine) as session:
@@ -185,6 +215,8 @@ class Store:
             with Session(self._writing) as session, session.begin():
                 yield session
         except OperationalError as error:
+            if self._patience.is_away(error):
+                raise
             name = shown(self._engine.url)
             raise UserError(f"cannot write to the store {name}: {_reason(error)}") from error
 

@@ -9,7 +9,7 @@ import pytest
 from agentbench.errors import FailureKind
 from agentbench.gate import GateOptions
 from agentbench.stats.gate import GateVerdict, judge_gate
-from agentbench.stats.outcomes import Outcome
+from agentbench.stats.outcomes import Outcome, outcomes_of
 from agentbench.stats.paired import worse_p
 from agentbench.stats.pairs import pair_cases
 from agentbench.stats.power import gate_power, power_at
@@ -92,7 +92,7 @@ def test_a_gate_that_can_never_fail_says_so() -> None:
 
 def test_service_level_objectives() -> None:
     attempts = [an_attempt(f"c{i}", calls=(a_call(0, (100 * (i + 1), 100 * (i + 1) + 20), 3),)) for i in range(5)]
-    serving = summarize_serving(attempts)
+    serving = summarize_serving(outcomes_of(attempts))
     slo = {"ttft_p50": "300ms", "tpot_p50": "5ms", "goodput": 2}
     verdict = judge_gate(GateOptions.model_validate({"slo": slo}), verdicts("1"), serving)
     assert check(verdict, "ttft_p50") == (True, "ttft_p50 300 ms is within 300 ms")
