@@ -155,7 +155,7 @@ async def test_closing_the_iterator_cancels_what_is_in_flight() -> None:
 
     jobs = [Job(case=a_case(f"c{index}"), repeat=0) for index in range(4)]
     attempts = run_jobs(jobs, a_bench(agent, concurrency=4))
-    assert (await anext(attempts)).case_id == "c0"
+    assert (await anext(attempts))[0].case_id == "c0"
     await attempts.aclose()
     assert cancelled == 3
 
