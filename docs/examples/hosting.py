@@ -1,6 +1,7 @@
 """What an example needs to be an agent of agentbench's `command` kind (pooled): a loop over lines of JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ Task = dict[str, Any]
 
 def serve(answer: Callable[[Task], str]) -> None:
     """Answer each task; `task` has `case`, `base_url`, `api_key` and `model`."""
-    replies, sys.stdout = sys.stdout, sys.stderr  # what a framework prints is no reply
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a framework prints is no reply
     print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         task = json.loads(line)

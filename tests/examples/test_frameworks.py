@@ -22,7 +22,7 @@ AT_ONCE = 16
 
 def test_an_example_is_short() -> None:
     for name in FRAMEWORKS:
-        assert len((ROOT / f"docs/examples/{name}_agent.py").read_text().splitlines()) <= 35, name
+        assert len((ROOT / f"docs/examples/{name}_agent.py").read_text().splitlines()) <= 30, name
 
 
 @pytest.mark.skipif(ENVIRONMENTS is None, reason="make examples sets AGENTBENCH_FRAMEWORKS")
