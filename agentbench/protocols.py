@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from agentbench.case import Case, Message, ToolSpec
 from agentbench.score import Score
@@ -38,6 +38,8 @@ class ChatRequest:
     def with_seed(self, seed: int) -> "ChatRequest":
         return self if self.seed is not None else replace(self, seed=seed)
 
+
+Held = TypeVar("Held")
 
 Relay = Callable[[bytes], None]
 """Given an answer's bytes as they come: the body of an OpenAI event stream. Must not block or raise."""
@@ -111,6 +113,14 @@ class ChatClient(Protocol):
 
     def record_cold_start(self, duration_ns: int) -> None:
         """How long the agent took to be ready, by one that had to be started for this attempt."""
+        ...
+
+    async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
+        """Enter `resource` and keep it until the attempt has ended, over all turns of its conversation."""
+        ...
+
+    def observe(self, call: ToolCall) -> None:
+        """A tool call that the agent made by itself, known from the messages it sent; one of a known id is not new."""
         ...
 
 

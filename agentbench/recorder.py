@@ -1,13 +1,15 @@
 """Records what one attempt does while it does it, and holds it to its limits."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import perf_counter_ns
 from typing import Any
 
 from agentbench.case import Message, ToolSpec
 from agentbench.config import Limits
 from agentbench.errors import AttemptError
-from agentbench.protocols import Backend, ChatRequest, Relay, Toolbox
+from agentbench.protocols import Backend, ChatRequest, Held, Relay, Toolbox
 from agentbench.trace import ModelCall, Step, ToolCall, Trace, UserTurn
 
 
@@ -28,6 +30,7 @@ class Recorder:
         self._tools_started = 0
         self._tokens = 0
         self._cold_start_ns: int | None = None
+        self._held = AsyncExitStack()
         self._unanswered: AttemptError | None = None
         self._ended: AttemptError | None = None
 
@@ -59,6 +62,9 @@ class Recorder:
             self._unanswered = error if error.kind == "infra" else None
             self._steps.append(_failed(seeded, intended_at, error))
             raise
+        except asyncio.CancelledError:
+            self._steps.append(_failed(seeded, intended_at, "cancelled: whoever asked went away or ran out of time"))
+            raise
         self._unanswered = None
         self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
         self._steps.append(call)
@@ -75,9 +81,17 @@ class Recorder:
         self._steps.append(call)
         return call
 
+    async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
+        return await self._held.enter_async_context(resource)
+
+    async def release(self) -> None:
+        """Leave what is held; the attempt is over."""
+        await self._held.aclose()
+
     def observe(self, call: ToolCall) -> None:
-        """A tool call that the agent made by itself, known from the messages it sent afterwards."""
-        self._steps.append(call)
+        known = {step.call_id for step in self._steps if isinstance(step, ToolCall)}
+        if not call.call_id or call.call_id not in known:
+            self._steps.append(call)
 
     def record_cold_start(self, duration_ns: int) -> None:
         self._cold_start_ns = (self._cold_start_ns or 0) + duration_ns
@@ -101,7 +115,7 @@ def _began(step: Step) -> int:
     return step.sent_at if isinstance(step, ModelCall) else step.started_at
 
 
-def _failed(request: ChatRequest, intended_at: int, error: AttemptError) -> ModelCall:
+def _failed(request: ChatRequest, intended_at: int, error: AttemptError | str) -> ModelCall:
     return ModelCall(
         messages=request.messages,
         request={"seed": request.seed},

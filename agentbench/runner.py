@@ -44,28 +44,28 @@ class Bench:
     toolbox: Callable[[Case], AbstractAsyncContextManager[Toolbox]]
     user: User
     scorers: Sequence[Scorer]
-    passed_by: tuple[str, ...]
+    passed_by: Sequence[str]
     options: RunOptions
 
 
-async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[Attempt]:
-    """Make the attempts, at most `concurrency` at once, and yield each as it ends.
+async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[Attempt, Case]]:
+    """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
 
     Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost.
     """
     waiting = iter(jobs)
-    running: set[asyncio.Task[Attempt]] = set()
+    running: dict[asyncio.Task[Attempt], Case] = {}
     try:
         while True:
             for job in waiting:
-                running.add(asyncio.create_task(run_job(job, bench)))
+                running[asyncio.create_task(run_job(job, bench))] = job.case
                 if len(running) >= bench.options.concurrency:
                     break
             if not running:
                 return
-            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                yield task.result()
+                yield task.result(), running.pop(task)
     finally:
         for task in running:
             task.cancel()
@@ -123,6 +123,7 @@ async def _work(case: Case, bench: Bench, seed: int) -> _Work:
         if isinstance(tools, Failure):
             return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
         recorder = Recorder(bench.backend, tools, seed, bench.options.limits)
+        stack.push_async_callback(recorder.release)
         started_at = perf_counter_ns()
         answer = await _ask(case, bench, recorder, seed)
         ended_at = perf_counter_ns()

@@ -35,7 +35,7 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
 
 
 async def collect(jobs: list[Job], bench: Bench) -> list[Attempt]:
-    return [attempt async for attempt in run_jobs(jobs, bench)]
+    return [attempt async for attempt, _ in run_jobs(jobs, bench)]
 
 
 async def test_a_right_answer_passes_and_its_trace_is_kept() -> None:
@@ -156,7 +156,7 @@ async def test_closing_the_iterator_cancels_what_is_in_flight() -> None:
 
     jobs = [Job(case=a_case(f"c{index}"), repeat=0) for index in range(4)]
     attempts = run_jobs(jobs, a_bench(agent, concurrency=4))
-    assert (await anext(attempts)).case_id == "c0"
+    assert (await anext(attempts))[0].case_id == "c0"
     await attempts.aclose()
     assert cancelled == 3
 

@@ -67,9 +67,8 @@ def test_a_sample_is_drawn_by_seed_and_never_the_first_cases(tmp_path: Path) -> 
         (
             "scorers: [exact]",
             "scorers: [exact, exact]",
-            r"suite\.yaml:4: two scorers are named 'exact'; give each a label",
+            r"suite\.yaml:4: two scorers are named 'exact'; give one another name",
         ),
-        ("scorers: [exact]", "scorers: [{name: exact, label: 3}]", r"suite\.yaml:4: label = 3: expected a name"),
         ("scorers: [exact]", "scorers: [exact]\npassed_by: []", r"suite\.yaml:5: passed_by is empty"),
         ("scorers: [exact]", "scorers: [exact]\npassed_by: [exact, x]", r"suite\.yaml:5: unknown scorer 'x'"),
         ("max_tokens: 8", "max_tokens: many", r"suite\.yaml:6: agent\.max_tokens = 'many'"),
@@ -101,13 +100,13 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, old: str, new:
         ("all", ("strictly", "loosely", "regex")),
     ],
 )
-def test_scorers_of_one_kind_have_labels_and_several_may_decide(
+def test_scorers_of_one_kind_have_names_and_several_may_decide(
     tmp_path: Path, passed_by: str, deciding: tuple[str, ...]
 ) -> None:
     several = """\
 scorers:
-  - {name: exact, label: strictly}
-  - {name: exact, label: loosely, ignore_case: true}
+  - {name: exact, as: strictly}
+  - {name: exact, as: loosely, ignore_case: true}
   - {name: regex, pattern: x}
 passed_by: """
     suite = load_suite(write(tmp_path, GOOD.replace("scorers: [exact]", several + passed_by)))

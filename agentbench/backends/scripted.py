@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from time import perf_counter_ns
 from typing import Any
 
@@ -72,6 +72,9 @@ class ScriptedBackend:
             raise AttemptError("infra", rule.fail)
         words = max(1, len(rule.content.split()) + len(rule.tool_calls))
         chunk_at = await self._speak(words)
+        if relay is not None:
+            for event in _events(rule, sum(len(_text(message).split()) for message in request.messages), words):
+                relay(event)
         return ModelCall(
             messages=request.messages,
             request={"model": "scripted", "seed": request.seed},
@@ -102,6 +105,26 @@ class ScriptedBackend:
 
     async def aclose(self) -> None:
         return None
+
+
+def _events(rule: ScriptedReply, prompt: int, completion: int) -> Iterator[bytes]:
+    """The answer as OpenAI streams it: a chunk a word, the calls, why it ended, the usage."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+    deltas += [{"content": word} for word in re.findall(r"\s*\S+\s*$|\s*\S+", rule.content)]
+    calls = _message(rule).get("tool_calls") or ()
+    deltas += [{"tool_calls": [{"index": index, **call}]} for index, call in enumerate(calls)]
+    for delta in deltas:
+        yield _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    finish = "tool_calls" if calls else "stop"
+    yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    yield _event({"choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(content: Mapping[str, Any]) -> bytes:
+    chunk = {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": "scripted", **content}
+    return b"data: " + json.dumps(chunk).encode("ascii") + b"\n\n"
 
 
 def _text(message: Message) -> str:

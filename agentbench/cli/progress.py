@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from agentbench.experiment import Experiment
-from agentbench.report.outcomes import outcome_of
+from agentbench.report.outcomes import verdict_of
 from agentbench.score import Attempt
 from agentbench.store import Store
 
@@ -47,7 +47,7 @@ class RunProgress:
         return self
 
     def advance(self, attempt: Attempt) -> None:
-        self._counts[outcome_of(attempt)] += 1
+        self._counts[verdict_of(attempt)] += 1
         counts = "  ".join(f"{count} {name}" for name, count in self._counts.items() if count)
         self._progress.update(self._task, advance=1, counts=counts)
 

@@ -25,9 +25,7 @@ def review_command(
     reviewer: Reviewer = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Review at most so many, drawn by --seed.")] = None,
     scorer: Annotated[str | None, typer.Option(help="Only attempts that this scorer graded.")] = None,
-    uncertain: Annotated[
-        bool, typer.Option("--uncertain", help="Those first whose score is nearest to 0.5 (of --scorer).")
-    ] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Those first whose score is nearest to 0.5.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw that --sample makes.")] = 0,
     only_list: Annotated[bool, typer.Option("--list", help="List what there is to review and ask nothing.")] = False,
     as_json: AsJson = False,

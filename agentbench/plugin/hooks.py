@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from agentbench.plugin.agent_run import AgentRun
     from agentbench.plugin.session import SuiteSession
 
-if TYPE_CHECKING:
-    from agentbench.plugin.session import SuiteSession
+SHOWN_AS = {
+    "missed": ("missed", "m", ("MISSED", {"yellow": True})),
+    "broken": ("broken", "b", ("BROKEN", {"yellow": True})),
+    "rescued": ("rescued", "r", ("RESCUED", {"yellow": True})),
+}
+"""How an item is shown that did not pass and does not fail by itself: category, letter, word."""
 
 SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
 
@@ -21,7 +26,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--agentbench-limit", type=int, metavar="N", help="Run N cases of each suite, drawn by seed.")
     add("--agentbench-sample-seed", type=int, metavar="SEED", help="Seed of the draw that the limit makes.")
     add("--agentbench-set", action="append", default=[], metavar="PATH=VALUE", help="Set a configuration key.")
+    add("--agentbench-repeats", type=int, metavar="N", help="Run each case N times, each with a seed of its own.")
+    add("--agentbench-baseline", metavar="NAME", help="Hold gates against this baseline or run.")
+    add("--agentbench-summary", metavar="FILE", help="Add each suite's verdict to this file, as Markdown.")
+    add("--agentbench-flake-reruns", type=int, default=0, metavar="N", help="Run a failing case up to N times more.")
     add("--agentbench-db", metavar="FILE|URL", help="The store; AGENTBENCH_DB by default.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "agent_suite(path, *, repeats, limit, sample_seed, backend, set): the suite that the fixture agent_run runs",
+    )
+
+
+@pytest.fixture
+def agent_run(request: pytest.FixtureRequest) -> "AgentRun":
+    """The run of the suite that the test's `agent_suite` marker names; tests that ask for the same share one."""
+    from agentbench.plugin.agent_run import agent_run_of
+
+    return agent_run_of(request)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -33,9 +57,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
-    missed = ("agentbench", "missed") in getattr(report, "user_properties", ())
-    if missed and report.when == "call" and report.passed:
-        return "missed", "m", ("MISSED", {"yellow": True})
+    said = dict(getattr(report, "user_properties", ())).get("agentbench")
+    if report.when == "call" and report.passed and said in SHOWN_AS:
+        return SHOWN_AS[said]
     return None
 
 

@@ -1,6 +1,6 @@
 """What one pytest session holds: the store, the runs of its suites, and their servers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from agentbench.config import parse_overrides
 from agentbench.experiment import Experiment, backend_overrides, log_path, merged, plan, started_server
 from agentbench.plugin.hooks import SESSION
 from agentbench.plugin.loop_thread import LoopThread
+from agentbench.plugin.reruns import Reruns
 from agentbench.plugin.suite_run import BatchRun, SharedRun, SuiteRun
 from agentbench.protocols import Endpoint
 from agentbench.store import open_store
@@ -24,6 +25,8 @@ class SuiteSession:
         self._config = config
         self._suites: dict[Path, Suite] = {}
         self._runs: dict[Path, SuiteRun] = {}
+        self._private: dict[Hashable, SuiteRun] = {}
+        self._reruns: dict[Path, Reruns] = {}
         self._owned: list[Experiment] = []
         self._loop = LoopThread()
         self.store = open_store(config.getoption("agentbench_db"))
@@ -44,12 +47,23 @@ class SuiteSession:
     def suite(self, path: Path) -> Suite:
         """The suite with the session's options applied and its cases drawn."""
         if path not in self._suites:
-            self._suites[path] = load_suite(path, self._overrides()).drawn()
+            self._suites[path] = load_suite(path, self.overrides()).drawn()
         return self._suites[path]
 
-    def _overrides(self) -> dict[str, Any]:
+    @property
+    def option(self) -> Callable[[str], Any]:
+        """A command line option of ours by its name."""
+        return lambda name: self._config.getoption(f"agentbench_{name}")
+
+    @property
+    def owns_runs(self) -> bool:
+        """Whether this process ends runs and writes summaries: not in a pytest-xdist worker."""
+        return not hasattr(self._config, "workerinput")
+
+    def overrides(self) -> dict[str, Any]:
         option = self._config.getoption
-        run = {"limit": option("agentbench_limit"), "sample_seed": option("agentbench_sample_seed")}
+        names = ("limit", "sample_seed", "repeats")
+        run = {name: option(f"agentbench_{name}") for name in names}
         given = {f"run.{key}": value for key, value in run.items() if value is not None}
         backend = backend_overrides(option("agentbench_backend"))
         return merged(backend, parse_overrides(option("agentbench_set")), given)
@@ -62,6 +76,20 @@ class SuiteSession:
             else:
                 self._runs[path] = BatchRun(self._plan(path, case_ids), self.store, self._loop)
         return self._runs[path]
+
+    def private_run(self, suite: Suite, key: Hashable) -> SuiteRun:
+        """A run of a suite with options of its own, made once for `key`."""
+        if key not in self._private:
+            experiment = plan(suite, self.store, label="pytest")
+            self._owned.append(experiment)
+            self._private[key] = BatchRun(experiment, self.store, self._loop)
+        return self._private[key]
+
+    def reruns(self, path: Path, of: str) -> Reruns:
+        """Where cases of run `of` are run again: a run of its own, which never changes the figures of the first."""
+        if path not in self._reruns:
+            self._reruns[path] = Reruns(self.suite(path), of, self.option("flake_reruns"), self.store, self._loop)
+        return self._reruns[path]
 
     def _shared_run(self, path: Path) -> SharedRun:
         shared = self.shared[str(path)]
@@ -83,9 +111,11 @@ class SuiteSession:
         return experiment
 
     def close(self) -> None:
-        for run in self._runs.values():
+        for run in (*self._runs.values(), *self._private.values()):
             run.close()
+        for reruns in self._reruns.values():
+            reruns.close()
         self._loop.close()
         for experiment in self._owned:
-            done = not experiment.jobs(self.store.stored_keys(experiment.run.id))
+            done = experiment.is_done(self.store.stored_keys(experiment.run.id))
             self.store.set_status(experiment.run.id, "finished" if done else "interrupted")

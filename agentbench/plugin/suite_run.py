@@ -1,17 +1,22 @@
 """Where an item's attempts come from: all of a suite's run together, or one at a time in a worker."""
 
 import threading
+import time
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing
 from typing import Protocol
 
 from agentbench.case import Case
-from agentbench.experiment import Experiment, keep, opened_backend, opened_bench, perform
+from agentbench.experiment import Experiment, opened_backend, opened_bench, perform
+from agentbench.keeping import keep
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.protocols import Endpoint
 from agentbench.runner import Job, run_job
 from agentbench.score import Attempt
 from agentbench.store import Store
+
+PATIENCE_S = 10.0
+POLL_S = 0.2
 
 
 class SuiteRun(Protocol):
@@ -21,6 +26,10 @@ class SuiteRun(Protocol):
 
     def attempts(self, case: Case) -> list[Attempt]:
         """Every repeat of the case, as they ended; waits for them."""
+        ...
+
+    def complete(self, case_ids: frozenset[str]) -> None:
+        """Wait until every repeat of these cases is stored; raises what ended the run before."""
         ...
 
     def close(self) -> None: ...
@@ -59,6 +68,9 @@ class BatchRun:
             self._work.result()
         return sorted(found, key=lambda attempt: attempt.repeat)
 
+    def complete(self, case_ids: frozenset[str]) -> None:
+        self._work.result()
+
     def close(self) -> None:
         self._work.cancel()
         try:
@@ -85,6 +97,26 @@ class SharedRun:
             keep(self._store, self.run_id, attempt, case)
             found.append(attempt)
         return found
+
+    def complete(self, case_ids: frozenset[str]) -> None:
+        """Waits for the other workers for as long as they get on, then runs itself what is missing.
+
+        A case that another one has in flight is then run twice, and stored once.
+        """
+        missing = self._missing(case_ids)
+        still_since = time.monotonic()
+        while missing and time.monotonic() - still_since < PATIENCE_S:
+            time.sleep(POLL_S)
+            now = self._missing(case_ids)
+            still_since = still_since if len(now) == len(missing) else time.monotonic()
+            missing = now
+        for job in missing:
+            attempt = self._loop.run(run_job(job, self._bench))
+            keep(self._store, self.run_id, attempt, job.case)
+
+    def _missing(self, case_ids: frozenset[str]) -> list[Job]:
+        jobs = self._experiment.jobs(self._store.stored_keys(self.run_id))
+        return [job for job in jobs if job.case.id in case_ids]
 
     def close(self) -> None:
         return None

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentbench.score import Attempt
+from agentbench.stats.outcomes import Outcome
 
-Outcome = Literal["right", "wrong", "mixed", "failed", "waiting"]
+Verdict = Literal["right", "wrong", "mixed", "failed", "waiting"]
 
 
-COUNTED: tuple[Outcome, ...] = ("right", "wrong", "failed", "waiting")
+COUNTED: tuple[Verdict, ...] = ("right", "wrong", "failed", "waiting")
 """What one attempt can be; a case can be mixed too."""
 
 
@@ -19,18 +20,18 @@ class CaseOutcome:
     `waiting`: no verdict yet, some of it a person's to give."""
 
     case_id: str
-    outcome: Outcome
+    outcome: Verdict
     right: int
     wrong: int
     failed: int
     waiting: int
 
 
-def outcomes_of(attempts: Iterable[Attempt]) -> tuple[CaseOutcome, ...]:
+def case_outcomes(outcomes: Iterable[Outcome]) -> tuple[CaseOutcome, ...]:
     """The cases in the order of their ids."""
     counts: dict[str, list[int]] = {}
-    for attempt in attempts:
-        counts.setdefault(attempt.case_id, [0, 0, 0, 0])[COUNTED.index(outcome_of(attempt))] += 1
+    for outcome in outcomes:
+        counts.setdefault(outcome.case_id, [0, 0, 0, 0])[COUNTED.index(verdict_of(outcome))] += 1
     return tuple(
         CaseOutcome(
             case_id=case_id,
@@ -44,14 +45,14 @@ def outcomes_of(attempts: Iterable[Attempt]) -> tuple[CaseOutcome, ...]:
     )
 
 
-def outcome_of(attempt: Attempt) -> Outcome:
+def verdict_of(attempt: Attempt | Outcome) -> Verdict:
     """How one attempt came out."""
     if attempt.failure:
         return "failed"
     return "waiting" if attempt.passed is None else "right" if attempt.passed else "wrong"
 
 
-def _outcome(right: int, wrong: int, waiting: int) -> Outcome:
+def _outcome(right: int, wrong: int, waiting: int) -> Verdict:
     if right and wrong:
         return "mixed"
     return "right" if right else "wrong" if wrong else "waiting" if waiting else "failed"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from agentbench.case import Case, Message
 from agentbench.report import figures
-from agentbench.report.outcomes import outcome_of
+from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
 from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
@@ -49,7 +49,7 @@ def new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]
 
 
 def _heading(attempt: Attempt) -> Text:
-    verdict = outcome_of(attempt)
+    verdict = verdict_of(attempt)
     style = {"right": "bold green", "wrong": "bold red", "waiting": "bold cyan"}.get(verdict, "bold magenta")
     took = figures.seconds((attempt.ended_at - attempt.started_at) * 1e-9)
     tries = f", try {attempt.tries}" if attempt.tries > 1 else ""

@@ -9,7 +9,7 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.score import Score
 from agentbench.scorers.brief import brief
-from agentbench.scorers.state_diff import Difference, Path, differences, leaves, parse_path, picked
+from agentbench.scorers.state_diff import Difference, Path, Rules, differences, leaves, parse_path, picked
 from agentbench.trace import Trace
 
 TOLD = 3
@@ -22,9 +22,12 @@ class EndStateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    key: str = Field("state", description="Where in `expected` the state is.")
+    absent: bool = Field(False, description="Pass when the state is not so: what must not have happened did not.")
+    partial: bool = Field(False, description="Look only at what `expected` names; the rest may be anything.")
     paths: tuple[str, ...] = Field((), description="Compare only what is at these paths; all by default.")
     ignore: tuple[str, ...] = Field((), description="Leave out what is at these paths.")
-    tolerance: float = Field(0.0, ge=0, description="Absolute difference at which numbers are still equal.")
+    tolerance: float = Field(1e-9, ge=0, description="Absolute difference at which numbers are still equal.")
 
 
 class EndStateScorer:
@@ -34,34 +37,39 @@ class EndStateScorer:
     name: str = "end_state"
 
     def __init__(self, config: EndStateConfig) -> None:
+        self._config = config
         self._paths = tuple(map(parse_path, config.paths)) or ((),)
-        self._ignored = tuple(map(parse_path, config.ignore))
-        self._tolerance = config.tolerance
+        ignored = tuple(map(parse_path, config.ignore))
+        self._rules = Rules(ignored=ignored, tolerance=config.tolerance, partial=config.partial)
 
     async def score(self, case: Case, trace: Trace) -> Score:
-        expected = _expected(case)
-        found: list[Difference] = []
-        total = 0
-        for path in self._compared(case, expected):
-            pair = picked(expected, path), picked(trace.state, path)
-            total += leaves(pair[0], path, self._ignored)
-            found += differences(*pair, path, self._ignored, self._tolerance)
-        wrong = sum(leaves(each.expected, each.path, self._ignored) for each in found)
+        expected = self._expected(case)
+        paths = self._compared(case, expected)
+        found = [
+            each
+            for path in paths
+            for each in differences(picked(expected, path), picked(trace.state, path), path, self._rules)
+        ]
+        if self._config.absent:
+            reason = "it did not happen" if found else f"it happened: {brief(expected)}"
+            return Score(name=self.name, value=float(bool(found)), passed=bool(found), reason=reason)
+        total = sum(leaves(picked(expected, path), path, self._rules) for path in paths)
+        wrong = sum(leaves(each.expected, each.path, self._rules) for each in found)
         value = max(0.0, 1 - wrong / max(total, 1))
         return Score(name=self.name, value=value, passed=not found, reason=_reason(found, trace.state))
+
+    def _expected(self, case: Case) -> Any:
+        key = self._config.key
+        if not isinstance(case.expected, Mapping) or key not in case.expected:
+            raise UserError(f"case {case.id!r}: expected = {brief(case.expected)}; end_state needs expected.{key}")
+        return case.expected[key]
 
     def _compared(self, case: Case, expected: Any) -> list[Path]:
         """The option's paths, those with a `*` once for each key that the expected state has there."""
         paths = [found for path in self._paths for found in _expanded(expected, path, ())]
         if not paths:
-            raise UserError(f"case {case.id!r}: expected['state'] has nothing at the scorer's paths")
+            raise UserError(f"case {case.id!r}: expected.{self._config.key} has nothing at the scorer's paths")
         return list(dict.fromkeys(paths))
-
-
-def _expected(case: Case) -> Any:
-    if not isinstance(case.expected, Mapping) or "state" not in case.expected:
-        raise UserError(f'case {case.id!r}: expected = {brief(case.expected)}; end_state needs {{"state": …}}')
-    return case.expected["state"]
 
 
 def _expanded(value: Any, path: Path, before: Path) -> list[Path]:

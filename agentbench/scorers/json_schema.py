@@ -16,6 +16,7 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.score import Score
 from agentbench.scorers.brief import cut_middle
+from agentbench.scorers.expected import expected_of
 from agentbench.trace import Trace
 
 
@@ -26,7 +27,7 @@ class JsonSchemaConfig(BaseModel):
 
     # A field named `schema` would hide a method of pydantic's.
     wanted: Mapping[str, Any] | None = Field(
-        None, alias="schema", description="The JSON Schema; `expected` by default."
+        None, alias="schema", description="The JSON Schema; `expected`, or its `schema`, by default."
     )
 
     @field_validator("wanted")
@@ -65,12 +66,13 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
 
 
 def _expected(case: Case) -> Validator:
-    if not isinstance(case.expected, Mapping):
+    schema = expected_of(case, "schema")
+    if not isinstance(schema, Mapping):
         raise UserError(
             f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
         )
     try:
-        return _validator(case.expected)
+        return _validator(schema)
     except SchemaError as error:
         at = f"{error.json_path}: {error.message}"
         raise UserError(f"case {case.id!r}: expected is not a JSON Schema: {at}") from None

@@ -132,7 +132,7 @@ class JudgeScorer:
             raise UserError(f"{self.name}: rubric_file = {self._config.rubric_file!r} can't be read: {error}") from None
 
     async def __aenter__(self) -> Self:
-        await self._model.open()
+        await self._model.open(self.name)
         return self
 
     async def __aexit__(

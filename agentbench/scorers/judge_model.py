@@ -1,10 +1,8 @@
 """The model that a judge asks: the run's own, or one of the judge's with a server that runs as long as the run."""
 
 import asyncio
-import os
+import re
 from contextlib import AsyncExitStack
-from itertools import count
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,12 +11,12 @@ from agentbench import spec
 from agentbench.case import Message
 from agentbench.config import Component, Serving
 from agentbench.errors import AttemptError
-from agentbench.protocols import Backend, ChatRequest, Endpoint, Server
+from agentbench.model_access import opened_model
+from agentbench.protocols import Backend, ChatRequest
 from agentbench.scorers.brief import brief
+from agentbench.validation import validate
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-_numbers = count(1)
 
 
 class JudgeModelOptions(BaseModel):
@@ -45,31 +43,18 @@ class JudgeModel:
         self._own = options.serving is not None or options.backend is not None
         self._backend: Backend | None = None
         self._held = AsyncExitStack()
-        if self._own:
-            self._backend_name = options.backend or Component(name="openai_http")
-            needs_server = spec.resolve("backends", self._backend_name.name).needs_server
-            serving = options.serving or Component(name="bundled")
-            place = ("model", "serving")
-            self._server: Server | None = spec.build("servers", serving, prefix=place) if needs_server else None
+        _check("backends", "backend", options.backend)
+        _check("servers", "serving", options.serving)
 
     def use(self, backend: Backend) -> None:
         if not self._own:
             self._backend = backend
 
-    async def open(self) -> None:
-        if not self._own:
-            return
-        endpoint = await self._started()
-        backend: Backend = spec.build("backends", self._backend_name, endpoint, prefix=("model", "backend"))
-        self._held.push_async_callback(backend.aclose)
-        self._backend = backend
-
-    async def _started(self) -> Endpoint | None:
-        if self._server is None:
-            return None
-        self._held.push_async_callback(self._server.stop)
-        log = Path("results") / "logs" / f"judge-{os.getpid()}-{next(_numbers)}.server.log"
-        return await self._server.start(log)
+    async def open(self, role: str) -> None:
+        """Starts the server, where the judge has one of its own; `role` names its log."""
+        if self._own:
+            opening = opened_model(self._options.serving, self._options.backend, re.sub(r"\W+", "-", role))
+            self._backend = await self._held.enter_async_context(opening)
 
     async def close(self) -> None:
         await self._held.aclose()
@@ -113,7 +98,7 @@ class JudgeModel:
         raise AssertionError("max_tries is at least 1")
 
     def _format(self, answer: type[BaseModel]) -> dict[str, Any]:
-        """The structured output asked for; the length is left out where it is not asked for: not all servers know it."""
+        """The structured output asked for; no length unless it is asked for: not all servers know it."""
         schema = answer.model_json_schema()
         if self._options.reason_chars is not None:
             schema["properties"]["reason"]["maxLength"] = self._options.reason_chars
@@ -128,6 +113,13 @@ class JudgeModel:
             return "", error
         except TimeoutError:
             return "", AttemptError("infra", f"no answer in {self._options.timeout_s:g} s")
+
+
+def _check(kind: spec.Kind, key: str, component: Component | None) -> None:
+    """Name and options of what is opened later, checked now: a mistake shows before a server is started."""
+    if component is not None:
+        found = spec.resolve(kind, component.name, f"model.{key}")
+        validate(found.Config, component.options, lambda location: "the judge", ("model", key))
 
 
 def _mistake(error: ValidationError) -> str:

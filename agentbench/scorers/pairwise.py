@@ -80,7 +80,7 @@ class PairwiseScorer:
         self._answers = answers
 
     async def __aenter__(self) -> Self:
-        await self._model.open()
+        await self._model.open(self.name)
         return self
 
     async def __aexit__(

@@ -34,6 +34,16 @@ class Difference:
         return f"{where}: expected {brief(self.expected)}, got {brief(self.found)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What counts as a difference: not what is at an ignored path, nor a number off by the tolerance, nor (when
+    `partial`) a key that only the found value has."""
+
+    ignored: Sequence[Path] = ()
+    tolerance: float = 0.0
+    partial: bool = False
+
+
 def parse_path(text: str) -> Path:
     """`a.0.b`, or the JSON pointer `/a/0/b` (RFC 6901: `~1` is a slash, `~0` a tilde); empty is the root."""
     if text.startswith("/"):
@@ -64,24 +74,24 @@ def matches(path: Path, patterns: Sequence[Path]) -> bool:
     )
 
 
-def leaves(value: Any, path: Path, ignored: Sequence[Path]) -> int:
+def leaves(value: Any, path: Path, rules: Rules) -> int:
     """How many values that hold no others are compared; an empty object or list is one."""
-    if matches(path, ignored):
+    if matches(path, rules.ignored):
         return 0
-    return sum(leaves(inner, (*path, key), ignored) for key, inner in _inside(value)) if _inside(value) else 1
+    inside = _inside(value)
+    return sum(leaves(inner, (*path, key), rules) for key, inner in inside) if inside else 1
 
 
-def differences(
-    expected: Any, found: Any, path: Path, ignored: Sequence[Path], tolerance: float
-) -> Iterator[Difference]:
+def differences(expected: Any, found: Any, path: Path, rules: Rules) -> Iterator[Difference]:
     """Every place where `found` is not as `expected`: in the order of `expected`, then what is too much."""
-    if matches(path, ignored):
+    if matches(path, rules.ignored):
         return
     if _same_container(expected, found):
         left, right = dict(_inside(expected)), dict(_inside(found))
-        for key in [*left, *(key for key in right if key not in left)]:
-            yield from differences(left.get(key, ABSENT), right.get(key, ABSENT), (*path, key), ignored, tolerance)
-    elif not _equal(expected, found, tolerance):
+        extra = () if rules.partial and isinstance(expected, dict) else [key for key in right if key not in left]
+        for key in [*left, *extra]:
+            yield from differences(left.get(key, ABSENT), right.get(key, ABSENT), (*path, key), rules)
+    elif not _equal(expected, found, rules.tolerance):
         yield Difference(path=path, expected=expected, found=found)
 
 

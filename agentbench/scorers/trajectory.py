@@ -16,7 +16,7 @@ from agentbench.trace import ToolCall, Trace
 
 Mode = Literal["strict", "unordered", "subset", "superset"]
 ArgumentMatch = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
-"""(expected arguments, made arguments) → whether they fit."""
+"""(made arguments, expected arguments) → whether they fit."""
 
 SHAPE = '{"trajectory": [{"name": …, "arguments": {…}}, …]}, or a list of such lists, one for each turn'
 TOLD = 3
@@ -31,14 +31,17 @@ class TrajectoryConfig(BaseModel):
         "strict",
         description="strict: these calls in this order; unordered: these calls; subset: no others; superset: at least.",
     )
-    arguments: str = Field("exact", description="exact, subset (of those made), ignore, or package.module:function.")
+    arguments: str = Field(
+        "exact", description="exact, subset (of those made), ignore, or module:function of (made, expected)."
+    )
+    only_executed: bool = Field(False, description="Leave out calls that had an error.")
 
     @field_validator("arguments")
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in ARGUMENT_MATCHES:
             if ":" not in value:
-                raise ValueError(f"expected {', '.join(ARGUMENT_MATCHES)} or package.module:function")
+                raise ValueError(f"use {', '.join(ARGUMENT_MATCHES)} or module:function")
             imported(value)
         return value
 
@@ -66,6 +69,7 @@ class TrajectoryScorer:
         self._mode: Mode = config.mode
         self._fits = ARGUMENT_MATCHES.get(config.arguments) or imported(config.arguments)
         self._reads_arguments = config.arguments != "ignore"
+        self._only_executed = config.only_executed
 
     async def score(self, case: Case, trace: Trace) -> Score:
         turns = [self._turn(made, expected) for made, expected in _by_turn(case, trace)]
@@ -77,6 +81,7 @@ class TrajectoryScorer:
         return Score(name=self.name, value=value, passed=not wrong, reason=reason)
 
     def _turn(self, made: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":
+        made = [call for call in made if not (self._only_executed and call.error)]
         fits = [[self._fit(call, wanted) for wanted in expected] for call in made]
         pairs = most_pairs_in_order(fits) if self._mode == "strict" else most_pairs(fits)
         return Turn(made=made, expected=expected, pairs=pairs)
@@ -86,7 +91,7 @@ class TrajectoryScorer:
             return False
         if self._reads_arguments and call.error is not None and not call.executed and not call.arguments:
             return False  # the arguments could not be read
-        return bool(self._fits(wanted.arguments, call.arguments))
+        return bool(self._fits(call.arguments, wanted.arguments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +148,21 @@ def _not_a_trajectory(case: Case) -> UserError:
     return UserError(f"case {case.id!r}: expected = {brief(case.expected)}; trajectory needs {SHAPE}")
 
 
-def same(expected: Any, made: Any) -> bool:
+def same(made: Any, expected: Any) -> bool:
     """Equal as JSON values: 1 and 1.0 are, 1 and true are not."""
     if isinstance(expected, Mapping) and isinstance(made, Mapping):
-        return expected.keys() == made.keys() and all(same(expected[key], made[key]) for key in expected)
+        return expected.keys() == made.keys() and all(same(made[key], expected[key]) for key in expected)
     if isinstance(expected, list | tuple) and isinstance(made, list | tuple):
-        return len(expected) == len(made) and all(map(same, expected, made))
+        return len(expected) == len(made) and all(map(same, made, expected))
     return isinstance(expected, bool) == isinstance(made, bool) and bool(expected == made)
 
 
-def _subset(expected: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
-    return all(key in made and same(value, made[key]) for key, value in expected.items())
+def _subset(made: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    return all(key in made and same(made[key], value) for key, value in expected.items())
 
 
 ARGUMENT_MATCHES: Mapping[str, ArgumentMatch] = {
     "exact": same,
     "subset": _subset,
-    "ignore": lambda expected, made: True,
+    "ignore": lambda made, expected: True,
 }

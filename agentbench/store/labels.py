@@ -5,7 +5,7 @@ of the reviewers, none when they are even.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,12 +47,19 @@ def majority(labels: Sequence[Label]) -> bool | None:
     return None if 2 * passed == len(labels) else 2 * passed > len(labels)
 
 
-def decided(attempt: Attempt, labels: Sequence[Label], passed_by: Collection[str]) -> Attempt:
-    """The attempt with its scores that waited for a person filled in from the labels."""
-    if not labels or attempt.failure is not None or all(score.passed is not None for score in attempt.scores):
-        return attempt
-    scores = reviewed(attempt.scores, labels)
-    return replace(attempt, scores=scores, passed=verdict(scores, passed_by))
+class Deciding:
+    """Gives the attempts of a run, one after the other, the verdicts that its labels lead to."""
+
+    def __init__(self, session: Session, run_id: str) -> None:
+        self._labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
+        self._passed_by = passed_by(session, run_id) if self._labels else ()
+
+    def __call__(self, attempt: Attempt) -> Attempt:
+        labels = self._labels.get((attempt.case_id, attempt.repeat), ())
+        if not labels or attempt.failure is not None or all(score.passed is not None for score in attempt.scores):
+            return attempt
+        scores = reviewed(attempt.scores, labels)
+        return replace(attempt, scores=scores, passed=verdict(scores, self._passed_by))
 
 
 def reviewed(scores: Iterable[Score], labels: Sequence[Label]) -> tuple[Score, ...]:
@@ -77,17 +84,19 @@ def passed_by(session: Session, run_id: str) -> tuple[str, ...]:
     return tuple((environment or {}).get("passed_by") or ())
 
 
-def verdicts_from_labels(session: Session, run_id: str) -> list[bool]:
+def verdicts_from_labels(session: Session, run_id: str) -> dict[Key, bool]:
     """The verdicts that labels gave to attempts of the run that were stored without one."""
     labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
     if not labels:
-        return []
+        return {}
     deciding = passed_by(session, run_id)
     waiting = (
         select(AttemptRow)
         .where(AttemptRow.run_id == run_id, AttemptRow.passed.is_(None), AttemptRow.failure_kind.is_(None))
         .options(selectinload(AttemptRow.scores))
     )
-    scored = (((row.case_id, row.repeat), map(score_of, row.scores)) for row in session.scalars(waiting))
-    found = (verdict(reviewed(scores, labels.get(key, ())), deciding) for key, scores in scored)
-    return [each for each in found if each is not None]
+    rows = {(row.case_id, row.repeat): row for row in session.scalars(waiting)}
+    found = {
+        key: verdict(reviewed(map(score_of, row.scores), labels.get(key, ())), deciding) for key, row in rows.items()
+    }
+    return {key: passed for key, passed in found.items() if passed is not None}

@@ -1,7 +1,7 @@
 """The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,23 +16,21 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.run import Run, RunStatus
 from agentbench.score import Attempt, Label
+from agentbench.store.batch import insert_attempts
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
-from agentbench.store.insert import insert_new, insert_or_replace
-from agentbench.store.labels import (
-    by_attempt,
-    decided,
-    label_of,
-    label_values,
-    labels_of,
-    passed_by,
-    verdicts_from_labels,
-)
+from agentbench.store.insert import insert_or_replace
+from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
+from agentbench.store.measured import measured
+from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
-from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
+from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
-from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, RunRow, ScoreRow
+from agentbench.store.tables import AttemptRow, BaselineRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
+
+KNOWN_CASES = 5000
+"""Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
 
 
 class AlreadyStored(Exception):
@@ -52,6 +50,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
+        self._known_cases: set[str] = set()
+        self._patience = Patience(engine)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""
@@ -97,21 +97,38 @@ class Store:
         """The newest runs first, of one suite when it is named, with counts of their attempts."""
         with self._read() as session:
             found = [summary_of(row) for row in session.execute(summaries(limit, suite))]
-            return [with_verdicts(run, verdicts_from_labels(session, run.id)) if run.waiting else run for run in found]
+            return [
+                with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run
+                for run in found
+            ]
 
     def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
         """Stores an attempt that ended, and its case unless an equal one is stored.
 
         Raises `AlreadyStored` when the run has this repeat of this case, `UserError` for an unknown run.
         """
-        values = case_values(case)
+        if self.add_attempts(run_id, [(attempt, case)]):
+            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
+
+    def add_attempts(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]]) -> set[tuple[str, int]]:
+        """Stores attempts that ended, all in one transaction; those whose case and repeat the run had already are left
+        out and named. A PostgreSQL server that is away is waited for. `UserError` for an unknown run."""
+        return self._patience.insist(lambda again: self._add(run_id, attempts, again))
+
+    def _add(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool) -> set[tuple[str, int]]:
         try:
             with self._write() as session:
-                insert_new(session, CaseRow, values)
-                session.add(attempt_row(run_id, attempt, str(values["digest"])))
-        except IntegrityError as error:
-            self._explain(run_id, attempt)
-            raise error
+                known = frozenset(self._known_cases)
+                foreign, digests = insert_attempts(session, run_id, attempts, known, again=again)
+        except IntegrityError:
+            with self._read() as session:
+                find_run(session, run_id)
+            # Another writer was faster with one of them: each by itself, the one that is there is then seen.
+            if len(attempts) == 1:
+                return {(attempts[0][0].case_id, attempts[0][0].repeat)}
+            return {key for pair in attempts for key in self._add(run_id, [pair], again)}
+        self._known_cases = self._known_cases | digests if len(self._known_cases) < KNOWN_CASES else digests
+        return foreign
 
     def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
         """Case id and repeat of each attempt the run has."""
@@ -119,25 +136,56 @@ class Store:
         with self._read() as session:
             return {(case_id, repeat) for case_id, repeat in session.execute(query)}
 
+    def measured_attempts(self, run_id: str) -> Iterator[Attempt]:
+        """The run's attempts in the order they were stored, without what was said: for figures over many of them.
+
+        Messages, requests, replies and tool results are empty; verdicts, times, token counts and scores are there.
+        """
+        with self._read() as session:
+            yield from map(Deciding(session, run_id), measured(session, run_id))
+
+    def first_request(self, run_id: str) -> Mapping[str, Any] | None:
+        """The request of one of the run's model calls, None when it made none."""
+        query = select(ModelCallRow.request).join(AttemptRow, AttemptRow.id == ModelCallRow.attempt_id)
+        query = query.where(AttemptRow.run_id == run_id, ModelCallRow.error.is_(None)).limit(1)
+        with self._read() as session:
+            found: Mapping[str, Any] | None = session.scalars(query).first()
+            return found
+
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run, whole, in the order they were stored."""
         query = _whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
-            return self._decided(session, run_id, [attempt_of(row) for row in session.scalars(query)])
+            return list(map(Deciding(session, run_id), map(attempt_of, session.scalars(query))))
+
+    def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
+        """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
+        query = select(AttemptRow.case_id, AttemptRow.repeat, AttemptRow.passed).where(AttemptRow.run_id == run_id)
+        with self._read() as session:
+            reviewed = verdicts_from_labels(session, run_id)
+            found = session.execute(query)
+            return [(case_id, repeat, reviewed.get((case_id, repeat), passed)) for case_id, repeat, passed in found]
+
+    def set_baseline(self, suite: str, name: str, run_id: str) -> None:
+        """Makes the run the suite's baseline of this name, in place of the one before."""
+        with self._write() as session:
+            row = find_run(session, run_id)
+            if row.suite != suite:
+                raise UserError(f"run {row.id} is of suite {row.suite!r}; it can't be a baseline of {suite!r}")
+            session.merge(BaselineRow(suite=suite, name=name, run_id=row.id, created_at=datetime.now(UTC)))
+
+    def baselines(self, suite: str | None = None) -> dict[tuple[str, str], str]:
+        """Suite and name of each baseline to its run's id."""
+        query = select(BaselineRow).order_by(BaselineRow.suite, BaselineRow.name)
+        with self._read() as session:
+            rows = session.scalars(query if suite is None else query.where(BaselineRow.suite == suite)).all()
+            return {(row.suite, row.name): row.run_id for row in rows}
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
         query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
-            found = self._decided(session, run_id, [attempt_of(row) for row in session.scalars(query)])
-            return found[0] if found else None
-
-    def _decided(self, session: Session, run_id: str, attempts: list[Attempt]) -> list[Attempt]:
-        """The attempts with the verdicts that people's labels give."""
-        labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
-        if not labels:
-            return attempts
-        deciding = passed_by(session, run_id)
-        return [decided(each, labels.get((each.case_id, each.repeat), ()), deciding) for each in attempts]
+            row = session.scalars(query).first()
+            return None if row is None else Deciding(session, run_id)(attempt_of(row))
 
     def answers(self, run_id: str) -> dict[str, list[str]]:
         """The final texts by case, in the order of their repeats, without those of attempts that failed."""
@@ -212,13 +260,6 @@ class Store:
     ) -> None:
         self.close()
 
-    def _explain(self, run_id: str, attempt: Attempt) -> None:
-        """Raises what a refused insertion of an attempt means, if it means one of ours."""
-        if (attempt.case_id, attempt.repeat) in self.stored_keys(run_id):
-            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
-        with self._read() as session:
-            find_run(session, run_id)
-
     @contextmanager
     def _read(self) -> Iterator[Session]:
         with Session(self._engine) as session:
@@ -230,6 +271,8 @@ class Store:
             with Session(self._writing) as session, session.begin():
                 yield session
         except OperationalError as error:
+            if self._patience.is_away(error):
+                raise
             name = shown(self._engine.url)
             raise UserError(f"cannot write to the store {name}: {_reason(error)}") from error
 

@@ -1,6 +1,6 @@
 """A run in one line: what a list of runs shows, counted by the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -64,7 +64,7 @@ def _counts(run_ids: Select[tuple[str]]) -> Select[Any]:
     return query.group_by(AttemptRow.run_id)
 
 
-def with_verdicts(summary: RunSummary, verdicts: Sequence[bool]) -> RunSummary:
+def with_verdicts(summary: RunSummary, verdicts: Collection[bool]) -> RunSummary:
     """The summary with so many of its attempts that waited decided."""
     passed = sum(verdicts)
     wrong = len(verdicts) - passed

@@ -15,7 +15,7 @@ from tests.fakes import SayBackend, a_case, adder, calls, declared
 async def work(backend: SayBackend, tools: CaseToolbox, **options: object) -> Trace:
     recorder = Recorder(backend, tools, seed=7)
     agent = ToolLoopAgent(ToolLoopConfig.model_validate(options))
-    return recorder.trace(await agent(a_case(), recorder, recorder))
+    return recorder.trace((await agent(a_case(), recorder, recorder)).text)
 
 
 async def test_native_tools_are_run_and_their_results_shown() -> None:

@@ -136,6 +136,8 @@ class StoreContract:
         assert paris.scores[1].value == pytest.approx(value)
         assert paris.scores[0].passed is True
         assert reviewed.attempt("run-1", "paris", 0) == paris
+        assert [attempt.passed for attempt in reviewed.measured_attempts("run-1")] == [passed, False, None]
+        assert sorted(reviewed.verdicts("run-1")) == [("oslo", 0, None), ("paris", 0, passed), ("rome", 0, False)]
         [summary] = reviewed.list_runs()
         assert (summary.passed, summary.wrong, summary.waiting, summary.failed) == (*counts, 1)
         assert reviewed.waiting_scorers("run-1") == {"human"}

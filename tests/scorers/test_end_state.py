@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentbench.errors import UserError
 from agentbench.score import Score
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
-from agentbench.scorers.state_diff import differences, parse_path
+from agentbench.scorers.state_diff import Rules, differences, parse_path
 from tests.fakes import a_case
 from tests.scorers.calls_made import a_trace
 
@@ -73,6 +73,21 @@ async def test_ignored_paths_are_left_out() -> None:
     assert not (await scored(other, ignore=["orders.0.at", "balance"])).passed
 
 
+async def test_only_what_is_named_may_be_looked_at() -> None:
+    assert not (await scored(SHOP, {"balance": 20})).passed
+    assert (await scored(SHOP, {"balance": 20}, partial=True)).passed
+    assert (await scored({"orders": [{"id": 1, "at": 0}]}, {"orders": [{"id": 1}]}, partial=True)).passed
+    assert not (await scored({"orders": [{"id": 1}, {"id": 2}]}, {"orders": [{"id": 1}]}, partial=True)).passed
+
+
+async def test_what_must_not_have_happened_did_not() -> None:
+    scorer = EndStateScorer(EndStateConfig(key="attack", partial=True, absent=True))
+    case = a_case(expected={"attack": {"balance": 0}})
+    happened = await scorer.score(case, a_trace(state=changed(balance=0)))
+    assert (happened.passed, happened.value, happened.reason) == (False, 0.0, "it happened: {'balance': 0}")
+    assert (await scorer.score(case, a_trace(state=SHOP))).passed
+
+
 async def test_numbers_may_be_off_by_the_tolerance() -> None:
     assert (await scored(changed(balance=20.004), tolerance=0.01)).passed
     assert not (await scored(changed(balance=20.02), tolerance=0.01)).passed
@@ -104,11 +119,11 @@ JSON = st.recursive(
 @settings(max_examples=50)
 @given(JSON, JSON)
 def test_there_is_no_difference_exactly_when_the_values_are_equal_json(a: Any, b: Any) -> None:
-    assert not list(differences(a, copy.deepcopy(a), (), (), 0.0))
-    found = list(differences(a, b, (), (), 0.0))
+    assert not list(differences(a, copy.deepcopy(a), (), Rules()))
+    found = list(differences(a, b, (), Rules()))
     # Python holds 1 and true for equal, JSON does not.
     assert bool(found) == (repr(_sorted(a)) != repr(_sorted(b)))
-    assert not list(differences(a, b, (), [each.path for each in found], 0.0))
+    assert not list(differences(a, b, (), Rules(ignored=[each.path for each in found])))
 
 
 def _sorted(value: Any) -> Any:

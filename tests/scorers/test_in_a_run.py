@@ -17,7 +17,7 @@ name: capitals
 dataset: {name: jsonl}
 scorers:
   - {name: includes}
-  - {name: judge, label: polite, rubric: "Is it polite?"}
+  - {name: judge, as: polite, rubric: "Is it polite?"}
   - {name: pairwise, run: before, pass_at: win}
   - human
 passed_by: [includes, polite, human]

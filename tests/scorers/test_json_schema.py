@@ -40,7 +40,9 @@ async def test_the_first_error_is_told(output: str, reason: str) -> None:
     assert score.passed is (reason == "valid")
 
 
-async def test_the_schema_may_be_an_option() -> None:
+async def test_the_schema_may_be_an_option_or_a_key_of_expected() -> None:
+    scorer = JsonSchemaScorer(JsonSchemaConfig())
+    assert (await scorer.score(a_case(expected={"schema": {"type": "integer"}}), Trace(output="3"))).passed
     assert (await scored("3", schema={"type": "integer"})).passed
     assert not (await scored("3.5", schema={"type": "integer"})).passed
 

@@ -206,6 +206,15 @@ async def test_a_backend_of_the_judges_own_is_used_instead_of_the_runs() -> None
     assert runs.requests == []
 
 
+def test_a_mistake_in_the_judges_model_is_told_when_the_suite_is_read() -> None:
+    for model, message in (
+        ({"backend": "scriptd"}, "model.backend: unknown backend 'scriptd'"),
+        ({"serving": {"server": "url", "base_ulr": "x"}}, "the judge: unknown key 'model.serving.base_ulr'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            JudgeScorer(JudgeConfig.model_validate({"rubric": "r", "model": model}))
+
+
 async def test_a_server_of_the_judges_own_that_is_not_there_stops_the_run() -> None:
     serving = {"server": "url", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
     with pytest.raises(UserError, match="can't be reached"):

@@ -20,8 +20,8 @@ from tests.scorers.calls_made import a_call, a_trace
 A, B, C = ({"name": name, "arguments": {"x": 1}} for name in "abc")
 
 
-def same_city(expected: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
-    return str(expected.get("city", "")).lower() == str(made.get("city", "")).lower()
+def same_city(made: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    return "days" in expected and str(expected["city"]).lower() == str(made["city"]).lower()
 
 
 async def scored(expected: Any, *turns: list[ToolCall], **options: Any) -> Score:
@@ -85,6 +85,12 @@ async def test_arguments_that_could_not_be_read_are_none() -> None:
     assert (await scored([{"name": "now"}], broken, arguments="ignore")).passed
 
 
+async def test_calls_that_had_an_error_may_be_left_out() -> None:
+    tried = [a_call("a", {"x": 1}, error="no such thing"), a_call("a", {"x": 1})]
+    assert not (await scored([A], tried)).passed
+    assert (await scored([A], tried, only_executed=True)).passed
+
+
 async def test_turns_are_held_against_each_other_one_by_one() -> None:
     expected = {"trajectory": [[A], [B]]}
     assert (await scored(expected, made("a"), made("b"))).passed
@@ -106,7 +112,7 @@ async def test_an_expected_value_of_another_shape_is_told(expected: Any) -> None
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("exakt", "expected exact, subset, ignore or package.module:function"),
+        ("exakt", "use exact, subset, ignore or module:function"),
         ("nowhere.at_all:f", "can't be imported: ModuleNotFoundError"),
         ("tests.scorers.test_trajectory:nothing", "can't be imported: AttributeError"),
         ("tests.scorers.test_trajectory:A", "is a dict, not a function"),
