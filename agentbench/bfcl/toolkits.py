@@ -31,7 +31,7 @@ class Toolkits:
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The result as the leaderboard words it; what a method raises is a result too."""
         try:
-            result = self._methods[name](**arguments)
+            result = self._methods[name](**deepcopy(dict(arguments)))  # some keep their arguments and change them later
         # A method may raise anything for what a model gave it; the leaderboard tells the model.
         except Exception as error:
             return f"Error during execution: {error}"
