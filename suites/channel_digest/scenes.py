@@ -131,9 +131,12 @@ NAMES: dict[str, tuple[str, ...]] = {
 def moved(draw: Draw) -> Scene:
     """A time that was changed by an edit."""
     what, (old, new), (who, other) = draw.name("meeting"), draw.times(), draw.people(2)
-    edited = Message(who=who, text=f"The {what} is today at {new}.", before=f"The {what} is today at {old}.")
+    edited = Message(who=who, text=f"The {what} is tomorrow at {new}.", before=f"The {what} is tomorrow at {old}.")
     scene = Scene(
-        messages=[edited, Message(who=other, text="Thanks for the update, see you there.", reactions=("👍 2",))]
+        messages=[
+            edited,
+            Message(who=other, text="Thanks for the update, I have changed my calendar.", reactions=("👍 2",)),
+        ]
     )
     scene.facts.append({"fact": f"The {what} is at {new}.", "accept": [_clock(new)]})
     scene.false.append({"fact": f"the {what} at {old}", "pattern": _clock(old), "unless": _clock(new)})

@@ -60,7 +60,12 @@ async def test_a_case_that_does_not_fit_is_the_users_mistake(expected: Any) -> N
         await FactsScorer(FactsConfig()).score(a_case(expected=expected), Trace(output="x"))
 
 
-@given(st.text(), st.text())
+PHRASES = st.lists(st.sampled_from(["At 14:30", "2:30 pm", "14:00", "38 minutes", "45 min", "nothing", ";"])).map(
+    " ".join
+)
+
+
+@given(PHRASES, PHRASES)
 async def test_saying_more_never_covers_less(text: str, more: str) -> None:
-    assert await value(f"{text} {more}", "recall") >= await value(text, "recall") - (text != text.strip())
+    assert await value(f"{text} {more}", "recall") >= await value(text, "recall")
     assert 0 <= await value(text, "f1") <= 1
