@@ -9,12 +9,11 @@ import pytest
 from agentbench.bfcl.truth import parsed_call
 from agentbench.case import Case, Message
 from agentbench.config import Component, RunOptions
-from agentbench.datasets.bfcl_multi_turn import BfclMultiTurnConfig, BfclMultiTurnDataset
 from agentbench.protocols import ChatClient, Reply, Toolbox
 from agentbench.runner import Bench, Job, run_job
 from agentbench.score import Attempt
-from agentbench.scorers.bfcl_multi_turn import BfclMultiTurnConfig as ScorerConfig
-from agentbench.scorers.bfcl_multi_turn import BfclMultiTurnScorer
+from agentbench.scorers.bfcl_multi_turn import BfclMultiTurnConfig, BfclMultiTurnScorer
+from agentbench.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
 from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend
@@ -25,7 +24,7 @@ Calls = Sequence[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    return BfclMultiTurnDataset(BfclMultiTurnConfig()).load(ROOT)
+    return list(load_suite(ROOT).cases)
 
 
 class Replaying:
@@ -48,7 +47,7 @@ async def replayed(case: Case, turns: Sequence[Calls]) -> Attempt:
         backend=SayBackend("unused"),
         toolbox=lambda each: opened_toolbox(sources, each),
         user=ScriptedUser(ScriptedUserConfig()),
-        scorers=[BfclMultiTurnScorer(ScorerConfig())],
+        scorers=[BfclMultiTurnScorer(BfclMultiTurnConfig())],
         passed_by=["bfcl_multi_turn"],
         options=RunOptions(),
     )
