@@ -97,8 +97,8 @@ async def test_parallel_lets_an_answer_have_several_calls_or_none() -> None:
     assert "answer with []" in request.messages[0]["content"]
     assert request.response_format is not None
     schema = request.response_format["json_schema"]["schema"]
-    for value in (json.loads(both), []):
-        jsonschema.validate(value, schema)
+    for right in (both, "[]"):
+        jsonschema.validate(json.loads(right), schema)
     for wrong in (
         '{"name": "f", "arguments": {"a": 1}}',
         '[{"name": "h", "arguments": {}}]',
