@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentbench.agents.call_prompt import told_prompt
 from agentbench.agents.call_text import call_schema, find_calls
 from agentbench.agents.demonstrations import Demonstration, demonstrated
 from agentbench.agents.memory import Memory, MemoryConfig
@@ -17,12 +18,6 @@ from agentbench.trace import ModelCall, ToolCall
 
 OutputMode = Literal["free", "json_schema", "native_tools"]
 
-TOLD = (
-    "You are an assistant that answers by calling functions. You can call these functions:\n{tools}\n\n"
-    'To call one, answer with JSON only: {"name": "the function", "arguments": {"parameter": value}}.'
-)
-TOLD_AND_RUN = TOLD + ' When you know the final answer, answer with {"answer": "your answer"}.'
-
 
 class ToolLoopConfig(BaseModel):
     """Options of the `tool_loop` agent."""
@@ -33,6 +28,9 @@ class ToolLoopConfig(BaseModel):
         "native_tools",
         description="free: tools told in the prompt, calls read from the text. json_schema: the same, with the"
         " answer constrained to a call's schema. native_tools: OpenAI tools.",
+    )
+    parallel: bool = Field(
+        False, description="free and json_schema: an answer is a list of calls, empty when no tool fits."
     )
     system_prompt: str | None = Field(
         None, description="Replaces the built-in one; {tools} stands for the tools' descriptions."
@@ -81,9 +79,8 @@ class ToolLoopAgent:
         return self._continuation(reply, results)
 
     def _opening(self, tools: Toolbox) -> list[Message]:
-        told = "" if self._config.output == "native_tools" else TOLD
-        if told and self._runs_tools(tools):
-            told = TOLD_AND_RUN
+        native = self._config.output == "native_tools"
+        told = "" if native else told_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
         prompt = self._config.system_prompt or told
         if self._config.instructions:
             prompt = f"{prompt}\n\n{self._config.instructions}".strip()
@@ -108,7 +105,7 @@ class ToolLoopAgent:
         )
 
     def _response_format(self, tools: Toolbox) -> dict[str, object]:
-        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools))
+        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)
         return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
 
     async def _run_calls(self, reply: ModelCall, tools: Toolbox) -> list[ToolCall]:

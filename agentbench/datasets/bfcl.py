@@ -1,16 +1,12 @@
 """The Berkeley Function Calling Leaderboard's single-turn categories, read from the pulled package."""
 
-import json
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.case import Case, ToolSpec
-from agentbench.datasets.bfcl_schema import json_schema
-from agentbench.errors import UserError
+from agentbench.bfcl.archive import Row, read_rows, tool_spec
+from agentbench.case import Case
 from agentbench.hub import dataset_path
 
 Category = Literal[
@@ -26,8 +22,6 @@ Category = Literal[
     "live_irrelevance",
     "live_relevance",
 ]
-
-Row = Mapping[str, Any]
 
 
 class BfclConfig(BaseModel):
@@ -60,15 +54,14 @@ class BfclDataset:
 
     def load(self, root: Path) -> list[Case]:
         wheel = dataset_path("bfcl")
-        with zipfile.ZipFile(wheel) as archive:
-            return [case for category in self._categories for case in _cases(archive, wheel, category)]
+        return [case for category in self._categories for case in _cases(wheel, category)]
 
 
-def _cases(archive: zipfile.ZipFile, wheel: Path, category: Category) -> list[Case]:
+def _cases(wheel: Path, category: Category) -> list[Case]:
     file = f"BFCL_v4_{category}.json"
-    rows = _rows(archive, wheel, f"bfcl_eval/data/{file}")
+    rows = read_rows(wheel, file)
     graded = not category.endswith("relevance")
-    answers = _rows(archive, wheel, f"bfcl_eval/data/possible_answer/{file}") if graded else []
+    answers = read_rows(wheel, f"possible_answer/{file}") if graded else []
     truths = {answer["id"]: answer["ground_truth"] for answer in answers}
     return [_case(row, category, truths.get(row["id"])) for row in rows]
 
@@ -77,7 +70,7 @@ def _case(row: Row, category: Category, truth: Any) -> Case:
     return Case(
         id=row["id"],
         messages=tuple(row["question"][0]),
-        tools=tuple(_tool(document) for document in row["function"]),
+        tools=tuple(tool_spec(document) for document in row["function"]),
         expected=_expected(category, truth),
         metadata={"category": category},
         cluster=_cluster(row["id"]),
@@ -88,21 +81,6 @@ def _expected(category: Category, truth: Any) -> dict[str, Any]:
     if truth is not None:
         return {"calls": truth}
     return {"min_calls": 1} if category == "live_relevance" else {"calls": []}
-
-
-def _rows(archive: zipfile.ZipFile, wheel: Path, member: str) -> list[Row]:
-    try:
-        text = archive.read(member).decode()
-    except KeyError:
-        raise UserError(f"{wheel} has no {member}; remove the file and run: agentbench pull bfcl") from None
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
-
-
-def _tool(document: Row) -> ToolSpec:
-    parameters = json_schema(document["parameters"])
-    parameters.setdefault("type", "object")
-    parameters.setdefault("properties", {})
-    return ToolSpec(name=document["name"], description=document.get("description", ""), parameters=parameters)
 
 
 def _cluster(case_id: str) -> str:

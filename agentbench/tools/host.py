@@ -8,11 +8,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from agentbench.case import Case
+from agentbench.protocols import ToolSession
 from agentbench.tools.confinement import confine
 from agentbench.tools.reference import load_object
 from agentbench.tools.toolkit import ToolkitSession
@@ -21,7 +22,8 @@ PROCESSES = 4096
 """A thread counts too, and the limit is the user's, not this process's."""
 
 
-async def serve() -> None:
+async def serve(opened: Callable[[Mapping[str, Any]], Awaitable[ToolSession]]) -> None:
+    """Answers until its input ends; `opened` makes the session of the first line."""
     # What the toolkit prints must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -29,7 +31,7 @@ async def serve() -> None:
     limits = opening["limits"]
     confine(limits["memory_mb"], limits["cpu_s"], PROCESSES, limits["network"])
     try:
-        session = await _opened(opening)
+        session = await opened(opening)
     # As in a call: what its class raises at the start is why there is no toolkit.
     except Exception as error:
         return _answer(answers, {"error": f"{type(error).__name__}: {error}"})
@@ -46,7 +48,7 @@ async def _opened(opening: Mapping[str, Any]) -> ToolkitSession:
     return session
 
 
-async def _reply(session: ToolkitSession, request: Mapping[str, Any]) -> dict[str, Any]:
+async def _reply(session: ToolSession, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if "state" in request:
             return {"value": await session.state()}
@@ -62,4 +64,4 @@ def _answer(out: Any, reply: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(_opened))

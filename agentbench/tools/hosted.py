@@ -7,13 +7,11 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.case import Case, ToolSpec
+from agentbench.case import ToolSpec
 from agentbench.environment import with_variables
 from agentbench.errors import AttemptError
 
@@ -35,34 +33,38 @@ class HostedError(Exception):
 
 
 class HostedToolkit:
-    """Implements `ToolSession`. A process that dies breaks the attempt it is of, and no other."""
+    """Implements `ToolSession`. A process that dies breaks the attempt it is of, and no other.
 
-    def __init__(self, target: str, root: Path, limits: Hosting) -> None:
+    `host` is the module that the process runs (see `agentbench.tools.host`), `target` what messages call its toolkit.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        limits: Hosting,
+        host: str = "agentbench.tools.host",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._target = target
-        self._root = root
         self._limits = limits
+        self._host = host
+        self._variables = {"PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
         self.specs: tuple[ToolSpec, ...] = ()
 
-    async def start(self, case: Case, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    async def start(self, opening: Mapping[str, Any]) -> None:
+        """Starts the process and asks it to open what `opening` says."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agentbench.tools.host"),
+            *(sys.executable, "-m", self._host),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=with_variables(PYTHONDONTWRITEBYTECODE="1"),
+            env=with_variables(**self._variables),
             start_new_session=True,
             limit=LINE_LIMIT,
         )
-        opening = {
-            "target": self._target,
-            "root": str(self._root.resolve()),
-            "include": include,
-            "exclude": exclude,
-            "limits": self._limits.model_dump(),
-            "case": asdict(case),
-        }
-        self.specs = tuple(ToolSpec(**spec) for spec in await self._ask(opening))
+        specs = await self._ask({**opening, "limits": self._limits.model_dump()})
+        self.specs = tuple(ToolSpec(**spec) for spec in specs)
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         return str(await self._ask({"call": name, "arguments": dict(arguments)}))

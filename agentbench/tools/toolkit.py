@@ -4,6 +4,7 @@ import copy
 import inspect
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,9 @@ class ToolkitSource:
     @asynccontextmanager
     async def session(self, case: Case) -> AsyncIterator["ToolkitSession | HostedToolkit"]:
         if self._config.process:
-            hosted = HostedToolkit(self._config.target, self._root, self._config.limits)
+            hosted = HostedToolkit(self._config.target, self._config.limits)
             try:
-                await hosted.start(case, self._config.include, self._config.exclude)
+                await hosted.start(self._opening(case))
                 yield hosted
             finally:
                 await hosted.stop()
@@ -59,6 +60,16 @@ class ToolkitSource:
         session = ToolkitSession(self._class(), self._config.include, self._config.exclude)
         await session.reset(case)
         yield session
+
+    def _opening(self, case: Case) -> dict[str, Any]:
+        """What the process of a hosted one is told."""
+        return {
+            "target": self._config.target,
+            "root": str(self._root.resolve()),
+            "include": self._config.include,
+            "exclude": self._config.exclude,
+            "case": asdict(case),
+        }
 
 
 class ToolkitSession:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "pandas", "optuna", "sqlalchemy", "scipy", "numpy", "openai", "alembic")
+HEAVY = ("torch", "pandas", "optuna", "sqlalchemy", "scipy", "numpy", "openai", "alembic", "playwright", "mpmath")
 ROOT = Path(__file__).parents[2]
 
 

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
+from agentbench.bfcl.schema import json_schema
 from agentbench.case import Case
 from agentbench.datasets.bfcl import BfclConfig, BfclDataset, Category
-from agentbench.datasets.bfcl_schema import json_schema
 from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
 from agentbench.trace import ToolCall, Trace
 
