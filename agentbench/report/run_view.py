@@ -18,7 +18,7 @@ from agentbench.stats import (
     summarize_serving,
 )
 from agentbench.stats.outcomes import Outcome
-from agentbench.stats.samples import CaseSample, group_cases, passes
+from agentbench.stats.samples import CaseSample, group_cases, passes, scores
 from agentbench.store import Store
 
 
@@ -26,7 +26,8 @@ from agentbench.store import Store
 class RunView:
     """`right` + `wrong` + `failed` are the attempts that ended, of `planned` ones.
 
-    `accuracy` is over cases, without failed attempts. `pass_at_k` and `pass_hat_k` are given for k = the
+    `accuracy` is over cases, without failed attempts. `scores` has each scorer's
+    mean where there are several. `pass_at_k` and `pass_hat_k` are given for k = the
     least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
     as goodput.
     """
@@ -42,6 +43,7 @@ class RunView:
     failed: int
     failures: Mapping[str, int]
     accuracy: Estimate | None
+    scores: Mapping[str, Estimate]
     k: int
     pass_at_k: float | None
     pass_hat_k: float | None
@@ -70,6 +72,7 @@ class RunView:
             "accuracy_method": accuracy and accuracy.method,
             "accuracy_cases": accuracy.cases if accuracy else 0,
             "accuracy_clusters": accuracy.clusters if accuracy else 0,
+            "scores": {name: asdict(estimate) for name, estimate in self.scores.items()},
             "k": self.k,
             "pass_at_k": self.pass_at_k,
             "pass_hat_k": self.pass_hat_k,
@@ -121,6 +124,7 @@ def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | 
         failed=failures.total(),
         failures={str(kind): count for kind, count in sorted(failures.items())},
         accuracy=mean_estimate(samples),
+        scores=_scores(outcomes),
         k=k,
         pass_at_k=mean_pass_at_k(samples, k) if k > 1 else None,
         pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
@@ -129,6 +133,13 @@ def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | 
         ttft_p95=percentile_estimate(group_cases(outcomes, lambda each: each.ttft_s), 95),
         outcomes=case_outcomes(outcomes),
     )
+
+
+def _scores(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+    """The mean of each scorer's values, of a suite with several; one alone says what the accuracy says."""
+    names = dict.fromkeys(name for outcome in outcomes for name in outcome.scores)
+    estimates = ((name, mean_estimate(scores(outcomes, name))) for name in names if len(names) > 1)
+    return {name: estimate for name, estimate in estimates if estimate is not None}
 
 
 def short_id(run_id: str) -> str:

@@ -9,6 +9,7 @@ from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView
+from agentbench.stats import Estimate
 
 PIPED_WIDTH = 100
 """Columns when the output is not a terminal."""
@@ -63,17 +64,22 @@ def _identity_rows(view: RunView) -> list[tuple[str, str, str]]:
 
 def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     accuracy = view.accuracy
-    spread = figures.interval(accuracy)
     kinds = ", ".join(f"{number} {kind}" for kind, number in view.failures.items())
     ended = view.right + view.wrong + view.failed
     rows = [
-        ("Accuracy", figures.percent(accuracy.value if accuracy else None), f"95 %: {spread}" if spread else ""),
+        ("Accuracy", figures.percent(accuracy.value if accuracy else None), _spread(accuracy)),
+        *((f"  {line(name)}", figures.percent(each.value), _spread(each)) for name, each in view.scores.items()),
         ("Right / wrong / failed", verdicts(view), kinds or f"{ended} of {view.planned} attempts"),
     ]
     if view.pass_hat_k is not None:
         once = figures.percent(view.pass_at_k)
         rows.append((f"pass^{view.k}", figures.percent(view.pass_hat_k), f"pass@{view.k} {once}"))
     return rows
+
+
+def _spread(estimate: Estimate | None) -> str:
+    spread = figures.interval(estimate)
+    return f"95 %: {spread}" if spread else ""
 
 
 def verdicts(view: RunView) -> str:

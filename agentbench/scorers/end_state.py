@@ -21,6 +21,8 @@ class EndStateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    key: str = Field("state", description="Where in `expected` the state is.")
+    absent: bool = Field(False, description="Pass when the state is not so: what must not have happened did not.")
     partial: bool = Field(
         False, description="Look only at what `expected` names; the rest of the state may be anything."
     )
@@ -38,13 +40,17 @@ class EndStateScorer:
         self._config = config
 
     async def score(self, case: Case, trace: Trace) -> Score:
-        if not isinstance(case.expected, Mapping) or "state" not in case.expected:
-            raise UserError(f"case {case.id!r}: expected = {shown(case.expected)}; end_state needs expected.state")
+        key = self._config.key
+        if not isinstance(case.expected, Mapping) or key not in case.expected:
+            raise UserError(f"case {case.id!r}: expected = {shown(case.expected)}; end_state needs expected.{key}")
         found = [
             (path, said)
-            for path, said in self._differences(case.expected["state"], trace.state, ())
+            for path, said in self._differences(case.expected[key], trace.state, ())
             if not any(fnmatchcase(path, pattern) for pattern in self._config.ignore)
         ]
+        if self._config.absent:
+            said = "it did not happen" if found else f"it happened: {shown(case.expected[key])}"
+            return Score(name=self.name, value=float(bool(found)), passed=bool(found), reason=said)
         reason = "; ".join(f"{path or 'the state'}: {said}" for path, said in found[:SHOWN])
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         return Score(
