@@ -110,7 +110,7 @@ def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any
 
 
 def _done(result: Any) -> Any:
-    """What a plain function returned; a coroutine it made is run here, in its thread, since what it was given blocks."""
+    """What a plain function returned. A coroutine is run here, in the function's thread: what it was given blocks."""
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
 
