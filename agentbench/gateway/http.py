@@ -110,20 +110,23 @@ class _Answer:
             await self._pass_on()
             await self._came.wait()
             self._came.clear()
-        await self._pass_on()
         await self._end()
 
+    def _waiting(self) -> bytes:
+        pieces, self._sent = self._pieces[self._sent :], len(self._pieces)
+        return self._outgoing.take(b"".join(pieces))
+
     async def _pass_on(self) -> None:
-        waiting, self._sent = self._pieces[self._sent :], len(self._pieces)
-        if content := self._outgoing.take(b"".join(waiting)):
+        if content := self._waiting():
             await self._send({"type": "http.response.body", "body": content, "more_body": True})
 
     async def _end(self) -> None:
-        last = b""
+        """What is left and the end together: each sending costs as much as a token's work."""
+        last = self._waiting() + self._outgoing.rest
         try:
             await self._answered()
         except Refused as refused:
-            last = b"data: " + error_body(refused) + b"\n\n"
+            last += b"data: " + error_body(refused) + b"\n\n"
         await self._send({"type": "http.response.body", "body": last})
 
 

@@ -12,6 +12,7 @@ class Outgoing:
 
     The run's backend has the server count tokens, if it can in every chunk. A client that did not ask for that may add
     the counts up, or look for a choice in the chunk that has none; it gets what the server would have sent to it.
+    `rest` is the event that is not whole yet.
     """
 
     def __init__(self, body: Mapping[str, Any]) -> None:
@@ -19,13 +20,13 @@ class Outgoing:
         asked = options if isinstance(options, dict) else {}
         self._usage = bool(asked.get("include_usage"))
         self._as_it_is = self._usage and bool(asked.get("continuous_usage_stats"))
-        self._rest = b""
+        self.rest = b""
 
     def take(self, piece: bytes) -> bytes:
         """What can go out now; an event that is not whole yet waits for its end."""
         if self._as_it_is:
             return piece
-        whole, end, self._rest = (self._rest + piece).replace(b"\r\n", b"\n").rpartition(END)
+        whole, end, self.rest = (self.rest + piece).replace(b"\r\n", b"\n").rpartition(END)
         return b"".join(map(self._event, whole.split(END))) if end else b""
 
     def _event(self, event: bytes) -> bytes:
