@@ -120,7 +120,7 @@ class ChatClient(Protocol):
         ...
 
     def observe(self, call: ToolCall) -> None:
-        """A tool call that the agent made by itself, known from the messages it sent; one of a known id is not new."""
+        """A tool call that the agent made, known from the messages it sent; one made with our tools is not new."""
         ...
 
 

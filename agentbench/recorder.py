@@ -31,6 +31,7 @@ class Recorder:
         self._tokens = 0
         self._cold_start_ns: int | None = None
         self._held = AsyncExitStack()
+        self._unobserved: list[ToolCall] = []
         self._unanswered: AttemptError | None = None
         self._ended: AttemptError | None = None
 
@@ -79,6 +80,7 @@ class Recorder:
             self._ended = error
             raise
         self._steps.append(call)
+        self._unobserved.append(call)
         return call
 
     async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
@@ -89,8 +91,12 @@ class Recorder:
         await self._held.aclose()
 
     def observe(self, call: ToolCall) -> None:
-        known = {step.call_id for step in self._steps if isinstance(step, ToolCall)}
-        if not call.call_id or call.call_id not in known:
+        """Once for each call: one that was made with our tools is known already, be it without its id, which
+        the functions that a framework calls are not told."""
+        alike = [own for own in self._unobserved if own.name == call.name and own.call_id in ("", call.call_id)]
+        if alike:
+            self._unobserved.remove(max(alike, key=lambda own: (own.call_id, own.arguments == call.arguments)))
+        else:
             self._steps.append(call)
 
     def record_cold_start(self, duration_ns: int) -> None:

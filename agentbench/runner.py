@@ -147,7 +147,7 @@ async def _ask(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str |
             return Failure(kind="budget", message=f"more than run.limits.seconds={limit_s:g}")
         return Failure(kind="timeout", message=f"not done after {limit_s:g} s")
     if recorder.broken is not None:
-        return Failure(kind=recorder.broken.kind, message=str(recorder.broken))
+        return Failure(kind=recorder.broken.kind, message=str(recorder.broken), detail=recorder.broken.detail)
     return answer
 
 
@@ -186,7 +186,7 @@ async def _guarded(kind: FailureKind, work: Awaitable[Result]) -> Result | Failu
     try:
         return await work
     except AttemptError as error:
-        return Failure(kind=error.kind, message=str(error))
+        return Failure(kind=error.kind, message=str(error), detail=error.detail)
     # The one broad except: a user's agent or scorer may raise anything, and none of it may end the run.
     except Exception as error:
         detail = "".join(traceback.format_exception(error))

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
@@ -12,11 +12,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.agents.blocking import BlockingClient, BlockingTools
+from agentbench.agents.blocking import BlockingClient, BlockingTools, Bridge
 from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
 from agentbench.gateway import Gateway
-from agentbench.protocols import ChatClient, Toolbox
+from agentbench.protocols import ChatClient, Reply, Toolbox
 from agentbench.threads import in_thread
 
 OURS = ("case", "backend", "tools")
@@ -38,7 +38,8 @@ class CallableAgent:
     By name: `case`, `backend` and `tools`, as an agent of ours gets them, and `base_url`, `api_key` and `model` of an
     OpenAI-compatible server whose calls are recorded as the attempt's. Parameters of other names that have no default
     and are not in `options` get `case`, `backend`, `tools` in this order. A plain function runs in a thread of its own
-    and gets a blocking `backend` and `tools` with the same methods. A result that is no string is stored as JSON.
+    and gets a blocking `backend` and `tools` with the same methods; when the attempt ends before it does, neither they
+    nor the base URL answer it any more. A result that is neither text nor a `Reply` is stored as JSON.
     """
 
     Config = CallableConfig
@@ -60,22 +61,26 @@ class CallableAgent:
     ) -> None:
         await self._held.aclose()
 
-    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str | Reply:
         given: dict[str, Any] = {"case": case, "backend": backend, "tools": tools}
         if not set(self._wanted.values()) & set(OF_THE_GATEWAY):
-            return _as_text(await self._call(given))
+            return _answer(await self._call(given))
         async with self._gateway.route(backend) as route:
             given |= {name: getattr(route, name) for name in OF_THE_GATEWAY}
-            return _as_text(await self._call(given))
+            return _answer(await self._call(given))
 
     async def _call(self, given: Mapping[str, Any]) -> Any:
         if _is_async(self._function):
             return await self._function(**self._arguments(given))
-        loop = asyncio.get_running_loop()
-        blocking = {"backend": BlockingClient(given["backend"], loop), "tools": BlockingTools(given["tools"], loop)}
-        call = functools.partial(self._function, **self._arguments({**given, **blocking}))
-        result = await in_thread(call)
-        return await result if inspect.isawaitable(result) else result
+        bridge = Bridge(asyncio.get_running_loop())
+        blocking = {
+            "backend": BlockingClient(given["backend"], bridge),
+            "tools": BlockingTools(given["tools"], bridge),
+        }
+        try:
+            return await in_thread(lambda: _done(self._function(**self._arguments({**given, **blocking}))))
+        finally:
+            bridge.close()
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {**{parameter: given[name] for parameter, name in self._wanted.items()}, **self._options}
@@ -104,6 +109,15 @@ def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any
     return wanted | dict(zip(others, left, strict=False))
 
 
+def _done(result: Any) -> Any:
+    """What a plain function returned. A coroutine is run here, in the function's thread: what it was given blocks."""
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
 def _is_async(function: Callable[..., Any]) -> bool:
     inner = function.func if isinstance(function, functools.partial) else function
     return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
@@ -122,8 +136,8 @@ def _import(target: str) -> Callable[..., Any]:
     return function
 
 
-def _as_text(result: Any) -> str:
-    if result is None or isinstance(result, str):
+def _answer(result: Any) -> str | Reply:
+    if result is None or isinstance(result, (str, Reply)):
         return result or ""
     try:
         return json.dumps(result, ensure_ascii=False)

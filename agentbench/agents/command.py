@@ -1,11 +1,14 @@
 """Any program as an agent, in any language: a process for each attempt, or a few that stay."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agentbench.agents.lifeline import Lifeline
 from agentbench.agents.pool import ProcessPool
 from agentbench.agents.process import Payload, run_once
 from agentbench.case import Case
@@ -58,30 +61,41 @@ class CommandAgent:
     def __init__(self, config: CommandConfig) -> None:
         self._config = config
         self._gateway = Gateway()
+        self._lifeline = Lifeline()
+        self._held = AsyncExitStack()
         self._pool: ProcessPool | None = None
 
     async def __aenter__(self) -> Self:
-        await self._gateway.__aenter__()
-        if self._config.hosting.mode == "pooled":
-            hosting, startup = self._config.hosting, self._config.startup_timeout_s
-            self._pool = ProcessPool(self._config.command, self._config.env, hosting.size, startup)
+        config, hosting = self._config, self._config.hosting
+        await self._held.enter_async_context(self._gateway)
+        await self._held.enter_async_context(self._lifeline)
+        if hosting.mode == "pooled":
+            self._pool = ProcessPool(config.command, config.env, self._lifeline, hosting.size, config.startup_timeout_s)
+            self._held.push_async_callback(self._pool.aclose)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
-        await self._gateway.__aexit__(kind, error, trace)
+        await self._held.aclose()
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
         async with self._gateway.route(backend) as route:
             payload = _payload(case, route)
             if self._pool is None:
-                return await run_once(self._config.command, self._config.env, payload, backend.record_cold_start)
+                return await self._run_once(payload, route, backend)
             if self._config.hosting.state == "session":
                 return await self._pool.ask_in_session(case, payload, backend)
             return await self._pool.ask(payload, backend.record_cold_start)
+
+    async def _run_once(self, payload: Payload, route: Route, backend: ChatClient) -> str:
+        """A process of its own; it is ready when it first asks the model."""
+        began = perf_counter_ns()
+        try:
+            return await run_once(self._config.command, self._config.env, payload, self._lifeline)
+        finally:
+            if route.asked_at is not None:
+                backend.record_cold_start(route.asked_at - began)
 
 
 def _payload(case: Case, route: Route) -> Payload:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench import spec
+from agentbench.agents.inner import WithInner
 from agentbench.agents.tool_prompt import ToolFormat, describe
 from agentbench.case import Case
 from agentbench.config import Component
-from agentbench.protocols import Agent, ChatClient, ChatRequest, Reply, Toolbox
+from agentbench.protocols import ChatClient, ChatRequest, Reply, Toolbox
 
 PLAN = "Make a short plan for answering the user: numbered steps, each naming the tool it uses. Tools:\n{tools}"
 ACT = "Follow this plan:\n{plan}"
@@ -27,14 +27,14 @@ class PlanThenActConfig(BaseModel):
     temperature: float = Field(0.0, ge=0)
 
 
-class PlanThenActAgent:
+class PlanThenActAgent(WithInner):
     """Asks the model for a plan, and puts it as a system message before the conversation that `inner` works on."""
 
     Config = PlanThenActConfig
 
     def __init__(self, config: PlanThenActConfig) -> None:
+        super().__init__(config.inner)
         self._config = config
-        self._inner: Agent = spec.build("agents", config.inner, prefix=("agent", "inner"))
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str | Reply:
         prompt = self._config.plan_prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))

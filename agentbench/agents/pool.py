@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any
 
+from agentbench.agents.lifeline import Lifeline
 from agentbench.agents.process import AgentProcess, Payload, output_of
 from agentbench.case import Case
-from agentbench.errors import AttemptError
 from agentbench.protocols import ChatClient
 
 ColdStart = Callable[[int], None]
@@ -30,9 +30,12 @@ class Session:
 class ProcessPool:
     """At most `size` processes, started when they are needed; one that fails or is left waiting is replaced."""
 
-    def __init__(self, command: tuple[str, ...], env: Mapping[str, str], size: int, startup_timeout_s: float) -> None:
+    def __init__(
+        self, command: tuple[str, ...], env: Mapping[str, str], lifeline: Lifeline, size: int, startup_timeout_s: float
+    ) -> None:
         self._command = command
         self._env = env
+        self._lifeline = lifeline
         self._startup_timeout_s = startup_timeout_s
         self._places = asyncio.Semaphore(size)
         self._idle: list[AgentProcess] = []
@@ -60,48 +63,60 @@ class ProcessPool:
         async with self._process(cold_start) as process:
             session = Session(process=process, name=f"s{next(self._numbers)}")
             yield session
-            process.write({"end": session.name})
+            if not process.owes:
+                process.write({"end": session.name})
 
     @asynccontextmanager
     async def _process(self, cold_start: ColdStart) -> AsyncIterator[AgentProcess]:
         async with self._places:
-            process = self._idle.pop() if self._idle else await self._started(cold_start)
+            process = await self._kept() or await self._started(cold_start)
             try:
                 yield process
-            except BaseException:
-                # Its answer may still come, and would be taken for the next attempt's.
-                await process.kill()
-                raise
-            self._idle.append(process)
+            finally:
+                # An answer that it owes may still come, and would be taken for the next attempt's.
+                if process.owes:
+                    await process.kill()
+                else:
+                    self._idle.append(process)
+
+    async def _kept(self) -> AgentProcess | None:
+        """One that waits; those that ended while they did are nobody's failure."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.is_running:
+                return process
+            await process.kill()
+        return None
 
     async def _started(self, cold_start: ColdStart) -> AgentProcess:
         began = perf_counter_ns()
-        process = await AgentProcess.start(self._command, self._env)
+        process = await AgentProcess.start(self._command, self._env, self._lifeline)
         try:
             async with asyncio.timeout(self._startup_timeout_s):
-                reply = _reply(await process.read_line())
+                reply = await _reply(process)
+            if reply.get("ready") is not True:
+                raise process.failure(f'expected {{"ready": true}} from the command, got {reply!r:.200}')
         except TimeoutError:
             await process.kill()
-            raise AttemptError("agent", f"the command was not ready after {self._startup_timeout_s:g} s") from None
+            raise process.failure(f"the command was not ready after {self._startup_timeout_s:g} s") from None
         except BaseException:
             await process.kill()
             raise
-        if reply.get("ready") is not True:
-            await process.kill()
-            raise AttemptError("agent", f'expected {{"ready": true}} from the command, got {reply!r:.200}')
         cold_start(perf_counter_ns() - began)
         return process
 
     async def _exchange(self, process: AgentProcess, payload: Payload) -> str:
         number = next(self._numbers)
+        process.owes = True
         process.write({"id": number, **payload})
-        reply = _reply(await process.read_line())
+        reply = await _reply(process)
         if reply.get("id") != number:
-            raise AttemptError("agent", f"expected the answer to request {number}, got {reply!r:.200}")
+            raise process.failure(f"expected the answer to request {number}, got {reply!r:.200}")
+        process.owes = False
         if "error" in reply:
-            raise AttemptError("agent", str(reply["error"])[:2000])
+            raise process.failure(str(reply["error"])[:2000])
         if "output" not in reply:
-            raise AttemptError("agent", f"the answer has neither output nor error: {reply!r:.200}")
+            raise process.failure(f"the answer has neither output nor error: {reply!r:.200}")
         return output_of(reply)
 
     async def aclose(self) -> None:
@@ -109,11 +124,12 @@ class ProcessPool:
             await self._idle.pop().kill()
 
 
-def _reply(line: bytes) -> dict[str, Any]:
+async def _reply(process: AgentProcess) -> dict[str, Any]:
+    line = await process.read_line()
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise AttemptError("agent", f"expected a JSON object a line from the command, got {line[:200]!r}")
+        raise process.failure(f"expected a JSON object a line from the command, got {line[:200]!r}")
     return value

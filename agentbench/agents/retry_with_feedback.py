@@ -9,12 +9,12 @@ from typing import Any
 from jsonschema.validators import validator_for
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench import spec
 from agentbench.agents.draft import DraftTools, draft, messages_of
+from agentbench.agents.inner import WithInner
 from agentbench.case import Case
 from agentbench.config import Component
 from agentbench.errors import UserError
-from agentbench.protocols import Agent, ChatClient, Reply, Toolbox
+from agentbench.protocols import ChatClient, Reply, Toolbox
 
 Check = Callable[[Case, Reply, DraftTools], str | None]
 
@@ -36,7 +36,7 @@ class RetryWithFeedbackConfig(BaseModel):
     )
 
 
-class RetryWithFeedbackAgent:
+class RetryWithFeedbackAgent(WithInner):
     """Runs `inner`, checks its answer, and runs it again with the answer and the problem in the conversation.
 
     The last answer counts, right or not; only its declared calls are the attempt's.
@@ -45,8 +45,8 @@ class RetryWithFeedbackAgent:
     Config = RetryWithFeedbackConfig
 
     def __init__(self, config: RetryWithFeedbackConfig) -> None:
+        super().__init__(config.inner)
         self._config = config
-        self._inner: Agent = spec.build("agents", config.inner, prefix=("agent", "inner"))
         self._check = _check(config.check)
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:

@@ -7,11 +7,11 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench import spec
 from agentbench.agents.draft import DraftClient, DraftTools, draft
+from agentbench.agents.inner import WithInner
 from agentbench.case import Case
 from agentbench.config import Component
-from agentbench.protocols import Agent, ChatClient, Reply, Toolbox
+from agentbench.protocols import ChatClient, Reply, Toolbox
 
 
 class SelfConsistencyConfig(BaseModel):
@@ -24,7 +24,7 @@ class SelfConsistencyConfig(BaseModel):
     temperature: float = Field(0.7, gt=0, description="Of every request of a vote: at 0 all would be the same.")
 
 
-class SelfConsistencyAgent:
+class SelfConsistencyAgent(WithInner):
     """Runs `inner` `votes` times at once, each with seeds of its own; the answer given most often wins, the first of
     those given as often.
 
@@ -36,8 +36,8 @@ class SelfConsistencyAgent:
     Config = SelfConsistencyConfig
 
     def __init__(self, config: SelfConsistencyConfig) -> None:
+        super().__init__(config.inner)
         self._config = config
-        self._inner: Agent = spec.build("agents", config.inner, prefix=("agent", "inner"))
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
         clients = [

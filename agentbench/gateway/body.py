@@ -34,14 +34,20 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         raise Refused(400, f"n = {body['n']!r}: one choice a request is recorded; send {body['n']} requests")
     extra = {key: value for key, value in body.items() if key not in OURS and value is not None}
     tools, raw = _tools(body.get("tools"))
-    stop = body.get("stop") or ()
     return ChatRequest(
         messages=tuple(messages),
         tools=tools,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=_stop(body.get("stop")),
         extra=extra | ({"tools": raw} if raw else {}),
         **{key: body.get(key) for key in TYPED},
     )
+
+
+def _stop(stop: Any) -> tuple[str, ...]:
+    texts = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise Refused(400, "stop: expected a text or a list of texts")
+    return tuple(texts)
 
 
 def _tools(tools: Any) -> tuple[tuple[ToolSpec, ...], Sequence[Any]]:

@@ -21,8 +21,9 @@ def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:
         "created": first.get("created", 0),
         "model": first.get("model", call.request.get("model", "")),
         "choices": [choice],
-        "usage": _usage(call),
     }
+    if call.prompt_tokens is not None or call.completion_tokens is not None:
+        answer["usage"] = _usage(call)
     return json.dumps(answer).encode()
 
 

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
 
 from agentbench.gateway.http import GatewayApp
+from agentbench.gateway.observed import ObservedCalls
 from agentbench.gateway.route import Route
 from agentbench.protocols import ChatClient
 
@@ -23,6 +25,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
+        self._observed: WeakKeyDictionary[ChatClient, ObservedCalls] = WeakKeyDictionary()
         self._origin = ""
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -48,8 +51,12 @@ class Gateway:
 
     @asynccontextmanager
     async def route(self, client: ChatClient) -> AsyncIterator[Route]:
-        """An address whose calls `client` makes; afterwards it answers 410, and calls still running are cancelled."""
-        route = Route(client=client, origin=self._origin, model=MODEL)
+        """An address whose calls `client` makes; afterwards it answers 410, and calls still running are cancelled.
+
+        Of a client's earlier routes (the turns of a conversation) it knows which tool calls were seen.
+        """
+        observed = self._observed.setdefault(client, ObservedCalls())
+        route = Route(client=client, observed=observed, origin=self._origin, model=MODEL)
         self._routes[route.token] = route
         try:
             yield route

@@ -10,6 +10,7 @@ from typing import Any
 from agentbench.errors import AttemptError
 from agentbench.gateway.body import parse_body
 from agentbench.gateway.completion import completion
+from agentbench.gateway.outgoing import Outgoing
 from agentbench.gateway.refusal import Refused, error_body, refusal_of
 from agentbench.gateway.route import Route
 from agentbench.trace import ModelCall
@@ -33,8 +34,8 @@ class GatewayApp:
         assert scope["type"] == "http"
         try:
             route, path = self._route(scope)
-            if path == "models" and scope["method"] == "GET":
-                return await _whole(send, 200, _models(route))
+            if path.partition("/")[0] == "models" and scope["method"] == "GET":
+                return await _whole(send, 200, _models(route, path.partition("/")[2]))
             if path != "chat/completions":
                 raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
             if scope["method"] != "POST":
@@ -52,7 +53,7 @@ class GatewayApp:
         key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")[2]
         if not hmac.compare_digest(key, route.api_key.encode()):
             raise Refused(401, "the key is not this attempt's; use the one that came with its base URL")
-        version, _, rest = path.partition("/")
+        version, _, rest = path.rstrip("/").partition("/")
         return route, rest if version == "v1" else path
 
 
@@ -63,6 +64,7 @@ class _Answer:
         self._body = body
         self._send = send
         self._pieces: list[bytes] = []
+        self._outgoing = Outgoing(body)
         self._came = asyncio.Event()
         self._sent = 0
         self._call = route.start(body, self._take)
@@ -108,20 +110,23 @@ class _Answer:
             await self._pass_on()
             await self._came.wait()
             self._came.clear()
-        await self._pass_on()
         await self._end()
 
+    def _waiting(self) -> bytes:
+        pieces, self._sent = self._pieces[self._sent :], len(self._pieces)
+        return self._outgoing.take(b"".join(pieces))
+
     async def _pass_on(self) -> None:
-        waiting, self._sent = self._pieces[self._sent :], len(self._pieces)
-        if waiting:
-            await self._send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
+        if content := self._waiting():
+            await self._send({"type": "http.response.body", "body": content, "more_body": True})
 
     async def _end(self) -> None:
-        last = b""
+        """What is left and the end together: each sending costs as much as a token's work."""
+        last = self._waiting() + self._outgoing.rest
         try:
             await self._answered()
         except Refused as refused:
-            last = b"data: " + error_body(refused) + b"\n\n"
+            last += b"data: " + error_body(refused) + b"\n\n"
         await self._send({"type": "http.response.body", "body": last})
 
 
@@ -153,6 +158,9 @@ async def _whole(send: Send, status: int, content: bytes) -> None:
         await send({"type": "http.response.body", "body": content})
 
 
-def _models(route: Route) -> bytes:
-    entry = {"id": route.model, "object": "model", "created": 0, "owned_by": "agentbench"}
+def _models(route: Route, name: str) -> bytes:
+    """The list, or the entry of one: any name means the run's model."""
+    entry = {"id": name or route.model, "object": "model", "created": 0, "owned_by": "agentbench"}
+    if name:
+        return json.dumps(entry).encode()
     return json.dumps({"object": "list", "data": [entry]}).encode()

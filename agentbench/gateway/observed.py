@@ -7,23 +7,31 @@ from time import perf_counter_ns
 from typing import Any
 
 from agentbench.case import Message
-from agentbench.trace import ToolCall
+from agentbench.trace import ModelCall, ToolCall
 
 
 class ObservedCalls:
     """Finds the results that each request of an attempt brings for the first time.
 
-    A result's call began, as far as can be seen, when the model's last reply had come, and ended when the request
+    A result's call began, as far as can be seen, when the reply that asked for it had come, and ended when the request
     with its result was sent.
     """
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
-        self.replied_at = perf_counter_ns()
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._asked_at: dict[str, int] = {}
+
+    def replied(self, call: ModelCall) -> None:
+        """The model answered; what it asks for may come back in any later request."""
+        for asked in _asked([call.reply]):
+            self._asked[str(asked.get("id"))] = asked.get("function") or {}
+            self._asked_at[str(asked.get("id"))] = call.ended_at
 
     def new(self, messages: Sequence[Message]) -> Iterator[ToolCall]:
         """The calls whose results are new in these messages, in their order."""
-        asked = {str(call.get("id")): call.get("function") or {} for call in _asked(messages)}
+        sent = {str(call.get("id")): call.get("function") or {} for call in _asked(messages)}
+        asked = self._asked | sent
         now = perf_counter_ns()
         counted: Counter[str] = Counter()
         for message in messages:
@@ -41,7 +49,7 @@ class ObservedCalls:
             call_id=call_id,
             name=str(function.get("name", "")),
             arguments=arguments,
-            started_at=min(self.replied_at, now),
+            started_at=min(self._asked_at.get(call_id, now), now),
             ended_at=now,
             executed=True,
             result=_text(message.get("content")),

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 
 from agentbench.gateway.body import chat_request
 from agentbench.gateway.observed import ObservedCalls
@@ -18,12 +19,14 @@ class Route:
     """
 
     client: ChatClient
+    observed: ObservedCalls
     origin: str
     model: str
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     api_key: str = field(default_factory=lambda: f"sk-{secrets.token_urlsafe(24)}")
     _calls: set["asyncio.Task[ModelCall]"] = field(default_factory=set)
-    _observed: ObservedCalls = field(default_factory=ObservedCalls)
+    asked_at: int | None = None
+    """When the first request came (`perf_counter_ns`)."""
 
     @property
     def base_url(self) -> str:
@@ -32,7 +35,8 @@ class Route:
     def start(self, body: dict[str, object], relay: Relay) -> "asyncio.Task[ModelCall]":
         """Make the call that `body` asks for, as a task. `Refused` when it asks for none."""
         request = chat_request(body)
-        for call in self._observed.new(request.messages):
+        self.asked_at = self.asked_at or perf_counter_ns()
+        for call in self.observed.new(request.messages):
             self.client.observe(call)
         task = asyncio.create_task(self._chat(request, relay))
         self._calls.add(task)
@@ -41,7 +45,7 @@ class Route:
 
     async def _chat(self, request: ChatRequest, relay: Relay) -> ModelCall:
         call = await self.client.chat(request, relay)
-        self._observed.replied_at = call.ended_at
+        self.observed.replied(call)
         return call
 
     async def close(self) -> None:

@@ -1,10 +1,13 @@
 """Programs as agents: a process an attempt or a pool of them, what they are told, and how they may fail."""
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -15,7 +18,8 @@ from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
 from agentbench.case import Case
 from agentbench.errors import AttemptError
 from agentbench.recorder import Recorder
-from tests.end_to_end.processes import is_running, wait_until
+from tests.end_to_end.conftest import ROOT
+from tests.end_to_end.processes import is_running, running, wait_until
 from tests.fakes import a_case, adder
 
 ASKING = """
@@ -40,12 +44,19 @@ for line in sys.stdin:
         continue
     text = task["case"]["messages"][-1]["content"]
     if text == "die":
+        print("some warning", file=sys.stderr)
         sys.exit("it hurts")
     if text == "garbage":
         print("this is no JSON", flush=True)
         continue
     if text == "hang":
         continue
+    if text == "long":
+        print("x" * 1_000_000, flush=True)
+        continue
+    if text == "last":
+        print(json.dumps({"id": task["id"], "output": os.getpid()}), flush=True)
+        break
     if text == "refuse":
         print(json.dumps({"id": task["id"], "error": "I won't"}), flush=True)
         continue
@@ -77,6 +88,7 @@ def asks(text: str) -> Case:
 
 async def test_a_process_an_attempt_asks_through_the_gateway(tmp_path: Path) -> None:
     recorders = [recorder() for _ in range(4)]
+    began = perf_counter_ns()
     async with opened(script(tmp_path, ASKING), env={"SUFFIX": "and me"}) as agent:
         answers = await asyncio.gather(*(agent(a_case(), each, each) for each in recorders))
     assert answers == ["from the model and me"] * 4
@@ -84,6 +96,8 @@ async def test_a_process_an_attempt_asks_through_the_gateway(tmp_path: Path) -> 
         trace = each.trace()
         assert [call.text for call in trace.model_calls] == ["from the model"]
         assert trace.cold_start_ns is not None
+        # From its start to its first request.
+        assert 0 < trace.cold_start_ns <= trace.model_calls[0].sent_at - began
 
 
 @pytest.mark.parametrize(
@@ -143,15 +157,77 @@ async def test_a_pool_keeps_its_processes(tmp_path: Path) -> None:
     [
         ("die", "ended with exit code 1: it hurts"),
         ("garbage", "expected a JSON object a line"),
+        ("long", "a line of over 100000 bytes"),
         ("refuse", "I won't"),
     ],
 )
-async def test_a_pool_outlives_a_process_that_fails(tmp_path: Path, text: str, said: str) -> None:
+async def test_a_pool_outlives_a_process_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setattr("agentbench.agents.process.ANSWER_LIMIT", 100_000)
     each = recorder()
     async with opened(script(tmp_path, POOLED), hosting={"mode": "pooled", "size": 1}) as agent:
         with pytest.raises(AttemptError, match=said):
             await agent(asks(text), each, each)
         assert '"text": "next"' in str(await agent(asks("next"), each, each))
+
+
+async def test_a_process_that_ended_while_it_waited_is_replaced(tmp_path: Path) -> None:
+    each = recorder()
+    async with opened(script(tmp_path, POOLED), hosting={"mode": "pooled", "size": 1}) as agent:
+        pid = int(str(await agent(asks("last"), each, each)))
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # we are told that it ended
+        assert '"text": "next"' in str(await agent(asks("next"), each, each))
+
+
+async def test_what_it_said_on_standard_error_is_the_failure_s_detail(tmp_path: Path) -> None:
+    each = recorder()
+    async with opened(script(tmp_path, POOLED), hosting={"mode": "pooled", "size": 1}) as agent:
+        with pytest.raises(AttemptError, match="it hurts") as caught:
+            await agent(asks("die"), each, each)
+    assert caught.value.detail.splitlines() == ["some warning", "it hurts"]
+
+
+async def test_a_session_that_was_given_up_ends_its_process(tmp_path: Path) -> None:
+    hosting = {"mode": "pooled", "state": "session", "size": 1}
+    async with opened(script(tmp_path, POOLED), hosting=hosting) as agent:
+        one, other = recorder(), recorder()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await agent(asks("hang"), one, one)
+        await one.release()
+        assert '"told": [["next"]]' in str(await agent(asks("next"), other, other))
+        await other.release()
+
+
+HELD = """
+import asyncio, sys
+from agentbench.agents.command import CommandAgent, CommandConfig
+from agentbench.recorder import Recorder
+from tests.fakes import SayBackend, a_case, adder
+
+async def main():
+    recorder = Recorder(SayBackend("x"), adder(), 1)
+    async with CommandAgent(CommandConfig(command=tuple(sys.argv[1:]))) as agent:
+        await agent(a_case(), recorder, recorder)
+
+asyncio.run(main())
+"""
+
+
+def test_processes_end_when_we_are_killed(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(HELD)
+    deaf = script(tmp_path, f"import time; open({str(tmp_path / 'started')!r}, 'w'); time.sleep(600)")
+    command = [sys.executable, str(tmp_path / "run.py"), *deaf]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
+        try:
+            started = wait_until((tmp_path / "started").exists)
+        finally:
+            run.kill()
+    assert started
+    assert wait_until(lambda: not running(deaf[1]))
 
 
 async def test_an_answer_that_was_given_up_is_not_the_next_one_s(tmp_path: Path) -> None:

@@ -36,6 +36,15 @@ async def test_a_plan_is_made_of_the_tools_and_then_followed() -> None:
     assert [call.result for call in trace.tool_calls] == ["5"]
 
 
+async def test_an_inner_agent_that_needs_a_gateway_has_it() -> None:
+    inner = {"name": "callable", "target": "tests.agents.test_callable:over_http"}
+    recorder = Recorder(SayBackend("not yet", '{"a": 1}'), adder(), seed=7)
+    agent = spec.build("agents", Component(name="retry_with_feedback", inner=inner, check="json"))
+    async with agent:
+        assert text_of(await agent(a_case(), recorder, recorder)) == '{"a": 1}'
+    assert len(recorder.trace().model_calls) == 2
+
+
 async def test_the_answer_of_most_votes_wins() -> None:
     backend = SayBackend("four", "Five ", "five")
     trace = await work("self_consistency", backend, adder(), inner={"name": "chat"}, votes=3, temperature=0.9)

@@ -17,7 +17,7 @@ from agentbench.gateway import Gateway, Route
 from agentbench.protocols import Backend, ChatRequest, Relay
 from agentbench.recorder import Recorder
 from agentbench.trace import ModelCall
-from tests.fakes import adder
+from tests.fakes import SayBackend, adder
 
 ECHO = ScriptedConfig.model_validate(
     {
@@ -122,6 +122,83 @@ async def test_a_tool_that_the_framework_ran_is_seen_once() -> None:
     assert [type(step).__name__ for step in trace.steps] == ["ModelCall", "ToolCall", "ModelCall", "ModelCall"]
 
 
+async def test_a_result_s_call_lasts_from_the_reply_that_asked_to_the_request_that_brings_it() -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        first = await client.chat.completions.create(model="m", messages=say("add"))
+        await client.chat.completions.create(model="m", messages=say("something else meanwhile"))
+        asked = first.choices[0].message.to_dict()
+        result = {"role": "tool", "tool_call_id": "call_0", "content": "5"}
+        await client.chat.completions.create(model="m", messages=[*say("add"), asked, result])  # type: ignore[list-item]
+    trace = recorder.trace()
+    [call] = trace.tool_calls
+    asking, other, bringing = trace.model_calls
+    assert call.started_at == asking.ended_at < other.sent_at
+    assert other.ended_at < call.ended_at <= bringing.sent_at
+
+
+def told(*results: str) -> list[Any]:
+    """A conversation in which the model asked for `add` once for each result, always by the same id."""
+    asked = {"id": "call_0", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+    steps = (
+        ({"role": "assistant", "tool_calls": [asked]}, {"role": "tool", "tool_call_id": "call_0", "content": result})
+        for result in results
+    )
+    return [*say("count"), *(message for pair in steps for message in pair)]
+
+
+async def test_a_conversation_that_is_sent_again_in_a_later_turn_brings_only_what_is_new() -> None:
+    recorder = Recorder(ScriptedBackend(ECHO), adder(), 7)
+    async with Gateway() as gateway:
+        for conversation in (told("3"), told("3", "4")):
+            async with gateway.route(recorder) as route, client_of(route) as client:
+                await client.chat.completions.create(model="m", messages=conversation)
+    assert [call.result for call in recorder.trace().tool_calls] == ["3", "4"]
+
+
+@pytest.mark.parametrize("call_id", ["", "call_0"])
+async def test_a_call_made_with_our_tools_is_not_seen_twice(call_id: str) -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        await recorder.call("add", {"a": 2}, call_id)
+        await client.chat.completions.create(model="m", messages=told("3"))
+        await client.chat.completions.create(model="m", messages=told("3", "its own"))
+    ours, seen = recorder.trace().tool_calls
+    assert (ours.call_id, ours.result) == (call_id, "3")
+    assert (seen.call_id, seen.result) == ("call_0", "its own")
+
+
+async def test_a_thread_s_calls_are_recorded_too() -> None:
+    async with opened() as (_, route, recorder):
+
+        def ask(number: int) -> str:
+            with openai.OpenAI(base_url=route.base_url, api_key=route.api_key) as client:
+                answer = client.chat.completions.create(model="m", messages=say(f"{number}"), stream=True)
+                return "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+
+        said = await asyncio.gather(*(asyncio.to_thread(ask, number) for number in range(4)))
+    assert said == ["hello there world"] * 4
+    assert sorted(call.messages[0]["content"] for call in recorder.trace().model_calls) == ["0", "1", "2", "3"]
+
+
+async def test_what_a_request_has_beside_the_known_goes_to_the_server() -> None:
+    backend = SayBackend("yes")
+    async with opened(backend) as (_, route, _recorder), client_of(route) as client:
+        await client.chat.completions.create(
+            model="another", messages=say("hi"), max_completion_tokens=9, stop="x", extra_body={"min_p": 0.1}
+        )
+    [request] = backend.requests
+    assert request.extra == {"max_completion_tokens": 9, "min_p": 0.1}
+    assert (request.stop, request.seed) == (("x",), 7)
+
+
+async def test_a_body_over_the_limit_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentbench.gateway.http.BODY_LIMIT", 100)
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        with pytest.raises(openai.APIStatusError, match="over 100 bytes") as caught:
+            await client.chat.completions.create(model="m", messages=say("x" * 200))
+    assert caught.value.status_code == 413
+    assert recorder.trace().steps == ()
+
+
 async def test_a_failing_server_is_502_and_recorded() -> None:
     async with opened() as (_, route, recorder), client_of(route) as client:
         for stream in (False, True):
@@ -160,6 +237,8 @@ async def test_a_limit_is_429_and_not_to_be_tried_again() -> None:
         (b"{}", "messages: expected"),
         (b'{"messages": "hi"}', "messages: expected"),
         (b'{"messages": [{"role": "user", "content": "hi"}], "n": 2}', "n = 2"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "stop": 5}', "stop: expected"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "stop": ["a", 5]}', "stop: expected"),
         (b'{"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x"}]}', "tools: expected"),
     ],
 )
@@ -178,6 +257,7 @@ async def test_only_the_attempt_itself_may_ask_and_only_while_it_lasts() -> None
         async with gateway.route(recorder) as route:
             headers = {"authorization": f"Bearer {route.api_key}"}
             assert (await http.get(f"{route.base_url}/models", headers=headers)).json()["data"][0]["id"] == route.model
+            assert (await http.get(f"{route.base_url}/models/gpt", headers=headers)).json()["id"] == "gpt"
             assert (await http.get(f"{route.base_url}/models")).status_code == 401
             assert (await http.post(f"{route.base_url}/embeddings", headers=headers)).status_code == 404
             assert (await http.get(f"{route.base_url}/chat/completions", headers=headers)).status_code == 405
