@@ -130,7 +130,7 @@ def _opened(session: SuiteSession, path: Path, options: Mapping[str, Any], reque
     file = suite_file(_found(path, request))
     overrides = _overrides(options)
     suite = load_suite(file, merged(session.overrides(), overrides)).drawn()
-    run = session.private_run(suite, (file, repr(sorted(overrides.items()))))
+    run = session.private_run(suite, overrides)
     return AgentRun(suite, run, session.store)
 
 

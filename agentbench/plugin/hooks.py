@@ -1,5 +1,6 @@
 """pytest's hooks; each only delegates. Imported by every pytest run, so it imports nothing heavy."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,15 @@ if TYPE_CHECKING:
     from agentbench.plugin.agent_run import AgentRun
     from agentbench.plugin.session import SuiteSession
 
-SHOWN_AS = {
+SHOWN_AS = "agentbench"
+"""The user property that says how an item is shown that did not pass and does not fail by itself."""
+
+SHOWN = {
     "missed": ("missed", "m", ("MISSED", {"yellow": True})),
     "broken": ("broken", "b", ("BROKEN", {"yellow": True})),
     "rescued": ("rescued", "r", ("RESCUED", {"yellow": True})),
 }
-"""How an item is shown that did not pass and does not fail by itself: category, letter, word."""
+"""Category, letter and word of each."""
 
 SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
 
@@ -57,24 +61,28 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
-    said = dict(getattr(report, "user_properties", ())).get("agentbench")
-    if report.when == "call" and report.passed and said in SHOWN_AS:
-        return SHOWN_AS[said]
+    said = dict(getattr(report, "user_properties", ())).get(SHOWN_AS)
+    if report.when == "call" and report.passed and said in SHOWN:
+        return SHOWN[said]
     return None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """A pytest-xdist worker is about to start: the controller runs the servers and owns the runs."""
-    from agentbench.plugin.workers import share_suites
+    """A pytest-xdist worker is about to start: the controller makes no run, and answers for those of the workers."""
+    from agentbench.plugin.workers import share_directory
 
-    share_suites(node.config, node.workerinput)
+    share_directory(node.config, node.workerinput)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    found = session.config.stash.get(SESSION, None)
-    if found is not None:
-        found.close()
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Around the others': before them, so that JUnit XML has the runs' figures; after, when the workers are gone."""
+    from agentbench.plugin.ending import after_workers, before_workers
+
+    before_workers(session.config)
+    yield
+    after_workers(session.config)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
