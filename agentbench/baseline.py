@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.errors import UserError, unknown_name
 from agentbench.run import Run
 from agentbench.stats.outcomes import Outcome, outcomes_of
 from agentbench.store import Store
@@ -78,6 +78,21 @@ def _run_as_baseline(name: str, run: Run, store: Store, directory: Path) -> Base
             " Give an id or a label: agentbench runs lists them"
         )
     return baseline_of(name, found, store)
+
+
+def named_baseline(name: str, suite: str | None, store: Store, directory: Path = DIRECTORY) -> tuple[Baseline, str]:
+    """The one baseline of this name, of `suite` if it is given, and where it is kept: its file, or the store."""
+    files = {path.parent.name: path for path in directory.glob("*/*.json") if path.stem == name}
+    rows = {of: run_id for (of, named), run_id in store.baselines().items() if named == name}
+    suites = sorted({*files, *rows} & ({suite} if suite else {*files, *rows}))
+    if not suites:
+        known = sorted({path.stem for path in directory.glob("*/*.json")} | {named for _, named in store.baselines()})
+        raise unknown_name("baseline", name if suite is None else f"{name} of {suite}", known)
+    if len(suites) > 1:
+        raise UserError(f"several suites have a baseline {name!r}; say which with --suite: {', '.join(suites)}")
+    if file := files.get(suites[0]):
+        return read_baseline(file), str(file)
+    return baseline_of(name, store.get_run(rows[suites[0]]), store), "store"
 
 
 def _names(store: Store, suite: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """pytest's hooks; each only delegates. Imported by every pytest run, so it imports nothing heavy."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("agentbench", "agentbench: suites of agent cases (suite.yaml)")
     add = group.addoption
     add("--agentbench-backend", metavar="NAME|URL", help="Run suites on this backend, server or URL.")
-    add("--agentbench-limit", type=int, metavar="N", help="Run N cases of each suite, drawn by seed.")
+    add("--agentbench-limit", type=_count, metavar="N", help="Run N cases of each suite, drawn by seed.")
     add("--agentbench-sample-seed", type=int, metavar="SEED", help="Seed of the draw that the limit makes.")
     add("--agentbench-set", action="append", default=[], metavar="PATH=VALUE", help="Set a configuration key.")
-    add("--agentbench-repeats", type=int, metavar="N", help="Run each case N times, each with a seed of its own.")
+    add("--agentbench-repeats", type=_count, metavar="N", help="Run each case N times, each with a seed of its own.")
     add("--agentbench-baseline", metavar="NAME", help="Hold gates against this baseline or run.")
     add("--agentbench-summary", metavar="FILE", help="Add each suite's verdict to this file, as Markdown.")
     add("--agentbench-flake-reruns", type=int, default=0, metavar="N", help="Run a failing case up to N times more.")
     add("--agentbench-db", metavar="FILE|URL", help="The store; AGENTBENCH_DB by default.")
+
+
+def _count(text: str) -> int:
+    """A number of repeats or cases; argparse tells what it raises as wrong usage."""
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f"{text} is not 1 or more")
+    return number
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "agent_suite(path, *, repeats, limit, sample_seed, backend, set): the suite that the fixture agent_run runs",
     )
+    if config.getoption("agentbench_set") or config.getoption("agentbench_backend"):
+        from agentbench.plugin.options import check_options
+
+        check_options(config)
 
 
 @pytest.fixture

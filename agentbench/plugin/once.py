@@ -27,9 +27,11 @@ class Once:
         self._held: IO[str] | None = None
 
     def take(self) -> bool:
-        """Whether the work is this process's: at most one process has it at a time."""
+        """Whether the work is this process's: at most one has it at a time, and none once the session stops."""
         if self._held is not None:
             return True
+        if self.stopped():
+            return False
         file = self._lock.open("w")
         try:
             flock(file, LOCK_EX | LOCK_NB)

@@ -52,6 +52,7 @@ class Reruns:
         finally:
             # Said whatever happened, since others wait for it.
             self._once.tell(rescued=rescued)
+            self._once.leave()
 
     def _failing(self) -> frozenset[str]:
         return frozenset(case_id for case_id, _, passed in self._store.verdicts(self._of.run_id) if not passed)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agentbench.config import parse_overrides
-from agentbench.experiment import Experiment, backend_overrides, merged, plan
+from agentbench.experiment import Experiment, plan
 from agentbench.plugin.hooks import SESSION
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.once import Once
+from agentbench.plugin.options import overrides
 from agentbench.plugin.reruns import Reruns
 from agentbench.plugin.shared_run import SharedRun
 from agentbench.plugin.suite_run import BatchRun, SuiteRun
@@ -58,9 +58,7 @@ class SuiteSession:
         return self._suites[path]
 
     def overrides(self) -> dict[str, Any]:
-        names = ("limit", "sample_seed", "repeats")
-        given = {f"run.{name}": value for name in names if (value := self.option(name)) is not None}
-        return merged(backend_overrides(self.option("backend")), parse_overrides(self.option("set")), given)
+        return overrides(self._config)
 
     def run(self, path: Path, case_ids: frozenset[str]) -> SuiteRun:
         """The run that the suite's items take their attempts from, started at its first item."""
@@ -68,9 +66,9 @@ class SuiteSession:
         facts = {"selected_of": len(whole.cases)} if len(case_ids) < len(whole.cases) else {}
         return self._run(f"suite {path}", whole.only(case_ids), facts)
 
-    def private_run(self, suite: Suite, overrides: Mapping[str, Any]) -> SuiteRun:
+    def private_run(self, suite: Suite, options: Mapping[str, Any]) -> SuiteRun:
         """A run of a suite with options of its own, made once for all who ask for the same."""
-        return self._run(f"private {suite.path} {sorted(overrides.items())!r}", suite, {})
+        return self._run(f"private {suite.path} {sorted(options.items())!r}", suite, {})
 
     def reruns(self, path: Path, case_ids: frozenset[str]) -> Reruns:
         """The failing ones of these cases run again: a run of its own, which changes no figure of the first."""

@@ -33,7 +33,7 @@ class SharedRun:
 
     @property
     def run_id(self) -> str:
-        return self._wait(lambda: self._once.told().get("run"))
+        return str(self._wait(lambda: self._once.told().get("run")))
 
     def attempts(self, case: Case) -> list[Attempt]:
         run = self._store.get_run(self.run_id)
@@ -91,8 +91,8 @@ class SharedRun:
 
     def close(self) -> None:
         """The worker that makes the run stays until it is done, since the others wait for it."""
-        if self._batch is None:
-            return
-        while not self._batch.work.done() and not self._once.stopped():
-            time.sleep(POLL_S)
-        self._batch.close()
+        if self._batch is not None:
+            while not self._batch.work.done() and not self._once.stopped():
+                time.sleep(POLL_S)
+            self._batch.close()
+        self._once.leave()
