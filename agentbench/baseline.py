@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.errors import UserError, unknown_name
 from agentbench.run import Run
 from agentbench.stats.outcomes import Outcome, outcomes_of
 from agentbench.store import Store
@@ -28,6 +28,7 @@ class Baseline:
     run_id: str
     config: Mapping[str, Any]
     commit: str
+    branch: str = ""
     outcomes: tuple[Outcome, ...]
 
 
@@ -45,25 +46,53 @@ def baseline_of(name: str, run: Run, store: Store) -> Baseline:
         run_id=run.id,
         config=run.config,
         commit=str(run.environment.get("git_commit", "")),
+        branch=str(run.environment.get("git_branch", "")),
         outcomes=tuple(stored_outcomes(store, run.id)),
     )
 
 
-def find_baseline(name: str, suite: str, store: Store, directory: Path = DIRECTORY) -> Baseline:
-    """The suite's baseline of this name: its file, else the one named in the store, else a run by reference."""
-    file = baseline_file(name, suite, directory) if re.fullmatch(r"[\w.-]+", name) else None
+def find_baseline(name: str, run: Run, store: Store, directory: Path = DIRECTORY) -> Baseline:
+    """What `run` is held against: the file of this name of its suite, else the one named in the store, else a run."""
+    file = baseline_file(name, run.suite, directory) if re.fullmatch(r"[\w.-]+", name) else None
     if file is not None and file.is_file():
         return read_baseline(file)
-    named = store.baselines(suite).get((suite, name))
+    if named := store.baselines(run.suite).get((run.suite, name)):
+        return baseline_of(name, store.get_run(named), store)
+    return _run_as_baseline(name, run, store, directory)
+
+
+def _run_as_baseline(name: str, run: Run, store: Store, directory: Path) -> Baseline:
     try:
-        run = store.get_run(named or name)
+        found = store.get_run(name)
     except UserError as error:
-        known = sorted({path.stem for path in (directory / suite).glob("*.json")} | set(_names(store, suite)))
+        known = sorted({path.stem for path in (directory / run.suite).glob("*.json")} | set(_names(store, run.suite)))
         raise UserError(
-            f"no baseline {name!r} of suite {suite!r}; there are: {', '.join(known) or 'none'}."
+            f"no baseline {name!r} of suite {run.suite!r}; there are: {', '.join(known) or 'none'}."
             f" Make one: agentbench baseline save {name} RUN ({error})"
         ) from None
-    return baseline_of(name, run, store)
+    if found.id == run.id:
+        raise UserError(f"baseline {name!r} is run {run.id} itself; name an earlier one, for example latest~1")
+    if found.suite != run.suite:
+        raise UserError(
+            f"baseline {name!r} is run {found.id} of suite {found.suite!r}; it must be of {run.suite!r}."
+            " Give an id or a label: agentbench runs lists them"
+        )
+    return baseline_of(name, found, store)
+
+
+def named_baseline(name: str, suite: str | None, store: Store, directory: Path = DIRECTORY) -> tuple[Baseline, str]:
+    """The one baseline of this name, of `suite` if it is given, and where it is kept: its file, or the store."""
+    files = {path.parent.name: path for path in directory.glob("*/*.json") if path.stem == name}
+    rows = {of: run_id for (of, named), run_id in store.baselines().items() if named == name}
+    suites = sorted({*files, *rows} & ({suite} if suite else {*files, *rows}))
+    if not suites:
+        known = sorted({path.stem for path in directory.glob("*/*.json")} | {named for _, named in store.baselines()})
+        raise unknown_name("baseline", name if suite is None else f"{name} of {suite}", known)
+    if len(suites) > 1:
+        raise UserError(f"several suites have a baseline {name!r}; say which with --suite: {', '.join(suites)}")
+    if file := files.get(suites[0]):
+        return read_baseline(file), str(file)
+    return baseline_of(name, store.get_run(rows[suites[0]]), store), "store"
 
 
 def _names(store: Store, suite: str) -> Iterator[str]:
@@ -90,6 +119,7 @@ def _text(baseline: Baseline) -> str:
         "suite_hash": baseline.suite_hash,
         "run": baseline.run_id,
         "commit": baseline.commit,
+        "branch": baseline.branch,
         "config": baseline.config,
     }
     lines = [f'  "{key}": {json.dumps(value, sort_keys=True)},' for key, value in head.items()]
@@ -131,6 +161,7 @@ def read_baseline(path: Path) -> Baseline:
             run_id=data["run"],
             config=data["config"],
             commit=data["commit"],
+            branch=data.get("branch", ""),
             outcomes=tuple(_outcomes(data["cases"])),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,29 +2,31 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
+from shlex import quote
 from typing import Any
 
 from agentbench.baseline import Baseline, find_baseline, stored_outcomes
+from agentbench.flaky import flaky_cases, rescued_cases
 from agentbench.gate import GateOptions
 from agentbench.run import Run
 from agentbench.stats import summarize_serving
-from agentbench.stats.gate import GateVerdict, judge_gate
+from agentbench.stats.gate import GateCheck, GateVerdict, judge_gate
 from agentbench.stats.outcomes import Outcome
+from agentbench.stats.samples import group_cases
 from agentbench.store import Store
+from agentbench.validation import validate
 
 CHANGED_SHOWN = 10
-HISTORY = 10
-"""Earlier runs of the same suite and configuration that are looked at for flaky cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gating:
     """A gate's verdict and its circumstances.
 
-    `lost` and `gained` are the cases that were better, and worse, in the baseline. `flaky` are those that were both
-    right and wrong, over the repeats of this run or over earlier runs of the same configuration.
+    `lost` and `gained` are the cases that were better, and worse, in the baseline, those that changed most first.
+    `flaky` are those that came out both ways though nobody changed anything, `rescued` those that a rerun got right;
+    neither changes a figure.
     """
 
     run: Run
@@ -35,6 +37,7 @@ class Gating:
     gained: tuple[str, ...]
     failures: Mapping[str, int]
     flaky: tuple[str, ...]
+    rescued: tuple[str, ...]
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -44,9 +47,9 @@ class Gating:
     @property
     def commands(self) -> tuple[str, ...]:
         """What shows the changed cases."""
-        shown = [f"agentbench show {self.run.id} --case {case_id}" for case_id in self.changed]
+        shown = [f"agentbench show {self.run.id} --case {quote(case_id)}" for case_id in self.changed]
         if self.baseline is not None and self.changed:
-            shown.append(f"agentbench compare {self.run.id} {self.baseline.run_id}")
+            shown.append(f"agentbench compare {self.baseline.run_id} {self.run.id}")
         return tuple(shown)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,62 +64,88 @@ class Gating:
             "gained": list(self.gained),
             "failures": dict(self.failures),
             "flaky": list(self.flaky),
+            "rescued": list(self.rescued),
             "notes": list(self.notes),
             "commands": list(self.commands),
         }
 
 
 def gate_options(run: Run, **changes: Any) -> GateOptions:
-    """The gate that the run's suite had when it ran, with changes."""
-    return GateOptions.model_validate({**(run.environment.get("gate") or {}), **changes})
+    """The gate that the run's suite had when it ran, with changes; `UserError` for one that is wrong."""
+    return validate(GateOptions, {**(run.environment.get("gate") or {}), **changes}, lambda location: "gate")
 
 
 def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[str] | None = None) -> Gating:
     """The gate's verdict on a stored run, or on these of its cases. `UserError` when its baseline is not found."""
     outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
-    baseline = find_baseline(options.baseline, run.suite, store) if options.baseline else None
+    baseline = find_baseline(options.baseline, run, store) if options.baseline else None
     serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
     verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None)
     found = verdict.comparison
+    change = _changes(outcomes, baseline.outcomes if baseline else ())
+    rescued = rescued_cases(store, run)
     return Gating(
         run=run,
-        verdict=verdict,
+        verdict=_with_check(verdict, _complete(run, case_ids, len(outcomes))),
         baseline=baseline,
-        notes=tuple(_notes(run, baseline, case_ids, outcomes)),
-        lost=found.better_in_b if found else (),
-        gained=found.better_in_a if found else (),
+        notes=tuple(_notes(run, baseline, case_ids)),
+        lost=tuple(sorted(found.better_in_b, key=lambda each: change[each])) if found else (),
+        gained=tuple(sorted(found.better_in_a, key=lambda each: -change[each])) if found else (),
         failures=dict(sorted(Counter(each.failure for each in outcomes if each.failure).items())),
-        flaky=flaky_cases(store, run, outcomes),
+        flaky=flaky_cases(store, run, outcomes, rescued, _branch(run, baseline)),
+        rescued=rescued,
     )
 
 
-def _notes(
-    run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None, outcomes: Sequence[Outcome]
-) -> list[str]:
+def judge_strictly(store: Store, run: Run, options: GateOptions) -> Gating:
+    """A run of a suite of mode `strict`: every case must pass in every repeat, but for those that a rerun got right."""
+    gating = judge_run(store, run, options)
+    missed = {case_id for case_id, _, passed in store.verdicts(run.id) if not passed}
+    failed = missed - set(gating.rescued)
+    said = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
+    rescued = f", {len(missed) - len(failed)} passed in a rerun only" if len(failed) < len(missed) else ""
+    check = GateCheck(name="cases", passed=not failed, said=said + rescued)
+    return replace(gating, verdict=_with_check(gating.verdict, check))
+
+
+def _with_check(verdict: GateVerdict, check: GateCheck | None) -> GateVerdict:
+    if check is None:
+        return verdict
+    return replace(verdict, passed=verdict.passed and check.passed, checks=(*verdict.checks, check))
+
+
+def _complete(run: Run, case_ids: frozenset[str] | None, attempts: int) -> GateCheck | None:
+    """A run that was broken off has not shown what it was asked to."""
+    planned = (len(run.case_ids) if case_ids is None else len(case_ids)) * run.repeats
+    if attempts >= planned:
+        return None
+    return GateCheck(name="complete", passed=False, said=f"the run is not complete: {attempts} of {planned} attempts")
+
+
+def _changes(run: Sequence[Outcome], baseline: Sequence[Outcome]) -> Mapping[str, float]:
+    """How far each case's share of right answers is above the baseline's; an attempt without a verdict is not right."""
+    shares = [{sample.case_id: sample.mean for sample in group_cases(side, _right)} for side in (run, baseline)]
+    return {case_id: share - shares[1].get(case_id, 0.0) for case_id, share in shares[0].items()}
+
+
+def _right(outcome: Outcome) -> list[float]:
+    return [float(outcome.passed is True)]
+
+
+def _branch(run: Run, baseline: Baseline | None) -> str:
+    """The branch whose runs say what is flaky: the baseline's, else the run's own; empty when it is not known."""
+    named = (baseline.branch if baseline else "") or str(run.environment.get("git_branch", ""))
+    return "" if named == "HEAD" else named
+
+
+def _notes(run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None) -> list[str]:
     notes = []
+    if baseline is not None and baseline.run_id == run.id:
+        notes.append("The baseline is this very run.")
     if baseline is not None and baseline.suite_hash != run.suite_hash:
         notes.append("The baseline's cases are not all this run's: those of the same id are paired.")
-    if case_ids is not None and len(case_ids) < len(run.case_ids):
-        notes.append(f"Judged on {len(case_ids)} of the run's {len(run.case_ids)} cases: the others were not selected.")
-    planned = (len(run.case_ids) if case_ids is None else len(case_ids)) * run.repeats
-    if len(outcomes) < planned:
-        notes.append(f"The run is not complete: {len(outcomes)} of {planned} attempts.")
+    whole = run.environment.get("selected_of") or len(run.case_ids)
+    judged = len(run.case_ids if case_ids is None else case_ids)
+    if judged < whole:
+        notes.append(f"Judged on {judged} of {whole} cases: the others were not selected.")
     return notes
-
-
-def flaky_cases(store: Store, run: Run, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Cases both right and wrong, in this run or with the last runs of its suite, configuration and cases."""
-    seen: dict[str, set[bool]] = {}
-    for outcome in outcomes:
-        if outcome.passed is not None:
-            seen.setdefault(outcome.case_id, set()).add(outcome.passed)
-    alike = (
-        earlier
-        for earlier in store.list_runs(limit=50 * HISTORY, suite=run.suite)
-        if earlier.config_hash == run.config_hash and earlier.created_at < run.created_at
-    )
-    for earlier in islice(alike, HISTORY):
-        for case_id, _, passed in store.verdicts(earlier.id):
-            if passed is not None and case_id in seen:
-                seen[case_id].add(passed)
-    return tuple(sorted(case_id for case_id, verdicts in seen.items() if len(verdicts) == 2))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentbench.store import Store
 
 baseline_app = typer.Typer(
-    help="Save, promote and list baselines: runs that later runs are held against.",
+    help="Save, promote, list and show baselines: runs that later runs are held against.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -110,3 +110,41 @@ def list_baselines(directory: Directory = DEFAULT_DIRECTORY, as_json: AsJson = F
         typer.echo(f"{row['suite']}  {row['name']}  {row['run']}  {row['where']}")
     if not rows:
         typer.echo("No baselines yet: agentbench baseline save NAME RUN.")
+
+
+@baseline_app.command("show")
+def show(
+    name: Name,
+    suite: Annotated[str | None, typer.Option(help="Its suite, where several have a baseline of this name.")] = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Show what a baseline holds, and in the store which runs it was before."""
+    from agentbench.baseline import named_baseline
+    from agentbench.store import open_store
+
+    with open_store(db) as store:
+        found, where = named_baseline(name, suite, store, directory)
+        before = store.superseded_baselines(found.suite, name)
+    right = sum(outcome.passed is True for outcome in found.outcomes)
+    facts = {
+        "suite": found.suite,
+        "name": name,
+        "where": where,
+        "run": found.run_id,
+        "commit": found.commit,
+        "branch": found.branch,
+        "cases": len({outcome.case_id for outcome in found.outcomes}),
+        "attempts_right": right,
+        "attempts": len(found.outcomes),
+        "before": [{"run": run_id, "since": since.isoformat()} for run_id, since in before],
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for key in ("suite", "name", "where", "run", "commit", "branch", "cases"):
+        typer.echo(f"{key:<8}  {facts[key]}")
+    typer.echo(f"{'right':<8}  {right} of {len(found.outcomes)} attempts")
+    for run_id, since in before:
+        typer.echo(f"{'before':<8}  {run_id}, from {since:%Y-%m-%d %H:%M} UTC")

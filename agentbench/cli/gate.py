@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentbench.cli.runs import AsJson, Db
+from agentbench.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.gating import Gating
@@ -20,6 +21,10 @@ def gate_command(
     margin: Annotated[
         float | None, typer.Option(min=0, max=1, help="Ask for non-inferiority: at most so much worse (a fraction).")
     ] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIGURE=LIMIT", help="A limit such as ttft_p95=500ms or goodput=2; may be repeated."),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Add the verdict to this file, as Markdown.")] = None,
     as_json: AsJson = False,
     db: Db = None,
@@ -30,9 +35,11 @@ def gate_command(
     from agentbench.store import open_store
 
     given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "margin": margin}
-    changes = {key: value for key, value in given.items() if value is not None}
+    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if margin is not None:
         changes["test"] = "non_inferiority"
+    if slo:
+        changes["slo"] = dict(_limit(each) for each in slo)
     with open_store(db, create=False) as store:
         found = store.get_run(run)
         gating = judge_run(store, found, gate_options(found, **changes))
@@ -45,6 +52,13 @@ def gate_command(
         typer.echo(f"gate {'passed' if gating.verdict.passed else 'failed'}: {found.id}")
     if not gating.verdict.passed:
         raise typer.Exit(1)
+
+
+def _limit(text: str) -> tuple[str, str]:
+    name, separator, limit = text.partition("=")
+    if not separator:
+        raise UserError(f"--slo {text!r}: expected FIGURE=LIMIT, for example ttft_p95=500ms")
+    return name, limit
 
 
 def _append(file: Path, gating: "Gating", store: "Store") -> None:

@@ -1,6 +1,6 @@
 """A suite.yaml as a pytest collector: an item for each case, and in mode `gate` one more that decides."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,10 +8,11 @@ import pytest
 from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.gating import judge_run
+from agentbench.plugin.hooks import SHOWN_AS
+from agentbench.plugin.properties import case_properties, gate_properties
 from agentbench.plugin.session import SuiteSession
 from agentbench.report.gate_text import gate_lines
 from agentbench.score import Attempt
-from agentbench.stats.calls import tpot_s, ttft_s
 
 
 class CaseFailed(Exception):
@@ -69,22 +70,30 @@ class CaseItem(_SuiteItem):
         session = SuiteSession.of(self.config)
         run = session.run(self.path, self.selected())
         attempts = run.attempts(self.case)
-        self.user_properties += _properties(run.run_id, attempts)
+        self.user_properties += case_properties(run.run_id, attempts)
         missed = [attempt for attempt in attempts if attempt.failure or attempt.passed is False]
         if not missed and any(attempt.passed is None for attempt in attempts):
             pytest.skip(f"waits for review: agentbench review {run.run_id}")
         if not missed:
             return
-        rescued = session.reruns(self.path, run.run_id).rescued(self.case) if session.option("flake_reruns") else None
-        if rescued is not None:
-            self.user_properties.append(("agentbench_rescued_by_rerun", rescued))
+        rescued = self._rescued(session)
         if session.suite(self.path).mode == "gate":
             broken = any(attempt.failure for attempt in missed)
-            self.user_properties.append(("agentbench", "broken" if broken else "missed"))
-        elif rescued is not None:
-            self.user_properties.append(("agentbench", "rescued"))
+            self.user_properties.append((SHOWN_AS, "broken" if broken else "missed"))
+        elif rescued:
+            self.user_properties.append((SHOWN_AS, "rescued"))
         else:
             raise CaseFailed(_explain(self.case, missed, len(attempts), run.run_id))
+
+    def _rescued(self, session: SuiteSession) -> bool:
+        """Whether a rerun got the case right, where reruns are asked for."""
+        if not session.option("flake_reruns"):
+            return False
+        number = session.reruns(self.path, self.selected()).rescued().get(self.case.id)
+        if number is not None:
+            self.user_properties.append(("agentbench_rescued_by_rerun", number))
+            self.add_report_section("call", "agentbench", f"rescued by rerun {number}: case {self.case.id} is flaky")
+        return number is not None
 
 
 class GateItem(_SuiteItem):
@@ -95,35 +104,17 @@ class GateItem(_SuiteItem):
         case_ids = self.selected()
         run = session.run(self.path, case_ids)
         run.complete(case_ids)
+        if session.option("flake_reruns"):
+            session.reruns(self.path, case_ids).rescued()
         options = session.suite(self.path).gate
         if named := session.option("baseline"):
             options = options.model_copy(update={"baseline": named})
         gating = judge_run(session.store, session.store.get_run(run.run_id), options, case_ids)
-        for check in gating.verdict.checks:
-            said = f"{'passed' if check.passed else 'failed'}: {check.said}"
-            self.user_properties.append((f"agentbench_gate_{check.name}", said))
-        self.user_properties.append(("agentbench_run", run.run_id))
+        self.user_properties += gate_properties(gating)
         lines = gate_lines(gating)
         self.add_report_section("call", "gate", "\n".join(lines))
         if not gating.verdict.passed:
             raise GateFailed("\n".join(lines))
-
-
-def _properties(run_id: str, attempts: Sequence[Attempt]) -> list[tuple[str, object]]:
-    """What JUnit XML says of a case: verdicts, scores, latencies, tokens, failures."""
-    calls = [call for attempt in attempts for call in attempt.trace.model_calls if call.error is None]
-    first = [value for call in calls if (value := ttft_s(call)) is not None]
-    gaps = [value for call in calls if (value := tpot_s(call)) is not None]
-    found: list[tuple[str, object]] = [
-        ("agentbench_run", run_id),
-        ("agentbench_passed", f"{sum(attempt.passed is True for attempt in attempts)} of {len(attempts)}"),
-        ("agentbench_completion_tokens", sum(call.completion_tokens or 0 for call in calls)),
-    ]
-    found += [(f"agentbench_score_{score.name}", score.value) for score in (attempts[0].scores if attempts else ())]
-    found += [("agentbench_ttft_s", round(max(first), 4))] if first else []
-    found += [("agentbench_tpot_s", round(max(gaps), 5))] if gaps else []
-    found += [("agentbench_failure", attempt.failure.kind) for attempt in attempts if attempt.failure]
-    return found
 
 
 def _explain(case: Case, missed: list[Attempt], repeats: int, run_id: str) -> str:

@@ -15,7 +15,8 @@ def gate_lines(gating: Gating) -> list[str]:
         lines.append("failures: " + ", ".join(f"{kind} {count}" for kind, count in gating.failures.items()))
     if not gating.verdict.passed:
         lines += [*_cases("worse than the baseline", gating.lost), *_cases("better", gating.gained)]
-    lines += _cases("flaky (right and wrong under one configuration)", gating.flaky)
+    lines += _cases("flaky (right and wrong without a change)", gating.flaky)
+    lines += _cases("rescued by a rerun, and counted as missed", gating.rescued)
     if not gating.verdict.passed:
         lines += [f"  {line(command)}" for command in gating.commands]
     return lines + [f"note: {line(note)}" for note in gating.notes]
@@ -33,15 +34,16 @@ def markdown(text: str) -> str:
     return "".join(f"\\{mark}" if mark in "\\`*_{}[]<>()#+-.!|~@&" else mark for mark in line(text))
 
 
-def gate_markdown(title: str, gating: Gating, rows: Iterable[tuple[str, str, str]]) -> str:
-    """A section of a summary: the verdict, the checks, a table of (metric, run, baseline), what changed."""
+def gate_markdown(title: str, gating: Gating, rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """A section of a summary: verdict, checks, a table of (metric, run, baseline, difference), what changed."""
     passed = gating.verdict.passed
     parts = [f"## {'✅' if passed else '❌'} {markdown(title)}: {'passed' if passed else 'failed'}", ""]
     parts += [f"- {'✅' if check.passed else '❌'} {markdown(check.said)}" for check in gating.verdict.checks]
-    parts += ["", "| metric | run | baseline |", "|---|---:|---:|"]
-    parts += [f"| {markdown(name)} | {markdown(run)} | {markdown(baseline)} |" for name, run, baseline in rows]
+    parts += ["", "| metric | run | baseline | difference |", "|---|---:|---:|---:|"]
+    parts += [f"| {' | '.join(map(markdown, row))} |" for row in rows]
     parts.append("")
-    for name, case_ids in (("Worse", gating.lost), ("Better", gating.gained), ("Flaky", gating.flaky)):
+    changed = (("Worse", gating.lost), ("Better", gating.gained))
+    for name, case_ids in (*changed, ("Flaky", gating.flaky), ("Rescued by a rerun", gating.rescued)):
         if case_ids:
             shown = ", ".join(f"`{line(each).replace('`', '')}`" for each in case_ids[:SHOWN])
             more = f" and {len(case_ids) - SHOWN} more" if len(case_ids) > SHOWN else ""

@@ -16,6 +16,7 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.run import Run, RunStatus
 from agentbench.score import Attempt, Label
+from agentbench.store.baselines import baselines, set_baseline, superseded
 from agentbench.store.batch import insert_attempts
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
 from agentbench.store.insert import insert_or_replace
@@ -26,7 +27,7 @@ from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
-from agentbench.store.tables import AttemptRow, BaselineRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
+from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
 
 KNOWN_CASES = 5000
@@ -167,19 +168,19 @@ class Store:
             return [(case_id, repeat, reviewed.get((case_id, repeat), passed)) for case_id, repeat, passed in found]
 
     def set_baseline(self, suite: str, name: str, run_id: str) -> None:
-        """Makes the run the suite's baseline of this name, in place of the one before."""
+        """Makes the run the suite's baseline of this name; the one before it stays known as superseded."""
         with self._write() as session:
-            row = find_run(session, run_id)
-            if row.suite != suite:
-                raise UserError(f"run {row.id} is of suite {row.suite!r}; it can't be a baseline of {suite!r}")
-            session.merge(BaselineRow(suite=suite, name=name, run_id=row.id, created_at=datetime.now(UTC)))
+            set_baseline(session, suite, name, run_id)
 
     def baselines(self, suite: str | None = None) -> dict[tuple[str, str], str]:
         """Suite and name of each baseline to its run's id."""
-        query = select(BaselineRow).order_by(BaselineRow.suite, BaselineRow.name)
         with self._read() as session:
-            rows = session.scalars(query if suite is None else query.where(BaselineRow.suite == suite)).all()
-            return {(row.suite, row.name): row.run_id for row in rows}
+            return baselines(session, suite)
+
+    def superseded_baselines(self, suite: str, name: str) -> list[tuple[str, datetime]]:
+        """The runs that were this baseline before, and since when each was; the last one first."""
+        with self._read() as session:
+            return superseded(session, suite, name)
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
         query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)

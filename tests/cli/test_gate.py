@@ -60,7 +60,7 @@ def test_a_baseline_is_a_small_file_that_reads_back() -> None:
     assert len([line for line in text.splitlines() if line.startswith('    "n')]) == 20
     with open_store() as store:
         stored = baseline_of("main", store.get_run("good"), store)
-        found = find_baseline("main", "numbers", store)
+        found = find_baseline("main", store.get_run("bad"), store)
     assert found == read_baseline(Path("results/baselines/numbers/main.json"))
     assert {(each.case_id, each.passed) for each in found.outcomes} == {
         (each.case_id, each.passed) for each in stored.outcomes

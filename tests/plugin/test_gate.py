@@ -1,6 +1,7 @@
 """The gate under pytest: what decides, baselines, reruns, the fixture, JUnit XML, the summary, xdist."""
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,7 +9,9 @@ import pytest
 
 # pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
 import agentbench.plugin.agent_run
+import agentbench.plugin.ending
 import agentbench.plugin.items
+import agentbench.plugin.properties
 import agentbench.plugin.summary
 import agentbench.plugin.workers  # noqa: F401
 from agentbench.baseline import baseline_of, write_baseline
@@ -90,13 +93,21 @@ def test_the_option_names_a_baseline_for_every_gate(pytester: pytest.Pytester, s
     result = pytester.runpytest("numbers", "--agentbench-baseline=mian")
     result.stdout.fnmatch_lines(["*no baseline 'mian' of suite 'numbers'; there are: main. Make one*"])
     assert result.ret == 1
+    result = pytester.runpytest("numbers", "--agentbench-baseline=latest", "-k", "n00 or gate")
+    result.stdout.fnmatch_lines(["baseline 'latest' is run numbers-* itself; name an earlier one*latest~1"])
 
 
 def test_a_part_of_the_cases_is_judged_as_that(pytester: pytest.Pytester, suite: Path, baseline: Path) -> None:
     write(suite, 10, "gate: {baseline: main, min_pass_rate: 0.9}\n")
     result = pytester.runpytest("numbers", "-k", "n0 or gate", "-rP")
     assert result.parseoutcomes() == {"passed": 11, "deselected": 14}
-    result.stdout.fnmatch_lines(["ok   pass rate 100.0 % over 10 cases is at least 90 %"])
+    result.stdout.fnmatch_lines(
+        [
+            "ok   pass rate 100.0 % over 10 cases is at least 90 %",
+            "note: The baseline's cases are not all this run's: those of the same id are paired.",
+            "note: Judged on 10 of 24 cases: the others were not selected.",
+        ]
+    )
 
 
 def test_without_its_gate_nothing_fails(pytester: pytest.Pytester, suite: Path) -> None:
@@ -143,7 +154,8 @@ def test_reruns_show_what_is_flaky_and_raise_no_figure(
     (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
     pytester.makepyfile(flaky_agent=FLAKY_AGENT)
     pytester.syspathinsert()
-    result = pytester.runpytest("flaky", "--agentbench-flake-reruns=2", "--junitxml=out.xml")
+    asked = ["--agentbench-flake-reruns=2", "--junitxml=out.xml", "--agentbench-summary=out.md"]
+    result = pytester.runpytest("flaky", *asked)
     assert result.parseoutcomes() == outcomes
     with open_store(str(pytester.path / "store.db")) as store:
         rerun, run = store.list_runs()
@@ -151,6 +163,10 @@ def test_reruns_show_what_is_flaky_and_raise_no_figure(
         assert (rerun.passed, rerun.wrong) == (1, 2)
         assert store.get_run(rerun.id).environment["rerun_of"] == run.id
     assert properties(pytester.path / "out.xml", "flaky")["agentbench_rescued_by_rerun"] == "1"
+    summary = (pytester.path / "out.md").read_text()
+    assert summary.startswith("## ❌ agentbench flaky: failed")
+    assert "**Flaky** (1): `flaky`" in summary
+    assert "**Rescued by a rerun** (1): `flaky`" in summary
 
 
 def properties(file: Path, name: str) -> dict[str, str]:
@@ -160,15 +176,30 @@ def properties(file: Path, name: str) -> dict[str, str]:
 
 
 def test_junit_xml_has_the_figures_and_stays_xml(pytester: pytest.Pytester, suite: Path) -> None:
-    rules = [{"when": "^00$", "content": "00"}, {"when": "^01$", "fail": "\x00<&\x1b[31m"}]
-    (suite / "suite.yaml").write_text(SUITE.replace("REPLIES", json.dumps(rules)))
+    hostile = "\x00<&]]>\x1b[31m\ud800\ufffe"
+    rules = [{"when": "^00$", "content": "00"}, {"when": "^01$", "fail": hostile}, {"when": "^02$", "content": hostile}]
+    text = SUITE.replace("REPLIES", json.dumps(rules)).replace("gate\n", "strict\n")
+    (suite / "suite.yaml").write_text(text.replace("[exact]", '[{name: exact, as: "<\\x07>"}]'))
+    with (suite / "cases.jsonl").open("a") as cases:
+        cases.write("\n" + json.dumps({"id": f"x{hostile}", "input": "00", "expected": "00"}))
     pytester.runpytest("numbers", "--junitxml=out.xml", "--agentbench-repeats=2")
     found = properties(pytester.path / "out.xml", "n00")
-    assert found["agentbench_passed"] == "2 of 2"
-    assert found["agentbench_score_exact"] == "1.0"
+    assert (found["agentbench_passed"], found["agentbench_pass_rate"]) == ("2 of 2", "1.0")
+    assert found["agentbench_score____"] == "1.0"
     assert float(found["agentbench_ttft_s"]) >= 0
     assert properties(pytester.path / "out.xml", "n01")["agentbench_failure"] == "infra"
-    assert properties(pytester.path / "out.xml", "gate")["agentbench_gate_failures"].startswith("passed: 2 of 48")
+    [whole] = ElementTree.parse(pytester.path / "out.xml").getroot().findall("testsuite/properties")
+    of_all = {each.get("name"): each.get("value") for each in whole}
+    assert of_all["agentbench_numbers_right_wrong_failed"] == "4 / 44 / 2 of 50"
+    assert of_all["agentbench_numbers_run"] == found["agentbench_run"]
+
+
+def test_junit_xml_has_the_gate_s_checks(pytester: pytest.Pytester, suite: Path) -> None:
+    write(suite, 20, "gate: {min_pass_rate: 0.9}\n")
+    pytester.runpytest("numbers", "--junitxml=out.xml")
+    found = properties(pytester.path / "out.xml", "gate")
+    assert found["agentbench_gate_min_pass_rate"] == "failed: pass rate 83.3 % over 24 cases is below 90 %"
+    assert found["agentbench_gate_failures"].startswith("passed: 0 of 24")
 
 
 def test_the_summary_is_markdown(pytester: pytest.Pytester, suite: Path, baseline: Path) -> None:
@@ -178,7 +209,8 @@ def test_the_summary_is_markdown(pytester: pytest.Pytester, suite: Path, baselin
     pytester.runpytest("numbers", f"--agentbench-summary={file}")
     text = file.read_text()
     assert text.startswith("# before\n## ❌ agentbench numbers: failed\n")
-    assert "| pass rate | 41\\.7 % \\(" in text
+    assert re.search(r"\\| pass rate \\| 41\\\\.7 % .* \\| 83\\\\.3 % \\| −41\\\\.7 pts \\|", text)
+    assert re.search(r"\\| TTFT p50 \\| .* \\| .* \\| .* \\|", text)
     assert "**Worse** (10): `n10`, `n11`" in text
     assert "agentbench show numbers-" in text
 
@@ -216,13 +248,29 @@ def test_no_marker(agent_run): ...
 @pytest.mark.agent_suite("numbers", repeats=2)
 def test_no_such_objective(agent_run):
     agent_run.assert_slo(tfft_p95="1s")
+
+@pytest.mark.agent_suite("numbers", repeats=2)
+def test_asks_for_nothing(agent_run):
+    agent_run.assert_slo()
+
+@pytest.mark.agent_suite("numbers", repeats=2)
+def test_percent(agent_run):
+    agent_run.assert_pass_rate(at_least=80)
+
+@pytest.mark.agent_suite("numbers", repeats=2)
+def test_confidence(agent_run):
+    assert sum(outcome.passed for outcome in agent_run.outcomes) == 40
+    agent_run.assert_pass_rate(at_least=0.8, confidence=0.95)
+
+@pytest.mark.agent_suite("numbers", set={"agnt.output": "free"})
+def test_wrong_set(agent_run): ...
 """
 
 
 def test_the_fixture(pytester: pytest.Pytester, suite: Path, baseline: Path) -> None:
     pytester.makepyfile(test_agents=TESTS)
     result = pytester.runpytest("test_agents.py")
-    assert result.parseoutcomes() == {"passed": 1, "failed": 3, "errors": 3}
+    assert result.parseoutcomes() == {"passed": 1, "failed": 6, "errors": 4}
     result.stdout.fnmatch_lines_random(
         [
             "*FAIL pass rate 83.3 % over 24 cases is below 90 %",
@@ -231,20 +279,96 @@ def test_the_fixture(pytester: pytest.Pytester, suite: Path, baseline: Path) -> 
             "*unknown suite 'nmubers'*",
             '*agent_run needs a marker: @pytest.mark.agent_suite("suites/NAME", repeats=3)*',
             "*unknown objective 'tfft_p95'. Did you mean 'ttft_p95'*",
+            "*assert_slo() asks for nothing; give one or more of goodput, *",
+            "*agent_run: min_pass_rate = 80: *less than or equal to 1",
+            "*FAIL the pass rate's lower bound at 95 % confidence is *, below 80 %: agentbench show numbers-*",
+            "*agent_suite: set = {'agnt.output': 'free'}: expected paths under agent, serving, backend, run*",
         ]
     )
     with open_store(str(pytester.path / "store.db")) as store:
         assert len(store.list_runs()) == 3, "the baseline's, one shared by two tests, one of its own"
 
 
-@pytest.mark.parametrize("dist", ["load"])
-def test_workers_share_the_run_that_the_gate_judges(
-    pytester: pytest.Pytester, suite: Path, baseline: Path, dist: str
+SHARED_TESTS = """\
+import pytest
+
+@pytest.mark.agent_suite("numbers", limit=5)
+def test_private(agent_run):
+    assert len(agent_run.attempts) == 5
+    assert agent_run.pass_rate <= 1
+"""
+
+
+def test_workers_share_the_runs_that_gates_and_tests_judge(
+    pytester: pytest.Pytester, suite: Path, baseline: Path
 ) -> None:
     write(suite, 10, "gate: {baseline: main}\n")
-    result = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}")
-    assert result.parseoutcomes() == {"passed": 10, "missed": 14, "failed": 1}
+    pytester.makepyfile(test_one=SHARED_TESTS, test_two=SHARED_TESTS)
+    asked = ["-n2", "--dist=worksteal", "-k", "not n00", "--agentbench-flake-reruns=1", "--junitxml=out.xml"]
+    result = pytester.runpytest_subprocess("numbers", "test_one.py", "test_two.py", *asked)
+    assert result.parseoutcomes() == {"passed": 11, "missed": 14, "failed": 1}
     result.stdout.fnmatch_lines(["FAIL worse than baseline main (one-sided p = 0.00098*"])
     with open_store(str(pytester.path / "store.db")) as store:
-        newest = store.list_runs()[0]
-        assert (newest.passed, newest.wrong, newest.status) == (10, 14, "finished")
+        found = {(run.label.split()[0], run.passed, run.wrong, run.status) for run in store.list_runs()[:-1]}
+        small = next(counts for counts in found if sum(counts[1:3]) == 5)
+    assert found - {small} == {("pytest", 9, 14, "finished"), ("rerun", 0, 14, "finished")}
+    assert small[0::3] == ("pytest", "finished")
+    assert properties(pytester.path / "out.xml", "gate")["agentbench_gate_baseline"].startswith("failed: worse than")
+
+
+CRASHING_AGENT = """\
+import os, pathlib
+def answer(case, tools):
+    flag = pathlib.Path("crashed")
+    if case.id == "n05" and not flag.exists():
+        flag.touch()
+        os._exit(1)
+    return case.id[1:]
+"""
+
+
+def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite: Path) -> None:
+    text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "crashing:answer"}')
+    (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]").replace("max_tries", "concurrency: 1, max_tries"))
+    pytester.makepyfile(crashing=CRASHING_AGENT)
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    result = pytester.runpytest_subprocess("numbers", "-n2")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["passed"], outcomes["failed"]) == (24, 1), "one item is lost with the worker that it ran in"
+    with open_store(str(pytester.path / "store.db")) as store:
+        [run] = store.list_runs()
+    assert (run.passed, run.status) == (24, "finished")
+
+
+USAGE = "def pytest_runtest_setup(item):\n    raise "
+
+
+@pytest.mark.parametrize(
+    ("right", "arguments", "conftest", "code"),
+    [
+        (24, [], "", pytest.ExitCode.OK),
+        (3, [], "", pytest.ExitCode.TESTS_FAILED),
+        (24, [], f"{USAGE}KeyboardInterrupt", pytest.ExitCode.INTERRUPTED),
+        (24, [], "def pytest_collection_modifyitems():\n    raise ValueError", pytest.ExitCode.INTERNAL_ERROR),
+        (24, ["--agentbench-repeats=0"], "", pytest.ExitCode.USAGE_ERROR),
+        (24, ["--agentbench-set=agnt.output=free"], "", pytest.ExitCode.USAGE_ERROR),
+        (24, ["--agentbench-backend=scriptd"], "", pytest.ExitCode.USAGE_ERROR),
+        (24, ["-k", "nothing"], "", pytest.ExitCode.NO_TESTS_COLLECTED),
+    ],
+)
+def test_exit_codes(
+    pytester: pytest.Pytester, suite: Path, right: int, arguments: list[str], conftest: str, code: pytest.ExitCode
+) -> None:
+    write(suite, right, "gate: {min_pass_rate: 0.9}\n")
+    pytester.makeconftest(conftest)
+    assert pytester.runpytest_inprocess("numbers", *arguments, no_reraise_ctrlc=True).ret == code
+
+
+def test_the_first_gate_that_fails_can_end_the_session(pytester: pytest.Pytester, suite: Path) -> None:
+    write(suite, 3, "gate: {min_pass_rate: 0.9}\n")
+    pytester.makepyfile("def test_after(): pass")
+    result = pytester.runpytest("-x", "numbers", ".")
+    assert result.parseoutcomes() == {"passed": 3, "missed": 21, "failed": 1}
+    assert pytester.runpytest("numbers", "--collect-only", "-q").stdout.lines[24].endswith("suite.yaml::gate")
+    with open_store(str(pytester.path / "store.db")) as store:
+        assert [run.status for run in store.list_runs()] == ["finished"], "collecting makes no run"
