@@ -1,4 +1,5 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
+# make examples: an environment for each agent framework in docs/examples, and the tests that run them.
 # make test: set up if needed, then every test.   make check: what CI runs.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ LIMIT  ?= 60
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers coverage pull clean
+.PHONY: help demo examples test check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -35,6 +36,15 @@ demo: pull
 
 test: $(VENV)/.dev pull
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# Each framework in an environment of its own: their requirements contradict each other, and agentbench's.
+FRAMEWORKS ?= $(VENV)/frameworks
+examples: $(VENV)/.dev pull
+	@grep -v '^#' docs/examples/frameworks.txt | while IFS=: read -r name packages; do \
+	  test -x $(FRAMEWORKS)/$$name/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)/$$name; \
+	  $(FRAMEWORKS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check $$packages || exit 1; \
+	done
+	AGENTBENCH_FRAMEWORKS=$(abspath $(FRAMEWORKS)) $(BIN)/python -m pytest tests/examples -v
 
 check: $(VENV)/.dev pull
 	$(BIN)/ruff format --check .

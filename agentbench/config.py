@@ -136,8 +136,21 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def canonical_hash(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     """SHA-256 of the value's canonical JSON (sorted keys, no spaces)."""
+    return hashlib.sha256(_canonical(value, default)).hexdigest()
+
+
+def _canonical(value: Any, default: Callable[[Any], Any] | None) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=default)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text.encode("utf-8", "surrogatepass")
+
+
+def canonical_list_hash(values: Iterable[Any]) -> str:
+    """`canonical_hash` of the list of the values, which need not be in memory together."""
+    digest = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        digest.update(("," if number else "").encode() + _canonical(value, None))
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def as_mapping(config: RunConfig) -> dict[str, Any]:

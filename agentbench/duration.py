@@ -20,3 +20,8 @@ def seconds(value: str | float) -> float:
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
 """A pydantic field that takes a duration and holds seconds."""
+
+
+def shown(value: float) -> str:
+    """Seconds as a person writes them: 512 ms, 1.25 s."""
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"

@@ -16,11 +16,15 @@ class UserError(Exception):
 
 
 class AttemptError(Exception):
-    """Ends the attempt it is raised in; the runner turns it into a `Failure` of `kind`."""
+    """Ends the attempt it is raised in; the runner turns it into a `Failure` of `kind`.
 
-    def __init__(self, kind: FailureKind, message: str) -> None:
+    `detail` is what may help to find the cause and is too long for a message (the end of a log).
+    """
+
+    def __init__(self, kind: FailureKind, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
+        self.detail = detail
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:

@@ -1,7 +1,7 @@
 """A run from its suite to its last stored attempt: server up, cases run, each stored as it ends, server down."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from agentbench import spec
-from agentbench.case import Case
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
-from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesBackend
+from agentbench.keeping import stored
+from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
 from agentbench.run import Run
 from agentbench.runner import Bench, Job, run_jobs
 from agentbench.score import Attempt
-from agentbench.store import AlreadyStored, Store
+from agentbench.store import Store
 from agentbench.suite import Suite, load_suite
 from agentbench.tools import load_tools, opened_toolbox
 
@@ -30,18 +30,23 @@ class Experiment:
     run: Run
     suite: Suite
 
-    def jobs(self, stored: set[tuple[str, int]]) -> list[Job]:
+    def jobs(self, stored: set[tuple[str, int]]) -> Iterator[Job]:
         """What is planned and not stored yet, one repeat of every case after the other."""
-        return [
-            Job(case=case, repeat=repeat)
-            for repeat in range(self.run.repeats)
-            for case in self.suite.cases
-            if (case.id, repeat) not in stored
-        ]
+        for repeat in range(self.run.repeats):
+            for case in self.suite.cases:
+                if (case.id, repeat) not in stored:
+                    yield Job(case=case, repeat=repeat)
+
+    def is_done(self, stored: set[tuple[str, int]]) -> bool:
+        """Whether everything that is planned is stored."""
+        return next(self.jobs(stored), None) is None
 
 
-def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
-    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet."""
+def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] | None = None) -> Experiment:
+    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet.
+
+    `facts` are added to its environment.
+    """
     drawn = suite.drawn()
     config = as_mapping(drawn.config)
     run = Run(
@@ -55,7 +60,14 @@ def plan(suite: Suite, store: Store, label: str = "") -> Experiment:
         case_ids=tuple(case.id for case in drawn.cases),
         repeats=drawn.config.run.repeats,
         label=label,
-        environment={**provenance(drawn.root), "objectives": dict(drawn.objectives)},
+        environment={
+            **provenance(drawn.root),
+            "objectives": dict(drawn.objectives),
+            "passed_by": list(drawn.passed_by),
+            "mode": drawn.mode,
+            "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
+            **(facts or {}),
+        },
         created_at=datetime.now(UTC),
     )
     store.create_run(run)
@@ -104,14 +116,19 @@ async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def opened_bench(suite: Suite, backend: Backend) -> AsyncIterator[Bench]:
-    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context."""
+async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[Bench]:
+    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context.
+
+    `store` has the runs that a scorer holds answers against.
+    """
     agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
     async with AsyncExitStack() as stack:
         for part in (agent, *tools, suite.user, *suite.scorers):
             if isinstance(part, UsesBackend):
                 part.use(backend)
+            if isinstance(part, UsesAnswers) and part.answers_of is not None:
+                part.use_answers(store.answers(store.get_run(part.answers_of).id))
             if isinstance(part, AbstractAsyncContextManager):
                 await stack.enter_async_context(part)
         yield Bench(
@@ -128,13 +145,13 @@ async def opened_bench(suite: Suite, backend: Backend) -> AsyncIterator[Bench]:
 async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attempt]:
     """Start the server, run what is missing, and yield each attempt once it is stored."""
     run, suite = experiment.run, experiment.suite
-    jobs = experiment.jobs(store.stored_keys(run.id))
-    if not jobs:
+    stored_before = store.stored_keys(run.id)
+    if experiment.is_done(stored_before):
         return
     async with started_server(suite, log_path(run)) as endpoint:
         store.update_environment(run.id, {"server": dict(endpoint.info) if endpoint else {}})
         async with opened_backend(suite, endpoint) as backend:
-            async for attempt in run_stored(experiment, jobs, store, backend):
+            async for attempt in run_stored(experiment, experiment.jobs(stored_before), store, backend):
                 yield attempt
 
 
@@ -142,23 +159,13 @@ async def run_stored(
     experiment: Experiment, jobs: Iterable[Job], store: Store, backend: Backend
 ) -> AsyncGenerator[Attempt]:
     """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
-    cases = {case.id: case for case in experiment.suite.cases}
     async with (
-        opened_bench(experiment.suite, backend) as bench,
+        opened_bench(experiment.suite, backend, store) as bench,
         aclosing(run_jobs(jobs, bench)) as attempts,
+        aclosing(stored(attempts, store, experiment.run.id, bench.options.concurrency)) as kept,
     ):
-        async for attempt in attempts:
-            if keep(store, experiment.run.id, attempt, cases[attempt.case_id]):
-                yield attempt
-
-
-def keep(store: Store, run_id: str, attempt: Attempt, case: Case) -> bool:
-    """Store an attempt; False when another process stored the same one first."""
-    try:
-        store.add_attempt(run_id, attempt, case)
-    except AlreadyStored:
-        return False
-    return True
+        async for attempt in kept:
+            yield attempt
 
 
 def log_path(run: Run) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from agentbench.case import Case, Message, ToolSpec
 from agentbench.score import Score
@@ -38,6 +38,8 @@ class ChatRequest:
     def with_seed(self, seed: int) -> "ChatRequest":
         return self if self.seed is not None else replace(self, seed=seed)
 
+
+Held = TypeVar("Held")
 
 Relay = Callable[[bytes], None]
 """Given an answer's bytes as they come: the body of an OpenAI event stream. Must not block or raise."""
@@ -113,6 +115,14 @@ class ChatClient(Protocol):
         """How long the agent took to be ready, by one that had to be started for this attempt."""
         ...
 
+    async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
+        """Enter `resource` and keep it until the attempt has ended, over all turns of its conversation."""
+        ...
+
+    def observe(self, call: ToolCall) -> None:
+        """A tool call that the agent made, known from the messages it sent; one made with our tools is not new."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -160,6 +170,26 @@ class UsesBackend(Protocol):
     def use(self, backend: Backend) -> None: ...
 
 
+@runtime_checkable
+class UsesRoot(Protocol):
+    """A scorer that reads files beside its suite: handed the suite's directory when the suite is loaded."""
+
+    def use_root(self, root: Path) -> None: ...
+
+
+@runtime_checkable
+class UsesAnswers(Protocol):
+    """A scorer that holds answers against those of another run: handed them before the first attempt.
+
+    `answers_of` names the run, None when it needs none. The answers are the final texts by case id, in the order
+    of their repeats, without those of attempts that failed.
+    """
+
+    answers_of: str | None
+
+    def use_answers(self, answers: Mapping[str, Sequence[str]]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where a started server answers. `base_url` ends in /v1."""
@@ -193,7 +223,10 @@ class Dataset(Protocol):
 
 
 class Scorer(Protocol):
-    """Grades a finished attempt; must not raise for anything a model can write."""
+    """Grades a finished attempt; must not raise for anything a model can write.
+
+    `name` is what a suite's `passed_by` and the scores call it; a suite's `label` replaces it.
+    """
 
     name: str
 

@@ -13,6 +13,7 @@ def provenance(root: Path) -> dict[str, object]:
     """Facts that a later reader needs to judge a run's figures; `root` is a directory of the suite's repository."""
     return {
         "git_commit": _git(root, "rev-parse", "HEAD"),
+        "git_branch": _git(root, "rev-parse", "--abbrev-ref", "HEAD"),
         "git_dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "platform": platform.platform(),

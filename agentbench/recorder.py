@@ -1,13 +1,15 @@
 """Records what one attempt does while it does it, and holds it to its limits."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import perf_counter_ns
 from typing import Any
 
 from agentbench.case import Message, ToolSpec
 from agentbench.config import Limits
 from agentbench.errors import AttemptError
-from agentbench.protocols import Backend, ChatRequest, Relay, Toolbox
+from agentbench.protocols import Backend, ChatRequest, Held, Relay, Toolbox
 from agentbench.trace import ModelCall, Step, ToolCall, Trace, UserTurn
 
 
@@ -28,6 +30,8 @@ class Recorder:
         self._tools_started = 0
         self._tokens = 0
         self._cold_start_ns: int | None = None
+        self._held = AsyncExitStack()
+        self._unobserved: list[ToolCall] = []
         self._unanswered: AttemptError | None = None
         self._ended: AttemptError | None = None
 
@@ -59,6 +63,9 @@ class Recorder:
             self._unanswered = error if error.kind == "infra" else None
             self._steps.append(_failed(seeded, intended_at, error))
             raise
+        except asyncio.CancelledError:
+            self._steps.append(_failed(seeded, intended_at, "cancelled: whoever asked went away or ran out of time"))
+            raise
         self._unanswered = None
         self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
         self._steps.append(call)
@@ -73,11 +80,24 @@ class Recorder:
             self._ended = error
             raise
         self._steps.append(call)
+        self._unobserved.append(call)
         return call
 
+    async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
+        return await self._held.enter_async_context(resource)
+
+    async def release(self) -> None:
+        """Leave what is held; the attempt is over."""
+        await self._held.aclose()
+
     def observe(self, call: ToolCall) -> None:
-        """A tool call that the agent made by itself, known from the messages it sent afterwards."""
-        self._steps.append(call)
+        """Once for each call: one that was made with our tools is known already, be it without its id, which
+        the functions that a framework calls are not told."""
+        alike = [own for own in self._unobserved if own.name == call.name and own.call_id in ("", call.call_id)]
+        if alike:
+            self._unobserved.remove(max(alike, key=lambda own: (own.call_id, own.arguments == call.arguments)))
+        else:
+            self._steps.append(call)
 
     def record_cold_start(self, duration_ns: int) -> None:
         self._cold_start_ns = (self._cold_start_ns or 0) + duration_ns
@@ -101,7 +121,7 @@ def _began(step: Step) -> int:
     return step.sent_at if isinstance(step, ModelCall) else step.started_at
 
 
-def _failed(request: ChatRequest, intended_at: int, error: AttemptError) -> ModelCall:
+def _failed(request: ChatRequest, intended_at: int, error: AttemptError | str) -> ModelCall:
     return ModelCall(
         messages=request.messages,
         request={"seed": request.seed},

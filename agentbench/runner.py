@@ -15,7 +15,7 @@ from agentbench.config import RunOptions
 from agentbench.errors import AttemptError, FailureKind
 from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User
 from agentbench.recorder import Recorder
-from agentbench.score import Attempt, Score
+from agentbench.score import Attempt, Score, verdict
 from agentbench.trace import Failure, Trace
 
 Result = TypeVar("Result")
@@ -34,35 +34,38 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What every attempt of a run shares. `toolbox` opens the tools of one attempt."""
+    """What every attempt of a run shares.
+
+    `toolbox` opens the tools of one attempt; `passed_by` names the scorers that must all pass.
+    """
 
     agent: Agent
     backend: Backend
     toolbox: Callable[[Case], AbstractAsyncContextManager[Toolbox]]
     user: User
     scorers: Sequence[Scorer]
-    passed_by: str
+    passed_by: Sequence[str]
     options: RunOptions
 
 
-async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[Attempt]:
-    """Make the attempts, at most `concurrency` at once, and yield each as it ends.
+async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[Attempt, Case]]:
+    """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
 
     Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost.
     """
     waiting = iter(jobs)
-    running: set[asyncio.Task[Attempt]] = set()
+    running: dict[asyncio.Task[Attempt], Case] = {}
     try:
         while True:
             for job in waiting:
-                running.add(asyncio.create_task(run_job(job, bench)))
+                running[asyncio.create_task(run_job(job, bench))] = job.case
                 if len(running) >= bench.options.concurrency:
                     break
             if not running:
                 return
-            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                yield task.result()
+                yield task.result(), running.pop(task)
     finally:
         for task in running:
             task.cancel()
@@ -108,7 +111,7 @@ async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
         trace=work.trace,
         failure=scores if isinstance(scores, Failure) else None,
         scores=graded,
-        passed=next((score.passed for score in graded if score.name == bench.passed_by), None),
+        passed=verdict(graded, bench.passed_by),
     )
 
 
@@ -120,6 +123,7 @@ async def _work(case: Case, bench: Bench, seed: int) -> _Work:
         if isinstance(tools, Failure):
             return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
         recorder = Recorder(bench.backend, tools, seed, bench.options.limits)
+        stack.push_async_callback(recorder.release)
         started_at = perf_counter_ns()
         answer = await _ask(case, bench, recorder, seed)
         ended_at = perf_counter_ns()
@@ -143,7 +147,7 @@ async def _ask(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str |
             return Failure(kind="budget", message=f"more than run.limits.seconds={limit_s:g}")
         return Failure(kind="timeout", message=f"not done after {limit_s:g} s")
     if recorder.broken is not None:
-        return Failure(kind=recorder.broken.kind, message=str(recorder.broken))
+        return Failure(kind=recorder.broken.kind, message=str(recorder.broken), detail=recorder.broken.detail)
     return answer
 
 
@@ -173,7 +177,7 @@ async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[S
         score = await _guarded("grader", scorer.score(case, trace))
         if isinstance(score, Failure):
             return score
-        scores.append(score)
+        scores.append(replace(score, name=scorer.name))
     return tuple(scores)
 
 
@@ -182,7 +186,7 @@ async def _guarded(kind: FailureKind, work: Awaitable[Result]) -> Result | Failu
     try:
         return await work
     except AttemptError as error:
-        return Failure(kind=error.kind, message=str(error))
+        return Failure(kind=error.kind, message=str(error), detail=error.detail)
     # The one broad except: a user's agent or scorer may raise anything, and none of it may end the run.
     except Exception as error:
         detail = "".join(traceback.format_exception(error))

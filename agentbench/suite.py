@@ -16,16 +16,18 @@ from agentbench.config import (
     RunOptions,
     Serving,
     apply_overrides,
-    canonical_hash,
+    canonical_list_hash,
 )
 from agentbench.document import Document, read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError, unknown_name
 from agentbench.gate import GateOptions
-from agentbench.protocols import Dataset, Scorer, User
+from agentbench.protocols import Dataset, Scorer, User, UsesRoot
 from agentbench.validation import Location, validate
 
 SUITE_FILE = "suite.yaml"
+ALL = "all"
+"""As `passed_by`: every scorer decides."""
 
 
 class Objectives(BaseModel):
@@ -55,7 +57,7 @@ class SuiteFile(BaseModel):
     tools: tuple[str | Component, ...] = ()
     user: Component = Component(name="scripted")
     scorers: tuple[Component, ...] = Field(min_length=1)
-    passed_by: str | None = None
+    passed_by: str | tuple[str, ...] | None = None
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
     agent: Component
@@ -68,7 +70,7 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorer that decides whether an attempt passed. `config` is the suite's default
+    `passed_by` names the scorers that must all pass for an attempt to pass. `config` is the suite's default
     configuration with the overrides applied.
     """
 
@@ -76,11 +78,11 @@ class Suite:
     version: str
     path: Path
     mode: Literal["strict", "gate"]
-    cases: tuple[Case, ...]
+    cases: Sequence[Case]
     tools: tuple[str | Component, ...]
     user: User
     scorers: tuple[Scorer, ...]
-    passed_by: str
+    passed_by: tuple[str, ...]
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
@@ -92,7 +94,7 @@ class Suite:
 
     def content_hash(self) -> str:
         """SHA-256 of the cases: two runs with the same hash answered the same questions."""
-        return canonical_hash([asdict(case) for case in self.cases])
+        return canonical_list_hash(_content(case) for case in self.cases)
 
     def drawn(self) -> "Suite":
         """The suite with the cases that `run.limit` leaves, drawn by `run.sample_seed`, in their own order."""
@@ -105,6 +107,12 @@ class Suite:
     def only(self, case_ids: frozenset[str]) -> "Suite":
         """The suite with just these of its cases."""
         return replace(self, cases=tuple(case for case in self.cases if case.id in case_ids))
+
+
+def _content(case: Case) -> dict[str, Any]:
+    """A case as its hash takes it; of one turn, as before there were others."""
+    content = asdict(case)
+    return content if case.user else {key: value for key, value in content.items() if key != "user"}
 
 
 def suite_file(reference: Path) -> Path:
@@ -125,13 +133,10 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     _check_components(file, where)
     root = document.path.parent
     dataset: Dataset = spec.build("datasets", file.dataset, where=where, prefix=("dataset",))
-    cases = tuple(dataset.load(root))
+    cases = dataset.load(root)
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
-    scorers = tuple(
-        spec.build("scorers", scorer, where=where, prefix=("scorers", index))
-        for index, scorer in enumerate(file.scorers)
-    )
+    scorers = tuple(_scorer(scorer, where, index, root) for index, scorer in enumerate(file.scorers))
     return Suite(
         name=file.name,
         version=file.version,
@@ -164,16 +169,37 @@ def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None
             validate(found.Config, tool.options, where, ("tools", index))
 
 
-def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> str:
+def _scorer(component: Component, where: Callable[[Location], str], index: int, root: Path) -> Scorer:
+    """The scorer; `as` gives it another name, so that a suite can have two of a kind."""
+    options = component.options
+    label = options.pop("as", component.name)
+    scorer: Scorer = spec.build(
+        "scorers", Component(name=component.name, **options), where=where, prefix=("scorers", index)
+    )
+    scorer.name = str(label)
+    if isinstance(scorer, UsesRoot):
+        scorer.use_root(root)
+    return scorer
+
+
+def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> tuple[str, ...]:
+    """The scorers that decide: the one there is, the one named, those in a list, or `all`."""
     names = [scorer.name for scorer in scorers]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{where(('scorers',))}: two scorers are named {twice!r}; give one another name with as: NAME")
     if file.passed_by is None and len(names) > 1:
         raise UserError(
-            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}"
+            f"{where(('scorers',))}: with several scorers, passed_by says which decides: {', '.join(names)}, or all"
         )
-    decides = file.passed_by or names[0]
-    if decides not in names:
-        raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', decides, names)}")
-    return decides
+    if file.passed_by == ALL:
+        return tuple(names)
+    named = (file.passed_by,) if isinstance(file.passed_by, str) else file.passed_by
+    if named == ():
+        raise UserError(f"{where(('passed_by',))}: passed_by is empty; name one or more of {', '.join(names)}, or all")
+    for name in named or ():
+        if name not in names:
+            raise UserError(f"{where(('passed_by',))}: {unknown_name('scorer', name, names)}")
+    return named or (names[0],)
 
 
 def _places(document: Document, overrides: Mapping[str, Any]) -> Callable[[Location], str]:

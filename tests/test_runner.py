@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from agentbench.config import RunOptions
 from agentbench.errors import AttemptError
 from agentbench.protocols import Agent, ChatClient, ChatRequest, Toolbox
 from agentbench.runner import Bench, Job, attempt_seed, run_job, run_jobs
-from agentbench.score import Attempt, Score
+from agentbench.score import Attempt, Score, verdict
 from agentbench.scorers.text import ExactConfig, ExactScorer
 from agentbench.trace import Trace
 from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
@@ -28,13 +29,13 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
         toolbox=lambda case: nullcontext(adder()),
         user=ScriptedUser(ScriptedUserConfig()),
         scorers=[scorer or ExactScorer(ExactConfig())],  # type: ignore[list-item]
-        passed_by="exact",
+        passed_by=("exact",),
         options=RunOptions.model_validate({"backoff_s": 0, **options}),
     )
 
 
 async def collect(jobs: list[Job], bench: Bench) -> list[Attempt]:
-    return [attempt async for attempt in run_jobs(jobs, bench)]
+    return [attempt async for attempt, _ in run_jobs(jobs, bench)]
 
 
 async def test_a_right_answer_passes_and_its_trace_is_kept() -> None:
@@ -155,7 +156,7 @@ async def test_closing_the_iterator_cancels_what_is_in_flight() -> None:
 
     jobs = [Job(case=a_case(f"c{index}"), repeat=0) for index in range(4)]
     attempts = run_jobs(jobs, a_bench(agent, concurrency=4))
-    assert (await anext(attempts)).case_id == "c0"
+    assert (await anext(attempts))[0].case_id == "c0"
     await attempts.aclose()
     assert cancelled == 3
 
@@ -173,3 +174,30 @@ def test_seeds_are_the_same_in_every_run() -> None:
     assert attempt_seed(0, "case", 1) == attempt_seed(0, "case", 1)
     assert attempt_seed(0, "case", 1) != attempt_seed(1, "case", 1)
     assert 0 <= attempt_seed(7, "case", 0) < 2**31
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "passed"),
+    [
+        ({"a": True, "b": True}, True),
+        ({"a": True, "b": False}, False),
+        ({"a": None, "b": False}, False),
+        ({"a": None, "b": True}, None),
+        ({"c": False, "a": True, "b": True}, True),
+        ({}, None),
+    ],
+)
+def test_an_attempt_passes_when_every_deciding_scorer_passed(
+    verdicts: dict[str, bool | None], passed: bool | None
+) -> None:
+    scores = [Score(name=name, value=0.5, passed=each) for name, each in verdicts.items()]
+    assert verdict(scores, ("a", "b")) is passed
+
+
+async def test_a_score_has_the_name_that_its_scorer_has_in_the_suite() -> None:
+    scorer = ExactScorer(ExactConfig())
+    scorer.name = "label"
+    bench = replace(a_bench(ask, scorer=scorer), passed_by=("label",))
+    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    assert [score.name for score in attempt.scores] == ["label"]
+    assert attempt.passed is True

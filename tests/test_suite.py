@@ -28,7 +28,7 @@ def write(folder: Path, suite: str = GOOD, cases: str = CASES) -> Path:
 
 def test_a_suite_is_read_with_its_defaults(tmp_path: Path) -> None:
     suite = load_suite(write(tmp_path))
-    assert (suite.name, suite.version, suite.mode, suite.passed_by) == ("tiny", "2", "strict", "exact")
+    assert (suite.name, suite.version, suite.mode, suite.passed_by) == ("tiny", "2", "strict", ("exact",))
     assert suite.objectives == {"ttft": 0.5, "latency": 2.0}
     assert suite.config.agent.options == {"max_tokens": 8}
     assert suite.config.run.repeats == 2
@@ -64,6 +64,13 @@ def test_a_sample_is_drawn_by_seed_and_never_the_first_cases(tmp_path: Path) -> 
         ("scorers: [exact]", "scorers: []", r"suite\.yaml:4: scorers = \[\]: .*at least 1"),
         ("scorers: [exact]", "scorers: [exact, regex]", r"passed_by says which decides: exact, regex"),
         ("scorers: [exact]", "scorers: [exact]\npassed_by: regex", r"suite\.yaml:5: unknown scorer 'regex'"),
+        (
+            "scorers: [exact]",
+            "scorers: [exact, exact]",
+            r"suite\.yaml:4: two scorers are named 'exact'; give one another name",
+        ),
+        ("scorers: [exact]", "scorers: [exact]\npassed_by: []", r"suite\.yaml:5: passed_by is empty"),
+        ("scorers: [exact]", "scorers: [exact]\npassed_by: [exact, x]", r"suite\.yaml:5: unknown scorer 'x'"),
         ("max_tokens: 8", "max_tokens: many", r"suite\.yaml:6: agent\.max_tokens = 'many'"),
         ("max_tokens: 8", "max_token: 8", r"suite\.yaml:6: unknown key 'agent\.max_token'. Did you mean 'max_tokens'"),
         ("name: chat", "name: chatt", r"suite\.yaml:6: unknown agent 'chatt'. Did you mean 'chat'"),
@@ -83,6 +90,36 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, old: str, new:
     with pytest.raises(UserError, match=message) as caught:
         load_suite(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("passed_by", "deciding"),
+    [
+        ("strictly", ("strictly",)),
+        ("[strictly, regex]", ("strictly", "regex")),
+        ("all", ("strictly", "loosely", "regex")),
+    ],
+)
+def test_scorers_of_one_kind_have_names_and_several_may_decide(
+    tmp_path: Path, passed_by: str, deciding: tuple[str, ...]
+) -> None:
+    several = """\
+scorers:
+  - {name: exact, as: strictly}
+  - {name: exact, as: loosely, ignore_case: true}
+  - {name: regex, pattern: x}
+passed_by: """
+    suite = load_suite(write(tmp_path, GOOD.replace("scorers: [exact]", several + passed_by)))
+    assert [scorer.name for scorer in suite.scorers] == ["strictly", "loosely", "regex"]
+    assert suite.passed_by == deciding
+
+
+def test_a_scorer_finds_its_files_beside_the_suite(tmp_path: Path) -> None:
+    asked = GOOD.replace("scorers: [exact]", "scorers: [{name: judge, rubric_file: rubric.md}]")
+    with pytest.raises(UserError, match=r"judge: rubric_file = 'rubric\.md' can't be read"):
+        load_suite(write(tmp_path, asked))
+    (tmp_path / "rubric.md").write_text("Be right.")
+    assert load_suite(tmp_path).passed_by == ("judge",)
 
 
 def test_a_mistake_in_an_override_names_the_override(tmp_path: Path) -> None:

@@ -17,9 +17,19 @@ class WrittenCall:
     arguments: dict[str, Any]
 
 
-def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool) -> JsonSchema:
-    """JSON Schema of one call of one of the tools, or also of `{"answer": text}` when `may_answer`."""
+MOST_CALLS = 8
+"""Of one answer that may have several: a model that repeats itself would go on until its tokens are used up."""
+
+
+def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool, several: bool = False) -> JsonSchema:
+    """JSON Schema of one call of one of the tools, or also of `{"answer": text}` when `may_answer`.
+
+    With `several` it is a list of calls, which may be empty where there is no other way not to call.
+    """
     branches: list[JsonSchema] = [_branch(spec) for spec in specs]
+    if several:
+        least = 1 if may_answer else 0
+        branches = [{"type": "array", "items": _any_of(branches), "minItems": least, "maxItems": MOST_CALLS}]
     if may_answer:
         branches.append(
             {
@@ -29,6 +39,10 @@ def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool) -> JsonSchema:
                 "additionalProperties": False,
             }
         )
+    return _any_of(branches)
+
+
+def _any_of(branches: list[JsonSchema]) -> JsonSchema:
     return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
 

@@ -1,18 +1,26 @@
-"""Any Python callable as an agent."""
+"""Any Python callable as an agent, of any framework."""
 
 import asyncio
+import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.agents.blocking import BlockingClient, BlockingTools
+from agentbench.agents.blocking import BlockingClient, BlockingTools, Bridge
 from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import ChatClient, Toolbox
+from agentbench.gateway import Gateway
+from agentbench.protocols import ChatClient, Reply, Toolbox
+from agentbench.threads import in_thread
+
+OURS = ("case", "backend", "tools")
+OF_THE_GATEWAY = ("base_url", "api_key", "model")
 
 
 class CallableConfig(BaseModel):
@@ -25,10 +33,13 @@ class CallableConfig(BaseModel):
 
 
 class CallableAgent:
-    """Calls `target(case, backend, tools, **options)` and takes what it returns as the final text.
+    """Calls `target` with what its parameters ask for, and takes what it returns as the final text.
 
-    A coroutine function gets `backend` and `tools` as an agent of ours does. A plain function runs in a
-    thread and gets blocking ones with the same methods. A result that is no string is stored as JSON.
+    By name: `case`, `backend` and `tools`, as an agent of ours gets them, and `base_url`, `api_key` and `model` of an
+    OpenAI-compatible server whose calls are recorded as the attempt's. Parameters of other names that have no default
+    and are not in `options` get `case`, `backend`, `tools` in this order. A plain function runs in a thread of its own
+    and gets a blocking `backend` and `tools` with the same methods; when the attempt ends before it does, neither they
+    nor the base URL answer it any more. A result that is neither text nor a `Reply` is stored as JSON.
     """
 
     Config = CallableConfig
@@ -36,15 +47,80 @@ class CallableAgent:
     def __init__(self, config: CallableConfig) -> None:
         self._function = _import(config.target)
         self._options = dict(config.options)
+        self._wanted = _wanted(config.target, self._function, self._options)
+        self._gateway = Gateway()
+        self._held = AsyncExitStack()
 
-    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
-        if inspect.iscoroutinefunction(self._function):
-            result = await self._function(case, backend, tools, **self._options)
-        else:
-            loop = asyncio.get_running_loop()
-            blocking = BlockingClient(backend, loop), BlockingTools(tools, loop)
-            result = await asyncio.to_thread(self._function, case, *blocking, **self._options)
-        return _as_text(result)
+    async def __aenter__(self) -> Self:
+        if set(self._wanted.values()) & set(OF_THE_GATEWAY):
+            await self._held.enter_async_context(self._gateway)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._held.aclose()
+
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str | Reply:
+        given: dict[str, Any] = {"case": case, "backend": backend, "tools": tools}
+        if not set(self._wanted.values()) & set(OF_THE_GATEWAY):
+            return _answer(await self._call(given))
+        async with self._gateway.route(backend) as route:
+            given |= {name: getattr(route, name) for name in OF_THE_GATEWAY}
+            return _answer(await self._call(given))
+
+    async def _call(self, given: Mapping[str, Any]) -> Any:
+        if _is_async(self._function):
+            return await self._function(**self._arguments(given))
+        bridge = Bridge(asyncio.get_running_loop())
+        blocking = {
+            "backend": BlockingClient(given["backend"], bridge),
+            "tools": BlockingTools(given["tools"], bridge),
+        }
+        try:
+            return await in_thread(lambda: _done(self._function(**self._arguments({**given, **blocking}))))
+        finally:
+            bridge.close()
+
+    def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{parameter: given[name] for parameter, name in self._wanted.items()}, **self._options}
+
+
+def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, str]:
+    """Parameter to what it is given; parameters of names that say nothing are given `OURS` in their order."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"agent.target {target!r} can't be called: {error}") from None
+    named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    unknown = set(options) - {each.name for each in named}
+    if unknown and not takes_any:
+        names = ", ".join(each.name for each in named)
+        raise UserError(f"agent.options has {sorted(unknown)[0]!r}, which {target} does not take: {names}")
+    wanted = {each.name: each.name for each in named if each.name in (*OURS, *OF_THE_GATEWAY)}
+    others = [each.name for each in named if each.name not in {*wanted, *options} and each.default is each.empty]
+    left = [name for name in OURS if name not in wanted]
+    if len(others) > len(left):
+        raise UserError(
+            f"agent.target {target!r}: nothing to give its parameter {others[-1]!r};"
+            f" it may have {', '.join((*OURS, *OF_THE_GATEWAY))}, and those in agent.options"
+        )
+    return wanted | dict(zip(others, left, strict=False))
+
+
+def _done(result: Any) -> Any:
+    """What a plain function returned. A coroutine is run here, in the function's thread: what it was given blocks."""
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    inner = function.func if isinstance(function, functools.partial) else function
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
 
 
 def _import(target: str) -> Callable[..., Any]:
@@ -52,16 +128,16 @@ def _import(target: str) -> Callable[..., Any]:
     if not module_name or not attribute:
         raise UserError(f"agent.target {target!r}: expected package.module:function")
     try:
-        function = getattr(import_module(module_name), attribute)
+        function = functools.reduce(getattr, attribute.split("."), import_module(module_name))
     except (ImportError, AttributeError) as error:
         raise UserError(f"agent.target {target!r} can't be imported: {error}") from None
     if not callable(function):
         raise UserError(f"agent.target {target!r} is a {type(function).__name__}, not a function")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
-def _as_text(result: Any) -> str:
-    if result is None or isinstance(result, str):
+def _answer(result: Any) -> str | Reply:
+    if result is None or isinstance(result, (str, Reply)):
         return result or ""
     try:
         return json.dumps(result, ensure_ascii=False)

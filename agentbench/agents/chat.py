@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentbench.agents.demonstrations import Demonstration, demonstrated
+from agentbench.agents.memory import Memory, MemoryConfig
 from agentbench.case import Case
 from agentbench.protocols import ChatClient, ChatRequest, Toolbox
 
@@ -12,6 +14,8 @@ class ChatConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     system_prompt: str | None = Field(None, description="Put before the case's messages.")
+    demonstrations: tuple[Demonstration, ...] = Field((), description="Example exchanges, put before the case's.")
+    memory: MemoryConfig = Field(MemoryConfig(), description="What of a long conversation the model is shown.")
     temperature: float | None = Field(0.0, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(512, gt=0)
@@ -24,12 +28,14 @@ class ChatAgent:
 
     def __init__(self, config: ChatConfig) -> None:
         self._config = config
+        self._memory = Memory(config.memory)
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
         system = self._config.system_prompt
         opening = ({"role": "system", "content": system},) if system else ()
+        shown = await self._memory.shown(case.messages, backend)
         request = ChatRequest(
-            messages=(*opening, *case.messages),
+            messages=(*opening, *demonstrated(self._config.demonstrations), *shown),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             max_tokens=self._config.max_tokens,

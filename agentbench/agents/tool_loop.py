@@ -6,20 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentbench.agents.call_prompt import told_prompt
 from agentbench.agents.call_text import call_schema, find_calls
+from agentbench.agents.demonstrations import Demonstration, demonstrated
+from agentbench.agents.memory import Memory, MemoryConfig
 from agentbench.agents.tool_prompt import ToolFormat, describe
 from agentbench.case import Case, Message
 from agentbench.errors import AttemptError
-from agentbench.protocols import ChatClient, ChatRequest, Toolbox
+from agentbench.protocols import ChatClient, ChatRequest, Reply, Toolbox
 from agentbench.trace import ModelCall, ToolCall
 
 OutputMode = Literal["free", "json_schema", "native_tools"]
-
-TOLD = (
-    "You are an assistant that answers by calling functions. You can call these functions:\n{tools}\n\n"
-    'To call one, answer with JSON only: {"name": "the function", "arguments": {"parameter": value}}.'
-)
-TOLD_AND_RUN = TOLD + ' When you know the final answer, answer with {"answer": "your answer"}.'
 
 
 class ToolLoopConfig(BaseModel):
@@ -32,9 +29,15 @@ class ToolLoopConfig(BaseModel):
         description="free: tools told in the prompt, calls read from the text. json_schema: the same, with the"
         " answer constrained to a call's schema. native_tools: OpenAI tools.",
     )
+    parallel: bool = Field(
+        False, description="free and json_schema: an answer is a list of calls, empty when no tool fits."
+    )
     system_prompt: str | None = Field(
         None, description="Replaces the built-in one; {tools} stands for the tools' descriptions."
     )
+    instructions: str | None = Field(None, description="Put after the system prompt.")
+    demonstrations: tuple[Demonstration, ...] = Field((), description="Example exchanges, put before the case's.")
+    memory: MemoryConfig = Field(MemoryConfig(), description="What of a long conversation the model is shown.")
     tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
     max_turns: int = Field(8, gt=0, description="Most model calls; one more is a budget failure.")
@@ -54,26 +57,37 @@ class ToolLoopAgent:
 
     def __init__(self, config: ToolLoopConfig) -> None:
         self._config = config
+        self._memory = Memory(config.memory)
 
-    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
-        messages = self._opening(case, tools)
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
+        conversation = list(case.messages)
+        opening = self._opening(tools)
         for _ in range(self._config.max_turns):
-            reply = await backend.chat(self._request(messages, tools))
+            shown = await self._memory.shown(conversation, backend)
+            reply = await backend.chat(self._request([*opening, *shown], tools))
             results = await self._run_calls(reply, tools)
             if not any(result.executed or result.error for result in results):
-                return self._answer(reply)
-            messages += self._continuation(reply, results)
+                added = (*conversation[len(case.messages) :], *self._last(reply, results))
+                return Reply(text=self._answer(reply), messages=added)
+            conversation += self._continuation(reply, results)
         raise AttemptError("budget", f"no answer after max_turns={self._config.max_turns} model calls")
 
-    def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
-        told = "" if self._config.output == "native_tools" else TOLD
-        if told and self._runs_tools(tools):
-            told = TOLD_AND_RUN
+    def _last(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
+        """The final message; a call without a result is followed by a note: a later turn can't leave it open."""
+        if not results:
+            return [{"role": "assistant", "content": self._answer(reply)}]
+        return self._continuation(reply, results)
+
+    def _opening(self, tools: Toolbox) -> list[Message]:
+        native = self._config.output == "native_tools"
+        told = "" if native else told_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
         prompt = self._config.system_prompt or told
+        if self._config.instructions:
+            prompt = f"{prompt}\n\n{self._config.instructions}".strip()
         if not prompt:
-            return list(case.messages)
+            return list(demonstrated(self._config.demonstrations))
         content = prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))
-        return [{"role": "system", "content": content}, *case.messages]
+        return [{"role": "system", "content": content}, *demonstrated(self._config.demonstrations)]
 
     def _runs_tools(self, tools: Toolbox) -> bool:
         return any(tools.executes(spec.name) for spec in tools.specs)
@@ -91,7 +105,7 @@ class ToolLoopAgent:
         )
 
     def _response_format(self, tools: Toolbox) -> dict[str, object]:
-        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools))
+        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)
         return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
 
     async def _run_calls(self, reply: ModelCall, tools: Toolbox) -> list[ToolCall]:
@@ -123,4 +137,6 @@ class ToolLoopAgent:
 
 
 def _shown(result: ToolCall) -> str:
+    if not result.executed and not result.error:
+        return "noted"
     return f"error: {result.error}" if result.error else (result.result or "")

@@ -41,7 +41,7 @@ class OpenAIHttpBackend:
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         body = self._body(request)
-        exchange = Exchange()
+        exchange = Exchange(relay=relay)
         intended_at = perf_counter_ns()
         await self._client.send(self._client.encode("chat/completions", body), exchange)
         return self._reply(exchange).model_call(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -70,20 +70,24 @@ class ScriptedBackend:
         rule = self._rule(request)
         if rule.fail is not None:
             raise AttemptError("infra", rule.fail)
-        words = max(1, len(rule.content.split()) + len(rule.tool_calls))
-        chunk_at = await self._speak(words)
+        deltas = _deltas(rule)
+        finish = "tool_calls" if rule.tool_calls else "stop"
+        prompt = sum(len(_text(message).split()) for message in request.messages)
+        chunk_at = await self._speak(deltas, relay or _unheard)
+        for event in _ending(finish, prompt, len(deltas)):
+            (relay or _unheard)(event)
         return ModelCall(
             messages=request.messages,
             request={"model": "scripted", "seed": request.seed},
             reply=_message(rule),
-            finish_reason="tool_calls" if rule.tool_calls else "stop",
+            finish_reason=finish,
             intended_at=sent_at,
             sent_at=sent_at,
             ended_at=perf_counter_ns(),
             chunk_at=chunk_at,
             chunk_tokens=(1,) * len(chunk_at),
-            prompt_tokens=sum(len(_text(message).split()) for message in request.messages),
-            completion_tokens=words,
+            prompt_tokens=prompt,
+            completion_tokens=len(deltas),
         )
 
     def _rule(self, request: ChatRequest) -> ScriptedReply:
@@ -91,17 +95,45 @@ class ScriptedBackend:
         matching = (rule for pattern, rule in self._rules if pattern.search(last))
         return next(matching, ScriptedReply(content=self._config.default))
 
-    async def _speak(self, tokens: int) -> tuple[int, ...]:
-        await asyncio.sleep(self._config.first_token_s)
-        chunk_at = [perf_counter_ns()]
-        for _ in range(tokens - 1):
-            if self._config.token_s:
-                await asyncio.sleep(self._config.token_s)
+    async def _speak(self, deltas: Sequence[Mapping[str, Any]], relay: Relay) -> tuple[int, ...]:
+        """Say each at its time; the times."""
+        chunk_at = []
+        for number, delta in enumerate(deltas):
+            pause = self._config.token_s if number else self._config.first_token_s
+            if pause or not number:
+                await asyncio.sleep(pause)
             chunk_at.append(perf_counter_ns())
+            relay(_event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}))
         return tuple(chunk_at)
 
     async def aclose(self) -> None:
         return None
+
+
+def _unheard(event: bytes) -> None:
+    """The relay of an answer that nobody watches."""
+
+
+def _deltas(rule: ScriptedReply) -> list[dict[str, Any]]:
+    """The answer as OpenAI streams it: a word a delta, then the calls."""
+    words = re.findall(r"\s*\S+\s*$|\s*\S+", rule.content)
+    calls = _message(rule).get("tool_calls") or ()
+    deltas = [{"content": word} for word in words or ([] if calls else [rule.content])]
+    deltas += [{"tool_calls": [{"index": index, **call}]} for index, call in enumerate(calls)]
+    return [{"role": "assistant", **deltas[0]}, *deltas[1:]]
+
+
+def _ending(finish: str, prompt: int, completion: int) -> Iterator[bytes]:
+    """Why it ended, the usage, and that it did."""
+    yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    yield _event({"choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(content: Mapping[str, Any]) -> bytes:
+    chunk = {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": "scripted", **content}
+    return b"data: " + json.dumps(chunk).encode("ascii") + b"\n\n"
 
 
 def _text(message: Message) -> str:

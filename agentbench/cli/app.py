@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from agentbench import __version__
+from agentbench.cli.agreement import agreement_command
+from agentbench.cli.baseline import baseline_app
 from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
+from agentbench.cli.gate import gate_command
 from agentbench.cli.pull import pull_command
+from agentbench.cli.review import label_command, review_command
 from agentbench.cli.run import run_command
 from agentbench.cli.runs import runs_command
 from agentbench.cli.serve import serve_command
@@ -31,6 +35,11 @@ app.command("bench")(bench_command)
 app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)
+app.command("review")(review_command)
+app.command("label")(label_command)
+app.command("agreement")(agreement_command)
+app.command("gate")(gate_command)
+app.add_typer(baseline_app, name="baseline")
 app.command("doctor")(doctor_command)
 
 

@@ -15,18 +15,19 @@ from rich.progress import (
 )
 
 from agentbench.experiment import Experiment
+from agentbench.report.outcomes import verdict_of
 from agentbench.score import Attempt
 from agentbench.store import Store
 
 
 class RunProgress:
-    """Counts right, wrong and failed attempts as they end; writes to stderr only."""
+    """Counts right, wrong, failed and waiting attempts as they end; writes to stderr only."""
 
     def __init__(self, experiment: Experiment, store: Store) -> None:
         self._total = len(experiment.suite.cases) * experiment.run.repeats
         self._stored = len(store.stored_keys(experiment.run.id))
         self._title = experiment.run.label or experiment.run.suite
-        self._counts = {"right": 0, "wrong": 0, "failed": 0}
+        self._counts = dict.fromkeys(("right", "wrong", "failed", "waiting"), 0)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -46,8 +47,7 @@ class RunProgress:
         return self
 
     def advance(self, attempt: Attempt) -> None:
-        outcome = "failed" if attempt.failure else "right" if attempt.passed else "wrong"
-        self._counts[outcome] += 1
+        self._counts[verdict_of(attempt)] += 1
         counts = "  ".join(f"{count} {name}" for name, count in self._counts.items() if count)
         self._progress.update(self._task, advance=1, counts=counts)
 

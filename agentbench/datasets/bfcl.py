@@ -1,16 +1,12 @@
 """The Berkeley Function Calling Leaderboard's single-turn categories, read from the pulled package."""
 
-import json
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.case import Case, ToolSpec
-from agentbench.datasets.bfcl_schema import json_schema
-from agentbench.errors import UserError
+from agentbench.bfcl.archive import Row, read_rows, tool_spec
+from agentbench.case import Case
 from agentbench.hub import dataset_path
 
 Category = Literal[
@@ -27,15 +23,21 @@ Category = Literal[
     "live_relevance",
 ]
 
-Row = Mapping[str, Any]
-
 
 class BfclConfig(BaseModel):
     """Options of the `bfcl` data set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    category: Category = Field(description="The leaderboard's category.")
+    category: Category | tuple[Category, ...] | Literal["all"] = Field(
+        description="The leaderboard's category, a list of them, or all."
+    )
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        if self.category == "all":
+            return get_args(Category)
+        return self.category if isinstance(self.category, tuple) else (self.category,)
 
 
 class BfclDataset:
@@ -48,47 +50,37 @@ class BfclDataset:
     Config = BfclConfig
 
     def __init__(self, config: BfclConfig) -> None:
-        self._category = config.category
+        self._categories = config.categories
 
     def load(self, root: Path) -> list[Case]:
         wheel = dataset_path("bfcl")
-        file = f"BFCL_v4_{self._category}.json"
-        with zipfile.ZipFile(wheel) as archive:
-            rows = _rows(archive, wheel, f"bfcl_eval/data/{file}")
-            graded = not self._category.endswith("relevance")
-            answers = _rows(archive, wheel, f"bfcl_eval/data/possible_answer/{file}") if graded else []
-        truths = {answer["id"]: answer["ground_truth"] for answer in answers}
-        return [self._case(row, truths) for row in rows]
-
-    def _case(self, row: Row, truths: Mapping[str, Any]) -> Case:
-        return Case(
-            id=row["id"],
-            messages=tuple(row["question"][0]),
-            tools=tuple(_tool(document) for document in row["function"]),
-            expected=self._expected(truths.get(row["id"])),
-            metadata={"category": self._category},
-            cluster=_cluster(row["id"]),
-        )
-
-    def _expected(self, truth: Any) -> dict[str, Any]:
-        if truth is not None:
-            return {"calls": truth}
-        return {"min_calls": 1} if self._category == "live_relevance" else {"calls": []}
+        return [case for category in self._categories for case in _cases(wheel, category)]
 
 
-def _rows(archive: zipfile.ZipFile, wheel: Path, member: str) -> list[Row]:
-    try:
-        text = archive.read(member).decode()
-    except KeyError:
-        raise UserError(f"{wheel} has no {member}; remove the file and run: agentbench pull bfcl") from None
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+def _cases(wheel: Path, category: Category) -> list[Case]:
+    file = f"BFCL_v4_{category}.json"
+    rows = read_rows(wheel, file)
+    graded = not category.endswith("relevance")
+    answers = read_rows(wheel, f"possible_answer/{file}") if graded else []
+    truths = {answer["id"]: answer["ground_truth"] for answer in answers}
+    return [_case(row, category, truths.get(row["id"])) for row in rows]
 
 
-def _tool(document: Row) -> ToolSpec:
-    parameters = json_schema(document["parameters"])
-    parameters.setdefault("type", "object")
-    parameters.setdefault("properties", {})
-    return ToolSpec(name=document["name"], description=document.get("description", ""), parameters=parameters)
+def _case(row: Row, category: Category, truth: Any) -> Case:
+    return Case(
+        id=row["id"],
+        messages=tuple(row["question"][0]),
+        tools=tuple(tool_spec(document) for document in row["function"]),
+        expected=_expected(category, truth),
+        metadata={"category": category},
+        cluster=_cluster(row["id"]),
+    )
+
+
+def _expected(category: Category, truth: Any) -> dict[str, Any]:
+    if truth is not None:
+        return {"calls": truth}
+    return {"min_calls": 1} if category == "live_relevance" else {"calls": []}
 
 
 def _cluster(case_id: str) -> str:

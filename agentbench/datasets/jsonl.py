@@ -1,9 +1,10 @@
 """Cases of one's own: one JSON object a line."""
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,27 +53,67 @@ class JsonlDataset:
     def __init__(self, config: JsonlConfig) -> None:
         self._path = config.path
 
-    def load(self, root: Path) -> list[Case]:
+    def load(self, root: Path) -> "JsonlCases":
         path = root / self._path
-        seen: dict[str, int] = {}
-        cases: list[Case] = []
-        for number, line in _lines(path):
-            case = _case(path, number, line)
-            if case.id in seen:
-                raise UserError(f"{path}:{number}: case id {case.id!r} stands twice; first on line {seen[case.id]}")
-            seen[case.id] = number
-            cases.append(case)
-        return cases
+        lines: dict[str, int] = {}
+        places = array("Q")
+        for number, offset, text in _lines(path):
+            case = _case(path, number, text)
+            if case.id in lines:
+                raise UserError(f"{path}:{number}: case id {case.id!r} stands twice; first on line {lines[case.id]}")
+            lines[case.id] = number
+            places.extend((number, offset))
+        return JsonlCases(path, places)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+class JsonlCases(Sequence[Case]):
+    """The cases of a file that was checked, read again as they are asked for: a long file is never in memory whole."""
+
+    def __init__(self, path: Path, places: "array[int]") -> None:
+        self._path = path
+        self._places = places  # line number and offset of each case, in turn
+
+    def __len__(self) -> int:
+        return len(self._places) // 2
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Case]: ...
+    def __getitem__(self, index: int | slice) -> Case | list[Case]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(index)
+        number, offset = self._places[2 * at], self._places[2 * at + 1]
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return self._read(number, file.readline().decode())
+
+    def __iter__(self) -> Iterator[Case]:
+        for number, _, text in _lines(self._path):
+            yield self._read(number, text)
+
+    def _read(self, number: int, text: str) -> Case:
+        """A line that was checked when the file was opened; `UserError` when the file has changed since."""
+        try:
+            return _checked(CaseLine.model_construct(**json.loads(text)))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return _case(self._path, number, text)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, str]]:
+    """Number (from 1), offset in bytes and text of each line that is not empty."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            offset = 0
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, offset, line.decode("utf-8")
+                offset += len(line)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: the cases can't be read: {error}") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
 
 
 def _case(path: Path, number: int, text: str) -> Case:
@@ -83,12 +124,17 @@ def _case(path: Path, number: int, text: str) -> Case:
         raise UserError(f"{path}:{number}: not valid JSON: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}:{number}: expected a JSON object, found {type(data).__name__}")
-    line = validate(CaseLine, data, lambda _: f"{path}:{number}")
+    return _checked(validate(CaseLine, data, lambda _: f"{path}:{number}"))
+
+
+def _checked(line: CaseLine) -> Case:
+    """The case of a line; its tools are objects as written, or as they were read from them."""
     messages = [{"role": "user", "content": line.input}] if isinstance(line.input, str) else line.input
+    tools = (tool if isinstance(tool, ToolLine) else ToolLine.model_validate(tool) for tool in line.tools)
     return Case(
         id=line.id,
         messages=tuple(messages),
-        tools=tuple(ToolSpec(name=t.name, description=t.description, parameters=t.parameters) for t in line.tools),
+        tools=tuple(ToolSpec(name=t.name, description=t.description, parameters=t.parameters) for t in tools),
         expected=line.expected,
         metadata=line.metadata,
         user=line.user,

@@ -11,6 +11,7 @@ from agentbench.load.record import Record
 from agentbench.score import Attempt
 from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
+from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.serving import output_throughput, percentile
 from agentbench.trace import Failure, Trace
 
@@ -30,7 +31,7 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
     answered = [record for record in records if record.error is None]
     calls = [record.as_call() for record in answered]
     window = window_s(records)
-    within = sum(meets(as_attempt(record), limits) for record in answered)
+    within = sum(meets(outcome_of(as_attempt(record)), limits) for record in answered)
     output = sum(completion_tokens(call) or 0 for call in calls)
     prompt = sum(call.prompt_tokens or 0 for call in calls)
     return {
@@ -42,7 +43,7 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
         **_quantiles("latency", [latency_s(call) for call in calls]),
         **_quantiles("send_lag", [(record.sent_at - record.intended_at) * NS for record in answered]),
         "window_s": window,
-        "output_tokens_per_s": output_throughput([as_attempt(record) for record in answered]),
+        "output_tokens_per_s": output_throughput([outcome_of(as_attempt(record)) for record in answered]),
         "total_tokens_per_s": _rate(prompt + output, window),
         "requests_per_s": _rate(len(answered), window),
         "goodput_per_s": _rate(within, window),

@@ -1,18 +1,22 @@
-"""What one pytest session holds: the store, the runs of its suites, and their servers."""
+"""What one pytest process holds: the store and the runs of its suites."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentbench.config import parse_overrides
-from agentbench.experiment import Experiment, backend_overrides, log_path, merged, plan, started_server
+from agentbench.experiment import Experiment, plan
 from agentbench.plugin.hooks import SESSION
 from agentbench.plugin.loop_thread import LoopThread
-from agentbench.plugin.suite_run import BatchRun, SharedRun, SuiteRun
-from agentbench.protocols import Endpoint
+from agentbench.plugin.once import Once
+from agentbench.plugin.options import overrides
+from agentbench.plugin.reruns import Reruns
+from agentbench.plugin.shared_run import SharedRun
+from agentbench.plugin.suite_run import BatchRun, SuiteRun
+from agentbench.plugin.workers import shared_directory
 from agentbench.store import open_store
 from agentbench.suite import Suite, load_suite
 
@@ -23,11 +27,13 @@ class SuiteSession:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._suites: dict[Path, Suite] = {}
-        self._runs: dict[Path, SuiteRun] = {}
-        self._owned: list[Experiment] = []
+        self._runs: dict[str, SuiteRun] = {}
+        self._reruns: dict[str, Reruns] = {}
+        self._owned: list[str] = []
         self._loop = LoopThread()
+        self._shared = shared_directory(config)
+        self._alone = tempfile.TemporaryDirectory(prefix="agentbench-")
         self.store = open_store(config.getoption("agentbench_db"))
-        self.shared: Mapping[str, Any] = getattr(config, "workerinput", {}).get("agentbench", {})
 
     @classmethod
     def of(cls, config: pytest.Config) -> "SuiteSession":
@@ -37,55 +43,74 @@ class SuiteSession:
         return found
 
     @property
-    def experiments(self) -> tuple[Experiment, ...]:
-        """The runs that this process started (none in a pytest-xdist worker)."""
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs that this process answers for: all of the session's, none in a pytest-xdist worker."""
         return tuple(self._owned)
+
+    def option(self, name: str) -> Any:
+        """A command line option of ours by its name."""
+        return self._config.getoption(f"agentbench_{name}")
 
     def suite(self, path: Path) -> Suite:
         """The suite with the session's options applied and its cases drawn."""
         if path not in self._suites:
-            self._suites[path] = load_suite(path, self._overrides()).drawn()
+            self._suites[path] = load_suite(path, self.overrides()).drawn()
         return self._suites[path]
 
-    def _overrides(self) -> dict[str, Any]:
-        option = self._config.getoption
-        run = {"limit": option("agentbench_limit"), "sample_seed": option("agentbench_sample_seed")}
-        given = {f"run.{key}": value for key, value in run.items() if value is not None}
-        backend = backend_overrides(option("agentbench_backend"))
-        return merged(backend, parse_overrides(option("agentbench_set")), given)
+    def overrides(self) -> dict[str, Any]:
+        return overrides(self._config)
 
     def run(self, path: Path, case_ids: frozenset[str]) -> SuiteRun:
         """The run that the suite's items take their attempts from, started at its first item."""
-        if path not in self._runs:
-            if str(path) in self.shared:
-                self._runs[path] = self._shared_run(path)
+        whole = self.suite(path)
+        facts = {"selected_of": len(whole.cases)} if len(case_ids) < len(whole.cases) else {}
+        return self._run(f"suite {path}", whole.only(case_ids), facts)
+
+    def private_run(self, suite: Suite, options: Mapping[str, Any]) -> SuiteRun:
+        """A run of a suite with options of its own, made once for all who ask for the same."""
+        return self._run(f"private {suite.path} {sorted(options.items())!r}", suite, {})
+
+    def reruns(self, path: Path, case_ids: frozenset[str]) -> Reruns:
+        """The failing ones of these cases run again: a run of its own, which changes no figure of the first."""
+        run = self.run(path, case_ids)
+        if run.run_id not in self._reruns:
+            once = Once(self._shared or Path(self._alone.name), f"rerun of {run.run_id}")
+            suite = self.suite(path).only(case_ids)
+            most = self.option("flake_reruns")
+            self._reruns[run.run_id] = Reruns(suite, run, most, self.store, self._loop, once)
+        return self._reruns[run.run_id]
+
+    def _run(self, key: str, suite: Suite, facts: Mapping[str, Any]) -> SuiteRun:
+        if key not in self._runs:
+            start = partial(self._start, suite, facts)
+            if self._shared is not None:
+                self._runs[key] = SharedRun(Once(self._shared, key), start, self.store, self._loop)
             else:
-                self._runs[path] = BatchRun(self._plan(path, case_ids), self.store, self._loop)
-        return self._runs[path]
+                experiment = start(None)
+                self._owned.append(experiment.run.id)
+                self._runs[key] = BatchRun(experiment, self.store, self._loop)
+        return self._runs[key]
 
-    def _shared_run(self, path: Path) -> SharedRun:
-        shared = self.shared[str(path)]
-        experiment = Experiment(run=self.store.get_run(shared["run"]), suite=self.suite(path))
-        endpoint = Endpoint(**shared["endpoint"]) if shared["endpoint"] else None
-        return SharedRun(experiment, self.store, self._loop, endpoint)
+    def _start(self, suite: Suite, facts: Mapping[str, Any], begun: str | None) -> Experiment:
+        """A new run, or one that was begun already."""
+        if begun is not None:
+            return Experiment(run=self.store.get_run(begun), suite=suite)
+        return plan(suite, self.store, label="pytest", facts=facts)
 
-    def share(self, path: Path) -> dict[str, Any]:
-        """Start the suite's run and server here, for the workers to use."""
-        suite = self.suite(path)
-        experiment = self._plan(path, frozenset(case.id for case in suite.cases))
-        endpoint = self._loop.enter(started_server(suite, log_path(experiment.run)))
-        self.store.update_environment(experiment.run.id, {"server": dict(endpoint.info) if endpoint else {}})
-        return {"run": experiment.run.id, "endpoint": asdict(endpoint) if endpoint else None}
-
-    def _plan(self, path: Path, case_ids: frozenset[str]) -> Experiment:
-        experiment = plan(self.suite(path).only(case_ids), self.store, label="pytest")
-        self._owned.append(experiment)
-        return experiment
+    def adopt(self, run_ids: Sequence[str]) -> None:
+        """Answer for the runs that the workers made."""
+        self._owned += run_ids
 
     def close(self) -> None:
+        """End the runs and their servers."""
         for run in self._runs.values():
             run.close()
         self._loop.close()
-        for experiment in self._owned:
-            done = not experiment.jobs(self.store.stored_keys(experiment.run.id))
-            self.store.set_status(experiment.run.id, "finished" if done else "interrupted")
+        self._alone.cleanup()
+
+    def settle(self) -> None:
+        """Say of each run how it ended."""
+        for run_id in self._owned:
+            run = self.store.get_run(run_id)
+            done = len(self.store.stored_keys(run_id)) >= len(run.case_ids) * run.repeats
+            self.store.set_status(run_id, "finished" if done else "interrupted")

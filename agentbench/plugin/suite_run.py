@@ -1,4 +1,4 @@
-"""Where an item's attempts come from: all of a suite's run together, or one at a time in a worker."""
+"""Where an item's attempts come from: a suite's run, all of it at once, so that the server can batch."""
 
 import threading
 from concurrent.futures import CancelledError, Future
@@ -6,10 +6,8 @@ from contextlib import aclosing
 from typing import Protocol
 
 from agentbench.case import Case
-from agentbench.experiment import Experiment, keep, opened_backend, opened_bench, perform
+from agentbench.experiment import Experiment, perform
 from agentbench.plugin.loop_thread import LoopThread
-from agentbench.protocols import Endpoint
-from agentbench.runner import Job, run_job
 from agentbench.score import Attempt
 from agentbench.store import Store
 
@@ -17,20 +15,22 @@ from agentbench.store import Store
 class SuiteRun(Protocol):
     """The attempts of one suite in this session; `run_id` names the stored run."""
 
-    run_id: str
+    @property
+    def run_id(self) -> str: ...
 
     def attempts(self, case: Case) -> list[Attempt]:
-        """Every repeat of the case, as they ended; waits for them."""
+        """Every repeat of the case, as they ended; waits for them, and raises what ended the run before."""
+        ...
+
+    def complete(self, case_ids: frozenset[str]) -> None:
+        """Wait until every repeat of these cases is stored; raises what ended the run before."""
         ...
 
     def close(self) -> None: ...
 
 
 class BatchRun:
-    """Runs all selected cases at once in the background, so that the server can batch them.
-
-    Items come in their own order and wait for their case.
-    """
+    """Runs all selected cases in the background; items come in their own order and wait for their case."""
 
     def __init__(self, experiment: Experiment, store: Store, loop: LoopThread) -> None:
         self.run_id = experiment.run.id
@@ -38,8 +38,8 @@ class BatchRun:
         self._store = store
         self._attempts: dict[str, list[Attempt]] = {case.id: [] for case in experiment.suite.cases}
         self._changed = threading.Condition()
-        self._work: Future[None] = loop.start(self._perform())
-        self._work.add_done_callback(lambda _: self._wake())
+        self.work: Future[None] = loop.start(self._perform())
+        self.work.add_done_callback(lambda _: self._wake())
 
     async def _perform(self) -> None:
         async with aclosing(perform(self._experiment, self._store)) as attempts:
@@ -54,37 +54,17 @@ class BatchRun:
     def attempts(self, case: Case) -> list[Attempt]:
         found = self._attempts[case.id]
         with self._changed:
-            self._changed.wait_for(lambda: len(found) >= self._experiment.run.repeats or self._work.done())
+            self._changed.wait_for(lambda: len(found) >= self._experiment.run.repeats or self.work.done())
         if len(found) < self._experiment.run.repeats:
-            self._work.result()
+            self.work.result()
         return sorted(found, key=lambda attempt: attempt.repeat)
 
+    def complete(self, case_ids: frozenset[str]) -> None:
+        self.work.result()
+
     def close(self) -> None:
-        self._work.cancel()
+        self.work.cancel()
         try:
-            self._work.exception()
+            self.work.exception()
         except CancelledError:
             return
-
-
-class SharedRun:
-    """Runs a case when its item comes, on a server that the pytest-xdist controller started."""
-
-    def __init__(self, experiment: Experiment, store: Store, loop: LoopThread, endpoint: Endpoint | None) -> None:
-        self.run_id = experiment.run.id
-        self._experiment = experiment
-        self._store = store
-        self._loop = loop
-        backend = loop.enter(opened_backend(experiment.suite, endpoint))
-        self._bench = loop.enter(opened_bench(experiment.suite, backend))
-
-    def attempts(self, case: Case) -> list[Attempt]:
-        found = []
-        for repeat in range(self._experiment.run.repeats):
-            attempt = self._loop.run(run_job(Job(case=case, repeat=repeat), self._bench))
-            keep(self._store, self.run_id, attempt, case)
-            found.append(attempt)
-        return found
-
-    def close(self) -> None:
-        return None

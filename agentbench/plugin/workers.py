@@ -1,38 +1,41 @@
-"""Suites under pytest-xdist: one run and one server for all workers."""
+"""pytest-xdist: the directory that a session's workers share, which says who makes which run."""
 
-from collections.abc import Iterator
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.plugin.session import SuiteSession
+from agentbench.plugin.once import runs_of, stop
 
-SHARED = pytest.StashKey[dict[str, Any]]()
-
-
-def share_suites(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    """Hand a worker the runs and endpoints of the suites under the command line's arguments."""
-    shared = config.stash.get(SHARED, None)
-    if shared is None:
-        shared = config.stash[SHARED] = _shared(config)
-    workerinput["agentbench"] = shared
+SHARED = pytest.StashKey[Path]()
+INPUT = "agentbench"
 
 
-def _shared(config: pytest.Config) -> dict[str, Any]:
-    try:
-        return {str(path): SuiteSession.of(config).share(path) for path in _suite_files(config)}
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+def share_directory(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+    """Tell a worker that is about to start where the session's directory is."""
+    if SHARED not in config.stash:
+        config.stash[SHARED] = Path(tempfile.mkdtemp(prefix="agentbench-"))
+    workerinput[INPUT] = str(config.stash[SHARED])
 
 
-def _suite_files(config: pytest.Config) -> Iterator[Path]:
-    seen: set[Path] = set()
-    for argument in config.args:
-        path = (config.invocation_params.dir / argument.split("::")[0]).resolve()
-        found = [path] if path.name == "suite.yaml" else sorted(path.rglob("suite.yaml"))
-        for file in found:
-            if file not in seen and file.is_file():
-                seen.add(file)
-                yield file
+def shared_directory(config: pytest.Config) -> Path | None:
+    """The session's directory in a worker, None in any other process."""
+    found = getattr(config, "workerinput", {}).get(INPUT)
+    return Path(found) if found else None
+
+
+def stop_workers(config: pytest.Config) -> list[str]:
+    """In the controller, at the session's end: whoever still makes a run lets go of it. The ids of the runs."""
+    directory = config.stash.get(SHARED, None)
+    if directory is None:
+        return []
+    stop(directory)
+    return runs_of(directory)
+
+
+def forget(config: pytest.Config) -> None:
+    """Remove the directory, once the workers are gone."""
+    if SHARED in config.stash:
+        shutil.rmtree(config.stash[SHARED], ignore_errors=True)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from agentbench.baseline import stored_outcomes
 from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
 from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.stats import PairedComparison, compare_latency, compare_passes
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.shift import PairedShift
 from agentbench.store import Store
 
@@ -40,17 +41,18 @@ class CompareView:
 
 def compare_view(store: Store, a: Run, b: Run) -> CompareView:
     """Two stored runs compared, as far as they have come."""
-    attempts_a, attempts_b = store.attempts(a.id), store.attempts(b.id)
-    view_a, view_b = _distinct(view_of(a, attempts_a), view_of(b, attempts_b))
-    passes = compare_passes(attempts_a, attempts_b)
+    outcomes_a, outcomes_b = stored_outcomes(store, a.id), stored_outcomes(store, b.id)
+    views = (view_of(a, outcomes_a, store.first_request(a.id)), view_of(b, outcomes_b, store.first_request(b.id)))
+    view_a, view_b = _distinct(*views)
+    passes = compare_passes(outcomes_a, outcomes_b)
     return CompareView(
         a=view_a,
         b=view_b,
         passes=passes,
-        ttft=compare_latency(attempts_a, attempts_b, "ttft"),
-        tpot=compare_latency(attempts_a, attempts_b, "tpot"),
+        ttft=compare_latency(outcomes_a, outcomes_b, "ttft"),
+        tpot=compare_latency(outcomes_a, outcomes_b, "tpot"),
         changes=config_diff(a.config, b.config),
-        notes=tuple(_notes(view_a, view_b, passes, (*attempts_a, *attempts_b))),
+        notes=tuple(_notes(view_a, view_b, passes, (*outcomes_a, *outcomes_b))),
     )
 
 
@@ -62,7 +64,7 @@ def _distinct(a: RunView, b: RunView) -> tuple[RunView, RunView]:
     return named[0], named[1]
 
 
-def _notes(a: RunView, b: RunView, passes: PairedComparison, attempts: Sequence[Attempt]) -> list[str]:
+def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[Outcome]) -> list[str]:
     notes = []
     if a.run.id == b.run.id:
         notes.append("Both are the same run.")
@@ -72,9 +74,16 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, attempts: Sequence[
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
         notes.append(f"Left out of both: attempts that failed in either run ({passes.excluded}).")
-    for view in (a, b):
-        if (done := view.right + view.wrong + view.failed) < view.planned:
-            notes.append(f"{view.title} is not complete: {done} of {view.planned} attempts.")
-    if any(attempt.tries > 1 for attempt in attempts):
+    notes += [note for view in (a, b) for note in _unfinished(view)]
+    if any(outcome.tries > 1 for outcome in outcomes):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")
+    return notes
+
+
+def _unfinished(view: RunView) -> list[str]:
+    notes = []
+    if (done := view.right + view.wrong + view.failed + view.waiting) < view.planned:
+        notes.append(f"{view.title} is not complete: {done} of {view.planned} attempts.")
+    if view.waiting:
+        notes.append(f"{view.title}: {view.waiting} attempts wait for review and are left out.")
     return notes

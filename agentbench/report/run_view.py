@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentbench.report.outcomes import CaseOutcome, outcomes_of
+from agentbench.baseline import stored_outcomes
+from agentbench.report.outcomes import CaseOutcome, case_outcomes
 from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.stats import (
     Estimate,
     ServingSummary,
@@ -17,16 +17,18 @@ from agentbench.stats import (
     percentile_estimate,
     summarize_serving,
 )
-from agentbench.stats.calls import ttft_s
-from agentbench.stats.samples import CaseSample, group_cases, passes
+from agentbench.stats.outcomes import Outcome
+from agentbench.stats.samples import CaseSample, group_cases, passes, scores
 from agentbench.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """`right` + `wrong` + `failed` are the attempts that ended, of `planned` ones.
+    """`right` + `wrong` + `failed` + `waiting` are the attempts that ended, of `planned` ones; `waiting` ones are
+    answered, and their verdict is still to come from a person.
 
-    `accuracy` is over cases, without failed attempts. `pass_at_k` and `pass_hat_k` are given for k = the
+    `accuracy` is over cases, without failed attempts. `scores` has each scorer's
+    mean where there are several. `pass_at_k` and `pass_hat_k` are given for k = the
     least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
     as goodput.
     """
@@ -40,8 +42,10 @@ class RunView:
     right: int
     wrong: int
     failed: int
+    waiting: int
     failures: Mapping[str, int]
     accuracy: Estimate | None
+    scores: Mapping[str, Estimate]
     k: int
     pass_at_k: float | None
     pass_hat_k: float | None
@@ -62,6 +66,7 @@ class RunView:
             "attempts_right": self.right,
             "attempts_wrong": self.wrong,
             "attempts_failed": self.failed,
+            "attempts_waiting": self.waiting,
             "failures": dict(self.failures),
             "accuracy": accuracy and accuracy.value,
             "accuracy_low": accuracy and accuracy.low,
@@ -70,6 +75,7 @@ class RunView:
             "accuracy_method": accuracy and accuracy.method,
             "accuracy_cases": accuracy.cases if accuracy else 0,
             "accuracy_clusters": accuracy.clusters if accuracy else 0,
+            "scores": {name: asdict(estimate) for name, estimate in self.scores.items()},
             "k": self.k,
             "pass_at_k": self.pass_at_k,
             "pass_hat_k": self.pass_hat_k,
@@ -99,46 +105,51 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-    return view_of(run, store.attempts(run.id))
+    return view_of(run, stored_outcomes(store, run.id), store.first_request(run.id))
 
 
-def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
-    """The view of a run and its attempts."""
-    failures = Counter(attempt.failure.kind for attempt in attempts if attempt.failure)
-    right = sum(attempt.passed is True and attempt.failure is None for attempt in attempts)
-    samples = passes(attempts)
+def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | None = None) -> RunView:
+    """The view of a run and its attempts' outcomes; `request` is one of its model calls', which names the model."""
+    failures = Counter(outcome.failure for outcome in outcomes if outcome.failure)
+    right = sum(outcome.passed is True for outcome in outcomes)
+    waiting = sum(outcome.passed is None and outcome.failure is None for outcome in outcomes)
+    samples = passes(outcomes)
     k = _common_repeats(samples)
     objectives = dict(run.environment.get("objectives") or {})
     return RunView(
         run=run,
         title=run.label or short_id(run.id),
         agent=_name(run.config.get("agent")),
-        model=_model(run, attempts),
+        model=_model(run, request),
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
         right=right,
-        wrong=len(attempts) - right - failures.total(),
+        wrong=len(outcomes) - right - waiting - failures.total(),
         failed=failures.total(),
-        failures=dict(sorted(failures.items())),
+        waiting=waiting,
+        failures={str(kind): count for kind, count in sorted(failures.items())},
         accuracy=mean_estimate(samples),
+        scores=_scores(outcomes),
         k=k,
         pass_at_k=mean_pass_at_k(samples, k) if k > 1 else None,
         pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
         objectives=objectives,
-        serving=summarize_serving(attempts, objectives),
-        ttft_p95=percentile_estimate(group_cases(attempts, _first_tokens), 95),
-        outcomes=outcomes_of(attempts),
+        serving=summarize_serving(outcomes, objectives),
+        ttft_p95=percentile_estimate(group_cases(outcomes, lambda each: each.ttft_s), 95),
+        outcomes=case_outcomes(outcomes),
     )
+
+
+def _scores(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+    """The mean of each scorer's values, of a suite with several; one alone says what the accuracy says."""
+    names = dict.fromkeys(name for outcome in outcomes for name in outcome.scores)
+    estimates = ((name, mean_estimate(scores(outcomes, name))) for name in names if len(names) > 1)
+    return {name: estimate for name, estimate in estimates if estimate is not None}
 
 
 def short_id(run_id: str) -> str:
     """The end of an id that tells it from others, which names it to the store as well as the whole does."""
     return run_id.rpartition("-")[2][:12]
-
-
-def _first_tokens(attempt: Attempt) -> list[float]:
-    calls = (call for call in attempt.trace.model_calls if call.error is None)
-    return [value for call in calls if (value := ttft_s(call)) is not None]
 
 
 def _common_repeats(samples: Sequence[CaseSample]) -> int:
@@ -158,10 +169,6 @@ def _server(run: Run) -> str:
     return _name(run.config.get("serving"), "server") or backend
 
 
-def _model(run: Run, attempts: Sequence[Attempt]) -> str:
+def _model(run: Run, request: Mapping[str, Any] | None) -> str:
     """The model that was asked for, else the one configured."""
-    for attempt in attempts:
-        for call in attempt.trace.model_calls:
-            if name := call.request.get("model"):
-                return str(name)
-    return _name(run.config.get("serving"), "model")
+    return str((request or {}).get("model") or "") or _name(run.config.get("serving"), "model")

@@ -23,6 +23,8 @@ def runs_report(runs: Sequence[RunSummary], *, piped: bool = False) -> Table:
     table.add_column("Right/wrong/failed", justify="right")
     for run in runs:
         counts = f"{run.passed}/{run.wrong}/{run.failed} of {run.planned}"
+        if run.waiting:
+            counts += f", {run.waiting} waiting"
         table.add_row(
             Text(line(run.id)),
             Text(line(run.label)),
@@ -48,4 +50,5 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
         "attempts_right": run.passed,
         "attempts_wrong": run.wrong,
         "attempts_failed": run.failed,
+        "attempts_waiting": run.waiting,
     }

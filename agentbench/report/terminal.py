@@ -8,12 +8,13 @@ from rich.text import Text
 from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
-from agentbench.report.run_view import RunView
+from agentbench.report.run_view import RunView, short_id
+from agentbench.stats import Estimate
 
 PIPED_WIDTH = 100
 """Columns when the output is not a terminal."""
 
-STYLES = {"right": "green", "mixed": "yellow", "wrong": "red", "failed": "magenta"}
+STYLES = {"right": "green", "mixed": "yellow", "wrong": "red", "failed": "magenta", "waiting": "cyan"}
 SHOWN = 40
 """Case ids listed of an outcome; --json has all."""
 
@@ -63,17 +64,24 @@ def _identity_rows(view: RunView) -> list[tuple[str, str, str]]:
 
 def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     accuracy = view.accuracy
-    spread = figures.interval(accuracy)
     kinds = ", ".join(f"{number} {kind}" for kind, number in view.failures.items())
-    ended = view.right + view.wrong + view.failed
+    ended = view.right + view.wrong + view.failed + view.waiting
     rows = [
-        ("Accuracy", figures.percent(accuracy.value if accuracy else None), f"95 %: {spread}" if spread else ""),
+        ("Accuracy", figures.percent(accuracy.value if accuracy else None), _spread(accuracy)),
+        *((f"  {line(name)}", figures.percent(each.value), _spread(each)) for name, each in view.scores.items()),
         ("Right / wrong / failed", verdicts(view), kinds or f"{ended} of {view.planned} attempts"),
     ]
+    if view.waiting:
+        rows.append(("Waiting for review", str(view.waiting), f"agentbench review {short_id(view.run.id)}"))
     if view.pass_hat_k is not None:
         once = figures.percent(view.pass_at_k)
         rows.append((f"pass^{view.k}", figures.percent(view.pass_hat_k), f"pass@{view.k} {once}"))
     return rows
+
+
+def _spread(estimate: Estimate | None) -> str:
+    spread = figures.interval(estimate)
+    return f"95 %: {spread}" if spread else ""
 
 
 def verdicts(view: RunView) -> str:
@@ -118,7 +126,7 @@ def cached(view: RunView) -> str:
 def outcome_lines(outcomes: tuple[CaseOutcome, ...]) -> list[Text]:
     """The ids of the cases of each outcome, what went wrong first."""
     lines = []
-    for outcome in ("failed", "wrong", "mixed", "right"):
+    for outcome in ("failed", "wrong", "mixed", "waiting", "right"):
         ids = [found.case_id for found in outcomes if found.outcome == outcome]
         if ids:
             lines.append(case_line(f"{outcome} ({len(ids)})", ids, STYLES[outcome]))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from agentbench.case import Case, Message
 from agentbench.report import figures
+from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
 from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
@@ -48,8 +49,8 @@ def new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]
 
 
 def _heading(attempt: Attempt) -> Text:
-    verdict = "failed" if attempt.failure else "right" if attempt.passed else "wrong"
-    style = {"right": "bold green", "wrong": "bold red"}.get(verdict, "bold magenta")
+    verdict = verdict_of(attempt)
+    style = {"right": "bold green", "wrong": "bold red", "waiting": "bold cyan"}.get(verdict, "bold magenta")
     took = figures.seconds((attempt.ended_at - attempt.started_at) * 1e-9)
     tries = f", try {attempt.tries}" if attempt.tries > 1 else ""
     details = f"  repeat {attempt.repeat}{tries}, seed {attempt.seed}, {took}"
@@ -125,7 +126,7 @@ def _ending(case: Case, attempt: Attempt) -> list[Text]:
         if attempt.failure.detail:
             lines.append(Text(plain(attempt.failure.detail), style="dim"))
     for score in attempt.scores:
-        style = "bold green" if score.passed else "bold red"
+        style = {True: "bold green", False: "bold red", None: "bold cyan"}[score.passed]
         lines.append(Text.assemble((f"{line(score.name)} {score.value:g}  ", style), plain(score.reason)))
     return lines
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from agentbench.stats.samples import CaseSample, Floats, cluster_sums
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+MANY_VALUES, FEWEST_RESAMPLES = 5000, 200
+"""Of more values than this fewer resamples are drawn: their interval is narrow, and each draw is dear."""
 
 Method = Literal["wilson", "t", "cluster-robust t", "cluster bootstrap", "none"]
 
@@ -51,7 +53,7 @@ def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE)
     elif error is None:
         return _bare(value, len(samples), count)
     else:
-        half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
+        half = float(special.stdtrit(count - 1, 0.5 + confidence / 2)) * error
         low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(
         value=value,
@@ -84,7 +86,7 @@ def standard_error(values: Floats, clusters: Sequence[str]) -> float | None:
 
 def wilson(successes: float, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Wilson's score interval of a proportion (JASA 22, 1927)."""
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(special.ndtri(0.5 + confidence / 2))
     rate = successes / trials
     centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
     spread = np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) * z / (1 + z**2 / trials)
@@ -107,8 +109,9 @@ def percentile_estimate(
     if len(groups) < 2:
         return _bare(value, len(samples), len(groups))
     generator = np.random.default_rng(seed)
-    draws = generator.integers(len(groups), size=(resamples, len(groups)))
-    found = np.array([np.percentile(np.concatenate([groups[i] for i in draw]), q) for draw in draws])
+    values = sum(len(group) for group in groups)
+    draws = resamples if values <= MANY_VALUES else max(FEWEST_RESAMPLES, resamples * MANY_VALUES // values)
+    found = np.array([np.percentile(_redrawn(groups, generator), q) for _ in range(draws)])
     low, high = np.percentile(found, [50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE])
     return Estimate(
         value=value,
@@ -119,6 +122,17 @@ def percentile_estimate(
         clusters=len(groups),
         method="cluster bootstrap",
     )
+
+
+def _redrawn(groups: list[Floats], generator: np.random.Generator) -> Floats:
+    """As many whole groups, drawn with replacement and pooled."""
+    draw = generator.integers(len(groups), size=len(groups))
+    sizes = np.array([len(group) for group in groups])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    taken = sizes[draw]
+    within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
+    pooled: Floats = np.concatenate(groups)[np.repeat(starts[draw], taken) + within]
+    return pooled
 
 
 def pooled_by_cluster(samples: Sequence[CaseSample]) -> list[Floats]:

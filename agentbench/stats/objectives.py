@@ -3,28 +3,26 @@
 from collections.abc import Mapping
 
 from agentbench.errors import unknown_name
-from agentbench.score import Attempt
-from agentbench.stats.calls import NS, tpot_s, ttft_s
+from agentbench.stats.outcomes import Outcome
 
 OBJECTIVES = ("ttft", "tpot", "latency")
 """`ttft` and `tpot` limit every model call of the attempt; `latency` its time from start to end."""
 
 
-def meets(attempt: Attempt, limits: Mapping[str, float]) -> bool:
+def meets(outcome: Outcome, limits: Mapping[str, float]) -> bool:
     """Whether the attempt met every limit (seconds); with several model calls every one of them must.
 
     A call without a first token does not meet a TTFT limit; one whose TPOT is undefined (a single token)
-    meets any TPOT limit. Raises `UserError` for an objective there is none of.
+    meets any TPOT limit. A simulated user's turns are not part of the latency. Raises `UserError` for an objective
+    there is none of.
     """
     for name in limits:
         if name not in OBJECTIVES:
             raise unknown_name("objective", name, OBJECTIVES)
-    calls = attempt.trace.model_calls
-    first_tokens = [ttft_s(call) for call in calls]
-    gaps = [tpot for call in calls if (tpot := tpot_s(call)) is not None]
     infinite = float("inf")
     return (
-        all(ttft is not None and ttft <= limits["ttft"] for ttft in first_tokens if "ttft" in limits)
-        and all(tpot <= limits.get("tpot", infinite) for tpot in gaps)
-        and (attempt.ended_at - attempt.started_at) * NS <= limits.get("latency", infinite)
+        not ("ttft" in limits and outcome.usage.unanswered)
+        and all(ttft <= limits.get("ttft", infinite) for ttft in outcome.ttft_s)
+        and all(tpot <= limits.get("tpot", infinite) for tpot in outcome.tpot_s)
+        and outcome.agent_s <= limits.get("latency", infinite)
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from agentbench.score import Attempt
 from agentbench.stats.estimates import CONFIDENCE, standard_error
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import Pairs, pair_cases, usable
 from agentbench.stats.samples import Floats, cluster_sums, passes
 
@@ -46,7 +46,7 @@ class PairedComparison:
     smallest_detectable: float | None
 
 
-def compare_passes(a: Sequence[Attempt], b: Sequence[Attempt]) -> PairedComparison:
+def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparison:
     """The pass rates of two runs on the cases both have; independent of the order of attempts."""
     kept_a, kept_b, excluded = usable(a, b)
     pairs = pair_cases(passes(kept_a), passes(kept_b))
@@ -59,7 +59,7 @@ def compare_passes(a: Sequence[Attempt], b: Sequence[Attempt]) -> PairedComparis
         return PairedComparison(**counts, **_NOTHING)  # type: ignore[arg-type]
     differences = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
-    interval = _interval(differences, clusters, once=_once(pairs))
+    interval = difference_interval(differences, clusters, once=is_once(pairs))
     return PairedComparison(
         **counts,
         rate_a=float(np.mean([x.mean for x, _ in pairs])),
@@ -86,14 +86,14 @@ _NOTHING: dict[str, object] = {
 }
 
 
-def _once(pairs: Pairs) -> bool:
+def is_once(pairs: Pairs) -> bool:
     return all(len(x.values) == len(y.values) == 1 for x, y in pairs)
 
 
 def _test_name(pairs: Pairs, clusters: Sequence[str]) -> Test:
     if len(set(clusters)) < len(pairs):
         return "sign test on clusters"
-    return "exact McNemar" if _once(pairs) else "sign test on case means"
+    return "exact McNemar" if is_once(pairs) else "sign test on case means"
 
 
 def _sign_p(differences: Floats, clusters: Sequence[str]) -> float:
@@ -103,15 +103,26 @@ def _sign_p(differences: Floats, clusters: Sequence[str]) -> float:
     test on the discordant pairs (McNemar 1947). No unit changed: p = 1.
     """
     sums = cluster_sums(differences, clusters)
-    better, worse = int(np.sum(sums > 1e-12)), int(np.sum(sums < -1e-12))
+    better, worse = changed(sums)
     if better + worse == 0:
         return 1.0
-    return float(stats.binomtest(better, better + worse, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(better, worse), better + worse, 0.5)))
 
 
-def _interval(
-    differences: Floats, clusters: Sequence[str], once: bool
-) -> tuple[float | None, float | None, float | None]:
+def changed(sums: Floats) -> tuple[int, int]:
+    """How many units got better, and how many worse; a difference of rounding is none."""
+    return int(np.sum(sums > 1e-12)), int(np.sum(sums < -1e-12))
+
+
+def worse_p(differences: Floats, clusters: Sequence[str]) -> float:
+    """One-sided p of "not worse", for differences of run − baseline: the same exact test."""
+    better, worse = changed(cluster_sums(differences, clusters))
+    return float(special.bdtr(better, better + worse, 0.5)) if better + worse else 1.0
+
+
+def difference_interval(
+    differences: Floats, clusters: Sequence[str], once: bool, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
     """Low, high and standard error of the mean difference.
 
     Pass/fail once per independent case, and differences without any spread: Agresti & Min's interval, half
@@ -123,10 +134,10 @@ def _interval(
     independent = once and count == len(differences)
     if independent or not error or error < 1e-12:
         value, error = _agresti_min(float(differences.mean()), float(np.mean(differences**2)), count)
-        half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * error
+        half = float(special.ndtri(0.5 + confidence / 2)) * error
     else:
         value = float(differences.mean())
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
+        half = float(special.stdtrit(count - 1, 0.5 + confidence / 2)) * error
     return max(-1.0, value - half), min(1.0, value + half), error
 
 
@@ -147,5 +158,5 @@ def smallest_detectable(error: float | None, clusters: int) -> float | None:
     units = math.ceil(math.log2(2 / (1 - CONFIDENCE)))
     if error is None or clusters < units:
         return None
-    quantiles = stats.t.ppf([0.5 + CONFIDENCE / 2, POWER], clusters - 1)
+    quantiles = special.stdtrit(clusters - 1, np.array([0.5 + CONFIDENCE / 2, POWER]))
     return min(1.0, max(float(np.sum(quantiles)) * error, units / clusters))

@@ -1,13 +1,13 @@
 """What a run's model calls say of the server: latencies, throughput, goodput."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agentbench.score import Attempt
-from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.stats.calls import NS
 from agentbench.stats.objectives import meets
+from agentbench.stats.outcomes import Outcome, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,13 @@ def percentile(values: Sequence[float], q: float) -> float | None:
     return float(np.percentile(values, q)) if values else None
 
 
-def summarize_serving(attempts: Sequence[Attempt], limits: Mapping[str, float] | None = None) -> ServingSummary:
+def summarize_serving(outcomes: Sequence[Outcome], limits: Mapping[str, float] | None = None) -> ServingSummary:
     """The summary of a run's attempts; `limits` are its objectives, metric to limit in seconds."""
-    calls = [call for attempt in attempts for call in attempt.trace.model_calls]
-    answered = [call for call in calls if call.error is None]
-    ttft = [value for call in answered if (value := ttft_s(call)) is not None]
-    tpot = [value for call in answered if (value := tpot_s(call)) is not None]
-    latency = [value for call in answered if (value := latency_s(call)) is not None]
+    ttft = [value for outcome in outcomes for value in outcome.ttft_s]
+    tpot = [value for outcome in outcomes for value in outcome.tpot_s]
+    latency = [value for outcome in outcomes for value in outcome.latency_s]
     return ServingSummary(
-        model_calls=len(calls),
+        model_calls=sum(outcome.usage.calls for outcome in outcomes),
         ttft_p50_s=percentile(ttft, 50),
         ttft_p90_s=percentile(ttft, 90),
         ttft_p95_s=percentile(ttft, 95),
@@ -59,50 +57,38 @@ def summarize_serving(attempts: Sequence[Attempt], limits: Mapping[str, float] |
         tpot_p95_s=percentile(tpot, 95),
         latency_p50_s=percentile(latency, 50),
         latency_p95_s=percentile(latency, 95),
-        output_tokens_per_s=output_throughput(attempts),
-        prompt_tokens=_total(call.prompt_tokens for call in calls),
-        cached_tokens=_total(call.cached_tokens for call in calls),
-        completion_tokens=_total(completion_tokens(call) for call in calls),
-        wall_s=wall_s(attempts),
-        agent_goodput_per_s=agent_goodput(attempts, limits or {}),
+        output_tokens_per_s=output_throughput(outcomes),
+        prompt_tokens=total(outcome.usage.prompt_tokens for outcome in outcomes),
+        cached_tokens=total(outcome.usage.cached_tokens for outcome in outcomes),
+        completion_tokens=total(outcome.usage.completion_tokens for outcome in outcomes),
+        wall_s=wall_s(outcomes),
+        agent_goodput_per_s=agent_goodput(outcomes, limits or {}),
     )
 
 
-def output_throughput(attempts: Sequence[Attempt]) -> float | None:
+def output_throughput(outcomes: Sequence[Outcome]) -> float | None:
     """Σ completion tokens / (last token − first send) over all calls, in tokens per second."""
-    timed = [(attempt, call) for attempt in attempts for call in attempt.trace.model_calls if call.chunk_at]
-    tokens = _total(completion_tokens(call) for _, call in timed)
+    tokens = total(outcome.usage.timed_tokens for outcome in outcomes)
     if tokens is None:
         return None
-    first = min(attempt.wall_anchor_ns + call.sent_at for attempt, call in timed)
-    last = max(attempt.wall_anchor_ns + call.chunk_at[-1] for attempt, call in timed)
+    first = min(at for outcome in outcomes if (at := outcome.usage.first_sent_at) is not None)
+    last = max(at for outcome in outcomes if (at := outcome.usage.last_token_at) is not None)
     return _rate(tokens, (last - first) * NS)
 
 
-def wall_s(attempts: Sequence[Attempt]) -> float | None:
+def wall_s(outcomes: Sequence[Outcome]) -> float | None:
     """Last end − first start of the attempts, by the wall clock of the machines they ran on."""
-    if not attempts:
+    if not outcomes:
         return None
-    first = min(attempt.wall_anchor_ns + attempt.started_at for attempt in attempts)
-    last = max(attempt.wall_anchor_ns + attempt.ended_at for attempt in attempts)
-    return (last - first) * NS
+    return (max(outcome.ended_at for outcome in outcomes) - min(outcome.began_at for outcome in outcomes)) * NS
 
 
-def agent_goodput(attempts: Sequence[Attempt], limits: Mapping[str, float]) -> float | None:
+def agent_goodput(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> float | None:
     """Attempts per second that were right and met every objective; with no limits, right ones per second."""
-    good = sum(1 for attempt in attempts if is_right(attempt) and meets(attempt, limits))
-    elapsed = wall_s(attempts)
+    good = sum(outcome.passed is True and meets(outcome, limits) for outcome in outcomes)
+    elapsed = wall_s(outcomes)
     return None if elapsed is None else _rate(good, elapsed)
-
-
-def is_right(attempt: Attempt) -> bool:
-    return attempt.failure is None and attempt.passed is True
 
 
 def _rate(count: int, seconds: float) -> float | None:
     return count / seconds if seconds > 0 else None
-
-
-def _total(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None

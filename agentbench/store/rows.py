@@ -3,12 +3,13 @@
 import hashlib
 import json
 from dataclasses import asdict
+from typing import Any
 
 from agentbench.case import Case, ToolSpec
 from agentbench.run import Run
 from agentbench.score import Attempt, Score
 from agentbench.store.columns import to_json
-from agentbench.store.tables import AttemptRow, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow, UserTurnRow
+from agentbench.store.tables import AttemptRow, Base, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow, UserTurnRow
 from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 
 
@@ -50,45 +51,46 @@ def case_of(row: CaseRow) -> Case:
     )
 
 
-def attempt_row(run_id: str, attempt: Attempt, case_digest: str) -> AttemptRow:
+def attempt_values(run_id: str, attempt: Attempt, case_digest: str) -> dict[str, Any]:
+    """The columns of an attempt, by their names in the database."""
     failure = attempt.failure
-    row = AttemptRow(
-        run_id=run_id,
-        case_digest=case_digest,
-        case_id=attempt.case_id,
-        cluster=attempt.cluster,
-        repeat=attempt.repeat,
-        seed=attempt.seed,
-        tries=attempt.tries,
-        started_at=attempt.started_at,
-        ended_at=attempt.ended_at,
-        wall_anchor_ns=attempt.wall_anchor_ns,
-        output=attempt.trace.output,
-        state=attempt.trace.state,
-        cold_start_ns=attempt.trace.cold_start_ns,
-        failure_kind=failure and failure.kind,
-        failure_message=failure and failure.message,
-        failure_detail=failure and failure.detail,
-        passed=attempt.passed,
-    )
-    for position, step in enumerate(attempt.trace.steps):
-        _add_step(row, position, step)
-    row.scores = [_score_row(position, score) for position, score in enumerate(attempt.scores)]
-    return row
+    return {
+        "run_id": run_id,
+        "case_digest": case_digest,
+        "case_id": attempt.case_id,
+        "cluster": attempt.cluster,
+        "repeat": attempt.repeat,
+        "seed": attempt.seed,
+        "tries": attempt.tries,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "wall_anchor_ns": attempt.wall_anchor_ns,
+        "output": attempt.trace.output,
+        "end_state": attempt.trace.state,
+        "cold_start_ns": attempt.trace.cold_start_ns,
+        "failure_kind": failure and failure.kind,
+        "failure_message": failure and failure.message,
+        "failure_detail": failure and failure.detail,
+        "passed": attempt.passed,
+    }
 
 
-def _add_step(row: AttemptRow, position: int, step: Step) -> None:
-    values = {name: getattr(step, name) for name in type(step).__dataclass_fields__}
-    if isinstance(step, ModelCall):
-        row.model_calls.append(ModelCallRow(position=position, **values))
-    elif isinstance(step, ToolCall):
-        row.tool_calls.append(ToolCallRow(position=position, **values))
-    else:
-        row.user_turns.append(UserTurnRow(position=position, **values))
+def step_values(step: Step) -> tuple[type[Base], dict[str, Any]]:
+    """The table of a step, and its columns."""
+    table = STEP_TABLES[type(step)]
+    return table, {name: getattr(step, name) for name in type(step).__dataclass_fields__}
 
 
-def _score_row(position: int, score: Score) -> ScoreRow:
-    return ScoreRow(position=position, name=score.name, value=score.value, passed=score.passed, reason=score.reason)
+STEP_TABLES: dict[type[Step], type[Base]] = {ModelCall: ModelCallRow, ToolCall: ToolCallRow, UserTurn: UserTurnRow}
+
+
+def score_values(position: int, score: Score) -> dict[str, Any]:
+    values = {"name": score.name, "value": score.value, "passed": score.passed, "reason": score.reason}
+    return {"position": position, **values}
+
+
+def score_of(row: ScoreRow) -> Score:
+    return Score(name=row.name, value=row.value, passed=row.passed, reason=row.reason)
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
@@ -103,9 +105,7 @@ def attempt_of(row: AttemptRow) -> Attempt:
         wall_anchor_ns=row.wall_anchor_ns,
         trace=Trace(steps=_steps_of(row), output=row.output, state=row.state, cold_start_ns=row.cold_start_ns),
         failure=_failure_of(row),
-        scores=tuple(
-            Score(name=score.name, value=score.value, passed=score.passed, reason=score.reason) for score in row.scores
-        ),
+        scores=tuple(map(score_of, row.scores)),
         passed=row.passed,
     )
 

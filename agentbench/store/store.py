@@ -1,7 +1,7 @@
 """The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +15,23 @@ from sqlalchemy.orm import Session, selectinload
 from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.run import Run, RunStatus
-from agentbench.score import Attempt
+from agentbench.score import Attempt, Label
+from agentbench.store.baselines import baselines, set_baseline, superseded
+from agentbench.store.batch import insert_attempts
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
-from agentbench.store.insert import insert_new
+from agentbench.store.insert import insert_or_replace
+from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
+from agentbench.store.measured import measured
+from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
-from agentbench.store.rows import attempt_of, attempt_row, case_of, case_values, run_of, run_row
+from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
-from agentbench.store.summary import RunSummary, summaries, summary_of
-from agentbench.store.tables import AttemptRow, CaseRow, RunRow
+from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
+from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
+
+KNOWN_CASES = 5000
+"""Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
 
 
 class AlreadyStored(Exception):
@@ -31,7 +39,9 @@ class AlreadyStored(Exception):
 
 
 class Store:
-    """Runs and attempts, in and out as the nouns of L0.
+    """Runs, attempts and labels, in and out as the nouns of L0.
+
+    An attempt that waited for a person comes out with the verdict that its labels give (`agentbench.store.labels`).
 
     Each method is one transaction: after it returns the write survives the death of this process, and a
     process that dies inside it leaves no part of it. Any number of threads and processes may use one database
@@ -41,6 +51,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
+        self._known_cases: set[str] = set()
+        self._patience = Patience(engine)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""
@@ -85,21 +97,39 @@ class Store:
     def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
         """The newest runs first, of one suite when it is named, with counts of their attempts."""
         with self._read() as session:
-            return [summary_of(row) for row in session.execute(summaries(limit, suite))]
+            found = [summary_of(row) for row in session.execute(summaries(limit, suite))]
+            return [
+                with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run
+                for run in found
+            ]
 
     def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
         """Stores an attempt that ended, and its case unless an equal one is stored.
 
         Raises `AlreadyStored` when the run has this repeat of this case, `UserError` for an unknown run.
         """
-        values = case_values(case)
+        if self.add_attempts(run_id, [(attempt, case)]):
+            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
+
+    def add_attempts(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]]) -> set[tuple[str, int]]:
+        """Stores attempts that ended, all in one transaction; those whose case and repeat the run had already are left
+        out and named. A PostgreSQL server that is away is waited for. `UserError` for an unknown run."""
+        return self._patience.insist(lambda again: self._add(run_id, attempts, again))
+
+    def _add(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool) -> set[tuple[str, int]]:
         try:
             with self._write() as session:
-                insert_new(session, CaseRow, values)
-                session.add(attempt_row(run_id, attempt, str(values["digest"])))
-        except IntegrityError as error:
-            self._explain(run_id, attempt)
-            raise error
+                known = frozenset(self._known_cases)
+                foreign, digests = insert_attempts(session, run_id, attempts, known, again=again)
+        except IntegrityError:
+            with self._read() as session:
+                find_run(session, run_id)
+            # Another writer was faster with one of them: each by itself, the one that is there is then seen.
+            if len(attempts) == 1:
+                return {(attempts[0][0].case_id, attempts[0][0].repeat)}
+            return {key for pair in attempts for key in self._add(run_id, [pair], again)}
+        self._known_cases = self._known_cases | digests if len(self._known_cases) < KNOWN_CASES else digests
+        return foreign
 
     def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
         """Case id and repeat of each attempt the run has."""
@@ -107,17 +137,91 @@ class Store:
         with self._read() as session:
             return {(case_id, repeat) for case_id, repeat in session.execute(query)}
 
+    def measured_attempts(self, run_id: str) -> Iterator[Attempt]:
+        """The run's attempts in the order they were stored, without what was said: for figures over many of them.
+
+        Messages, requests, replies and tool results are empty; verdicts, times, token counts and scores are there.
+        """
+        with self._read() as session:
+            yield from map(Deciding(session, run_id), measured(session, run_id))
+
+    def first_request(self, run_id: str) -> Mapping[str, Any] | None:
+        """The request of one of the run's model calls, None when it made none."""
+        query = select(ModelCallRow.request).join(AttemptRow, AttemptRow.id == ModelCallRow.attempt_id)
+        query = query.where(AttemptRow.run_id == run_id, ModelCallRow.error.is_(None)).limit(1)
+        with self._read() as session:
+            found: Mapping[str, Any] | None = session.scalars(query).first()
+            return found
+
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run, whole, in the order they were stored."""
         query = _whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
-            return [attempt_of(row) for row in session.scalars(query)]
+            return list(map(Deciding(session, run_id), map(attempt_of, session.scalars(query))))
+
+    def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
+        """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
+        query = select(AttemptRow.case_id, AttemptRow.repeat, AttemptRow.passed).where(AttemptRow.run_id == run_id)
+        with self._read() as session:
+            reviewed = verdicts_from_labels(session, run_id)
+            found = session.execute(query)
+            return [(case_id, repeat, reviewed.get((case_id, repeat), passed)) for case_id, repeat, passed in found]
+
+    def set_baseline(self, suite: str, name: str, run_id: str) -> None:
+        """Makes the run the suite's baseline of this name; the one before it stays known as superseded."""
+        with self._write() as session:
+            set_baseline(session, suite, name, run_id)
+
+    def baselines(self, suite: str | None = None) -> dict[tuple[str, str], str]:
+        """Suite and name of each baseline to its run's id."""
+        with self._read() as session:
+            return baselines(session, suite)
+
+    def superseded_baselines(self, suite: str, name: str) -> list[tuple[str, datetime]]:
+        """The runs that were this baseline before, and since when each was; the last one first."""
+        with self._read() as session:
+            return superseded(session, suite, name)
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
         query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
             row = session.scalars(query).first()
-            return None if row is None else attempt_of(row)
+            return None if row is None else Deciding(session, run_id)(attempt_of(row))
+
+    def answers(self, run_id: str) -> dict[str, list[str]]:
+        """The final texts by case, in the order of their repeats, without those of attempts that failed."""
+        query = (
+            select(AttemptRow.case_id, AttemptRow.output)
+            .where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_(None))
+            .order_by(AttemptRow.repeat)
+        )
+        found: dict[str, list[str]] = {}
+        with self._read() as session:
+            for case_id, output in session.execute(query):
+                found.setdefault(case_id, []).append(output)
+        return found
+
+    def add_label(self, run_id: str, label: Label) -> None:
+        """Stores a reviewer's label, in place of the one they gave before.
+
+        Raises `UserError` when the run has no such attempt, or one that failed: there is nothing to review then.
+        """
+        attempt = select(AttemptRow.failure_kind).where(
+            AttemptRow.run_id == run_id, AttemptRow.case_id == label.case_id, AttemptRow.repeat == label.repeat
+        )
+        with self._write() as session:
+            found = session.execute(attempt).first()
+            what = f"case {label.case_id!r}, repeat {label.repeat}"
+            if found is None:
+                raise UserError(f"run {run_id} has no attempt of {what}")
+            if found[0] is not None:
+                raise UserError(f"{what} ended in a failure ({found[0]}): there is no answer to label")
+            insert_or_replace(session, LabelRow, label_values(run_id, label))
+
+    def labels(self, run_id: str) -> list[Label]:
+        """Every label of the run, by case, repeat and reviewer."""
+        with self._read() as session:
+            return [label_of(row) for row in session.scalars(labels_of(run_id))]
 
     def case(self, run_id: str, case_id: str) -> Case:
         """The case as the run's last attempt of it had it. Raises `UserError` when it was not attempted."""
@@ -134,6 +238,17 @@ class Store:
                 raise UserError(f"run {run_id} has no attempt of case {case_id!r}")
             return case_of(row)
 
+    def waiting_scorers(self, run_id: str) -> frozenset[str]:
+        """The scorers of the run that leave their verdict to a person."""
+        query = (
+            select(ScoreRow.name)
+            .join(AttemptRow, AttemptRow.id == ScoreRow.attempt_id)
+            .where(AttemptRow.run_id == run_id, ScoreRow.passed.is_(None))
+            .distinct()
+        )
+        with self._read() as session:
+            return frozenset(session.scalars(query))
+
     def close(self) -> None:
         """Closes the connections; safe to call twice."""
         self._engine.dispose()
@@ -146,13 +261,6 @@ class Store:
     ) -> None:
         self.close()
 
-    def _explain(self, run_id: str, attempt: Attempt) -> None:
-        """Raises what a refused insertion of an attempt means, if it means one of ours."""
-        if (attempt.case_id, attempt.repeat) in self.stored_keys(run_id):
-            raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
-        with self._read() as session:
-            find_run(session, run_id)
-
     @contextmanager
     def _read(self) -> Iterator[Session]:
         with Session(self._engine) as session:
@@ -164,6 +272,8 @@ class Store:
             with Session(self._writing) as session, session.begin():
                 yield session
         except OperationalError as error:
+            if self._patience.is_away(error):
+                raise
             name = shown(self._engine.url)
             raise UserError(f"cannot write to the store {name}: {_reason(error)}") from error
 

@@ -1,6 +1,7 @@
 """A run in one line: what a list of runs shows, counted by the database."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from agentbench.store.tables import AttemptRow, RunRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """`planned` is cases × repeats; `passed` + `wrong` + `failed` are the attempts that have ended."""
+    """`planned` is cases × repeats; `passed` + `wrong` + `failed` + `waiting` are the attempts that have
+    ended, `waiting` those whose verdict is still to come."""
 
     id: str
     label: str
@@ -26,9 +28,10 @@ class RunSummary:
     passed: int
     wrong: int
     failed: int
+    waiting: int
 
 
-_COUNTS = ("passed", "wrong", "failed")
+_COUNTS = ("passed", "wrong", "failed", "waiting")
 _OF_THE_RUN = tuple(name for name in RunSummary.__dataclass_fields__ if name not in (*_COUNTS, "planned"))
 
 
@@ -52,12 +55,25 @@ def _counts(run_ids: Select[tuple[str]]) -> Select[Any]:
     failed = AttemptRow.failure_kind.is_not(None)
     conditions = {
         "passed": ~failed & AttemptRow.passed.is_(True),
-        "wrong": ~failed & AttemptRow.passed.is_not(True),
+        "wrong": ~failed & AttemptRow.passed.is_(False),
         "failed": failed,
+        "waiting": ~failed & AttemptRow.passed.is_(None),
     }
     sums: list[Any] = [func.sum(case((conditions[name], 1), else_=0)).label(name) for name in _COUNTS]
     query = select(AttemptRow.run_id, *sums).where(AttemptRow.run_id.in_(run_ids))
     return query.group_by(AttemptRow.run_id)
+
+
+def with_verdicts(summary: RunSummary, verdicts: Collection[bool]) -> RunSummary:
+    """The summary with so many of its attempts that waited decided."""
+    passed = sum(verdicts)
+    wrong = len(verdicts) - passed
+    return replace(
+        summary,
+        passed=summary.passed + passed,
+        wrong=summary.wrong + wrong,
+        waiting=summary.waiting - len(verdicts),
+    )
 
 
 def summary_of(row: Row[Any]) -> RunSummary:

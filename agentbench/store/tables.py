@@ -169,3 +169,14 @@ class BaselineRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[datetime]
+
+
+class SupersededBaselineRow(Base):
+    """A run that was a suite's baseline of this name from `created_at` until another one took its place."""
+
+    __tablename__ = "superseded_baselines"
+
+    suite: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))

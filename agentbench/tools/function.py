@@ -1,11 +1,11 @@
 """A Python function as a tool: its schema from the type hints, its arguments checked against them."""
 
-import asyncio
 import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import UserError
+from agentbench.threads import in_thread
 
 Function = Callable[..., Any]
 
@@ -64,7 +65,7 @@ class FunctionTool:
         checked = self._checked(arguments)
         if inspect.iscoroutinefunction(self._function):
             return _as_text(await self._function(**checked))
-        return _as_text(await asyncio.to_thread(_called, self._function, checked))
+        return _as_text(await in_thread(partial(self._function, **checked)))
 
     def _checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -74,13 +75,6 @@ class FunctionTool:
             raise ArgumentError("; ".join(findings)) from None
         fields = type(model).model_fields
         return {str(fields[name].alias): getattr(model, name) for name in model.model_fields_set}
-
-
-def _called(function: Function, arguments: Mapping[str, Any]) -> Any:
-    try:
-        return function(**arguments)
-    except StopIteration as error:  # can't be handed over from a thread: the caller would wait for ever
-        raise RuntimeError("the tool raised StopIteration") from error
 
 
 def _arguments_model(name: str, function: Function) -> type[BaseModel]:

@@ -13,6 +13,8 @@ from agentbench.protocols import ToolSession, ToolSource
 from agentbench.trace import ToolCall
 
 TIMEOUT_S = 30.0
+RESULT_CHARS = 20_000
+"""Characters of a result that the agent is shown and the record keeps."""
 
 
 class CaseToolbox:
@@ -45,7 +47,7 @@ class CaseToolbox:
             error = f"there is no tool {name!r}; there are: {', '.join(sorted(self._names)) or 'none'}"
         executed = error is None and self.executes(name)
         if executed:
-            result, error = await self._run(name, parsed)
+            result, error = (_cut(text) for text in await self._run(name, parsed))
         return ToolCall(
             call_id=call_id,
             name=name,
@@ -76,6 +78,13 @@ async def opened_toolbox(sources: Sequence[ToolSource], case: Case) -> AsyncIter
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(source.session(case)) for source in sources]
         yield CaseToolbox(sessions, case.tools)
+
+
+def _cut(text: str | None) -> str | None:
+    """The text, or the first of it with a note of how long it was."""
+    if text is None or len(text) <= RESULT_CHARS:
+        return text
+    return f"{text[:RESULT_CHARS]}\n[cut: {len(text)} characters in all]"
 
 
 def _parsed(arguments: Any) -> tuple[Mapping[str, Any], str | None]:

@@ -1,6 +1,6 @@
 """One request on the wire: what was sent when, and the undecoded answer with the time of each read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -11,7 +11,8 @@ class Exchange:
     `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). Of a
     request that was sent twice it is the first time, so that a latency never looks shorter than the wait was;
     `retries` is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`),
-    empty when the response came whole.
+    empty when the response came whole. `relay` is given each piece of the body of an answer (not of a refusal) as it
+    comes, and must neither block nor raise.
     """
 
     sent_at: int = 0
@@ -22,6 +23,7 @@ class Exchange:
     pieces: list[tuple[int, bytes]] = field(default_factory=list)
     error: str = ""
     detail: str = ""
+    relay: Callable[[bytes], None] | None = None
 
     @property
     def body(self) -> bytes:

@@ -1,11 +1,14 @@
 """One keep-alive connection: a request, its answer, the next request."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter_ns
 
 from agentbench.transport.channel import Channel
 from agentbench.transport.exchange import Exchange
 from agentbench.transport.http_reply import HttpReply, MalformedReply
+
+OK = 200
 
 
 class WireBroken(Exception):
@@ -23,6 +26,8 @@ class Wire:
         self.channel: Channel | None = None
         self.usable = True
         self._reply: HttpReply | None = None
+        self._relay: Callable[[bytes], None] | None = None
+        self._relayed = 0
         self._done: asyncio.Future[None] | None = None
 
     def received(self, at: int, data: bytes) -> None:
@@ -33,6 +38,10 @@ class Wire:
             reply.feed(at, data)
         except MalformedReply as error:
             return self._fail(error)
+        if self._relay is not None and reply.status == OK:
+            for _, piece in reply.pieces[self._relayed :]:
+                self._relay(piece)
+            self._relayed = len(reply.pieces)
         if reply.complete:
             self._succeed()
 
@@ -52,6 +61,7 @@ class Wire:
             raise WireBroken("the server closed the connection while it was idle", begun=False)
         reply = self._reply = HttpReply()
         done = self._done = asyncio.get_running_loop().create_future()
+        self._relay, self._relayed = exchange.relay, 0
         exchange.pieces = reply.pieces
         exchange.sent_at = exchange.sent_at or perf_counter_ns()
         self.channel.write(request)
@@ -60,7 +70,7 @@ class Wire:
         finally:
             exchange.status, exchange.headers = reply.status, reply.headers
             self.usable = self.usable and reply.complete and reply.keep_alive
-            self._reply = self._done = None
+            self._reply = self._relay = self._done = None
 
     def close(self) -> None:
         self.usable = False

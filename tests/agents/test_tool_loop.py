@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import pytest
 
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
@@ -15,7 +16,7 @@ from tests.fakes import SayBackend, a_case, adder, calls, declared
 async def work(backend: SayBackend, tools: CaseToolbox, **options: object) -> Trace:
     recorder = Recorder(backend, tools, seed=7)
     agent = ToolLoopAgent(ToolLoopConfig.model_validate(options))
-    return recorder.trace(await agent(a_case(), recorder, recorder))
+    return recorder.trace((await agent(a_case(), recorder, recorder)).text)
 
 
 async def test_native_tools_are_run_and_their_results_shown() -> None:
@@ -82,6 +83,43 @@ async def test_json_schema_mode_runs_tools_until_an_answer_comes() -> None:
     assert backend.requests[1].messages[-1]["content"] == "Result of add: 5"
     branches = (backend.requests[0].response_format or {})["json_schema"]["schema"]["anyOf"]
     assert branches[-1]["required"] == ["answer"]
+
+
+async def test_parallel_lets_an_answer_have_several_calls_or_none() -> None:
+    both = '[{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {"a": 2}}]'
+    for text, expected in ((both, [("f", {"a": 1}), ("g", {"a": 2})]), ("[]", [])):
+        backend = SayBackend(text)
+        recorder = Recorder(backend, declared("f", "g"), seed=0)
+        agent = ToolLoopAgent(ToolLoopConfig(output="json_schema", parallel=True))
+        await agent(a_case(), recorder, recorder)
+        assert [(call.name, call.arguments) for call in recorder.trace().tool_calls] == expected
+    [request] = backend.requests
+    assert "answer with []" in request.messages[0]["content"]
+    assert request.response_format is not None
+    schema = request.response_format["json_schema"]["schema"]
+    for right in (both, "[]"):
+        jsonschema.validate(json.loads(right), schema)
+    for wrong in (
+        '{"name": "f", "arguments": {"a": 1}}',
+        '[{"name": "h", "arguments": {}}]',
+        both.replace('"a": 1', ""),
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(json.loads(wrong), schema)
+
+
+async def test_parallel_where_tools_are_run_takes_calls_or_an_answer() -> None:
+    backend = SayBackend(
+        '[{"name": "add", "arguments": {"a": 1}}, {"name": "add", "arguments": {"a": 5}}]', '{"answer": "8"}'
+    )
+    recorder = Recorder(backend, adder(), seed=0)
+    agent = ToolLoopAgent(ToolLoopConfig(output="json_schema", parallel=True))
+    assert (await agent(a_case(), recorder, recorder)).text == "8"
+    assert [call.result for call in recorder.trace().tool_calls] == ["2", "6"]
+    response_format = backend.requests[0].response_format
+    assert response_format is not None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate([], response_format["json_schema"]["schema"])
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,11 @@ class TestOpenAIHttp(BackendContract):
         ("status", "kind"), [(500, "infra"), (503, "infra"), (429, "infra"), (400, "agent"), (404, "agent")]
     )
     async def test_a_refusal_is_of_the_right_kind(self, backend: OpenAIHttpBackend, status: int, kind: str) -> None:
+        pieces: list[bytes] = []
         with pytest.raises(AttemptError, match=f"^HTTP {status}: no luck$") as caught:
-            await backend.chat(ask(f"status {status}"))
+            await backend.chat(ask(f"status {status}"), pieces.append)
         assert caught.value.kind == kind
+        assert pieces == []
 
     async def test_a_stream_that_is_cut_off_is_an_infra_failure(self, backend: OpenAIHttpBackend) -> None:
         with pytest.raises(AttemptError, match="ended before its answer was complete") as caught:

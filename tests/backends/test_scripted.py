@@ -1,5 +1,6 @@
 """The scripted backend."""
 
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ async def test_tokens_take_the_time_they_are_told_to() -> None:
     call = await backend.chat(ChatRequest(messages=({"role": "user", "content": "x"},)))
     assert call.chunk_at[0] - call.sent_at >= 20_000_000
     assert all(later - earlier >= 9_000_000 for earlier, later in zip(call.chunk_at, call.chunk_at[1:], strict=False))
+
+
+async def test_a_word_is_relayed_when_it_is_said() -> None:
+    relayed: list[int] = []
+    backend = scripted(default="a b c", token_s=0.01)
+    call = await backend.chat(
+        ChatRequest(messages=({"role": "user", "content": "x"},)), lambda _: relayed.append(perf_counter_ns())
+    )
+    assert call.chunk_at[0] <= relayed[0] < call.chunk_at[1] <= relayed[1] < call.chunk_at[2] <= relayed[2]
 
 
 def test_a_rule_that_is_no_pattern_is_refused() -> None:

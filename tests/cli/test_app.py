@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "pandas", "optuna", "sqlalchemy", "scipy", "numpy", "openai", "alembic")
+HEAVY = ("torch", "pandas", "optuna", "sqlalchemy", "scipy", "numpy", "openai", "alembic", "playwright", "mpmath")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +35,20 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["serve"], ["compare"], ["show"], ["runs"], ["pull"], ["doctor"], ["bench"]]
+    "command",
+    [
+        [],
+        ["run"],
+        ["serve"],
+        ["compare"],
+        ["show"],
+        ["runs"],
+        ["pull"],
+        ["doctor"],
+        ["bench"],
+        ["review"],
+        ["agreement"],
+    ],
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     found = imported("-m", "agentbench", *command, "--help")
@@ -48,7 +61,19 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_every_option_has_help() -> None:
-    for command in ("run", "serve", "compare", "show", "runs", "pull", "doctor", "bench"):
+    for command in (
+        "run",
+        "serve",
+        "compare",
+        "show",
+        "runs",
+        "pull",
+        "doctor",
+        "bench",
+        "review",
+        "label",
+        "agreement",
+    ):
         text = agentbench(command, "--help", COLUMNS="200").stdout
         options = [line.strip(" │|") for line in text.splitlines() if line.strip(" │|").startswith("--")]
         assert options, command
@@ -76,7 +101,10 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
         (["run", "suites/bfcl_simpel"], "unknown suite 'suites/bfcl_simpel'. Did you mean 'suites/bfcl_simple'"),
         (["run", "suites/arithmetic", "--set", "agent=tool_lop"], "unknown agent 'tool_lop'. Did you mean 'tool_loop'"),
         (["run", "suites/arithmetic", "--backend", "scriptd"], "unknown backend 'scriptd'. Did you mean 'scripted'"),
-        (["run", "suites/arithmetic", "--set", "agent.outptu=free"], "Did you mean 'output'? Valid keys: max_tokens"),
+        (
+            ["run", "suites/arithmetic", "--set", "agent.outptu=free"],
+            "Did you mean 'output'? Valid keys: demonstrations",
+        ),
         (["run", "suites/arithmetic", "--set", "serving.dtype=int3"], "serving.dtype = 'int3'"),
         (["run", "suites/arithmetic", "--set", "serving.max_num_seq=3"], "Did you mean 'max_num_seqs'"),
         (["run", "suites/arithmetic", "--set", "output=free"], "expected PATH=VALUE with a path under agent, serving"),
@@ -177,7 +205,7 @@ def test_a_run_is_stored_printed_and_shown(db: str, tmp_path: Path) -> None:
 def test_doctor_says_what_there_is() -> None:
     facts = json.loads(agentbench("doctor", "--json").stdout)
     assert facts["extras"]["serving"]["torch"]
-    assert facts["registered"]["agents"] == ["callable", "chat", "tool_loop"]
+    assert {"callable", "chat", "command", "tool_loop"} <= set(facts["registered"]["agents"])
     assert {item["name"] for item in facts["models_and_data"]} >= {"bfcl", "smollm2-135m-instruct"}
     assert "smollm2-135m-instruct" in agentbench("doctor").stdout
 

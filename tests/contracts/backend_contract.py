@@ -1,11 +1,13 @@
 """What every backend promises; each implementation's tests subclass this."""
 
 import asyncio
+import json
 
 import pytest
 
 from agentbench.errors import AttemptError
 from agentbench.protocols import Backend, ChatRequest
+from agentbench.transport.event_stream import DONE, events
 
 QUESTION = ({"role": "user", "content": "say hello world"},)
 
@@ -33,7 +35,18 @@ class BackendContract:
         calls = await asyncio.gather(*(backend.chat(ChatRequest(messages=QUESTION)) for _ in range(32)))
         assert [call.text for call in calls] == ["hello world"] * 32
 
-    async def test_no_answer_is_an_infra_failure(self, dead_backend: Backend) -> None:
+    async def test_the_answer_is_relayed_as_an_event_stream(self, backend: Backend) -> None:
+        pieces: list[bytes] = []
+        call = await backend.chat(ChatRequest(messages=QUESTION), pieces.append)
+        found = [data for _, data in events([(0, piece) for piece in pieces])]
+        assert found.pop() == DONE
+        choices = [choice for data in found for choice in json.loads(data)["choices"]]
+        assert "".join(choice["delta"].get("content") or "" for choice in choices) == call.text == "hello world"
+        assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
+
+    async def test_no_answer_is_an_infra_failure_and_relays_nothing(self, dead_backend: Backend) -> None:
+        pieces: list[bytes] = []
         with pytest.raises(AttemptError) as caught:
-            await dead_backend.chat(ChatRequest(messages=QUESTION))
+            await dead_backend.chat(ChatRequest(messages=QUESTION), pieces.append)
         assert caught.value.kind == "infra"
+        assert pieces == []

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
 from agentbench.errors import UserError
+from agentbench.score import Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
-from tests.store.samples import a_case, a_failed_attempt, a_run, an_attempt
+from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +82,69 @@ class StoreContract:
         filled.add_attempt("run-2", an_attempt(), a_case(expected="other"))
         assert filled.case("run-2", "paris").expected == "other"
         assert filled.case("run-1", "paris") == a_case("paris")
+
+    @pytest.fixture
+    def reviewed(self, store: Store) -> Store:
+        """Run-1 is decided by `human` and `exact`: paris waits, rome is wrong already, oslo failed."""
+        store.create_run(a_run(environment={"passed_by": ["human", "exact"]}, case_ids=("paris", "rome", "oslo")))
+        waits = Score(name="human", value=0.0, passed=None, reason="waits for review")
+        for case_id, passed in (("paris", True), ("rome", False)):
+            scores = (Score(name="exact", value=float(passed), passed=passed), waits)
+            attempt = an_attempt(case_id, scores=scores, passed=False if not passed else None)
+            store.add_attempt("run-1", attempt, a_case(case_id))
+        store.add_attempt("run-1", a_failed_attempt("oslo"), a_case("oslo"))
+        return store
+
+    def test_a_reviewer_has_one_label_the_last(self, reviewed: Store) -> None:
+        first = Label(case_id="paris", repeat=0, reviewer="ann", passed=False, comment="\x00\ud800", created_at=EPOCH)
+        second = replace(first, passed=True, created_at=EPOCH + timedelta(minutes=1))
+        other = replace(first, reviewer="bob")
+        for label in (first, other, second):
+            reviewed.add_label("run-1", label)
+        assert reviewed.labels("run-1") == [second, other]
+        assert reviewed.labels("other") == []
+
+    def test_a_label_needs_an_answer(self, reviewed: Store) -> None:
+        label = Label(case_id="oslo", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
+        with pytest.raises(UserError, match=r"case 'oslo', repeat 0 ended in a failure \(timeout\)"):
+            reviewed.add_label("run-1", label)
+        with pytest.raises(UserError, match="no attempt of case 'oslo', repeat 1"):
+            reviewed.add_label("run-1", replace(label, repeat=1))
+        assert reviewed.labels("run-1") == []
+
+    @pytest.mark.parametrize(
+        ("given", "passed", "value", "counts"),
+        [
+            ("", None, 0.0, (0, 1, 1)),
+            ("p", True, 1.0, (1, 1, 0)),
+            ("f", False, 0.0, (0, 2, 0)),
+            ("ppf", True, 2 / 3, (1, 1, 0)),
+            ("pf", None, 0.5, (0, 1, 1)),
+        ],
+    )
+    def test_a_verdict_that_waited_is_the_majority_of_the_reviewers(
+        self, reviewed: Store, given: str, passed: bool | None, value: float, counts: tuple[int, int, int]
+    ) -> None:
+        for case_id in ("paris", "rome"):
+            for number, letter in enumerate(given):
+                verdict = letter == "p"
+                label = Label(case_id=case_id, repeat=0, reviewer=f"r{number}", passed=verdict, created_at=EPOCH)
+                reviewed.add_label("run-1", label)
+        paris, rome, oslo = reviewed.attempts("run-1")
+        assert (paris.passed, rome.passed, oslo.passed) == (passed, False, None)
+        assert paris.scores[1].passed is passed
+        assert paris.scores[1].value == pytest.approx(value)
+        assert paris.scores[0].passed is True
+        assert reviewed.attempt("run-1", "paris", 0) == paris
+        assert [attempt.passed for attempt in reviewed.measured_attempts("run-1")] == [passed, False, None]
+        assert sorted(reviewed.verdicts("run-1")) == [("oslo", 0, None), ("paris", 0, passed), ("rome", 0, False)]
+        [summary] = reviewed.list_runs()
+        assert (summary.passed, summary.wrong, summary.waiting, summary.failed) == (*counts, 1)
+        assert reviewed.waiting_scorers("run-1") == {"human"}
+
+    def test_the_answers_of_a_run_are_those_that_did_not_fail(self, filled: Store) -> None:
+        assert filled.answers("run-1") == {"paris": ["It is 21 °C."] * 2}
+        assert filled.answers("absent") == {}
 
     def test_the_status_sets_when_a_run_finished(self, store: Store) -> None:
         store.create_run(a_run())

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
+from agentbench.bfcl.schema import json_schema
 from agentbench.case import Case
 from agentbench.datasets.bfcl import BfclConfig, BfclDataset, Category
-from agentbench.datasets.bfcl_schema import json_schema
 from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
 from agentbench.trace import ToolCall, Trace
 
@@ -128,3 +128,11 @@ def _first(values: Any) -> Any:
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return [_first([item]) for item in value]
     return value
+
+
+def test_categories_can_be_joined() -> None:
+    joined = BfclDataset(BfclConfig(category=("irrelevance", "parallel"))).load(Path())
+    assert len(joined) == 240 + 200
+    assert len({case.id for case in joined}) == len(joined)
+    assert {case.metadata["category"] for case in joined} == {"irrelevance", "parallel"}
+    assert len(BfclConfig(category="all").categories) == 11

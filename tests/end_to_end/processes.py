@@ -27,3 +27,12 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 30.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, one that ended and was not waited for not counted."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

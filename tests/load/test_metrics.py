@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from agentbench.load.metrics import as_attempt, end_to_end, summarize, window_s
 from agentbench.load.outstanding import found_outstanding, mean_outstanding, most_outstanding
 from agentbench.load.record import Record, record_of_json
+from agentbench.stats.outcomes import outcomes_of
 from agentbench.stats.serving import output_throughput
 from tests.load.records import record
 
@@ -78,7 +79,7 @@ def stretches(draw: st.DrawFn) -> list[Record]:
 @given(stretches())
 def test_throughput_is_the_one_that_runs_have(records: list[Record]) -> None:
     found = summarize([records], {})
-    assert found["output_tokens_per_s"] == pytest.approx(output_throughput([as_attempt(each) for each in records]))
+    assert found["output_tokens_per_s"] == pytest.approx(output_throughput(outcomes_of(map(as_attempt, records))))
     assert found["output_tokens_per_s"] == pytest.approx(found["completion_tokens"] / found["window_s"])
     assert 0 < found["mean_outstanding"] <= found["most_outstanding"] <= len(records)
 

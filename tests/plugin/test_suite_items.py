@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 # pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
+import agentbench.plugin.agent_run
+import agentbench.plugin.ending
 import agentbench.plugin.items
+import agentbench.plugin.properties
 import agentbench.plugin.summary
 import agentbench.plugin.workers  # noqa: F401
 from agentbench.store import open_store
@@ -65,12 +68,14 @@ def test_a_gate_suite_shows_a_wrong_answer_as_missed(pytester: pytest.Pytester, 
     (suite / "suite.yaml").write_text(SUITE + "mode: gate\n")
     result = pytester.runpytest("capitals", "-k", "not atlantis")
     assert result.ret == 0
-    assert result.parseoutcomes() == {"passed": 1, "missed": 1, "deselected": 1}
+    assert result.parseoutcomes() == {"passed": 2, "missed": 1, "deselected": 1}
 
 
-def test_a_failure_fails_in_a_gate_suite_too(pytester: pytest.Pytester, suite: Path) -> None:
+def test_an_attempt_without_an_answer_is_for_the_gate_to_judge(pytester: pytest.Pytester, suite: Path) -> None:
     (suite / "suite.yaml").write_text(SUITE + "mode: gate\n")
-    assert pytester.runpytest("capitals").parseoutcomes() == {"passed": 1, "missed": 1, "failed": 1}
+    result = pytester.runpytest("capitals")
+    assert result.parseoutcomes() == {"passed": 1, "missed": 1, "broken": 1, "failed": 1}
+    result.stdout.fnmatch_lines(["FAIL 1 of 3 attempts failed without the agent's doing (33.3 %; at most 5 % may)"])
 
 
 def test_a_deselected_case_is_not_run(pytester: pytest.Pytester, suite: Path) -> None:
@@ -139,3 +144,10 @@ def test_a_session_without_suites_is_left_alone(pytester: pytest.Pytester) -> No
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*agentbench: *")
     assert not (pytester.path / "results").exists()
+
+
+def test_a_case_that_waits_for_a_person_is_skipped(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "suite.yaml").write_text(SUITE.replace("scorers: [exact]", "scorers: [human]"))
+    result = pytester.runpytest("capitals", "-rs")
+    result.assert_outcomes(skipped=2, failed=1)
+    result.stdout.fnmatch_lines(["*Waiting for review*2*", "*SKIPPED*waits for review: agentbench review capitals-*"])

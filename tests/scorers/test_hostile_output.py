@@ -6,11 +6,20 @@ import pytest
 
 from agentbench.errors import UserError
 from agentbench.protocols import Scorer
+from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
+from agentbench.scorers.human import HumanConfig, HumanScorer
+from agentbench.scorers.includes import IncludesConfig, IncludesScorer
 from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
+from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
+from agentbench.scorers.judge import JudgeConfig, JudgeScorer
 from agentbench.scorers.numeric import NumericConfig, NumericScorer
+from agentbench.scorers.pairwise import PairwiseConfig, PairwiseScorer
+from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
 from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
+from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer
 from agentbench.trace import Trace
-from tests.fakes import a_case
+from tests.fakes import SayBackend, a_case
+from tests.scorers.calls_made import a_call, a_trace
 
 
 @pytest.mark.parametrize(
@@ -32,3 +41,72 @@ async def test_any_output_is_graded(scorer: Scorer, output: str) -> None:
 async def test_an_expected_value_that_is_none_is_told(scorer: Scorer, expected: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         await scorer.score(a_case(expected=expected), Trace(output="None"))
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+OUTPUTS = {
+    "empty": "",
+    "surrogates": "\ud800\udfff",
+    "nul": "\x00\x1b[2J",
+    "deep_json": "[" * 100_000,
+    "deep_but_valid_json": "[" * 900 + "]" * 900,
+    "deep_object": '{"a":' * 400 + "1" + "}" * 400,
+    "long_number": "9" * 5000,
+    "nan": "NaN",
+    "infinite": '{"a": 1e999}',
+    "megabyte": "word " * 200_000,
+    "placeholders": "{output} {rubric} {0} %s",
+}
+SCHEMA = {"type": "object", "additionalProperties": {"type": "integer"}, "required": ["city"]}
+
+
+def asking(scorer: Any, reply: str) -> Any:
+    scorer.use(SayBackend(reply))
+    return scorer
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize(
+    ("scorer", "expected"),
+    [
+        (IncludesScorer(IncludesConfig(ignore_case=True)), "Paris"),
+        (JsonSchemaScorer(JsonSchemaConfig()), SCHEMA),
+        (SemanticScorer(SemanticConfig()), "Paris"),
+        (HumanScorer(HumanConfig()), None),
+        (asking(JudgeScorer(JudgeConfig(rubric="r")), '{"reason": "r", "verdict": "fail"}'), "Paris"),
+        (asking(PairwiseScorer(PairwiseConfig()), '{"reason": "r", "better": "B"}'), "Paris"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+async def test_no_final_text_breaks_a_scorer(scorer: Scorer, expected: Any, name: str) -> None:
+    score = await scorer.score(a_case(expected=expected), Trace(output=OUTPUTS[name]))
+    assert 0 <= score.value < 1
+    assert len(score.reason) < 1000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"x": "\ud800"}, {"x": float("nan")}, {"x": 10**5000}, {"x": nested(900)}, {"x" * 1_000_000: "y" * 1_000_000}],
+    ids=["surrogate", "nan", "long_number", "deep", "megabyte"],
+)
+async def test_no_call_and_no_state_breaks_a_scorer(arguments: dict[str, Any]) -> None:
+    trace = a_trace([a_call("a\ud800", arguments), a_call("a", arguments)], state=arguments)
+    for mode in ("strict", "unordered"):
+        scorer = TrajectoryScorer(TrajectoryConfig.model_validate({"mode": mode}))
+        expected = [{"name": "a", "arguments": {"x": 1.5}}]
+        score = await scorer.score(a_case(expected=expected), trace)
+        assert (score.passed, score.value) == (False, 0.0)
+        assert len(score.reason) < 2000
+    states = EndStateScorer(EndStateConfig(tolerance=0.5))
+    for state in ({"x": 1.5}, {"x": [1]}, {"x": {"y": None}}):
+        score = await states.score(a_case(expected={"state": state}), trace)
+        assert not score.passed
+        assert len(score.reason) < 2000
+    judge = asking(JudgeScorer(JudgeConfig(rubric="r")), '{"reason": "r", "verdict": "fail"}')
+    assert not (await judge.score(a_case(), trace)).passed

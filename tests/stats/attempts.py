@@ -1,6 +1,7 @@
 """Attempts with given verdicts and times, for the statistics' tests."""
 
 from agentbench.score import Attempt
+from agentbench.stats.outcomes import Outcome, outcomes_of
 from agentbench.trace import Failure, ModelCall, Trace
 
 MS = 1_000_000
@@ -52,7 +53,9 @@ def an_attempt(
     )
 
 
-def verdicts(text: str, cluster_size: int = 1) -> list[Attempt]:
+def verdicts(text: str, cluster_size: int = 1) -> list[Outcome]:
     """One attempt a case from a string such as "110f": right, right, wrong, failed."""
     found = {"1": True, "0": False, "f": None}
-    return [an_attempt(f"c{i:03}", found[letter], cluster=f"k{i // cluster_size}") for i, letter in enumerate(text)]
+    return outcomes_of(
+        an_attempt(f"c{i:03}", found[letter], cluster=f"k{i // cluster_size}") for i, letter in enumerate(text)
+    )

@@ -5,6 +5,7 @@ import pytest
 from agentbench.errors import UserError
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
+from agentbench.stats.outcomes import outcome_of, outcomes_of
 from agentbench.stats.serving import summarize_serving
 from tests.stats.attempts import MS, a_call, an_attempt
 
@@ -37,7 +38,7 @@ def test_tokens_are_counted_by_chunks_when_the_server_does_not_say() -> None:
 def test_attempts_of_several_processes_share_one_clock() -> None:
     first = an_attempt("a", start=0, end=2000, anchor=10_000, calls=(a_call(500, (600, 1500), 30),))
     second = an_attempt("b", start=5000, end=6000, anchor=7_000, calls=(a_call(5000, (5100, 5500), 10),))
-    summary = summarize_serving([first, second])
+    summary = summarize_serving(outcomes_of([first, second]))
     assert summary.wall_s == pytest.approx(3.0)
     assert summary.output_tokens_per_s == pytest.approx(40 / 2.0)
     assert summary.agent_goodput_per_s == pytest.approx(2 / 3.0)
@@ -47,7 +48,7 @@ def test_attempts_of_several_processes_share_one_clock() -> None:
 
 def test_percentiles_are_linear_and_leave_out_calls_that_broke() -> None:
     answered = (a_call(0, (at, at + 10), 2) for at in (10, 20, 40))
-    summary = summarize_serving([an_attempt("a", calls=(*answered, a_call(0, (900,), error="reset")))])
+    summary = summarize_serving([outcome_of(an_attempt("a", calls=(*answered, a_call(0, (900,), error="reset"))))])
     assert summary.ttft_p50_s == pytest.approx(0.020)
     assert summary.ttft_p95_s == pytest.approx(0.038)
     assert summary.model_calls == 4
@@ -61,20 +62,20 @@ def test_goodput_counts_what_was_right_and_in_time() -> None:
         an_attempt("c", False, calls=(quick,)),
         an_attempt("d", None, calls=(quick,)),
     ]
-    assert summarize_serving(attempts).agent_goodput_per_s == pytest.approx(2.0)
-    assert summarize_serving(attempts, {"ttft": 0.5}).agent_goodput_per_s == pytest.approx(1.0)
+    assert summarize_serving(outcomes_of(attempts)).agent_goodput_per_s == pytest.approx(2.0)
+    assert summarize_serving(outcomes_of(attempts), {"ttft": 0.5}).agent_goodput_per_s == pytest.approx(1.0)
 
 
 def test_every_objective_has_to_be_met_by_every_call() -> None:
     attempt = an_attempt("a", end=800, calls=(a_call(0, (100, 200), 3), a_call(300, (350,), 1)))
-    assert meets(attempt, {})
-    assert meets(attempt, {"ttft": 0.1, "tpot": 0.05, "latency": 0.8})
-    assert not meets(attempt, {"ttft": 0.09})
-    assert not meets(attempt, {"tpot": 0.04})
-    assert not meets(attempt, {"latency": 0.7})
-    assert not meets(an_attempt("b", calls=(a_call(),)), {"ttft": 1.0})
+    assert meets(outcome_of(attempt), {})
+    assert meets(outcome_of(attempt), {"ttft": 0.1, "tpot": 0.05, "latency": 0.8})
+    assert not meets(outcome_of(attempt), {"ttft": 0.09})
+    assert not meets(outcome_of(attempt), {"tpot": 0.04})
+    assert not meets(outcome_of(attempt), {"latency": 0.7})
+    assert not meets(outcome_of(an_attempt("b", calls=(a_call(),))), {"ttft": 1.0})
     with pytest.raises(UserError, match="unknown objective 'ttf'"):
-        meets(attempt, {"ttf": 1.0})
+        meets(outcome_of(attempt), {"ttf": 1.0})
 
 
 def test_nothing_gives_nothing() -> None:

@@ -4,7 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,15 +30,35 @@ def _account() -> str | None:
 @contextmanager
 def postgresql(binaries: Path, root: Path) -> Iterator[str]:
     """Runs a server whose files are in `root` (a short path: a socket's has 107 bytes) and yields its URL."""
+    with running_cluster(binaries, root):
+        yield f"postgresql+psycopg://agentbench@/postgres?host={root}"
+
+
+class Cluster:
+    """A server that can be stopped, as by a crash, and started again."""
+
+    def __init__(self, binaries: Path, root: Path, start: Sequence[object]) -> None:
+        self._control = (binaries / "pg_ctl", "-D", root / "data")
+        self._start = start
+        self.url = f"postgresql+psycopg://agentbench@/postgres?host={root}"
+
+    def restart(self) -> None:
+        _call(_account(), *self._control, "-m", "immediate", "-w", "stop")
+        _call(_account(), *self._start)
+
+
+@contextmanager
+def running_cluster(binaries: Path, root: Path) -> Iterator[Cluster]:
     account = _account()
     if account:
         shutil.chown(root, account)
     data = root / "data"
     options = f"-c listen_addresses='' -c unix_socket_directories='{root}' -c fsync=off"
     _call(account, binaries / "initdb", "-D", data, "-U", "agentbench", "--auth=trust", "--encoding=UTF8")
+    start = (binaries / "pg_ctl", "-D", data, "-l", root / "log", "-o", options, "-w", "start")
     try:
-        _call(account, binaries / "pg_ctl", "-D", data, "-l", root / "log", "-o", options, "-w", "start")
-        yield f"postgresql+psycopg://agentbench@/postgres?host={root}"
+        _call(account, *start)
+        yield Cluster(binaries, root, start)
     finally:
         _call(account, binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.cluster import postgresql, server_binaries
+from tests.store.cluster import Cluster, postgresql, running_cluster, server_binaries
 
 _numbers = count()
 
@@ -23,6 +23,20 @@ def postgresql_server() -> Iterator[str]:
     try:
         with postgresql(binaries, root) as url:
             yield url
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A server that no other test uses."""
+    binaries = server_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries here (Debian's package is named postgresql)")
+    root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        with running_cluster(binaries, root) as cluster:
+            yield cluster
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

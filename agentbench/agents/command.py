@@ -1,0 +1,115 @@
+"""Any program as an agent, in any language: a process for each attempt, or a few that stay."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agentbench.agents.lifeline import Lifeline
+from agentbench.agents.pool import ProcessPool
+from agentbench.agents.process import Payload, run_once
+from agentbench.case import Case
+from agentbench.gateway import Gateway, Route
+from agentbench.protocols import ChatClient, Toolbox
+
+
+class Hosting(BaseModel):
+    """How the program is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["per_case", "pooled"] = Field("per_case", description="A process an attempt, or some that stay.")
+    state: Literal["stateless", "session"] = Field(
+        "stateless", description="pooled only. session: an attempt's turns go to one process, which remembers."
+    )
+    size: int = Field(4, ge=1, description="pooled only: processes at once.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Hosting":
+        if self.state == "session" and self.mode == "per_case":
+            raise ValueError("state: session needs mode: pooled; a process of one attempt ends with it")
+        return self
+
+
+class CommandConfig(BaseModel):
+    """Options of the `command` agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: tuple[str, ...] = Field(min_length=1, description="The program and its arguments; no shell.")
+    env: Mapping[str, str] = Field(default_factory=dict, description="Added to its environment.")
+    hosting: Hosting = Hosting()
+    startup_timeout_s: float = Field(60.0, gt=0, description="pooled only: longest wait for its ready line.")
+
+
+class CommandAgent:
+    """Runs a program for an attempt, with a base URL and a key whose calls are recorded as the attempt's.
+
+    per_case: the environment has OPENAI_BASE_URL, OPENAI_API_KEY and AGENTBENCH_MODEL; standard input is one JSON
+    object, `{"case": {"id", "messages", "tools", "metadata"}, "base_url", "api_key", "model"}`; what it prints is the
+    answer: the `output` of its last line when that is a JSON object with one, else all of it. pooled: the program
+    prints `{"ready": true}`, then for each such object (a line, with an `id`) a line `{"id", "output"}` or
+    `{"id", "error"}`. With `state: session` an object has `session` too, `messages` holds only what is new, and
+    `{"end": session}` says that the session is over.
+    """
+
+    Config = CommandConfig
+
+    def __init__(self, config: CommandConfig) -> None:
+        self._config = config
+        self._gateway = Gateway()
+        self._lifeline = Lifeline()
+        self._held = AsyncExitStack()
+        self._pool: ProcessPool | None = None
+
+    async def __aenter__(self) -> Self:
+        config, hosting = self._config, self._config.hosting
+        await self._held.enter_async_context(self._gateway)
+        await self._held.enter_async_context(self._lifeline)
+        if hosting.mode == "pooled":
+            self._pool = ProcessPool(config.command, config.env, self._lifeline, hosting.size, config.startup_timeout_s)
+            self._held.push_async_callback(self._pool.aclose)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._held.aclose()
+
+    async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        async with self._gateway.route(backend) as route:
+            payload = _payload(case, route)
+            if self._pool is None:
+                return await self._run_once(payload, route, backend)
+            if self._config.hosting.state == "session":
+                return await self._pool.ask_in_session(case, payload, backend)
+            return await self._pool.ask(payload, backend.record_cold_start)
+
+    async def _run_once(self, payload: Payload, route: Route, backend: ChatClient) -> str:
+        """A process of its own; it is ready when it first asks the model."""
+        began = perf_counter_ns()
+        try:
+            return await run_once(self._config.command, self._config.env, payload, self._lifeline)
+        finally:
+            if route.asked_at is not None:
+                backend.record_cold_start(route.asked_at - began)
+
+
+def _payload(case: Case, route: Route) -> Payload:
+    return {
+        "case": {
+            "id": case.id,
+            "messages": list(case.messages),
+            "tools": [
+                {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+                for tool in case.tools
+            ],
+            "metadata": dict(case.metadata),
+        },
+        "base_url": route.base_url,
+        "api_key": route.api_key,
+        "model": route.model,
+    }

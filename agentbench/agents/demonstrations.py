@@ -1,0 +1,23 @@
+"""Example exchanges that an agent shows the model before the case's own messages."""
+
+from collections.abc import Iterable, Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from agentbench.case import Message
+
+
+class Demonstration(BaseModel):
+    """What a user asked, and the answer to give."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: str
+    output: str
+
+
+def demonstrated(demonstrations: Iterable[Demonstration]) -> Iterator[Message]:
+    """The demonstrations as messages, a user's and an assistant's each."""
+    for each in demonstrations:
+        yield {"role": "user", "content": each.input}
+        yield {"role": "assistant", "content": each.output}

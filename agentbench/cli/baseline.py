@@ -1,0 +1,150 @@
+"""`agentbench baseline`: what later runs are held against."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentbench.cli.runs import AsJson, Db
+from agentbench.errors import UserError
+
+if TYPE_CHECKING:
+    from agentbench.run import Run
+    from agentbench.store import Store
+
+baseline_app = typer.Typer(
+    help="Save, promote, list and show baselines: runs that later runs are held against.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(help="The baseline's name: letters, digits, dots, dashes.")]
+Reference = Annotated[str, typer.Argument(metavar="RUN", help="Id, its start or end, label, latest or latest~N.")]
+Directory = Annotated[Path, typer.Option("--dir", help="Where baseline files are kept.")]
+InStore = Annotated[bool, typer.Option("--in-store", help="Name the run in the store; write no file.")]
+DEFAULT_DIRECTORY = Path("results/baselines")
+
+
+@baseline_app.command("save")
+def save(
+    name: Name, run: Reference, in_store: InStore = False, directory: Directory = DEFAULT_DIRECTORY, db: Db = None
+) -> None:
+    """Make a run the baseline NAME of its suite."""
+    from agentbench.store import open_store
+
+    with open_store(db, create=False) as store:
+        typer.echo(_save(name, store.get_run(run), store, in_store, directory))
+
+
+@baseline_app.command("promote")
+def promote(
+    name: Name,
+    run: Reference,
+    force: Annotated[
+        bool, typer.Option(help="Also a run that failed its gate, is not complete, or is not committed.")
+    ] = False,
+    in_store: InStore = False,
+    directory: Directory = DEFAULT_DIRECTORY,
+    db: Db = None,
+) -> None:
+    """As save, for a run on the main branch: refuses one that failed its gate, is not complete or not committed."""
+    from agentbench.store import open_store
+
+    with open_store(db, create=False) as store:
+        found = store.get_run(run)
+        if not force and (why := _unfit(found, store)):
+            raise UserError(f"run {found.id} is not promoted: {why}. Promote it all the same with --force.")
+        typer.echo(_save(name, found, store, in_store, directory))
+
+
+def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path) -> str:
+    import re
+
+    from agentbench.baseline import baseline_file, baseline_of, write_baseline
+
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"baseline name {name!r}: use letters, digits, dots and dashes, for example main")
+    if not store.verdicts(run.id):
+        raise UserError(f"run {run.id} has no attempts; a baseline needs some")
+    if in_store:
+        store.set_baseline(run.suite, name, run.id)
+        return f"baseline {name} of {run.suite} is run {run.id}, in the store"
+    file = baseline_file(name, run.suite, directory)
+    write_baseline(baseline_of(name, run, store), file)
+    return f"baseline {name} of {run.suite} is run {run.id}, in {file}"
+
+
+def _unfit(run: "Run", store: "Store") -> str:
+    """Why the run should be no baseline, empty when it may be one."""
+    from agentbench.gating import gate_options, judge_run
+
+    if run.status != "finished":
+        return f"it is {run.status}"
+    if run.environment.get("git_dirty"):
+        return "it ran with changes that are not committed"
+    if run.environment.get("mode") == "gate":
+        verdict = judge_run(store, run, gate_options(run, baseline=None)).verdict
+        if not verdict.passed:
+            return "it fails its gate: " + "; ".join(check.said for check in verdict.checks if not check.passed)
+    return ""
+
+
+@baseline_app.command("list")
+def list_baselines(directory: Directory = DEFAULT_DIRECTORY, as_json: AsJson = False, db: Db = None) -> None:
+    """List baselines: files, and those named in the store."""
+    from agentbench.baseline import read_baseline
+    from agentbench.store import open_store
+
+    rows = []
+    for file in sorted(directory.glob("*/*.json")):
+        found = read_baseline(file)
+        rows.append({"suite": found.suite, "name": found.name, "run": found.run_id, "where": str(file)})
+    with open_store(db) as store:
+        for (suite, name), run_id in store.baselines().items():
+            rows.append({"suite": suite, "name": name, "run": run_id, "where": "store"})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['suite']}  {row['name']}  {row['run']}  {row['where']}")
+    if not rows:
+        typer.echo("No baselines yet: agentbench baseline save NAME RUN.")
+
+
+@baseline_app.command("show")
+def show(
+    name: Name,
+    suite: Annotated[str | None, typer.Option(help="Its suite, where several have a baseline of this name.")] = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Show what a baseline holds, and in the store which runs it was before."""
+    from agentbench.baseline import named_baseline
+    from agentbench.store import open_store
+
+    with open_store(db) as store:
+        found, where = named_baseline(name, suite, store, directory)
+        before = store.superseded_baselines(found.suite, name)
+    right = sum(outcome.passed is True for outcome in found.outcomes)
+    facts = {
+        "suite": found.suite,
+        "name": name,
+        "where": where,
+        "run": found.run_id,
+        "commit": found.commit,
+        "branch": found.branch,
+        "cases": len({outcome.case_id for outcome in found.outcomes}),
+        "attempts_right": right,
+        "attempts": len(found.outcomes),
+        "before": [{"run": run_id, "since": since.isoformat()} for run_id, since in before],
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for key in ("suite", "name", "where", "run", "commit", "branch", "cases"):
+        typer.echo(f"{key:<8}  {facts[key]}")
+    typer.echo(f"{'right':<8}  {right} of {len(found.outcomes)} attempts")
+    for run_id, since in before:
+        typer.echo(f"{'before':<8}  {run_id}, from {since:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,166 @@
+"""`agentbench review` and `agentbench label`: people's verdicts on attempts."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agentbench.cli.runs import AsJson, Db
+from agentbench.errors import UserError
+
+if TYPE_CHECKING:
+    from agentbench.score import Attempt
+    from agentbench.store import Store
+
+Reviewer = Annotated[str | None, typer.Option(help="Who labels; the name you are logged in by, by default.")]
+Verdict = Literal["pass", "fail", "skip"]
+VERDICTS: dict[str, Verdict] = {"p": "pass", "f": "fail", "s": "skip"}
+KEYS = "[p]ass  [f]ail  [c]omment  [s]kip  [q]uit"
+
+
+def review_command(
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")] = "latest",
+    reviewer: Reviewer = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Review at most so many, drawn by --seed.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="Only attempts that this scorer graded.")] = None,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Those first whose score is nearest to 0.5.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw that --sample makes.")] = 0,
+    only_list: Annotated[bool, typer.Option("--list", help="List what there is to review and ask nothing.")] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Show attempts one by one, without any scorer's verdict, and keep yours."""
+    from agentbench.report.review_queue import Wanted, review_queue
+    from agentbench.store import open_store
+
+    name = _reviewer(reviewer)
+    with open_store(db, create=False) as store:
+        run_id = store.get_run(run).id
+        wanted = Wanted(reviewer=name, sample=sample, scorer=scorer, uncertain=uncertain, seed=seed)
+        queue = review_queue(store, run_id, wanted)
+        if only_list or as_json:
+            _list(run_id, queue, as_json)
+        else:
+            _review(store, run_id, queue, name)
+
+
+def label_command(
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")],
+    case: Annotated[str, typer.Argument(help="CASE, or CASE:REPEAT; repeat 0 by default.")],
+    verdict: Annotated[str, typer.Argument(metavar="pass|fail", help="The verdict.")],
+    reviewer: Reviewer = None,
+    comment: Annotated[str, typer.Option(help="Why, in your own words.")] = "",
+    db: Db = None,
+) -> None:
+    """Store a person's verdict on an attempt, in place of their last one."""
+    from agentbench.store import open_store
+
+    if verdict not in ("pass", "fail"):
+        raise UserError(f"verdict {verdict!r}: expected pass or fail")
+    with open_store(db, create=False) as store:
+        run_id = store.get_run(run).id
+        case_id, repeat = _attempt_named(store, run_id, case)
+        _keep(store, run_id, (case_id, repeat), verdict == "pass", _reviewer(reviewer), comment)
+
+
+def _reviewer(given: str | None) -> str:
+    import getpass
+
+    if given is not None and not given.strip():
+        raise UserError("--reviewer is empty; give the name that labels are kept under")
+    try:
+        return given or getpass.getuser()
+    except (OSError, KeyError):  # no such user on this machine (a container)
+        raise UserError("who reviews? Give --reviewer NAME") from None
+
+
+def _attempt_named(store: "Store", run_id: str, reference: str) -> tuple[str, int]:
+    """A case id may have a colon itself: it is one if the run has a case of that id."""
+    keys = store.stored_keys(run_id)
+    case_id, colon, number = reference.rpartition(":")
+    if colon and number.isascii() and number.isdigit() and (case_id, int(number)) in keys:
+        return case_id, int(number)
+    if (reference, 0) in keys or not colon:
+        return reference, 0
+    raise UserError(f"run {run_id} has no attempt {reference!r}. agentbench review {run_id} --list has those to label.")
+
+
+def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, reviewer: str, comment: str) -> None:
+    from agentbench.score import Label
+
+    label = Label(
+        case_id=key[0],
+        repeat=key[1],
+        reviewer=reviewer,
+        passed=passed,
+        comment=comment,
+        created_at=datetime.now(UTC),
+    )
+    store.add_label(run_id, label)
+
+
+def _list(run_id: str, queue: "list[Attempt]", as_json: bool) -> None:
+    from agentbench.report.plain import line
+
+    if as_json:
+        found = [{"case": each.case_id, "repeat": each.repeat, "output": each.trace.output} for each in queue]
+        typer.echo(json.dumps({"id": run_id, "attempts": found}, indent=2))
+        return
+    for each in queue:
+        answer = line(each.trace.output)
+        typer.echo(f"{line(each.case_id)}:{each.repeat}  {answer[:80]}{'…' if len(answer) > 80 else ''}")
+    typer.echo(f"{len(queue)} to review: agentbench label {run_id} CASE:REPEAT pass|fail", err=True)
+
+
+def _review(store: "Store", run_id: str, queue: "list[Attempt]", reviewer: str) -> None:
+    if not sys.stdin.isatty():
+        raise UserError("review asks on a terminal; use review --list and label where there is none")
+    if not queue:
+        typer.echo("Nothing to review.")
+        return
+    done = 0
+    for number, attempt in enumerate(queue, 1):
+        typer.echo(f"\n── {number} of {len(queue)} ──")
+        _show(store, run_id, attempt)
+        answer = _asked()
+        if answer is None:
+            break
+        verdict, comment = answer
+        if verdict != "skip":
+            _keep(store, run_id, (attempt.case_id, attempt.repeat), verdict == "pass", reviewer, comment)
+            done += 1
+    typer.echo(f"{done} labelled as {reviewer}. Next: agentbench agreement {run_id}")
+
+
+def _show(store: "Store", run_id: str, attempt: "Attempt") -> None:
+    """The conversation without scores and verdict: a reviewer who knows them is led by them."""
+    from dataclasses import replace
+
+    from agentbench.report.terminal import console
+    from agentbench.report.transcript import transcript
+
+    blind = replace(attempt, scores=(), passed=None)
+    console().print(transcript(store.case(run_id, attempt.case_id), blind))
+
+
+def _asked() -> tuple[Verdict, str] | None:
+    """The reviewer's verdict and comment; None to stop."""
+    comment = ""
+    while (key := _key()) != "q":
+        if key == "c":
+            comment = typer.prompt("comment", default=comment)
+        elif key in VERDICTS:
+            return VERDICTS[key], comment
+    return None
+
+
+def _key() -> str:
+    typer.echo(f"{KEYS}: ", nl=False)
+    try:
+        key = typer.getchar().lower()
+    except EOFError:  # Ctrl-D
+        key = "q"
+    typer.echo(key if key.isprintable() else "")
+    return key

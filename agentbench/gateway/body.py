@@ -1,0 +1,72 @@
+"""A chat completions body as a request to the run's backend."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentbench.case import ToolSpec
+from agentbench.gateway.refusal import Refused
+from agentbench.protocols import ChatRequest
+
+TYPED = ("tool_choice", "response_format", "temperature", "top_p", "max_tokens", "seed")
+"""Keys that are fields of `ChatRequest` of the same name and shape."""
+
+OURS = frozenset({*TYPED, "messages", "model", "stream", "stream_options", "tools", "stop", "n"})
+
+
+def parse_body(content: bytes) -> Mapping[str, Any]:
+    """The body as an object; `Refused` when it is none."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refused(400, f"the body is a JSON {type(body).__name__}, not an object")
+    return body
+
+
+def chat_request(body: Mapping[str, Any]) -> ChatRequest:
+    """The request; what it has no field for goes along in `extra`. The model is always the run's."""
+    messages = body.get("messages")
+    if not _is_objects(messages) or not messages:
+        raise Refused(400, "messages: expected a list of one or more objects")
+    if body.get("n") not in (None, 1):
+        raise Refused(400, f"n = {body['n']!r}: one choice a request is recorded; send {body['n']} requests")
+    extra = {key: value for key, value in body.items() if key not in OURS and value is not None}
+    tools, raw = _tools(body.get("tools"))
+    return ChatRequest(
+        messages=tuple(messages),
+        tools=tools,
+        stop=_stop(body.get("stop")),
+        extra=extra | ({"tools": raw} if raw else {}),
+        **{key: body.get(key) for key in TYPED},
+    )
+
+
+def _stop(stop: Any) -> tuple[str, ...]:
+    texts = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise Refused(400, "stop: expected a text or a list of texts")
+    return tuple(texts)
+
+
+def _tools(tools: Any) -> tuple[tuple[ToolSpec, ...], Sequence[Any]]:
+    """The tools as specs, and as they came where a spec does not say all of them."""
+    if tools is None or tools == []:
+        return (), ()
+    if not _is_objects(tools) or not all(isinstance(tool.get("function"), dict) for tool in tools):
+        raise Refused(400, 'tools: expected a list of {"type": "function", "function": {…}}')
+    specs = tuple(
+        ToolSpec(
+            name=str(tool["function"].get("name", "")),
+            description=str(tool["function"].get("description") or ""),
+            parameters=tool["function"].get("parameters") or {"type": "object", "properties": {}},
+        )
+        for tool in tools
+    )
+    plain = all(set(tool["function"]) <= {"name", "description", "parameters"} for tool in tools)
+    return specs, () if plain else tools
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)

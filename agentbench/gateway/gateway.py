@@ -1,0 +1,97 @@
+"""The gateway as a server in the run's own event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
+
+from agentbench.gateway.http import GatewayApp
+from agentbench.gateway.observed import ObservedCalls
+from agentbench.gateway.route import Route
+from agentbench.protocols import ChatClient
+
+if TYPE_CHECKING:
+    import uvicorn
+
+MODEL = "agentbench"
+"""The name of the run's model at the gateway; any other name means it too."""
+
+
+class Gateway:
+    """Listens on a free loopback port while it is entered; `route` opens an address for one attempt."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+        self._observed: WeakKeyDictionary[ChatClient, ObservedCalls] = WeakKeyDictionary()
+        self._origin = ""
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        listener = _listener()
+        self._origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._server = _server(GatewayApp(self._routes))
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        assert self._serving is not None
+        for route in list(self._routes.values()):
+            await route.close()
+        self._server.should_exit = self._server.force_exit = True
+        await self._serving
+
+    @asynccontextmanager
+    async def route(self, client: ChatClient) -> AsyncIterator[Route]:
+        """An address whose calls `client` makes; afterwards it answers 410, and calls still running are cancelled.
+
+        Of a client's earlier routes (the turns of a conversation) it knows which tool calls were seen.
+        """
+        observed = self._observed.setdefault(client, ObservedCalls())
+        route = Route(client=client, observed=observed, origin=self._origin, model=MODEL)
+        self._routes[route.token] = route
+        try:
+            yield route
+        finally:
+            del self._routes[route.token]
+            await route.close()
+
+
+def _listener() -> socket.socket:
+    """A free loopback port. asyncio sends small writes at once (TCP_NODELAY) only where the protocol is named: without
+    it the end of an answer would wait 40 ms for the client's delayed acknowledgement."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
+    return listener
+
+
+def _server(app: GatewayApp) -> "uvicorn.Server":
+    import uvicorn
+
+    class Quiet(uvicorn.Server):
+        """Leaves the process's signals alone: they are the run's."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    return Quiet(config)

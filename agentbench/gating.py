@@ -1,0 +1,151 @@
+"""A stored run before its gate: what it is held against, the verdict, and what a reader needs to act on it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from shlex import quote
+from typing import Any
+
+from agentbench.baseline import Baseline, find_baseline, stored_outcomes
+from agentbench.flaky import flaky_cases, rescued_cases
+from agentbench.gate import GateOptions
+from agentbench.run import Run
+from agentbench.stats import summarize_serving
+from agentbench.stats.gate import GateCheck, GateVerdict, judge_gate
+from agentbench.stats.outcomes import Outcome
+from agentbench.stats.samples import group_cases
+from agentbench.store import Store
+from agentbench.validation import validate
+
+CHANGED_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gating:
+    """A gate's verdict and its circumstances.
+
+    `lost` and `gained` are the cases that were better, and worse, in the baseline, those that changed most first.
+    `flaky` are those that came out both ways though nobody changed anything, `rescued` those that a rerun got right;
+    neither changes a figure.
+    """
+
+    run: Run
+    verdict: GateVerdict
+    baseline: Baseline | None
+    notes: tuple[str, ...]
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+    failures: Mapping[str, int]
+    flaky: tuple[str, ...]
+    rescued: tuple[str, ...]
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The first cases to look at: lost ones before gained ones."""
+        return (*self.lost, *self.gained)[:CHANGED_SHOWN]
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What shows the changed cases."""
+        shown = [f"agentbench show {self.run.id} --case {quote(case_id)}" for case_id in self.changed]
+        if self.baseline is not None and self.changed:
+            shown.append(f"agentbench compare {self.baseline.run_id} {self.run.id}")
+        return tuple(shown)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run.id,
+            "suite": self.run.suite,
+            "passed": self.verdict.passed,
+            "checks": [asdict(check) for check in self.verdict.checks],
+            "baseline": self.baseline and {"name": self.baseline.name, "run": self.baseline.run_id},
+            "comparison": self.verdict.comparison and asdict(self.verdict.comparison),
+            "lost": list(self.lost),
+            "gained": list(self.gained),
+            "failures": dict(self.failures),
+            "flaky": list(self.flaky),
+            "rescued": list(self.rescued),
+            "notes": list(self.notes),
+            "commands": list(self.commands),
+        }
+
+
+def gate_options(run: Run, **changes: Any) -> GateOptions:
+    """The gate that the run's suite had when it ran, with changes; `UserError` for one that is wrong."""
+    return validate(GateOptions, {**(run.environment.get("gate") or {}), **changes}, lambda location: "gate")
+
+
+def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[str] | None = None) -> Gating:
+    """The gate's verdict on a stored run, or on these of its cases. `UserError` when its baseline is not found."""
+    outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
+    baseline = find_baseline(options.baseline, run, store) if options.baseline else None
+    serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
+    verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None)
+    found = verdict.comparison
+    change = _changes(outcomes, baseline.outcomes if baseline else ())
+    rescued = rescued_cases(store, run)
+    return Gating(
+        run=run,
+        verdict=_with_check(verdict, _complete(run, case_ids, len(outcomes))),
+        baseline=baseline,
+        notes=tuple(_notes(run, baseline, case_ids)),
+        lost=tuple(sorted(found.better_in_b, key=lambda each: change[each])) if found else (),
+        gained=tuple(sorted(found.better_in_a, key=lambda each: -change[each])) if found else (),
+        failures=dict(sorted(Counter(each.failure for each in outcomes if each.failure).items())),
+        flaky=flaky_cases(store, run, outcomes, rescued, _branch(run, baseline)),
+        rescued=rescued,
+    )
+
+
+def judge_strictly(store: Store, run: Run, options: GateOptions) -> Gating:
+    """A run of a suite of mode `strict`: every case must pass in every repeat, but for those that a rerun got right."""
+    gating = judge_run(store, run, options)
+    missed = {case_id for case_id, _, passed in store.verdicts(run.id) if not passed}
+    failed = missed - set(gating.rescued)
+    said = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
+    rescued = f", {len(missed) - len(failed)} passed in a rerun only" if len(failed) < len(missed) else ""
+    check = GateCheck(name="cases", passed=not failed, said=said + rescued)
+    return replace(gating, verdict=_with_check(gating.verdict, check))
+
+
+def _with_check(verdict: GateVerdict, check: GateCheck | None) -> GateVerdict:
+    if check is None:
+        return verdict
+    return replace(verdict, passed=verdict.passed and check.passed, checks=(*verdict.checks, check))
+
+
+def _complete(run: Run, case_ids: frozenset[str] | None, attempts: int) -> GateCheck | None:
+    """A run that was broken off has not shown what it was asked to."""
+    planned = (len(run.case_ids) if case_ids is None else len(case_ids)) * run.repeats
+    if attempts >= planned:
+        return None
+    return GateCheck(name="complete", passed=False, said=f"the run is not complete: {attempts} of {planned} attempts")
+
+
+def _changes(run: Sequence[Outcome], baseline: Sequence[Outcome]) -> Mapping[str, float]:
+    """How far each case's share of right answers is above the baseline's; an attempt without a verdict is not right."""
+    shares = [{sample.case_id: sample.mean for sample in group_cases(side, _right)} for side in (run, baseline)]
+    return {case_id: share - shares[1].get(case_id, 0.0) for case_id, share in shares[0].items()}
+
+
+def _right(outcome: Outcome) -> list[float]:
+    return [float(outcome.passed is True)]
+
+
+def _branch(run: Run, baseline: Baseline | None) -> str:
+    """The branch whose runs say what is flaky: the baseline's, else the run's own; empty when it is not known."""
+    named = (baseline.branch if baseline else "") or str(run.environment.get("git_branch", ""))
+    return "" if named == "HEAD" else named
+
+
+def _notes(run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None) -> list[str]:
+    notes = []
+    if baseline is not None and baseline.run_id == run.id:
+        notes.append("The baseline is this very run.")
+    if baseline is not None and baseline.suite_hash != run.suite_hash:
+        notes.append("The baseline's cases are not all this run's: those of the same id are paired.")
+    whole = run.environment.get("selected_of") or len(run.case_ids)
+    judged = len(run.case_ids if case_ids is None else case_ids)
+    if judged < whole:
+        notes.append(f"Judged on {judged} of {whole} cases: the others were not selected.")
+    return notes

@@ -1,0 +1,99 @@
+"""Scorer of a final text that should be JSON of a given shape."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from agentbench.case import Case
+from agentbench.errors import UserError
+from agentbench.score import Score
+from agentbench.scorers.brief import cut_middle
+from agentbench.scorers.expected import expected_of
+from agentbench.trace import Trace
+
+
+class JsonSchemaConfig(BaseModel):
+    """Options of the `json_schema` scorer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # A field named `schema` would hide a method of pydantic's.
+    wanted: Mapping[str, Any] | None = Field(
+        None, alias="schema", description="The JSON Schema; `expected`, or its `schema`, by default."
+    )
+
+    @field_validator("wanted")
+    @classmethod
+    def _is_a_schema(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        try:
+            _validator(value or {})
+        except SchemaError as error:
+            raise ValueError(f"not a JSON Schema: {error.json_path}: {error.message}") from None
+        return value
+
+
+class JsonSchemaScorer:
+    """Passes when the final text is JSON that the schema accepts; the reason tells the error that says most.
+
+    A schema names its own draft (`$schema`), 2020-12 by default. A `$ref` is looked up inside the schema only.
+    """
+
+    Config = JsonSchemaConfig
+    name: str = "json_schema"
+
+    def __init__(self, config: JsonSchemaConfig) -> None:
+        self._validator = None if config.wanted is None else _validator(config.wanted)
+
+    async def score(self, case: Case, trace: Trace) -> Score:
+        validator = self._validator or _expected(case)
+        reason = _mistake(case, validator, trace.output)
+        return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "valid")
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
+    chosen = validator_for(schema, default=Draft202012Validator)
+    chosen.check_schema(dict(schema))
+    # An empty registry: nothing is fetched from the network.
+    return chosen(schema, registry=Registry())
+
+
+def _expected(case: Case) -> Validator:
+    schema = expected_of(case, "schema")
+    if not isinstance(schema, Mapping):
+        raise UserError(
+            f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
+        )
+    try:
+        return _validator(schema)
+    except SchemaError as error:
+        at = f"{error.json_path}: {error.message}"
+        raise UserError(f"case {case.id!r}: expected is not a JSON Schema: {at}") from None
+
+
+def _mistake(case: Case, validator: Validator, output: str) -> str | None:
+    """Why the text is not accepted, None when it is."""
+    try:
+        value = json.loads(output, parse_constant=_refused)
+        error = best_match(validator.iter_errors(value))
+    except Unresolvable as unresolvable:
+        raise UserError(f"case {case.id!r}: the JSON Schema has a $ref to nothing: {unresolvable}") from None
+    # ValueError is also what an integer of more than 4300 digits raises, here or where a message is written.
+    except (ValueError, RecursionError, OverflowError) as error_in_text:
+        return f"the answer is not JSON that can be checked: {error_in_text}"
+    return _told(error) if error else None
+
+
+def _told(error: ValidationError) -> str:
+    return cut_middle(f"{error.json_path}: {error.message}", 300, " … ")
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")

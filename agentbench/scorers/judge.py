@@ -1,0 +1,168 @@
+"""Scorer that asks a model whether an answer meets a rubric."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agentbench.case import Case
+from agentbench.errors import UserError
+from agentbench.protocols import Backend
+from agentbench.score import Score
+from agentbench.scorers.judge_model import JudgeModel, JudgeModelOptions
+from agentbench.scorers.judge_prompt import filled, parts, unknown_placeholders
+from agentbench.trace import Trace
+
+PLACEHOLDERS = {"rubric", "input", "output", "expected", "tool_calls"}
+
+TEMPLATE = """\
+Rubric:
+{rubric}
+
+What the agent was asked:
+{input}
+
+The tools it called:
+{tool_calls}
+
+Its answer, which is to be graded:
+{output}
+
+The answer that is known to be right:
+{expected}"""
+
+SYSTEM = {
+    "binary": "You grade the answer of an AI agent by a rubric. Give your reason in at most three sentences, then the"
+    ' verdict: "pass" when the answer meets the rubric, "fail" when it does not.',
+    "1-5": "You grade the answer of an AI agent by a rubric. Give your reason in at most three sentences, then the"
+    " score: 5 meets the rubric fully, 4 with a slip that does no harm, 3 in part, 2 hardly, 1 not at all.",
+}
+
+
+class PassOrFail(BaseModel):
+    """A binary verdict; the reason comes first, so that the verdict follows from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    verdict: Literal["pass", "fail"]
+
+    @property
+    def points(self) -> float:
+        return float(self.verdict == "pass")
+
+
+class OneToFive(BaseModel):
+    """A graded verdict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    score: Literal[1, 2, 3, 4, 5]
+
+    @property
+    def points(self) -> float:
+        return float(self.score)
+
+
+Verdict = PassOrFail | OneToFive
+
+
+class JudgeConfig(BaseModel):
+    """Options of the `judge` scorer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rubric: str = Field("", description="What a good answer is.")
+    rubric_file: str | None = Field(None, description="A file beside the suite that says so.")
+    scale: Literal["binary", "1-5"] = Field("binary", description="Pass or fail, or points from 1 to 5.")
+    pass_at: float = Field(4.0, ge=1, le=5, description="Least mean points that pass on the scale 1-5.")
+    votes: int = Field(1, ge=1, description="Times the judge is asked; binary passes by more than half.")
+    template: str = Field(TEMPLATE, description="What the judge is shown; {output} must be in it.")
+    max_chars: int = Field(12_000, ge=100, description="Longest part shown, cut in the middle.")
+    model: JudgeModelOptions = Field(JudgeModelOptions(), description="Which model judges, and how it is asked.")
+
+    @field_validator("template")
+    @classmethod
+    def _placeholders(cls, value: str) -> str:
+        if unknown := unknown_placeholders(value, PLACEHOLDERS):
+            raise ValueError(f"unknown placeholder {{{unknown[0]}}}; valid: {', '.join(sorted(PLACEHOLDERS))}")
+        if "{output}" not in value:
+            raise ValueError("{output} is not in it: the judge would not see the answer")
+        return value
+
+    @model_validator(mode="after")
+    def _told_enough(self) -> Self:
+        if bool(self.rubric.strip()) == (self.rubric_file is not None):
+            raise ValueError("the judge needs a rubric or a rubric_file, one of them")
+        if self.votes > 1 and self.model.temperature == 0:
+            raise ValueError("votes at temperature 0 are all the same; set model.temperature, for example to 0.7")
+        return self
+
+
+class JudgeScorer:
+    """Passes when the judge says so. A judge that gives no verdict is a grader failure, never a score of 0.
+
+    The value is the share of votes that pass, or the mean points put on [0, 1].
+    """
+
+    Config = JudgeConfig
+    name: str = "judge"
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self._config = config
+        self._rubric = config.rubric
+        self._model = JudgeModel(config.model)
+        self._verdict: type[Verdict] = PassOrFail if config.scale == "binary" else OneToFive
+
+    def use(self, backend: Backend) -> None:
+        self._model.use(backend)
+
+    def use_root(self, root: Path) -> None:
+        if self._config.rubric_file is None:
+            return
+        path = root / self._config.rubric_file
+        try:
+            self._rubric = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.name}: rubric_file = {self._config.rubric_file!r} can't be read: {error}") from None
+
+    async def __aenter__(self) -> Self:
+        await self._model.open(self.name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._model.close()
+
+    async def score(self, case: Case, trace: Trace) -> Score:
+        shown, guard = filled(
+            self._config.template, parts(case, trace), {"rubric": self._rubric}, self._config.max_chars
+        )
+        messages = (
+            {"role": "system", "content": f"{SYSTEM[self._config.scale]} {guard}"},
+            {"role": "user", "content": shown},
+        )
+        asked = (self._model.ask(messages, self._verdict, vote) for vote in range(self._config.votes))
+        return self._of(await asyncio.gather(*asked))
+
+    def _of(self, verdicts: Sequence[Verdict]) -> Score:
+        points = fmean(verdict.points for verdict in verdicts)
+        if self._config.scale == "binary":
+            passed, value = points > 0.5, points
+        else:
+            passed, value = points >= self._config.pass_at, (points - 1) / 4
+        nearest = min(verdicts, key=lambda verdict: abs(verdict.points - points))
+        return Score(name=self.name, value=value, passed=passed, reason=self._counted(verdicts) + nearest.reason)
+
+    def _counted(self, verdicts: Sequence[Verdict]) -> str:
+        given = ", ".join(f"{verdict.points:g}" for verdict in verdicts)
+        if self._config.scale == "1-5":
+            return f"{given} of 5: "
+        passing = sum(verdict.points > 0 for verdict in verdicts)
+        return f"{passing} of {len(verdicts)} votes pass: " if len(verdicts) > 1 else ""

@@ -1,0 +1,168 @@
+"""Scorer of the tool calls an agent made, against those it should have made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from agentbench.case import Case
+from agentbench.errors import UserError
+from agentbench.score import Score
+from agentbench.scorers.assignment import Pair, most_pairs, most_pairs_in_order
+from agentbench.scorers.brief import brief
+from agentbench.scorers.function import imported
+from agentbench.trace import ToolCall, Trace
+
+Mode = Literal["strict", "unordered", "subset", "superset"]
+ArgumentMatch = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+"""(made arguments, expected arguments) → whether they fit."""
+
+SHAPE = '{"trajectory": [{"name": …, "arguments": {…}}, …]}, or a list of such lists, one for each turn'
+TOLD = 3
+
+
+class TrajectoryConfig(BaseModel):
+    """Options of the `trajectory` scorer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Mode = Field(
+        "strict",
+        description="strict: these calls in this order; unordered: these calls; subset: no others; superset: at least.",
+    )
+    arguments: str = Field(
+        "exact", description="exact, subset (of those made), ignore, or module:function of (made, expected)."
+    )
+    only_executed: bool = Field(False, description="Leave out calls that had an error.")
+
+    @field_validator("arguments")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ARGUMENT_MATCHES:
+            if ":" not in value:
+                raise ValueError(f"use {', '.join(ARGUMENT_MATCHES)} or module:function")
+            imported(value)
+        return value
+
+
+class ExpectedCall(BaseModel):
+    """A call that should have been made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class TrajectoryScorer:
+    """Compares the calls made with `expected["trajectory"]`, turn by turn when that is a list of lists.
+
+    The value is 2·matched / (made + expected), matched being the most calls that can be paired (in strict mode: in
+    order). It passes by the rule of its mode, in every turn.
+    """
+
+    Config = TrajectoryConfig
+    name: str = "trajectory"
+
+    def __init__(self, config: TrajectoryConfig) -> None:
+        self._mode: Mode = config.mode
+        self._fits = ARGUMENT_MATCHES.get(config.arguments) or imported(config.arguments)
+        self._reads_arguments = config.arguments != "ignore"
+        self._only_executed = config.only_executed
+
+    async def score(self, case: Case, trace: Trace) -> Score:
+        turns = [self._turn(made, expected) for made, expected in _by_turn(case, trace)]
+        both = sum(len(turn.made) + len(turn.expected) for turn in turns)
+        value = 2 * sum(len(turn.pairs) for turn in turns) / both if both else 1.0
+        wrong = [(number, reason) for number, turn in enumerate(turns) if (reason := turn.mistake(self._mode))]
+        told = [f"turn {number + 1}: {reason}" if len(turns) > 1 else reason for number, reason in wrong[:TOLD]]
+        reason = "; ".join(told) or "as expected"
+        return Score(name=self.name, value=value, passed=not wrong, reason=reason)
+
+    def _turn(self, made: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":
+        made = [call for call in made if not (self._only_executed and call.error)]
+        fits = [[self._fit(call, wanted) for wanted in expected] for call in made]
+        pairs = most_pairs_in_order(fits) if self._mode == "strict" else most_pairs(fits)
+        return Turn(made=made, expected=expected, pairs=pairs)
+
+    def _fit(self, call: ToolCall, wanted: ExpectedCall) -> bool:
+        if call.name != wanted.name:
+            return False
+        if self._reads_arguments and call.error is not None and not call.executed and not call.arguments:
+            return False  # the arguments could not be read
+        return bool(self._fits(call.arguments, wanted.arguments))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The calls of one turn, and which of those made stands for which expected one."""
+
+    made: Sequence[ToolCall]
+    expected: Sequence[ExpectedCall]
+    pairs: Sequence[Pair]
+
+    def mistake(self, mode: Mode) -> str:
+        """What breaks the rule of `mode`, empty when nothing does."""
+        extra = [call for index, call in enumerate(self.made) if index not in {made for made, _ in self.pairs}]
+        missing = [call for index, call in enumerate(self.expected) if index not in {want for _, want in self.pairs}]
+        told = []
+        if missing and mode != "subset":
+            told.append(f"expected and not made: {_listed(missing)}")
+        if extra and mode != "superset":
+            told.append(f"made and not expected: {_listed(extra)}")
+        order = " (in this order)" if mode == "strict" and missing and extra else ""
+        return ", ".join(told) + order
+
+
+def _listed(calls: Sequence[ToolCall | ExpectedCall]) -> str:
+    more = f" and {len(calls) - TOLD} more" if len(calls) > TOLD else ""
+    return ", ".join(f"{brief(call.name)[1:-1]}({brief(dict(call.arguments))})" for call in calls[:TOLD]) + more
+
+
+def _by_turn(case: Case, trace: Trace) -> list[tuple[Sequence[ToolCall], Sequence[ExpectedCall]]]:
+    """The calls made and expected, of the whole attempt or of each turn; a turn that only one side has is empty."""
+    expected = case.expected
+    if isinstance(expected, Mapping):
+        expected = expected.get("trajectory", expected.get("calls"))
+    if not isinstance(expected, list):
+        raise _not_a_trajectory(case)
+    if not expected or not all(isinstance(turn, list) for turn in expected):
+        return [(trace.tool_calls, _calls(case, expected))]
+    made = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
+    wanted = [_calls(case, turn) for turn in expected]
+    count = max(len(made), len(wanted))
+    made += [[] for _ in range(count - len(made))]
+    wanted += [() for _ in range(count - len(wanted))]
+    return list(zip(made, wanted, strict=True))
+
+
+def _calls(case: Case, listed: Sequence[Any]) -> tuple[ExpectedCall, ...]:
+    try:
+        return tuple(map(ExpectedCall.model_validate, listed))
+    except ValidationError:
+        raise _not_a_trajectory(case) from None
+
+
+def _not_a_trajectory(case: Case) -> UserError:
+    return UserError(f"case {case.id!r}: expected = {brief(case.expected)}; trajectory needs {SHAPE}")
+
+
+def same(made: Any, expected: Any) -> bool:
+    """Equal as JSON values: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(expected, Mapping) and isinstance(made, Mapping):
+        return expected.keys() == made.keys() and all(same(made[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple) and isinstance(made, list | tuple):
+        return len(expected) == len(made) and all(map(same, made, expected))
+    return isinstance(expected, bool) == isinstance(made, bool) and bool(expected == made)
+
+
+def _subset(made: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    return all(key in made and same(made[key], value) for key, value in expected.items())
+
+
+ARGUMENT_MATCHES: Mapping[str, ArgumentMatch] = {
+    "exact": same,
+    "subset": _subset,
+    "ignore": lambda made, expected: True,
+}

@@ -1,0 +1,118 @@
+"""What an attempt came to: all that the figures, a comparison or a gate need of it, small enough for a baseline."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from agentbench.errors import FailureKind
+from agentbench.score import Attempt
+from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.trace import ModelCall, UserTurn
+
+EXCUSED: frozenset[FailureKind] = frozenset({"infra", "tool", "grader"})
+"""Failures that say nothing of the agent: the server, a tool or a scorer broke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an attempt's model calls took together; counts are None where no call has one.
+
+    `unanswered` counts the calls without a first token, `timed_tokens` the completion tokens of those with one. Times
+    are nanoseconds since the Unix epoch: of the first call that was sent, and of the last token, among those.
+    """
+
+    calls: int = 0
+    unanswered: int = 0
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    timed_tokens: int | None = None
+    first_sent_at: int | None = None
+    last_token_at: int | None = None
+
+
+NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The verdict, the scores, the latencies and the usage of one attempt.
+
+    `passed` is None when it failed, or its verdict is still to come; `scores` has those whose verdict is there. The
+    latencies have one value in seconds for each model call that defines it, in the order of the calls. `began_at`
+    and `ended_at` are nanoseconds since the Unix epoch; `agent_s` is the time between them, without a simulated
+    user's turns.
+    """
+
+    case_id: str
+    cluster: str
+    repeat: int
+    passed: bool | None
+    failure: FailureKind | None = None
+    tries: int = 1
+    scores: Mapping[str, float] = field(default_factory=dict)
+    ttft_s: tuple[float, ...] = ()
+    tpot_s: tuple[float, ...] = ()
+    latency_s: tuple[float, ...] = ()
+    usage: Usage = NOTHING
+    began_at: int = 0
+    ended_at: int = 0
+    agent_s: float = 0.0
+
+
+def outcome_of(attempt: Attempt) -> Outcome:
+    calls = [call for call in attempt.trace.model_calls if call.error is None]
+    measured = {
+        name: tuple(value for call in calls if (value := metric(call)) is not None)
+        for name, metric in (("ttft_s", ttft_s), ("tpot_s", tpot_s), ("latency_s", latency_s))
+    }
+    return Outcome(
+        case_id=attempt.case_id,
+        cluster=attempt.cluster,
+        repeat=attempt.repeat,
+        passed=None if attempt.failure else attempt.passed,
+        failure=attempt.failure.kind if attempt.failure else None,
+        tries=attempt.tries,
+        scores={score.name: score.value for score in attempt.scores if score.passed is not None},
+        **measured,
+        usage=_usage(attempt.trace.model_calls, attempt.wall_anchor_ns),
+        began_at=attempt.wall_anchor_ns + attempt.started_at,
+        ended_at=attempt.wall_anchor_ns + attempt.ended_at,
+        agent_s=_agent_s(attempt),
+    )
+
+
+def outcomes_of(attempts: Iterable[Attempt]) -> list[Outcome]:
+    """The outcomes; equal scores are one object, since a run has few different ones."""
+    shared: dict[tuple[tuple[str, float], ...], Mapping[str, float]] = {}
+    found = []
+    for attempt in attempts:
+        outcome = outcome_of(attempt)
+        scores = shared.setdefault(tuple(outcome.scores.items()), outcome.scores)
+        found.append(replace(outcome, scores=scores))
+    return found
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum of those that are known, None when none is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
+    made = list(calls)
+    timed = [call for call in made if call.chunk_at]
+    return Usage(
+        calls=len(made),
+        unanswered=len(made) - len(timed),
+        prompt_tokens=total(call.prompt_tokens for call in made),
+        cached_tokens=total(call.cached_tokens for call in made),
+        completion_tokens=total(completion_tokens(call) for call in made),
+        timed_tokens=total(completion_tokens(call) for call in timed),
+        first_sent_at=min((anchor + call.sent_at for call in timed), default=None),
+        last_token_at=max((anchor + call.chunk_at[-1] for call in timed), default=None),
+    )
+
+
+def _agent_s(attempt: Attempt) -> float:
+    thinking = sum(step.ended_at - step.started_at for step in attempt.trace.steps if isinstance(step, UserTurn))
+    return (attempt.ended_at - attempt.started_at - thinking) * NS

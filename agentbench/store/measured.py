@@ -1,0 +1,111 @@
+"""Attempts without what was said in them, a few hundred in memory at a time."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from agentbench.score import Attempt, Score
+from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
+from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
+
+CHUNK = 500
+
+ATTEMPT = (
+    *(AttemptRow.id, AttemptRow.case_id, AttemptRow.cluster, AttemptRow.repeat, AttemptRow.seed, AttemptRow.tries),
+    *(AttemptRow.started_at, AttemptRow.ended_at, AttemptRow.wall_anchor_ns, AttemptRow.cold_start_ns),
+    *(AttemptRow.failure_kind, AttemptRow.failure_message, AttemptRow.passed),
+)
+CALL = (
+    *(ModelCallRow.attempt_id, ModelCallRow.position, ModelCallRow.finish_reason, ModelCallRow.intended_at),
+    *(ModelCallRow.sent_at, ModelCallRow.ended_at, ModelCallRow.chunk_at, ModelCallRow.chunk_tokens),
+    *(ModelCallRow.prompt_tokens, ModelCallRow.cached_tokens, ModelCallRow.completion_tokens, ModelCallRow.error),
+)
+TOOL = (
+    *(ToolCallRow.attempt_id, ToolCallRow.position, ToolCallRow.name, ToolCallRow.started_at, ToolCallRow.ended_at),
+    *(ToolCallRow.executed, ToolCallRow.error),
+)
+TURN = (UserTurnRow.attempt_id, UserTurnRow.position, UserTurnRow.started_at, UserTurnRow.ended_at)
+SCORE = (ScoreRow.attempt_id, ScoreRow.name, ScoreRow.value, ScoreRow.passed)
+
+
+def measured(session: Session, run_id: str) -> Iterator[Attempt]:
+    """The run's attempts in the order of their keys; each chunk is read on its own, so that no more is held."""
+    last = 0
+    while True:
+        query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, AttemptRow.id > last)
+        rows = session.execute(query.order_by(AttemptRow.id).limit(CHUNK)).all()
+        if not rows:
+            return
+        yield from _attempts(session, rows)
+        last = rows[-1].id
+
+
+def _attempts(session: Session, rows: Sequence[Row[Any]]) -> Iterator[Attempt]:
+    ids = [row.id for row in rows]
+    steps: dict[int, list[tuple[int, Step]]] = {}
+    for columns, table, make in ((CALL, ModelCallRow, _call), (TOOL, ToolCallRow, _tool), (TURN, UserTurnRow, _turn)):
+        for part in session.execute(select(*columns).where(table.attempt_id.in_(ids))):
+            steps.setdefault(part.attempt_id, []).append((part.position, make(part)))
+    scores: dict[int, list[Score]] = {}
+    query = select(*SCORE).where(ScoreRow.attempt_id.in_(ids)).order_by(ScoreRow.attempt_id, ScoreRow.position)
+    for part in session.execute(query):
+        score = Score(name=part.name, value=part.value, passed=part.passed)
+        scores.setdefault(part.attempt_id, []).append(score)
+    for row in rows:
+        ordered = tuple(step for _, step in sorted(steps.get(row.id, ()), key=lambda placed: placed[0]))
+        yield _attempt(row, ordered, tuple(scores.get(row.id, ())))
+
+
+def _attempt(row: Row[Any], steps: tuple[Step, ...], scores: tuple[Score, ...]) -> Attempt:
+    kind = row.failure_kind
+    return Attempt(
+        case_id=row.case_id,
+        # One text where they are equal, as they mostly are: a reader may keep both for every attempt.
+        cluster=row.case_id if row.cluster == row.case_id else row.cluster,
+        repeat=row.repeat,
+        seed=row.seed,
+        tries=row.tries,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        wall_anchor_ns=row.wall_anchor_ns,
+        trace=Trace(steps=steps, cold_start_ns=row.cold_start_ns),
+        failure=Failure(kind=kind, message=row.failure_message or "") if kind else None,
+        scores=scores,
+        passed=row.passed,
+    )
+
+
+def _call(row: Row[Any]) -> Step:
+    return ModelCall(
+        messages=(),
+        request={},
+        reply={},
+        finish_reason=row.finish_reason,
+        intended_at=row.intended_at,
+        sent_at=row.sent_at,
+        ended_at=row.ended_at,
+        chunk_at=tuple(row.chunk_at),
+        chunk_tokens=tuple(row.chunk_tokens),
+        prompt_tokens=row.prompt_tokens,
+        cached_tokens=row.cached_tokens,
+        completion_tokens=row.completion_tokens,
+        error=row.error,
+    )
+
+
+def _tool(row: Row[Any]) -> Step:
+    return ToolCall(
+        call_id="",
+        name=row.name,
+        arguments={},
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        executed=row.executed,
+        error=row.error,
+    )
+
+
+def _turn(row: Row[Any]) -> Step:
+    return UserTurn(messages=(), started_at=row.started_at, ended_at=row.ended_at)

@@ -1,0 +1,67 @@
+"""The process that a hosted toolkit runs in: `python -m agentbench.tools.host`, JSON lines in and out.
+
+The first line opens the toolkit; then each asks for a call by a tool's name or for the state. Nothing in a line is
+ever run as code.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentbench.case import Case
+from agentbench.protocols import ToolSession
+from agentbench.tools.confinement import confine
+from agentbench.tools.reference import load_object
+from agentbench.tools.toolkit import ToolkitSession
+
+PROCESSES = 4096
+"""A thread counts too, and the limit is the user's, not this process's."""
+
+
+async def serve(opened: Callable[[Mapping[str, Any]], Awaitable[ToolSession]]) -> None:
+    """Answers until its input ends; `opened` makes the session of the first line."""
+    # What the toolkit prints must not be taken for an answer.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    opening = json.loads(sys.stdin.readline())
+    limits = opening["limits"]
+    confine(limits["memory_mb"], limits["cpu_s"], PROCESSES, limits["network"])
+    try:
+        session = await opened(opening)
+    # As in a call: what its class raises at the start is why there is no toolkit.
+    except Exception as error:
+        return _answer(answers, {"error": f"{type(error).__name__}: {error}"})
+    specs = [{"name": s.name, "description": s.description, "parameters": s.parameters} for s in session.specs]
+    _answer(answers, {"value": specs})
+    for line in sys.stdin:
+        _answer(answers, await _reply(session, json.loads(line)))
+
+
+async def _opened(opening: Mapping[str, Any]) -> ToolkitSession:
+    instance = load_object(opening["target"], Path(opening["root"]), {}, "class")()
+    session = ToolkitSession(instance, tuple(opening["include"]), tuple(opening["exclude"]))
+    await session.reset(Case(**{**opening["case"], "tools": (), "messages": tuple(opening["case"]["messages"])}))
+    return session
+
+
+async def _reply(session: ToolSession, request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        if "state" in request:
+            return {"value": await session.state()}
+        return {"value": await session.call(request["call"], request["arguments"])}
+    # A toolkit may raise anything; all of it is for the agent to see.
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _answer(out: Any, reply: Mapping[str, Any]) -> None:
+    out.write(json.dumps(reply, default=str) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(_opened))

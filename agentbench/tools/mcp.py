@@ -1,0 +1,160 @@
+"""The tools of an MCP server: a process we start and speak to over its standard streams, or a URL."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agentbench.case import Case, ToolSpec
+from agentbench.environment import variable
+from agentbench.errors import AttemptError, UserError
+from agentbench.tools.connection import McpConnection
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult
+
+LOGS = Path("results") / "logs"
+RESTARTS = 5
+"""How often a run's server is started again; after that its attempts fail."""
+
+
+class McpConfig(BaseModel):
+    """Options of the `mcp` tool source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: tuple[str, ...] = Field((), description="The server and its arguments, spoken to over stdio.")
+    env: Mapping[str, str] = Field(default_factory=dict, description="Added to the server's environment.")
+    url: str | None = Field(None, pattern=r"^https?://", description="Of a server over streamable HTTP instead.")
+    headers_env: Mapping[str, str] = Field(
+        default_factory=dict, description="Header to the environment variable that holds its value (url only)."
+    )
+    scope: Literal["run", "attempt"] = Field("run", description="Connected once a run, or anew for each attempt.")
+    include: tuple[str, ...] = Field(("*",), description="Names of tools offered; * and ? stand for any text.")
+    exclude: tuple[str, ...] = ()
+    prefix: str = Field("", description="Put before each tool's name.")
+    startup_timeout_s: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "McpConfig":
+        if bool(self.command) == bool(self.url):
+            raise ValueError("give either command or url")
+        return self
+
+    @property
+    def shown(self) -> str:
+        return self.url or " ".join(self.command)
+
+
+class McpSource:
+    """Connects to the server once a run, or once an attempt. A server of the run's that dies is started again for the
+    attempts after; those that were using it fail as tool failures."""
+
+    Config = McpConfig
+
+    def __init__(self, config: McpConfig, root: Path) -> None:
+        self._config = config
+        self._shared: McpConnection | None = None
+        self._starting = asyncio.Lock()
+        self._starts = 0
+
+    async def __aenter__(self) -> Self:
+        if self._config.scope == "run":
+            try:
+                self._shared = await self._connected()
+            except AttemptError as error:
+                raise UserError(str(error)) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    @asynccontextmanager
+    async def session(self, case: Case) -> AsyncIterator["McpSession"]:
+        async with AsyncExitStack() as stack:
+            if self._config.scope == "attempt":
+                connection = await self._connected()
+                stack.push_async_callback(connection.aclose)
+            else:
+                connection = await self._alive()
+            yield McpSession(connection, await connection.tools(), self._config)
+
+    async def _alive(self) -> McpConnection:
+        async with self._starting:
+            assert self._shared is not None, "the source is entered before its sessions"
+            if self._shared.broken:
+                if self._starts > RESTARTS:
+                    raise AttemptError("tool", f"the MCP server {self._config.shown} died {self._starts} times")
+                await self._shared.aclose()
+                self._shared = await self._connected()
+            return self._shared
+
+    async def _connected(self) -> McpConnection:
+        self._starts += 1
+        config = self._config
+        headers = {name: _secret(name, of) for name, of in config.headers_env.items()}
+        log = LOGS / f"mcp.{Path(config.command[0]).name}.log" if config.command else None
+        connection = McpConnection(config.command, config.env, config.url, headers, log)
+        try:
+            async with asyncio.timeout(config.startup_timeout_s):
+                await connection.open()
+        except TimeoutError:
+            await connection.aclose()
+            why = f"did not answer within {config.startup_timeout_s:g} s"
+            raise AttemptError("tool", f"the MCP server {config.shown} {why}") from None
+        return connection
+
+
+class McpSession:
+    """Implements `ToolSession` over a connection; the state is the server's own and not known."""
+
+    def __init__(self, connection: McpConnection, tools: list[ToolSpec], config: McpConfig) -> None:
+        self._connection = connection
+        self._prefix = config.prefix
+        self.specs = tuple(
+            ToolSpec(name=config.prefix + tool.name, description=tool.description, parameters=tool.parameters)
+            for tool in tools
+            if _matches(tool.name, config.include) and not _matches(tool.name, config.exclude)
+        )
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        result = await self._connection.call(name.removeprefix(self._prefix), arguments)
+        text = _text(result)
+        if result.is_error:
+            raise McpToolError(text)
+        return text
+
+    async def state(self) -> None:
+        return None
+
+
+class McpToolError(Exception):
+    """The tool said that it failed; the message is what it said."""
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _secret(header: str, name: str) -> str:
+    value = variable(name)
+    if value is None:
+        raise UserError(f"tools: headers_env.{header} names {name}, which is not set; export it")
+    return value
+
+
+def _text(result: "CallToolResult") -> str:
+    """The content as text: text parts joined, what is no text named, structured content where there is nothing else."""
+    parts = [block.text if block.type == "text" else f"[{block.type}]" for block in result.content]
+    if not parts and result.structured_content is not None:
+        return json.dumps(result.structured_content, ensure_ascii=False)
+    return "\n".join(parts)

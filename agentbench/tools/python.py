@@ -1,0 +1,114 @@
+"""A tool that runs Python code which the model writes, in a process within limits."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.case import Case, ToolSpec
+from agentbench.errors import AttemptError
+from agentbench.tools import confinement
+
+OUTPUT_BYTES = 2**16
+
+
+class PythonConfig(BaseModel):
+    """Options of the `python` tool source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "run_python"
+    timeout_s: float = Field(10.0, gt=0, description="Longest one call may take.")
+    memory_mb: int = Field(512, ge=64)
+    cpu_s: int = Field(10, ge=1, description="Processor time of one call.")
+    processes: int = Field(16, ge=1, description="Processes and threads of the user that runs it, while it runs.")
+    network: Literal["none", "allowed"] = "none"
+
+
+class PythonSource:
+    """The tool `run_python(code)`. Each call is a fresh process in a directory of its own that is removed after it,
+    with an empty environment; it can read what our user can read, and write nowhere else than our user can."""
+
+    Config = PythonConfig
+
+    def __init__(self, config: PythonConfig, root: Path) -> None:
+        self._config = config
+        self.specs = (
+            ToolSpec(
+                name=config.name,
+                description="Run Python code and get what it prints. Nothing is kept between calls.",
+                parameters={
+                    "type": "object",
+                    "properties": {"code": {"type": "string", "description": "The code; print what you want to see."}},
+                    "required": ["code"],
+                    "additionalProperties": False,
+                },
+            ),
+        )
+
+    @asynccontextmanager
+    async def session(self, case: Case) -> AsyncIterator["PythonSource"]:
+        yield self
+
+    async def state(self) -> None:
+        return None
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        code = arguments.get("code")
+        if not isinstance(code, str):
+            raise ValueError("code: expected a string")
+        with tempfile.TemporaryDirectory(prefix="agentbench-python-", ignore_cleanup_errors=True) as folder:
+            return await self._run(code, folder)
+
+    async def _run(self, code: str, folder: str) -> str:
+        config = self._config
+        limits = (config.memory_mb, config.cpu_s, config.processes, int(config.network == "allowed"))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", confinement.__file__, *map(str, limits)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=folder,
+            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8"},
+            start_new_session=True,
+        )
+        printed = bytearray()
+        try:
+            async with asyncio.timeout(config.timeout_s):
+                await self._talk(process, code, printed)
+                status = await process.wait()
+        except TimeoutError:
+            return f"{_text(printed)}\n[ended: not done after {config.timeout_s:g} s]"
+        finally:
+            # Children that it left running would hold its output open, and the machine.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        if status == confinement.NO_NETWORK:
+            raise AttemptError("tool", f"{config.name}: {_text(printed)}; set network: allowed to run it with one")
+        return _text(printed) if status == 0 else f"{_text(printed)}\n[{_ended(status)}]"
+
+    async def _talk(self, process: asyncio.subprocess.Process, code: str, printed: bytearray) -> None:
+        """Hands the code over and keeps the last of what it prints."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(code.encode("utf-8", "replace"))
+        process.stdin.close()
+        while chunk := await process.stdout.read(2**16):
+            printed += chunk
+            del printed[:-OUTPUT_BYTES]
+
+
+def _text(printed: bytearray) -> str:
+    return bytes(printed).decode("utf-8", "replace").strip()
+
+
+def _ended(status: int) -> str:
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"

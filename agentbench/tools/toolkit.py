@@ -1,0 +1,109 @@
+"""A stateful toolkit: a class whose public methods are tools, a fresh instance of it for each attempt."""
+
+import copy
+import inspect
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.case import Case, ToolSpec
+from agentbench.errors import UserError
+from agentbench.tools.function import FunctionTool
+from agentbench.tools.hosted import HostedToolkit, Hosting
+from agentbench.tools.reference import load_object
+
+NOT_TOOLS = ("reset", "state")
+
+
+class ToolkitConfig(BaseModel):
+    """Options of the `toolkit` tool source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str = Field(description="file.py:Class beside the suite, or module:Class.")
+    include: tuple[str, ...] = Field(("*",), description="Methods that are tools; * and ? stand for any text.")
+    exclude: tuple[str, ...] = ()
+    process: bool = Field(False, description="Each attempt's instance in a process of its own, within limits.")
+    limits: Hosting = Field(Hosting(), description="process only.")
+
+
+class ToolkitSource:
+    """`reset(case)`, if the class has it, is called before the attempt; `state()`, if it has it, gives the state after.
+
+    Both may be coroutines. Methods whose names start with an underscore are no tools.
+    """
+
+    Config = ToolkitConfig
+
+    def __init__(self, config: ToolkitConfig, root: Path) -> None:
+        self._config = config
+        self._root = root
+        self._class = load_object(config.target, root, {}, "class")
+        if not inspect.isclass(self._class):
+            raise UserError(f"tool {config.target!r} is a {type(self._class).__name__}, not a class")
+
+    @asynccontextmanager
+    async def session(self, case: Case) -> AsyncIterator["ToolkitSession | HostedToolkit"]:
+        if self._config.process:
+            hosted = HostedToolkit(self._config.target, self._config.limits)
+            try:
+                await hosted.start(self._opening(case))
+                yield hosted
+            finally:
+                await hosted.stop()
+            return
+        session = ToolkitSession(self._class(), self._config.include, self._config.exclude)
+        await session.reset(case)
+        yield session
+
+    def _opening(self, case: Case) -> dict[str, Any]:
+        """What the process of a hosted one is told."""
+        return {
+            "target": self._config.target,
+            "root": str(self._root.resolve()),
+            "include": self._config.include,
+            "exclude": self._config.exclude,
+            "case": asdict(case),
+        }
+
+
+class ToolkitSession:
+    """Implements `ToolSession` over one instance."""
+
+    def __init__(self, instance: Any, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+        self._instance = instance
+        names = [name for name in _methods(instance) if _matches(name, include) and not _matches(name, exclude)]
+        self._tools = {name: FunctionTool(getattr(instance, name)) for name in names}
+        self.specs: tuple[ToolSpec, ...] = tuple(tool.spec for tool in self._tools.values())
+
+    async def reset(self, case: Case) -> None:
+        if hasattr(self._instance, "reset"):
+            await _awaited(self._instance.reset(case))
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        return await self._tools[name].call(name, arguments)
+
+    async def state(self) -> Any:
+        if not hasattr(self._instance, "state"):
+            return None
+        return copy.deepcopy(await _awaited(self._instance.state()))
+
+
+def _methods(instance: Any) -> list[str]:
+    """The public methods in the order they are written, inherited ones first."""
+    written = [name for cls in reversed(type(instance).__mro__[:-1]) for name in vars(cls)]
+    names = dict.fromkeys(name for name in written if not name.startswith("_") and name not in NOT_TOOLS)
+    return [name for name in names if callable(getattr(instance, name))]
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value

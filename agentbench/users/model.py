@@ -1,0 +1,108 @@
+"""A user played by a model with a persona and a goal."""
+
+import re
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.case import Case, Message
+from agentbench.config import Component, Serving
+from agentbench.errors import AttemptError
+from agentbench.model_access import opened_model
+from agentbench.protocols import Backend, ChatRequest
+
+PROMPT = (
+    "You play a user who talks to an assistant. {persona}\nYour goal: {goal}\nSay only what the user says next, in one"
+    " or two sentences. When your goal is reached, or can't be, say {stop} and nothing else."
+)
+
+
+class ModelUserConfig(BaseModel):
+    """Options of the `model` user. A case's `user` may set persona, goal and max_turns of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    persona: str = Field("You are polite and brief.", description="Who the user is.")
+    goal: str = Field("", description="What the user wants.")
+    prompt: str = Field(PROMPT, description="Its instructions; {persona}, {goal} and {stop} stand for those.")
+    stop: str = Field("###STOP###", min_length=1, description="The text by which it ends the conversation.")
+    max_turns: int = Field(8, ge=1, description="Most times it speaks; then the conversation is over.")
+    temperature: float = Field(0.7, ge=0)
+    max_tokens: int = Field(128, gt=0)
+    serving: Serving | None = Field(None, description="Its own server; the run's by default.")
+    backend: Component | None = Field(None, description="Its own backend; the run's by default.")
+
+
+class ModelUser:
+    """Sees the conversation with the roles turned round. What it costs is not the agent's."""
+
+    Config = ModelUserConfig
+
+    def __init__(self, config: ModelUserConfig) -> None:
+        self._config = config
+        self._backend: Backend | None = None
+        self._held = AsyncExitStack()
+
+    def use(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def __aenter__(self) -> Self:
+        if self._config.serving is not None or self._config.backend is not None:
+            opening = opened_model(self._config.serving, self._config.backend, "user")
+            self._backend = await self._held.enter_async_context(opening)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._held.aclose()
+
+    def session(self, case: Case, seed: int) -> "ModelSession":
+        assert self._backend is not None, "use() is called before the first attempt"
+        own = {key: case.user[key] for key in ("persona", "goal", "max_turns") if key in case.user}
+        return ModelSession(self._config.model_copy(update=own), self._backend, seed)
+
+
+class ModelSession:
+    """One conversation. Each of its turns has a seed of its own."""
+
+    def __init__(self, config: ModelUserConfig, backend: Backend, seed: int) -> None:
+        self._config = config
+        self._backend = backend
+        self._seed = seed
+        self._spoken = 0
+
+    async def say(self, conversation: Sequence[Message]) -> tuple[Message, ...]:
+        if self._spoken >= self._config.max_turns:
+            return ()
+        self._spoken += 1
+        call = await self._backend.chat(self._request(conversation))
+        if self._config.stop in call.text:
+            return ()
+        said = call.text.strip()
+        if not said:
+            raise AttemptError("infra", "it said nothing")
+        return ({"role": "user", "content": said},)
+
+    def _request(self, conversation: Sequence[Message]) -> ChatRequest:
+        parts = {"persona": self._config.persona, "goal": self._config.goal, "stop": self._config.stop}
+        prompt = re.sub(r"\{(persona|goal|stop)\}", lambda found: parts[found[1]], self._config.prompt)
+        return ChatRequest(
+            messages=({"role": "system", "content": prompt}, *_turned_round(conversation)),
+            temperature=self._config.temperature,
+            max_tokens=self._config.max_tokens,
+            seed=(self._seed + self._spoken) % 2**31,
+        )
+
+
+def _turned_round(conversation: Sequence[Message]) -> list[Message]:
+    """What the user sees: the texts of both sides, its own as the assistant's; tool calls and results are not shown."""
+    roles = {"user": "assistant", "assistant": "user"}
+    return [
+        {"role": roles[message["role"]], "content": message["content"]}
+        for message in conversation
+        if message.get("role") in roles and isinstance(message.get("content"), str) and message["content"]
+    ]

@@ -1,0 +1,211 @@
+"""What the gateway adds to the time to first token.
+
+python results/benchmarks/2026-11-23-gateway/measure.py    (writes figures.json and README.md beside it)
+
+Each call is made directly and through the gateway, in random order.
+
+The gateway, its backend and the recorder run in this process, as in a run. The calls are made by a process of its own,
+as those of a `command` agent are, or in this one, all of them at the same instant: the worst that a `callable` can do.
+Both clients are the same code, and stamp bytes when the kernel has them.
+"""
+
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
+from agentbench.gateway import Gateway
+from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.provenance import provenance
+from agentbench.recorder import Recorder
+from agentbench.servers.bundled import BundledConfig, BundledServer
+from agentbench.stats.calls import ttft_s
+from agentbench.tools import CaseToolbox
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+Pairs = list[dict[str, float]]
+WHERE = ("own process", "same process, at one instant")
+SETTINGS = (
+    ("scripted", 1, WHERE[0], 400),
+    ("scripted", 16, WHERE[0], 3200),
+    ("scripted", 16, WHERE[1], 3200),
+    ("bundled", 1, WHERE[0], 200),
+    ("bundled", 16, WHERE[0], 800),
+)
+"""Server, calls at once, where they are made, pairs of calls; the first pairs of each worker are warm-up."""
+WARM_UP = 3
+TOKENS = 8
+QUESTION = "Which city is the capital of {}? Answer in one word."
+COUNTRIES = ("France", "Peru", "Japan", "Kenya", "Norway", "Chile", "Egypt", "India")
+
+
+async def client(plan: dict[str, Any]) -> list[Pairs]:
+    """The pairs of each worker: seconds to the first token, directly and through that worker's route."""
+    direct = _backend(plan["direct"])
+    routes = [_backend(each) for each in plan["routes"]]
+    start = asyncio.Barrier(len(routes)) if plan["at_one_instant"] else asyncio.Barrier(1)
+    try:
+        return await asyncio.gather(
+            *(
+                _worker({"direct": direct, "gateway": route}, plan["pairs"], start, number)
+                for number, route in enumerate(routes)
+            )
+        )
+    finally:
+        for each in (direct, *routes):
+            await each.aclose()
+
+
+def _backend(endpoint: dict[str, Any]) -> OpenAIHttpBackend:
+    return OpenAIHttpBackend(OpenAIHttpConfig(), Endpoint(**endpoint))
+
+
+async def _worker(ways: dict[str, OpenAIHttpBackend], pairs: int, start: asyncio.Barrier, number: int) -> Pairs:
+    order = random.Random(0 if start.parties > 1 else number)  # calls of one instant go one way
+    chance, found = random.Random(number), []
+    for _ in range(pairs + WARM_UP):
+        text = QUESTION.format(chance.choice(COUNTRIES))
+        request = ChatRequest(messages=({"role": "user", "content": text},), temperature=0, max_tokens=TOKENS, seed=1)
+        pair = {}
+        for way in order.sample(sorted(ways), len(ways)):
+            await start.wait()
+            pair[way] = ttft_s(await ways[way].chat(request)) or 0.0
+        found.append(pair)
+    return found[WARM_UP:]
+
+
+@contextmanager
+def scripted_server() -> Iterator[str]:
+    """The base URL of the load tests' server, which sends its first token 20 ms after the request."""
+    command = [sys.executable, "-m", "tests.load.scripted_server", "--ttft-ms", "20", "--tpot-ms", "5"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        finally:
+            process.kill()
+
+
+@asynccontextmanager
+async def servers() -> AsyncIterator[dict[str, Endpoint]]:
+    """The scripted server and the bundled engine."""
+    bundled = BundledServer(BundledConfig())
+    with scripted_server() as scripted, tempfile.TemporaryDirectory() as logs:
+        try:
+            yield {
+                "scripted": Endpoint(base_url=scripted, model="scripted"),
+                "bundled": await bundled.start(Path(logs) / "server.log"),
+            }
+        finally:
+            await bundled.stop()
+
+
+async def measured(endpoint: Endpoint, at_once: int, where: str, pairs: int) -> dict[str, Any]:
+    upstream = OpenAIHttpBackend(OpenAIHttpConfig(), endpoint)
+    recorders = [Recorder(upstream, CaseToolbox([], []), seed=1) for _ in range(at_once)]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(upstream.aclose)
+        gateway = await stack.enter_async_context(Gateway())
+        routes = [await stack.enter_async_context(gateway.route(each)) for each in recorders]
+        plan = {
+            "direct": _address(endpoint.base_url, endpoint.api_key, endpoint.model),
+            "routes": [_address(route.base_url, route.api_key, route.model) for route in routes],
+            "pairs": pairs // at_once,
+            "at_one_instant": where == WHERE[1],
+        }
+        found = await (_in_a_process(plan) if where == WHERE[0] else client(plan))
+    recorded = [ttft_s(call) for each in recorders for call in each.trace().model_calls[WARM_UP:]]
+    return _figures([pair for worker in found for pair in worker], [each for each in recorded if each is not None])
+
+
+def _address(base_url: str, api_key: str, model: str) -> dict[str, str]:
+    return {"base_url": base_url, "api_key": api_key, "model": model}
+
+
+async def _in_a_process(plan: dict[str, Any]) -> list[Pairs]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, "--client"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    printed, _ = await process.communicate(json.dumps(plan).encode())
+    return json.loads(printed)  # type: ignore[no-any-return]
+
+
+def _figures(pairs: Pairs, recorded: Sequence[float]) -> dict[str, Any]:
+    direct, through = [pair["direct"] for pair in pairs], [pair["gateway"] for pair in pairs]
+    added = statistics.median(through) - statistics.median(direct)
+    low, high = _interval(pairs)
+    return {
+        "pairs": len(pairs),
+        "ttft_direct_ms": _ms(statistics.median(direct)),
+        "ttft_gateway_ms": _ms(statistics.median(through)),
+        "ttft_recorded_ms": _ms(statistics.median(recorded)),
+        "added_median_ms": _ms(added),
+        "added_median_95_ms": [_ms(low), _ms(high)],
+        "added_p95_ms": _ms(_p95(through) - _p95(direct)),
+    }
+
+
+def _interval(pairs: Pairs) -> tuple[float, float]:
+    """95 % of the difference of medians over resampled pairs."""
+    chance, found = random.Random(0), []
+    for _ in range(1000):
+        drawn = chance.choices(pairs, k=len(pairs))
+        medians = (statistics.median(pair[way] for pair in drawn) for way in ("gateway", "direct"))
+        found.append(next(medians) - next(medians))
+    cuts = statistics.quantiles(found, n=40)
+    return cuts[0], cuts[-1]
+
+
+def _p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=20)[-1]
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def readme(figures: dict[str, Any]) -> Iterator[str]:
+    facts = figures["environment"]
+    yield "# What the gateway adds to the time to first token\n"
+    yield "Written by `python results/benchmarks/2026-11-23-gateway/measure.py`; all figures are in figures.json. Each"
+    yield "call is made directly and through the gateway, in random order; medians of the calls."
+    yield f"{facts['cpus']} cores of {facts['cpu']}. Goal: less than 2 ms at the median.\n"
+    yield "| server | at once | client | pairs | direct | through the gateway | as recorded | added (95 %) |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in figures["measured"]:
+        times = " | ".join(f"{row[f'ttft_{way}_ms']:.2f} ms" for way in ("direct", "gateway", "recorded"))
+        low, high = row["added_median_95_ms"]
+        added = f"**{row['added_median_ms']:.2f} ms** ({low:.2f} to {high:.2f})"
+        yield f"| {row['server']} | {row['at_once']} | {row['client']} | {row['pairs']} | {times} | {added} |"
+    yield "\n`as recorded` is what a run keeps of the calls through the gateway: the backend's times, without what the"
+    yield "gateway adds. The scripted server sends its first token 20 ms after the request; the engine is the bundled"
+    yield "one, with its default model. Calls of one instant in one process wait for each other in its event loop,"
+    yield "which has the client's work too."
+
+
+async def main() -> None:
+    rows = []
+    async with servers() as endpoints:
+        for server, at_once, where, pairs in SETTINGS:
+            found = await measured(endpoints[server], at_once, where, pairs)
+            rows.append({"server": server, "at_once": at_once, "client": where, **found})
+            print(json.dumps(rows[-1]), flush=True)
+    figures = {"environment": provenance(ROOT), "measured": rows}
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
+    (HERE / "README.md").write_text("\n".join(readme(figures)) + "\n")
+
+
+if __name__ == "__main__":
+    if "--client" in sys.argv:
+        print(json.dumps(asyncio.run(client(json.load(sys.stdin)))))
+    else:
+        asyncio.run(main())

@@ -1,0 +1,313 @@
+"""The gateway, asked as frameworks ask it: by the official client, streamed and not, many at once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2 as httpx
+import openai
+import pytest
+
+from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
+from agentbench.config import Limits
+from agentbench.errors import AttemptError
+from agentbench.gateway import Gateway, Route
+from agentbench.protocols import Backend, ChatRequest, Relay
+from agentbench.recorder import Recorder
+from agentbench.trace import ModelCall
+from tests.fakes import SayBackend, adder
+
+ECHO = ScriptedConfig.model_validate(
+    {
+        "replies": [
+            {"when": "add", "content": "let me see", "tool_calls": [{"name": "add", "arguments": {"a": 2, "b": 3}}]},
+            {"when": "down", "fail": "it is down"},
+        ],
+        "default": "hello there world",
+    }
+)
+
+
+@asynccontextmanager
+async def opened(backend: Backend | None = None, **limits: int) -> AsyncIterator[tuple[Gateway, Route, Recorder]]:
+    recorder = Recorder(backend or ScriptedBackend(ECHO), adder(), 7, Limits(**limits))
+    async with Gateway() as gateway, gateway.route(recorder) as route:
+        yield gateway, route, recorder
+
+
+def client_of(route: Route) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=route.base_url, api_key=route.api_key, max_retries=0)
+
+
+def say(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+async def test_a_whole_answer() -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        answer = await client.chat.completions.create(model="any", messages=say("hi"), temperature=0.5)
+    assert answer.choices[0].message.content == "hello there world"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (1, 3)
+    [call] = recorder.trace().model_calls
+    assert call.text == "hello there world"
+    assert call.messages == tuple(say("hi"))
+    assert call.request["seed"] == 7
+
+
+async def test_a_streamed_answer_with_its_tool_call() -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        stream = await client.chat.completions.create(model="any", messages=say("add"), stream=True)
+        chunks = [chunk async for chunk in stream]
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == "let me see"
+    [call] = [call for delta in deltas for call in delta.tool_calls or ()]
+    assert call.function is not None
+    assert json.loads(call.function.arguments or "") == {"a": 2, "b": 3}
+    assert len(recorder.trace().model_calls) == 1
+
+
+async def test_bytes_go_out_while_the_model_still_speaks() -> None:
+    class Halting(ScriptedBackend):
+        """Says one chunk, and the rest when it is let."""
+
+        go_on = asyncio.Event()
+
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            assert relay is not None
+            relay(b'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "first"}}]}\n\n')
+            await self.go_on.wait()
+            return await super().chat(request, relay)
+
+    backend = Halting(ECHO)
+    async with opened(backend) as (_, route, _recorder), client_of(route) as client:
+        stream = await client.chat.completions.create(model="any", messages=say("hi"), stream=True)
+        first = await anext(aiter(stream))
+        assert first.choices[0].delta.content == "first"
+        backend.go_on.set()
+        assert len([chunk async for chunk in stream]) > 3
+
+
+async def test_attempts_at_once_are_not_mixed_up() -> None:
+    async def attempt(gateway: Gateway, number: int) -> Recorder:
+        recorder = Recorder(ScriptedBackend(ECHO), adder(), number)
+        async with gateway.route(recorder) as route, client_of(route) as client:
+            asked = (client.chat.completions.create(model="m", messages=say(f"{number}-{i}")) for i in range(4))
+            await asyncio.gather(*asked)
+        return recorder
+
+    async with Gateway() as gateway:
+        recorders = await asyncio.gather(*(attempt(gateway, number) for number in range(16)))
+    for number, recorder in enumerate(recorders):
+        said = sorted(call.messages[0]["content"] for call in recorder.trace().model_calls)
+        assert said == [f"{number}-{i}" for i in range(4)]
+
+
+async def test_a_tool_that_the_framework_ran_is_seen_once() -> None:
+    asked = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"city": "Rome"}'}}
+    history = [
+        *say("weather?"),
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        for messages in (say("weather?"), history, [*history, *say("and then?")]):
+            await client.chat.completions.create(model="m", messages=messages)
+    trace = recorder.trace()
+    [call] = trace.tool_calls
+    assert (call.name, dict(call.arguments), call.result) == ("look_up", {"city": "Rome"}, "sunny")
+    assert [type(step).__name__ for step in trace.steps] == ["ModelCall", "ToolCall", "ModelCall", "ModelCall"]
+
+
+async def test_a_result_s_call_lasts_from_the_reply_that_asked_to_the_request_that_brings_it() -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        first = await client.chat.completions.create(model="m", messages=say("add"))
+        await client.chat.completions.create(model="m", messages=say("something else meanwhile"))
+        asked = first.choices[0].message.to_dict()
+        result = {"role": "tool", "tool_call_id": "call_0", "content": "5"}
+        await client.chat.completions.create(model="m", messages=[*say("add"), asked, result])  # type: ignore[list-item]
+    trace = recorder.trace()
+    [call] = trace.tool_calls
+    asking, other, bringing = trace.model_calls
+    assert call.started_at == asking.ended_at < other.sent_at
+    assert other.ended_at < call.ended_at <= bringing.sent_at
+
+
+def told(*results: str) -> list[Any]:
+    """A conversation in which the model asked for `add` once for each result, always by the same id."""
+    asked = {"id": "call_0", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+    steps = (
+        ({"role": "assistant", "tool_calls": [asked]}, {"role": "tool", "tool_call_id": "call_0", "content": result})
+        for result in results
+    )
+    return [*say("count"), *(message for pair in steps for message in pair)]
+
+
+async def test_a_conversation_that_is_sent_again_in_a_later_turn_brings_only_what_is_new() -> None:
+    recorder = Recorder(ScriptedBackend(ECHO), adder(), 7)
+    async with Gateway() as gateway:
+        for conversation in (told("3"), told("3", "4")):
+            async with gateway.route(recorder) as route, client_of(route) as client:
+                await client.chat.completions.create(model="m", messages=conversation)
+    assert [call.result for call in recorder.trace().tool_calls] == ["3", "4"]
+
+
+@pytest.mark.parametrize("call_id", ["", "call_0"])
+async def test_a_call_made_with_our_tools_is_not_seen_twice(call_id: str) -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        await recorder.call("add", {"a": 2}, call_id)
+        await client.chat.completions.create(model="m", messages=told("3"))
+        await client.chat.completions.create(model="m", messages=told("3", "its own"))
+    ours, seen = recorder.trace().tool_calls
+    assert (ours.call_id, ours.result) == (call_id, "3")
+    assert (seen.call_id, seen.result) == ("call_0", "its own")
+
+
+async def test_a_thread_s_calls_are_recorded_too() -> None:
+    async with opened() as (_, route, recorder):
+
+        def ask(number: int) -> str:
+            with openai.OpenAI(base_url=route.base_url, api_key=route.api_key) as client:
+                answer = client.chat.completions.create(model="m", messages=say(f"{number}"), stream=True)
+                return "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+
+        said = await asyncio.gather(*(asyncio.to_thread(ask, number) for number in range(4)))
+    assert said == ["hello there world"] * 4
+    assert sorted(call.messages[0]["content"] for call in recorder.trace().model_calls) == ["0", "1", "2", "3"]
+
+
+async def test_what_a_request_has_beside_the_known_goes_to_the_server() -> None:
+    backend = SayBackend("yes")
+    async with opened(backend) as (_, route, _recorder), client_of(route) as client:
+        await client.chat.completions.create(
+            model="another", messages=say("hi"), max_completion_tokens=9, stop="x", extra_body={"min_p": 0.1}
+        )
+    [request] = backend.requests
+    assert request.extra == {"max_completion_tokens": 9, "min_p": 0.1}
+    assert (request.stop, request.seed) == (("x",), 7)
+
+
+async def test_a_body_over_the_limit_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentbench.gateway.http.BODY_LIMIT", 100)
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        with pytest.raises(openai.APIStatusError, match="over 100 bytes") as caught:
+            await client.chat.completions.create(model="m", messages=say("x" * 200))
+    assert caught.value.status_code == 413
+    assert recorder.trace().steps == ()
+
+
+async def test_a_failing_server_is_502_and_recorded() -> None:
+    async with opened() as (_, route, recorder), client_of(route) as client:
+        for stream in (False, True):
+            with pytest.raises(openai.InternalServerError, match="it is down"):
+                await client.chat.completions.create(model="m", messages=say("down"), stream=stream)
+    assert [call.error for call in recorder.trace().model_calls] == ["it is down", "it is down"]
+    assert recorder.broken is not None
+    assert recorder.broken.kind == "infra"
+
+
+async def test_a_refusal_of_the_server_passes_through() -> None:
+    class Refusing(ScriptedBackend):
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            raise AttemptError("agent", "HTTP 422: max_tokens is too large")
+
+    async with opened(Refusing(ECHO)) as (_, route, _recorder), client_of(route) as client:
+        with pytest.raises(openai.UnprocessableEntityError, match="max_tokens is too large"):
+            await client.chat.completions.create(model="m", messages=say("hi"))
+
+
+async def test_a_limit_is_429_and_not_to_be_tried_again() -> None:
+    async with opened(model_calls=1) as (_, route, recorder), client_of(route) as client:
+        await client.chat.completions.create(model="m", messages=say("hi"))
+        with pytest.raises(openai.RateLimitError, match=r"run\.limits\.model_calls=1") as caught:
+            await client.chat.completions.create(model="m", messages=say("hi"))
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert recorder.broken is not None
+    assert recorder.broken.kind == "budget"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[]", "not an object"),
+        (b"{}", "messages: expected"),
+        (b'{"messages": "hi"}', "messages: expected"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "n": 2}', "n = 2"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "stop": 5}', "stop: expected"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "stop": ["a", 5]}', "stop: expected"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x"}]}', "tools: expected"),
+    ],
+)
+async def test_what_is_no_request_is_told_why(content: bytes, said: str) -> None:
+    async with opened() as (_, route, recorder), httpx.AsyncClient() as http:
+        url, headers = f"{route.base_url}/chat/completions", {"authorization": f"Bearer {route.api_key}"}
+        answer = await http.post(url, content=content, headers=headers)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+    assert recorder.trace().steps == ()
+
+
+async def test_only_the_attempt_itself_may_ask_and_only_while_it_lasts() -> None:
+    async with Gateway() as gateway, httpx.AsyncClient() as http:
+        recorder = Recorder(ScriptedBackend(ECHO), adder(), 7)
+        async with gateway.route(recorder) as route:
+            headers = {"authorization": f"Bearer {route.api_key}"}
+            assert (await http.get(f"{route.base_url}/models", headers=headers)).json()["data"][0]["id"] == route.model
+            assert (await http.get(f"{route.base_url}/models/gpt", headers=headers)).json()["id"] == "gpt"
+            assert (await http.get(f"{route.base_url}/models")).status_code == 401
+            assert (await http.post(f"{route.base_url}/embeddings", headers=headers)).status_code == 404
+            assert (await http.get(f"{route.base_url}/chat/completions", headers=headers)).status_code == 405
+        assert (await http.get(f"{route.base_url}/models", headers=headers)).status_code == 410
+
+
+async def test_a_client_that_goes_away_ends_its_call() -> None:
+    class Waiting(ScriptedBackend):
+        began = asyncio.Event()
+        ended = asyncio.Event()
+
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            self.began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.ended.set()
+            raise AssertionError
+
+    backend = Waiting(ECHO)
+    async with opened(backend) as (_, route, recorder):
+        async with client_of(route) as client:
+            asking = asyncio.create_task(client.chat.completions.create(model="m", messages=say("hi")))
+            await backend.began.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.wait_for(backend.ended.wait(), 10)
+    [call] = recorder.trace().model_calls
+    assert call.error is not None
+    assert call.error.startswith("cancelled")
+
+
+async def test_an_attempt_that_ends_takes_its_calls_with_it() -> None:
+    class Waiting(ScriptedBackend):
+        began = asyncio.Event()
+
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            self.began.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    backend = Waiting(ECHO)
+    async with Gateway() as gateway:
+        recorder = Recorder(backend, adder(), 7)
+        async with gateway.route(recorder) as route:
+            client = client_of(route)
+            asking = asyncio.create_task(client.chat.completions.create(model="m", messages=say("hi")))
+            await backend.began.wait()
+        with pytest.raises(openai.APIStatusError) as caught:
+            await asking
+        assert caught.value.status_code == 410
+        await client.close()
+    assert len(recorder.trace().model_calls) == 1

@@ -1,0 +1,65 @@
+"""`json_schema`: the shape of a JSON answer, and the first thing wrong with it."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from agentbench.errors import UserError
+from agentbench.score import Score
+from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
+from agentbench.trace import Trace
+from tests.fakes import a_case
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+async def scored(output: str, **options: Any) -> Score:
+    scorer = JsonSchemaScorer(JsonSchemaConfig.model_validate(options))
+    return await scorer.score(a_case(expected=SCHEMA), Trace(output=output))
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ('{"city": "Rome", "days": [1]}', "valid"),
+        ('{"days": [1]}', "$: 'city' is a required property"),
+        ('{"city": "Rome", "days": [1, "2"]}', "$.days[1]: '2' is not of type 'integer'"),
+        ("Rome", "the answer is not JSON"),
+        ('{"city": NaN}', "NaN is no JSON"),
+    ],
+)
+async def test_the_first_error_is_told(output: str, reason: str) -> None:
+    score = await scored(output)
+    assert reason in score.reason
+    assert score.passed is (reason == "valid")
+
+
+async def test_the_schema_may_be_an_option_or_a_key_of_expected() -> None:
+    scorer = JsonSchemaScorer(JsonSchemaConfig())
+    assert (await scorer.score(a_case(expected={"schema": {"type": "integer"}}), Trace(output="3"))).passed
+    assert (await scored("3", schema={"type": "integer"})).passed
+    assert not (await scored("3.5", schema={"type": "integer"})).passed
+
+
+def test_an_option_that_is_no_schema_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"not a JSON Schema: \$.type: 'strng' is not valid"):
+        JsonSchemaConfig.model_validate({"schema": {"type": "strng"}})
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ("text", "case 'c1' has no JSON Schema as expected"),
+        ({"type": 3}, "case 'c1': expected is not a JSON Schema"),
+        ({"$ref": "https://example.com/schema.json"}, r"case 'c1': the JSON Schema has a \$ref to nothing"),
+    ],
+)
+async def test_a_mistake_in_a_case_is_told_and_nothing_is_fetched(expected: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        await JsonSchemaScorer(JsonSchemaConfig()).score(a_case(expected=expected), Trace(output="{}"))
