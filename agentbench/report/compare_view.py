@@ -9,6 +9,7 @@ from agentbench.report.run_view import RunView, short_id, view_of
 from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.stats import PairedComparison, compare_latency, compare_passes
+from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.shift import PairedShift
 from agentbench.store import Store
 
@@ -42,13 +43,14 @@ def compare_view(store: Store, a: Run, b: Run) -> CompareView:
     """Two stored runs compared, as far as they have come."""
     attempts_a, attempts_b = store.attempts(a.id), store.attempts(b.id)
     view_a, view_b = _distinct(view_of(a, attempts_a), view_of(b, attempts_b))
-    passes = compare_passes(attempts_a, attempts_b)
+    outcomes_a, outcomes_b = [outcome_of(x) for x in attempts_a], [outcome_of(x) for x in attempts_b]
+    passes = compare_passes(outcomes_a, outcomes_b)
     return CompareView(
         a=view_a,
         b=view_b,
         passes=passes,
-        ttft=compare_latency(attempts_a, attempts_b, "ttft"),
-        tpot=compare_latency(attempts_a, attempts_b, "tpot"),
+        ttft=compare_latency(outcomes_a, outcomes_b, "ttft"),
+        tpot=compare_latency(outcomes_a, outcomes_b, "tpot"),
         changes=config_diff(a.config, b.config),
         notes=tuple(_notes(view_a, view_b, passes, (*attempts_a, *attempts_b))),
     )

@@ -17,7 +17,7 @@ from agentbench.stats import (
     percentile_estimate,
     summarize_serving,
 )
-from agentbench.stats.calls import ttft_s
+from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.samples import CaseSample, group_cases, passes
 from agentbench.store import Store
 
@@ -106,7 +106,8 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
     """The view of a run and its attempts."""
     failures = Counter(attempt.failure.kind for attempt in attempts if attempt.failure)
     right = sum(attempt.passed is True and attempt.failure is None for attempt in attempts)
-    samples = passes(attempts)
+    outcomes = [outcome_of(attempt) for attempt in attempts]
+    samples = passes(outcomes)
     k = _common_repeats(samples)
     objectives = dict(run.environment.get("objectives") or {})
     return RunView(
@@ -126,7 +127,7 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
         pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
         objectives=objectives,
         serving=summarize_serving(attempts, objectives),
-        ttft_p95=percentile_estimate(group_cases(attempts, _first_tokens), 95),
+        ttft_p95=percentile_estimate(group_cases(outcomes, lambda outcome: outcome.ttft_s), 95),
         outcomes=outcomes_of(attempts),
     )
 
@@ -134,11 +135,6 @@ def view_of(run: Run, attempts: Sequence[Attempt]) -> RunView:
 def short_id(run_id: str) -> str:
     """The end of an id that tells it from others, which names it to the store as well as the whole does."""
     return run_id.rpartition("-")[2][:12]
-
-
-def _first_tokens(attempt: Attempt) -> list[float]:
-    calls = (call for call in attempt.trace.model_calls if call.error is None)
-    return [value for call in calls if (value := ttft_s(call)) is not None]
 
 
 def _common_repeats(samples: Sequence[CaseSample]) -> int:

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from agentbench.score import Attempt
 from agentbench.stats.estimates import CONFIDENCE, standard_error
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import Pairs, pair_cases, usable
 from agentbench.stats.samples import Floats, cluster_sums, passes
 
@@ -46,7 +46,7 @@ class PairedComparison:
     smallest_detectable: float | None
 
 
-def compare_passes(a: Sequence[Attempt], b: Sequence[Attempt]) -> PairedComparison:
+def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparison:
     """The pass rates of two runs on the cases both have; independent of the order of attempts."""
     kept_a, kept_b, excluded = usable(a, b)
     pairs = pair_cases(passes(kept_a), passes(kept_b))

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from agentbench.score import Attempt
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.samples import CaseSample
 
 Pairs = list[tuple[CaseSample, CaseSample]]
 
 
-def usable(a: Sequence[Attempt], b: Sequence[Attempt]) -> tuple[list[Attempt], list[Attempt], int]:
+def usable(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome], int]:
     """Both sides without the (case, repeat)s that failed on either, and how many of those there are."""
-    failed = {(attempt.case_id, attempt.repeat) for attempt in (*a, *b) if attempt.failure}
-    kept_a = [attempt for attempt in a if (attempt.case_id, attempt.repeat) not in failed]
-    kept_b = [attempt for attempt in b if (attempt.case_id, attempt.repeat) not in failed]
+    failed = {(outcome.case_id, outcome.repeat) for outcome in (*a, *b) if outcome.failure}
+    kept_a = [outcome for outcome in a if (outcome.case_id, outcome.repeat) not in failed]
+    kept_b = [outcome for outcome in b if (outcome.case_id, outcome.repeat) not in failed]
     return kept_a, kept_b, len(failed)
 
 

@@ -1,4 +1,4 @@
-"""Attempts grouped for statistics: a case is the unit, its repeats are averaged, its cluster is known."""
+"""Outcomes grouped for statistics: a case is the unit, its repeats are averaged, its cluster is known."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentbench.score import Attempt
+from agentbench.stats.outcomes import Outcome
 
 Floats = NDArray[np.float64]
 
@@ -24,36 +24,36 @@ class CaseSample:
         return sum(self.values) / len(self.values)
 
 
-def group_cases(attempts: Iterable[Attempt], values: Callable[[Attempt], Iterable[float]]) -> list[CaseSample]:
-    """The cases that have a value, in the order of their ids, `values` of their attempts pooled."""
+def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Sequence[float]]) -> list[CaseSample]:
+    """The cases that have a value, in the order of their ids, `values` of their outcomes pooled."""
     grouped: dict[str, list[float]] = {}
     clusters: dict[str, str] = {}
-    for attempt in attempts:
-        if found := list(values(attempt)):
-            grouped.setdefault(attempt.case_id, []).extend(found)
-            clusters[attempt.case_id] = attempt.cluster
+    for outcome in outcomes:
+        if found := values(outcome):
+            grouped.setdefault(outcome.case_id, []).extend(found)
+            clusters[outcome.case_id] = outcome.cluster
     return [
         CaseSample(case_id=case_id, cluster=clusters[case_id], values=tuple(grouped[case_id]))
         for case_id in sorted(grouped)
     ]
 
 
-def passes(attempts: Iterable[Attempt]) -> list[CaseSample]:
-    """1.0 for each attempt that was right, 0.0 for each that was wrong; failed ones have no value."""
+def passes(outcomes: Iterable[Outcome]) -> list[CaseSample]:
+    """1.0 for each attempt that was right, 0.0 for each that was wrong; without a verdict there is no value."""
 
-    def value(attempt: Attempt) -> list[float]:
-        return [] if attempt.failure or attempt.passed is None else [float(attempt.passed)]
+    def value(outcome: Outcome) -> tuple[float, ...]:
+        return () if outcome.passed is None else (float(outcome.passed),)
 
-    return group_cases(attempts, value)
+    return group_cases(outcomes, value)
 
 
-def scores(attempts: Iterable[Attempt], name: str) -> list[CaseSample]:
-    """The value of the score `name` of each attempt that did not fail."""
+def scores(outcomes: Iterable[Outcome], name: str) -> list[CaseSample]:
+    """The score `name` of each attempt that did not fail and has it."""
 
-    def value(attempt: Attempt) -> list[float]:
-        return [] if attempt.failure else [s.value for s in attempt.scores if s.name == name]
+    def value(outcome: Outcome) -> tuple[float, ...]:
+        return () if outcome.failure or name not in outcome.scores else (outcome.scores[name],)
 
-    return group_cases(attempts, value)
+    return group_cases(outcomes, value)
 
 
 def cluster_sums(deviations: Floats, clusters: Sequence[str]) -> Floats:

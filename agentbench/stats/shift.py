@@ -1,13 +1,13 @@
 """How far a latency metric moved between two runs, paired on case."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agentbench.score import Attempt
-from agentbench.stats.calls import call_metric
+from agentbench.errors import unknown_name
 from agentbench.stats.estimates import CONFIDENCE, RESAMPLES
+from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import pair_cases, usable
 from agentbench.stats.samples import Floats, group_cases
 
@@ -23,18 +23,21 @@ class PairedShift:
     clusters: int
 
 
-def compare_latency(a: Sequence[Attempt], b: Sequence[Attempt], metric: str, seed: int = 0) -> PairedShift | None:
-    """How a latency metric (`ttft`, `tpot`, `latency`) of the model calls moved, paired on case.
+METRICS: Mapping[str, Callable[[Outcome], tuple[float, ...]]] = {
+    "ttft": lambda outcome: outcome.ttft_s,
+    "tpot": lambda outcome: outcome.tpot_s,
+}
+
+
+def compare_latency(a: Sequence[Outcome], b: Sequence[Outcome], metric: str, seed: int = 0) -> PairedShift | None:
+    """How a latency metric (`ttft`, `tpot`) of the model calls moved, paired on case.
 
     Each case's value is the median over its answered calls; bootstrap over clusters, percentile interval.
     None when no case has the metric on both sides.
     """
-    measure = call_metric(metric)
-
-    def values(attempt: Attempt) -> list[float]:
-        calls = (call for call in attempt.trace.model_calls if call.error is None)
-        return [value for call in calls if (value := measure(call)) is not None]
-
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    values = METRICS[metric]
     kept_a, kept_b, _ = usable(a, b)
     pairs = pair_cases(group_cases(kept_a, values), group_cases(kept_b, values))
     if not pairs:

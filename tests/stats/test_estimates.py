@@ -8,7 +8,7 @@ from scipy import stats
 
 from agentbench.stats.estimates import mean_estimate, percentile_estimate, standard_error, wilson
 from agentbench.stats.samples import CaseSample, passes, scores
-from tests.stats.attempts import an_attempt, verdicts
+from tests.stats.attempts import an_outcome, verdicts
 
 
 def samples(values: list[float], clusters: list[str] | None = None) -> list[CaseSample]:
@@ -73,7 +73,7 @@ def test_an_estimate_lies_in_its_interval_in_the_unit_interval(rows: list[tuple[
 
 
 def test_repeats_are_averaged_and_failures_are_left_out() -> None:
-    attempts = [an_attempt("a", True), an_attempt("a", False, repeat=1), an_attempt("b", None)]
+    attempts = [an_outcome("a", True), an_outcome("a", False, repeat=1), an_outcome("b", None)]
     grouped = passes(attempts)
     assert [(sample.case_id, sample.mean) for sample in grouped] == [("a", 0.5)]
     assert scores(attempts, "exact") == []

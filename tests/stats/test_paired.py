@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agentbench.errors import UserError
+from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.paired import compare_passes, smallest_detectable
 from agentbench.stats.shift import compare_latency
-from tests.stats.attempts import a_call, an_attempt, verdicts
+from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
 
 outcomes = st.lists(st.tuples(st.sampled_from("01f"), st.sampled_from("01f")), min_size=1, max_size=40)
 
@@ -71,8 +72,8 @@ def test_a_failure_takes_its_pair_from_both_sides() -> None:
 
 
 def test_a_failed_repeat_leaves_the_case_its_others() -> None:
-    a = [an_attempt("x", True), an_attempt("x", None, repeat=1)]
-    b = [an_attempt("x", False), an_attempt("x", True, repeat=1)]
+    a = [an_outcome("x", True), an_outcome("x", None, repeat=1)]
+    b = [an_outcome("x", False), an_outcome("x", True, repeat=1)]
     found = compare_passes(a, b)
     assert (found.rate_a, found.rate_b, found.excluded) == (1.0, 0.0, 1)
 
@@ -86,8 +87,8 @@ def test_cases_of_one_run_only_are_counted_and_left_out() -> None:
 
 
 def test_repeats_get_a_sign_test_on_case_means() -> None:
-    a = [an_attempt(f"c{i}", True, repeat=r) for i in range(6) for r in range(2)]
-    b = [an_attempt(f"c{i}", r == 0, repeat=r) for i in range(6) for r in range(2)]
+    a = [an_outcome(f"c{i}", True, repeat=r) for i in range(6) for r in range(2)]
+    b = [an_outcome(f"c{i}", r == 0, repeat=r) for i in range(6) for r in range(2)]
     found = compare_passes(a, b)
     assert found.test == "sign test on case means"
     assert found.difference == pytest.approx(0.5)
@@ -127,8 +128,8 @@ def test_the_smallest_detectable_difference() -> None:
 
 
 def test_a_latency_is_paired_on_case() -> None:
-    a = [an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 30, 10 * i + 50), 3),)) for i in range(20)]
-    b = [an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 25, 10 * i + 55), 3),)) for i in range(20)]
+    a = [outcome_of(an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 30, 10 * i + 50), 3),))) for i in range(20)]
+    b = [outcome_of(an_attempt(f"c{i}", calls=(a_call(0, (10 * i + 25, 10 * i + 55), 3),))) for i in range(20)]
     ttft, tpot = compare_latency(a, b, "ttft"), compare_latency(a, b, "tpot")
     assert ttft is not None
     assert tpot is not None
