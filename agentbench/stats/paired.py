@@ -22,7 +22,8 @@ Test = Literal["exact McNemar", "sign test on case means", "sign test on cluster
 class PairedComparison:
     """Pass rates of `a` and `b` over the same cases; every rate is a fraction, `difference` is a − b.
 
-    `low` and `high` bound the difference at 95 %, `p_value` is two-sided. `better_in_a` and `better_in_b` are
+    `low` and `high` bound the difference (at 95 %, if not asked otherwise), `p_value` is two-sided, `p_worse` the
+    one-sided one of `a` being worse. `better_in_a` and `better_in_b` are
     the cases whose mean differs. `smallest_detectable` is the least |difference| that this comparison would
     have found significant with probability `POWER`, None when no difference could have been. An attempt that
     failed in one run is left out of both (`excluded` counts those repeats of cases); a case that only one run
@@ -36,6 +37,7 @@ class PairedComparison:
     high: float | None
     standard_error: float | None
     p_value: float | None
+    p_worse: float | None
     test: Test | None
     cases: int
     clusters: int
@@ -46,7 +48,7 @@ class PairedComparison:
     smallest_detectable: float | None
 
 
-def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparison:
+def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float = CONFIDENCE) -> PairedComparison:
     """The pass rates of two runs on the cases both have; independent of the order of attempts."""
     kept_a, kept_b, excluded = usable(a, b)
     pairs = pair_cases(passes(kept_a), passes(kept_b))
@@ -59,7 +61,7 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparis
         return PairedComparison(**counts, **_NOTHING)  # type: ignore[arg-type]
     differences = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
-    interval = _interval(differences, clusters, once=_once(pairs))
+    interval = _interval(differences, clusters, once=_once(pairs), confidence=confidence)
     return PairedComparison(
         **counts,
         rate_a=float(np.mean([x.mean for x, _ in pairs])),
@@ -69,6 +71,7 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparis
         high=interval[1],
         standard_error=interval[2],
         p_value=_sign_p(differences, clusters),
+        p_worse=_sign_p(differences, clusters, "less"),
         test=_test_name(pairs, clusters),
         clusters=len(set(clusters)),
         better_in_a=tuple(x.case_id for (x, _), d in zip(pairs, differences, strict=True) if d > 0),
@@ -78,7 +81,9 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparis
 
 
 _NOTHING: dict[str, object] = {
-    **dict.fromkeys(("rate_a", "rate_b", "difference", "low", "high", "standard_error", "p_value", "test"), None),
+    **dict.fromkeys(
+        ("rate_a", "rate_b", "difference", "low", "high", "standard_error", "p_value", "p_worse", "test"), None
+    ),
     "clusters": 0,
     "better_in_a": (),
     "better_in_b": (),
@@ -96,8 +101,10 @@ def _test_name(pairs: Pairs, clusters: Sequence[str]) -> Test:
     return "exact McNemar" if _once(pairs) else "sign test on case means"
 
 
-def _sign_p(differences: Floats, clusters: Sequence[str]) -> float:
-    """Two-sided exact binomial test that as many units changed for the better as for the worse.
+def _sign_p(
+    differences: Floats, clusters: Sequence[str], alternative: Literal["two-sided", "less"] = "two-sided"
+) -> float:
+    """Exact binomial test that as many units changed for the better as for the worse.
 
     A unit is a cluster (a case, where each is its own). For pass/fail once per case it is McNemar's exact
     test on the discordant pairs (McNemar 1947). No unit changed: p = 1.
@@ -106,11 +113,11 @@ def _sign_p(differences: Floats, clusters: Sequence[str]) -> float:
     better, worse = int(np.sum(sums > 1e-12)), int(np.sum(sums < -1e-12))
     if better + worse == 0:
         return 1.0
-    return float(stats.binomtest(better, better + worse, 0.5).pvalue)
+    return float(stats.binomtest(better, better + worse, 0.5, alternative).pvalue)
 
 
 def _interval(
-    differences: Floats, clusters: Sequence[str], once: bool
+    differences: Floats, clusters: Sequence[str], once: bool, confidence: float
 ) -> tuple[float | None, float | None, float | None]:
     """Low, high and standard error of the mean difference.
 
@@ -123,10 +130,10 @@ def _interval(
     independent = once and count == len(differences)
     if independent or not error or error < 1e-12:
         value, error = _agresti_min(float(differences.mean()), float(np.mean(differences**2)), count)
-        half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * error
+        half = float(stats.norm.ppf(0.5 + confidence / 2)) * error
     else:
         value = float(differences.mean())
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
+        half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
     return max(-1.0, value - half), min(1.0, value + half), error
 
 
