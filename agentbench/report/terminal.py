@@ -9,6 +9,7 @@ from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView
+from agentbench.stats import Estimate
 
 PIPED_WIDTH = 100
 """Columns when the output is not a terminal."""
@@ -71,9 +72,13 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
         ("Right / wrong / failed", verdicts(view), kinds or f"{ended} of {view.planned} attempts"),
     ]
     if view.pass_hat_k is not None:
-        once = figures.percent(view.pass_at_k)
-        rows.append((f"pass^{view.k}", figures.percent(view.pass_hat_k), f"pass@{view.k} {once}"))
+        rows += [_repeats_row(f"pass^{view.k}", view.pass_hat_k), _repeats_row(f"pass@{view.k}", view.pass_at_k)]
     return rows
+
+
+def _repeats_row(name: str, estimate: Estimate | None) -> tuple[str, str, str]:
+    spread = figures.interval(estimate)
+    return name, figures.percent(estimate.value if estimate else None), f"95 %: {spread}" if spread else ""
 
 
 def verdicts(view: RunView) -> str:
@@ -83,9 +88,7 @@ def verdicts(view: RunView) -> str:
 def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
     serving, tail = view.serving, view.ttft_p95
     within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
-    spread = (
-        f"95 %: {figures.bounds(figures.seconds(tail.low), figures.seconds(tail.high))}" if tail and tail.low else ""
-    )
+    spread = f"95 %: {found}" if (found := figures.time_interval(tail)) else ""
     return [
         (
             "TTFT p50",

@@ -1,11 +1,13 @@
 """A run against its baseline, as a gate asks it: not shown worse, or shown not worse than a margin."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentbench.gate import GateOptions
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.paired import PairedComparison, compare_passes
+from agentbench.stats.sign_flip import attainable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,28 +24,50 @@ def judge_baseline(options: GateOptions, run: Sequence[Outcome], baseline: Seque
     unless the interval at 1 − 2·`alpha` lies above −`margin`. Fails when there is no case to compare."""
     name = f"baseline {options.baseline}" if options.baseline else "the baseline"
     if not baseline:
-        return BaselineCheck(passed=False, said=f"{name} has no attempts: run it once and keep it as the baseline")
-    found = compare_passes(run, baseline, confidence=1 - 2 * options.alpha)
-    comparison = compare_passes(run, baseline)
-    if found.difference is None or found.low is None or found.p_worse is None:
+        return BaselineCheck(passed=False, said=f"{name} has no attempts to compare with")
+    found = compare_passes(run, baseline)
+    if found.difference is None or found.power is None:
         return BaselineCheck(
-            passed=False, said=f"no case was graded both in this run and in {name}: nothing to compare"
+            passed=False, said=f"no case has a verdict both in this run and in {name}: nothing to compare"
         )
-    if options.test == "regression":
-        passed = found.p_worse >= options.alpha
-        said = f"{'not shown' if passed else 'shown'} worse than {name}"
-    else:
-        passed = found.low > -options.margin
-        said = f"{'shown' if passed else 'not shown'} within {100 * options.margin:.1f} points of {name}"
-    return BaselineCheck(passed=passed, said=f"{said}: {_numbers(comparison)}", comparison=comparison)
+    judge = _regression if options.test == "regression" else _non_inferiority
+    passed, said = judge(options, name, found)
+    return BaselineCheck(passed=passed, said=said.replace("-", "−"), comparison=found)
+
+
+def _regression(options: GateOptions, name: str, found: PairedComparison) -> tuple[bool, str]:
+    assert found.p_worse is not None
+    assert found.power is not None
+    passed = found.p_worse >= options.alpha
+    said = f"{'not shown' if passed else 'shown'} worse than {name}: {_numbers(found)}, p = {found.p_worse:.2g}"
+    if not attainable(found.clusters, options.alpha):
+        needed = math.floor(math.log2(1 / options.alpha)) + 1
+        return (
+            passed,
+            f"{said}; it can never fail: {_units(found)}, at least {needed} are needed at α = {options.alpha:g}",
+        )
+    least = found.power.smallest(options.alpha)
+    if least is None:
+        return passed, f"{said}; too few cases to find any drop with power 0.8"
+    return passed, f"{said}; finds a drop of {100 * least:.1f} points with power 0.8"
+
+
+def _non_inferiority(options: GateOptions, name: str, found: PairedComparison) -> tuple[bool, str]:
+    assert found.power is not None
+    low = found.power.found.interval(1 - 2 * options.alpha)[0]
+    passed = low is not None and low > -options.margin
+    said = f"{'shown' if passed else 'not shown'} to be less than {100 * options.margin:.1f} points worse than {name}"
+    bound = "" if low is None else f", at least {100 * low:+.1f} at α = {options.alpha:g}"
+    power = found.power.within(options.margin, options.alpha)
+    return passed, f"{said}: {_numbers(found)}{bound}; an unchanged run passes with power {power:.2f}"
 
 
 def _numbers(found: PairedComparison) -> str:
     assert found.difference is not None
-    parts = [f"{100 * found.difference:+.1f} points"]
-    if found.low is not None and found.high is not None:
-        parts[0] += f" (95 % {100 * found.low:+.1f} to {100 * found.high:+.1f})"
-    parts.append(f"p = {found.p_worse:.2g}")
-    if found.smallest_detectable is not None:
-        parts.append(f"could have seen {100 * found.smallest_detectable:.1f} points")
-    return ", ".join(parts).replace("-", "−")
+    if found.low is None or found.high is None:
+        return f"{100 * found.difference:+.1f} points"
+    return f"{100 * found.difference:+.1f} points (95 % {100 * found.low:+.1f} to {100 * found.high:+.1f})"
+
+
+def _units(found: PairedComparison) -> str:
+    return f"{found.cases} paired cases" + (f" in {found.clusters} clusters" if found.clusters < found.cases else "")

@@ -1,0 +1,92 @@
+"""What a paired comparison finds: the power of its test for a drop, and the cases a wanted difference needs.
+
+A drop of X: cases drawn at random fail whenever they are run, so many that the pass rate is X lower. They no longer
+flip from run to run either; the others flip as before.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from agentbench.stats.differences import Differences, difference_quantile
+from agentbench.stats.intervals import tango_variance
+from agentbench.stats.samples import Floats
+from agentbench.stats.sign_flip import attainable
+
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropPower:
+    """What the power of a comparison follows from, as one comparison saw it.
+
+    `rate` is the baseline's pass rate, `same` the chance that a case that passed once would pass again. `found` is how
+    the runs differed, taken for how two runs of the same configuration do. `changed` clusters of them differed at all.
+    """
+
+    rate: float
+    same: float
+    found: Differences
+    changed: int
+
+    def of(self, drop: float, alpha: float) -> float:
+        """The probability that the exact one-sided test at `alpha` finds a drop of `drop` (a fraction)."""
+        if not 0 < drop <= self.rate:
+            return 0.0
+        if self.found.simple:
+            return mcnemar_power(self.found.clusters, self.found.discordance, drop, alpha, self.rate)
+        return self._of_clusters(drop, alpha)
+
+    def _of_clusters(self, drop: float, alpha: float) -> float:
+        """That of t on the clusters' sums, which the sign-flip test is near to; 0 when too few clusters will differ."""
+        found, share = self.found, drop / self.rate
+        differing = self.changed + (found.clusters - self.changed) * share
+        if found.standard_error is None or not attainable(math.floor(differing), alpha):
+            return 0.0
+        variance = found.standard_error**2 * (1 - share) + max(0.0, drop * (self.same - drop)) / found.pairs
+        critical = stats.t.ppf(1 - alpha, found.clusters - 1)
+        return float(stats.nct.sf(critical, found.clusters - 1, drop / math.sqrt(max(variance, 1e-12))))
+
+    def smallest(self, alpha: float, power: float = POWER) -> float | None:
+        """The least drop found with this power; None when not even that of every pass is."""
+        if self.of(self.rate, alpha) < power:
+            return None
+        return float(optimize.brentq(lambda drop: self.of(drop, alpha) - power, 1e-9, self.rate, xtol=1e-5))
+
+    def within(self, margin: float, alpha: float) -> float:
+        """The probability that an unchanged run is shown to be less than `margin` worse (one-sided `alpha`)."""
+        found = self.found
+        if found.clusters < 2:
+            return 0.0
+        steps = margin / found.step
+        error = math.sqrt(max(found.discordance, 1e-12) / found.pairs)
+        bound = math.sqrt(tango_variance(0.0, found.discordance, -min(1.0, steps)) / found.pairs)
+        return float(stats.norm.cdf((steps - difference_quantile(found, 1 - 2 * alpha) * bound) / error))
+
+
+def drop_power(found: Differences, sums: Floats, baseline: Floats) -> DropPower:
+    """From what one comparison saw: its clusters' `sums` of differences, its `baseline`'s case means."""
+    rate = float(baseline.mean())
+    return DropPower(
+        rate=rate,
+        same=float(np.mean(baseline**2)) / rate if rate else 0.0,
+        found=found,
+        changed=int(np.count_nonzero(np.abs(sums) > 1e-12)),
+    )
+
+
+def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rate: float) -> float:
+    """The power of McNemar's exact one-sided test at `alpha`, over the number of pairs that will differ.
+
+    Without the drop a share `discordance` of pairs differs, half of them each way.
+    """
+    still = discordance / 2 * (1 - drop / rate)
+    worse, better = min(1.0, still + drop), still
+    numbers = np.arange(cases + 1)
+    # The most changes for the better among so many that are still significant, −1 where none are.
+    critical = stats.binom.ppf(alpha, numbers, 0.5)
+    critical = np.where(stats.binom.cdf(critical, numbers, 0.5) < alpha, critical, critical - 1)
+    found = stats.binom.cdf(critical, numbers, better / (worse + better))
+    return float(np.sum(stats.binom.pmf(numbers, cases, min(1.0, worse + better)) * found))
