@@ -9,6 +9,7 @@ from agentbench import __version__
 from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
+from agentbench.cli.power import power_command
 from agentbench.cli.pull import pull_command
 from agentbench.cli.run import run_command
 from agentbench.cli.runs import runs_command
@@ -31,6 +32,7 @@ app.command("bench")(bench_command)
 app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)
+app.command("power")(power_command)
 app.command("doctor")(doctor_command)
 
 

@@ -6,16 +6,21 @@ flip from run to run either; the others flip as before.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy import optimize, stats
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
 
 from agentbench.stats.differences import Differences, difference_quantile
-from agentbench.stats.intervals import tango_variance
+from agentbench.stats.intervals import student_quantile, tango_variance
 from agentbench.stats.samples import Floats
 from agentbench.stats.sign_flip import attainable
 
 POWER = 0.8
+FURTHEST = 30.0
+"""Standard errors beyond which noncentral t is not computed reliably; its power is 1 by then but for one or two
+degrees of freedom, with which no test is significant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +51,16 @@ class DropPower:
         if found.standard_error is None or not attainable(math.floor(differing), alpha):
             return 0.0
         variance = found.standard_error**2 * (1 - share) + max(0.0, drop * (self.same - drop)) / found.pairs
-        critical = stats.t.ppf(1 - alpha, found.clusters - 1)
-        return float(stats.nct.sf(critical, found.clusters - 1, drop / math.sqrt(max(variance, 1e-12))))
+        freedom = found.clusters - 1
+        critical = student_quantile(1 - 2 * alpha, freedom)
+        standardized = min(FURTHEST, drop / math.sqrt(max(variance, 1e-9)))
+        return 1 - float(special.nctdtr(freedom, standardized, critical))
 
     def smallest(self, alpha: float, power: float = POWER) -> float | None:
         """The least drop found with this power; None when not even that of every pass is."""
         if self.of(self.rate, alpha) < power:
             return None
-        return float(optimize.brentq(lambda drop: self.of(drop, alpha) - power, 1e-9, self.rate, xtol=1e-5))
+        return float(optimize.brentq(lambda drop: self.of(drop, alpha) - power, 1e-9, self.rate, xtol=1e-4))
 
     def within(self, margin: float, alpha: float) -> float:
         """The probability that an unchanged run is shown to be less than `margin` worse (one-sided `alpha`)."""
@@ -84,9 +91,18 @@ def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rat
     """
     still = discordance / 2 * (1 - drop / rate)
     worse, better = min(1.0, still + drop), still
+    numbers, critical = critical_changes(cases, alpha)
+    found = np.where(critical >= 0, special.bdtr(np.maximum(critical, 0), numbers, better / (worse + better)), 0.0)
+    differing = np.diff(special.bdtr(numbers, cases, min(1.0, worse + better)), prepend=0.0)
+    return float(np.sum(differing * found))
+
+
+@cache
+def critical_changes(cases: int, alpha: float) -> tuple[NDArray[np.int64], Floats]:
+    """Of each number of pairs that differ, up to `cases`: the most changes for the better that are significant.
+
+    −1 where none are.
+    """
     numbers = np.arange(cases + 1)
-    # The most changes for the better among so many that are still significant, −1 where none are.
     critical = stats.binom.ppf(alpha, numbers, 0.5)
-    critical = np.where(stats.binom.cdf(critical, numbers, 0.5) < alpha, critical, critical - 1)
-    found = stats.binom.cdf(critical, numbers, better / (worse + better))
-    return float(np.sum(stats.binom.pmf(numbers, cases, min(1.0, worse + better)) * found))
+    return numbers, np.where(stats.binom.cdf(critical, numbers, 0.5) < alpha, critical, critical - 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from agentbench.stats.samples import Floats
 
-FINEST = 20_000
+FINEST = 10_000
 """Most lattice steps that the sums' total may span; coarser sums are rounded, which leaves the test exact."""
 
 

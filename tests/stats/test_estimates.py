@@ -82,22 +82,6 @@ def test_repeats_are_averaged_and_failures_are_left_out() -> None:
     assert mean_estimate([]) is None
 
 
-@pytest.mark.parametrize(("rate", "cluster_size"), [(0.5, 1), (0.95, 1), (0.7, 5)])
-def test_the_interval_covers_the_truth(rate: float, cluster_size: int) -> None:
-    generator = np.random.default_rng(1)
-    covered = 0
-    for _ in range(400):
-        # A cluster's cases agree: the hardest dependence there is.
-        drawn = (generator.random(40 if cluster_size == 1 else 25) < rate).repeat(cluster_size)
-        clusters = [str(i // cluster_size) for i in range(len(drawn))]
-        estimate = mean_estimate(samples([float(x) for x in drawn], clusters))
-        assert estimate is not None
-        assert estimate.low is not None
-        assert estimate.high is not None
-        covered += estimate.low <= rate <= estimate.high
-    assert covered / 400 >= 0.92
-
-
 def test_a_percentile_is_linear_and_its_interval_of_order_statistics() -> None:
     cases = samples([float(i) for i in range(1, 101)])
     estimate = percentile_estimate(cases, 95)

@@ -1,6 +1,5 @@
 """The paired comparison: by hand, against SciPy, and by simulation."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,22 +100,6 @@ def test_clusters_vote_once() -> None:
     assert found.p_value == pytest.approx(2 / 8)
     assert found.clusters == 3
     assert found.smallest_detectable is None
-
-
-def test_the_interval_covers_the_truth_and_the_test_keeps_its_level() -> None:
-    generator = np.random.default_rng(2)
-    covered = rejected = 0
-    for _ in range(300):
-        drawn = generator.random((2, 60)) < 0.8
-        a, b = ("".join("01"[int(x)] for x in row) for row in drawn)
-        found = compare_passes(verdicts(a), verdicts(b))
-        assert found.low is not None
-        assert found.high is not None
-        assert found.p_value is not None
-        covered += found.low <= 0 <= found.high
-        rejected += found.p_value < 0.05
-    assert covered / 300 >= 0.92
-    assert rejected / 300 <= 0.06
 
 
 def test_a_latency_is_paired_on_case() -> None:
