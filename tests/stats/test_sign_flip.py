@@ -1,6 +1,6 @@
 """The sign-flip test against counting every choice of signs, and McNemar's."""
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentbench.stats.holm import holm
 from agentbench.stats.sign_flip import lattice_step, sign_flip_tails
 
 
@@ -47,18 +46,3 @@ def test_unlike_repeats_of_one_configuration_are_not_worse() -> None:
     ours, signs_only = np.mean(found, axis=0)
     assert ours <= 0.08
     assert signs_only > 0.5
-
-
-@settings(deadline=None)  # The first call imports statsmodels.
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_never_lowers_a_p_nor_changes_their_order(values: list[float]) -> None:
-    before = {str(number): value for number, value in enumerate(values)}
-    after = holm(before)
-    assert all(before[name] <= after[name] + 1e-12 <= 1 + 1e-9 for name in before)
-    ranked = sorted(before, key=lambda name: before[name])
-    assert all(after[one] <= after[other] + 1e-12 for one, other in pairwise(ranked))
-    assert holm({}) == {}
-
-
-def test_holm_by_hand() -> None:
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
