@@ -27,11 +27,15 @@ class Differences:
     clusters: int
     simple: bool
 
-    def interval(self, confidence: float) -> tuple[float, float] | tuple[None, None]:
-        """Tango's score interval of the pairs they are worth; None of a single cluster."""
+    def interval(self, confidence: float, quantile: float | None = None) -> tuple[float, float] | tuple[None, None]:
+        """Tango's score interval of the pairs they are worth; None of a single cluster.
+
+        `quantile` is the error's, `difference_quantile` unless given.
+        """
         if self.clusters < 2:
             return None, None
-        low, high = tango(self.mean / self.step, self.discordance, self.pairs, difference_quantile(self, confidence))
+        size = quantile or difference_quantile(self, confidence)
+        low, high = tango(self.mean / self.step, self.discordance, self.pairs, size)
         return max(-1.0, self.step * low), min(1.0, self.step * high)
 
 

@@ -45,8 +45,9 @@ def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
 def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> ScoreComparison | None:
     """The scorer's values on the cases both runs have one of; None when there is none.
 
-    The interval is that of t with the cluster-robust error and C − 1 degrees of freedom, which covers better than a
-    bootstrap over clusters does (docs/notes/intervals.md).
+    The interval is Tango's of the effective pairs, with t of C − 1 degrees of freedom: it follows the skew of a few
+    large losses, as the cluster-robust t doesn't, and covers better than a bootstrap over clusters
+    (docs/notes/intervals.md).
     """
     kept_a, kept_b, _ = usable(a, b)
     pairs = pair_cases(scores(kept_a, scorer), scores(kept_b, scorer))
@@ -55,10 +56,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
     found = differences_of(values, clusters, once=False)
-    low, high = found.interval(CONFIDENCE)
-    if found.standard_error and found.standard_error > 1e-9:
-        half = student_quantile(CONFIDENCE, found.clusters - 1) * found.standard_error
-        low, high = max(-1.0, found.mean - half), min(1.0, found.mean + half)
+    low, high = found.interval(CONFIDENCE, student_quantile(CONFIDENCE, max(1, found.clusters - 1)))
     return ScoreComparison(
         scorer=scorer,
         mean_a=float(np.mean([x.mean for x, _ in pairs])),
