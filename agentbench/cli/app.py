@@ -12,6 +12,7 @@ from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
 from agentbench.cli.gate import gate_command
+from agentbench.cli.power import power_command
 from agentbench.cli.pull import pull_command
 from agentbench.cli.review import label_command, review_command
 from agentbench.cli.run import run_command
@@ -40,6 +41,7 @@ app.command("label")(label_command)
 app.command("agreement")(agreement_command)
 app.command("gate")(gate_command)
 app.add_typer(baseline_app, name="baseline")
+app.command("power")(power_command)
 app.command("doctor")(doctor_command)
 
 

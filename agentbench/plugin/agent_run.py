@@ -19,8 +19,7 @@ from agentbench.report.gate_text import gate_lines
 from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.stats import mean_estimate
-from agentbench.stats.gate import as_counted
-from agentbench.stats.outcomes import Outcome
+from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.samples import passes
 from agentbench.store import Store
 from agentbench.suite import Suite, load_suite, suite_file
@@ -106,7 +105,7 @@ class AgentRun:
         __tracebackhide__ = True
         if not 0 < confidence < 1:
             raise UserError(f"confidence = {confidence!r}: a fraction between 0 and 1, for example 0.95")
-        found = mean_estimate(passes([as_counted(outcome) for outcome in self.outcomes]), confidence)
+        found = mean_estimate(passes(agent_failures_as_wrong(self.outcomes)), confidence)
         if found is None or found.low is None or found.low < at_least:
             low = "unknown" if found is None or found.low is None else f"{100 * found.low:.1f} %"
             raise AssertionError(

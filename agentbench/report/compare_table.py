@@ -36,7 +36,12 @@ def _metrics(view: CompareView, piped: bool) -> Table:
     table.add_column(Text(f"A  {line(view.a.title)}", style="cyan"), justify="right", overflow="fold")
     table.add_column(Text(f"B  {line(view.b.title)}", style="blue"), justify="right", overflow="fold")
     table.add_column(Text.assemble("A − B\n", ("95 % interval", "dim")), justify="right")
-    for name, a, b, difference in [*_verdict_rows(view), *_latency_rows(view), *_rate_rows(view)]:
+    for name, a, b, difference in [
+        *_verdict_rows(view),
+        *_score_rows(view),
+        *_latency_rows(view),
+        *_rate_rows(view),
+    ]:
         table.add_row(name, a, b, difference)
     return table
 
@@ -55,6 +60,17 @@ def _verdict_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
 
 def _p_value(view: CompareView) -> str:
     return figures.probability(view.passes.p_value) if view.passes.p_value is not None else ""
+
+
+def _score_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+    """The graded scorers, each coloured when its difference holds beside the other metrics'."""
+    rows: list[tuple[str, Cell, Cell, Cell]] = []
+    for score in view.scores:
+        span = _span(figures.points, score.difference, score.low, score.high)
+        shown = view.adjusted[score.scorer] < ALPHA
+        judged = _judged(span, shown and score.difference > 0, shown and score.difference < 0)
+        rows.append((line(score.scorer), figures.percent(score.mean_a), figures.percent(score.mean_b), judged))
+    return rows
 
 
 def _accuracy(view: RunView) -> Text:
@@ -124,12 +140,15 @@ def verdict(view: CompareView) -> Text:
     paired = view.passes
     if paired.difference is None or paired.p_value is None:
         return Text("No case was graded in both runs: nothing to compare.", style="bold yellow")
-    if paired.p_value < ALPHA:
+    adjusted = view.adjusted["pass_rate"]
+    if adjusted < ALPHA:
         more, less = ("A", "B") if paired.difference > 0 else ("B", "A")
         said = f"{more} is right more often than {less}"
     else:
         said = "No difference in accuracy is shown"
     test = f"{paired.test}, {figures.probability(paired.p_value)}, {paired.cases} paired cases"
+    if len(view.adjusted) > 1:
+        test += f"; {figures.probability(adjusted)} as one of {len(view.adjusted)} metrics (Holm)"
     clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
     return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}")
 

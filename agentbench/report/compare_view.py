@@ -1,6 +1,6 @@
 """Every number that is said of two runs side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,21 +8,28 @@ from agentbench.baseline import stored_outcomes
 from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
 from agentbench.run import Run
-from agentbench.stats import PairedComparison, compare_latency, compare_passes
-from agentbench.stats.outcomes import Outcome
-from agentbench.stats.shift import PairedShift
+from agentbench.stats import Outcome, PairedComparison, compare_passes
+from agentbench.stats.graded import ScoreComparison, compare_scores, graded_scorers
+from agentbench.stats.holm import holm
+from agentbench.stats.shift import PairedShift, compare_latency
 from agentbench.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareView:
-    """Runs `a` and `b`; every difference is a − b, paired on case. `notes` say what limits the comparison."""
+    """Runs `a` and `b`; every difference is a − b, paired on case.
+
+    `scores` are those of graded scorers. `adjusted` has every metric's p, adjusted for there being several (Holm):
+    `pass_rate`, `ttft_p50`, `tpot_p50` and the scorers. `notes` say what limits the comparison.
+    """
 
     a: RunView
     b: RunView
     passes: PairedComparison
     ttft: PairedShift | None
     tpot: PairedShift | None
+    scores: tuple[ScoreComparison, ...]
+    adjusted: Mapping[str, float]
     changes: tuple[ConfigChange, ...]
     notes: tuple[str, ...]
 
@@ -34,6 +41,8 @@ class CompareView:
             "accuracy": asdict(self.passes),
             "ttft_p50": self.ttft and asdict(self.ttft),
             "tpot_p50": self.tpot and asdict(self.tpot),
+            "scores": {score.scorer: asdict(score) for score in self.scores},
+            "p_adjusted": dict(self.adjusted),
             "config_diff": {change.path: {"a": change.a, "b": change.b} for change in self.changes},
             "notes": list(self.notes),
         }
@@ -45,15 +54,39 @@ def compare_view(store: Store, a: Run, b: Run) -> CompareView:
     views = (view_of(a, outcomes_a, store.first_request(a.id)), view_of(b, outcomes_b, store.first_request(b.id)))
     view_a, view_b = _distinct(*views)
     passes = compare_passes(outcomes_a, outcomes_b)
+    ttft, tpot = compare_latency(outcomes_a, outcomes_b, "ttft"), compare_latency(outcomes_a, outcomes_b, "tpot")
+    scores = _scores(outcomes_a, outcomes_b)
     return CompareView(
         a=view_a,
         b=view_b,
         passes=passes,
-        ttft=compare_latency(outcomes_a, outcomes_b, "ttft"),
-        tpot=compare_latency(outcomes_a, outcomes_b, "tpot"),
+        ttft=ttft,
+        tpot=tpot,
+        scores=scores,
+        adjusted=_adjusted(passes, ttft, tpot, scores),
         changes=config_diff(a.config, b.config),
         notes=tuple(_notes(view_a, view_b, passes, (*outcomes_a, *outcomes_b))),
     )
+
+
+def _scores(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[ScoreComparison, ...]:
+    found = (compare_scores(a, b, scorer) for scorer in graded_scorers(a, b))
+    return tuple(score for score in found if score)
+
+
+def _adjusted(
+    passes: PairedComparison,
+    ttft: PairedShift | None,
+    tpot: PairedShift | None,
+    scores: Sequence[ScoreComparison],
+) -> dict[str, float]:
+    found = {
+        "pass_rate": passes.p_value,
+        "ttft_p50": ttft.p_value if ttft else None,
+        "tpot_p50": tpot.p_value if tpot else None,
+        **{score.scorer: score.p_value for score in scores},
+    }
+    return holm({name: p for name, p in found.items() if p is not None})
 
 
 def _distinct(a: RunView, b: RunView) -> tuple[RunView, RunView]:

@@ -68,6 +68,15 @@ def interval(estimate: Estimate | None) -> str:
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
+def time_interval(estimate: Estimate | None) -> str:
+    """A time's 95 % interval, one-sided where only one bound is known."""
+    if estimate is None or (estimate.low is None and estimate.high is None):
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"at least {seconds(estimate.low)}" if estimate.high is None else f"at most {seconds(estimate.high)}"
+    return bounds(seconds(estimate.low), seconds(estimate.high))
+
+
 def _signed(value: float, form: str) -> str:
     text = f"{abs(value):{form}}"
     return ("+" if value > 0 else "−" if value < 0 else "±") + text

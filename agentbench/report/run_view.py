@@ -8,16 +8,9 @@ from typing import Any
 from agentbench.baseline import stored_outcomes
 from agentbench.report.outcomes import CaseOutcome, case_outcomes
 from agentbench.run import Run
-from agentbench.stats import (
-    Estimate,
-    ServingSummary,
-    mean_estimate,
-    mean_pass_at_k,
-    mean_pass_hat_k,
-    percentile_estimate,
-    summarize_serving,
-)
+from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate, summarize_serving
 from agentbench.stats.outcomes import Outcome
+from agentbench.stats.repeats import pass_at_k_estimate, pass_hat_k_estimate
 from agentbench.stats.samples import CaseSample, group_cases, passes, scores
 from agentbench.store import Store
 
@@ -47,8 +40,8 @@ class RunView:
     accuracy: Estimate | None
     scores: Mapping[str, Estimate]
     k: int
-    pass_at_k: float | None
-    pass_hat_k: float | None
+    pass_at_k: Estimate | None
+    pass_hat_k: Estimate | None
     objectives: Mapping[str, float]
     serving: ServingSummary
     ttft_p95: Estimate | None
@@ -77,14 +70,20 @@ class RunView:
             "accuracy_clusters": accuracy.clusters if accuracy else 0,
             "scores": {name: asdict(estimate) for name, estimate in self.scores.items()},
             "k": self.k,
-            "pass_at_k": self.pass_at_k,
-            "pass_hat_k": self.pass_hat_k,
+            **_spread("pass_at_k", self.pass_at_k),
+            **_spread("pass_hat_k", self.pass_hat_k),
             "objectives_s": dict(self.objectives),
             **asdict(self.serving),
             "ttft_p95_low_s": tail and tail.low,
             "ttft_p95_high_s": tail and tail.high,
             "cases": [asdict(outcome) for outcome in self.outcomes],
         }
+
+
+def _spread(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    keys = (name, f"{name}_low", f"{name}_high")
+    values = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return dict(zip(keys, values, strict=True))
 
 
 def _identity(run: Run) -> dict[str, Any]:
@@ -131,8 +130,8 @@ def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | 
         accuracy=mean_estimate(samples),
         scores=_scores(outcomes),
         k=k,
-        pass_at_k=mean_pass_at_k(samples, k) if k > 1 else None,
-        pass_hat_k=mean_pass_hat_k(samples, k) if k > 1 else None,
+        pass_at_k=pass_at_k_estimate(samples, k) if k > 1 else None,
+        pass_hat_k=pass_hat_k_estimate(samples, k) if k > 1 else None,
         objectives=objectives,
         serving=summarize_serving(outcomes, objectives),
         ttft_p95=percentile_estimate(group_cases(outcomes, lambda each: each.ttft_s), 95),

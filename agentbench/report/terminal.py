@@ -74,14 +74,17 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     if view.waiting:
         rows.append(("Waiting for review", str(view.waiting), f"agentbench review {short_id(view.run.id)}"))
     if view.pass_hat_k is not None:
-        once = figures.percent(view.pass_at_k)
-        rows.append((f"pass^{view.k}", figures.percent(view.pass_hat_k), f"pass@{view.k} {once}"))
+        rows += [_repeats_row(f"pass^{view.k}", view.pass_hat_k), _repeats_row(f"pass@{view.k}", view.pass_at_k)]
     return rows
 
 
 def _spread(estimate: Estimate | None) -> str:
     spread = figures.interval(estimate)
     return f"95 %: {spread}" if spread else ""
+
+
+def _repeats_row(name: str, estimate: Estimate | None) -> tuple[str, str, str]:
+    return name, figures.percent(estimate.value if estimate else None), _spread(estimate)
 
 
 def verdicts(view: RunView) -> str:
@@ -91,9 +94,7 @@ def verdicts(view: RunView) -> str:
 def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
     serving, tail = view.serving, view.ttft_p95
     within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
-    spread = (
-        f"95 %: {figures.bounds(figures.seconds(tail.low), figures.seconds(tail.high))}" if tail and tail.low else ""
-    )
+    spread = f"95 %: {found}" if (found := figures.time_interval(tail)) else ""
     return [
         (
             "TTFT p50",

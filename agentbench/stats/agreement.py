@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agentbench.stats.estimates import CONFIDENCE, RESAMPLES
+from agentbench.stats.estimates import CONFIDENCE
 
 Method = Literal["asymptotic", "cluster bootstrap", "none"]
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,21 +5,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
+from agentbench.stats.intervals import normal_quantile, quantile_levels, student_quantile, wilson
 from agentbench.stats.samples import CaseSample, Floats, cluster_sums
 
 CONFIDENCE = 0.95
-RESAMPLES = 1000
-MANY_VALUES, FEWEST_RESAMPLES = 5000, 200
-"""Of more values than this fewer resamples are drawn: their interval is narrow, and each draw is dear."""
 
-Method = Literal["wilson", "t", "cluster-robust t", "cluster bootstrap", "none"]
+Method = Literal["wilson", "wilson, effective size", "order statistics", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """`value` with the interval [low, high] at `CONFIDENCE`, None where there is too little data for one."""
+    """`value` with the interval [low, high] at `CONFIDENCE`.
+
+    A bound is None where there is too little data for one: both with a single cluster, one side of a percentile in
+    the tail (the interval is then one-sided at `CONFIDENCE`). `clusters` equals `cases` where each is its own.
+    """
 
     value: float
     standard_error: float | None
@@ -33,43 +34,47 @@ class Estimate:
 def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE) -> Estimate | None:
     """The mean over cases of each case's mean, for values in [0, 1]; None without cases.
 
-    Pass/fail once per independent case: Wilson's score interval, which is honest near 0 and 1 (Wilson 1927;
-    Brown, Cai & DasGupta 2001). Otherwise (graded, repeated or clustered): t with the cluster-robust error,
-    cut to [0, 1]. Values that are all 0 or all 1 leave that error at 0: Wilson's over clusters is given then.
+    Wilson's score interval. Pass/fail once per independent case: of the cases. Otherwise (graded, repeated or
+    clustered): of the effective size v·(1 − v)/se², se the cluster-robust standard error, with t of C − 1 degrees
+    of freedom (Korn & Graubard, Survey Methodology 24, 1998, with Wilson's interval for Clopper and Pearson's). Values
+    that are all alike leave that error at 0: the size is then the number of clusters.
     """
     if not samples:
         return None
     means = np.array([sample.mean for sample in samples])
     clusters = [sample.cluster for sample in samples]
     count = len(set(clusters))
-    error = standard_error(means, clusters)
-    value = float(means.mean())
-    once = all(len(sample.values) == 1 for sample in samples)
-    pass_fail = bool(np.isin(means, (0.0, 1.0)).all())
-    method: Method = "t" if count == len(samples) else "cluster-robust t"
-    if value in (0.0, 1.0) or (once and pass_fail and count == len(samples)):
-        low, high = wilson(value * count, count, confidence)
-        method = "wilson"
-    elif error is None:
-        return _bare(value, len(samples), count)
-    else:
-        half = float(special.stdtrit(count - 1, 0.5 + confidence / 2)) * error
-        low, high = max(0.0, value - half), min(1.0, value + half)
+    value, error = float(means.mean()), standard_error(means, clusters)
+    size, quantile = effective_size(samples, value, error), student_quantile(confidence, max(1, count - 1))
+    if value in (0.0, 1.0) or _is_simple(samples, count):
+        size, quantile = float(count), normal_quantile(confidence)
+    bounds = wilson(value, size, quantile) if size else (None, None)
+    simple: Method = "wilson" if quantile == normal_quantile(confidence) else "wilson, effective size"
     return Estimate(
         value=value,
         standard_error=error,
-        low=low,
-        high=high,
+        low=bounds[0],
+        high=bounds[1],
         cases=len(samples),
         clusters=count,
-        method=method,
+        method=simple if size else "none",
     )
 
 
-def _bare(value: float, cases: int, clusters: int) -> Estimate:
-    return Estimate(
-        value=value, standard_error=None, low=None, high=None, cases=cases, clusters=clusters, method="none"
-    )
+def _is_simple(samples: Sequence[CaseSample], clusters: int) -> bool:
+    """Whether it is pass/fail once per independent case."""
+    return clusters == len(samples) and all(sample.values in ((0.0,), (1.0,)) for sample in samples)
+
+
+def effective_size(samples: Sequence[CaseSample], value: float, error: float | None) -> float | None:
+    """As how many independent pass/fail cases `error` is worth, at most as there are verdicts; None of one cluster."""
+    if error is None:
+        return None
+    size = value * (1 - value) / error**2 if error > 1e-9 else float("inf")
+    verdicts = [value for sample in samples for value in sample.values]
+    if all(verdict in (0.0, 1.0) for verdict in verdicts):
+        return min(size, float(len(verdicts)))
+    return size if error > 1e-9 else float(len({sample.cluster for sample in samples}))
 
 
 def standard_error(values: Floats, clusters: Sequence[str]) -> float | None:
@@ -84,55 +89,49 @@ def standard_error(values: Floats, clusters: Sequence[str]) -> float | None:
     return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(values))
 
 
-def wilson(successes: float, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (JASA 22, 1927)."""
-    z = float(special.ndtri(0.5 + confidence / 2))
-    rate = successes / trials
-    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    spread = np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) * z / (1 + z**2 / trials)
-    low = 0.0 if successes == 0 else float(centre - spread)
-    high = 1.0 if successes == trials else float(centre + spread)
-    return low, high
+def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The q-th percentile (0–100) of the pooled values, and its interval by order statistics.
 
-
-def percentile_estimate(
-    samples: Sequence[CaseSample], q: float, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate | None:
-    """The q-th percentile (0–100) of the pooled values, and its interval by bootstrap over clusters.
-
-    Whole clusters are drawn with replacement and pooled (Davison & Hinkley 1997, section 3.8).
+    The values are taken for as many independent ones as the cluster-robust error of the share below the percentile is
+    worth (Woodruff, JASA 47, 1952; reduced for few clusters as in Korn & Graubard 1998).
     """
     if not samples:
         return None
     groups = pooled_by_cluster(samples)
-    value = float(np.percentile(np.concatenate(groups), q))
-    if len(groups) < 2:
-        return _bare(value, len(samples), len(groups))
-    generator = np.random.default_rng(seed)
-    values = sum(len(group) for group in groups)
-    draws = resamples if values <= MANY_VALUES else max(FEWEST_RESAMPLES, resamples * MANY_VALUES // values)
-    found = np.array([np.percentile(_redrawn(groups, generator), q) for _ in range(draws)])
-    low, high = np.percentile(found, [50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE])
+    values = np.concatenate(groups)
+    value = float(np.percentile(values, q))
+    size = _size_at(groups, value, confidence)
+    levels = quantile_levels(q / 100, size, confidence) if size else (None, None)
+    low, high = (None if level is None else _at_level(values, level) for level in levels)
     return Estimate(
         value=value,
-        standard_error=float(found.std(ddof=1)),
-        low=float(low),
-        high=float(high),
+        standard_error=None,
+        low=low,
+        high=high,
         cases=len(samples),
         clusters=len(groups),
-        method="cluster bootstrap",
+        method="order statistics" if size else "none",
     )
 
 
-def _redrawn(groups: list[Floats], generator: np.random.Generator) -> Floats:
-    """As many whole groups, drawn with replacement and pooled."""
-    draw = generator.integers(len(groups), size=len(groups))
-    sizes = np.array([len(group) for group in groups])
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    taken = sizes[draw]
-    within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    pooled: Floats = np.concatenate(groups)[np.repeat(starts[draw], taken) + within]
-    return pooled
+def _size_at(groups: Sequence[Floats], value: float, confidence: float) -> float | None:
+    """As how many independent values the share of them up to `value` is worth; None of one cluster."""
+    if len(groups) < 2:
+        return None
+    total = sum(len(group) for group in groups)
+    below = [np.count_nonzero(group <= value) for group in groups]
+    share = sum(below) / total
+    sums = np.array([number - share * len(group) for number, group in zip(below, groups, strict=True)])
+    error = float(np.sqrt(len(groups) / (len(groups) - 1) * np.sum(sums**2))) / total
+    if error < 1e-12:
+        return float(len(groups))
+    few = student_quantile(confidence, total - 1) / student_quantile(confidence, len(groups) - 1)
+    return min(float(total), share * (1 - share) / error**2 * few**2)
+
+
+def _at_level(values: Floats, level: float) -> float:
+    """The order statistic at `level`·(n + 1), interpolated."""
+    return float(np.quantile(values, level, method="weibull"))
 
 
 def pooled_by_cluster(samples: Sequence[CaseSample]) -> list[Floats]:

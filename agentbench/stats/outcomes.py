@@ -8,8 +8,9 @@ from agentbench.score import Attempt
 from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_s
 from agentbench.trace import ModelCall, UserTurn
 
-EXCUSED: frozenset[FailureKind] = frozenset({"infra", "tool", "grader"})
-"""Failures that say nothing of the agent: the server, a tool or a scorer broke."""
+AGENT_FAILURES: frozenset[FailureKind] = frozenset({"agent", "budget", "timeout"})
+"""Failures of what is tested: the agent raised, or did not finish within its limits. The other kinds (infra, tool,
+grader) are of what it is tested with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Outcome:
 
     case_id: str
     cluster: str
-    repeat: int
+    repeat: int = 0
     passed: bool | None
     failure: FailureKind | None = None
     tries: int = 1
@@ -90,6 +91,17 @@ def outcomes_of(attempts: Iterable[Attempt]) -> list[Outcome]:
         scores = shared.setdefault(tuple(outcome.scores.items()), outcome.scores)
         found.append(replace(outcome, scores=scores))
     return found
+
+
+def agent_failures_as_wrong(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes as a gate counts them: an agent that raised or ran out of its limits was not right.
+
+    Left out of the comparison, an agent that breaks on every case it can't solve would pass every gate.
+    """
+    return [
+        replace(outcome, passed=False, failure=None) if outcome.failure in AGENT_FAILURES else outcome
+        for outcome in outcomes
+    ]
 
 
 def total(counts: Iterable[int | None]) -> int | None:

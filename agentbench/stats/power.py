@@ -1,98 +1,109 @@
-"""What a gate is able to find: its power, by resampling the very pairs that it judged."""
+"""What a paired comparison finds: the power of its test for a drop, and the cases a wanted difference needs.
+
+A drop of X: cases drawn at random fail whenever they are run, so many that the pass rate is X lower. They no longer
+flip from run to run either; the others flip as before.
+"""
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from agentbench.gate import GateOptions
-from agentbench.stats.pairs import Pairs
+from agentbench.stats.differences import Differences, difference_quantile
+from agentbench.stats.intervals import bisected, student_quantile, tango_variance
 from agentbench.stats.samples import Floats
+from agentbench.stats.sign_flip import attainable
 
 POWER = 0.8
-DRAWS = 600
-Counts = NDArray[np.int64]
+FURTHEST = 30.0
+"""Standard errors beyond which noncentral t is not computed reliably; its power is 1 by then but for one or two
+degrees of freedom, with which no test is significant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatePower:
-    """`detectable` is the drop of the pass rate that a gate finds with probability `POWER`, None when it finds none.
+class DropPower:
+    """What the power of a comparison follows from, as one comparison saw it.
 
-    `never` says that even a drop to nothing could not fail it.
+    `rate` is the baseline's pass rate, `same` the chance that a case that passed once would pass again. `found` is how
+    the runs differed, taken for how two runs of the same configuration do. `changed` clusters of them differed at all.
     """
 
-    detectable: float | None
-    never: bool
+    rate: float
+    same: float
+    found: Differences
+    changed: int
+
+    def of(self, drop: float, alpha: float) -> float:
+        """The probability that the exact one-sided test at `alpha` finds a drop of `drop` (a fraction)."""
+        if not 0 < drop <= self.rate:
+            return 0.0
+        if self.found.simple:
+            return mcnemar_power(self.found.clusters, self.found.discordance, drop, alpha, self.rate)
+        return self._of_clusters(drop, alpha)
+
+    def _of_clusters(self, drop: float, alpha: float) -> float:
+        """That of t on the clusters' sums, which the sign-flip test is near to; 0 when too few clusters will differ."""
+        found, share = self.found, drop / self.rate
+        differing = self.changed + (found.clusters - self.changed) * share
+        if found.standard_error is None or not attainable(math.floor(differing), alpha):
+            return 0.0
+        variance = found.standard_error**2 * (1 - share) + max(0.0, drop * (self.same - drop)) / found.pairs
+        freedom = found.clusters - 1
+        critical = student_quantile(1 - 2 * alpha, freedom)
+        standardized = min(FURTHEST, drop / math.sqrt(max(variance, 1e-9)))
+        return 1 - float(special.nctdtr(freedom, standardized, critical))
+
+    def smallest(self, alpha: float, power: float = POWER) -> float | None:
+        """The least drop found with this power; None when not even that of every pass is."""
+        if self.of(self.rate, alpha) < power:
+            return None
+        return bisected(lambda drop: self.of(drop, alpha) - power, 1e-9, self.rate, 1e-4)
+
+    def within(self, margin: float, alpha: float) -> float:
+        """The probability that an unchanged run is shown to be less than `margin` worse (one-sided `alpha`)."""
+        found = self.found
+        if found.clusters < 2:
+            return 0.0
+        steps = margin / found.step
+        error = math.sqrt(max(found.discordance, 1e-12) / found.pairs)
+        bound = math.sqrt(tango_variance(0.0, found.discordance, -min(1.0, steps)) / found.pairs)
+        return float(special.ndtr((steps - difference_quantile(found, 1 - 2 * alpha) * bound) / error))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pooled:
-    """Both sides of the pairs as right answers of so many tries, [cases], sorted by cluster.
+def drop_power(found: Differences, sums: Floats, baseline: Floats) -> DropPower:
+    """From what one comparison saw: its clusters' `sums` of differences, its `baseline`'s case means."""
+    rate = float(baseline.mean())
+    return DropPower(
+        rate=rate,
+        same=float(np.mean(baseline**2)) / rate if rate else 0.0,
+        found=found,
+        changed=int(np.count_nonzero(np.abs(sums) > 1e-12)),
+    )
 
-    `starts` is where each cluster begins.
+
+def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rate: float) -> float:
+    """The power of McNemar's exact one-sided test at `alpha`, over the number of pairs that will differ.
+
+    Without the drop a share `discordance` of pairs differs, half of them each way.
     """
-
-    right: tuple[Counts, Counts]
-    tries: tuple[Counts, Counts]
-    starts: Counts
-
-    @property
-    def rate(self) -> float:
-        return float(np.mean([right / tries for right, tries in zip(self.right, self.tries, strict=True)]))
+    still = discordance / 2 * (1 - drop / rate)
+    worse, better = min(1.0, still + drop), still
+    numbers, critical = critical_changes(cases, alpha)
+    found = np.where(critical >= 0, special.bdtr(np.maximum(critical, 0), numbers, better / (worse + better)), 0.0)
+    differing = np.diff(special.bdtr(numbers, cases, min(1.0, worse + better)), prepend=0.0)
+    return float(np.sum(differing * found))
 
 
-def gate_power(pairs: Pairs, options: GateOptions, seed: int = 0) -> GatePower:
-    """The least drop that a regression gate at `options.alpha` finds with probability `POWER`, to 0.1 points.
+@cache
+def critical_changes(cases: int, alpha: float) -> tuple[NDArray[np.int64], Floats]:
+    """Of each number of pairs that differ, up to `cases`: the most changes for the better that are significant.
 
-    What it would do to further runs like these: sides are swapped by chance, so that there is no difference but
-    noise; then each right answer of the run is lost with the chance that lowers the pass rate by the drop. The cases
-    are kept as they are: drawing them again too would count one case's noise several times.
+    −1 where none are.
     """
-    pooled = _pool(pairs)
-    units = len(pooled.starts)
-    if units < math.ceil(math.log2(1 / options.alpha)):
-        return GatePower(detectable=None, never=True)
-    most = pooled.rate
-    if most == 0 or power_of(pooled, most, options.alpha, seed) < POWER:
-        return GatePower(detectable=None, never=most == 0)
-    low, high = 0.0, most
-    while high - low > 0.001:
-        middle = (low + high) / 2
-        low, high = (low, middle) if power_of(pooled, middle, options.alpha, seed) >= POWER else (middle, high)
-    return GatePower(detectable=high, never=False)
-
-
-def power_at(pairs: Pairs, drop: float, alpha: float, seed: int = 0) -> float:
-    """The chance that a regression gate at `alpha` fails a run whose pass rate is lower by `drop` (a fraction)."""
-    return power_of(_pool(pairs), drop, alpha, seed)
-
-
-def power_of(pooled: _Pooled, drop: float, alpha: float, seed: int) -> float:
-    """As `power_at`, of pairs pooled already. The same seed draws alike for every drop."""
-    chance = np.random.default_rng(seed)
-    kept = 1 - min(1.0, drop / pooled.rate) if pooled.rate else 1.0
-    swapped = chance.random((DRAWS, len(pooled.right[0]))) < 0.5
-    run = np.where(swapped, pooled.right[1], pooled.right[0])
-    run_tries = np.where(swapped, pooled.tries[1], pooled.tries[0])
-    other = np.where(swapped, pooled.right[0], pooled.right[1]) / np.where(swapped, pooled.tries[0], pooled.tries[1])
-    differences = chance.binomial(run, kept) / run_tries - other
-    sums = np.add.reduceat(differences, pooled.starts, axis=1)  # [draws, clusters]
-    return float(np.mean(_fails(sums, alpha)))
-
-
-def _fails(sums: Floats, alpha: float) -> NDArray[np.bool_]:
-    """Whether the exact one-sided sign test at `alpha` finds each row of differences [draws, clusters] worse."""
-    worse = (sums < -1e-12).sum(axis=1)
-    moved = worse + (sums > 1e-12).sum(axis=1)
-    return np.asarray(special.bdtr(moved - worse, np.maximum(moved, 1), 0.5) <= alpha)
-
-
-def _pool(pairs: Pairs) -> _Pooled:
-    ordered = sorted(pairs, key=lambda pair: pair[0].cluster)
-    clusters = [x.cluster for x, _ in ordered]
-    starts = [index for index, name in enumerate(clusters) if index == 0 or name != clusters[index - 1]]
-    right = tuple(np.array([round(sum(pair[side].values)) for pair in ordered]) for side in (0, 1))
-    tries = tuple(np.array([len(pair[side].values) for pair in ordered]) for side in (0, 1))
-    return _Pooled(right=(right[0], right[1]), tries=(tries[0], tries[1]), starts=np.array(starts))
+    numbers = np.arange(cases + 1)
+    critical = np.ceil(np.maximum(special.bdtrik(alpha, numbers, 0.5), 0.0))
+    critical -= (critical > 0) & (special.bdtr(critical - 1, numbers, 0.5) >= alpha)
+    return numbers, np.where(special.bdtr(critical, numbers, 0.5) < alpha, critical, critical - 1)

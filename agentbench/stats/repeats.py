@@ -1,9 +1,11 @@
 """pass@k and pass^k: a case right at least once, or every time, in k tries, from n ≥ k repeats."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import comb
 
 from agentbench.errors import UserError
+from agentbench.stats.estimates import Estimate, mean_estimate
 from agentbench.stats.samples import CaseSample
 
 
@@ -19,14 +21,14 @@ def pass_hat_k(trials: int, passed: int, k: int) -> float:
     return comb(passed, k) / comb(trials, k)
 
 
-def mean_pass_at_k(samples: Sequence[CaseSample], k: int) -> float | None:
-    """pass@k averaged over cases; None without cases."""
-    return _mean(samples, k, pass_at_k)
+def pass_at_k_estimate(samples: Sequence[CaseSample], k: int) -> Estimate | None:
+    """pass@k averaged over cases, with its interval; None without cases."""
+    return _estimate(samples, k, pass_at_k)
 
 
-def mean_pass_hat_k(samples: Sequence[CaseSample], k: int) -> float | None:
-    """pass^k averaged over cases; None without cases."""
-    return _mean(samples, k, pass_hat_k)
+def pass_hat_k_estimate(samples: Sequence[CaseSample], k: int) -> Estimate | None:
+    """pass^k averaged over cases, with its interval; None without cases."""
+    return _estimate(samples, k, pass_hat_k)
 
 
 def _check(trials: int, k: int) -> None:
@@ -37,6 +39,8 @@ def _check(trials: int, k: int) -> None:
         )
 
 
-def _mean(samples: Sequence[CaseSample], k: int, metric: Callable[[int, int, int], float]) -> float | None:
-    values = [metric(len(sample.values), round(sum(sample.values)), k) for sample in samples]
-    return sum(values) / len(values) if values else None
+def _estimate(samples: Sequence[CaseSample], k: int, metric: Callable[[int, int, int], float]) -> Estimate | None:
+    """A case's pass@k is one value of it, whose mean has the interval of any mean."""
+    return mean_estimate(
+        [replace(case, values=(metric(len(case.values), round(sum(case.values)), k),)) for case in samples]
+    )

@@ -1,4 +1,4 @@
-"""Attempts grouped for statistics: a case is the unit, its repeats are averaged, its cluster is known."""
+"""Outcomes grouped for statistics: a case is the unit, its repeats are averaged, its cluster is known."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class CaseSample:
         return sum(self.values) / len(self.values)
 
 
-def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Iterable[float]]) -> list[CaseSample]:
-    """The cases that have a value, in the order of their ids, `values` of their attempts pooled."""
+def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Sequence[float]]) -> list[CaseSample]:
+    """The cases that have a value, in the order of their ids, `values` of their outcomes pooled."""
     grouped: dict[str, list[float]] = {}
     clusters: dict[str, str] = {}
     for outcome in outcomes:
-        if found := list(values(outcome)):
+        if found := values(outcome):
             grouped.setdefault(outcome.case_id, []).extend(found)
             clusters[outcome.case_id] = outcome.cluster
     return [
@@ -39,13 +39,21 @@ def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Iterabl
 
 
 def passes(outcomes: Iterable[Outcome]) -> list[CaseSample]:
-    """1.0 for each attempt that was right, 0.0 for each that was wrong; those without a verdict have no value."""
-    return group_cases(outcomes, lambda each: [] if each.passed is None else [float(each.passed)])
+    """1.0 for each attempt that was right, 0.0 for each that was wrong; without a verdict there is no value."""
+
+    def value(outcome: Outcome) -> tuple[float, ...]:
+        return () if outcome.passed is None else (float(outcome.passed),)
+
+    return group_cases(outcomes, value)
 
 
 def scores(outcomes: Iterable[Outcome], name: str) -> list[CaseSample]:
-    """The value of the score `name` of each attempt that did not fail."""
-    return group_cases(outcomes, lambda each: [each.scores[name]] if not each.failure and name in each.scores else [])
+    """The score `name` of each attempt that did not fail and has it."""
+
+    def value(outcome: Outcome) -> tuple[float, ...]:
+        return () if outcome.failure or name not in outcome.scores else (outcome.scores[name],)
+
+    return group_cases(outcomes, value)
 
 
 def cluster_sums(deviations: Floats, clusters: Sequence[str]) -> Floats:

@@ -99,7 +99,7 @@ def test_only_what_is_fit_is_promoted(workplace: Path) -> None:
     assert said("run", "numbers", "--label", "failing")[0] == 0
     code, output = said("baseline", "promote", "main", "failing")
     assert code == 2
-    assert "it fails its gate: pass rate 40.0 % over 20 cases is below 90 %" in output
+    assert "it fails its gate: pass rate 40.0 % (95 % 21.9 to 61.3 %) over 20 cases is below 90 %" in output
     assert said("baseline", "promote", "main", "failing", "--force")[0] == 0
     assert said("baseline", "promote", "main", "good")[0] == 0
     code, output = said("baseline", "list", "--json")

@@ -1,7 +1,7 @@
-"""Attempts with given verdicts and times, for the statistics' tests."""
+"""Attempts and outcomes with given verdicts and times, for the statistics' tests."""
 
 from agentbench.score import Attempt
-from agentbench.stats.outcomes import Outcome, outcomes_of
+from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.trace import Failure, ModelCall, Trace
 
 MS = 1_000_000
@@ -53,9 +53,12 @@ def an_attempt(
     )
 
 
+def an_outcome(case_id: str, passed: bool | None = True, *, repeat: int = 0, cluster: str = "") -> Outcome:
+    """One without a verdict is an infra failure."""
+    return outcome_of(an_attempt(case_id, passed, repeat=repeat, cluster=cluster))
+
+
 def verdicts(text: str, cluster_size: int = 1) -> list[Outcome]:
-    """One attempt a case from a string such as "110f": right, right, wrong, failed."""
+    """One outcome a case from a string such as "110f": right, right, wrong, failed."""
     found = {"1": True, "0": False, "f": None}
-    return outcomes_of(
-        an_attempt(f"c{i:03}", found[letter], cluster=f"k{i // cluster_size}") for i, letter in enumerate(text)
-    )
+    return [an_outcome(f"c{i:03}", found[letter], cluster=f"k{i // cluster_size}") for i, letter in enumerate(text)]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentbench.errors import UserError
-from agentbench.stats.repeats import mean_pass_at_k, mean_pass_hat_k, pass_at_k, pass_hat_k
+from agentbench.stats.intervals import normal_quantile, wilson
+from agentbench.stats.repeats import pass_at_k, pass_at_k_estimate, pass_hat_k, pass_hat_k_estimate
 from agentbench.stats.samples import CaseSample
 
 
@@ -24,10 +25,18 @@ def test_they_are_averaged_over_cases() -> None:
         CaseSample(case_id="a", cluster="a", values=(1.0, 0.0)),
         CaseSample(case_id="b", cluster="b", values=(1.0, 1.0)),
     ]
-    assert mean_pass_at_k(samples, 1) == mean_pass_hat_k(samples, 1) == 0.75
-    assert mean_pass_at_k(samples, 2) == 1.0
-    assert mean_pass_hat_k(samples, 2) == 0.5
-    assert mean_pass_at_k([], 1) is None
+    once, twice, always = (
+        pass_at_k_estimate(samples, 1),
+        pass_at_k_estimate(samples, 2),
+        pass_hat_k_estimate(samples, 2),
+    )
+    assert once
+    assert twice
+    assert always
+    assert (once.value, twice.value, always.value) == (0.75, 1.0, 0.5)
+    # Two cases that both came out right at least once are no proof.
+    assert twice.low == pytest.approx(wilson(1.0, 2, normal_quantile(0.95))[0])
+    assert pass_at_k_estimate([], 1) is None
 
 
 @pytest.mark.parametrize("k", [0, 3])

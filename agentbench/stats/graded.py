@@ -1,0 +1,71 @@
+"""A graded score of two runs, paired on case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agentbench.stats.differences import differences_of
+from agentbench.stats.estimates import CONFIDENCE
+from agentbench.stats.intervals import student_quantile
+from agentbench.stats.outcomes import Outcome
+from agentbench.stats.pairs import pair_cases, usable
+from agentbench.stats.samples import scores
+from agentbench.stats.signed_rank import signed_rank_p
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreComparison:
+    """The mean of a scorer's values in `a` and `b`, over cases; `difference` is a − b, with a 95 % interval.
+
+    `p_value` is Wilcoxon's, two-sided, over clusters. The bounds are None with a single cluster.
+    """
+
+    scorer: str
+    mean_a: float
+    mean_b: float
+    difference: float
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    p_value: float
+    cases: int
+    clusters: int
+
+
+def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
+    """The scorers that all the runs have values of, not all of them 0 or 1, by name."""
+    shared = set.intersection(*({name for outcome in run for name in outcome.scores} for run in runs))
+    graded = {
+        name for run in runs for outcome in run for name, value in outcome.scores.items() if value not in (0.0, 1.0)
+    }
+    return tuple(sorted(shared & graded))
+
+
+def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> ScoreComparison | None:
+    """The scorer's values on the cases both runs have one of; None when there is none.
+
+    The interval is Tango's of the effective pairs, with t of C − 1 degrees of freedom: it follows the skew of a few
+    large losses, as the cluster-robust t doesn't, and covers better than a bootstrap over clusters
+    (docs/notes/intervals.md).
+    """
+    kept_a, kept_b, _ = usable(a, b)
+    pairs = pair_cases(scores(kept_a, scorer), scores(kept_b, scorer))
+    if not pairs:
+        return None
+    values = np.array([x.mean - y.mean for x, y in pairs])
+    clusters = [x.cluster for x, _ in pairs]
+    found = differences_of(values, clusters, once=False)
+    low, high = found.interval(CONFIDENCE, student_quantile(CONFIDENCE, max(1, found.clusters - 1)))
+    return ScoreComparison(
+        scorer=scorer,
+        mean_a=float(np.mean([x.mean for x, _ in pairs])),
+        mean_b=float(np.mean([y.mean for _, y in pairs])),
+        difference=found.mean,
+        low=low,
+        high=high,
+        standard_error=found.standard_error,
+        p_value=signed_rank_p(values, clusters),
+        cases=len(pairs),
+        clusters=found.clusters,
+    )

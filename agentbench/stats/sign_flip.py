@@ -1,0 +1,50 @@
+"""The exact test that two runs differ: under no difference each cluster's sum is as likely to have the other sign."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+
+from agentbench.stats.samples import Floats
+
+FINEST = 10_000
+"""Most lattice steps that the sums' total may span; coarser sums are rounded, which leaves the test exact."""
+
+
+def lattice_step(repeats: Sequence[int]) -> float:
+    """What every difference of two case means is a multiple of, for cases of so many repeats."""
+    return 1 / lcm(*repeats) if repeats else 1.0
+
+
+def sign_flip_tails(sums: Floats, step: float) -> tuple[float, float]:
+    """P(total ≤ the one found) and P(total ≥ the one found), over every choice of the `sums`' signs.
+
+    Fisher's randomization test for pairs, by cluster. With pass/fail once per independent case it is McNemar's
+    exact test: every change counts 1. The total's distribution is computed exactly, from its characteristic
+    function Π cos(k·θ) over the sums k in lattice steps. No sum but zeros: both are 1.
+    """
+    spread = float(np.abs(sums).sum())
+    unit = max(step, spread / FINEST)
+    steps = np.rint(sums / unit).astype(np.int64)
+    sizes, counts = np.unique(np.abs(steps[steps != 0]), return_counts=True)
+    if not len(sizes):
+        return 1.0, 1.0
+    total = int(steps.sum())
+    reach = int(sizes @ counts)
+    # Totals are of one parity, that of `reach`: reach + 1 of them, 2 apart.
+    angles = np.pi * np.arange(reach + 1) / (reach + 1)
+    transform = np.ones(reach + 1)
+    for size, count in zip(sizes, counts, strict=True):
+        transform = transform * np.cos(size * angles) ** count
+    phases = np.exp(1j * angles * reach)
+    mass = np.fft.fft(transform * phases).real / (reach + 1)
+    tails = np.cumsum(mass)  # Symmetric: both tails are summed from the same end, to be equal where they are.
+    found = tails[(reach + total) // 2], tails[(reach - total) // 2]
+    less, more = (round(min(1.0, max(0.0, float(tail))), 12) for tail in found)  # 1e-12: the transform's own error.
+    return less, more
+
+
+def attainable(units: int, alpha: float) -> bool:
+    """Whether so many units that all got worse would be significant: ½ⁿ < α."""
+    return Fraction(1, 2**units) < Fraction(alpha)

@@ -1,0 +1,48 @@
+"""The sign-flip test against counting every choice of signs, and McNemar's."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from agentbench.stats.sign_flip import lattice_step, sign_flip_tails
+
+
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=9), st.integers(1, 5))
+def test_it_counts_every_choice_of_signs(sums: list[int], repeats: int) -> None:
+    step = lattice_step([repeats])
+    less, more = sign_flip_tails(np.array(sums) * step, step)
+    totals = np.array([np.dot(signs, sums) for signs in product((-1, 1), repeat=len(sums))])
+    assert less == pytest.approx(np.mean(totals <= sum(sums)), abs=1e-9)
+    assert more == pytest.approx(np.mean(totals >= sum(sums)), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-5, 5, allow_subnormal=False), min_size=1, max_size=30))
+def test_exchanging_the_runs_exchanges_the_tails(sums: list[float]) -> None:
+    one, other = sign_flip_tails(np.array(sums), 1e-9), sign_flip_tails(-np.array(sums), 1e-9)
+    assert one == other[::-1]
+
+
+def test_once_per_case_it_is_mcnemars_exact_test() -> None:
+    less, more = sign_flip_tails(np.array([1.0] * 37 + [-1.0] * 52 + [0.0] * 300), 1.0)
+    assert less == pytest.approx(stats.binomtest(37, 89, alternative="less").pvalue)
+    assert more == pytest.approx(stats.binomtest(37, 89, alternative="greater").pvalue)
+
+
+def test_unlike_repeats_of_one_configuration_are_not_worse() -> None:
+    # A baseline of 5 repeats and a run of one, both right 1 time in 10: a sign test finds the run worse here.
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        baseline = (generator.random((200, 5)) < 0.1).mean(axis=1)
+        differences = (generator.random(200) < 0.1) - baseline
+        signs = int(np.sum(differences > 0)), int(np.sum(differences < 0))
+        sign = stats.binom.cdf(signs[0], sum(signs), 0.5)
+        found.append((sign_flip_tails(differences, lattice_step([1, 5]))[0] < 0.05, sign < 0.05))
+    ours, signs_only = np.mean(found, axis=0)
+    assert ours <= 0.08
+    assert signs_only > 0.5
