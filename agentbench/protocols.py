@@ -216,6 +216,13 @@ class Server(Protocol):
     async def stop(self) -> None: ...
 
 
+@runtime_checkable
+class ChecksItself(Protocol):
+    """A server that knows, without being started, that it can't: `UserError` for a model that is not here."""
+
+    def check(self) -> None: ...
+
+
 class Dataset(Protocol):
     """A source of cases. `root` is the suite's directory; relative paths are taken from there."""
 

@@ -16,6 +16,7 @@ from agentbench.config import (
     RunOptions,
     Serving,
     apply_overrides,
+    as_mapping,
     canonical_list_hash,
 )
 from agentbench.document import Document, read_yaml
@@ -130,7 +131,9 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     document = read_yaml(suite_file(reference))
     where = _places(document, overrides or {})
     file = validate(SuiteFile, apply_overrides(document.data, overrides or {}), where)
-    _check_components(file, where)
+    config = RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run)
+    _check_components(config, where)
+    _check_tools(file.tools, where)
     root = document.path.parent
     dataset: Dataset = spec.build("datasets", file.dataset, where=where, prefix=("dataset",))
     cases = dataset.load(root)
@@ -149,21 +152,31 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         passed_by=_deciding(file, scorers, where),
         gate=file.gate,
         objectives=file.objectives.limits(),
-        config=RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run),
+        config=config,
     )
 
 
-def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None:
+def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:
+    """The suite with dotted paths of its configuration set; `UserError` names `where` for a bad path or value."""
+    config = validate(RunConfig, apply_overrides(as_mapping(suite.config), overrides), where)
+    _check_components(config, where)
+    return replace(suite, config=config)
+
+
+def _check_components(config: RunConfig, where: Callable[[Location], str]) -> None:
     """Names and options of what is built later, checked now: a mistake shows before a server is started."""
     for kind, key, component in (
-        ("agents", "agent", file.agent),
-        ("backends", "backend", file.backend),
-        ("servers", "serving", file.serving),
+        ("agents", "agent", config.agent),
+        ("backends", "backend", config.backend),
+        ("servers", "serving", config.serving),
     ):
         named = "server" if key == "serving" else "name"
         found = spec.resolve(kind, component.name, where((key, named)))  # type: ignore[arg-type]
         validate(found.Config, component.options, where, (key,))
-    for index, tool in enumerate(file.tools):
+
+
+def _check_tools(tools: Sequence[str | Component], where: Callable[[Location], str]) -> None:
+    for index, tool in enumerate(tools):
         if isinstance(tool, Component):
             found = spec.resolve("tools", tool.name, where(("tools", index, "name")))
             validate(found.Config, tool.options, where, ("tools", index))

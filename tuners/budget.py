@@ -21,12 +21,13 @@ class BudgetOptions(BaseModel):
 
 @dataclass(slots=True)
 class Spending:
-    """Counts up to the limits. `clock` gives seconds."""
+    """Counts up to the limits. `clock` gives seconds; `before` is what was spent before this start."""
 
     options: BudgetOptions
     clock: Callable[[], float] = monotonic
     trials: int = 0
     case_runs: int = 0
+    before: float = 0.0
     began_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,17 +35,17 @@ class Spending:
 
     @property
     def seconds(self) -> float:
-        return self.clock() - self.began_at
+        return self.before + self.clock() - self.began_at
 
     @property
     def over(self) -> bool:
-        most = self.options
-        return (
-            (most.trials is not None and self.trials >= most.trials)
-            or (most.case_runs is not None and self.case_runs >= most.case_runs)
-            or (most.seconds is not None and self.seconds >= most.seconds)
-        )
+        """Whether no other candidate may begin."""
+        return self.exhausted or (self.options.trials is not None and self.trials >= self.options.trials)
 
-    def affords(self, case_runs: int) -> bool:
-        """Whether so many more attempts stay within the limit on them."""
-        return self.options.case_runs is None or self.case_runs + case_runs <= self.options.case_runs
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more may be spent, on the candidates at hand either."""
+        most = self.options
+        return (most.case_runs is not None and self.case_runs >= most.case_runs) or (
+            most.seconds is not None and self.seconds >= most.seconds
+        )

@@ -1,13 +1,15 @@
-"""A candidate on its way through a study."""
+"""A candidate that has been through a study."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from tuners.evaluator import Figures
 from tuners.space import Settings
 
-End = Literal["finished", "dropped", "infeasible", "broken", "forbidden", "repeated", "out of budget"]
+End = Literal["finished", "dropped", "broken", "forbidden", "out of budget"]
+BASELINE = 0
+"""The number of the candidate that changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +17,11 @@ class Candidate:
     """What a trial tried and how far it came.
 
     `settings` is what it changes of the baseline (quality-affecting and lossless together); `scores` has the cases
-    it answered. `rung` is the last it stood on. `quality` is the mean over all of train, or the projection of it
-    for one that was dropped before. `excess` has, for each constraint, how far beyond its bound the figure is (a
-    share of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included.
+    it answered. `rung` is the last it stood on, -1 for none. `quality` is the mean over all of train, or the
+    projection of it for one that was dropped before. `excess` has, for each constraint, how far beyond its bound the
+    figure is (a share of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays
+    included.
+    `reason` says why it broke.
     """
 
     number: int
@@ -29,7 +33,21 @@ class Candidate:
     figures: Figures = field(default_factory=dict)
     excess: Mapping[str, float] = field(default_factory=dict)
     case_runs: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def meets(self) -> bool:
+        """Whether it meets every constraint, as far as it was measured."""
+        return all(excess <= 0 for excess in self.excess.values())
 
     @property
     def feasible(self) -> bool:
-        return self.end == "finished" and all(excess <= 0 for excess in self.excess.values())
+        return self.end == "finished" and self.meets
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def candidate_of_json(data: Mapping[str, Any]) -> Candidate:
+    return Candidate(**data)

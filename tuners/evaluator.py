@@ -34,7 +34,14 @@ class Measured:
 
 
 class Broken(Exception):
-    """The server of these settings crashed, ran out of memory or did not start: a violated constraint, no score."""
+    """The server of these settings crashed, ran out of memory or did not start: a violated constraint, no score.
+
+    `fresh` is how many attempts were made before.
+    """
+
+    def __init__(self, reason: str, fresh: int = 0) -> None:
+        super().__init__(reason)
+        self.fresh = fresh
 
 
 class Evaluator(Protocol):
@@ -77,6 +84,4 @@ def limits_of(constraints: Mapping[str, float]) -> tuple[Limit, ...]:
     for metric, bound in constraints.items():
         if bound <= 0:
             raise UserError(f"constraints.{metric} = {bound}: expected a number above 0")
-    return tuple(
-        Limit(metric=metric, bound=bound, at_least=metric in RATES) for metric, bound in constraints.items()
-    )
+    return tuple(Limit(metric=metric, bound=bound, at_least=metric in RATES) for metric, bound in constraints.items())

@@ -75,20 +75,40 @@ class Subset(BaseModel):
         return (list(self.subset),)
 
 
-Parameter = Choices | Range | Subset
+class Bootstrap(BaseModel):
+    """So many demonstrations, taken from what the study's candidates did right on train."""
 
-KINDS: Mapping[str, type[Parameter]] = {"choices": Choices, "low": Range, "subset": Subset}
+    model_config = STRICT
+
+    bootstrap: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    when: Condition = Field(default_factory=dict)
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        return ([{"input": "a question", "output": "its answer"}],)
+
+
+Parameter = Choices | Range | Subset | Bootstrap
+
+KINDS: Mapping[str, type[Parameter]] = {
+    "choices": Choices,
+    "low": Range,
+    "subset": Subset,
+    "bootstrap": Bootstrap,
+}
 """The key that tells a kind to the kind."""
 
 
 def _parsed(value: Any) -> Any:
     """A parameter from YAML; a bare list is its choices."""
-    if isinstance(value, Choices | Range | Subset):
+    if isinstance(value, Parameter):
         return value
     shaped = {"choices": value} if isinstance(value, list) else value
     found = [model for key, model in KINDS.items() if isinstance(shaped, Mapping) and key in shaped]
     if len(found) != 1:
-        raise ValueError("expected a list of choices, or a mapping with one of: choices; low and high; subset")
+        raise ValueError(
+            "expected a list of choices, or a mapping with one of: choices; low and high; subset; bootstrap"
+        )
     return found[0].model_validate(shaped)
 
 

@@ -1,175 +1,248 @@
-"""The search: candidates are suggested, climb the rungs, and those that reach the top get their serving knobs tuned."""
+"""The search: candidates are suggested, climb the rungs, and the best of them get their serving knobs tuned."""
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agentbench.config import canonical_hash
 from tuners.budget import Spending
-from tuners.candidate import Candidate, End
+from tuners.candidate import BASELINE, Candidate
+from tuners.climb import Climb, excesses
 from tuners.evaluator import Broken, Evaluator, Figures, Limit
-from tuners.rungs import RungPlan, projected, worse_p
-from tuners.space import Settings, Space, suggest
+from tuners.journal import Journal
+from tuners.knobs import KnobSearch
+from tuners.rungs import RungPlan, Values, worse_p
+from tuners.space import Settings, Space
+from tuners.trials import Trials
 
-if TYPE_CHECKING:
-    from optuna import Study, Trial
+IDLE = 100
+"""So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
+
+SAME_LENGTH = 0.2
+"""Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
+
+Prepare = Callable[[Settings, Sequence[Candidate]], Settings]
+"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces."""
+
+Tell = Callable[[Climb], None]
+"""Told after every rung."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a search goes by. `lossless` are the paths in the space that never change an answer.
+    """What a search goes by.
 
-    With `factorized` they are left out of what the sampler suggests and tuned by `knobs`, the settings of them that
-    are tried on a candidate that reaches the top; without, they are parameters like any other and every candidate
-    answers all cases (the flat search, kept for comparison, is this with one rung).
+    `outer` is what the sampler suggests, `inner` the lossless knobs that are tuned by replay (empty in a flat search,
+    where they are part of `outer` and every candidate answers all cases in one rung). `opening` candidates, the
+    baseline among them, answer the first rung before any of them goes on: the best of them goes on first.
     """
 
-    space: Space
+    outer: Space
+    inner: Space = field(default_factory=lambda: Space(parameters={}))
     rungs: RungPlan
     clusters: Mapping[str, str]
-    limits: tuple[Limit, ...]
-    lossless: frozenset[str] = frozenset()
-    knobs: tuple[Settings, ...] = ()
-    factorized: bool = True
+    limits: tuple[Limit, ...] = ()
+    opening: int = 4
     seed: int = 0
 
 
 class Search:
-    """One worker's search in an Optuna study; `candidates` is all it has tried.
+    """One worker's search; `candidates` is all that has been tried so far, by whichever worker.
 
-    The best so far is the feasible candidate of the highest quality on all of train: every other is held against
-    it, case by case.
+    The best so far is the feasible candidate of the highest quality on all of train (of several, the one with the
+    highest goodput): every other is held against it, case by case.
     """
 
-    def __init__(self, plan: Plan, evaluator: Evaluator, study: "Study", spending: Spending) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        evaluator: Evaluator,
+        trials: Trials,
+        journal: Journal,
+        spending: Spending,
+        prepare: Prepare = lambda settings, candidates: settings,
+        tell: Tell = lambda climb: None,
+    ) -> None:
         self._plan = plan
         self._evaluator = evaluator
-        self._study = study
+        self._trials = trials
+        self._journal = journal
         self._spending = spending
-        self._space = self._outer(plan.space) if plan.factorized else plan.space
-        self._knobs: Settings = {}
-        self._ended: dict[str, Candidate] = {}
-        self.candidates: list[Candidate] = []
-
-    def _outer(self, space: Space) -> Space:
-        return space.only(frozenset(space.parameters) - self._plan.lossless)
+        self._prepare = prepare
+        self._report = tell
+        self.candidates: list[Candidate] = list(journal.ended())
+        self._abandoned = dict(journal.abandoned())
+        self._taken = {number: self._key(settings) for number, settings in journal.begun().items()}
+        self._lost = sorted(set(trials.unfinished()) - self._taken.keys())
+        spending.trials = len(self.candidates)
 
     @property
     def best(self) -> Candidate | None:
         feasible = [candidate for candidate in self.candidates if candidate.feasible]
-        return max(feasible, key=lambda candidate: candidate.quality, default=None)
+        return max(feasible, key=rank, default=None)
 
     async def run(self) -> AsyncGenerator[Candidate]:
-        """Candidates as they end, until the budget is used up or a hundred suggestions in a row were known."""
-        repeated = 0
-        while not self._spending.over and repeated < 100:
-            trial = self._study.ask()
-            settings = suggest(self._space, trial)
-            known = self._ended.get(canonical_hash(settings))
-            repeated = repeated + 1 if known else 0
-            candidate = replace(known, case_runs=0) if known else await self._tried(trial, settings)
-            self._tell(trial, candidate)
-            if known is None:
-                self._ended[canonical_hash(settings)] = candidate
-                self.candidates.append(candidate)
-                self._spending.trials += 1
-                yield candidate
+        """Candidates as they end, until the budget is used up or the space is exhausted."""
+        self._catch_up()
+        async for candidate in self._opening():
+            yield candidate
+        while not self._spending.over and (climb := self._next()):
+            await self._climb(climb, self._top)
+            yield await self._ended(climb)
 
-    async def _tried(self, trial: "Trial", settings: Settings) -> Candidate:
-        if self._plan.space.is_forbidden(settings):
-            return self._ending(trial, settings, "forbidden", 0, {}, {}, 0)
-        try:
-            return await self._climb(trial, {**self._knobs, **settings})
-        except Broken:
-            return self._ending(trial, settings, "broken", 0, {}, {}, 0)
+    @property
+    def _top(self) -> int:
+        return len(self._plan.rungs.sizes) - 1
 
-    async def _climb(self, trial: "Trial", settings: Settings) -> Candidate:
-        """Up the rungs for as long as it is not shown to be worse than the best."""
-        plan, best = self._plan.rungs, self.best
-        scores: dict[str, float] = {}
-        figures: Figures = {}
-        spent = 0
-        for rung in range(len(plan.sizes)):
-            answers = await self._evaluator.answer(settings, plan.cases(rung), self._plan.seed)
-            scores.update(answers.scores)
-            figures = answers.figures
-            spent += answers.fresh
-            self._spending.case_runs += answers.fresh
-            if rung < len(plan.alphas) and best is not None and self._is_worse(scores, best, plan.alphas[rung]):
-                return self._ending(trial, settings, "dropped", rung, scores, figures, spent)
-            if self._spending.over and rung < len(plan.alphas):
-                return self._ending(trial, settings, "out of budget", rung, scores, figures, spent)
-        finished = self._ending(trial, settings, "finished", len(plan.alphas), scores, figures, spent)
-        return await self._with_knobs(finished) if self._plan.factorized else finished
+    def _catch_up(self) -> None:
+        """Tells the sampler of candidates that ended just before their worker was killed."""
+        for candidate in self.candidates:
+            self._trials.tell(candidate)
 
-    def _is_worse(self, scores: Mapping[str, float], best: Candidate, alpha: float) -> bool:
-        return worse_p(scores, best.scores, lambda case: self._plan.clusters[case]) <= alpha
+    async def _opening(self) -> AsyncGenerator[Candidate]:
+        """The first rung by the first candidates, then each on from there, the best first."""
+        climbs: list[Climb] = []
+        for _ in range(self._plan.opening - len(self.candidates)):
+            if self._spending.over or (climb := self._next()) is None:
+                break
+            climbs.append(climb)
+            await self._climb(climb, 0)
+        for climb in sorted(climbs, key=lambda climb: -climb.mean):
+            await self._climb(climb, self._top)
+            yield await self._ended(climb)
 
-    async def _with_knobs(self, candidate: Candidate) -> Candidate:
-        """The candidate under the best lossless knobs, where it is the best so far or would be if it met the limits."""
-        best = self.best
-        if best is not None and candidate.quality <= best.quality:
-            return candidate
-        tried = [candidate]
-        for knobs in self._plan.knobs:
-            settings = {**candidate.settings, **knobs}
-            measured = await self._evaluator.measure(candidate.settings, knobs)
-            self._spending.case_runs += measured.replayed
-            spent = tried[-1].case_runs + measured.replayed
-            tried.append(
-                replace(
-                    candidate,
-                    settings=settings,
-                    figures=measured.figures,
-                    excess=self._excess(measured.figures, candidate.quality),
-                    case_runs=spent,
-                )
+    def _next(self) -> Climb | None:
+        """One that was abandoned, the baseline, or a new suggestion; None when there are none that are new."""
+        if self._abandoned:
+            number = min(self._abandoned)
+            return self._begun(number, self._abandoned.pop(number))
+        if BASELINE not in self._taken:
+            return self._begun(BASELINE, {})
+        for _ in range(IDLE):
+            suggestion = self._trials.ask_again(self._lost.pop(0)) if self._lost else self._trials.ask()
+            settings = {**self._knobs, **self._prepare(suggestion.settings, self.candidates)}
+            if not self._is_known(suggestion.number, settings):
+                return self._begun(suggestion.number, settings)
+        return None
+
+    def _begun(self, number: int, settings: Settings) -> Climb:
+        self._taken[number] = self._key(settings)
+        self._journal.begin(number, settings)
+        self._spending.trials += 1
+        return Climb(number=number, settings=settings)
+
+    def _is_known(self, number: int, settings: Settings) -> bool:
+        """Whether it is forbidden, or was tried; the sampler is told so, and it counts for nothing."""
+        if self._plan.outer.is_forbidden(settings):
+            self._trials.tell(
+                Candidate(number=number, settings=settings, end="forbidden", rung=-1, quality=0, scores={})
             )
-        found = min(tried, key=lambda each: (_beyond(each.excess), -each.figures.get("goodput", 0.0)))
-        self._knobs = {path: value for path, value in found.settings.items() if path in self._plan.lossless}
-        return replace(found, case_runs=tried[-1].case_runs)
+            return True
+        key = self._key(settings)
+        same = next((each for each in self.candidates if self._key(each.settings) == key), None)
+        if same is not None:
+            self._trials.tell(replace(same, number=number))
+        elif key in self._taken.values():
+            self._trials.drop(number)
+        return same is not None or key in self._taken.values()
 
-    def _ending(
-        self,
-        trial: "Trial",
-        settings: Settings,
-        end: End,
-        rung: int,
-        scores: Mapping[str, float],
-        figures: Figures,
-        spent: int,
-    ) -> Candidate:
+    def _key(self, settings: Settings) -> str:
+        """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
+        return canonical_hash({path: v for path, v in settings.items() if path not in self._plan.inner.parameters})
+
+    async def _climb(self, climb: Climb, top: int) -> None:
+        """Up to rung `top`, for as long as it is not shown to be worse than the best."""
+        while climb.end is None and climb.rung < top:
+            began = self._spending.clock()
+            await self._step(climb)
+            climb.seconds += self._spending.clock() - began
+            self._journal.go_on(climb.number)
+            self._report(climb)
+
+    async def _step(self, climb: Climb) -> None:
+        rung, best = climb.rung + 1, self.best
+        try:
+            answers = await self._evaluator.answer(climb.settings, self._plan.rungs.cases(rung), self._plan.seed)
+        except Broken as broken:
+            climb.end, climb.reason = "broken", str(broken)
+            climb.case_runs += broken.fresh
+            self._spending.case_runs += broken.fresh
+            return
+        climb.take(answers)
+        self._spending.case_runs += answers.fresh
+        if rung == self._top:
+            climb.end = "finished"
+        elif best is not None and self._is_worse(climb.scores, best.scores, rung):
+            climb.end = "dropped"
+        elif self._spending.exhausted:
+            climb.end = "out of budget"
+
+    def _is_worse(self, scores: Values, best: Values, rung: int) -> bool:
+        return worse_p(scores, best, lambda case: self._plan.clusters[case]) <= self._plan.rungs.alphas[rung]
+
+    async def _ended(self, climb: Climb) -> Candidate:
+        """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler."""
         best = self.best
-        whole = end == "finished" or best is None
-        quality = (float(np.mean(list(scores.values()))) if scores else 0.0) if whole else projected(scores, best.scores)
-        return Candidate(
-            number=trial.number,
-            settings=settings,
-            end=end,
-            rung=rung,
-            quality=quality,
-            scores=dict(scores),
-            figures=figures,
-            excess=self._excess(figures, quality),
-            case_runs=spent,
+        candidate = climb.ended(best.scores if best else None, self._plan.limits)
+        if candidate.end == "finished" and candidate.number != BASELINE:
+            candidate = await self._tuned(candidate)
+        self._journal.end(candidate)
+        self.candidates.append(candidate)
+        if candidate.number != BASELINE:
+            self._trials.tell(candidate)
+        return candidate
+
+    async def _tuned(self, candidate: Candidate) -> Candidate:
+        best = self.best
+        if best is not None and candidate.quality < best.quality:
+            return candidate
+        taken_over = best is not None and bool(self._knobs) and _same_length(candidate.figures, best.figures)
+        if not self._plan.inner.parameters or taken_over:
+            return await self._measured(candidate)
+        outer = {path: v for path, v in candidate.settings.items() if path not in self._plan.inner.parameters}
+        inner = {path: v for path, v in candidate.settings.items() if path in self._plan.inner.parameters}
+        search = KnobSearch(self._plan.inner, self._evaluator, self._cost, lambda: self._spending.exhausted)
+        knobs, figures = await search.best(outer, inner)
+        return self._with(replace(candidate, settings={**outer, **knobs}), figures, search.replayed)
+
+    async def _measured(self, candidate: Candidate) -> Candidate:
+        """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
+        if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._plan.limits):
+            return candidate
+        try:
+            measured = await self._evaluator.measure(candidate.settings, {})
+        except Broken as broken:
+            return replace(candidate, end="broken", reason=str(broken))
+        return self._with(candidate, measured.figures, measured.replayed)
+
+    def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
+        self._spending.case_runs += replayed
+        known = {**candidate.figures, **figures}
+        return replace(
+            candidate,
+            figures=known,
+            excess=excesses(self._plan.limits, known, candidate.quality),
+            case_runs=candidate.case_runs + replayed,
         )
 
-    def _excess(self, figures: Figures, quality: float) -> dict[str, float]:
-        known = {**figures, "quality": quality}
-        return {limit.metric: limit.excess(known) for limit in self._plan.limits}
+    def _cost(self, figures: Figures) -> tuple[float, ...]:
+        """First how far beyond the limits, then the goodput."""
+        serving = tuple(limit for limit in self._plan.limits if limit.metric != "quality")
+        beyond = sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
+        return beyond, -figures.get("goodput", 0.0)
 
-    def _tell(self, trial: "Trial", candidate: Candidate) -> None:
-        """The sampler learns the quality, projected where the candidate was dropped, and how far limits are exceeded."""
-        for metric, excess in candidate.excess.items():
-            trial.set_constraint(metric, excess)
-        if candidate.end in ("broken", "forbidden"):
-            trial.set_constraint("holds up", 1.0)
-        trial.set_user_attr("end", candidate.end)
-        self._study.tell(trial, candidate.quality)
+    @property
+    def _knobs(self) -> Settings:
+        """The best one's, which the next candidates are run with."""
+        settings = self.best.settings if self.best else {}
+        return {path: value for path, value in settings.items() if path in self._plan.inner.parameters}
 
 
-def _beyond(excess: Mapping[str, float]) -> float:
-    return sum(max(0.0, each) for each in excess.values())
+def rank(candidate: Candidate) -> tuple[float, float]:
+    """Quality, then goodput."""
+    return candidate.quality, candidate.figures.get("goodput", 0.0)
 
+
+def _same_length(a: Figures, b: Figures) -> bool:
+    """Whether an attempt's tokens are about as many, so that the same knobs suit both."""
+    x, y = a.get("tokens", 0.0), b.get("tokens", 0.0)
+    return x == y or abs(x - y) <= SAME_LENGTH * max(x, y)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentbench.errors import UserError
-from tuners.parameter import Choices, Condition, Parameter, Range, Subset
+from tuners.parameter import Bootstrap, Choices, Condition, Parameter, Range, Subset
 
 Settings = Mapping[str, Any]
-"""Dotted path to value: what a candidate changes of the baseline."""
+"""Dotted path to value: what a candidate changes of the baseline. Of demonstrations that are still to be found, their
+number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,8 @@ def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
         return parameter.choices[trial.suggest_categorical(path, range_of(parameter.choices))]
     if isinstance(parameter, Subset):
         return _subset(path, parameter, trial)
+    if isinstance(parameter, Bootstrap):
+        return parameter.bootstrap[trial.suggest_categorical(path, range_of(parameter.bootstrap))]
     return _number(path, parameter, trial)
 
 

@@ -1,14 +1,15 @@
 """A study.yaml: which suite, what may change, what is wanted of it, and what finding out may cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentbench.config import SECTIONS, apply_overrides
+from agentbench.config import SECTIONS
 from agentbench.document import read_yaml
-from agentbench.duration import seconds
+from agentbench.duration import Seconds
 from agentbench.errors import UserError
 from agentbench.validation import Location, validate
 from tuners.budget import BudgetOptions
@@ -20,6 +21,7 @@ from tuners.split import SplitOptions
 Metric = Literal[
     "quality", "goodput", "output_tokens_per_s", "ttft_p50", "ttft_p95", "tpot_p50", "latency_p95", "tokens", "cost"
 ]
+Where = Callable[[Location], str]
 
 
 class RungOptions(BaseModel):
@@ -29,7 +31,17 @@ class RungOptions(BaseModel):
 
     sizes: tuple[int, ...] = Field((8, 16, 32, 64), description="Cases answered after each rung; then all of train.")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of dropping a candidate that is not worse.")
+    opening: int = Field(4, ge=1, description="Candidates that answer the first rung before any goes on.")
     finalists: int = Field(2, ge=1, description="Best candidates that answer all of train again with fresh seeds.")
+
+
+class ReplayOptions(BaseModel):
+    """How servers are compared on recorded traces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int = Field(48, ge=1, description="Most attempts sent again to try a lossless knob.")
+    rounds: int = Field(4, ge=2, description="Rounds in turn of the winner's knobs and the baseline's.")
 
 
 class StudyFile(BaseModel):
@@ -41,14 +53,15 @@ class StudyFile(BaseModel):
     suite: Path = Field(Path(), description="The suite's directory, from the study's own.")
     baseline: Mapping[str, Any] = Field(default_factory=dict)
     split: SplitOptions = SplitOptions()
-    objectives: tuple[Metric, ...] = Field(("quality",), min_length=1)
-    constraints: Mapping[Metric, float | str] = Field(default_factory=dict)
+    objectives: tuple[Metric, ...] = Field(("quality", "goodput"), min_length=1)
+    constraints: Mapping[Metric, Seconds] = Field(default_factory=dict)
     budget: BudgetOptions
     space: Mapping[str, AnyParameter] = Field(min_length=1)
     forbidden: tuple[Condition, ...] = ()
     search: Literal["factorized", "flat"] = "factorized"
     sampler: SamplerName = "tpe"
     rungs: RungOptions = RungOptions()
+    replay: ReplayOptions = ReplayOptions()
     prices: Mapping[str, Mapping[Literal["prompt", "completion"], float]] = Field(
         default_factory=dict, description="Model to the price of a million prompt and completion tokens."
     )
@@ -62,20 +75,31 @@ class StudyFile(BaseModel):
 
     def bounds(self) -> dict[str, float]:
         """The constraints' bounds in seconds and per second."""
-        return {metric: seconds(bound) for metric, bound in self.constraints.items()}
+        return {str(metric): bound for metric, bound in self.constraints.items()}
 
     def parameters(self) -> Space:
         return Space(parameters=self.space, forbidden=self.forbidden)
 
 
-def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyFile:
-    """The study, with `--set` applied; `UserError` names file, line and key of whatever is wrong in it."""
+def read_study(path: Path, overrides: Mapping[str, Any]) -> tuple[StudyFile, dict[str, Any], Where]:
+    """The study, its document with `overrides` in it, and what says where a key stands.
+
+    `UserError` names file, line and key of whatever is wrong in it. The suite's path is absolute in both.
+    """
     document = read_yaml(path)
 
     def where(location: Location) -> str:
         return document.where(location)
 
-    study = validate(StudyFile, apply_overrides(document.data, overrides or {}), where)
+    data = overridden(document.data, overrides)
+    suite = data.get("suite", ".")
+    data["suite"] = str((path.parent / str(suite)).resolve())
+    return checked_study(data, where), data, where
+
+
+def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
+    """The study that a document describes."""
+    study = validate(StudyFile, data, where)
     for key, paths in (("space", study.space), ("baseline", study.baseline)):
         for dotted in paths:
             if dotted.split(".")[0] not in SECTIONS:
@@ -83,4 +107,38 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyF
                     f"{where((key, dotted))}: {key}.{dotted}: expected a path under {', '.join(SECTIONS)},"
                     " for example agent.output or serving.quantization"
                 )
+    try:
+        study.parameters()
+    except UserError as error:
+        raise UserError(f"{where(('space',))}: {error}") from None
     return study
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["budget.seconds=900", …]` as path to value, read as YAML."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        path, separator, text = pair.partition("=")
+        if not separator or path.split(".")[0] not in StudyFile.model_fields:
+            raise UserError(
+                f"--set {pair!r}: expected PATH=VALUE with a path of the study ({', '.join(StudyFile.model_fields)}),"
+                " for example budget.seconds=900"
+            )
+        try:
+            found[path] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            found[path] = text
+    return found
+
+
+def overridden(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with each path set; the paths under `space`, `baseline` and the like have dots of their own."""
+    result = dict(data)
+    for path, value in overrides.items():
+        key, separator, rest = path.partition(".")
+        if separator:
+            inner = result.get(key)
+            result[key] = {**(inner if isinstance(inner, Mapping) else {}), rest: value}
+        else:
+            result[key] = value
+    return result

@@ -35,7 +35,7 @@ class ChatAgent:
         opening = ({"role": "system", "content": system},) if system else ()
         shown = await self._memory.shown(case.messages, backend)
         request = ChatRequest(
-            messages=(*opening, *demonstrated(self._config.demonstrations), *shown),
+            messages=(*opening, *demonstrated(self._config.demonstrations, case.messages), *shown),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             max_tokens=self._config.max_tokens,

@@ -61,7 +61,7 @@ class ToolLoopAgent:
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
         conversation = list(case.messages)
-        opening = self._opening(tools)
+        opening = self._opening(case, tools)
         for _ in range(self._config.max_turns):
             shown = await self._memory.shown(conversation, backend)
             reply = await backend.chat(self._request([*opening, *shown], tools))
@@ -78,16 +78,17 @@ class ToolLoopAgent:
             return [{"role": "assistant", "content": self._answer(reply)}]
         return self._continuation(reply, results)
 
-    def _opening(self, tools: Toolbox) -> list[Message]:
+    def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
         native = self._config.output == "native_tools"
         told = "" if native else told_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
         prompt = self._config.system_prompt or told
         if self._config.instructions:
             prompt = f"{prompt}\n\n{self._config.instructions}".strip()
+        examples = demonstrated(self._config.demonstrations, case.messages)
         if not prompt:
-            return list(demonstrated(self._config.demonstrations))
+            return list(examples)
         content = prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))
-        return [{"role": "system", "content": content}, *demonstrated(self._config.demonstrations)]
+        return [{"role": "system", "content": content}, *examples]
 
     def _runs_tools(self, tools: Toolbox) -> bool:
         return any(tools.executes(spec.name) for spec in tools.specs)

@@ -1,6 +1,7 @@
 """The `agentbench` command: its subcommands, and how a mistake is told."""
 
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -43,6 +44,8 @@ app.command("gate")(gate_command)
 app.add_typer(baseline_app, name="baseline")
 app.command("power")(power_command)
 app.command("doctor")(doctor_command)
+for found in entry_points(group="agentbench.commands"):
+    app.command(found.name)(found.load())
 
 
 def _print_version(wanted: bool) -> None:

@@ -21,6 +21,9 @@ def run_command(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Set a configuration key, e.g. agent.output=free."),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML, as tune writes them; --set is applied after.")
+    ] = None,
     backend: Annotated[
         str | None, typer.Option(help="A backend or server by name, or the base URL of a running server.")
     ] = None,
@@ -38,7 +41,7 @@ def run_command(
     """Run a suite, store every attempt as it ends, and print the result."""
     options = {"limit": limit, "sample_seed": sample_seed, "repeats": repeats, "concurrency": concurrency}
     given = {f"run.{key}": value for key, value in options.items() if value is not None}
-    if resume is not None and (suite or settings or backend or given or label):
+    if resume is not None and (suite or settings or config or backend or given or label):
         raise UserError("--resume RUN goes on with that run's own suite and settings; give no others")
     if resume is None and suite is None:
         raise UserError("which suite? For example: agentbench run suites/arithmetic")
@@ -46,7 +49,9 @@ def run_command(
 
     store = open_store(db)
     try:
-        experiment = _resumed(resume, store) if resume else _planned(suite, settings, backend, given, label, store)
+        experiment = (
+            _resumed(resume, store) if resume else _planned(suite, settings, config, backend, given, label, store)
+        )
         _perform(experiment, store)
         _print(experiment, store, as_json)
     finally:
@@ -62,6 +67,7 @@ def _resumed(reference: str, store: "Store") -> "Experiment":
 def _planned(
     suite: Path | None,
     settings: list[str] | None,
+    config: Path | None,
     backend: str | None,
     given: dict[str, Any],
     label: str,
@@ -69,10 +75,12 @@ def _planned(
 ) -> "Experiment":
     from agentbench.config import parse_overrides
     from agentbench.experiment import backend_overrides, merged, plan
+    from agentbench.settings_file import read_settings
     from agentbench.suite import load_suite
 
     assert suite is not None
-    overrides = merged(backend_overrides(backend), parse_overrides(settings or []), given)
+    filed = read_settings(config) if config else {}
+    overrides = merged(filed, backend_overrides(backend), parse_overrides(settings or []), given)
     return plan(load_suite(suite, overrides), store, label)
 
 

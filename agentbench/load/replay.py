@@ -24,7 +24,7 @@ def stored_run(reference: str, db: str | None) -> Recorded:
         raise UserError(f"run {run.id} has no model call to replay")
     attempts.sort(key=_began)
     begin = _began(attempts[0])
-    sessions = tuple(_session(attempt, begin) for attempt in attempts)
+    sessions = tuple(session_of(attempt, begin) for attempt in attempts)
     calls = sum(len(session.turns) for session in sessions)
     note = f"{calls} model calls of {len(sessions)} attempts of run {run.id}, with their own gaps between turns"
     return Recorded(recorded=sessions, note=note)
@@ -35,7 +35,7 @@ def _began(attempt: Attempt) -> int:
     return attempt.wall_anchor_ns + attempt.trace.model_calls[0].intended_at
 
 
-def _session(attempt: Attempt, begin: int) -> Session:
+def session_of(attempt: Attempt, begin: int) -> Session:
     calls = attempt.trace.model_calls
     gaps = [0, *(max(0, now.intended_at - before.ended_at) for before, now in pairwise(calls))]
     turns = tuple(_turn(call, gap) for call, gap in zip(calls, gaps, strict=True))

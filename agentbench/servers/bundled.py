@@ -40,9 +40,14 @@ class BundledServer:
         self._config = config
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self, log_path: Path) -> Endpoint:
-        model = resolve_model(self._config.model)
+    def check(self) -> None:
+        """`UserError` when the model is not here, or the engine not installed."""
+        resolve_model(self._config.model)
         _require_engine()
+
+    async def start(self, log_path: Path) -> Endpoint:
+        self.check()
+        model = resolve_model(self._config.model)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

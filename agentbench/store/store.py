@@ -26,6 +26,7 @@ from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
+from agentbench.store.studies import Studies
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
@@ -53,6 +54,7 @@ class Store:
         self._writing = writing(engine)
         self._known_cases: set[str] = set()
         self._patience = Patience(engine)
+        self.studies = Studies(self._read, self._write)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""

@@ -1,0 +1,128 @@
+"""Tuning studies in the store: what was asked, each candidate, the runs that are the cache of answers."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from agentbench.errors import UserError, unknown_name
+from agentbench.store.insert import insert_new, insert_or_replace
+from agentbench.store.study_tables import CandidateRow, ReplayRow, StudyRow, StudyRunRow
+from agentbench.store.tables import AttemptRow
+from agentbench.study import CandidateRecord, Purpose, StudyRecord, StudyRun, StudyStatus
+
+Transaction = Callable[[], AbstractContextManager[Session]]
+
+
+class Studies:
+    """Each method is one transaction, as those of `Store` are; several workers may be at one study."""
+
+    def __init__(self, read: Transaction, write: Transaction) -> None:
+        self._read = read
+        self._write = write
+
+    def create(self, study: StudyRecord) -> None:
+        """`UserError` when there is a study of this name."""
+        try:
+            with self._write() as session:
+                session.add(StudyRow(**_values(study)))
+        except IntegrityError:
+            raise UserError(
+                f"there is a study {study.name!r} in the store: go on with it (agentbench tune --resume {study.name})"
+                " or give this one another name (--set name=OTHER)"
+            ) from None
+
+    def get(self, name: str) -> StudyRecord:
+        """`UserError` with the nearest names when there is none."""
+        with self._read() as session:
+            row = session.get(StudyRow, name)
+            if row is None:
+                raise unknown_name("study", name, session.scalars(select(StudyRow.name)))
+            return _study_of(row)
+
+    def all(self) -> list[StudyRecord]:
+        """The newest first."""
+        with self._read() as session:
+            return [_study_of(row) for row in session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc()))]
+
+    def set_status(self, name: str, status: StudyStatus) -> None:
+        finished = None if status == "running" else datetime.now(UTC)
+        self._change(name, status=status, finished_at=finished)
+
+    def set_document(self, name: str, document: Mapping[str, Any], document_hash: str) -> None:
+        self._change(name, document=dict(document), document_hash=document_hash)
+
+    def set_verdict(self, name: str, verdict: Mapping[str, Any]) -> None:
+        self._change(name, verdict=dict(verdict))
+
+    def add_seconds(self, name: str, seconds: float) -> None:
+        self._change(name, seconds=StudyRow.seconds + seconds)
+
+    def _change(self, name: str, **values: Any) -> None:
+        with self._write() as session:
+            session.execute(update(StudyRow).where(StudyRow.name == name).values(**values))
+
+    def keep_candidate(self, candidate: CandidateRecord) -> None:
+        """Stores it in place of what was known of it."""
+        with self._write() as session:
+            values = _values(candidate)
+            values["ended_as"] = values.pop("end")
+            insert_or_replace(session, CandidateRow, values)
+
+    def touch(self, study: str, number: int) -> None:
+        """Says that the candidate's worker goes on."""
+        found = (CandidateRow.study == study, CandidateRow.number == number)
+        with self._write() as session:
+            session.execute(update(CandidateRow).where(*found).values(seen_at=datetime.now(UTC)))
+
+    def candidates(self, study: str) -> list[CandidateRecord]:
+        """In the order of their numbers."""
+        query = select(CandidateRow).where(CandidateRow.study == study).order_by(CandidateRow.number)
+        with self._read() as session:
+            names = CandidateRecord.__dataclass_fields__
+            return [CandidateRecord(**{n: getattr(row, n) for n in names}) for row in session.scalars(query)]
+
+    def add_run(self, run: StudyRun) -> None:
+        """A run for what has one already is left as it is."""
+        with self._write() as session:
+            insert_new(session, StudyRunRow, [_values(run)])
+
+    def runs(self, study: str, purpose: Purpose | None = None, answers: str | None = None) -> list[StudyRun]:
+        query = select(StudyRunRow).where(StudyRunRow.study == study).order_by(StudyRunRow.run_id)
+        if purpose is not None:
+            query = query.where(StudyRunRow.purpose == purpose)
+        if answers is not None:
+            query = query.where(StudyRunRow.answers == answers)
+        with self._read() as session:
+            names = StudyRun.__dataclass_fields__
+            return [StudyRun(**{n: getattr(row, n) for n in names}) for row in session.scalars(query)]
+
+    def attempts(self, study: str, purpose: Purpose) -> int:
+        """How many attempts its runs of this purpose have."""
+        query = select(func.count(AttemptRow.id)).join(StudyRunRow, StudyRunRow.run_id == AttemptRow.run_id)
+        with self._read() as session:
+            found = query.where(StudyRunRow.study == study, StudyRunRow.purpose == purpose)
+            return int(session.scalar(found) or 0)
+
+    def keep_replay(self, study: str, key: str, result: Mapping[str, Any]) -> None:
+        row = {"study": study, "key": key, "result": dict(result), "created_at": datetime.now(UTC)}
+        with self._write() as session:
+            insert_new(session, ReplayRow, [row])
+
+    def replays(self, study: str) -> dict[str, Mapping[str, Any]]:
+        with self._read() as session:
+            rows = session.scalars(select(ReplayRow).where(ReplayRow.study == study)).all()
+            return {row.key: row.result for row in rows}
+
+
+def _values(record: StudyRecord | CandidateRecord | StudyRun) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _study_of(row: StudyRow) -> StudyRecord:
+    values = {name: getattr(row, name) for name in StudyRecord.__dataclass_fields__}
+    return StudyRecord(**values | {"split": {side: tuple(ids) for side, ids in row.split.items()}})

@@ -1,0 +1,65 @@
+"""A tuning study, its candidates and what it ran; what the store keeps of them beside the runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+StudyStatus = Literal["running", "finished", "interrupted"]
+Purpose = Literal["search", "final", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """A study as it was asked for, and how far it has come.
+
+    `document` is the content of its file with what `--set` changed, `suite_path` the suite it found. `split` has the
+    case ids of each side. `seconds` is the wall time that its search has taken so far, over all its starts.
+    `verdict` is empty until there is one.
+    """
+
+    name: str
+    suite: str
+    suite_path: str
+    suite_hash: str
+    document: Mapping[str, Any]
+    document_hash: str
+    split: Mapping[str, tuple[str, ...]]
+    status: StudyStatus = "running"
+    seconds: float = 0.0
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRecord:
+    """A candidate of a study; `end` is None while `worker` is at work on it.
+
+    `result` is what the search keeps of one that ended. `seen_at` is when its worker last said that it goes on.
+    """
+
+    study: str
+    number: int
+    settings: Mapping[str, Any]
+    worker: str
+    started_at: datetime
+    seen_at: datetime
+    end: str | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRun:
+    """A run that belongs to a study.
+
+    `answers` is the hash of all that decides what its attempts answer, seed included: runs with the same one have the
+    same answers. `config_hash` is that of its whole configuration, which decides how long they take too.
+    """
+
+    study: str
+    purpose: Purpose
+    answers: str
+    config_hash: str
+    run_id: str

@@ -1,0 +1,53 @@
+"""A study checked before anything starts: every path of its space taken by its suite, every model here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from agentbench import spec
+from agentbench.errors import UserError
+from agentbench.protocols import ChecksItself
+from agentbench.suite import Suite
+from tuners.configuration import configure, needs_server
+from tuners.parameter import Condition
+from tuners.space import Settings, Space
+from tuners.study_file import StudyFile, Where
+
+FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
+"""Decided by the study: they say what is measured, not what is tuned."""
+
+
+def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
+    """`UserError` for the first thing that could not be run."""
+    _check("baseline", study.baseline, suite, where(("baseline",)))
+    for path, settings in candidates(study.parameters()):
+        place = f"{where(('space', path))}: space.{path}"
+        if path in FIXED:
+            raise UserError(f"{place}: not a path to tune; the study itself decides on {', '.join(FIXED)}")
+        _check(path, {**study.baseline, **settings}, suite, place)
+
+
+def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
+    try:
+        found = configure(suite, settings).suite
+        if needs_server(found):
+            server = spec.build("servers", found.config.serving, prefix=("serving",))
+            if isinstance(server, ChecksItself):
+                server.check()
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+
+
+def candidates(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each value of each parameter, its path and settings in which it holds."""
+    for path, parameter in space.parameters.items():
+        for value in parameter.examples:
+            yield path, {**_conditions(parameter.when, space), path: value}
+
+
+def _conditions(when: Condition, space: Space) -> dict[str, Any]:
+    """Settings that meet a condition, and the conditions of what it names."""
+    found: dict[str, Any] = {}
+    for path, values in when.items():
+        found |= _conditions(space.parameters[path].when, space)
+        found[path] = values[0] if isinstance(values, list | tuple) else values
+    return found

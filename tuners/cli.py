@@ -1,0 +1,133 @@
+"""`agentbench tune`, `studies` and `study`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentbench.cli.runs import AsJson, Db
+from agentbench.errors import UserError
+
+if TYPE_CHECKING:
+    from agentbench.store import Store
+    from tuners.study import Study
+    from tuners.tune import Tuned
+
+
+def tune_command(
+    study: Annotated[Path | None, typer.Argument(help="A study.yaml.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Set a key of the study, e.g. budget.seconds=900."),
+    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a study that was broken off.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Search a study's space for the best agent and server, and judge the winner on held-out cases."""
+    if (study is None) == (resume is None):
+        raise UserError("which study? For example: agentbench tune suites/bfcl_simple/study.yaml, or --resume NAME")
+    from agentbench.store import open_store
+    from tuners.study import find_study, make_study, store_study
+    from tuners.study_file import parse_settings
+
+    given = parse_settings(settings or [])
+    if study is not None:
+        made = make_study(study, given)
+    with open_store(db, create=resume is None) as store:
+        if resume is not None:
+            made = find_study(resume, store, given)
+        else:
+            store_study(made, store)
+        done = _tuned(made, store, db)
+        _print(made.name, store, db, as_json)
+    if done.best is not None:
+        typer.echo(f"agentbench: agentbench run {made.suite.root} --config {done.best}", err=True)
+
+
+def _tuned(study: "Study", store: "Store", db: str | None) -> "Tuned":
+    """The study to its end; its status says how it ended."""
+    import asyncio
+
+    from tuners.progress import StudyProgress
+    from tuners.tune import tune
+
+    try:
+        with StudyProgress(study.name) as progress:
+            return asyncio.run(tune(study, store, db, progress))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        store.studies.set_status(study.name, "interrupted")
+        typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {study.name}", err=True)
+        raise typer.Exit(130) from None
+    except UserError:
+        store.studies.set_status(study.name, "interrupted")
+        raise
+
+
+def studies_command(as_json: AsJson = False, db: Db = None) -> None:
+    """List the studies in the store."""
+    from agentbench.report.terminal import console, grid
+    from agentbench.store import open_store
+
+    with open_store(db, create=False) as store:
+        found = [(each, len(store.studies.candidates(each.name))) for each in store.studies.all()]
+    if as_json:
+        rows = [
+            {
+                "name": each.name,
+                "suite": each.suite,
+                "status": each.status,
+                "candidates": count,
+                "search_s": each.seconds,
+            }
+            for each, count in found
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    out = console()
+    if not found:
+        out.print("No studies yet: agentbench tune STUDY.yaml.")
+        return
+    table = grid("Studies", piped=not out.is_terminal)
+    for name in ("Study", "Suite", "Status", "Candidates", "Search", "Started"):
+        table.add_column(name)
+    for each, count in found:
+        started = f"{each.created_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(each.name, each.suite, each.status, str(count), f"{each.seconds:.0f} s", started)
+    out.print(table)
+
+
+def study_command(
+    name: Annotated[str, typer.Argument(help="A study in the store.")],
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Show a study: its candidates, its front, what mattered, and its verdict."""
+    from agentbench.store import open_store
+
+    with open_store(db, create=False) as store:
+        _print(name, store, db, as_json)
+
+
+def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
+    from agentbench.report.terminal import console
+    from tuners.front import front
+    from tuners.optuna_storage import importance, opened_trials
+    from tuners.report import study_json, study_report
+    from tuners.stored_journal import StoredJournal
+    from tuners.study_file import checked_study
+    from tuners.verdict import verdict_of_json
+
+    record = store.studies.get(name)
+    file = checked_study(record.document, lambda location: f"study {name}")
+    candidates = StoredJournal(store, name).ended()
+    verdict = verdict_of_json(record.verdict) if record.verdict else None
+    with opened_trials(db, name) as trials:
+        shares = importance(trials)
+    if as_json:
+        best = front(candidates, file.objectives)
+        typer.echo(json.dumps(study_json(record, candidates, best, verdict, shares), indent=2))
+        return
+    out = console()
+    out.print(study_report(record, file, candidates, verdict, shares, piped=not out.is_terminal))

@@ -1,0 +1,63 @@
+"""A candidate on its way up the rungs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuners.candidate import Candidate, End
+from tuners.evaluator import Answers, Figures, Limit
+from tuners.rungs import Values, projected
+from tuners.space import Settings
+
+
+@dataclass(slots=True, kw_only=True)
+class Climb:
+    """`rung` is the last one it has answered, -1 before the first; `end` is None while it may go on."""
+
+    number: int
+    settings: Settings
+    rung: int = -1
+    scores: dict[str, float] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
+    case_runs: int = 0
+    seconds: float = 0.0
+    end: End | None = None
+    reason: str = ""
+
+    def take(self, answers: Answers) -> None:
+        """The answers to the next rung's cases."""
+        self.rung += 1
+        self.scores.update(answers.scores)
+        self.figures = answers.figures or self.figures
+        self.case_runs += answers.fresh
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(list(self.scores.values()))) if self.scores else 0.0
+
+    def quality(self, best: Values | None) -> float:
+        """The mean over all of train, or its projection from the cases so far by those of the best."""
+        return self.mean if self.end == "finished" or best is None else projected(self.scores, best)
+
+    def ended(self, best: Values | None, limits: tuple[Limit, ...]) -> Candidate:
+        assert self.end is not None
+        quality = self.quality(best)
+        return Candidate(
+            number=self.number,
+            settings=self.settings,
+            end=self.end,
+            rung=self.rung,
+            quality=quality,
+            scores=dict(self.scores),
+            figures=dict(self.figures),
+            excess=excesses(limits, self.figures, quality) if self.scores else {},
+            case_runs=self.case_runs,
+            seconds=self.seconds,
+            reason=self.reason,
+        )
+
+
+def excesses(limits: tuple[Limit, ...], figures: Figures, quality: float) -> dict[str, float]:
+    """How far each limit is exceeded, 0 or less where it is met."""
+    known = {**figures, "quality": quality}
+    return {limit.metric: limit.excess(known) for limit in limits}

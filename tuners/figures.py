@@ -1,0 +1,44 @@
+"""Figures of a server and of spending, from outcomes; each is defined in `agentbench.stats`."""
+
+from collections.abc import Mapping, Sequence
+
+from agentbench.stats import Outcome, summarize_serving
+from agentbench.stats.outcomes import total
+from tuners.evaluator import Figures
+
+Prices = Mapping[str, Mapping[str, float]]
+"""Model to the price of a million `prompt` and `completion` tokens."""
+
+
+def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], price: Mapping[str, float]) -> Figures:
+    """Metric to value, those that are defined: times in seconds, rates a second, tokens and cost of an attempt.
+
+    `goodput` counts attempts that were right and met every limit.
+    """
+    summary = summarize_serving(outcomes, limits)
+    prompt, completion = _mean(outcomes, "prompt_tokens"), _mean(outcomes, "completion_tokens")
+    found = {
+        "ttft_p50": summary.ttft_p50_s,
+        "ttft_p95": summary.ttft_p95_s,
+        "ttft_p99": summary.ttft_p99_s,
+        "tpot_p50": summary.tpot_p50_s,
+        "tpot_p95": summary.tpot_p95_s,
+        "latency_p50": summary.latency_p50_s,
+        "latency_p95": summary.latency_p95_s,
+        "output_tokens_per_s": summary.output_tokens_per_s,
+        "goodput": summary.agent_goodput_per_s,
+        "tokens": None if prompt is None or completion is None else prompt + completion,
+        "cost": _cost(prompt, completion, price),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _mean(outcomes: Sequence[Outcome], field: str) -> float | None:
+    tokens = total(getattr(outcome.usage, field) for outcome in outcomes)
+    return None if tokens is None else tokens / len(outcomes)
+
+
+def _cost(prompt: float | None, completion: float | None, price: Mapping[str, float]) -> float | None:
+    if not price or prompt is None or completion is None:
+        return None
+    return (prompt * price.get("prompt", 0.0) + completion * price.get("completion", 0.0)) / 1e6

@@ -1,0 +1,167 @@
+"""Candidates judged on the real engine: cases run, answers kept in the store, traces sent again."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+from agentbench.baseline import stored_outcomes
+from agentbench.errors import UserError
+from agentbench.experiment import Experiment, run_stored
+from agentbench.runner import Job
+from agentbench.score import Attempt
+from agentbench.stats import Outcome
+from agentbench.store import Store
+from agentbench.study import Purpose
+from agentbench.suite import Suite
+from tuners.answered import AnsweredCases, Keys, mean_scores
+from tuners.candidate import Candidate
+from tuners.configuration import Configuration, configure, needs_server
+from tuners.evaluator import Answers, Broken, Figures, Measured
+from tuners.figures import Prices, figures_of
+from tuners.space import Settings
+from tuners.split import Split
+from tuners.trace_replay import TraceReplay
+from tuners.warm_server import WarmServer
+
+OnAttempt = Callable[[], None]
+
+
+class LiveEvaluator:
+    """Runs what the study's store does not have yet on the suite's server, which stays warm between candidates.
+
+    `baseline` is applied under every candidate's settings. `traces` is how many attempts a replay sends again.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        split: Split,
+        baseline: Settings,
+        store: Store,
+        study: str,
+        seed: int,
+        prices: Prices,
+        traces: int,
+        on_attempt: OnAttempt = lambda: None,
+    ) -> None:
+        self._suite = suite
+        self._split = split
+        self._baseline = baseline
+        self._store = store
+        self._study = study
+        self._seed = seed
+        self._prices = prices
+        self._on_attempt = on_attempt
+        self._log_path = Path("results") / "logs" / f"study-{study}.server.log"
+        self._server = WarmServer(self._log_path)
+        self._replay = TraceReplay(traces, self._log_path)
+        self.answered = AnsweredCases(store, study)
+        self.cached = 0
+
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        return configure(self._suite, {**self._baseline, **settings}, seed)
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int, purpose: Purpose = "search") -> Answers:
+        """Those of the cases that have no answer are run. Figures are of this call's cases, as far as they were run
+        under these very settings: how a server does depends on how many requests it has."""
+        try:
+            configuration = self.configuration(settings, seed)
+        except UserError as error:
+            raise Broken(str(error)) from error
+        planned = self._split.test if purpose == "test" else self._split.train
+        experiment = self.answered.experiment(configuration, settings, planned, purpose)
+        known = self.answered.outcomes(configuration, purpose)
+        jobs = self.answered.jobs(experiment, cases, known)
+        fresh = await self._run(experiment, jobs, configuration) if jobs else 0
+        repeats = range(experiment.run.repeats)
+        asked = {(case_id, repeat) for case_id in cases for repeat in repeats}
+        self.cached += len(asked) - fresh
+        found = [
+            outcome
+            for outcome in self.answered.outcomes(configuration, purpose)
+            if (outcome.case_id, outcome.repeat) in asked
+        ]
+        return Answers(
+            scores=mean_scores(found), fresh=fresh, figures=self._figures(experiment.run.id, asked, configuration)
+        )
+
+    async def _run(self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration) -> int:
+        """How many attempts were made; `Broken` when the server died of them."""
+        backend = await self._server.backend(configuration)
+        endpoint = self._server.endpoint
+        self._store.update_environment(experiment.run.id, {"server": dict(endpoint.info) if endpoint else {}})
+        fresh = 0
+        async with aclosing(run_stored(experiment, jobs, self._store, backend)) as attempts:
+            async for attempt in attempts:
+                fresh += 1
+                self._on_attempt()
+                failed = attempt.failure is not None and attempt.failure.kind == "infra"
+                if failed and not await self._server.is_alive():
+                    break
+            else:
+                return fresh
+        await self._server.stop()
+        raise Broken("the server died while it answered", fresh)
+
+    def _figures(self, run_id: str, asked: Keys, configuration: Configuration) -> Figures:
+        own = self.answered.own(run_id, asked)
+        return self.figures(own, configuration) if own else {}
+
+    def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
+        suite = configuration.suite
+        model = str(suite.config.serving.options.get("model", ""))
+        return figures_of(outcomes, suite.objectives, self._prices.get(model, {}))
+
+    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+        """By a server of its own, started for this: one that had answered these cases would know their prefixes."""
+        source = self.configuration(settings, self._seed)
+        target = self.configuration({**settings, **lossless}, self._seed)
+        if not needs_server(target.suite):
+            return Measured(figures=self.figures(self.answered.outcomes(source, "search"), target), replayed=0)
+        key = f"{source.answers} {target.served}"
+        if (kept := self._store.studies.replays(self._study).get(key)) is not None:
+            return Measured(figures=kept["figures"], replayed=0)
+        await self._server.stop()
+        outcomes = await self._replay.outcomes(target, self.answered.attempts(source))
+        figures = self.figures(outcomes, target)
+        result = {"figures": dict(figures), "replayed": len(outcomes), "settings": {**settings, **lossless}}
+        self._store.studies.keep_replay(self._study, key, result)
+        return Measured(figures=figures, replayed=len(outcomes))
+
+    async def in_turn(self, a: Settings, b: Settings, run_id: str, rounds: int) -> list[tuple[Figures, Figures]]:
+        """The figures of each round of a stored run's traces sent to both servers, one after the other."""
+        first, second = self.configuration(a, self._seed), self.configuration(b, self._seed)
+        await self._server.stop()
+        attempts = [attempt for attempt in self._store.attempts(run_id) if attempt.failure is None]
+        found = await self._replay.in_turn(first, second, attempts, rounds)
+        return [(self.figures(of_a, first), self.figures(of_b, second)) for of_a, of_b in found]
+
+    def test_run(self, settings: Settings) -> str:
+        """The id of the run on test under these settings."""
+        configuration = self.configuration(settings, self._seed)
+        return self.answered.experiment(configuration, settings, self._split.test, "test").run.id
+
+    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
+        return stored_outcomes(self._store, run_id)
+
+    def attempts_of(self, candidate: Candidate) -> list[Attempt]:
+        """What the search has of a candidate's attempts, all on train."""
+        return self.answered.attempts(self.configuration(candidate.settings, self._seed))
+
+    def spent(self) -> int:
+        """Attempts made by the search so far, over all its starts, replays included."""
+        replays = self._store.studies.replays(self._study).values()
+        return self._store.studies.attempts(self._study, "search") + sum(int(each["replayed"]) for each in replays)
+
+    async def aclose(self) -> None:
+        await self._server.stop()
+        self.answered.close()
+
+
+@asynccontextmanager
+async def opened(evaluator: LiveEvaluator) -> AsyncIterator[LiveEvaluator]:
+    """The evaluator, its server stopped at the end."""
+    try:
+        yield evaluator
+    finally:
+        await evaluator.aclose()

@@ -1,0 +1,53 @@
+"""Optuna's study of a study, in the database of the store: its own tables, which its dashboard reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from agentbench.errors import UserError
+from agentbench.store.url import database_url
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+BUSY_S = 60
+
+
+@contextmanager
+def opened_trials(db: str | None, name: str) -> Iterator["Study"]:
+    """The trials of the study of this name, made when there are none."""
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("tuning needs Optuna: pip install 'agentbench[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = database_url(db)
+    waiting = {"connect_args": {"timeout": BUSY_S}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
+    storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=waiting)
+    try:
+        yield optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def importance(study: "Study") -> dict[str, float]:
+    """Parameter to its share of what quality depends on, by Optuna's default evaluator; empty with too few trials."""
+    from optuna.importance import get_param_importances
+    from optuna.trial import TrialState
+
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
+        return {}
+    try:
+        return dict(get_param_importances(study))
+    except (ValueError, RuntimeError):  # all trials alike
+        return {}
+
+
+LEAST_TRIALS = 8

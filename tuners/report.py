@@ -1,0 +1,146 @@
+"""The report of a study, for the terminal and as JSON: its candidates, its front, its verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentbench.report import figures
+from agentbench.report.plain import line
+from agentbench.report.terminal import grid
+from agentbench.study import StudyRecord
+from tuners.candidate import Candidate
+from tuners.front import front
+from tuners.study_file import StudyFile
+from tuners.told import COLUMNS, beyond, candidate_row, changes
+from tuners.verdict import Verdict
+
+BEST = 12
+"""Candidates shown beside those of the front; --json has all."""
+
+WIDE = 30
+"""Least width of what a candidate changes."""
+
+
+def study_report(
+    record: StudyRecord,
+    study: StudyFile,
+    candidates: Sequence[Candidate],
+    verdict: Verdict | None,
+    importance: Mapping[str, float],
+    *,
+    piped: bool = False,
+) -> RenderableType:
+    """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict."""
+    best = front(candidates, study.objectives)
+    parts: list[RenderableType] = [_candidates(record, candidates, best, piped)]
+    parts.append(Text(f"● Pareto front over {', '.join(study.objectives)}: {len(best)}", style="dim"))
+    if importance:
+        shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in importance.items())
+        parts.append(Text.assemble(("Importance for quality  ", "bold"), line(shares)))
+    if verdict is None:
+        parts.append(Text(f"No verdict yet: agentbench tune --resume {record.name}", style="yellow"))
+    else:
+        parts += list(_verdict(study, candidates, verdict))
+    return Group(*parts)
+
+
+def _candidates(record: StudyRecord, candidates: Sequence[Candidate], best: Sequence[Candidate], piped: bool) -> Table:
+    runs = sum(each.case_runs for each in candidates)
+    title = f"study {record.name} · {len(candidates)} candidates, {runs} case-runs, {record.seconds:.0f} s of search"
+    table = grid(title, piped=piped)
+    for name in COLUMNS:
+        wide = name == "what changed"
+        justify = "left" if wide or not name else "right"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=not wide, min_width=WIDE if wide else None)
+    marked = {each.number for each in best}
+    shown = sorted(candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
+    for each in shown[: len(marked) + BEST]:
+        cells = candidate_row(each)
+        mark = "● " if each.number in marked else ""
+        table.add_row(*map(Text, (*cells[:-1], mark + cells[-1])))
+    return table
+
+
+def _verdict(study: StudyFile, candidates: Sequence[Candidate], verdict: Verdict) -> list[Text]:
+    lines = [Text(f"Note: {line(note)}", style="yellow") for note in verdict.notes]
+    by_number = {each.number: each for each in candidates}
+    if verdict.nearest is not None and verdict.winner is None:
+        nearest = by_number[verdict.nearest]
+        missed = beyond(nearest, study.bounds())
+        lines.append(Text(f"Nearest: candidate {nearest.number} ({changes(nearest.settings)}): {missed}"))
+    if verdict.winner is None:
+        return lines
+    said = f"candidate {verdict.winner} ({changes(verdict.settings)})"
+    lines.insert(0, Text.assemble(("Winner  ", "bold"), said))
+    finals = ", ".join(f"{number}: {figures.percent(quality)}" for number, quality in verdict.finals.items())
+    lines.insert(1, Text.assemble(("Train again, fresh seeds  ", "bold"), finals))
+    return [*lines, *_on_test(verdict), *_knobs(verdict), *_payback(verdict)]
+
+
+def _on_test(verdict: Verdict) -> list[Text]:
+    passes = verdict.passes
+    if not passes or passes["difference"] is None:
+        return []
+    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
+    rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of the baseline"
+    difference = f"{figures.points(passes['difference'])} (95 %: {span}; {figures.probability(passes['p_value'])})"
+    lines = [Text.assemble(("Held-out test  ", "bold"), f"{rates}: {difference}, {passes['cases']} cases, paired")]
+    for name, shift in (("TTFT", verdict.ttft), ("TPOT", verdict.tpot)):
+        if shift is not None:
+            span = figures.bounds(figures.shift(shift["low_s"]), figures.shift(shift["high_s"]))
+            moved = f"{figures.shift(shift['difference_s'])} (95 %: {span})"
+            lines.append(Text.assemble((f"  {name}, median of cases  ", "bold"), moved))
+    return lines
+
+
+def _knobs(verdict: Verdict) -> list[Text]:
+    lines = []
+    for name, ratio in verdict.knobs.items():
+        if name in ("goodput_per_s", "ttft_p95_s", "tpot_p50_s"):
+            span = "" if ratio["low"] is None else f" (95 %: {ratio['low']:.3g} to {ratio['high']:.3g})"
+            lines.append(Text(f"  {name}  × {ratio['ratio']:.3g}{span}"))
+    rounds = next(iter(verdict.knobs.values()))["rounds"] if verdict.knobs else 0
+    head = Text.assemble(("Winner's knobs against the baseline's  ", "bold"), f"same answers, {rounds} rounds in turn")
+    return [head, *lines] if lines else []
+
+
+def _payback(verdict: Verdict) -> list[Text]:
+    found = verdict.payback
+    if not found:
+        return []
+    after = [
+        f"{figures.count(round(count))} {what}"
+        for what, count in (("attempts", found["attempts"]), ("right answers", found["right_answers"]))
+        if count is not None
+    ]
+    took = figures.seconds(found["seconds"])
+    costs = " against ".join(figures.seconds(found[f"{side}_s_per_right"]) for side in ("winner", "baseline"))
+    said = f"its {took} are made up for after {' or '.join(after)}" if after else f"its {took} are never made up for"
+    return [Text.assemble(("Pay-back  ", "bold"), f"{said}; server time of a right answer: {costs}")]
+
+
+def study_json(
+    record: StudyRecord,
+    candidates: Sequence[Candidate],
+    best: Sequence[Candidate],
+    verdict: Verdict | None,
+    importance: Mapping[str, float],
+) -> dict[str, Any]:
+    """All that is known of a study; times in seconds, fractions from 0 to 1."""
+    return {
+        "name": record.name,
+        "suite": record.suite,
+        "status": record.status,
+        "created_at": record.created_at.isoformat(),
+        "finished_at": record.finished_at and record.finished_at.isoformat(),
+        "search_s": record.seconds,
+        "document": dict(record.document),
+        "split": {side: list(ids) for side, ids in record.split.items()},
+        "front": [each.number for each in best],
+        "importance": dict(importance),
+        "candidates": [each.to_json() for each in candidates],
+        "verdict": verdict and verdict.to_json(),
+    }

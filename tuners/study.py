@@ -1,0 +1,116 @@
+"""A study: its file, its suite, what it may look at; made, or found again in the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentbench.case import Case
+from agentbench.config import canonical_hash
+from agentbench.errors import UserError
+from agentbench.store import Store
+from agentbench.study import StudyRecord
+from agentbench.suite import Suite, load_suite
+from tuners.check import check_study
+from tuners.configuration import configure, lossless_knobs
+from tuners.evaluator import limits_of
+from tuners.rungs import plan_rungs
+from tuners.search import Plan
+from tuners.space import Space
+from tuners.split import Split, split_cases
+from tuners.study_file import StudyFile, checked_study, overridden, read_study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """`suite` has the cases of both sides, and its configuration is the suite's own, the baseline not applied.
+
+    `document` is the file's content, from which the study can be made again.
+    """
+
+    file: StudyFile
+    document: Mapping[str, Any]
+    suite: Suite
+    split: Split
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def train(self) -> dict[str, Case]:
+        chosen = frozenset(self.split.train)
+        return {case.id: case for case in self.suite.cases if case.id in chosen}
+
+    def spaces(self) -> tuple[Space, Space]:
+        """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
+        space = self.file.parameters()
+        knobs = lossless_knobs(configure(self.suite, self.file.baseline).suite)
+        inner = frozenset(path for path in space.parameters if path.removeprefix("serving.") in knobs)
+        if self.file.search == "flat":
+            return space, Space(parameters={})
+        return space.only(frozenset(space.parameters) - inner), space.only(inner)
+
+    def plan(self) -> Plan:
+        outer, inner = self.spaces()
+        options, train = self.file.rungs, self.train
+        sizes = options.sizes if self.file.search == "factorized" else ()
+        return Plan(
+            outer=outer,
+            inner=inner,
+            rungs=plan_rungs(list(train.values()), sizes, options.alpha, self.file.seed),
+            clusters={case_id: case.cluster for case_id, case in train.items()},
+            limits=limits_of(self.file.bounds()),
+            opening=options.opening,
+            seed=self.file.seed,
+        )
+
+
+def make_study(path: Path, overrides: Mapping[str, Any]) -> Study:
+    """A study from its file, checked: nothing is started or stored yet."""
+    file, document, where = read_study(path, overrides)
+    suite = _suite(file)
+    check_study(file, suite, where)
+    return Study(file=file, document=document, suite=suite, split=split_cases(suite.cases, file.split))
+
+
+def find_study(name: str, store: Store, overrides: Mapping[str, Any]) -> Study:
+    """A study in the store, as it was asked for; only its budget may be another one now."""
+    if other := next((path for path in overrides if path.split(".")[0] != "budget"), None):
+        raise UserError(f"--set {other}: a study that goes on may change its budget only; start one of another name")
+    record = store.studies.get(name)
+    if overrides and record.verdict:
+        raise UserError(f"study {name} has its verdict: its test cases are used up. Start one of another name")
+    document = overridden(record.document, overrides)
+    file = checked_study(document, lambda location: f"study {name}")
+    suite = _suite(file)
+    if suite.content_hash() != record.suite_hash:
+        raise UserError(f"study {name} can't go on: the cases of {record.suite_path} have changed since it was started")
+    if overrides:
+        store.studies.set_document(name, document, canonical_hash(document))
+    split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
+    return Study(file=file, document=document, suite=suite, split=split)
+
+
+def store_study(study: Study, store: Store) -> None:
+    """`UserError` when the store has one of this name."""
+    store.studies.create(
+        StudyRecord(
+            name=study.name,
+            suite=study.suite.name,
+            suite_path=str(study.suite.path),
+            suite_hash=study.suite.content_hash(),
+            document=dict(study.document),
+            document_hash=canonical_hash(study.document),
+            split={"train": study.split.train, "test": study.split.test},
+            created_at=datetime.now(UTC),
+        )
+    )
+
+
+def _suite(file: StudyFile) -> Suite:
+    """The suite with the cases its `run.limit` draws; the limit is then no part of its configuration any more."""
+    suite = load_suite(file.suite).drawn()
+    run = suite.config.run.model_copy(update={"limit": None})
+    return replace(suite, config=suite.config.model_copy(update={"run": run}))

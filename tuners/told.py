@@ -1,0 +1,78 @@
+"""A candidate in words: what it changes, and its row in a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentbench.report import figures
+from agentbench.report.plain import line
+from tuners.candidate import BASELINE, Candidate
+from tuners.evaluator import Figures
+from tuners.space import Settings
+
+LONGEST = 48
+COLUMNS = ("#", "what changed", "rung", "quality", "TTFT p95", "TPOT p50", "goodput/s", "runs", "s", "")
+
+
+def changes(settings: Settings) -> str:
+    """The settings by the last part of their paths."""
+    if not settings:
+        return "baseline"
+    return ", ".join(f"{path.rpartition('.')[2]}={_value(value)}" for path, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
+        return f"{len(value)} examples"
+    text = line(str(value))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def row(
+    number: int,
+    settings: Settings,
+    rung: int,
+    quality: float | None,
+    found: Figures,
+    case_runs: int,
+    seconds: float,
+    end: str,
+) -> tuple[str, ...]:
+    """The cells of `COLUMNS`."""
+    return (
+        str(number),
+        "baseline" if number == BASELINE else changes(settings),
+        str(rung + 1),
+        figures.percent(quality),
+        figures.seconds(found.get("ttft_p95")),
+        figures.seconds(found.get("tpot_p50")),
+        figures.rate(found.get("goodput")),
+        str(case_runs),
+        f"{seconds:.0f}",
+        end,
+    )
+
+
+def candidate_row(candidate: Candidate) -> tuple[str, ...]:
+    end = candidate.end if candidate.meets or candidate.end != "finished" else "infeasible"
+    return row(
+        candidate.number,
+        candidate.settings,
+        candidate.rung,
+        candidate.quality if candidate.scores else None,
+        candidate.figures,
+        candidate.case_runs,
+        candidate.seconds,
+        end,
+    )
+
+
+def beyond(candidate: Candidate, bounds: Mapping[str, float]) -> str:
+    """The constraints that it does not meet, with its figure and the bound."""
+    known: Figures = {**candidate.figures, "quality": candidate.quality}
+    missed: Sequence[str] = [metric for metric, excess in candidate.excess.items() if excess > 0]
+    return ", ".join(
+        f"{metric} {known[metric]:.3g} (bound {bounds[metric]:g})"
+        if metric in known
+        else f"{metric} unknown (bound {bounds[metric]:g})"
+        for metric in missed
+    )

@@ -1,0 +1,97 @@
+"""The sampler's side of a study: Optuna's trials, by the numbers of our candidates."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuners.candidate import Candidate
+from tuners.samplers import SamplerName, make_sampler
+from tuners.space import Settings, Space, suggest
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.samplers import BaseSampler
+
+Sampler = Callable[[int], "BaseSampler"]
+"""The sampler of a candidate's number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What the sampler suggests for the candidate of this number."""
+
+    number: int
+    settings: Settings
+
+
+class Trials:
+    """Asks and tells. Candidate n is trial n − 1: the baseline, candidate 0, is no trial.
+
+    Each trial's sampler is seeded by its number, so that what it suggests depends on the study's seed and on what was
+    told before, not on whether the process is the one that began.
+    """
+
+    def __init__(self, study: "Study", space: Space, sampler: Sampler) -> None:
+        self._study = study
+        self._space = space
+        self._sampler = sampler
+        self._open: dict[int, Trial] = {}
+
+    def ask(self) -> Suggestion:
+        number = len(self._study.get_trials(deepcopy=False)) + 1
+        self._study.sampler = self._sampler(number)
+        return self._suggested(self._study.ask())
+
+    def unfinished(self) -> list[int]:
+        """The candidates whose trial was asked for and never told."""
+        from optuna.trial import TrialState
+
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number + 1 for trial in running]
+
+    def ask_again(self, number: int) -> Suggestion:
+        """The suggestion of a trial that was asked for before: what it has of values stands."""
+        return self._suggested(self._reopened(number))
+
+    def tell(self, candidate: Candidate) -> None:
+        """The sampler learns the quality, projected where the candidate was dropped, and how far it is beyond limits.
+
+        A candidate that was told already is left as it is.
+        """
+        trial = self._open.pop(candidate.number, None)
+        if trial is None and candidate.number not in self.unfinished():
+            return
+        trial = trial or self._reopened(candidate.number)
+        excess = dict(candidate.excess)
+        if candidate.end in ("broken", "forbidden"):
+            excess["holds up"] = 1.0
+        with warnings.catch_warnings():
+            # A constraint that was set before we were killed stays as it was.
+            warnings.simplefilter("ignore")
+            for metric, beyond in excess.items():
+                trial.set_constraint(metric, beyond)
+        trial.set_user_attr("end", candidate.end)
+        self._study.tell(trial, candidate.quality)
+
+    def drop(self, number: int) -> None:
+        """The sampler learns nothing of this trial."""
+        from optuna.trial import TrialState
+
+        self._study.tell(self._open.pop(number), state=TrialState.FAIL)
+
+    def _reopened(self, number: int) -> "Trial":
+        from optuna.trial import Trial
+
+        self._study.sampler = self._sampler(number)
+        found = next(each for each in self._study.get_trials(deepcopy=False) if each.number == number - 1)
+        return Trial(self._study, found._trial_id)
+
+    def _suggested(self, trial: "Trial") -> Suggestion:
+        self._open[trial.number + 1] = trial
+        return Suggestion(number=trial.number + 1, settings=suggest(self._space, trial))
+
+
+def seeded(name: SamplerName, seed: int) -> Sampler:
+    """Samplers that are the same for the same study's seed and number."""
+    return lambda number: make_sampler(name, (1_000_003 * seed + number) % 2**32)

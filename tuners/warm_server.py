@@ -1,0 +1,62 @@
+"""A model server that is kept running from one candidate to the next, for as long as its configuration stays."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agentbench.errors import UserError
+from agentbench.experiment import opened_backend, started_server
+from agentbench.protocols import Backend, Endpoint
+from agentbench.transport.client import HttpClient, Target
+from agentbench.transport.exchange import Exchange
+from tuners.configuration import Configuration
+from tuners.evaluator import Broken
+
+ALIVE_S = 10.0
+"""A server that has not said in this time which models it has is taken for dead."""
+
+
+class WarmServer:
+    """At most one server at a time; `starts` counts how often one was started."""
+
+    def __init__(self, log_path: Path) -> None:
+        self._log_path = log_path
+        self._served = ""
+        self._stack = AsyncExitStack()
+        self._backend: Backend | None = None
+        self.endpoint: Endpoint | None = None
+        self.starts = 0
+
+    async def backend(self, configuration: Configuration) -> Backend:
+        """A backend of this configuration; `Broken` when its server does not start."""
+        if self._backend is None or self._served != configuration.served:
+            await self.stop()
+            self._backend = await self._started(configuration)
+            self._served = configuration.served
+        return self._backend
+
+    async def _started(self, configuration: Configuration) -> Backend:
+        suite = configuration.suite
+        self.starts += 1
+        try:
+            self.endpoint = await self._stack.enter_async_context(started_server(suite, self._log_path))
+        except UserError as error:
+            raise Broken(str(error)) from error
+        return await self._stack.enter_async_context(opened_backend(suite, self.endpoint))
+
+    async def is_alive(self) -> bool:
+        """Whether it still answers; one that is not started by us is taken to."""
+        if self.endpoint is None:
+            return True
+        target = Target(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key)
+        client = HttpClient(target, ALIVE_S)
+        try:
+            exchange = Exchange()
+            await client.get("models", exchange)
+            return not exchange.error
+        finally:
+            client.close()
+
+    async def stop(self) -> None:
+        stack, self._stack = self._stack, AsyncExitStack()
+        self._backend, self.endpoint, self._served = None, None, ""
+        await stack.aclose()
