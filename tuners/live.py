@@ -90,18 +90,20 @@ class LiveEvaluator:
         backend = await self._server.backend(configuration)
         endpoint = self._server.endpoint
         self._store.update_environment(experiment.run.id, {"server": dict(endpoint.info) if endpoint else {}})
-        fresh = 0
+        before = len(self._store.stored_keys(experiment.run.id))
+        died = False
         async with aclosing(run_stored(experiment, jobs, self._store, backend)) as attempts:
             async for attempt in attempts:
-                fresh += 1
                 self._on_attempt()
                 failed = attempt.failure is not None and attempt.failure.kind == "infra"
-                if failed and not await self._server.is_alive():
+                if failed and (died := not await self._server.is_alive()):
                     break
-            else:
-                return fresh
-        await self._server.stop()
-        raise Broken("the server died while it answered", fresh)
+        # What had ended when we broke off is stored, though it was not yielded.
+        fresh = len(self._store.stored_keys(experiment.run.id)) - before
+        if died:
+            await self._server.stop()
+            raise Broken("the server died while it answered", fresh)
+        return fresh
 
     def _figures(self, run_id: str, asked: Keys, configuration: Configuration) -> Figures:
         own = self.answered.own(run_id, asked)

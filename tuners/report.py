@@ -53,8 +53,13 @@ def _candidates(record: StudyRecord, candidates: Sequence[Candidate], best: Sequ
     table = grid(title, piped=piped)
     for name in COLUMNS:
         wide = name == "what changed"
-        justify = "left" if wide or not name else "right"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=not wide, min_width=WIDE if wide else None)
+        table.add_column(
+            name,
+            justify="left" if wide or not name else "right",
+            overflow="fold",
+            no_wrap=not wide,
+            min_width=WIDE if wide else None,
+        )
     marked = {each.number for each in best}
     shown = sorted(candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
     for each in shown[: len(marked) + BEST]:

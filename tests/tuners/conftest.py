@@ -1,0 +1,77 @@
+"""A suite of questions whose answers are known, and a server that a test can kill."""
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from agentbench import spec
+from agentbench.store import Store, open_store
+from tests.tuners.stub_server import StubServer
+
+CASES = 40
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StubServer]]:
+    """The stub as a registered server."""
+    registered = spec._registered
+    entry = EntryPoint("stub", "tests.tuners.stub_server:StubServer", "agentbench.servers")
+
+    def with_stub(kind: spec.Kind) -> dict[str, EntryPoint]:
+        return {**registered(kind), "stub": entry} if kind == "servers" else registered(kind)
+
+    monkeypatch.setattr(spec, "_registered", with_stub)
+    StubServer.started = 0
+    StubServer.asked = []
+    yield StubServer
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Half of the cases say even, half odd; yes is right for the even ones."""
+    root = tmp_path / "toy"
+    root.mkdir()
+    (root / "suite.yaml").write_text(
+        "name: toy\ndataset: {name: jsonl, path: cases.jsonl}\nscorers: [exact]\nagent: chat\n"
+        "serving: {server: stub, word: never}\nrun: {concurrency: 4, backoff_s: 0}\n"
+    )
+    lines = [
+        {"id": f"c{i:02}", "input": f"{'odd' if i % 2 else 'even'} {i}", "expected": "no" if i % 2 else "yes"}
+        for i in range(CASES)
+    ]
+    (root / "cases.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return root
+
+
+STUDY = """
+name: toy
+split: {test: 20, seed: 1}
+budget: {trials: 5}
+rungs: {sizes: [4, 8], opening: 2}
+replay: {attempts: 8, rounds: 2}
+space:
+  serving.word: [never, even, odd]
+  serving.knob: [1, 2]
+"""
+
+
+@pytest.fixture
+def study(suite: Path) -> Callable[[str], Path]:
+    """Writes a study.yaml beside the suite."""
+
+    def write(text: str = STUDY) -> Path:
+        path = suite / "study.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.chdir(tmp_path)
+    with open_store(str(tmp_path / "store.db")) as found:
+        yield found

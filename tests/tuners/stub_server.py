@@ -1,0 +1,87 @@
+"""A model server inside the test: it says what a rule says, and dies when it is asked to."""
+
+import asyncio
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from agentbench.errors import UserError
+from agentbench.protocols import Endpoint
+
+
+class StubConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "stub"
+    word: str = "even"
+    dies_on: str | None = None
+    starts: bool = True
+    knob: int = 1
+    here: bool = True
+
+
+class StubServer:
+    """Answers yes where the last message has the `word`. `started` counts, `asked` keeps every body."""
+
+    Config = StubConfig
+    lossless_knobs = frozenset({"knob"})
+    started = 0
+    asked: list[dict[str, object]]
+
+    def __init__(self, config: StubConfig) -> None:
+        self._config = config
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def check(self) -> None:
+        if not self._config.here:
+            raise UserError(f"model {self._config.model!r} is not pulled")
+
+    async def start(self, log_path: Path) -> Endpoint:
+        if not self._config.starts:
+            raise UserError("out of memory")
+        StubServer.started += 1
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model=self._config.model, info={"server": "stub"})
+
+    async def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            for writer in list(self._writers):
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while self._server is not None:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                lengths = [line for line in head.split("\r\n") if line.startswith("content-length:")]
+                body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b""
+                answer = self._answer(json.loads(body)) if body else json.dumps({"data": []}).encode()
+                if answer is None:
+                    await self.stop()
+                    break
+                kind = "text/event-stream" if body else "application/json"
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n\r\n"
+                writer.write(head.encode() + answer)
+                await writer.drain()
+        self._writers.discard(writer)
+        writer.close()
+
+    def _answer(self, body: dict[str, object]) -> bytes | None:
+        StubServer.asked.append(body)
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        said = str(messages[-1]["content"])
+        if self._config.dies_on is not None and self._config.dies_on in said:
+            return None
+        text = "yes" if self._config.word in said else "no"
+        chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
+        events = (*(f"data: {json.dumps(each)}\n\n" for each in (chunk, last, usage)), "data: [DONE]\n\n")
+        return "".join(events).encode()

@@ -1,0 +1,229 @@
+"""The search over a table in place of an engine: what it finds, what it spends, and that it goes on where it was."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
+
+import optuna
+import pytest
+
+from agentbench.case import Case
+from tuners.budget import BudgetOptions, Spending
+from tuners.candidate import BASELINE, Candidate
+from tuners.evaluator import Answers, Broken, Limit, Measured
+from tuners.journal import MemoryJournal
+from tuners.parameter import Choices
+from tuners.replay import ReplayEvaluator, ReplayTable
+from tuners.rungs import plan_rungs
+from tuners.search import Plan, Search
+from tuners.space import Settings, Space
+from tuners.trials import Trials, seeded
+
+CASES = 60
+OUTER = Space(
+    parameters={"agent.a": Choices(choices=(0, 1, 2, 3)), "agent.b": Choices(choices=(0, 1, 2, 3))},
+    forbidden=({"agent.a": 0, "agent.b": 0},),
+)
+INNER = Space(parameters={"serving.knob": Choices(choices=(1, 2, 4))})
+
+
+def table() -> ReplayTable:
+    """A better a and b, a higher pass rate; the best is (3, 3). The knob divides latency and makes for goodput."""
+    chance = random.Random(3)
+    outer: list[Settings] = [{}, *({"agent.a": a, "agent.b": b} for a, b in product(range(4), repeat=2))]
+    inner: list[Settings] = [{}, *({"serving.knob": knob} for knob in (1, 2, 4))]
+    hardness = [chance.random() for _ in range(CASES)]
+    rates = [0.2 + 0.12 * (settings.get("agent.a", 0) + settings.get("agent.b", 0)) for settings in outer]
+    scores = tuple(tuple(float(rate > hard) for hard in hardness) for rate in rates)
+    figures = tuple(
+        tuple(
+            {"ttft_p95": 2.0 / knobs.get("serving.knob", 1), "goodput": rate * knobs.get("serving.knob", 1)}
+            for knobs in inner
+        )
+        for rate in rates
+    )
+    return ReplayTable(
+        space={},
+        cases=tuple(f"c{index}" for index in range(CASES)),
+        clusters=tuple(f"c{index}" for index in range(CASES)),
+        outer=tuple(outer),
+        inner=tuple(inner),
+        scores=scores,
+        figures=figures,
+    )
+
+
+TABLE = table()
+
+
+class Counting(ReplayEvaluator):
+    """Counts what it is asked, and may break some settings."""
+
+    def __init__(self, breaks: Settings | None = None) -> None:
+        super().__init__(TABLE)
+        self.fresh = 0
+        self.measured: list[Settings] = []
+        self._breaks = breaks
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+        if self._breaks and self._breaks.items() <= settings.items():
+            raise Broken("out of memory")
+        answers = await super().answer(settings, cases, seed)
+        self.fresh += answers.fresh
+        return answers
+
+    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+        self.measured.append(lossless)
+        return await super().measure(settings, lossless)
+
+
+def plan(*limits: Limit, inner: Space = INNER) -> Plan:
+    cases = [Case(id=case_id, messages=()) for case_id in TABLE.cases]
+    return Plan(
+        outer=OUTER,
+        inner=inner,
+        rungs=plan_rungs(cases, (8, 16, 32), 0.1, 0),
+        clusters={case_id: case_id for case_id in TABLE.cases},
+        limits=limits,
+    )
+
+
+class Setting:
+    """What outlives a search that is broken off: journal, trials, answers."""
+
+    def __init__(self, the_plan: Plan, evaluator: Counting, trials: int = 12, seed: int = 0) -> None:
+        self.plan = the_plan
+        self.evaluator = evaluator
+        self.journal = MemoryJournal()
+        self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
+        self.options = BudgetOptions(trials=trials)
+        self.seed = seed
+
+    def search(self) -> Search:
+        trials = Trials(self.study, self.plan.outer, seeded("tpe", self.seed))
+        spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=lambda: 0.0)
+        return Search(self.plan, self.evaluator, trials, self.journal, spending)
+
+    async def run(self) -> list[Candidate]:
+        search = self.search()
+        return [candidate async for candidate in search.run()]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+async def test_it_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
+    setting = Setting(plan(), Counting(), trials=17)
+    candidates = await setting.run()
+    best = setting.search().best
+    assert best is not None
+    assert best.settings == {"agent.a": 3, "agent.b": 3, "serving.knob": 4}
+    assert best.figures["ttft_p95"] == 0.5
+    assert len(candidates) <= 17
+    assert setting.evaluator.fresh < 0.8 * CASES * len(candidates)
+    assert sum(candidate.case_runs for candidate in candidates) == setting.evaluator.fresh
+
+
+async def test_the_baseline_is_the_first_and_no_trial() -> None:
+    setting = Setting(plan(), Counting(), trials=6)
+    candidates = await setting.run()
+    assert [each.settings for each in candidates if each.number == BASELINE] == [{}]
+    assert len(setting.study.get_trials()) >= 5
+    assert {trial.state.name for trial in setting.study.get_trials()} <= {"COMPLETE", "FAIL"}
+
+
+async def test_what_is_forbidden_or_known_is_not_run_and_does_not_count() -> None:
+    setting = Setting(plan(), Counting(), trials=40)
+    candidates = await setting.run()
+    tried = [
+        tuple(sorted((path, value) for path, value in each.settings.items() if path in OUTER.parameters))
+        for each in candidates
+    ]
+    assert len(set(tried)) == len(tried) <= 16
+    assert (("agent.a", 0), ("agent.b", 0)) not in tried
+
+
+async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None:
+    setting = Setting(plan(), Counting(breaks={"agent.a": 3}), trials=16)
+    candidates = await setting.run()
+    broken = [each for each in candidates if each.end == "broken"]
+    assert broken
+    assert all(each.settings["agent.a"] == 3 and each.reason == "out of memory" for each in broken)
+    best = setting.search().best
+    assert best is not None
+    assert best.settings["agent.a"] != 3
+    told = {trial.number + 1: trial for trial in setting.study.get_trials()}
+    assert all(max(told[each.number].constraints.values()) > 0 for each in broken)
+
+
+async def test_a_limit_that_only_other_knobs_meet_is_met_by_them() -> None:
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=10)
+    await setting.run()
+    best = setting.search().best
+    assert best is not None
+    assert best.settings["serving.knob"] == 4
+
+
+async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> None:
+    none = Space(parameters={})
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=0.1), inner=none), Counting(), trials=6)
+    candidates = await setting.run()
+    assert setting.search().best is None
+    assert all(each.excess["ttft_p95"] > 0 for each in candidates)
+
+
+async def test_the_case_runs_of_the_budget_end_it_between_rungs() -> None:
+    setting = Setting(plan(), Counting())
+    setting.options = BudgetOptions(case_runs=100)
+    candidates = await setting.run()
+    assert 100 <= setting.evaluator.fresh < 100 + CASES
+    assert candidates
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Dying(Counting):
+    """Dies before the answer of this number."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+        return await super().answer(settings, cases, seed)
+
+    def revived(self, after: int) -> None:
+        self._left = after
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int) -> None:
+    whole = Setting(plan(), Counting(), seed=seed)
+    expected = await whole.run()
+    evaluator = Dying(3)
+    killed = Setting(plan(), evaluator, seed=seed)
+    for number in range(10):
+        with suppress(Killed):
+            await killed.run()
+        evaluator.revived(2 + number % 4)
+    evaluator.revived(10**6)
+    await killed.run()
+
+    def found(candidates: Sequence[Candidate]) -> list[Candidate]:
+        # What a candidate cost was spent in part before it was killed: only the sum is the same.
+        return sorted((replace(each, case_runs=0) for each in candidates), key=lambda each: each.number)
+
+    assert found(killed.journal.ended()) == found(expected)
+    assert evaluator.fresh == whole.evaluator.fresh
