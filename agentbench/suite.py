@@ -111,8 +111,8 @@ class Suite:
 
 def _content(case: Case) -> dict[str, Any]:
     """A case as its hash takes it; of one turn, as before there were others."""
-    content = asdict(case)
-    return content if case.user else {key: value for key, value in content.items() if key != "user"}
+    names = (name for name in Case.__dataclass_fields__ if case.user or name != "user")
+    return {name: getattr(case, name) for name in names} | {"tools": [asdict(tool) for tool in case.tools]}
 
 
 def suite_file(reference: Path) -> Path:

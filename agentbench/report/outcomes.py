@@ -27,12 +27,15 @@ class CaseOutcome:
     failed: int
     waiting: int
 
+    def to_json(self) -> dict[str, str | int]:
+        return {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+
 
 class CaseCounts:
     """Counts how the attempts of each case came out, four numbers a case."""
 
     def __init__(self) -> None:
-        self._counts = array("l")
+        self._counts = array("i")
 
     def add(self, number: int, outcome: Outcome) -> None:
         """An attempt of the case that an index gave this number."""
@@ -43,8 +46,7 @@ class CaseCounts:
     def outcomes(self, index: CaseIndex) -> tuple[CaseOutcome, ...]:
         """The cases in the order of their ids."""
         case_ids = index.case_ids
-        by_id = sorted(range(len(case_ids)), key=case_ids.__getitem__)
-        return tuple(self._outcome(case_ids[number], number) for number in by_id)
+        return tuple(self._outcome(case_ids[number], number) for number in index.by_id)
 
     def _outcome(self, case_id: str, number: int) -> CaseOutcome:
         right, wrong, failed, waiting = self._counts[number * len(COUNTED) : (number + 1) * len(COUNTED)]

@@ -75,7 +75,7 @@ class RunView:
             **asdict(self.serving),
             "ttft_p95_low_s": tail and tail.low,
             "ttft_p95_high_s": tail and tail.high,
-            "cases": [asdict(outcome) for outcome in self.outcomes],
+            "cases": [outcome.to_json() for outcome in self.outcomes],
         }
 
 

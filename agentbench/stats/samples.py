@@ -40,10 +40,7 @@ class CaseSamples(Sequence[CaseSample]):
         self.starts = starts
         self.values = values
         self.counts: Integers = np.diff(starts, append=len(values))
-        numbers: dict[str, int] = {}
-        codes = (numbers.setdefault(cluster, len(numbers)) for cluster in clusters)
-        self.cluster_codes: Integers = np.fromiter(codes, np.intp, len(clusters))
-        self.cluster_count = len(numbers)
+        self.cluster_codes, self.cluster_count = _numbered(case_ids, clusters)
 
     @classmethod
     def of(cls, samples: Sequence[CaseSample]) -> "CaseSamples":
@@ -82,12 +79,22 @@ class CaseSamples(Sequence[CaseSample]):
         return (self[number] for number in range(len(self)))
 
 
+def _numbered(case_ids: Sequence[str], clusters: Sequence[str]) -> tuple[Integers, int]:
+    """The clusters' numbers [cases], in the order they are first seen, and how many there are."""
+    if all(cluster == case_id for cluster, case_id in zip(clusters, case_ids, strict=True)):
+        return np.arange(len(clusters)), len(clusters)
+    numbers: dict[str, int] = {}
+    codes = (numbers.setdefault(cluster, len(numbers)) for cluster in clusters)
+    return np.fromiter(codes, np.intp, len(clusters)), len(numbers)
+
+
 class CaseIndex:
     """Numbers the cases of outcomes as they come, so that many columns can say whose a value is."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self.clusters: list[str] = []
+        self._sorted = np.empty(0, dtype=np.int32)
 
     def number(self, outcome: Outcome) -> int:
         number = self._numbers.setdefault(outcome.case_id, len(self._numbers))
@@ -99,7 +106,15 @@ class CaseIndex:
 
     @property
     def case_ids(self) -> list[str]:
+        """The id of each number."""
         return list(self._numbers)
+
+    @property
+    def by_id(self) -> NDArray[np.int32]:
+        """The numbers of the cases in the order of their ids."""
+        if len(self._sorted) < len(self._numbers):
+            self._sorted = np.fromiter((self._numbers[each] for each in sorted(self._numbers)), np.int32)
+        return self._sorted
 
 
 class SampleColumn:
@@ -107,7 +122,7 @@ class SampleColumn:
 
     def __init__(self, index: CaseIndex) -> None:
         self._index = index
-        self._cases = array("l")
+        self._cases = array("i")
         self._values = array("d")
 
     def add(self, number: int, values: Sequence[float]) -> None:
@@ -118,14 +133,14 @@ class SampleColumn:
 
     def samples(self) -> CaseSamples:
         """The cases that have a value, in the order of their ids."""
-        cases, values = np.array(self._cases, dtype=np.intp), np.array(self._values, dtype=np.float64)
-        case_ids, clusters = self._index.case_ids, self._index.clusters
-        by_id = sorted(range(len(case_ids)), key=case_ids.__getitem__)
-        rank = np.empty(len(case_ids), dtype=np.intp)
-        rank[by_id] = np.arange(len(case_ids))
-        order = np.argsort(rank[cases], kind="stable")
-        found, starts = np.unique(rank[cases][order], return_index=True)
-        present = [by_id[number] for number in found.tolist()]
+        cases, values = np.array(self._cases, dtype=np.int32), np.array(self._values, dtype=np.float64)
+        case_ids, clusters, by_id = self._index.case_ids, self._index.clusters, self._index.by_id
+        rank = np.empty(len(by_id), dtype=np.int32)
+        rank[by_id] = np.arange(len(by_id), dtype=np.int32)
+        ranks = rank[cases]
+        order = np.argsort(ranks, kind="stable")
+        found, starts = np.unique(ranks[order], return_index=True)
+        present = by_id[found]
         return CaseSamples(
             [case_ids[number] for number in present], [clusters[number] for number in present], starts, values[order]
         )

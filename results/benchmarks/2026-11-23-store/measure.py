@@ -28,8 +28,8 @@ BATCHES = (1, 16)
 README = """# Many processes write to one store
 
 `PYTHONPATH=. python results/benchmarks/2026-11-23-store/measure.py`; {machine}. {processes} processes
-write {attempts:,} attempts each into one run of one database at once; an attempt has two model calls, a tool call and a score. Every tenth
-is offered by two processes: it must be stored once.
+write {attempts:,} attempts each into one run of one database at once; an attempt has two model calls, a tool call and a
+score. Every tenth is offered by two processes: it must be stored once.
 
 | database | attempts of a transaction | stored | expected | attempts/s | size |
 |---|---:|---:|---:|---:|---:|
