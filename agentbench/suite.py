@@ -70,7 +70,8 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorers that must all pass for an attempt to pass. `config` is the suite's default
+    `passed_by` names the scorers that must all pass for an attempt to pass. `written` has the tools, the user and the
+    scorers as the file has them. `config` is the suite's default
     configuration with the overrides applied.
     """
 
@@ -83,6 +84,7 @@ class Suite:
     user: User
     scorers: tuple[Scorer, ...]
     passed_by: tuple[str, ...]
+    written: Mapping[str, Any]
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
@@ -136,6 +138,8 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     cases = dataset.load(root)
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
+    user: User = spec.build("users", file.user, where=where, prefix=("user",))
+    _check_users(cases, user, document.path)
     scorers = tuple(_scorer(scorer, where, index, root) for index, scorer in enumerate(file.scorers))
     return Suite(
         name=file.name,
@@ -144,13 +148,24 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         mode=file.mode,
         cases=cases,
         tools=file.tools,
-        user=spec.build("users", file.user, where=where, prefix=("user",)),
+        user=user,
         scorers=scorers,
         passed_by=_deciding(file, scorers, where),
+        written=file.model_dump(mode="json", include={"tools", "user", "scorers"}),
         gate=file.gate,
         objectives=file.objectives.limits(),
         config=RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run),
     )
+
+
+def _check_users(cases: Sequence[Case], user: User, path: Path) -> None:
+    """What the cases say of their user, checked before the first conversation gets there."""
+    for case in cases:
+        if case.user:
+            try:
+                user.check(case)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
 
 
 def _check_components(file: SuiteFile, where: Callable[[Location], str]) -> None:
