@@ -135,7 +135,11 @@ def test_a_file_that_was_changed_changes_nothing(
     assert there.list_runs() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"[" * 100_000 + b"\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"[" * 100_000 + b"\n")],
+    ids=["nothing", "text", "other JSON", "nested too deep"],
+)
 def test_another_file_is_told_apart(tmp_path: Path, there: Store, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
