@@ -64,6 +64,7 @@ def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] |
             **provenance(drawn.root),
             "objectives": dict(drawn.objectives),
             "passed_by": list(drawn.passed_by),
+            "suite": dict(drawn.written),
             "mode": drawn.mode,
             "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
             **(facts or {}),

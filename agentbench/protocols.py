@@ -152,7 +152,10 @@ class User(Protocol):
 
     `session` is one conversation; its `say` is given the conversation so far and says what comes next, nothing
     when the conversation is over. `AttemptError("infra", …)` when it can't: a failure that is not the agent's.
+    `check` raises `UserError` for a case whose `user` it does not understand; it is asked when a suite is read.
     """
+
+    def check(self, case: Case) -> None: ...
 
     def session(self, case: Case, seed: int) -> "UserSession": ...
 

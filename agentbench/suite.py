@@ -71,7 +71,8 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorers that must all pass for an attempt to pass. `config` is the suite's default
+    `passed_by` names the scorers that must all pass for an attempt to pass. `written` has the tools, the user and the
+    scorers as the file has them. `config` is the suite's default
     configuration with the overrides applied.
     """
 
@@ -84,6 +85,7 @@ class Suite:
     user: User
     scorers: tuple[Scorer, ...]
     passed_by: tuple[str, ...]
+    written: Mapping[str, Any]
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
@@ -112,8 +114,8 @@ class Suite:
 
 def _content(case: Case) -> dict[str, Any]:
     """A case as its hash takes it; of one turn, as before there were others."""
-    content = asdict(case)
-    return content if case.user else {key: value for key, value in content.items() if key != "user"}
+    names = (name for name in Case.__dataclass_fields__ if case.user or name != "user")
+    return {name: getattr(case, name) for name in names} | {"tools": [asdict(tool) for tool in case.tools]}
 
 
 def suite_file(reference: Path) -> Path:
@@ -139,6 +141,8 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     cases = dataset.load(root)
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
+    user: User = spec.build("users", file.user, where=where, prefix=("user",))
+    _check_users(cases, user, document.path)
     scorers = tuple(_scorer(scorer, where, index, root) for index, scorer in enumerate(file.scorers))
     return Suite(
         name=file.name,
@@ -147,13 +151,24 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         mode=file.mode,
         cases=cases,
         tools=file.tools,
-        user=spec.build("users", file.user, where=where, prefix=("user",)),
+        user=user,
         scorers=scorers,
         passed_by=_deciding(file, scorers, where),
+        written=file.model_dump(mode="json", include={"tools", "user", "scorers"}),
         gate=file.gate,
         objectives=file.objectives.limits(),
         config=config,
     )
+
+
+def _check_users(cases: Sequence[Case], user: User, path: Path) -> None:
+    """What the cases say of their user, checked before the first conversation gets there."""
+    for case in cases:
+        if case.user:
+            try:
+                user.check(case)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
 
 
 def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:

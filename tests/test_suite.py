@@ -137,3 +137,24 @@ def test_an_unknown_suite_is_told_with_the_nearest(tmp_path: Path) -> None:
     write(tmp_path / "tiny")
     with pytest.raises(UserError, match=r"unknown suite '.*tinny'. Did you mean '.*tiny'"):
         load_suite(tmp_path / "tinny")
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "message"),
+    [
+        ("scripted", '{"line": ["and 3"]}', r"suite.yaml: case 'c0': unknown key 'user.line'. Did you mean 'lines'\?"),
+        ("scripted", '{"lines": "and 3"}', r"suite.yaml: case 'c0': user.lines = 'and 3': .*valid tuple"),
+        ("scripted", '{"lines": [{"role": "user"}]}', "suite.yaml: case 'c0': user.lines.0"),
+        ("model", '{"goals": "a refund"}', r"suite.yaml: case 'c0': unknown key 'user.goals'. Did you mean 'goal'\?"),
+        ("model", '{"max_turns": 0}', "suite.yaml: case 'c0': user.max_turns = 0"),
+    ],
+)
+def test_what_a_case_says_of_its_user_is_checked(tmp_path: Path, kind: str, user: str, message: str) -> None:
+    line = f'{{"id": "c0", "input": "say 0", "expected": "0", "user": {user}}}'
+    with pytest.raises(UserError, match=message):
+        load_suite(write(tmp_path, GOOD + f"user: {kind}\n", line))
+
+
+def test_what_a_suite_is_graded_by_is_kept_with_it(tmp_path: Path) -> None:
+    written = load_suite(write(tmp_path, GOOD.replace("[exact]", "[{name: exact, ignore_case: true}]"))).written
+    assert written == {"tools": [], "user": {"name": "scripted"}, "scorers": [{"name": "exact", "ignore_case": True}]}

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from agentbench.load.ratios import ratios
-from agentbench.stats import Outcome, compare_passes
+from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.shift import compare_latency
 from tuners.candidate import BASELINE, Candidate
 from tuners.evaluator import Answers, Broken, Figures
@@ -170,9 +170,7 @@ def _payback(evaluator: LiveEvaluator, study: Study, verdict: Verdict, seconds: 
 
 
 def _elapsed(outcomes: Sequence[Outcome]) -> float:
-    from agentbench.stats.serving import wall_s
-
-    return wall_s(outcomes) or 0.0
+    return summarize_serving(outcomes).wall_s or 0.0
 
 
 def _after(seconds: float, before: float | None, now: float | None) -> float | None:

@@ -12,6 +12,7 @@ from agentbench.cli.baseline import baseline_app
 from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
+from agentbench.cli.export import export_command, import_command
 from agentbench.cli.gate import gate_command
 from agentbench.cli.power import power_command
 from agentbench.cli.pull import pull_command
@@ -43,6 +44,8 @@ app.command("agreement")(agreement_command)
 app.command("gate")(gate_command)
 app.add_typer(baseline_app, name="baseline")
 app.command("power")(power_command)
+app.command("export")(export_command)
+app.command("import")(import_command)
 app.command("doctor")(doctor_command)
 for found in entry_points(group="agentbench.commands"):
     app.command(found.name)(found.load())

@@ -1,6 +1,7 @@
 """`agentbench show`: a run, or one attempt of it as a conversation."""
 
 import json
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,9 @@ def print_run(store: "Store", run: "Run", as_json: bool) -> None:
 
     view = run_view(store, run)
     if as_json:
-        typer.echo(json.dumps(view.to_json(), indent=2, default=str))
+        # Piece by piece: a run of many cases has a long text.
+        json.dump(view.to_json(), sys.stdout, indent=2, default=str)
+        typer.echo()
         return
     out = console()
     out.print(run_report(view, piped=not out.is_terminal))

@@ -98,7 +98,7 @@ class JsonlCases(Sequence[Case]):
     def _read(self, number: int, text: str) -> Case:
         """A line that was checked when the file was opened; `UserError` when the file has changed since."""
         try:
-            return _checked(CaseLine.model_construct(**json.loads(text)))
+            return _checked(**json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError):
             return _case(self._path, number, text)
 
@@ -124,19 +124,12 @@ def _case(path: Path, number: int, text: str) -> Case:
         raise UserError(f"{path}:{number}: not valid JSON: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}:{number}: expected a JSON object, found {type(data).__name__}")
-    return _checked(validate(CaseLine, data, lambda _: f"{path}:{number}"))
+    return _checked(**dict(validate(CaseLine, data, lambda _: f"{path}:{number}")))
 
 
-def _checked(line: CaseLine) -> Case:
-    """The case of a line; its tools are objects as written, or as they were read from them."""
-    messages = [{"role": "user", "content": line.input}] if isinstance(line.input, str) else line.input
-    tools = (tool if isinstance(tool, ToolLine) else ToolLine.model_validate(tool) for tool in line.tools)
-    return Case(
-        id=line.id,
-        messages=tuple(messages),
-        tools=tuple(ToolSpec(name=t.name, description=t.description, parameters=t.parameters) for t in tools),
-        expected=line.expected,
-        metadata=line.metadata,
-        user=line.user,
-        cluster=line.cluster,
-    )
+def _checked(*, input: str | list[dict[str, Any]], tools: Sequence[Any] = (), **values: Any) -> Case:
+    """The case of a line's values, known to be right; its tools are as written, or as they were read from that."""
+    messages = [{"role": "user", "content": input}] if isinstance(input, str) else input
+    read = (tool if isinstance(tool, ToolLine) else ToolLine.model_validate(tool) for tool in tools)
+    specs = tuple(ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in read)
+    return Case(messages=tuple(messages), tools=specs, **values)

@@ -6,7 +6,7 @@ from typing import Any
 from agentbench.case import Case
 from agentbench.score import Attempt
 from agentbench.stats.calls import CALL_METRICS
-from agentbench.trace import ModelCall, Step
+from agentbench.trace import ModelCall, Step, ToolCall
 
 
 def attempt_json(case: Case, attempt: Attempt) -> dict[str, Any]:
@@ -18,6 +18,6 @@ def attempt_json(case: Case, attempt: Attempt) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     if not isinstance(step, ModelCall):
-        return {"kind": "tool_call", **asdict(step)}
+        return {"kind": "tool_call" if isinstance(step, ToolCall) else "user_turn", **asdict(step)}
     metrics = {f"{name}_s": measure(step) for name, measure in CALL_METRICS.items()}
     return {"kind": "model_call", **asdict(step), **metrics}

@@ -103,6 +103,7 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
         notes.append("Both are the same run.")
     if a.run.suite_hash != b.run.suite_hash:
         notes.append("The suites differ: cases are paired by id, and their content may not be the same.")
+    notes += [f"Their suites have other {part}." for part in _changed_parts(a.run, b.run)]
     if passes.unpaired:
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
@@ -111,6 +112,12 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
     if any(outcome.tries > 1 for outcome in outcomes):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")
     return notes
+
+
+def _changed_parts(a: Run, b: Run) -> list[str]:
+    """Which of the tools, the user and the scorers of their suites differ, as far as the runs say it."""
+    written_a, written_b = a.environment.get("suite") or {}, b.environment.get("suite") or {}
+    return [part for part in written_a if part in written_b and written_a[part] != written_b[part]]
 
 
 def _unfinished(view: RunView) -> list[str]:

@@ -1,11 +1,12 @@
 """How each case of a run came out."""
 
-from collections.abc import Iterable
+from array import array
 from dataclasses import dataclass
 from typing import Literal
 
 from agentbench.score import Attempt
 from agentbench.stats.outcomes import Outcome
+from agentbench.stats.samples import CaseIndex
 
 Verdict = Literal["right", "wrong", "mixed", "failed", "waiting"]
 
@@ -26,14 +27,30 @@ class CaseOutcome:
     failed: int
     waiting: int
 
+    def to_json(self) -> dict[str, str | int]:
+        return {name: getattr(self, name) for name in type(self).__dataclass_fields__}
 
-def case_outcomes(outcomes: Iterable[Outcome]) -> tuple[CaseOutcome, ...]:
-    """The cases in the order of their ids."""
-    counts: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        counts.setdefault(outcome.case_id, [0, 0, 0, 0])[COUNTED.index(verdict_of(outcome))] += 1
-    return tuple(
-        CaseOutcome(
+
+class CaseCounts:
+    """Counts how the attempts of each case came out, four numbers a case."""
+
+    def __init__(self) -> None:
+        self._counts = array("i")
+
+    def add(self, number: int, outcome: Outcome) -> None:
+        """An attempt of the case that an index gave this number."""
+        missing = (number + 1) * len(COUNTED) - len(self._counts)
+        self._counts.extend([0] * max(0, missing))
+        self._counts[number * len(COUNTED) + COUNTED.index(verdict_of(outcome))] += 1
+
+    def outcomes(self, index: CaseIndex) -> tuple[CaseOutcome, ...]:
+        """The cases in the order of their ids."""
+        case_ids = index.case_ids
+        return tuple(self._outcome(case_ids[number], number) for number in index.by_id)
+
+    def _outcome(self, case_id: str, number: int) -> CaseOutcome:
+        right, wrong, failed, waiting = self._counts[number * len(COUNTED) : (number + 1) * len(COUNTED)]
+        return CaseOutcome(
             case_id=case_id,
             outcome=_outcome(right, wrong, waiting),
             right=right,
@@ -41,8 +58,6 @@ def case_outcomes(outcomes: Iterable[Outcome]) -> tuple[CaseOutcome, ...]:
             failed=failed,
             waiting=waiting,
         )
-        for case_id, (right, wrong, failed, waiting) in sorted(counts.items())
-    )
 
 
 def verdict_of(attempt: Attempt | Outcome) -> Verdict:

@@ -1,17 +1,16 @@
 """Every number that is said of a run, from its stored rows; tables and JSON show these and no other."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentbench.baseline import stored_outcomes
-from agentbench.report.outcomes import CaseOutcome, case_outcomes
+from agentbench.report.outcomes import CaseOutcome
+from agentbench.report.run_tally import RunTally
 from agentbench.run import Run
-from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate, summarize_serving
-from agentbench.stats.outcomes import Outcome
+from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate
+from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.repeats import pass_at_k_estimate, pass_hat_k_estimate
-from agentbench.stats.samples import CaseSample, group_cases, passes, scores
+from agentbench.stats.samples import CaseSamples
 from agentbench.store import Store
 
 
@@ -76,7 +75,7 @@ class RunView:
             **asdict(self.serving),
             "ttft_p95_low_s": tail and tail.low,
             "ttft_p95_high_s": tail and tail.high,
-            "cases": [asdict(outcome) for outcome in self.outcomes],
+            "cases": [outcome.to_json() for outcome in self.outcomes],
         }
 
 
@@ -104,17 +103,15 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-    return view_of(run, stored_outcomes(store, run.id), store.first_request(run.id))
+    return view_of(run, map(outcome_of, store.measured_attempts(run.id)), store.first_request(run.id))
 
 
-def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | None = None) -> RunView:
+def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | None = None) -> RunView:
     """The view of a run and its attempts' outcomes; `request` is one of its model calls', which names the model."""
-    failures = Counter(outcome.failure for outcome in outcomes if outcome.failure)
-    right = sum(outcome.passed is True for outcome in outcomes)
-    waiting = sum(outcome.passed is None and outcome.failure is None for outcome in outcomes)
-    samples = passes(outcomes)
-    k = _common_repeats(samples)
     objectives = dict(run.environment.get("objectives") or {})
+    tally = RunTally(outcomes, objectives)
+    samples = tally.passes()
+    k = int(samples.counts.min()) if len(samples) else 0
     return RunView(
         run=run,
         title=run.label or short_id(run.id),
@@ -122,37 +119,32 @@ def view_of(run: Run, outcomes: Sequence[Outcome], request: Mapping[str, Any] | 
         model=_model(run, request),
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
-        right=right,
-        wrong=len(outcomes) - right - waiting - failures.total(),
-        failed=failures.total(),
-        waiting=waiting,
-        failures={str(kind): count for kind, count in sorted(failures.items())},
+        right=tally.verdicts["right"],
+        wrong=tally.verdicts["wrong"],
+        failed=tally.verdicts["failed"],
+        waiting=tally.verdicts["waiting"],
+        failures={str(kind): count for kind, count in sorted(tally.failures.items())},
         accuracy=mean_estimate(samples),
-        scores=_scores(outcomes),
+        scores=_scores(tally.scores()),
         k=k,
         pass_at_k=pass_at_k_estimate(samples, k) if k > 1 else None,
         pass_hat_k=pass_hat_k_estimate(samples, k) if k > 1 else None,
         objectives=objectives,
-        serving=summarize_serving(outcomes, objectives),
-        ttft_p95=percentile_estimate(group_cases(outcomes, lambda each: each.ttft_s), 95),
-        outcomes=case_outcomes(outcomes),
+        serving=tally.serving(),
+        ttft_p95=percentile_estimate(tally.ttft(), 95),
+        outcomes=tally.cases(),
     )
 
 
-def _scores(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:
     """The mean of each scorer's values, of a suite with several; one alone says what the accuracy says."""
-    names = dict.fromkeys(name for outcome in outcomes for name in outcome.scores)
-    estimates = ((name, mean_estimate(scores(outcomes, name))) for name in names if len(names) > 1)
+    estimates = ((name, mean_estimate(values)) for name, values in samples.items() if len(samples) > 1)
     return {name: estimate for name, estimate in estimates if estimate is not None}
 
 
 def short_id(run_id: str) -> str:
     """The end of an id that tells it from others, which names it to the store as well as the whole does."""
     return run_id.rpartition("-")[2][:12]
-
-
-def _common_repeats(samples: Sequence[CaseSample]) -> int:
-    return min((len(sample.values) for sample in samples), default=0)
 
 
 def _name(component: Any, key: str = "name") -> str:

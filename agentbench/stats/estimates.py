@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from agentbench.stats.intervals import normal_quantile, quantile_levels, student_quantile, wilson
-from agentbench.stats.samples import CaseSample, Floats, cluster_sums
+from agentbench.stats.samples import CaseSample, CaseSamples, Floats, Integers, cluster_sums
 
 CONFIDENCE = 0.95
 
@@ -41,12 +41,11 @@ def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE)
     """
     if not samples:
         return None
-    means = np.array([sample.mean for sample in samples])
-    clusters = [sample.cluster for sample in samples]
-    count = len(set(clusters))
-    value, error = float(means.mean()), standard_error(means, clusters)
-    size, quantile = effective_size(samples, value, error), student_quantile(confidence, max(1, count - 1))
-    if value in (0.0, 1.0) or _is_simple(samples, count):
+    columns = CaseSamples.of(samples)
+    means, count = columns.means, columns.cluster_count
+    value, error = float(means.mean()), standard_error(means, columns.cluster_codes)
+    size, quantile = effective_size(columns, value, error), student_quantile(confidence, max(1, count - 1))
+    if value in (0.0, 1.0) or _is_simple(columns):
         size, quantile = float(count), normal_quantile(confidence)
     bounds = wilson(value, size, quantile) if size else (None, None)
     simple: Method = "wilson" if quantile == normal_quantile(confidence) else "wilson, effective size"
@@ -61,23 +60,26 @@ def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE)
     )
 
 
-def _is_simple(samples: Sequence[CaseSample], clusters: int) -> bool:
+def _is_simple(samples: CaseSamples) -> bool:
     """Whether it is pass/fail once per independent case."""
-    return clusters == len(samples) and all(sample.values in ((0.0,), (1.0,)) for sample in samples)
+    return len(samples) == len(samples.values) == samples.cluster_count and _pass_or_fail(samples)
 
 
-def effective_size(samples: Sequence[CaseSample], value: float, error: float | None) -> float | None:
+def _pass_or_fail(samples: CaseSamples) -> bool:
+    return bool(np.isin(samples.values, (0.0, 1.0)).all())
+
+
+def effective_size(samples: CaseSamples, value: float, error: float | None) -> float | None:
     """As how many independent pass/fail cases `error` is worth, at most as there are verdicts; None of one cluster."""
     if error is None:
         return None
     size = value * (1 - value) / error**2 if error > 1e-9 else float("inf")
-    verdicts = [value for sample in samples for value in sample.values]
-    if all(verdict in (0.0, 1.0) for verdict in verdicts):
-        return min(size, float(len(verdicts)))
-    return size if error > 1e-9 else float(len({sample.cluster for sample in samples}))
+    if _pass_or_fail(samples):
+        return min(size, float(len(samples.values)))
+    return size if error > 1e-9 else float(samples.cluster_count)
 
 
-def standard_error(values: Floats, clusters: Sequence[str]) -> float | None:
+def standard_error(values: Floats, clusters: Sequence[str] | Integers) -> float | None:
     """√(C/(C−1) · Σ_c(Σ_{i∈c}(x_i − x̄))²)/n, which is s/√n when each case is a cluster; None for C < 2.
 
     Liang & Zeger 1986, with the small-sample factor C/(C−1) of Cameron & Miller 2015.
@@ -97,10 +99,10 @@ def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: flo
     """
     if not samples:
         return None
-    groups = pooled_by_cluster(samples)
-    values = np.concatenate(groups)
+    columns = CaseSamples.of(samples)
+    values = columns.values
     value = float(np.percentile(values, q))
-    size = _size_at(groups, value, confidence)
+    size = _size_at(columns, value, confidence)
     levels = quantile_levels(q / 100, size, confidence) if size else (None, None)
     low, high = (None if level is None else _at_level(values, level) for level in levels)
     return Estimate(
@@ -108,34 +110,28 @@ def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: flo
         standard_error=None,
         low=low,
         high=high,
-        cases=len(samples),
-        clusters=len(groups),
+        cases=len(columns),
+        clusters=columns.cluster_count,
         method="order statistics" if size else "none",
     )
 
 
-def _size_at(groups: Sequence[Floats], value: float, confidence: float) -> float | None:
+def _size_at(samples: CaseSamples, value: float, confidence: float) -> float | None:
     """As how many independent values the share of them up to `value` is worth; None of one cluster."""
-    if len(groups) < 2:
+    clusters, total = samples.cluster_count, len(samples.values)
+    if clusters < 2:
         return None
-    total = sum(len(group) for group in groups)
-    below = [np.count_nonzero(group <= value) for group in groups]
-    share = sum(below) / total
-    sums = np.array([number - share * len(group) for number, group in zip(below, groups, strict=True)])
-    error = float(np.sqrt(len(groups) / (len(groups) - 1) * np.sum(sums**2))) / total
+    of_values = samples.value_clusters
+    below = np.bincount(of_values, weights=samples.values <= value)
+    share = float(below.sum()) / total
+    sums = below - share * np.bincount(of_values)
+    error = float(np.sqrt(clusters / (clusters - 1) * np.sum(sums**2))) / total
     if error < 1e-12:
-        return float(len(groups))
-    few = student_quantile(confidence, total - 1) / student_quantile(confidence, len(groups) - 1)
+        return float(clusters)
+    few = student_quantile(confidence, total - 1) / student_quantile(confidence, clusters - 1)
     return min(float(total), share * (1 - share) / error**2 * few**2)
 
 
 def _at_level(values: Floats, level: float) -> float:
     """The order statistic at `level`·(n + 1), interpolated."""
     return float(np.quantile(values, level, method="weibull"))
-
-
-def pooled_by_cluster(samples: Sequence[CaseSample]) -> list[Floats]:
-    pooled: dict[str, list[float]] = {}
-    for sample in samples:
-        pooled.setdefault(sample.cluster, []).extend(sample.values)
-    return [np.array(values) for values in pooled.values()]

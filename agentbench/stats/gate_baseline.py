@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agentbench.gate import GateOptions
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.paired import PairedComparison, compare_passes
-from agentbench.stats.sign_flip import attainable
+from agentbench.stats.sign_flip import LEAST, attainable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ def _regression(options: GateOptions, name: str, found: PairedComparison) -> tup
     assert found.p_worse is not None
     assert found.power is not None
     passed = found.p_worse >= options.alpha
-    shown = f"one-sided p = {found.p_worse:.2g}, α = {options.alpha:g}"
+    relation = "≤" if found.p_worse <= LEAST else "="
+    shown = f"one-sided p {relation} {found.p_worse:.2g}, α = {options.alpha:g}"
     said = f"{'not shown worse' if passed else 'worse'} than {name} ({shown}): {_numbers(found)}"
     if not attainable(found.clusters, options.alpha):
         needed = math.floor(math.log2(1 / options.alpha)) + 1

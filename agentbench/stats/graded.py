@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentbench.stats.differences import differences_of
+from agentbench.stats.differences import Differences, differences_of
 from agentbench.stats.estimates import CONFIDENCE
-from agentbench.stats.intervals import student_quantile
+from agentbench.stats.intervals import hall, student_quantile
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import pair_cases, usable
-from agentbench.stats.samples import scores
+from agentbench.stats.samples import Floats, cluster_sums, scores
 from agentbench.stats.signed_rank import signed_rank_p
 
 
@@ -45,8 +45,8 @@ def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
 def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> ScoreComparison | None:
     """The scorer's values on the cases both runs have one of; None when there is none.
 
-    The interval is Tango's of the effective pairs, with t of C − 1 degrees of freedom: it follows the skew of a few
-    large losses, as the cluster-robust t doesn't, and covers better than a bootstrap over clusters
+    The interval is the wider, on each side, of Tango's of the effective pairs and Hall's, both with t of C − 1 degrees
+    of freedom: differences are skewed where a few cases lose everything, and neither alone covers enough then
     (docs/notes/intervals.md).
     """
     kept_a, kept_b, _ = usable(a, b)
@@ -56,7 +56,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
     found = differences_of(values, clusters, once=False)
-    low, high = found.interval(CONFIDENCE, student_quantile(CONFIDENCE, max(1, found.clusters - 1)))
+    low, high = _interval(found, cluster_sums(values - found.mean, clusters))
     return ScoreComparison(
         scorer=scorer,
         mean_a=float(np.mean([x.mean for x, _ in pairs])),
@@ -69,3 +69,16 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
         cases=len(pairs),
         clusters=found.clusters,
     )
+
+
+def _interval(found: Differences, deviations: Floats) -> tuple[float, float] | tuple[None, None]:
+    """`deviations` are the clusters' sums of the differences less their mean."""
+    quantile = student_quantile(CONFIDENCE, max(1, found.clusters - 1))
+    low, high = found.interval(CONFIDENCE, quantile)
+    if low is None or high is None:
+        return None, None
+    if not found.standard_error or found.standard_error < 1e-9:
+        return low, high
+    skewness = float(np.mean(deviations**3) / np.mean(deviations**2) ** 1.5)
+    bent = hall(found.mean, found.standard_error, skewness, found.clusters, quantile)
+    return max(-1.0, min(low, bent[0])), min(1.0, max(high, bent[1]))

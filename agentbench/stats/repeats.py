@@ -1,12 +1,13 @@
 """pass@k and pass^k: a case right at least once, or every time, in k tries, from n ≥ k repeats."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import comb
+
+import numpy as np
 
 from agentbench.errors import UserError
 from agentbench.stats.estimates import Estimate, mean_estimate
-from agentbench.stats.samples import CaseSample
+from agentbench.stats.samples import CaseSample, CaseSamples
 
 
 def pass_at_k(trials: int, passed: int, k: int) -> float:
@@ -41,6 +42,6 @@ def _check(trials: int, k: int) -> None:
 
 def _estimate(samples: Sequence[CaseSample], k: int, metric: Callable[[int, int, int], float]) -> Estimate | None:
     """A case's pass@k is one value of it, whose mean has the interval of any mean."""
-    return mean_estimate(
-        [replace(case, values=(metric(len(case.values), round(sum(case.values)), k),)) for case in samples]
-    )
+    cases = CaseSamples.of(samples)
+    values = np.array([metric(len(case.values), round(sum(case.values)), k) for case in cases], dtype=np.float64)
+    return mean_estimate(CaseSamples(cases.case_ids, cases.clusters, np.arange(len(cases)), values))

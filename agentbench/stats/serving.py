@@ -1,6 +1,7 @@
 """What a run's model calls say of the server: latencies, throughput, goodput."""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,56 +40,85 @@ class ServingSummary:
 
 def percentile(values: Sequence[float], q: float) -> float | None:
     """The q-th percentile (0–100), linear between order statistics; None of nothing."""
-    return float(np.percentile(values, q)) if values else None
+    return float(np.percentile(values, q)) if len(values) else None
 
 
-def summarize_serving(outcomes: Sequence[Outcome], limits: Mapping[str, float] | None = None) -> ServingSummary:
+def summarize_serving(outcomes: Iterable[Outcome], limits: Mapping[str, float] | None = None) -> ServingSummary:
     """The summary of a run's attempts; `limits` are its objectives, metric to limit in seconds."""
-    ttft = [value for outcome in outcomes for value in outcome.ttft_s]
-    tpot = [value for outcome in outcomes for value in outcome.tpot_s]
-    latency = [value for outcome in outcomes for value in outcome.latency_s]
-    return ServingSummary(
-        model_calls=sum(outcome.usage.calls for outcome in outcomes),
-        ttft_p50_s=percentile(ttft, 50),
-        ttft_p90_s=percentile(ttft, 90),
-        ttft_p95_s=percentile(ttft, 95),
-        ttft_p99_s=percentile(ttft, 99),
-        tpot_p50_s=percentile(tpot, 50),
-        tpot_p95_s=percentile(tpot, 95),
-        latency_p50_s=percentile(latency, 50),
-        latency_p95_s=percentile(latency, 95),
-        output_tokens_per_s=output_throughput(outcomes),
-        prompt_tokens=total(outcome.usage.prompt_tokens for outcome in outcomes),
-        cached_tokens=total(outcome.usage.cached_tokens for outcome in outcomes),
-        completion_tokens=total(outcome.usage.completion_tokens for outcome in outcomes),
-        wall_s=wall_s(outcomes),
-        agent_goodput_per_s=agent_goodput(outcomes, limits or {}),
-    )
+    tally = ServingTally(limits or {})
+    for outcome in outcomes:
+        tally.add(outcome)
+    return tally.summary()
 
 
-def output_throughput(outcomes: Sequence[Outcome]) -> float | None:
+def output_throughput(outcomes: Iterable[Outcome]) -> float | None:
     """Σ completion tokens / (last token − first send) over all calls, in tokens per second."""
-    tokens = total(outcome.usage.timed_tokens for outcome in outcomes)
-    if tokens is None:
-        return None
-    first = min(at for outcome in outcomes if (at := outcome.usage.first_sent_at) is not None)
-    last = max(at for outcome in outcomes if (at := outcome.usage.last_token_at) is not None)
-    return _rate(tokens, (last - first) * NS)
+    return summarize_serving(outcomes).output_tokens_per_s
 
 
-def wall_s(outcomes: Sequence[Outcome]) -> float | None:
-    """Last end − first start of the attempts, by the wall clock of the machines they ran on."""
-    if not outcomes:
-        return None
-    return (max(outcome.ended_at for outcome in outcomes) - min(outcome.began_at for outcome in outcomes)) * NS
+class ServingTally:
+    """Adds up outcomes one by one: of each only its calls' latencies are kept, as columns.
+
+    Goodput is attempts per second that were right and met every one of `limits` (seconds).
+    """
+
+    def __init__(self, limits: Mapping[str, float]) -> None:
+        self._limits = limits
+        self._ttft, self._tpot, self._latency = array("d"), array("d"), array("d")
+        self._calls = self._good = 0
+        self._prompt = self._cached = self._completion = self._timed = None  # type: int | None
+        self._first_sent_at = self._last_token_at = self._began_at = self._ended_at = None  # type: int | None
+
+    def add(self, outcome: Outcome) -> None:
+        usage = outcome.usage
+        self._ttft.extend(outcome.ttft_s)
+        self._tpot.extend(outcome.tpot_s)
+        self._latency.extend(outcome.latency_s)
+        self._calls += usage.calls
+        self._good += outcome.passed is True and meets(outcome, self._limits)
+        self._prompt = total((self._prompt, usage.prompt_tokens))
+        self._cached = total((self._cached, usage.cached_tokens))
+        self._completion = total((self._completion, usage.completion_tokens))
+        self._timed = total((self._timed, usage.timed_tokens))
+        self._first_sent_at = _least(self._first_sent_at, usage.first_sent_at)
+        self._last_token_at = _most(self._last_token_at, usage.last_token_at)
+        self._began_at = _least(self._began_at, outcome.began_at)
+        self._ended_at = _most(self._ended_at, outcome.ended_at)
+
+    def summary(self) -> ServingSummary:
+        ttft, tpot, latency = self._ttft, self._tpot, self._latency
+        wall = _seconds(self._began_at, self._ended_at)
+        served = _seconds(self._first_sent_at, self._last_token_at)
+        return ServingSummary(
+            model_calls=self._calls,
+            ttft_p50_s=percentile(ttft, 50),
+            ttft_p90_s=percentile(ttft, 90),
+            ttft_p95_s=percentile(ttft, 95),
+            ttft_p99_s=percentile(ttft, 99),
+            tpot_p50_s=percentile(tpot, 50),
+            tpot_p95_s=percentile(tpot, 95),
+            latency_p50_s=percentile(latency, 50),
+            latency_p95_s=percentile(latency, 95),
+            output_tokens_per_s=_rate(self._timed, served),
+            prompt_tokens=self._prompt,
+            cached_tokens=self._cached,
+            completion_tokens=self._completion,
+            wall_s=wall,
+            agent_goodput_per_s=_rate(self._good, wall),
+        )
 
 
-def agent_goodput(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> float | None:
-    """Attempts per second that were right and met every objective; with no limits, right ones per second."""
-    good = sum(outcome.passed is True and meets(outcome, limits) for outcome in outcomes)
-    elapsed = wall_s(outcomes)
-    return None if elapsed is None else _rate(good, elapsed)
+def _least(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else min(a, b)
 
 
-def _rate(count: int, seconds: float) -> float | None:
-    return count / seconds if seconds > 0 else None
+def _most(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _seconds(start: int | None, end: int | None) -> float | None:
+    return None if start is None or end is None else (end - start) * NS
+
+
+def _rate(count: int | None, seconds: float | None) -> float | None:
+    return count / seconds if count is not None and seconds else None

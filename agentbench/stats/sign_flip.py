@@ -8,6 +8,8 @@ import numpy as np
 
 from agentbench.stats.samples import Floats
 
+LEAST = 1e-12
+"""The transform's own error, and so the least probability that is told apart from 0."""
 FINEST = 10_000
 """Most lattice steps that the sums' total may span; coarser sums are rounded, which leaves the test exact."""
 
@@ -41,7 +43,7 @@ def sign_flip_tails(sums: Floats, step: float) -> tuple[float, float]:
     mass = np.fft.fft(transform * phases).real / (reach + 1)
     tails = np.cumsum(mass)  # Symmetric: both tails are summed from the same end, to be equal where they are.
     found = tails[(reach + total) // 2], tails[(reach - total) // 2]
-    less, more = (round(min(1.0, max(0.0, float(tail))), 12) for tail in found)  # 1e-12: the transform's own error.
+    less, more = (round(min(1.0, max(LEAST, float(tail))), 12) for tail in found)
     return less, more
 
 

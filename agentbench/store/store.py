@@ -1,7 +1,7 @@
 """The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from agentbench.case import Case
 from agentbench.errors import UserError
@@ -30,6 +30,7 @@ from agentbench.store.studies import Studies
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
 from agentbench.store.url import database_url, shown
+from agentbench.store.whole import insert_run, whole_attempts, with_cases
 
 KNOWN_CASES = 5000
 """Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
@@ -157,9 +158,30 @@ class Store:
 
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run, whole, in the order they were stored."""
-        query = _whole_attempts(run_id).order_by(AttemptRow.id)
+        query = whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
             return list(map(Deciding(session, run_id), map(attempt_of, session.scalars(query))))
+
+    def whole_attempts(self, run_id: str, *, decided: bool = True) -> Iterator[tuple[Attempt, Case]]:
+        """The run's attempts with their cases, in the order they were stored; a few hundred are in memory at a time.
+
+        `decided`: with the verdicts that its labels lead to, else as they were stored.
+        """
+        with self._read() as session:
+            deciding = Deciding(session, run_id)
+            for attempt, case in with_cases(session, run_id):
+                yield deciding(attempt) if decided else attempt, case
+
+    def import_run(self, run: Run, parts: Iterable[tuple[Attempt, Case] | Label]) -> None:
+        """Stores a run with its attempts and labels, all in one transaction: an error that `parts` raises undoes it.
+
+        Raises `AlreadyStored`, with nothing taken from `parts`, when there is a run of this id.
+        """
+        with self._read() as session:
+            if session.get(RunRow, run.id) is not None:
+                raise AlreadyStored(f"run {run.id!r} is stored already")
+        with self._write() as session:
+            insert_run(session, run, parts)
 
     def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
         """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
@@ -185,7 +207,7 @@ class Store:
             return superseded(session, suite, name)
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
-        query = _whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
+        query = whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
             row = session.scalars(query).first()
             return None if row is None else Deciding(session, run_id)(attempt_of(row))
@@ -278,12 +300,6 @@ class Store:
                 raise
             name = shown(self._engine.url)
             raise UserError(f"cannot write to the store {name}: {_reason(error)}") from error
-
-
-def _whole_attempts(run_id: str) -> Any:
-    """Attempts with all that belongs to them, in five queries for every few hundred of them."""
-    parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.user_turns, AttemptRow.scores)
-    return select(AttemptRow).where(AttemptRow.run_id == run_id).options(*(selectinload(part) for part in parts))
 
 
 def open_store(url: str | None = None, *, create: bool = True) -> Store:

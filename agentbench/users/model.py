@@ -13,6 +13,7 @@ from agentbench.config import Component, Serving
 from agentbench.errors import AttemptError
 from agentbench.model_access import opened_model
 from agentbench.protocols import Backend, ChatRequest
+from agentbench.validation import validate
 
 PROMPT = (
     "You play a user who talks to an assistant. {persona}\nYour goal: {goal}\nSay only what the user says next, in one"
@@ -34,6 +35,16 @@ class ModelUserConfig(BaseModel):
     max_tokens: int = Field(128, gt=0)
     serving: Serving | None = Field(None, description="Its own server; the run's by default.")
     backend: Component | None = Field(None, description="Its own backend; the run's by default.")
+
+
+class Character(BaseModel):
+    """What a case's `user` may say, in place of the suite's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    persona: str = ""
+    goal: str = ""
+    max_turns: int = Field(1, ge=1)
 
 
 class ModelUser:
@@ -60,10 +71,12 @@ class ModelUser:
     ) -> None:
         await self._held.aclose()
 
+    def check(self, case: Case) -> None:
+        validate(Character, case.user, lambda _: f"case {case.id!r}", ("user",))
+
     def session(self, case: Case, seed: int) -> "ModelSession":
         assert self._backend is not None, "use() is called before the first attempt"
-        own = {key: case.user[key] for key in ("persona", "goal", "max_turns") if key in case.user}
-        return ModelSession(self._config.model_copy(update=own), self._backend, seed)
+        return ModelSession(self._config.model_copy(update=dict(case.user)), self._backend, seed)
 
 
 class ModelSession:

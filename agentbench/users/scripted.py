@@ -5,13 +5,29 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from agentbench.case import Case, Message
-from agentbench.errors import UserError
+from agentbench.validation import validate
 
 
 class ScriptedUserConfig(BaseModel):
     """The `scripted` user has no options: its lines are the case's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpokenMessage(BaseModel):
+    """A chat message, of which only its role is known beforehand."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    role: str
+
+
+class Script(BaseModel):
+    """What a case's `user` may say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lines: tuple[str | tuple[SpokenMessage, ...], ...] = ()
 
 
 class ScriptedUser:
@@ -22,11 +38,11 @@ class ScriptedUser:
     def __init__(self, config: ScriptedUserConfig) -> None:
         self._config = config
 
+    def check(self, case: Case) -> None:
+        validate(Script, case.user, lambda _: f"case {case.id!r}", ("user",))
+
     def session(self, case: Case, seed: int) -> "ScriptedSession":
-        lines = case.user.get("lines", ())
-        if not isinstance(lines, Sequence) or isinstance(lines, str):
-            raise UserError(f"case {case.id!r}: user.lines = {lines!r:.80}; expected a list of texts")
-        return ScriptedSession([_messages(case, line) for line in lines])
+        return ScriptedSession([_messages(line) for line in case.user.get("lines", ())])
 
 
 class ScriptedSession:
@@ -37,9 +53,5 @@ class ScriptedSession:
         return next(self._waiting, ())
 
 
-def _messages(case: Case, line: object) -> tuple[Message, ...]:
-    if isinstance(line, str):
-        return ({"role": "user", "content": line},)
-    if isinstance(line, list) and all(isinstance(message, dict) and "role" in message for message in line):
-        return tuple(line)
-    raise UserError(f"case {case.id!r}: user.lines has {line!r:.80}; expected a text or a list of chat messages")
+def _messages(line: str | Sequence[Message]) -> tuple[Message, ...]:
+    return ({"role": "user", "content": line},) if isinstance(line, str) else tuple(line)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agentbench.case import Case
 from agentbench.errors import UserError
-from agentbench.score import Label, Score
+from agentbench.score import Attempt, Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
 from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
@@ -141,6 +142,26 @@ class StoreContract:
         [summary] = reviewed.list_runs()
         assert (summary.passed, summary.wrong, summary.waiting, summary.failed) == (*counts, 1)
         assert reviewed.waiting_scorers("run-1") == {"human"}
+
+    def test_a_whole_run_is_put_in_at_once(self, store: Store) -> None:
+        label = Label(case_id="rome", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
+        many = [(an_attempt("paris", repeat), a_case("paris")) for repeat in range(250)]
+        store.import_run(a_run(), [*many, (an_attempt("rome"), a_case("rome")), label])
+        assert store.get_run("run-1") == a_run()
+        assert list(store.whole_attempts("run-1")) == [*many, (an_attempt("rome"), a_case("rome"))]
+        assert store.labels("run-1") == [label]
+        with pytest.raises(AlreadyStored, match="run-1"):
+            store.import_run(a_run(label="other"), many)
+
+    def test_of_a_run_that_breaks_off_while_it_is_put_in_nothing_stays(self, store: Store) -> None:
+        def parts() -> Iterator[tuple[Attempt, Case]]:
+            yield from ((an_attempt("paris", repeat), a_case("paris")) for repeat in range(450))
+            raise UserError("the file ends here")
+
+        with pytest.raises(UserError, match="the file ends here"):
+            store.import_run(a_run(), parts())
+        assert store.list_runs() == []
+        assert store.stored_keys("run-1") == set()
 
     def test_the_answers_of_a_run_are_those_that_did_not_fail(self, filled: Store) -> None:
         assert filled.answers("run-1") == {"paris": ["It is 21 °C."] * 2}

@@ -139,6 +139,7 @@ def test_xdist_workers_share_one_run(pytester: pytest.Pytester, suite: Path) -> 
 
 
 def test_a_session_without_suites_is_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile("def test_it(): pass")
     result = pytester.runpytest()
     result.assert_outcomes(passed=1)

@@ -78,7 +78,7 @@ def test_repeats_are_averaged_and_failures_are_left_out() -> None:
     attempts = [an_outcome("a", True), an_outcome("a", False, repeat=1), an_outcome("b", None)]
     grouped = passes(attempts)
     assert [(sample.case_id, sample.mean) for sample in grouped] == [("a", 0.5)]
-    assert scores(attempts, "exact") == []
+    assert list(scores(attempts, "exact")) == []
     assert mean_estimate([]) is None
 
 
