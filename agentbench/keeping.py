@@ -38,13 +38,17 @@ async def stored(
 
 
 async def _pump(attempts: AsyncIterator[Ended], waiting: "asyncio.Queue[Ended | None]") -> None:
+    """Ends with None, for which it waits until there is room: whoever takes attempts waits for that end."""
     try:
         async for ended in attempts:
             await waiting.put(ended)
-    finally:
-        # Cancelled, there may be no room for the end, and nobody waits for it.
-        if not waiting.full():
-            waiting.put_nowait(None)
+    except asyncio.CancelledError:
+        # There may be no room for the end, and nobody waits for it.
+        raise
+    except BaseException:
+        await waiting.put(None)
+        raise
+    await waiting.put(None)
 
 
 async def _batch(waiting: "asyncio.Queue[Ended | None]") -> list[Ended] | None:
