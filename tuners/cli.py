@@ -115,13 +115,13 @@ def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
     from tuners.front import front
     from tuners.optuna_storage import importance, opened_trials
     from tuners.report import study_json, study_report
-    from tuners.stored_journal import StoredJournal
+    from tuners.stored_journal import ended_candidates
     from tuners.study_file import checked_study
     from tuners.verdict import verdict_of_json
 
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
-    candidates = StoredJournal(store, name).ended()
+    candidates = ended_candidates(store, name)
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     with opened_trials(db, name) as trials:
         shares = importance(trials)
