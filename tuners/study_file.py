@@ -46,6 +46,15 @@ class ReplayOptions(BaseModel):
     rounds: int = Field(4, ge=2, description="Rounds in turn of the winner's knobs and the baseline's.")
 
 
+class Resources(BaseModel):
+    """What Ray keeps free for each worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: float = Field(1, ge=0, description="Cores.")
+    gpus: float = Field(0, ge=0, description="GPUs; a worker's server sees only these.")
+
+
 class StudyFile(BaseModel):
     """What a study.yaml may say. `baseline` and the space's paths are as for `--set`."""
 
@@ -73,6 +82,7 @@ class StudyFile(BaseModel):
     prices: Mapping[str, Mapping[Literal["prompt", "completion"], float]] = Field(
         default_factory=dict, description="Model to the price of a million prompt and completion tokens."
     )
+    resources: Resources = Resources()
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

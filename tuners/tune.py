@@ -53,12 +53,12 @@ class Tuned:
     best: Path | None = None
 
 
-async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> Tuned:
+async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> None:
     """Goes on from where the store says the study is, beside the workers that are at it; what it has is not done
-    again."""
+    again. The last of the workers gives the verdict."""
     record = store.studies.get(study.name)
     if record.verdict:
-        return _tuned(study, store, verdict_of_json(record.verdict))
+        return
     store.studies.set_status(study.name, "running")
     evaluator = LiveEvaluator(
         study.suite,
@@ -77,19 +77,19 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> 
         watcher.spend(spending, evaluator)
         candidates = await _searched(study, store, db, evaluator, journal, spending, watcher)
         if journal.others() or not journal.claim_verdict():
-            return _tuned(study, store, None)
+            return
         watcher.begin("verdict")
         verdict = await judge(study, study.plan(), evaluator, candidates, spending.seconds)
-        store.studies.set_verdict(study.name, verdict.to_json())
-    store.studies.set_status(study.name, "finished")
-    return _tuned(study, store, verdict)
+        store.studies.finish(study.name, verdict.to_json())
 
 
-def _tuned(study: Study, store: Store, verdict: Verdict | None) -> Tuned:
-    candidates = tuple(ended_candidates(store, study.name))
+def tuned(study: Study, store: Store) -> Tuned:
+    """What the store has of the study; the winner's settings are written to a file."""
+    record = store.studies.get(study.name)
+    verdict = verdict_of_json(record.verdict) if record.verdict else None
     won = verdict is not None and verdict.winner is not None
     best = write_best(study.name, study.file.baseline, verdict, study.suite.root) if verdict and won else None
-    return Tuned(candidates=candidates, verdict=verdict, best=best)
+    return Tuned(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
 
 
 @asynccontextmanager

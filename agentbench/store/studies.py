@@ -50,14 +50,17 @@ class Studies:
             return [_study_of(row) for row in session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc()))]
 
     def set_status(self, name: str, status: StudyStatus) -> None:
-        finished = None if status == "running" else datetime.now(UTC)
-        self._change(name, status=status, finished_at=finished)
+        """Of a study that is not finished; one that is stays so."""
+        ended = None if status == "running" else datetime.now(UTC)
+        unfinished = (StudyRow.name == name, StudyRow.status != "finished")
+        with self._write() as session:
+            session.execute(update(StudyRow).where(*unfinished).values(status=status, finished_at=ended))
+
+    def finish(self, name: str, verdict: Mapping[str, Any]) -> None:
+        self._change(name, verdict=dict(verdict), status="finished", finished_at=datetime.now(UTC))
 
     def set_document(self, name: str, document: Mapping[str, Any], document_hash: str) -> None:
         self._change(name, document=dict(document), document_hash=document_hash)
-
-    def set_verdict(self, name: str, verdict: Mapping[str, Any]) -> None:
-        self._change(name, verdict=dict(verdict))
 
     def keep_seconds(self, name: str, seconds: float) -> None:
         """Its search has taken at least so long; several workers at once count once."""

@@ -46,6 +46,7 @@ def table() -> ReplayTable:
     )
     return ReplayTable(
         space={},
+        replayed=0,
         cases=tuple(f"c{index}" for index in range(CASES)),
         clusters=tuple(f"c{index}" for index in range(CASES)),
         outer=tuple(outer),
