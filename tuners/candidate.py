@@ -20,8 +20,8 @@ class Candidate:
     it answered. `rung` is the last it stood on, -1 for none. `quality` is the mean over all of train, or the
     projection of it for one that was dropped before. `by_rung` has the figures of each rung's cases, `figures` those
     of its last rung or of a replay. `excess` has, for each constraint, how far beyond its bound the figure is (a share
-    of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included. `reason`
-    says why it broke.
+    of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included.
+    `searched` says that its knobs were searched for, and not taken over. `reason` says why it broke.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Candidate:
     excess: Mapping[str, float] = field(default_factory=dict)
     case_runs: int = 0
     seconds: float = 0.0
+    searched: bool = False
     reason: str = ""
 
     def at_rung(self, rung: int) -> Figures:

@@ -21,6 +21,9 @@ IDLE = 100
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
 
+LEAST_GAIN = 0.02
+"""Knobs are changed for a gain of more than this share."""
+
 Prepare = Callable[[Settings, Sequence[Candidate]], Settings]
 """Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces."""
 
@@ -185,7 +188,7 @@ class Search:
 
     def _key(self, settings: Settings) -> str:
         """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
-        return canonical_hash({path: v for path, v in settings.items() if path not in self._plan.inner.parameters})
+        return canonical_hash(self._parted(settings)[0])
 
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
@@ -241,17 +244,43 @@ class Search:
         return candidate
 
     async def _tuned(self, candidate: Candidate) -> Candidate:
+        """With the knobs that suit it best, where it may be the best: those of one like it, else searched for."""
         best = self.best
         if best is not None and candidate.quality < best.quality:
             return candidate
-        taken_over = best is not None and bool(self._knobs) and _same_length(candidate.figures, best.figures)
-        if not self._plan.inner.parameters or taken_over:
+        if not self._plan.inner.parameters:
             return await self._measured(candidate)
-        outer = {path: v for path, v in candidate.settings.items() if path not in self._plan.inner.parameters}
-        inner = {path: v for path, v in candidate.settings.items() if path in self._plan.inner.parameters}
-        search = KnobSearch(self._plan.inner, self._evaluator, self._cost, lambda: self._spending.exhausted)
+        outer, inner = self._parted(candidate.settings)
+        if (like := self._like(candidate)) is not None:
+            knobs = self._parted(like.settings)[1]
+            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
+            return await self._measured(known)
+        search = KnobSearch(self._plan.inner, self._evaluator, self._improves, lambda: self._spending.exhausted)
         knobs, figures = await search.best(outer, inner)
-        return self._with(replace(candidate, settings={**outer, **knobs}), figures, search.replayed)
+        searched = replace(candidate, settings={**outer, **knobs}, searched=True)
+        return self._with(searched, figures, search.replayed)
+
+    def _like(self, candidate: Candidate) -> Candidate | None:
+        """One whose knobs were searched for on the same server, with answers of about the same length."""
+        served = self._evaluator.served(self._parted(candidate.settings)[0])
+        return next(
+            (
+                each
+                for each in self.candidates
+                if each.searched
+                and self._evaluator.served(self._parted(each.settings)[0]) == served
+                and _same_length(candidate.figures, each.figures)
+            ),
+            None,
+        )
+
+    def _parted(self, settings: Settings) -> tuple[Settings, Settings]:
+        """What the sampler decides on, and the knobs."""
+        inner = self._plan.inner.parameters
+        return (
+            {path: value for path, value in settings.items() if path not in inner},
+            {path: value for path, value in settings.items() if path in inner},
+        )
 
     async def _measured(self, candidate: Candidate) -> Candidate:
         """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
@@ -272,17 +301,21 @@ class Search:
             case_runs=candidate.case_runs + replayed,
         )
 
-    def _cost(self, figures: Figures) -> tuple[float, ...]:
-        """First how far beyond the limits, then the goodput."""
+    def _improves(self, figures: Figures, others: Figures) -> bool:
+        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
+        beyond, other = self._beyond(figures), self._beyond(others)
+        if abs(beyond - other) > LEAST_GAIN:
+            return beyond < other
+        return figures.get("goodput", 0.0) > others.get("goodput", 0.0) * (1 + LEAST_GAIN)
+
+    def _beyond(self, figures: Figures) -> float:
         serving = tuple(limit for limit in self._plan.limits if limit.metric != "quality")
-        beyond = sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
-        return beyond, -figures.get("goodput", 0.0)
+        return sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
 
     @property
     def _knobs(self) -> Settings:
         """The best one's, which the next candidates are run with."""
-        settings = self.best.settings if self.best else {}
-        return {path: value for path, value in settings.items() if path in self._plan.inner.parameters}
+        return self._parted(self.best.settings)[1] if self.best else {}
 
 
 def rank(candidate: Candidate) -> tuple[float, float]:
