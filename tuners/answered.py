@@ -87,6 +87,11 @@ class AnsweredCases:
         """The outcomes of this very run, of these cases and repeats."""
         return [each for each in stored_outcomes(self._store, run_id) if (each.case_id, each.repeat) in keys]
 
+    def failure(self, run_id: str) -> str:
+        """Why an attempt of this run failed."""
+        failures = (each.failure for each in self._store.attempts(run_id))
+        return next((each.message for each in failures if each is not None), "no reason is known")
+
     def attempts(self, configuration: Configuration) -> list[Attempt]:
         """Whole attempts of the search that did not fail, one for each case and repeat."""
         found: dict[tuple[str, int], Attempt] = {}

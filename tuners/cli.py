@@ -49,6 +49,8 @@ def tune_command(
         _print(made.name, store, db, as_json)
     if done.best is not None:
         typer.echo(f"agentbench: agentbench run {made.suite.root} --config {done.best}", err=True)
+    if done.verdict is not None and done.verdict.winner is None:
+        raise UserError(f"study {made.name} has no winner: {'; '.join(done.verdict.notes)}")
     if done.verdict is None:
         typer.echo(
             f"agentbench: other workers are still at study {made.name}; the last one gives the verdict", err=True

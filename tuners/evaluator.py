@@ -55,6 +55,10 @@ class Evaluator(Protocol):
         """What the traces recorded under `settings` take when the server runs with the `lossless` knobs."""
         ...
 
+    def key(self, settings: Settings) -> str:
+        """The same for settings that make the same configuration, by default or by name."""
+        ...
+
     def served(self, settings: Settings) -> str:
         """The same for settings that a running server can be kept for."""
         ...

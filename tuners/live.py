@@ -5,6 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from agentbench.baseline import stored_outcomes
+from agentbench.config import canonical_hash
 from agentbench.errors import UserError
 from agentbench.experiment import Experiment, run_stored
 from agentbench.runner import Job
@@ -57,6 +58,7 @@ class LiveEvaluator:
         self._replay = TraceReplay(traces, self._log_path)
         self.answered = AnsweredCases(store, study)
         self.cached = 0
+        self._keys: dict[str, str] = {}
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
         return configure(self._suite, {**self._baseline, **settings}, seed)
@@ -81,6 +83,8 @@ class LiveEvaluator:
             for outcome in self.answered.outcomes(configuration, purpose)
             if (outcome.case_id, outcome.repeat) in asked
         ]
+        if fresh and not found:
+            raise Broken(f"none of {fresh} attempts was answered: {self.answered.failure(experiment.run.id)}", fresh)
         return Answers(
             scores=mean_scores(found), fresh=fresh, figures=self._figures(experiment.run.id, asked, configuration)
         )
@@ -129,6 +133,16 @@ class LiveEvaluator:
         result = {"figures": dict(figures), "replayed": len(outcomes), "settings": {**settings, **lossless}}
         self._store.studies.keep_replay(self._study, key, result)
         return Measured(figures=figures, replayed=len(outcomes))
+
+    def key(self, settings: Settings) -> str:
+        named = canonical_hash(dict(settings))
+        if named not in self._keys:
+            try:
+                found = self.configuration(settings)
+                self._keys[named] = f"{found.answers} {found.served}"
+            except UserError:
+                self._keys[named] = named
+        return self._keys[named]
 
     def served(self, settings: Settings) -> str:
         try:

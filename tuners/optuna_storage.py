@@ -1,5 +1,6 @@
 """Optuna's study of a study, in the database of the store: its own tables, which its dashboard reads."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -45,7 +46,9 @@ def importance(study: "Study") -> dict[str, float]:
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
         return {}
     try:
-        return dict(get_param_importances(study))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that many trials are alike
+            return dict(get_param_importances(study))
     except (ValueError, RuntimeError):  # all trials alike
         return {}
 

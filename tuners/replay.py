@@ -98,6 +98,9 @@ class ReplayEvaluator:
         self._measured.add(place)
         return Measured(figures=self._table.figures[place[0]][place[1]], replayed=replayed)
 
+    def key(self, settings: Settings) -> str:
+        return _key({**self._baseline, **settings})
+
     def served(self, settings: Settings) -> str:
         """Of a server that answers are given by: all of its settings."""
         return _key(

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agentbench.config import canonical_hash
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.climb import Climb, excesses
@@ -12,11 +11,14 @@ from tuners.front import front
 from tuners.journal import Journal
 from tuners.knobs import KnobSearch
 from tuners.rungs import RungPlan, worse_p
-from tuners.space import Settings, Space
+from tuners.space import Settings, Space, every
 from tuners.trials import Suggestion, Trials, grouped
 
 IDLE = 100
 """So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
+
+SMALL = 300
+"""A space of no more combinations is known to be exhausted when it is."""
 
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
@@ -78,12 +80,19 @@ class Search:
         self._report = tell
         self._waiting: list[Suggestion] = []
         self._begun: Mapping[int, Settings] = {}
+        self._every: set[str] | None = None
         self.candidates: list[Candidate] = []
 
     @property
     def best(self) -> Candidate | None:
         feasible = [candidate for candidate in self.candidates if candidate.feasible]
         return max(feasible, key=rank, default=None)
+
+    @property
+    def _measure(self) -> Candidate | None:
+        """What others are held against: the best, or the best but for its limits for as long as none meets them."""
+        finished = [candidate for candidate in self.candidates if candidate.end == "finished"]
+        return self.best or max(finished, key=rank, default=None)
 
     async def run(self) -> AsyncGenerator[Candidate]:
         """This worker's candidates as they end, until the budget is used up or the space is exhausted."""
@@ -143,7 +152,7 @@ class Search:
 
     def _suggested(self) -> Climb | None:
         for _ in range(IDLE):
-            if self._spending.over:
+            if self._spending.over or self._is_exhausted():
                 return None
             suggestion = self._suggestion()
             settings = {**self._knobs, **self._prepare(suggestion.settings, self.candidates)}
@@ -153,6 +162,13 @@ class Search:
                 return climb
             self._learn()
         return None
+
+    def _is_exhausted(self) -> bool:
+        """Whether everything there is has begun, of a space small enough to know."""
+        if self._every is None:
+            listed = every(self._plan.outer, SMALL)
+            self._every = {self._key(settings) for settings in listed} if listed else {""}
+        return self._every <= {self._key(settings) for settings in self._begun.values()}
 
     def _suggestion(self) -> Suggestion:
         """The next of those asked for together; those that share a server with the last candidate come first."""
@@ -188,7 +204,7 @@ class Search:
 
     def _key(self, settings: Settings) -> str:
         """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
-        return canonical_hash(self._parted(settings)[0])
+        return self._evaluator.key(self._parted(settings)[0])
 
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
@@ -223,7 +239,7 @@ class Search:
         others = [name for name in self._plan.objectives if name != "quality"]
         members = [
             member
-            for member in front(self.candidates, self._plan.objectives)
+            for member in front(self.candidates, self._plan.objectives) or filter(None, [self._measure])
             if not any(is_better(name, climb.by_rung[-1], member.at_rung(climb.rung)) for name in others)
         ]
         if not members:
@@ -233,8 +249,8 @@ class Search:
 
     async def _ended(self, climb: Climb) -> Candidate:
         """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler."""
-        best = self.best
-        candidate = climb.ended(best.scores if best else None, self._plan.limits)
+        measure = self._measure
+        candidate = climb.ended(measure.scores if measure else None, self._plan.limits)
         if candidate.end == "finished" and candidate.number != BASELINE:
             candidate = await self._tuned(candidate)
         self._journal.end(candidate)

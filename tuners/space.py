@@ -53,6 +53,23 @@ def _accepted(values: Any) -> Sequence[Any]:
     return values if isinstance(values, list | tuple) else (values,)
 
 
+def every(space: Space, most: int) -> list[dict[str, Any]] | None:
+    """Every combination whose conditions hold and that is not forbidden; None where there are more than `most`, or
+    where they can't be listed: numbers in between, subsets, what is yet to be found."""
+    found: list[dict[str, Any]] = [{}]
+    for path, parameter in space.parameters.items():
+        if not isinstance(parameter, Choices):
+            return None
+        found = [
+            {**settings, **chosen}
+            for settings in found
+            for chosen in ([{path: value} for value in parameter.choices] if holds(parameter.when, settings) else [{}])
+        ]
+        if len(found) > most:
+            return None
+    return [settings for settings in found if not space.is_forbidden(settings)]
+
+
 class Suggester(Protocol):
     """What decides on values: Optuna's `Trial`, or a script in a test."""
 

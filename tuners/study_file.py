@@ -14,6 +14,7 @@ from agentbench.errors import UserError
 from agentbench.suite import Objectives
 from agentbench.validation import Location, validate
 from tuners.budget import BudgetOptions
+from tuners.evaluator import limits_of
 from tuners.parameter import AnyParameter, Condition
 from tuners.samplers import SamplerName
 from tuners.space import Space
@@ -125,6 +126,10 @@ def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
                     f"{where((key, dotted))}: {key}.{dotted}: expected a path under {', '.join(SECTIONS)},"
                     " for example agent.output or serving.quantization"
                 )
+    try:
+        limits_of(study.bounds())
+    except UserError as error:
+        raise UserError(f"{where(('constraints',))}: {error}") from None
     try:
         study.parameters()
     except UserError as error:

@@ -1,9 +1,13 @@
-"""A model server inside the test: it says what a rule says, and dies when it is asked to."""
+"""A model server inside the test: it says what a rule says, and dies when it is asked to.
+
+stub_plugin/ on PYTHONPATH registers it in another process.
+"""
 
 import asyncio
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +24,8 @@ class StubConfig(BaseModel):
     starts: bool = True
     knob: int = 1
     here: bool = True
+    other: int = 0
+    delay_s: float = 0.0
 
 
 class StubServer:
@@ -28,12 +34,13 @@ class StubServer:
     Config = StubConfig
     lossless_knobs = frozenset({"knob"})
     started = 0
-    asked: list[dict[str, object]]
+    asked: ClassVar[list[dict[str, object]]] = []
 
     def __init__(self, config: StubConfig) -> None:
         self._config = config
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def check(self) -> None:
         if not self._config.here:
@@ -53,14 +60,19 @@ class StubServer:
             server.close()
             for writer in list(self._writers):
                 writer.close()
+            current = asyncio.current_task()
+            await asyncio.gather(*(each for each in self._serving if each is not current), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        if task := asyncio.current_task():
+            self._serving.add(task)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while self._server is not None:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 lengths = [line for line in head.split("\r\n") if line.startswith("content-length:")]
                 body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b""
+                await asyncio.sleep(self._config.delay_s)
                 answer = self._answer(json.loads(body)) if body else json.dumps({"data": []}).encode()
                 if answer is None:
                     await self.stop()

@@ -18,24 +18,16 @@ from typing import Any
 
 from agentbench.store import Store, open_store
 from tuners.live import LiveEvaluator, opened
-from tuners.parameter import Choices
 from tuners.rungs import plan_rungs
-from tuners.space import Space, holds
+from tuners.space import Space, every
 from tuners.study import Study, find_study, make_study, store_study
 
 HERE = Path(__file__).parent
 
 
 def settings_of(space: Space) -> list[dict[str, Any]]:
-    """Every combination of the space's choices whose conditions hold."""
-    found: list[dict[str, Any]] = [{}]
-    for path, parameter in space.parameters.items():
-        assert isinstance(parameter, Choices)
-        found = [
-            {**settings, path: value} if holds(parameter.when, settings) else settings
-            for settings in found
-            for value in (parameter.choices if holds(parameter.when, settings) else (None,))
-        ]
+    found = every(space, 1000)
+    assert found is not None
     return found
 
 

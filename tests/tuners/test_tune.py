@@ -1,0 +1,171 @@
+"""A study from its file to its verdict by the command line, and what is said of a file that can't be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from agentbench.cli.app import app
+from agentbench.errors import UserError
+from agentbench.store import Store, open_store
+from tests.tuners.conftest import STUDY
+from tests.tuners.stub_server import StubServer
+from tuners.study import make_study
+
+StudyWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENTBENCH_DB", raising=False)
+    return tmp_path
+
+
+def agentbench(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def refused(*arguments: str | Path) -> str:
+    """What is said where the exit code is 2."""
+    result = agentbench(*arguments)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+def study_json(name: str = "toy") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(agentbench("study", name, "--json").stdout)
+    return found
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_finds_the_best_and_judges_it_on_cases_it_never_looked_at(
+    study: StudyWriter, stub: type[StubServer]
+) -> None:
+    path = study(STUDY.replace("trials: 5", "trials: 8"))
+    result = agentbench("tune", path)
+    assert result.exit_code == 0, result.output
+    assert "Held-out test  100.0 %" in result.stdout
+    found = study_json()
+    verdict = found["verdict"]
+    assert verdict["settings"]["serving.word"] == "even"
+    assert verdict["passes"]["rate_a"] == 1.0
+    odd = sum(int(case[1:]) % 2 for case in found["split"]["test"])
+    assert verdict["passes"]["rate_b"] == odd / 20
+    assert verdict["passes"]["cases"] == 20
+    asked = [str(body["messages"]) for body in stub.asked]
+    last_of_search = max(
+        index
+        for index, said in enumerate(asked)
+        if any(f" {int(case[1:])}'" in said for case in found["split"]["train"])
+    )
+    first_of_test = min(
+        index
+        for index, said in enumerate(asked)
+        if any(f" {int(case[1:])}'" in said for case in found["split"]["test"])
+    )
+    assert first_of_test > last_of_search
+
+
+def test_the_best_file_makes_a_run_of_the_winner(here: Path, study: StudyWriter, suite: Path) -> None:
+    agentbench("tune", study(STUDY.replace("trials: 5", "trials: 8")))
+    best = here / "results/studies/toy/best.yaml"
+    assert yaml.safe_load(best.read_text())["serving.word"] == "even"
+    result = agentbench("run", suite, "--config", best, "--json")
+    assert result.exit_code == 0, result.output
+    with open_store(None, create=False) as store:
+        winner = store.get_run(study_json()["verdict"]["runs"]["winner"])
+        again = store.get_run("latest")
+    assert again.config == winner.config
+
+
+@pytest.mark.usefixtures("here")
+def test_studies_lists_them(study: StudyWriter) -> None:
+    assert "No studies yet" in agentbench("studies").output or "store" in str(agentbench("studies").exception)
+    agentbench("tune", study())
+    listed = json.loads(agentbench("studies", "--json").stdout)
+    assert [(each["name"], each["status"], each["candidates"]) for each in listed] == [("toy", "finished", 3)]
+    assert "toy" in agentbench("studies").stdout
+    assert "study 'ty'" in refused("study", "ty")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_that_was_broken_off_goes_on(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, left = StubServer._answer, [25]
+
+    def interrupting(self: StubServer, body: dict[str, object]) -> bytes | None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return answer(self, body)
+
+    monkeypatch.setattr(StubServer, "_answer", interrupting)
+    broken = agentbench("tune", study())
+    assert broken.exit_code == 130
+    assert "agentbench tune --resume toy" in broken.stderr
+    assert study_json()["status"] == "interrupted"
+    assert "there is a study 'toy'" in refused("tune", study())
+    went_on = agentbench("tune", "--resume", "toy")
+    assert went_on.exit_code == 0, went_on.output
+    found = study_json()
+    assert found["status"] == "finished"
+    assert len(found["candidates"]) == 3
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_that_goes_on_may_change_its_budget_only(study: StudyWriter) -> None:
+    agentbench("tune", study())
+    assert "its budget only" in refused("tune", "--resume", "toy", "--set", "seed=3")
+    assert "has its verdict" in refused("tune", "--resume", "toy", "--set", "budget.trials=9")
+    assert "which study?" in refused("tune")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_constraint_nobody_can_meet_is_said_at_the_end_with_the_nearest(study: StudyWriter) -> None:
+    path = study(STUDY + "constraints: {ttft_p95: 0.000001}\n")
+    result = agentbench("tune", path)
+    assert isinstance(result.exception, UserError)
+    assert "no candidate meets every constraint" in str(result.exception)
+    assert "Nearest: candidate" in result.stdout
+    assert "bound 1e-06" in result.stdout
+
+
+BAD = {
+    "space:\n  serving.wrod: [1]": "serving.wrod",
+    "space:\n  nonsense.word: [1]": "expected a path under agent",
+    "space:\n  serving.word: []": "serving.word",
+    "space:\n  serving.word: {low: 3, high: 1}": "low = 3 is above high = 1",
+    "space:\n  serving.knob: {low: 1, high: 4, step: 1, log: true}": "log or step",
+    "space:\n  serving.knob: [1, two]": "serving.knob",
+    "space:\n  serving.word: {choices: [even], when: {serving.knob: 1}}": "serving.knob",
+    "space:\n  run.seed: [1, 2]": "not a path to tune",
+    "space:\n  serving.here: [true, false]": "is not pulled",
+    "split: {test: 0.001}": "no test cases",
+    "split: {test: 39, train: 0.5, seed: 1}\nbudget: {}": "budget",
+    "constraints: {ttft_p99: 1s}": "constraints.ttft_p99",
+    "constraints: {ttft_p95: 0}": "above 0",
+    "sampler: magic": "sampler",
+    "references: {other: {serving.wrod: 1}}": "serving.wrod",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_file_that_cannot_be_is_one_line_with_its_place(here: Path, study: StudyWriter, text: str) -> None:
+    given = yaml.safe_load(STUDY) | yaml.safe_load(text)
+    said = refused("tune", study(yaml.safe_dump(given)))
+    assert BAD[text] in said
+    assert "\n" not in said.strip()
+    assert not (here / "results").exists() or "no studies" in agentbench("studies").output.lower()
+
+
+def test_a_set_path_that_is_none_of_the_study(study: StudyWriter) -> None:
+    assert "--set 'bugdet.trials=3'" in refused("tune", study(), "--set", "bugdet.trials=3")
+
+
+def test_the_objective_of_goodput_is_the_studys_own(study: StudyWriter, store: Store) -> None:
+    made = make_study(study(STUDY + "slo: {ttft: 250ms}\n"), {})
+    assert made.suite.objectives == {"ttft": 0.25}
