@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentbench import spec
+from agentbench.component_check import step_servers
+from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ChecksItself
 from agentbench.suite import Suite
@@ -30,11 +32,17 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
     try:
         found = configure(suite, settings).suite
         if needs_server(found):
-            server = spec.build("servers", found.config.serving, prefix=("serving",))
-            if isinstance(server, ChecksItself):
-                server.check()
+            _check_server(found.config.serving)
+        for server in step_servers(found.config.agent):
+            _check_server(server)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
+
+
+def _check_server(serving: Component) -> None:
+    server = spec.build("servers", serving, prefix=("serving",))
+    if isinstance(server, ChecksItself):
+        server.check()
 
 
 def candidates(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -81,7 +81,7 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> 
 def _best(study: Study, verdict: Verdict) -> Path | None:
     if verdict.winner is None:
         return None
-    return write_best(study.name, study.file.baseline, verdict, study.suite.root)
+    return write_best(study.name, study.file.baseline, verdict, study.suite)
 
 
 async def _searched(

@@ -15,7 +15,7 @@ CASES = 40
 
 
 @pytest.fixture(autouse=True)
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StubServer]]:
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """The stub as a registered server."""
     registered = spec._registered
     entry = EntryPoint("stub", "tests.tuners.stub_server:StubServer", "agentbench.servers")
@@ -26,7 +26,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StubServer]]:
     monkeypatch.setattr(spec, "_registered", with_stub)
     StubServer.started = 0
     StubServer.asked = []
-    yield StubServer
+    return StubServer
 
 
 @pytest.fixture
