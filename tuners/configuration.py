@@ -52,6 +52,16 @@ def configure(suite: Suite, settings: Settings, seed: int | None = None) -> Conf
     )
 
 
+def value_at(suite: Suite, settings: Settings, path: str) -> object:
+    """What a dotted path of the configuration has under the settings, whatever workflow is around it; None for
+    nothing."""
+    _, others = parted(settings)
+    found: object = as_mapping(reconfigured(suite, others, _where(settings)).config)
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
 def _in_workflow(suite: Suite, settings: Settings) -> Suite:
     """The suite with its agent, whatever its settings made of it, inside that of the workflow."""
     workflow = workflow_of(settings)

@@ -1,6 +1,6 @@
 """The search: candidates are suggested, climb the rungs, and the best of them get their serving knobs tuned."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agentbench.config import canonical_hash
@@ -20,11 +20,16 @@ IDLE = 100
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
 
-Prepare = Callable[[Settings, Sequence[Candidate]], Settings]
-"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces."""
+Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
+"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
+instructions that a model proposes."""
 
 Tell = Callable[[Climb], None]
 """Told after every rung."""
+
+
+async def as_suggested(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
+    return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class Search:
         trials: Trials,
         journal: Journal,
         spending: Spending,
-        prepare: Prepare = lambda settings, candidates: settings,
+        prepare: Prepare = as_suggested,
         tell: Tell = lambda climb: None,
     ) -> None:
         self._plan = plan
@@ -85,7 +90,7 @@ class Search:
         self._catch_up()
         async for candidate in self._opening():
             yield candidate
-        while not self._spending.over and (climb := self._next()):
+        while not self._spending.over and (climb := await self._next()):
             await self._climb(climb, self._top)
             yield await self._ended(climb)
 
@@ -102,7 +107,7 @@ class Search:
         """The first rung by the first candidates, then each on from there, the best first."""
         climbs: list[Climb] = []
         for _ in range(self._plan.opening - len(self.candidates)):
-            if self._spending.over or (climb := self._next()) is None:
+            if self._spending.over or (climb := await self._next()) is None:
                 break
             climbs.append(climb)
             await self._climb(climb, 0)
@@ -110,7 +115,7 @@ class Search:
             await self._climb(climb, self._top)
             yield await self._ended(climb)
 
-    def _next(self) -> Climb | None:
+    async def _next(self) -> Climb | None:
         """One that was abandoned, the baseline, or a new suggestion; None when there are none that are new."""
         if self._abandoned:
             number = min(self._abandoned)
@@ -119,7 +124,7 @@ class Search:
             return self._begun(BASELINE, {})
         for _ in range(IDLE):
             suggestion = self._trials.ask_again(self._lost.pop(0)) if self._lost else self._trials.ask()
-            settings = {**self._knobs, **self._prepare(suggestion.settings, self.candidates)}
+            settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
             if not self._is_known(suggestion.number, settings):
                 return self._begun(suggestion.number, settings)
         return None

@@ -8,12 +8,12 @@ from typing import Protocol
 from agentbench.errors import UserError
 from agentbench.store import Store
 from tuners.best_file import write_best
-from tuners.bootstrap import Bootstrapper
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.climb import Climb
 from tuners.live import LiveEvaluator, opened
 from tuners.optuna_storage import opened_trials
+from tuners.prepare import prepared_by
 from tuners.search import Search
 from tuners.stored_journal import StoredJournal
 from tuners.study import Study
@@ -88,7 +88,7 @@ async def _searched(
     study: Study, store: Store, db: str | None, evaluator: LiveEvaluator, spending: Spending, watcher: Watcher
 ) -> list[Candidate]:
     plan = study.plan()
-    bootstrapper = Bootstrapper(plan.outer, study.train, plan.rungs.order, evaluator.attempts_of)
+    prepare = prepared_by(study, plan, evaluator, store.studies, spending)
     keep_time = _timekeeper(study, store, spending)
 
     def told(climb: Climb) -> None:
@@ -99,7 +99,7 @@ async def _searched(
     with opened_trials(db, study.name) as optuna_study:
         trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
         journal = StoredJournal(store, study.name)
-        search = Search(plan, evaluator, trials, journal, spending, bootstrapper, told)
+        search = Search(plan, evaluator, trials, journal, spending, prepare, told)
         try:
             async for candidate in search.run():
                 watcher.end(candidate)
