@@ -10,7 +10,7 @@ from agentbench.duration import Seconds
 
 
 class BudgetOptions(BaseModel):
-    """A study stops at the first of these that is used up; at least one is set."""
+    """A study stops at the first of these that is used up; at least one is set. All its workers share them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,7 +21,8 @@ class BudgetOptions(BaseModel):
 
 @dataclass(slots=True)
 class Spending:
-    """Counts up to the limits. `clock` gives seconds; `before` is what was spent before this start."""
+    """Of all workers: candidates begun, attempts made; and the wall time, in seconds by `clock`, of which `before`
+    had passed when this worker joined."""
 
     options: BudgetOptions
     clock: Callable[[], float] = monotonic

@@ -1,6 +1,6 @@
 """A candidate that has been through a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -18,10 +18,10 @@ class Candidate:
 
     `settings` is what it changes of the baseline (quality-affecting and lossless together); `scores` has the cases
     it answered. `rung` is the last it stood on, -1 for none. `quality` is the mean over all of train, or the
-    projection of it for one that was dropped before. `excess` has, for each constraint, how far beyond its bound the
-    figure is (a share of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays
-    included.
-    `reason` says why it broke.
+    projection of it for one that was dropped before. `by_rung` has the figures of each rung's cases, `figures` those
+    of its last rung or of a replay. `excess` has, for each constraint, how far beyond its bound the figure is (a share
+    of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included.
+    `searched` says that its knobs were searched for, and not taken over. `reason` says why it broke.
     """
 
     number: int
@@ -31,10 +31,16 @@ class Candidate:
     quality: float
     scores: Mapping[str, float] = field(repr=False)
     figures: Figures = field(default_factory=dict)
+    by_rung: Sequence[Figures] = field(default=(), repr=False)
     excess: Mapping[str, float] = field(default_factory=dict)
     case_runs: int = 0
     seconds: float = 0.0
+    searched: bool = False
     reason: str = ""
+
+    def at_rung(self, rung: int) -> Figures:
+        """The figures of the cases of this rung alone; none where it did not answer them itself."""
+        return self.by_rung[rung] if 0 <= rung < len(self.by_rung) else {}
 
     @property
     def meets(self) -> bool:

@@ -22,6 +22,8 @@ FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
 def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
     """`UserError` for the first thing that could not be run."""
     _check("baseline", study.baseline, suite, where(("baseline",)))
+    for name, settings in study.references.items():
+        _check(name, {**study.baseline, **settings}, suite, where(("references", name)))
     for path, settings in candidates(study.parameters()):
         place = f"{where(('space', path))}: space.{path}"
         if path in FIXED:

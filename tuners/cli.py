@@ -12,6 +12,7 @@ from agentbench.errors import UserError
 if TYPE_CHECKING:
     from agentbench.store import Store
     from tuners.study import Study
+    from tuners.team import Team
     from tuners.tune import Tuned
 
 
@@ -22,6 +23,9 @@ def tune_command(
         typer.Option("--set", metavar="PATH=VALUE", help="Set a key of the study, e.g. budget.seconds=900."),
     ] = None,
     resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a study that was broken off.")] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N|ray[:N]", help="Workers of this machine, or workers that Ray places.")
+    ] = "1",
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
@@ -31,8 +35,9 @@ def tune_command(
     from agentbench.store import open_store
     from tuners.study import find_study, make_study, store_study
     from tuners.study_file import parse_settings
+    from tuners.team import parse_team
 
-    given = parse_settings(settings or [])
+    given, team = parse_settings(settings or []), parse_team(workers)
     if study is not None:
         made = make_study(study, given)
     with open_store(db, create=resume is None) as store:
@@ -40,29 +45,46 @@ def tune_command(
             made = find_study(resume, store, given)
         else:
             store_study(made, store)
-        done = _tuned(made, store, db)
+        done = _tuned(made, store, db, team)
         _print(made.name, store, db, as_json)
     if done.best is not None:
         typer.echo(f"agentbench: agentbench run {made.suite.root} --config {done.best}", err=True)
+    if done.verdict is None:
+        typer.echo(
+            f"agentbench: other workers are still at study {made.name}; the last one gives the verdict", err=True
+        )
 
 
-def _tuned(study: "Study", store: "Store", db: str | None) -> "Tuned":
+def _tuned(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tuned":
     """The study to its end; its status says how it ended."""
     import asyncio
 
-    from tuners.progress import StudyProgress
-    from tuners.tune import tune
-
     try:
-        with StudyProgress(study.name) as progress:
-            return asyncio.run(tune(study, store, db, progress))
+        return _worked(made, store, db, team)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        store.studies.set_status(study.name, "interrupted")
-        typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {study.name}", err=True)
+        store.studies.set_status(made.name, "interrupted")
+        typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {made.name}", err=True)
         raise typer.Exit(130) from None
     except UserError:
-        store.studies.set_status(study.name, "interrupted")
+        store.studies.set_status(made.name, "interrupted")
         raise
+
+
+def _worked(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tuned":
+    """By this process and those that help it, or by Ray's."""
+    import asyncio
+
+    from tuners.progress import StudyProgress
+    from tuners.ray_workers import work_with_ray
+    from tuners.team import helped
+    from tuners.tune import tune, tuned
+
+    if team.ray:
+        work_with_ray(made.name, db, team.count, made.file.resources)
+        return tuned(made, store)
+    with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1):
+        asyncio.run(tune(made, store, db, progress))
+    return tuned(made, store)
 
 
 def studies_command(as_json: AsJson = False, db: Db = None) -> None:
@@ -115,13 +137,13 @@ def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
     from tuners.front import front
     from tuners.optuna_storage import importance, opened_trials
     from tuners.report import study_json, study_report
-    from tuners.stored_journal import StoredJournal
+    from tuners.stored_journal import ended_candidates
     from tuners.study_file import checked_study
     from tuners.verdict import verdict_of_json
 
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
-    candidates = StoredJournal(store, name).ended()
+    candidates = ended_candidates(store, name)
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     with opened_trials(db, name) as trials:
         shares = importance(trials)

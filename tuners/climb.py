@@ -19,6 +19,7 @@ class Climb:
     rung: int = -1
     scores: dict[str, float] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
+    by_rung: list[Figures] = field(default_factory=list)
     case_runs: int = 0
     seconds: float = 0.0
     end: End | None = None
@@ -29,6 +30,7 @@ class Climb:
         self.rung += 1
         self.scores.update(answers.scores)
         self.figures = answers.figures or self.figures
+        self.by_rung.append(answers.figures)
         self.case_runs += answers.fresh
 
     @property
@@ -50,6 +52,7 @@ class Climb:
             quality=quality,
             scores=dict(self.scores),
             figures=dict(self.figures),
+            by_rung=tuple(dict(each) for each in self.by_rung),
             excess=excesses(limits, self.figures, quality) if self.scores else {},
             case_runs=self.case_runs,
             seconds=self.seconds,

@@ -55,6 +55,14 @@ class Evaluator(Protocol):
         """What the traces recorded under `settings` take when the server runs with the `lossless` knobs."""
         ...
 
+    def served(self, settings: Settings) -> str:
+        """The same for settings that a running server can be kept for."""
+        ...
+
+    def spent(self) -> int:
+        """Attempts made by the search so far, by all its workers and over all its starts, replays included."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
@@ -77,6 +85,18 @@ class Limit:
 
 RATES = frozenset({"goodput", "output_tokens_per_s", "quality"})
 """Metrics of which more is better."""
+
+
+BETTER = 0.05
+"""A figure is better than another when it is by more than this share of it."""
+
+
+def is_better(metric: str, figures: Figures, others: Figures) -> bool:
+    """Whether the figure is better than the other; not where one of the two is not known."""
+    if metric not in figures or metric not in others:
+        return False
+    mine, other = figures[metric], others[metric]
+    return mine > other * (1 + BETTER) if metric in RATES else mine < other * (1 - BETTER)
 
 
 def limits_of(constraints: Mapping[str, float]) -> tuple[Limit, ...]:

@@ -10,50 +10,67 @@ from tuners.space import Settings
 class Journal(Protocol):
     """Keeps candidates from their beginning to their end, for this worker and others."""
 
-    def ended(self) -> Sequence[Candidate]:
-        """Every candidate that has ended, in the order of their numbers."""
-        ...
-
-    def abandoned(self) -> Mapping[int, Settings]:
-        """Number to settings of the candidates that nobody is at work on any more, and that have not ended."""
+    def news(self) -> Sequence[Candidate]:
+        """The candidates, of any worker, that have ended since this was asked last."""
         ...
 
     def begun(self) -> Mapping[int, Settings]:
-        """Every candidate that has begun, ended or not."""
+        """Every candidate that has begun, ended or not, in the order of their beginnings."""
         ...
 
-    def begin(self, number: int, settings: Settings) -> None:
-        """This worker is at work on the candidate from now on."""
+    def abandoned(self) -> Mapping[int, Settings]:
+        """Those that have begun and not ended, and that nobody is at work on any more."""
+        ...
+
+    def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
+        """This worker begins the candidate, or takes it over when it was abandoned.
+
+        False when another worker has it, or when `most` candidates have begun and this would be one more.
+        """
         ...
 
     def go_on(self, number: int) -> None:
-        """This worker still is."""
+        """This worker is still at work on it."""
         ...
 
     def end(self, candidate: Candidate) -> None: ...
 
 
 class MemoryJournal:
-    """A journal of this process."""
+    """A journal of this process; `abandon` forgets who was at work, as a new process would."""
 
     def __init__(self) -> None:
         self._ended: dict[int, Candidate] = {}
         self._begun: dict[int, Settings] = {}
+        self._ours: set[int] = set()
+        self._told: set[int] = set()
 
-    def ended(self) -> Sequence[Candidate]:
-        return [self._ended[number] for number in sorted(self._ended)]
+    def abandon(self) -> None:
+        self._ours.clear()
+        self._told.clear()
 
-    def abandoned(self) -> Mapping[int, Settings]:
-        return {number: self._begun[number] for number in sorted(self._begun.keys() - self._ended.keys())}
+    def news(self) -> Sequence[Candidate]:
+        found = [self._ended[number] for number in sorted(self._ended.keys() - self._told)]
+        self._told |= self._ended.keys()
+        return found
 
     def begun(self) -> Mapping[int, Settings]:
         return dict(self._begun)
 
-    def begin(self, number: int, settings: Settings) -> None:
-        self._begun[number] = settings
+    def abandoned(self) -> Mapping[int, Settings]:
+        left = self._begun.keys() - self._ended.keys() - self._ours
+        return {number: self._begun[number] for number in sorted(left)}
+
+    def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
+        known = number in self._begun
+        if number in self._ours or (not known and most is not None and len(self._begun) >= most):
+            return False
+        self._begun.setdefault(number, settings)
+        self._ours.add(number)
+        return True
 
     def go_on(self, number: int) -> None:
-        assert number in self._begun
+        assert number in self._ours
 
     def end(self, candidate: Candidate) -> None:
         self._ended[candidate.number] = candidate

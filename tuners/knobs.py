@@ -10,8 +10,8 @@ from tuners.space import Settings, Space
 GRID = 4
 """Values that are tried of a range."""
 
-Cost = Callable[[Figures], tuple[float, ...]]
-"""Figures to what is to be least, compared in order."""
+Improves = Callable[[Figures, Figures], bool]
+"""Whether the first figures are better than the second."""
 
 
 class KnobSearch:
@@ -20,22 +20,22 @@ class KnobSearch:
     `replayed` counts the attempts that were sent again. It stops early when `is_over` says so.
     """
 
-    def __init__(self, space: Space, evaluator: Evaluator, cost: Cost, is_over: Callable[[], bool]) -> None:
+    def __init__(self, space: Space, evaluator: Evaluator, improves: Improves, is_over: Callable[[], bool]) -> None:
         self._space = space
         self._evaluator = evaluator
-        self._cost = cost
+        self._improves = improves
         self._is_over = is_over
         self.replayed = 0
 
     async def best(self, settings: Settings, knobs: Settings) -> tuple[Settings, Figures]:
-        """The knobs that cost least, starting from `knobs`, and their figures; empty when no server held up."""
+        """The knobs that do best, starting from `knobs`, and their figures; empty when no server held up."""
         found, figures = knobs, await self._figures(settings, knobs)
         for path, value in self._values():
             trial = {**found, path: value}
             if trial == found or self._is_over() or self._space.is_forbidden({**settings, **trial}):
                 continue
             measured = await self._figures(settings, trial)
-            if measured and (not figures or self._cost(measured) < self._cost(figures)):
+            if measured and (not figures or self._improves(measured, figures)):
                 found, figures = trial, measured
         return found, figures
 

@@ -131,13 +131,33 @@ class LiveEvaluator:
         self._store.studies.keep_replay(self._study, key, result)
         return Measured(figures=figures, replayed=len(outcomes))
 
-    async def in_turn(self, a: Settings, b: Settings, run_id: str, rounds: int) -> list[tuple[Figures, Figures]]:
-        """The figures of each round of a stored run's traces sent to both servers, one after the other."""
-        first, second = self.configuration(a, self._seed), self.configuration(b, self._seed)
+    def served(self, settings: Settings) -> str:
+        deciding = {path: value for path, value in settings.items() if path.split(".")[0] in ("serving", "backend")}
+        try:
+            return self.configuration(deciding).served
+        except UserError:
+            return ""
+
+    def answers_alike(self, a: Settings, b: Settings) -> bool:
+        """Whether they differ in nothing that decides an answer."""
+        return self.configuration(a).answers == self.configuration(b).answers
+
+    async def in_turn(
+        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
+    ) -> list[tuple[Figures, Figures]]:
+        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        first, second = (self.configuration(settings, self._seed) for settings, _ in (a, b))
         await self._server.stop()
-        attempts = [attempt for attempt in self._store.attempts(run_id) if attempt.failure is None]
-        found = await self._replay.in_turn(first, second, attempts, rounds)
-        return [(self.figures(of_a, first), self.figures(of_b, second)) for of_a, of_b in found]
+        of_first, of_second = (self._whole(run_id) for _, run_id in (a, b))
+        shared = of_first.keys() & of_second.keys()
+        pairs = [(of_first[key], of_second[key]) for key in sorted(shared)]
+        found = await self._replay.in_turn(first, second, pairs, rounds)
+        return [(self.figures(x, first), self.figures(y, second)) for x, y in found]
+
+    def _whole(self, run_id: str) -> dict[tuple[str, int], Attempt]:
+        """A run's attempts that did not fail and that asked the model, by case and repeat."""
+        attempts = [each for each in self._store.attempts(run_id) if each.failure is None and each.trace.model_calls]
+        return {(each.case_id, each.repeat): each for each in attempts}
 
     def test_run(self, settings: Settings) -> str:
         """The id of the run on test under these settings."""

@@ -1,5 +1,6 @@
 """A table of what a real engine did, asked in place of it: a search can be judged over many seeds in seconds."""
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ class ReplayTable:
     """Scores [outer][case] of quality-affecting settings, and figures [outer][inner] under lossless knobs.
 
     `space` is the space as study.yaml has it; `outer` and `inner` enumerate its two parts, `clusters` has one entry
-    a case.
+    a case. `replayed` is how many attempts were sent again for each figure.
     """
 
     space: Mapping[str, Any]
+    replayed: int
     cases: tuple[str, ...]
     clusters: tuple[str, ...]
     outer: tuple[Settings, ...]
@@ -48,9 +50,11 @@ class ReplayTable:
 
 
 def read_table(path: Path) -> ReplayTable:
-    data = json.loads(path.read_text(encoding="utf-8"))
+    """From JSON, compressed by gzip."""
+    data = json.loads(gzip.decompress(path.read_bytes()))
     return ReplayTable(
         space=data["space"],
+        replayed=data["replayed"],
         cases=tuple(data["cases"]),
         clusters=tuple(data["clusters"]),
         outer=tuple(data["outer"]),
@@ -61,18 +65,25 @@ def read_table(path: Path) -> ReplayTable:
 
 
 class ReplayEvaluator:
-    """Answers from a table. An answer given once is in the cache; the table's seeds are all the same."""
+    """Answers from a table, under settings that are applied over the `baseline`; the table's seeds are all the same.
 
-    def __init__(self, table: ReplayTable) -> None:
+    An answer given once is in the cache. Without `cache` only one given under the same knobs is: how a search does
+    whose every candidate is run whole.
+    """
+
+    def __init__(self, table: ReplayTable, baseline: Settings | None = None, *, cache: bool = True) -> None:
         self._table = table
+        self._baseline = baseline or {}
+        self._cache = cache
         self._outer = {_key(settings): row for row, settings in enumerate(table.outer)}
         self._inner = {_key(settings): column for column, settings in enumerate(table.inner)}
         self._column = {case: index for index, case in enumerate(table.cases)}
-        self._known: set[tuple[int, str, int]] = set()
+        self._known: set[tuple[int, int, str, int]] = set()
+        self._measured: set[tuple[int, int]] = set()
 
     async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
         row, inner = self._place(settings)
-        asked = {(row, case, seed) for case in cases}
+        asked = {(row, 0 if self._cache else inner, case, seed) for case in cases}
         fresh = len(asked - self._known)
         self._known |= asked
         return Answers(
@@ -82,13 +93,25 @@ class ReplayEvaluator:
         )
 
     async def measure(self, settings: Settings, lossless: Settings) -> Measured:
-        row, inner = self._place({**settings, **lossless})
-        return Measured(figures=self._table.figures[row][inner], replayed=0)
+        place = self._place({**settings, **lossless})
+        replayed = 0 if place in self._measured else self._table.replayed
+        self._measured.add(place)
+        return Measured(figures=self._table.figures[place[0]][place[1]], replayed=replayed)
+
+    def served(self, settings: Settings) -> str:
+        """Of a server that answers are given by: all of its settings."""
+        return _key(
+            {path: value for path, value in {**self._baseline, **settings}.items() if path.startswith("serving.")}
+        )
+
+    def spent(self) -> int:
+        return len(self._known) + self._table.replayed * len(self._measured)
 
     def _place(self, settings: Settings) -> tuple[int, int]:
         outer_paths, inner_paths = self._table.paths
-        outer = _key({path: value for path, value in settings.items() if path in outer_paths})
-        inner = _key({path: value for path, value in settings.items() if path in inner_paths})
+        whole = {**self._baseline, **settings}
+        outer = _key({path: value for path, value in whole.items() if path in outer_paths})
+        inner = _key({path: value for path, value in whole.items() if path in inner_paths})
         if outer not in self._outer or (inner not in self._inner and inner != _key({})):
             raise UserError(f"the replay table has no entry for {dict(settings)}")
         return self._outer[outer], self._inner.get(inner, 0)

@@ -20,6 +20,13 @@ from tuners.verdict import Verdict
 BEST = 12
 """Candidates shown beside those of the front; --json has all."""
 
+COMPARED = {
+    "goodput_per_s": "goodput",
+    "ttft_p95_s": "TTFT p95",
+    "tpot_p50_s": "TPOT p50",
+    "latency_p95_s": "latency p95",
+}
+
 WIDE = 30
 """Least width of what a candidate changes."""
 
@@ -82,17 +89,14 @@ def _verdict(study: StudyFile, candidates: Sequence[Candidate], verdict: Verdict
     lines.insert(0, Text.assemble(("Winner  ", "bold"), said))
     finals = ", ".join(f"{number}: {figures.percent(quality)}" for number, quality in verdict.finals.items())
     lines.insert(1, Text.assemble(("Train again, fresh seeds  ", "bold"), finals))
-    return [*lines, *_on_test(verdict), *_knobs(verdict), *_payback(verdict)]
+    return [*lines, *_on_test(verdict), *_serving(verdict), *_payback(verdict)]
 
 
 def _on_test(verdict: Verdict) -> list[Text]:
-    passes = verdict.passes
-    if not passes or passes["difference"] is None:
+    if not verdict.passes or verdict.passes["difference"] is None:
         return []
-    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
-    rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of the baseline"
-    difference = f"{figures.points(passes['difference'])} (95 %: {span}; {figures.probability(passes['p_value'])})"
-    lines = [Text.assemble(("Held-out test  ", "bold"), f"{rates}: {difference}, {passes['cases']} cases, paired")]
+    lines = [Text.assemble(("Held-out test  ", "bold"), _against(verdict.passes, "the baseline"))]
+    lines += [Text(f"  {_against(passes, name)}") for name, passes in verdict.references.items()]
     for name, shift in (("TTFT", verdict.ttft), ("TPOT", verdict.tpot)):
         if shift is not None:
             span = figures.bounds(figures.shift(shift["low_s"]), figures.shift(shift["high_s"]))
@@ -101,15 +105,36 @@ def _on_test(verdict: Verdict) -> list[Text]:
     return lines
 
 
-def _knobs(verdict: Verdict) -> list[Text]:
-    lines = []
-    for name, ratio in verdict.knobs.items():
-        if name in ("goodput_per_s", "ttft_p95_s", "tpot_p50_s"):
+def _against(passes: Mapping[str, Any], name: str) -> str:
+    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
+    difference = f"{figures.points(passes['difference'])} (95 %: {span}; {figures.probability(passes['p_value'])})"
+    rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of {line(name)}"
+    return f"{rates}: {difference}, {passes['cases']} cases, paired"
+
+
+def _serving(verdict: Verdict) -> list[Text]:
+    if not verdict.serving:
+        return []
+    rounds = next(iter(verdict.serving.values()))["rounds"]
+    lines = [
+        Text.assemble(
+            ("Winner's server against the baseline's  ", "bold"),
+            f"same agent, {rounds} rounds in turn; {_same(verdict)}",
+        )
+    ]
+    for name, told in COMPARED.items():
+        if (ratio := verdict.serving.get(name)) is not None:
             span = "" if ratio["low"] is None else f" (95 %: {ratio['low']:.3g} to {ratio['high']:.3g})"
-            lines.append(Text(f"  {name}  × {ratio['ratio']:.3g}{span}"))
-    rounds = next(iter(verdict.knobs.values()))["rounds"] if verdict.knobs else 0
-    head = Text.assemble(("Winner's knobs against the baseline's  ", "bold"), f"same answers, {rounds} rounds in turn")
-    return [head, *lines] if lines else []
+            lines.append(Text(f"  {told}  × {ratio['ratio']:.3g}{span}"))
+    return lines
+
+
+def _same(verdict: Verdict) -> str:
+    passes = verdict.served_passes
+    if not passes:
+        return "same answers"
+    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
+    return f"{figures.points(passes['difference'])} of right answers (95 %: {span})"
 
 
 def _payback(verdict: Verdict) -> list[Text]:

@@ -7,18 +7,22 @@ from agentbench.config import canonical_hash
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.climb import Climb, excesses
-from tuners.evaluator import Broken, Evaluator, Figures, Limit
+from tuners.evaluator import Broken, Evaluator, Figures, Limit, is_better
+from tuners.front import front
 from tuners.journal import Journal
 from tuners.knobs import KnobSearch
-from tuners.rungs import RungPlan, Values, worse_p
+from tuners.rungs import RungPlan, worse_p
 from tuners.space import Settings, Space
-from tuners.trials import Trials
+from tuners.trials import Suggestion, Trials, grouped
 
 IDLE = 100
 """So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
 
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
+
+LEAST_GAIN = 0.02
+"""Knobs are changed for a gain of more than this share."""
 
 Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
 """Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
@@ -38,15 +42,18 @@ class Plan:
 
     `outer` is what the sampler suggests, `inner` the lossless knobs that are tuned by replay (empty in a flat search,
     where they are part of `outer` and every candidate answers all cases in one rung). `opening` candidates, the
-    baseline among them, answer the first rung before any of them goes on: the best of them goes on first.
+    baseline among them, answer the first rung before any of them goes on: the best of them goes on first. The sampler
+    is asked for `together` suggestions at a time, and those that share a server are tried one after the other.
     """
 
     outer: Space
     inner: Space = field(default_factory=lambda: Space(parameters={}))
     rungs: RungPlan
     clusters: Mapping[str, str]
+    objectives: tuple[str, ...] = ("quality",)
     limits: tuple[Limit, ...] = ()
     opening: int = 4
+    together: int = 1
     seed: int = 0
 
 
@@ -54,7 +61,7 @@ class Search:
     """One worker's search; `candidates` is all that has been tried so far, by whichever worker.
 
     The best so far is the feasible candidate of the highest quality on all of train (of several, the one with the
-    highest goodput): every other is held against it, case by case.
+    highest goodput): the sampler learns of the others by how they do against it, case by case.
     """
 
     def __init__(
@@ -74,11 +81,9 @@ class Search:
         self._spending = spending
         self._prepare = prepare
         self._report = tell
-        self.candidates: list[Candidate] = list(journal.ended())
-        self._abandoned = dict(journal.abandoned())
-        self._taken = {number: self._key(settings) for number, settings in journal.begun().items()}
-        self._lost = sorted(set(trials.unfinished()) - self._taken.keys())
-        spending.trials = len(self.candidates)
+        self._waiting: list[Suggestion] = []
+        self._begun: Mapping[int, Settings] = {}
+        self.candidates: list[Candidate] = []
 
     @property
     def best(self) -> Candidate | None:
@@ -86,13 +91,15 @@ class Search:
         return max(feasible, key=rank, default=None)
 
     async def run(self) -> AsyncGenerator[Candidate]:
-        """Candidates as they end, until the budget is used up or the space is exhausted."""
+        """This worker's candidates as they end, until the budget is used up or the space is exhausted."""
         self._catch_up()
         async for candidate in self._opening():
             yield candidate
-        while not self._spending.over and (climb := await self._next()):
+        while climb := await self._next():
             await self._climb(climb, self._top)
             yield await self._ended(climb)
+        for suggestion in self._waiting:
+            self._trials.drop(suggestion.number)
 
     @property
     def _top(self) -> int:
@@ -100,39 +107,72 @@ class Search:
 
     def _catch_up(self) -> None:
         """Tells the sampler of candidates that ended just before their worker was killed."""
+        self._learn()
         for candidate in self.candidates:
             self._trials.tell(candidate)
+
+    def _learn(self) -> None:
+        """What all workers have done by now."""
+        self.candidates = sorted((*self.candidates, *self._journal.news()), key=lambda each: each.number)
+        self._begun = self._journal.begun()
+        self._spending.trials = len(self._begun)
+        self._spending.case_runs = self._evaluator.spent()
 
     async def _opening(self) -> AsyncGenerator[Candidate]:
         """The first rung by the first candidates, then each on from there, the best first."""
         climbs: list[Climb] = []
-        for _ in range(self._plan.opening - len(self.candidates)):
-            if self._spending.over or (climb := await self._next()) is None:
-                break
+        while self._opened < self._plan.opening and (climb := await self._next()):
             climbs.append(climb)
             await self._climb(climb, 0)
         for climb in sorted(climbs, key=lambda climb: -climb.mean):
             await self._climb(climb, self._top)
             yield await self._ended(climb)
 
+    @property
+    def _opened(self) -> int:
+        """How many candidates have begun and were not abandoned."""
+        return len(self._journal.begun().keys() - self._journal.abandoned().keys())
+
     async def _next(self) -> Climb | None:
-        """One that was abandoned, the baseline, or a new suggestion; None when there are none that are new."""
-        if self._abandoned:
-            number = min(self._abandoned)
-            return self._begun(number, self._abandoned.pop(number))
-        if BASELINE not in self._taken:
-            return self._begun(BASELINE, {})
+        """One that was abandoned, the baseline, or a new suggestion; None when the budget is used up, or when there
+        are none that are new."""
+        self._learn()
+        if self._spending.exhausted:
+            return None
+        for number, settings in sorted(self._journal.abandoned().items()):
+            if climb := self._claimed(number, settings):
+                return climb
+        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, {})):
+            return climb
+        return await self._suggested()
+
+    async def _suggested(self) -> Climb | None:
         for _ in range(IDLE):
-            suggestion = self._trials.ask_again(self._lost.pop(0)) if self._lost else self._trials.ask()
+            if self._spending.over:
+                return None
+            suggestion = self._suggestion()
             settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
-            if not self._is_known(suggestion.number, settings):
-                return self._begun(suggestion.number, settings)
+            if self._is_known(suggestion.number, settings):
+                continue
+            if climb := self._claimed(suggestion.number, settings):
+                return climb
+            self._learn()
         return None
 
-    def _begun(self, number: int, settings: Settings) -> Climb:
-        self._taken[number] = self._key(settings)
-        self._journal.begin(number, settings)
-        self._spending.trials += 1
+    def _suggestion(self) -> Suggestion:
+        """The next of those asked for together; those that share a server with the last candidate come first."""
+        if not self._waiting:
+            last: Settings = list(self._begun.values())[-1] if self._begun else {}
+            asked = self._trials.ask_together(self._plan.together, self._begun.keys())
+            self._waiting = grouped(asked, self._evaluator.served, last)
+        return self._waiting.pop(0)
+
+    def _claimed(self, number: int, settings: Settings) -> Climb | None:
+        """The candidate's climb, unless it is another worker's or one too many."""
+        if not self._journal.claim(number, settings, self._spending.options.trials):
+            return None
+        self._begun = {**self._begun, number: settings}
+        self._spending.trials = len(self._begun)
         return Climb(number=number, settings=settings)
 
     def _is_known(self, number: int, settings: Settings) -> bool:
@@ -146,13 +186,14 @@ class Search:
         same = next((each for each in self.candidates if self._key(each.settings) == key), None)
         if same is not None:
             self._trials.tell(replace(same, number=number))
-        elif key in self._taken.values():
+        elif found := any(self._key(each) == key for each in self._begun.values()):
             self._trials.drop(number)
-        return same is not None or key in self._taken.values()
+            return found
+        return same is not None
 
     def _key(self, settings: Settings) -> str:
         """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
-        return canonical_hash({path: v for path, v in settings.items() if path not in self._plan.inner.parameters})
+        return canonical_hash(self._parted(settings)[0])
 
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
@@ -161,28 +202,39 @@ class Search:
             await self._step(climb)
             climb.seconds += self._spending.clock() - began
             self._journal.go_on(climb.number)
+            self._learn()
+            if climb.end is None:
+                self._judge(climb)
             self._report(climb)
 
     async def _step(self, climb: Climb) -> None:
-        rung, best = climb.rung + 1, self.best
+        cases = self._plan.rungs.cases(climb.rung + 1)
         try:
-            answers = await self._evaluator.answer(climb.settings, self._plan.rungs.cases(rung), self._plan.seed)
+            climb.take(await self._evaluator.answer(climb.settings, cases, self._plan.seed))
         except Broken as broken:
             climb.end, climb.reason = "broken", str(broken)
             climb.case_runs += broken.fresh
-            self._spending.case_runs += broken.fresh
-            return
-        climb.take(answers)
-        self._spending.case_runs += answers.fresh
-        if rung == self._top:
+
+    def _judge(self, climb: Climb) -> None:
+        if climb.rung == self._top:
             climb.end = "finished"
-        elif best is not None and self._is_worse(climb.scores, best.scores, rung):
+        elif self._is_worse(climb):
             climb.end = "dropped"
         elif self._spending.exhausted:
             climb.end = "out of budget"
 
-    def _is_worse(self, scores: Values, best: Values, rung: int) -> bool:
-        return worse_p(scores, best, lambda case: self._plan.clusters[case]) <= self._plan.rungs.alphas[rung]
+    def _is_worse(self, climb: Climb) -> bool:
+        """Whether its quality is shown to be below that of a candidate of the front that it has nothing over."""
+        others = [name for name in self._plan.objectives if name != "quality"]
+        members = [
+            member
+            for member in front(self.candidates, self._plan.objectives)
+            if not any(is_better(name, climb.by_rung[-1], member.at_rung(climb.rung)) for name in others)
+        ]
+        if not members:
+            return False
+        p = worse_p(climb.scores, max(members, key=rank).scores, lambda case: self._plan.clusters[case])
+        return p <= self._plan.rungs.alphas[climb.rung]
 
     async def _ended(self, climb: Climb) -> Candidate:
         """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler."""
@@ -191,23 +243,49 @@ class Search:
         if candidate.end == "finished" and candidate.number != BASELINE:
             candidate = await self._tuned(candidate)
         self._journal.end(candidate)
-        self.candidates.append(candidate)
+        self._learn()
         if candidate.number != BASELINE:
             self._trials.tell(candidate)
         return candidate
 
     async def _tuned(self, candidate: Candidate) -> Candidate:
+        """With the knobs that suit it best, where it may be the best: those of one like it, else searched for."""
         best = self.best
         if best is not None and candidate.quality < best.quality:
             return candidate
-        taken_over = best is not None and bool(self._knobs) and _same_length(candidate.figures, best.figures)
-        if not self._plan.inner.parameters or taken_over:
+        if not self._plan.inner.parameters:
             return await self._measured(candidate)
-        outer = {path: v for path, v in candidate.settings.items() if path not in self._plan.inner.parameters}
-        inner = {path: v for path, v in candidate.settings.items() if path in self._plan.inner.parameters}
-        search = KnobSearch(self._plan.inner, self._evaluator, self._cost, lambda: self._spending.exhausted)
+        outer, inner = self._parted(candidate.settings)
+        if (like := self._like(candidate)) is not None:
+            knobs = self._parted(like.settings)[1]
+            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
+            return await self._measured(known)
+        search = KnobSearch(self._plan.inner, self._evaluator, self._improves, lambda: self._spending.exhausted)
         knobs, figures = await search.best(outer, inner)
-        return self._with(replace(candidate, settings={**outer, **knobs}), figures, search.replayed)
+        searched = replace(candidate, settings={**outer, **knobs}, searched=True)
+        return self._with(searched, figures, search.replayed)
+
+    def _like(self, candidate: Candidate) -> Candidate | None:
+        """One whose knobs were searched for on the same server, with answers of about the same length."""
+        served = self._evaluator.served(self._parted(candidate.settings)[0])
+        return next(
+            (
+                each
+                for each in self.candidates
+                if each.searched
+                and self._evaluator.served(self._parted(each.settings)[0]) == served
+                and _same_length(candidate.figures, each.figures)
+            ),
+            None,
+        )
+
+    def _parted(self, settings: Settings) -> tuple[Settings, Settings]:
+        """What the sampler decides on, and the knobs."""
+        inner = self._plan.inner.parameters
+        return (
+            {path: value for path, value in settings.items() if path not in inner},
+            {path: value for path, value in settings.items() if path in inner},
+        )
 
     async def _measured(self, candidate: Candidate) -> Candidate:
         """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
@@ -220,7 +298,6 @@ class Search:
         return self._with(candidate, measured.figures, measured.replayed)
 
     def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
-        self._spending.case_runs += replayed
         known = {**candidate.figures, **figures}
         return replace(
             candidate,
@@ -229,17 +306,21 @@ class Search:
             case_runs=candidate.case_runs + replayed,
         )
 
-    def _cost(self, figures: Figures) -> tuple[float, ...]:
-        """First how far beyond the limits, then the goodput."""
+    def _improves(self, figures: Figures, others: Figures) -> bool:
+        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
+        beyond, other = self._beyond(figures), self._beyond(others)
+        if abs(beyond - other) > LEAST_GAIN:
+            return beyond < other
+        return figures.get("goodput", 0.0) > others.get("goodput", 0.0) * (1 + LEAST_GAIN)
+
+    def _beyond(self, figures: Figures) -> float:
         serving = tuple(limit for limit in self._plan.limits if limit.metric != "quality")
-        beyond = sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
-        return beyond, -figures.get("goodput", 0.0)
+        return sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
 
     @property
     def _knobs(self) -> Settings:
         """The best one's, which the next candidates are run with."""
-        settings = self.best.settings if self.best else {}
-        return {path: value for path, value in settings.items() if path in self._plan.inner.parameters}
+        return self._parted(self.best.settings)[1] if self.best else {}
 
 
 def rank(candidate: Candidate) -> tuple[float, float]:

@@ -1,7 +1,5 @@
 """A study's journal in the store, by which several workers, and later starts, know of each other's candidates."""
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,13 +8,19 @@ from agentbench.store import Store
 from agentbench.study import CandidateRecord
 from tuners.candidate import Candidate, candidate_of_json
 from tuners.space import Settings
+from tuners.worker import is_here, is_there, this_worker
 
-SILENT = timedelta(minutes=15)
+SILENT = timedelta(minutes=3)
 """A worker of another machine that has said nothing for so long is taken to be gone."""
 
+VERDICT = -1
+"""The number under which a worker claims the verdict: it is one more piece of work that only one may have."""
 
-def this_worker() -> str:
-    return f"{platform.node()}:{os.getpid()}"
+
+def ended_candidates(store: Store, study: str) -> list[Candidate]:
+    """By number."""
+    records = store.studies.candidates(study)
+    return [candidate_of_json(record.result) for record in records if record.end is not None]
 
 
 class StoredJournal:
@@ -26,40 +30,61 @@ class StoredJournal:
         self._studies = store.studies
         self._study = study
         self._worker = this_worker()
-        self._records: dict[int, CandidateRecord] = {}
+        self._ours: dict[int, CandidateRecord] = {}
+        self._told: set[int] = set()
 
-    def ended(self) -> Sequence[Candidate]:
-        records = self._studies.candidates(self._study)
-        return [candidate_of_json(record.result) for record in records if record.end is not None]
-
-    def abandoned(self) -> Mapping[int, Settings]:
-        records = self._studies.candidates(self._study)
-        return {
-            record.number: record.settings
-            for record in records
-            if record.end is None and record.number not in self._records
-            # Our own name on a candidate that we did not begin is that of a process before us.
-            if record.worker == self._worker or not _at_work(record)
-        }
+    def news(self) -> Sequence[Candidate]:
+        records = self._studies.candidates(self._study, ended=True, without=self._told)
+        self._told |= {record.number for record in records}
+        return [candidate_of_json(record.result) for record in records]
 
     def begun(self) -> Mapping[int, Settings]:
-        return {record.number: record.settings for record in self._studies.candidates(self._study)}
+        records = sorted(self._studies.candidates(self._study), key=lambda each: (each.started_at, each.number))
+        return {record.number: record.settings for record in records}
 
-    def begin(self, number: int, settings: Settings) -> None:
+    def abandoned(self) -> Mapping[int, Settings]:
+        records = self._studies.candidates(self._study, ended=False)
+        return {record.number: record.settings for record in records if self._is_abandoned(record)}
+
+    def others(self) -> list[str]:
+        """The workers that are at work on a candidate of this study, this one left out."""
+        records = self._studies.candidates(self._study, ended=False)
+        return [each.worker for each in records if each.number not in self._ours and not self._is_abandoned(each)]
+
+    def _is_abandoned(self, record: CandidateRecord) -> bool:
+        # Our own name on a candidate that we did not begin is that of a process before us.
+        return record.number not in self._ours and (record.worker == self._worker or not at_work(record))
+
+    def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
         now = datetime.now(UTC)
         record = CandidateRecord(
             study=self._study, number=number, settings=settings, worker=self._worker, started_at=now, seen_at=now
         )
-        self._records[number] = record
-        self._studies.keep_candidate(record)
+        left = self._studies.candidate(self._study, number)
+        if left is not None:
+            if left.end is not None or not self._is_abandoned(left):
+                return False
+            record = replace(record, started_at=left.started_at, settings=left.settings)
+        if not self._studies.claim(record, left, most):
+            return False
+        self._ours[number] = record
+        return True
+
+    def claim_verdict(self) -> bool:
+        """False when another worker gives it."""
+        return self.claim(VERDICT, {})
 
     def go_on(self, number: int) -> None:
-        self._studies.touch(self._study, number)
+        self._studies.touch(self._study, [number])
+
+    def beat(self) -> None:
+        """Says that this worker is still at work on what it has begun."""
+        self._studies.touch(self._study, list(self._ours))
 
     def end(self, candidate: Candidate) -> None:
         now = datetime.now(UTC)
         record = replace(
-            self._records[candidate.number],
+            self._ours.pop(candidate.number),
             settings=candidate.settings,
             end=candidate.end,
             result=candidate.to_json(),
@@ -69,15 +94,6 @@ class StoredJournal:
         self._studies.keep_candidate(record)
 
 
-def _at_work(record: CandidateRecord) -> bool:
+def at_work(record: CandidateRecord) -> bool:
     """Whether its worker is still there: by its process on this machine, by when it was seen on another."""
-    host, _, pid = record.worker.rpartition(":")
-    if host != platform.node():
-        return datetime.now(UTC) - record.seen_at < SILENT
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return is_there(record.worker) if is_here(record.worker) else datetime.now(UTC) - record.seen_at < SILENT

@@ -61,8 +61,10 @@ class Study:
             inner=inner,
             rungs=plan_rungs(list(train.values()), sizes, options.alpha, self.file.seed),
             clusters={case_id: case.cluster for case_id, case in train.items()},
+            objectives=self.file.objectives,
             limits=limits_of(self.file.bounds()),
             opening=options.opening,
+            together=options.together,
             seed=self.file.seed,
         )
 
@@ -110,7 +112,9 @@ def store_study(study: Study, store: Store) -> None:
 
 
 def _suite(file: StudyFile) -> Suite:
-    """The suite with the cases its `run.limit` draws; the limit is then no part of its configuration any more."""
+    """The suite with the cases its `run.limit` draws; the limit is then no part of its configuration any more.
+    Its objectives are the study's, where that has some."""
     suite = load_suite(file.suite).drawn()
     run = suite.config.run.model_copy(update={"limit": None})
-    return replace(suite, config=suite.config.model_copy(update={"run": run}))
+    objectives = suite.objectives if file.slo is None else file.slo.limits()
+    return replace(suite, config=suite.config.model_copy(update={"run": run}), objectives=objectives)

@@ -11,6 +11,7 @@ from agentbench.config import SECTIONS
 from agentbench.document import read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError
+from agentbench.suite import Objectives
 from agentbench.validation import Location, validate
 from tuners.budget import BudgetOptions
 from tuners.parameter import AnyParameter, Condition
@@ -33,6 +34,7 @@ class RungOptions(BaseModel):
     sizes: tuple[int, ...] = Field((8, 16, 32, 64), description="Cases answered after each rung; then all of train.")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of dropping a candidate that is not worse.")
     opening: int = Field(4, ge=1, description="Candidates that answer the first rung before any goes on.")
+    together: int = Field(4, ge=1, description="Suggestions asked for at a time, so that those of one server meet.")
     finalists: int = Field(2, ge=1, description="Best candidates that answer all of train again with fresh seeds.")
 
 
@@ -45,6 +47,15 @@ class ReplayOptions(BaseModel):
     rounds: int = Field(4, ge=2, description="Rounds in turn of the winner's knobs and the baseline's.")
 
 
+class Resources(BaseModel):
+    """What Ray keeps free for each worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: float = Field(1, ge=0, description="Cores.")
+    gpus: float = Field(0, ge=0, description="GPUs; a worker's server sees only these.")
+
+
 class StudyFile(BaseModel):
     """What a study.yaml may say. `baseline` and the space's paths are as for `--set`."""
 
@@ -53,8 +64,14 @@ class StudyFile(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     suite: Path = Field(Path(), description="The suite's directory, from the study's own.")
     baseline: Mapping[str, Any] = Field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="Other settings over the baseline's, by name, that the winner meets on test."
+    )
     split: SplitOptions = SplitOptions()
     objectives: tuple[Metric, ...] = Field(("quality", "goodput"), min_length=1)
+    slo: Objectives | None = Field(
+        None, description="What an attempt must meet to count in goodput; the suite's objectives when left out."
+    )
     constraints: Mapping[Metric, Seconds] = Field(default_factory=dict)
     budget: BudgetOptions
     space: Mapping[str, AnyParameter] = Field(min_length=1)
@@ -66,6 +83,7 @@ class StudyFile(BaseModel):
     prices: Mapping[str, Mapping[Literal["prompt", "completion"], float]] = Field(
         default_factory=dict, description="Model to the price of a million prompt and completion tokens."
     )
+    resources: Resources = Resources()
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

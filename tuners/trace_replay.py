@@ -67,16 +67,19 @@ class TraceReplay:
         return found
 
     async def in_turn(
-        self, a: Configuration, b: Configuration, attempts: Sequence[Attempt], rounds: int
+        self, a: Configuration, b: Configuration, pairs: Sequence[tuple[Attempt, Attempt]], rounds: int
     ) -> list[tuple[list[Outcome], list[Outcome]]]:
-        """Rounds of A then B, each over attempts that no round before had: no server knows their prefixes yet."""
-        warm, chosen = _parted(attempts, len(attempts))
+        """Rounds of A then B, over pairs of A's and B's attempts that no round before had: no server knows their
+        prefixes yet."""
+        if len(pairs) < WARM_UP + rounds:
+            raise Broken(f"{len(pairs)} attempts to send again are too few for {rounds} rounds")
+        warm, rest = pairs[:WARM_UP], pairs[WARM_UP:]
         found = []
         async with self._side("A", a) as side_a, self._side("B", b) as side_b:
             for number in range(rounds):
-                part = chosen[number::rounds]
-                of_a = await _replayed(side_a, a, part, warm if number == 0 else ())
-                of_b = await _replayed(side_b, b, part, warm if number == 0 else ())
+                now, first = rest[number::rounds], warm if number == 0 else ()
+                of_a = await _replayed(side_a, a, [x for x, _ in now], [x for x, _ in first])
+                of_b = await _replayed(side_b, b, [y for _, y in now], [y for _, y in first])
                 found.append((of_a, of_b))
         return found
 

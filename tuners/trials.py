@@ -1,17 +1,22 @@
 """The sampler's side of a study: Optuna's trials, by the numbers of our candidates."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuners.candidate import Candidate
 from tuners.samplers import SamplerName, make_sampler
 from tuners.space import Settings, Space, suggest
+from tuners.worker import is_there, this_worker
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+WORKER = "worker"
+"""The attribute of a trial that says who asked for it."""
 
 Sampler = Callable[[int], "BaseSampler"]
 """The sampler of a candidate's number."""
@@ -36,23 +41,40 @@ class Trials:
         self._study = study
         self._space = space
         self._sampler = sampler
+        self._worker = this_worker()
         self._open: dict[int, Trial] = {}
 
-    def ask(self) -> Suggestion:
-        number = len(self._study.get_trials(deepcopy=False)) + 1
-        self._study.sampler = self._sampler(number)
-        return self._suggested(self._study.ask())
+    def ask_together(self, count: int, begun: Collection[int]) -> list[Suggestion]:
+        """Suggestions whose numbers fill up a group of `count`: what its workers left of the group they were in comes
+        again, with the values it had, and the candidates in `begun` do not."""
+        left = [number for number in self._left() if number not in begun]
+        found = [self._suggested(self._reopened(number)) for number in left]
+        while not found or self._count % count:
+            found.append(self.ask())
+        return found
 
-    def unfinished(self) -> list[int]:
-        """The candidates whose trial was asked for and never told."""
+    def ask(self) -> Suggestion:
+        self._study.sampler = self._sampler(self._count + 1)
+        trial = self._study.ask()
+        trial.set_user_attr(WORKER, self._worker)
+        return self._suggested(trial)
+
+    @property
+    def _count(self) -> int:
+        return len(self._study.get_trials(deepcopy=False))
+
+    def _running(self) -> "list[FrozenTrial]":
         from optuna.trial import TrialState
 
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number + 1 for trial in running]
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
-    def ask_again(self, number: int) -> Suggestion:
-        """The suggestion of a trial that was asked for before: what it has of values stands."""
-        return self._suggested(self._reopened(number))
+    def _left(self) -> list[int]:
+        """The candidates that a worker asked for and that it is not there to try."""
+        running = [trial for trial in self._running() if trial.number + 1 not in self._open]
+        return [trial.number + 1 for trial in running if not self._is_waiting(trial.user_attrs.get(WORKER, ""))]
+
+    def _is_waiting(self, worker: str) -> bool:
+        return worker not in ("", self._worker) and is_there(worker)
 
     def tell(self, candidate: Candidate) -> None:
         """The sampler learns the quality, projected where the candidate was dropped, and how far it is beyond limits.
@@ -60,7 +82,7 @@ class Trials:
         A candidate that was told already is left as it is.
         """
         trial = self._open.pop(candidate.number, None)
-        if trial is None and candidate.number not in self.unfinished():
+        if trial is None and candidate.number not in [each.number + 1 for each in self._running()]:
             return
         trial = trial or self._reopened(candidate.number)
         excess = dict(candidate.excess)
@@ -95,3 +117,9 @@ class Trials:
 def seeded(name: SamplerName, seed: int) -> Sampler:
     """Samplers that are the same for the same study's seed and number."""
     return lambda number: make_sampler(name, (1_000_003 * seed + number) % 2**32)
+
+
+def grouped(asked: Sequence[Suggestion], served: Callable[[Settings], str], last: Settings) -> list[Suggestion]:
+    """In groups that share a server: first the group that shares it with `last`."""
+    now = served(last)
+    return sorted(asked, key=lambda each: ((key := served(each.settings)) != now, key, each.number))

@@ -1,6 +1,8 @@
 """A study from its first candidate to its verdict."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +17,12 @@ from tuners.live import LiveEvaluator, opened
 from tuners.optuna_storage import opened_trials
 from tuners.prepare import prepared_by
 from tuners.search import Search
-from tuners.stored_journal import StoredJournal
+from tuners.stored_journal import StoredJournal, ended_candidates
 from tuners.study import Study
 from tuners.trials import Trials, seeded
 from tuners.verdict import Verdict, judge, verdict_of_json
+
+BEAT_S = 20.0
 
 
 class Watcher(Protocol):
@@ -39,22 +43,22 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What came of a study; `best` is the file of the winner's settings, None without one."""
+    """What came of a study; `verdict` is None while other workers are at it, and the last of them gives it.
+
+    `best` is the file of the winner's settings, None without one.
+    """
 
     candidates: tuple[Candidate, ...]
-    verdict: Verdict
-    best: Path | None
+    verdict: Verdict | None
+    best: Path | None = None
 
 
-async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> Tuned:
-    """Goes on from where the store says the study is, to its end; what it has of that already is not done again."""
+async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> None:
+    """Goes on from where the store says the study is, beside the workers that are at it; what it has is not done
+    again. The last of the workers gives the verdict."""
     record = store.studies.get(study.name)
     if record.verdict:
-        return Tuned(
-            candidates=tuple(StoredJournal(store, study.name).ended()),
-            verdict=(verdict := verdict_of_json(record.verdict)),
-            best=_best(study, verdict),
-        )
+        return
     store.studies.set_status(study.name, "running")
     evaluator = LiveEvaluator(
         study.suite,
@@ -67,38 +71,62 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> 
         traces=study.file.replay.attempts,
         on_attempt=watcher.attempt,
     )
-    async with opened(evaluator):
+    journal = StoredJournal(store, study.name)
+    async with opened(evaluator), beating(journal):
         spending = Spending(study.file.budget, case_runs=evaluator.spent(), before=record.seconds)
         watcher.spend(spending, evaluator)
-        candidates = await _searched(study, store, db, evaluator, spending, watcher)
+        candidates = await _searched(study, store, db, evaluator, journal, spending, watcher)
+        if journal.others() or not journal.claim_verdict():
+            return
         watcher.begin("verdict")
         verdict = await judge(study, study.plan(), evaluator, candidates, spending.seconds)
-        store.studies.set_verdict(study.name, verdict.to_json())
-    store.studies.set_status(study.name, "finished")
-    return Tuned(candidates=tuple(candidates), verdict=verdict, best=_best(study, verdict))
+        store.studies.finish(study.name, verdict.to_json())
 
 
-def _best(study: Study, verdict: Verdict) -> Path | None:
-    if verdict.winner is None:
-        return None
-    return write_best(study.name, study.file.baseline, verdict, study.suite)
+def tuned(study: Study, store: Store) -> Tuned:
+    """What the store has of the study; the winner's settings are written to a file."""
+    record = store.studies.get(study.name)
+    verdict = verdict_of_json(record.verdict) if record.verdict else None
+    won = verdict is not None and verdict.winner is not None
+    best = write_best(study.name, study.file.baseline, verdict, study.suite) if verdict and won else None
+    return Tuned(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
+
+
+@asynccontextmanager
+async def beating(journal: StoredJournal) -> AsyncIterator[None]:
+    """Tells other workers again and again that this one is there."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            journal.beat()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _searched(
-    study: Study, store: Store, db: str | None, evaluator: LiveEvaluator, spending: Spending, watcher: Watcher
+    study: Study,
+    store: Store,
+    db: str | None,
+    evaluator: LiveEvaluator,
+    journal: StoredJournal,
+    spending: Spending,
+    watcher: Watcher,
 ) -> list[Candidate]:
     plan = study.plan()
     prepare = prepared_by(study, plan, evaluator, store.studies, spending)
-    keep_time = _timekeeper(study, store, spending)
 
     def told(climb: Climb) -> None:
-        keep_time()
+        store.studies.keep_seconds(study.name, spending.seconds)
         watcher.climb(climb)
 
     watcher.begin("search")
     with opened_trials(db, study.name) as optuna_study:
         trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
-        journal = StoredJournal(store, study.name)
         search = Search(plan, evaluator, trials, journal, spending, prepare, told)
         try:
             async for candidate in search.run():
@@ -106,18 +134,5 @@ async def _searched(
                 if candidate.number == BASELINE and candidate.end == "broken":
                     raise UserError(f"the baseline does not hold up: {candidate.reason}")
         finally:
-            keep_time()
-        return search.candidates
-
-
-def _timekeeper(study: Study, store: Store, spending: Spending) -> Callable[[], None]:
-    """Adds the seconds since it was called last to those of the study in the store."""
-    kept = spending.seconds
-
-    def keep() -> None:
-        nonlocal kept
-        now = spending.seconds
-        store.studies.add_seconds(study.name, now - kept)
-        kept = now
-
-    return keep
+            store.studies.keep_seconds(study.name, spending.seconds)
+    return ended_candidates(store, study.name)

@@ -21,12 +21,14 @@ FRESH = 1_000_003
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`finals` has the finalists' qualities on train with fresh seeds; `runs` the ids of the two runs on test, of
-    `winner` and `baseline`.
+    """`finals` has the finalists' qualities on train with fresh seeds; `runs` the ids of the runs on test: of
+    `winner`, of `baseline`, and of `served`, the winner's agent on the baseline's server, where that answers otherwise.
 
-    `passes`, `ttft` and `tpot` are winner − baseline, paired on the test cases. `knobs` has the ratio of each figure
-    of the winner's lossless knobs to the baseline's, same answers, with its interval. `payback` says after how many
-    attempts the study's time is made up for. Without a winner `nearest` says what came nearest to the constraints.
+    `passes`, `ttft` and `tpot` are winner − baseline, paired on the test cases, `references` winner − each of the
+    study's references. `serving` has the ratio of each figure
+    of the winner to the same agent on the baseline's server, with its interval; `served_passes` is what that did to
+    the answers, nothing where it is sure to do nothing. `payback` says after how many attempts the study's time is made
+    up for. Without a winner `nearest` says what came nearest to the constraints.
     """
 
     winner: int | None = None
@@ -36,7 +38,9 @@ class Verdict:
     passes: Mapping[str, Any] = field(default_factory=dict)
     ttft: Mapping[str, Any] | None = None
     tpot: Mapping[str, Any] | None = None
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    references: Mapping[str, Any] = field(default_factory=dict)
+    serving: Mapping[str, Any] = field(default_factory=dict)
+    served_passes: Mapping[str, Any] = field(default_factory=dict)
     payback: Mapping[str, float | None] = field(default_factory=dict)
     nearest: int | None = None
     seconds: float = 0.0
@@ -68,7 +72,8 @@ async def judge(
         finals={str(number): quality for number, quality in finals.items()},
     )
     verdict = await _on_test(study, evaluator, verdict)
-    verdict = await _with_knobs(study, plan, evaluator, verdict)
+    verdict = await _with_references(study, evaluator, verdict)
+    verdict = await _with_serving(study, evaluator, verdict)
     spent = seconds + monotonic() - began
     return replace(verdict, seconds=monotonic() - began, payback=_payback(evaluator, study, verdict, spent))
 
@@ -121,25 +126,52 @@ async def _on_test(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> 
             return replace(verdict, notes=(f"the test was broken off: {broken}",))
     runs = {side: evaluator.test_run(settings) for side, settings in sides.items()}
     winner, baseline = (evaluator.outcomes_of_run(runs[side]) for side in ("winner", "baseline"))
-    passes = asdict(compare_passes(winner, baseline))
-    passes.pop("power")
     shifts = {name: compare_latency(winner, baseline, name) for name in ("ttft", "tpot")}
     found = {name: None if shift is None else asdict(shift) for name, shift in shifts.items()}
-    return replace(verdict, runs=runs, passes=passes, **found)  # type: ignore[arg-type]
+    return replace(verdict, runs=runs, passes=_passes(winner, baseline), **found)  # type: ignore[arg-type]
 
 
-async def _with_knobs(study: Study, plan: Plan, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
-    """The winner's lossless knobs against the baseline's, on the winner's traces of test, in turn."""
-    knobs = {path: value for path, value in verdict.settings.items() if path in plan.inner.parameters}
-    if not knobs or not verdict.runs:
+def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
+    """A − B, paired on cases."""
+    passes = asdict(compare_passes(a, b))
+    passes.pop("power")
+    return passes
+
+
+async def _with_references(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
+    """The references on the test cases, once, each held against the winner."""
+    for name, settings in study.file.references.items() if verdict.runs else ():
+        try:
+            await evaluator.answer(settings, study.split.test, study.file.seed, "test")
+        except Broken as broken:
+            verdict = replace(verdict, notes=(*verdict.notes, f"{name} broke off: {broken}"))
+            continue
+        run = evaluator.test_run(settings)
+        passes = _passes(evaluator.outcomes_of_run(verdict.runs["winner"]), evaluator.outcomes_of_run(run))
+        verdict = replace(verdict, runs={**verdict.runs, name: run}, references={**verdict.references, name: passes})
+    return verdict
+
+
+async def _with_serving(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
+    """The winner's server against the baseline's under the winner's agent: traces of test sent to both in turn."""
+    agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
+    if agent == verdict.settings or not verdict.runs:
         return verdict
-    rest = {path: value for path, value in verdict.settings.items() if path not in knobs}
+    runs = dict(verdict.runs)
     try:
-        rounds = await evaluator.in_turn(verdict.settings, rest, verdict.runs["winner"], study.file.replay.rounds)
+        if evaluator.answers_alike(verdict.settings, agent):
+            served = runs["winner"]
+        else:
+            await evaluator.answer(agent, study.split.test, study.file.seed, "test")
+            served = runs["served"] = evaluator.test_run(agent)
+        pairs = ((verdict.settings, runs["winner"]), (agent, served))
+        rounds = await evaluator.in_turn(*pairs, study.file.replay.rounds)
     except Broken as broken:
-        return replace(verdict, notes=(*verdict.notes, f"the knobs could not be compared: {broken}"))
-    with_knobs, without = ([_named(figures) for figures in side] for side in zip(*rounds, strict=True))
-    return replace(verdict, knobs=ratios(with_knobs, without))
+        return replace(verdict, notes=(*verdict.notes, f"the servers could not be compared: {broken}"))
+    tuned, default = ([_named(figures) for figures in side] for side in zip(*rounds, strict=True))
+    outcomes = evaluator.outcomes_of_run
+    passes = _passes(outcomes(runs["winner"]), outcomes(served)) if "served" in runs else {}
+    return replace(verdict, runs=runs, serving=ratios(tuned, default), served_passes=passes)
 
 
 def _named(figures: Figures) -> dict[str, float]:
@@ -156,8 +188,8 @@ def _payback(evaluator: LiveEvaluator, study: Study, verdict: Verdict, seconds: 
     if not verdict.runs:
         return {}
     found: dict[str, float | None] = {"seconds": seconds}
-    for side, run_id in verdict.runs.items():
-        outcomes = evaluator.outcomes_of_run(run_id)
+    for side in ("winner", "baseline"):
+        outcomes = evaluator.outcomes_of_run(verdict.runs[side])
         figures = evaluator.figures(outcomes, evaluator.configuration({}))
         right = sum(outcome.passed is True for outcome in outcomes)
         elapsed = _elapsed(outcomes)

@@ -1,6 +1,6 @@
 """Tuning studies in the store: what was asked, each candidate, the runs that are the cache of answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -50,21 +50,50 @@ class Studies:
             return [_study_of(row) for row in session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc()))]
 
     def set_status(self, name: str, status: StudyStatus) -> None:
-        finished = None if status == "running" else datetime.now(UTC)
-        self._change(name, status=status, finished_at=finished)
+        """Of a study that is not finished; one that is stays so."""
+        ended = None if status == "running" else datetime.now(UTC)
+        unfinished = (StudyRow.name == name, StudyRow.status != "finished")
+        with self._write() as session:
+            session.execute(update(StudyRow).where(*unfinished).values(status=status, finished_at=ended))
+
+    def finish(self, name: str, verdict: Mapping[str, Any]) -> None:
+        self._change(name, verdict=dict(verdict), status="finished", finished_at=datetime.now(UTC))
 
     def set_document(self, name: str, document: Mapping[str, Any], document_hash: str) -> None:
         self._change(name, document=dict(document), document_hash=document_hash)
 
-    def set_verdict(self, name: str, verdict: Mapping[str, Any]) -> None:
-        self._change(name, verdict=dict(verdict))
-
-    def add_seconds(self, name: str, seconds: float) -> None:
-        self._change(name, seconds=StudyRow.seconds + seconds)
+    def keep_seconds(self, name: str, seconds: float) -> None:
+        """Its search has taken at least so long; several workers at once count once."""
+        longer = (StudyRow.name == name, StudyRow.seconds < seconds)
+        with self._write() as session:
+            session.execute(update(StudyRow).where(*longer).values(seconds=seconds))
 
     def _change(self, name: str, **values: Any) -> None:
         with self._write() as session:
             session.execute(update(StudyRow).where(StudyRow.name == name).values(**values))
+
+    def claim(self, candidate: CandidateRecord, left: CandidateRecord | None, most: int | None) -> bool:
+        """Stores a candidate that begins, or one that goes to this worker in place of the one that left it.
+
+        False when another worker was faster, or when the study has `most` candidates already.
+        """
+        with self._write() as session:
+            # One worker after the other: PostgreSQL would let two see the same count.
+            session.execute(select(StudyRow.name).where(StudyRow.name == candidate.study).with_for_update())
+            row = session.get(CandidateRow, (candidate.study, candidate.number))
+            if left is None:
+                return row is None and self._insert(session, candidate, most)
+            if row is None or (row.worker, row.seen_at, row.end) != (left.worker, left.seen_at, None):
+                return False
+            row.worker, row.seen_at = candidate.worker, candidate.seen_at
+            return True
+
+    def _insert(self, session: Session, candidate: CandidateRecord, most: int | None) -> bool:
+        of_study = (CandidateRow.study == candidate.study, CandidateRow.number >= 0)
+        if most is not None and int(session.scalar(select(func.count()).where(*of_study)) or 0) >= most:
+            return False
+        session.add(CandidateRow(**_values(candidate)))
+        return True
 
     def keep_candidate(self, candidate: CandidateRecord) -> None:
         """Stores it in place of what was known of it."""
@@ -73,18 +102,28 @@ class Studies:
             values["ended_as"] = values.pop("end")
             insert_or_replace(session, CandidateRow, values)
 
-    def touch(self, study: str, number: int) -> None:
-        """Says that the candidate's worker goes on."""
-        found = (CandidateRow.study == study, CandidateRow.number == number)
+    def touch(self, study: str, numbers: Collection[int]) -> None:
+        """Says that the worker of these candidates goes on."""
+        found = (CandidateRow.study == study, CandidateRow.number.in_(numbers))
         with self._write() as session:
             session.execute(update(CandidateRow).where(*found).values(seen_at=datetime.now(UTC)))
 
-    def candidates(self, study: str) -> list[CandidateRecord]:
-        """In the order of their numbers."""
-        query = select(CandidateRow).where(CandidateRow.study == study).order_by(CandidateRow.number)
+    def candidate(self, study: str, number: int) -> CandidateRecord | None:
         with self._read() as session:
-            names = CandidateRecord.__dataclass_fields__
-            return [CandidateRecord(**{n: getattr(row, n) for n in names}) for row in session.scalars(query)]
+            row = session.get(CandidateRow, (study, number))
+            return None if row is None else _candidate_of(row)
+
+    def candidates(
+        self, study: str, *, ended: bool | None = None, without: Collection[int] = ()
+    ) -> list[CandidateRecord]:
+        """In the order of their numbers: all, or those that have (not) ended; `without` the numbers given."""
+        query = select(CandidateRow).where(CandidateRow.study == study, CandidateRow.number >= 0)
+        if ended is not None:
+            query = query.where(CandidateRow.end.is_not(None) if ended else CandidateRow.end.is_(None))
+        if without:
+            query = query.where(CandidateRow.number.not_in(without))
+        with self._read() as session:
+            return [_candidate_of(row) for row in session.scalars(query.order_by(CandidateRow.number))]
 
     def add_run(self, run: StudyRun) -> None:
         """A run for what has one already is left as it is."""
@@ -138,6 +177,10 @@ def _values(record: StudyRecord | CandidateRecord | StudyRun | ProposalRecord) -
 def _proposal_of(row: ProposalRow) -> ProposalRecord:
     values = {name: getattr(row, name) for name in ProposalRecord.__dataclass_fields__}
     return ProposalRecord(**values | {"minibatch": tuple(row.minibatch)})
+
+
+def _candidate_of(row: CandidateRow) -> CandidateRecord:
+    return CandidateRecord(**{name: getattr(row, name) for name in CandidateRecord.__dataclass_fields__})
 
 
 def _study_of(row: StudyRow) -> StudyRecord:

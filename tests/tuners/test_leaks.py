@@ -12,7 +12,7 @@ from tests.tuners.stub_server import StubServer
 from tuners.progress import StudyProgress
 from tuners.proposal_prompt import TASK
 from tuners.study import Study, make_study, store_study
-from tuners.tune import tune
+from tuners.tune import tune, tuned
 
 StudyWriter = Callable[..., Path]
 
@@ -88,8 +88,10 @@ async def test_a_proposal_that_helps_wins_the_study_and_is_written_out(
     stub.proposals = ["Answer yes to even."]
     made = make_study(study(STUDY.replace("  serving.knob: [1, 2]\n", "")), {})
     store_study(made, store)
-    done = await tune(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
+    await tune(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
+    done = tuned(made, store)
     assert done.best is not None
+    assert done.verdict is not None
     assert "Answer yes to even." in done.best.read_text()
     assert done.verdict.passes["rate_a"] == 1.0
     attempts = store.studies.attempts(made.name, "search")

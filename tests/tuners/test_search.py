@@ -46,6 +46,7 @@ def table() -> ReplayTable:
     )
     return ReplayTable(
         space={},
+        replayed=0,
         cases=tuple(f"c{index}" for index in range(CASES)),
         clusters=tuple(f"c{index}" for index in range(CASES)),
         outer=tuple(outer),
@@ -106,7 +107,15 @@ class Setting:
         spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=lambda: 0.0)
         return Search(self.plan, self.evaluator, trials, self.journal, spending)
 
+    @property
+    def best(self) -> Candidate | None:
+        self.journal.abandon()
+        search = self.search()
+        search.candidates = list(self.journal.news())
+        return search.best
+
     async def run(self) -> list[Candidate]:
+        self.journal.abandon()
         search = self.search()
         return [candidate async for candidate in search.run()]
 
@@ -122,7 +131,7 @@ def quiet() -> Iterator[None]:
 async def test_it_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
     setting = Setting(plan(), Counting(), trials=17)
     candidates = await setting.run()
-    best = setting.search().best
+    best = setting.best
     assert best is not None
     assert best.settings == {"agent.a": 3, "agent.b": 3, "serving.knob": 4}
     assert best.figures["ttft_p95"] == 0.5
@@ -156,7 +165,7 @@ async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None
     broken = [each for each in candidates if each.end == "broken"]
     assert broken
     assert all(each.settings["agent.a"] == 3 and each.reason == "out of memory" for each in broken)
-    best = setting.search().best
+    best = setting.best
     assert best is not None
     assert best.settings["agent.a"] != 3
     told = {trial.number + 1: trial for trial in setting.study.get_trials()}
@@ -166,7 +175,7 @@ async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None
 async def test_a_limit_that_only_other_knobs_meet_is_met_by_them() -> None:
     setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=10)
     await setting.run()
-    best = setting.search().best
+    best = setting.best
     assert best is not None
     assert best.settings["serving.knob"] == 4
 
@@ -175,7 +184,7 @@ async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> N
     none = Space(parameters={})
     setting = Setting(plan(Limit(metric="ttft_p95", bound=0.1), inner=none), Counting(), trials=6)
     candidates = await setting.run()
-    assert setting.search().best is None
+    assert setting.best is None
     assert all(each.excess["ttft_p95"] > 0 for each in candidates)
 
 
@@ -225,5 +234,6 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int) -> None:
         # What a candidate cost was spent in part before it was killed: only the sum is the same.
         return sorted((replace(each, case_runs=0) for each in candidates), key=lambda each: each.number)
 
-    assert found(killed.journal.ended()) == found(expected)
+    killed.journal.abandon()
+    assert found(killed.journal.news()) == found(expected)
     assert evaluator.fresh == whole.evaluator.fresh

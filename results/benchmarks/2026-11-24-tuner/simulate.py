@@ -1,0 +1,180 @@
+"""How many case-runs each way of searching needs, over many seeds, on the table that the real engine filled.
+
+    python results/benchmarks/2026-11-24-tuner/simulate.py --seeds 30
+
+Writes figures.json and prints the tables of README.md. A search has reached the goal when its best candidate meets the
+constraints and is right on at least 95 % as many cases as the best configuration of the table that meets them.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agentbench.case import Case
+from tuners.budget import BudgetOptions, Spending
+from tuners.evaluator import limits_of
+from tuners.journal import MemoryJournal
+from tuners.replay import ReplayEvaluator, ReplayTable, read_table
+from tuners.rungs import plan_rungs
+from tuners.search import Plan, Search
+from tuners.space import Space
+from tuners.study_file import StudyFile
+from tuners.trials import Trials, seeded
+
+HERE = Path(__file__).parent
+SHARE = 0.95
+SIZES = (8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A way of searching."""
+
+    sampler: str
+    factorized: bool
+    rungs: bool
+    cache: bool
+
+
+WAYS: Mapping[str, Way] = {
+    "random": Way(sampler="random", factorized=False, rungs=False, cache=False),
+    "flat TPE": Way(sampler="tpe", factorized=False, rungs=False, cache=False),
+    "flat TPE, cache": Way(sampler="tpe", factorized=False, rungs=False, cache=True),
+    "flat TPE, cache and rungs": Way(sampler="tpe", factorized=False, rungs=True, cache=True),
+    "factorized, no rungs": Way(sampler="tpe", factorized=True, rungs=False, cache=True),
+    "factorized, rungs": Way(sampler="tpe", factorized=True, rungs=True, cache=True),
+}
+
+
+def study() -> StudyFile:
+    document = yaml.safe_load((HERE / "space.yaml").read_text(encoding="utf-8"))
+    return StudyFile.model_validate(document)
+
+
+def plan(file: StudyFile, table: ReplayTable, way: Way, seed: int) -> Plan:
+    space, inner_paths = file.parameters(), table.paths[1]
+    outer = space.only(frozenset(space.parameters) - inner_paths) if way.factorized else space
+    inner = space.only(inner_paths) if way.factorized else Space(parameters={})
+    cases = [
+        Case(id=case, messages=(), cluster=cluster) for case, cluster in zip(table.cases, table.clusters, strict=True)
+    ]
+    return Plan(
+        outer=outer,
+        inner=inner,
+        rungs=plan_rungs(cases, SIZES if way.rungs else (), file.rungs.alpha, seed),
+        clusters=dict(zip(table.cases, table.clusters, strict=True)),
+        limits=limits_of(file.bounds()),
+        opening=file.rungs.opening,
+        seed=seed,
+    )
+
+
+def truth(file: StudyFile, table: ReplayTable) -> tuple[float, set[int]]:
+    """The best quality of a configuration that meets the constraints, and the rows that have it."""
+    limits = limits_of(file.bounds())
+    qualities = {
+        row: sum(table.scores[row]) / len(table.cases)
+        for row in range(len(table.outer))
+        if any(all(limit.excess(figures) <= 0 for limit in limits) for figures in table.figures[row])
+    }
+    best = max(qualities.values())
+    return best, {row for row, quality in qualities.items() if quality == best}
+
+
+def searched(way_name: str, seed: int) -> dict[str, Any]:
+    """Case-runs until the goal is reached, None if it never is; whether the true best was dropped."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    file, table, way = study(), read_table(HERE / "table.json.gz"), WAYS[way_name]
+    best, rows = truth(file, table)
+    the_plan = plan(file, table, way, seed)
+    evaluator = ReplayEvaluator(table, BASELINE, cache=way.cache)
+    trials = Trials(
+        optuna.create_study(direction="maximize"),
+        the_plan.outer,
+        seeded(way.sampler, seed),  # type: ignore[arg-type]
+    )
+    spending = Spending(BudgetOptions(trials=1000), clock=lambda: 0.0)
+    search = Search(the_plan, evaluator, trials, MemoryJournal(), spending)
+    best_rows = [table.outer[row] for row in rows]
+
+    async def go() -> dict[str, Any]:
+        reached, dropped, tried = None, 0, 0
+        async for candidate in search.run():
+            if any(row.items() <= {**BASELINE, **candidate.settings}.items() for row in best_rows):
+                tried, dropped = tried + 1, dropped + (candidate.end == "dropped")
+            if reached is None and search.best is not None and search.best.quality >= SHARE * best:
+                reached = evaluator.spent()
+            if reached is not None and (tried or evaluator.spent() > 4 * reached + 8000):
+                break
+        return {"way": way_name, "seed": seed, "case_runs": reached, "tried": tried, "dropped": dropped}
+
+    return asyncio.run(go())
+
+
+BASELINE: Mapping[str, Any] = {
+    "agent.output": "free",
+    "agent.tool_format": "signature",
+    "agent.demonstrations": [],
+    "serving.quantization": "none",
+    "serving.max_num_seqs": 32,
+    "serving.speculative": "none",
+}
+
+
+def summary(found: list[dict[str, Any]], cap: int) -> dict[str, Any]:
+    runs = sorted(each["case_runs"] if each["case_runs"] is not None else cap for each in found)
+    tried = sum(each["tried"] for each in found)
+    return {
+        "median": statistics.median(runs),
+        "p90": runs[min(len(runs) - 1, int(0.9 * len(runs)))],
+        "reached": sum(each["case_runs"] is not None for each in found),
+        "best_tried": tried,
+        "best_dropped": sum(each["dropped"] for each in found),
+    }
+
+
+def told(summaries: Mapping[str, Any]) -> str:
+    ours = summaries["factorized, rungs"]["median"]
+    lines = [
+        "| search | case-runs, median | 90th percentile | ours / this | reached it | best tried | best dropped |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, each in summaries.items():
+        lines.append(
+            f"| {name} | {each['median']:,.0f} | {each['p90']:,.0f} | {ours / each['median']:.2f} |"
+            f" {each['reached']} | {each['best_tried']} | {each['best_dropped']} |"
+        )
+    return "\n".join(lines)
+
+
+def main(seeds: int, run: Callable[..., Any] = searched) -> None:
+    table, file = read_table(HERE / "table.json.gz"), study()
+    best, rows = truth(file, table)
+    cap = len(table.outer) * len(table.inner) * len(table.cases)
+    jobs = [(name, seed) for name in WAYS for seed in range(seeds)]
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(run, *zip(*jobs, strict=True)))
+    summaries = {name: summary([each for each in found if each["way"] == name], cap) for name in WAYS}
+    print(f"best that meets the constraints: {best:.1%}, {len(rows)} of {len(table.outer)}; goal {SHARE * best:.1%}\n")
+    print(told(summaries))
+    (HERE / "figures.json").write_text(
+        json.dumps({"best": best, "ways": summaries, "searches": found}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seeds", type=int, default=30)
+    main(options.parse_args().seeds)
