@@ -119,13 +119,16 @@ class ToolLoopAgent:
             messages=tuple(messages),
             tools=tools.specs if native else (),
             tool_choice=self._config.tool_choice if native else None,
-            response_format=self._response_format(tools) if self._config.output == "json_schema" else None,
+            response_format=self._response_format(tools),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             max_tokens=self._config.max_tokens,
         )
 
-    def _response_format(self, tools: Toolbox) -> dict[str, object]:
+    def _response_format(self, tools: Toolbox) -> dict[str, object] | None:
+        """The schema of what may be called; none where there is nothing to call, which no answer would fit."""
+        if self._config.output != "json_schema" or not tools.specs:
+            return None
         schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)
         return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
 

@@ -51,6 +51,14 @@ async def test_a_tool_that_is_not_offered_is_not_run_and_the_call_of_it_is_recor
     assert trace.output == "I can't."
 
 
+@pytest.mark.parametrize("output", ["free", "json_schema", "native_tools"])
+async def test_with_no_tool_offered_the_model_just_answers(output: str) -> None:
+    backend = SayBackend("I can't.")
+    trace = await work(backend, declared("a"), output=output, tools=[])
+    assert trace.output == "I can't."
+    assert (backend.requests[0].response_format, backend.requests[0].tools) == (None, ())
+
+
 async def test_one_that_is_only_declared_and_not_offered_is_no_answer() -> None:
     backend = SayBackend(calls(("b", '{"a": 1}')), calls(("a", '{"a": 2}')))
     trace = await work(backend, declared("a", "b"), tools=["a"])
