@@ -1,6 +1,7 @@
 """A model of its own for a step: it is asked that step only, and what it did is part of the attempt's one record."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -37,7 +38,7 @@ class OtherBackend(SayBackend):
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         if not self._replies[0]["content"]:
             raise AttemptError("infra", "the other server is away")
-        return await super().chat(request, relay)
+        return replace(await super().chat(request, relay), prompt_tokens=40, completion_tokens=10)
 
     async def aclose(self) -> None:
         OtherBackend.opened.remove(self)
@@ -78,6 +79,9 @@ async def test_the_limits_of_an_attempt_hold_for_both_models_together() -> None:
     with pytest.raises(AttemptError, match=r"run\.limits\.model_calls=1"):
         await work(recorder, "plan_then_act", plan_model=model("1. think"))
     assert recorder.broken is not None
+    counting = Recorder(SayBackend("It is 5."), adder(), seed=7, limits=Limits(tokens=49))
+    with pytest.raises(AttemptError, match=r"run\.limits\.tokens=49"):
+        await work(counting, "plan_then_act", plan_model=model("1. think"))
 
 
 async def test_a_step_s_model_that_is_away_is_a_failure_of_the_attempt() -> None:

@@ -1,20 +1,26 @@
 """Proposals on the stub's engine: accepted only if the same minibatch improves, kept, paid for, and asked for once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentbench.case import Case
 from agentbench.errors import UserError
+from agentbench.protocols import ChatRequest
+from agentbench.score import Attempt
 from agentbench.store import Store
+from agentbench.trace import Trace
 from tests.tuners.stub_server import StubServer
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate
+from tuners.evaluator import Answers
 from tuners.live import LiveEvaluator, opened
 from tuners.proposal_prompt import TASK
 from tuners.proposer import Proposer, parent_of
+from tuners.space import Settings
 from tuners.study import make_study, store_study
 
 StudyWriter = Callable[..., Path]
@@ -283,3 +289,58 @@ def test_a_named_model_that_is_none_is_told_before_anything_starts(study: StudyW
         assert said in str(error.value)
         assert "space.agent.system_prompt.propose" in str(error.value)
     assert not stub.started
+
+
+class OneFailure:
+    """A parent that failed one case of train, and an author who says nothing."""
+
+    def __init__(self, cases: Sequence[str], failed: str) -> None:
+        self.cases = cases
+        self.failed = failed
+        self.shown = ""
+
+    def attempts_under(self, settings: Settings) -> list[Attempt]:
+        return [
+            Attempt(
+                case_id=case_id,
+                cluster=case_id,
+                repeat=0,
+                seed=0,
+                tries=1,
+                started_at=0,
+                ended_at=1,
+                wall_anchor_ns=0,
+                trace=Trace(output="no"),
+                passed=case_id != self.failed,
+            )
+            for case_id in self.cases
+        ]
+
+    def value_at(self, path: str, settings: Settings) -> str:
+        return "Call {tools}."
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+        return Answers(scores={case_id: float(case_id != self.failed) for case_id in cases}, fresh=0)
+
+    async def ask(self, settings: Settings, request: ChatRequest) -> str:
+        self.shown = str(request.messages[-1]["content"])
+        return "Call them."
+
+
+@pytest.mark.parametrize("failed", [f"c{number:02}" for number in range(20)])
+async def test_a_parent_s_one_failure_is_in_the_minibatch_and_what_drops_the_tools_is_not_tried(
+    store: Store, study: StudyWriter, failed: str
+) -> None:
+    names = [f"c{number:02}" for number in range(20)]
+    made = make_study(study(STUDY.replace("MODEL", "{slots: 1, minibatch: 2, tries: 1}")), {})
+    store_study(made, store)
+    train = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
+    tester: Any = OneFailure(names, failed)
+    spending = Spending(BudgetOptions(case_runs=1))
+    proposer = Proposer("toy", made.plan().outer, train, tester, store.studies, spending, 0)
+    assert (await proposer(SLOT, ()))[PATH] == "Call {tools}."
+    [proposal] = store.studies.proposals("toy")
+    assert failed in proposal.minibatch
+    assert len(set(proposal.minibatch)) == 2
+    assert f"ask {failed}" in tester.shown
+    assert (proposal.text, proposal.score, proposal.note) == ("Call them.", None, "{tools} is not in it")
