@@ -86,6 +86,14 @@ class ToolSource(Protocol):
     def session(self, case: Case) -> AbstractAsyncContextManager[ToolSession]: ...
 
 
+@runtime_checkable
+class KnowsTools(Protocol):
+    """A tool source whose tools have the same names in every attempt, known before the first."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
 class Toolbox(Protocol):
     """The tools of one attempt: those of the suite, which are executed, and those of the case, which are not."""
 
@@ -110,6 +118,10 @@ class ChatClient(Protocol):
     """What an agent is handed for a backend: the same `chat`, recorded under its attempt."""
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall: ...
+
+    def through(self, backend: Backend, step: str) -> "ChatClient":
+        """The same record and limits, answered by another model: that of the agent's step of this name."""
+        ...
 
     def record_cold_start(self, duration_ns: int) -> None:
         """How long the agent took to be ready, by one that had to be started for this attempt."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any
 
@@ -10,7 +11,7 @@ from agentbench.case import Message, ToolSpec
 from agentbench.config import Limits
 from agentbench.errors import AttemptError
 from agentbench.protocols import Backend, ChatRequest, Held, Relay, Toolbox
-from agentbench.trace import ModelCall, Step, ToolCall, Trace, UserTurn
+from agentbench.trace import STEP, ModelCall, Step, ToolCall, Trace, UserTurn
 
 
 class Recorder:
@@ -52,19 +53,29 @@ class Recorder:
         return await self._tools.state()
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+        return await self.chat_with(self._backend, request, relay)
+
+    def through(self, backend: Backend, step: str) -> "StepClient":
+        return StepClient(self, backend, step)
+
+    async def chat_with(
+        self, backend: Backend, request: ChatRequest, relay: Relay | None = None, step: str = ""
+    ) -> ModelCall:
+        """The answer of this backend; `step` names the agent's step whose own it is."""
         self._models_started += 1
         self._hold("model_calls", self._models_started)
         self._hold("tokens", self._tokens)
         seeded = request.with_seed(self._seed)
         intended_at = perf_counter_ns()
         try:
-            call = await self._backend.chat(seeded, relay)
+            call = _marked(await backend.chat(seeded, relay), step)
         except AttemptError as error:
             self._unanswered = error if error.kind == "infra" else None
-            self._steps.append(_failed(seeded, intended_at, error))
+            self._steps.append(_marked(_failed(seeded, intended_at, error), step))
             raise
         except asyncio.CancelledError:
-            self._steps.append(_failed(seeded, intended_at, "cancelled: whoever asked went away or ran out of time"))
+            gone = "cancelled: whoever asked went away or ran out of time"
+            self._steps.append(_marked(_failed(seeded, intended_at, gone), step))
             raise
         self._unanswered = None
         self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
@@ -115,6 +126,34 @@ class Recorder:
         if most is not None and used > most:
             self._ended = AttemptError("budget", f"more than run.limits.{limit}={most}")
             raise self._ended
+
+
+class StepClient:
+    """Implements `ChatClient` for a step of the agent that has a model of its own; the attempt's record is one."""
+
+    def __init__(self, recorder: Recorder, backend: Backend, step: str) -> None:
+        self._recorder = recorder
+        self._backend = backend
+        self._step = step
+
+    async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+        return await self._recorder.chat_with(self._backend, request, relay, self._step)
+
+    def through(self, backend: Backend, step: str) -> "StepClient":
+        return StepClient(self._recorder, backend, step)
+
+    def record_cold_start(self, duration_ns: int) -> None:
+        self._recorder.record_cold_start(duration_ns)
+
+    async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
+        return await self._recorder.hold(resource)
+
+    def observe(self, call: ToolCall) -> None:
+        self._recorder.observe(call)
+
+
+def _marked(call: ModelCall, step: str) -> ModelCall:
+    return replace(call, request={**call.request, STEP: step}) if step else call
 
 
 def _began(step: Step) -> int:

@@ -51,6 +51,28 @@ class CandidateRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRecord:
+    """What a model proposed for the `slot` of the parameter at `path`, on the try of this `number` (from 0).
+
+    `text` is as it was tried, `parent` the text it was to better. The scores are means over the cases of `minibatch`,
+    None where that was not answered. `note` says why a proposal was not tried, or broke.
+    """
+
+    study: str
+    path: str
+    slot: int
+    number: int
+    text: str = ""
+    parent: str | None = None
+    minibatch: tuple[str, ...] = ()
+    parent_score: float | None = None
+    score: float | None = None
+    accepted: bool = False
+    note: str = ""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRun:
     """A run that belongs to a study.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench import spec
 from agentbench.case import Case
+from agentbench.component_check import check_components, check_offered, check_tools
 from agentbench.config import (
     Component,
     RunConfig,
@@ -134,8 +135,8 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     where = _places(document, overrides or {})
     file = validate(SuiteFile, apply_overrides(document.data, overrides or {}), where)
     config = RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run)
-    _check_components(config, where)
-    _check_tools(file.tools, where)
+    check_components(config, where)
+    check_tools(file.tools, where)
     root = document.path.parent
     dataset: Dataset = spec.build("datasets", file.dataset, where=where, prefix=("dataset",))
     cases = dataset.load(root)
@@ -143,6 +144,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
     user: User = spec.build("users", file.user, where=where, prefix=("user",))
     _check_users(cases, user, document.path)
+    check_offered(config.agent, file.tools, cases, root, where)
     scorers = tuple(_scorer(scorer, where, index, root) for index, scorer in enumerate(file.scorers))
     return Suite(
         name=file.name,
@@ -174,27 +176,9 @@ def _check_users(cases: Sequence[Case], user: User, path: Path) -> None:
 def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:
     """The suite with dotted paths of its configuration set; `UserError` names `where` for a bad path or value."""
     config = validate(RunConfig, apply_overrides(as_mapping(suite.config), overrides), where)
-    _check_components(config, where)
+    check_components(config, where)
+    check_offered(config.agent, suite.tools, suite.cases, suite.root, where)
     return replace(suite, config=config)
-
-
-def _check_components(config: RunConfig, where: Callable[[Location], str]) -> None:
-    """Names and options of what is built later, checked now: a mistake shows before a server is started."""
-    for kind, key, component in (
-        ("agents", "agent", config.agent),
-        ("backends", "backend", config.backend),
-        ("servers", "serving", config.serving),
-    ):
-        named = "server" if key == "serving" else "name"
-        found = spec.resolve(kind, component.name, where((key, named)))  # type: ignore[arg-type]
-        validate(found.Config, component.options, where, (key,))
-
-
-def _check_tools(tools: Sequence[str | Component], where: Callable[[Location], str]) -> None:
-    for index, tool in enumerate(tools):
-        if isinstance(tool, Component):
-            found = spec.resolve("tools", tool.name, where(("tools", index, "name")))
-            validate(found.Config, tool.options, where, ("tools", index))
 
 
 def _scorer(component: Component, where: Callable[[Location], str], index: int, root: Path) -> Scorer:

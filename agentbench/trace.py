@@ -10,12 +10,16 @@ from typing import Any
 from agentbench.case import Message
 from agentbench.errors import FailureKind
 
+STEP = "agentbench_step"
+"""Key of a model call's `request`: the step of the agent whose own model answered it (`plan`, `retry`), in place of the
+run's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One request to a model and its answer.
 
-    `request` is the request body without its messages (model, sampling, tools, response_format).
+    `request` is the request body without its messages (model, sampling, tools, response_format), and `STEP`.
     `chunk_at` has one entry for each chunk that carried text, a tool-call fragment or reasoning (an empty
     role-only chunk has none, and what one read brought is one chunk); `chunk_tokens` has the completion tokens
     of each, or is empty when the server did not say. Token counts are the server's own, None when it reported none.
@@ -92,6 +96,11 @@ class Trace:
     @property
     def model_calls(self) -> tuple[ModelCall, ...]:
         return tuple(step for step in self.steps if isinstance(step, ModelCall))
+
+    @property
+    def served_calls(self) -> tuple[ModelCall, ...]:
+        """The model calls that the run's own server was asked, without those of a step with a model of its own."""
+        return tuple(call for call in self.model_calls if STEP not in call.request)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -1,8 +1,18 @@
-"""Order and placement of the tests: those with the model first, each pytest-xdist worker on a core of its own."""
+"""Order and placement of the tests: those with the model first, each pytest-xdist worker on a core of its own.
+
+And a private PostgreSQL server for those that want one.
+"""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import pytest
+
+from tests.store.cluster import postgresql, server_binaries
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,3 +26,33 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "model")])
+
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a server's default database."""
+    binaries = server_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries here (Debian's package is named postgresql)")
+    root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        with postgresql(binaries, root) as url:
+            yield url
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server: str) -> str:
+    """The URL of a new, empty database."""
+    from sqlalchemy import create_engine, make_url, text
+
+    name = f"test_{next(_numbers)}"
+    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(postgresql_server).set(database=name).render_as_string()

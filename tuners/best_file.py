@@ -1,11 +1,19 @@
 """best.yaml: the winner's configuration, which `agentbench run SUITE --config` takes."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from agentbench.config import Component
+from agentbench.suite import Suite
+from tuners.configuration import configure
 from tuners.space import Settings
 from tuners.verdict import Verdict
+from tuners.workflow import parted, workflow_of
+
+OTHER = "chat"
+"""An agent that is no workflow's."""
 
 DIRECTORY = Path("results") / "studies"
 
@@ -14,12 +22,29 @@ def best_path(study: str) -> Path:
     return DIRECTORY / study / "best.yaml"
 
 
-def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Path) -> Path:
-    """Writes the baseline's settings with the winner's over them, by dotted path."""
+def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -> Path:
+    """Writes the baseline's settings with the winner's over them; `suite` is the study's, its configuration its own."""
     path = best_path(study)
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = {**baseline, **verdict.settings}
-    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100)
-    head = f"# Candidate {verdict.winner} of study {study}: agentbench run {suite} --config {path}\n"
+    settings = run_settings(suite, {**baseline, **verdict.settings})
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
+    head = f"# Candidate {verdict.winner} of study {study}: agentbench run {suite.root} --config {path}\n"
     path.write_text(head + text, encoding="utf-8")
     return path
+
+
+def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
+    """The settings as a run takes them: by dotted path, and where there is a workflow the whole agent it makes."""
+    of_workflow, others = parted(settings)
+    if workflow_of(of_workflow) is None:
+        return others
+    agent = configure(suite, settings).suite.config.agent
+    rest = {path: value for path, value in others.items() if path.split(".")[0] != "agent"}
+    return {**_replacing(suite.config.agent, agent), **rest}
+
+
+def _replacing(before: Component, agent: Component) -> dict[str, Any]:
+    """Paths that leave nothing of the agent there was: naming another one drops the options of the one before."""
+    other = {"agent": OTHER} if before.name == agent.name else {}
+    options = {f"agent.{key}": value for key, value in agent.options.items()}
+    return {**other, "agent.name": agent.name, **options}

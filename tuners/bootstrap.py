@@ -27,7 +27,7 @@ class Bootstrapper:
         self._order = {case_id: place for place, case_id in enumerate(order)}
         self._attempts = attempts
 
-    def __call__(self, settings: Settings, candidates: Sequence[Candidate]) -> Settings:
+    async def __call__(self, settings: Settings, candidates: Sequence[Candidate]) -> Settings:
         found = {path: self._found(int(settings[path]), candidates) for path in self._paths if path in settings}
         return {**settings, **found}
 

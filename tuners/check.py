@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentbench import spec
+from agentbench.component_check import check_model, step_servers
+from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ChecksItself
 from agentbench.suite import Suite
 from tuners.configuration import configure, needs_server
 from tuners.parameter import Condition
+from tuners.propose import Propose, ProposingModel
 from tuners.space import Settings, Space
 from tuners.study_file import StudyFile, Where
 
@@ -26,17 +29,36 @@ def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
         if path in FIXED:
             raise UserError(f"{place}: not a path to tune; the study itself decides on {', '.join(FIXED)}")
         _check(path, {**study.baseline, **settings}, suite, place)
+    for path, parameter in study.space.items():
+        if isinstance(parameter, Propose) and parameter.propose.model is not None:
+            _check_proposing(parameter.propose.model, f"{where(('space', path))}: space.{path}.propose")
 
 
 def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
     try:
         found = configure(suite, settings).suite
         if needs_server(found):
-            server = spec.build("servers", found.config.serving, prefix=("serving",))
-            if isinstance(server, ChecksItself):
-                server.check()
+            _check_server(found.config.serving)
+        for server in step_servers(found.config.agent):
+            _check_server(server)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
+
+
+def _check_proposing(model: ProposingModel, place: str) -> None:
+    try:
+        check_model(model.serving, model.backend, lambda location: place, ("model",))
+        if model.serving is not None:
+            _check_server(model.serving)
+    except UserError as error:
+        text = str(error)
+        raise UserError(text if text.startswith(place) else f"{place}: {text}") from None
+
+
+def _check_server(serving: Component) -> None:
+    server = spec.build("servers", serving, prefix=("serving",))
+    if isinstance(server, ChecksItself):
+        server.check()
 
 
 def candidates(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -145,13 +145,13 @@ def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
 
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
-    candidates = ended_candidates(store, name)
+    candidates, proposals = ended_candidates(store, name), store.studies.proposals(name)
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     with opened_trials(db, name) as trials:
         shares = importance(trials)
     if as_json:
         best = front(candidates, file.objectives)
-        typer.echo(json.dumps(study_json(record, candidates, best, verdict, shares), indent=2))
+        typer.echo(json.dumps(study_json(record, candidates, best, verdict, shares, proposals), indent=2))
         return
     out = console()
-    out.print(study_report(record, file, candidates, verdict, shares, piped=not out.is_terminal))
+    out.print(study_report(record, file, candidates, verdict, shares, proposals=proposals, piped=not out.is_terminal))

@@ -9,6 +9,7 @@ from agentbench.config import Component, as_mapping, canonical_hash
 from agentbench.suite import Suite, reconfigured
 from agentbench.validation import Location
 from tuners.space import Settings
+from tuners.workflow import parted, workflow_of, wrapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Configuration:
 def configure(suite: Suite, settings: Settings, seed: int | None = None) -> Configuration:
     """The suite under the settings; `UserError` names the path of a bad one."""
     seeded = {} if seed is None else {"run.seed": seed}
-    found = reconfigured(suite, {**settings, **seeded}, _where(settings))
+    of_workflow, others = parted({**settings, **seeded})
+    found = _in_workflow(reconfigured(suite, others, _where(settings)), of_workflow)
     config = found.config
     serving = _complete("servers", config.serving)
     lossless = lossless_knobs(found)
@@ -50,6 +52,25 @@ def configure(suite: Suite, settings: Settings, seed: int | None = None) -> Conf
     )
 
 
+def value_at(suite: Suite, settings: Settings, path: str) -> object:
+    """What a dotted path of the configuration has under the settings, whatever workflow is around it; None for
+    nothing."""
+    _, others = parted(settings)
+    found: object = as_mapping(reconfigured(suite, others, _where(settings)).config)
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _in_workflow(suite: Suite, settings: Settings) -> Suite:
+    """The suite with its agent, whatever its settings made of it, inside that of the workflow."""
+    workflow = workflow_of(settings)
+    if workflow is None:
+        return suite
+    agent = wrapped(suite.config.agent, workflow).model_dump(mode="json")
+    return reconfigured(suite, {"agent": agent}, lambda location: "workflow")
+
+
 def lossless_knobs(suite: Suite) -> frozenset[str]:
     """The knobs of the suite's server that never change an answer; none where no server is started."""
     if not needs_server(suite):
@@ -64,8 +85,10 @@ def needs_server(suite: Suite) -> bool:
 
 def _complete(kind: spec.Kind, component: Component) -> Mapping[str, Any]:
     """The component with its defaults filled in, so that one that is named explicitly is no difference."""
-    options = spec.resolve(kind, component.name).Config(**component.options).model_dump(mode="json")
-    return {"name": component.name, **options}
+    config = spec.resolve(kind, component.name).Config(**component.options)
+    inner = getattr(config, "inner", None)
+    nested = {"inner": _complete(kind, inner)} if isinstance(inner, Component) else {}
+    return {"name": component.name, **config.model_dump(mode="json"), **nested}
 
 
 def _where(settings: Settings) -> Any:

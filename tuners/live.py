@@ -6,8 +6,9 @@ from pathlib import Path
 
 from agentbench.baseline import stored_outcomes
 from agentbench.config import canonical_hash
-from agentbench.errors import UserError
+from agentbench.errors import AttemptError, UserError
 from agentbench.experiment import Experiment, run_stored
+from agentbench.protocols import ChatRequest
 from agentbench.runner import Job
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
@@ -16,7 +17,7 @@ from agentbench.study import Purpose
 from agentbench.suite import Suite
 from tuners.answered import AnsweredCases, Keys, mean_scores
 from tuners.candidate import Candidate
-from tuners.configuration import Configuration, configure, needs_server
+from tuners.configuration import Configuration, configure, needs_server, value_at
 from tuners.evaluator import Answers, Broken, Figures, Measured
 from tuners.figures import Prices, figures_of
 from tuners.space import Settings
@@ -145,8 +146,9 @@ class LiveEvaluator:
         return self._keys[named]
 
     def served(self, settings: Settings) -> str:
+        deciding = {path: value for path, value in settings.items() if path.split(".")[0] in ("serving", "backend")}
         try:
-            return self.configuration(settings).served
+            return self.configuration(deciding).served
         except UserError:
             return ""
 
@@ -181,7 +183,26 @@ class LiveEvaluator:
 
     def attempts_of(self, candidate: Candidate) -> list[Attempt]:
         """What the search has of a candidate's attempts, all on train."""
-        return self.answered.attempts(self.configuration(candidate.settings, self._seed))
+        return self.attempts_under(candidate.settings)
+
+    def attempts_under(self, settings: Settings) -> list[Attempt]:
+        return self.answered.attempts(self.configuration(settings, self._seed))
+
+    def value_at(self, path: str, settings: Settings) -> object:
+        return value_at(self._suite, {**self._baseline, **settings}, path)
+
+    async def ask(self, settings: Settings, request: ChatRequest) -> str:
+        """A server that dies of it is stopped, so that the next candidate gets another."""
+        backend = await self._server.backend(self.configuration(settings, self._seed))
+        try:
+            return (await backend.chat(request)).text
+        except AttemptError:
+            if not await self._server.is_alive():
+                await self._server.stop()
+            raise
+
+    async def rest(self) -> None:
+        await self._server.stop()
 
     def spent(self) -> int:
         """Attempts made by the search so far, over all its starts, replays included."""

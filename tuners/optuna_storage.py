@@ -3,15 +3,18 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
 from agentbench.errors import UserError
 from agentbench.store.url import database_url
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
 
 BUSY_S = 60
+TRIES, PAUSE_S = 5, 0.5
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def opened_trials(db: str | None, name: str) -> Iterator["Study"]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = database_url(db)
     waiting = {"connect_args": {"timeout": BUSY_S}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
-    storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=waiting)
+    storage = _storage(url.render_as_string(hide_password=False), waiting)
     try:
         yield optuna.create_study(
             storage=storage,
@@ -36,6 +39,21 @@ def opened_trials(db: str | None, name: str) -> Iterator["Study"]:
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _storage(url: str, options: dict[str, Any]) -> "RDBStorage":
+    """Tried again where another process makes the tables at the same time."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DBAPIError
+
+    for left in reversed(range(TRIES)):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except DBAPIError:
+            if not left:
+                raise
+            sleep(PAUSE_S)
+    raise AssertionError("not reached")
 
 
 def importance(study: "Study") -> dict[str, float]:

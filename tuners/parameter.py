@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tuners.propose import Propose
+
 Condition = Mapping[str, Any]
 """Path of an earlier parameter to the value, or the list of values, that it must have."""
 
@@ -88,13 +90,14 @@ class Bootstrap(BaseModel):
         return ([{"input": "a question", "output": "its answer"}],)
 
 
-Parameter = Choices | Range | Subset | Bootstrap
+Parameter = Choices | Range | Subset | Bootstrap | Propose
 
 KINDS: Mapping[str, type[Parameter]] = {
     "choices": Choices,
     "low": Range,
     "subset": Subset,
     "bootstrap": Bootstrap,
+    "propose": Propose,
 }
 """The key that tells a kind to the kind."""
 
@@ -107,7 +110,7 @@ def _parsed(value: Any) -> Any:
     found = [model for key, model in KINDS.items() if isinstance(shaped, Mapping) and key in shaped]
     if len(found) != 1:
         raise ValueError(
-            "expected a list of choices, or a mapping with one of: choices; low and high; subset; bootstrap"
+            "expected a list of choices, or a mapping with one of: choices; low and high; subset; bootstrap; propose"
         )
     return found[0].model_validate(shaped)
 

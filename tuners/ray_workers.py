@@ -29,7 +29,10 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources) 
         )
         found = count or _room(ray.available_resources(), resources)
         asked = [task.remote(study, url.render_as_string(hide_password=False), os.getcwd()) for _ in range(found)]
-        problems = [problem for problem in ray.get(asked) if problem]
+        try:
+            problems = [problem for problem in ray.get(asked) if problem]
+        except ray.exceptions.RayError as error:
+            raise UserError(f"a worker of Ray's failed: {str(error).strip().splitlines()[-1]}") from error
     if problems:
         raise UserError(problems[0])
 

@@ -10,9 +10,10 @@ from rich.text import Text
 from agentbench.report import figures
 from agentbench.report.plain import line
 from agentbench.report.terminal import grid
-from agentbench.study import StudyRecord
+from agentbench.study import ProposalRecord, StudyRecord
 from tuners.candidate import Candidate
 from tuners.front import front
+from tuners.proposals_told import proposal_json, proposal_lines
 from tuners.study_file import StudyFile
 from tuners.told import COLUMNS, beyond, candidate_row, changes
 from tuners.verdict import Verdict
@@ -38,6 +39,7 @@ def study_report(
     verdict: Verdict | None,
     importance: Mapping[str, float],
     *,
+    proposals: Sequence[ProposalRecord] = (),
     piped: bool = False,
 ) -> RenderableType:
     """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict."""
@@ -47,6 +49,7 @@ def study_report(
     if importance:
         shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in importance.items())
         parts.append(Text.assemble(("Importance for quality  ", "bold"), line(shares)))
+    parts += proposal_lines(proposals)
     if verdict is None:
         parts.append(Text(f"No verdict yet: agentbench tune --resume {record.name}", style="yellow"))
     else:
@@ -158,6 +161,7 @@ def study_json(
     best: Sequence[Candidate],
     verdict: Verdict | None,
     importance: Mapping[str, float],
+    proposals: Sequence[ProposalRecord] = (),
 ) -> dict[str, Any]:
     """All that is known of a study; times in seconds, fractions from 0 to 1."""
     return {
@@ -171,6 +175,7 @@ def study_json(
         "split": {side: list(ids) for side, ids in record.split.items()},
         "front": [each.number for each in best],
         "importance": dict(importance),
+        "proposals": [proposal_json(each) for each in proposals],
         "candidates": [each.to_json() for each in candidates],
         "verdict": verdict and verdict.to_json(),
     }

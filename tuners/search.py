@@ -1,6 +1,6 @@
 """The search: candidates are suggested, climb the rungs, and the best of them get their serving knobs tuned."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuners.budget import Spending
@@ -26,11 +26,16 @@ SAME_LENGTH = 0.2
 LEAST_GAIN = 0.02
 """Knobs are changed for a gain of more than this share."""
 
-Prepare = Callable[[Settings, Sequence[Candidate]], Settings]
-"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces."""
+Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
+"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
+instructions that a model proposes."""
 
 Tell = Callable[[Climb], None]
 """Told after every rung."""
+
+
+async def as_suggested(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
+    return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ class Search:
         trials: Trials,
         journal: Journal,
         spending: Spending,
-        prepare: Prepare = lambda settings, candidates: settings,
+        prepare: Prepare = as_suggested,
         tell: Tell = lambda climb: None,
     ) -> None:
         self._plan = plan
@@ -99,7 +104,7 @@ class Search:
         self._catch_up()
         async for candidate in self._opening():
             yield candidate
-        while climb := self._next():
+        while climb := await self._next():
             await self._climb(climb, self._top)
             yield await self._ended(climb)
         for suggestion in self._waiting:
@@ -125,7 +130,7 @@ class Search:
     async def _opening(self) -> AsyncGenerator[Candidate]:
         """The first rung by the first candidates, then each on from there, the best first."""
         climbs: list[Climb] = []
-        while self._opened < self._plan.opening and (climb := self._next()):
+        while self._opened < self._plan.opening and (climb := await self._next()):
             climbs.append(climb)
             await self._climb(climb, 0)
         for climb in sorted(climbs, key=lambda climb: -climb.mean):
@@ -137,7 +142,7 @@ class Search:
         """How many candidates have begun and were not abandoned."""
         return len(self._journal.begun().keys() - self._journal.abandoned().keys())
 
-    def _next(self) -> Climb | None:
+    async def _next(self) -> Climb | None:
         """One that was abandoned, the baseline, or a new suggestion; None when the budget is used up, or when there
         are none that are new."""
         self._learn()
@@ -148,14 +153,14 @@ class Search:
                 return climb
         if BASELINE not in self._begun and (climb := self._claimed(BASELINE, {})):
             return climb
-        return self._suggested()
+        return await self._suggested()
 
-    def _suggested(self) -> Climb | None:
+    async def _suggested(self) -> Climb | None:
         for _ in range(IDLE):
             if self._spending.over or self._is_exhausted():
                 return None
             suggestion = self._suggestion()
-            settings = {**self._knobs, **self._prepare(suggestion.settings, self.candidates)}
+            settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
             if self._is_known(suggestion.number, settings):
                 continue
             if climb := self._claimed(suggestion.number, settings):

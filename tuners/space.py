@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from agentbench.errors import UserError
 from tuners.parameter import Bootstrap, Choices, Condition, Parameter, Range, Subset
+from tuners.propose import Propose
 
 Settings = Mapping[str, Any]
 """Dotted path to value: what a candidate changes of the baseline. Of demonstrations that are still to be found, their
-number."""
+number; of an instruction that is still to be proposed, its slot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,8 @@ def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
         return _subset(path, parameter, trial)
     if isinstance(parameter, Bootstrap):
         return parameter.bootstrap[trial.suggest_categorical(path, range_of(parameter.bootstrap))]
+    if isinstance(parameter, Propose):
+        return parameter.values[trial.suggest_categorical(path, range_of(parameter.values))]
     return _number(path, parameter, trial)
 
 

@@ -19,6 +19,7 @@ from tuners.parameter import AnyParameter, Condition
 from tuners.samplers import SamplerName
 from tuners.space import Space
 from tuners.split import SplitOptions
+from tuners.workflow import PATH as WORKFLOW
 
 Metric = Literal[
     "quality", "goodput", "output_tokens_per_s", "ttft_p50", "ttft_p95", "tpot_p50", "latency_p95", "tokens", "cost"
@@ -121,10 +122,10 @@ def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
     study = validate(StudyFile, data, where)
     for key, paths in (("space", study.space), ("baseline", study.baseline)):
         for dotted in paths:
-            if dotted.split(".")[0] not in SECTIONS:
+            if dotted.split(".")[0] not in (*SECTIONS, WORKFLOW):
                 raise UserError(
-                    f"{where((key, dotted))}: {key}.{dotted}: expected a path under {', '.join(SECTIONS)},"
-                    " for example agent.output or serving.quantization"
+                    f"{where((key, dotted))}: {key}.{dotted}: expected {WORKFLOW}, or a path under"
+                    f" {', '.join(SECTIONS)}, for example agent.output or serving.quantization"
                 )
     try:
         limits_of(study.bounds())

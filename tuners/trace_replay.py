@@ -100,7 +100,9 @@ class TraceReplay:
 
 def _parted(attempts: Sequence[Attempt], most: int) -> tuple[Sequence[Attempt], Sequence[Attempt]]:
     """Some to warm up with, and at most `most` others, spread over all."""
-    usable = sorted((each for each in attempts if each.trace.model_calls), key=lambda each: (each.repeat, each.case_id))
+    usable = sorted(
+        (each for each in attempts if each.trace.served_calls), key=lambda each: (each.repeat, each.case_id)
+    )
     if len(usable) <= WARM_UP:
         return (), usable
     warm, rest = usable[:WARM_UP], usable[WARM_UP:]
@@ -131,7 +133,7 @@ async def _replayed(
 
 def _session(attempt: Attempt, forced: bool) -> Session:
     session = session_of(attempt, 0)
-    turns = zip(session.turns, attempt.trace.model_calls, strict=True)
+    turns = zip(session.turns, attempt.trace.served_calls, strict=True)
     return replace(session, offset_s=0.0, turns=tuple(_turn(turn, call, forced) for turn, call in turns))
 
 

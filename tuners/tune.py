@@ -10,12 +10,12 @@ from typing import Protocol
 from agentbench.errors import UserError
 from agentbench.store import Store
 from tuners.best_file import write_best
-from tuners.bootstrap import Bootstrapper
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.climb import Climb
 from tuners.live import LiveEvaluator, opened
 from tuners.optuna_storage import opened_trials
+from tuners.prepare import prepared_by
 from tuners.search import Search
 from tuners.stored_journal import StoredJournal, ended_candidates
 from tuners.study import Study
@@ -88,7 +88,7 @@ def tuned(study: Study, store: Store) -> Tuned:
     record = store.studies.get(study.name)
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     won = verdict is not None and verdict.winner is not None
-    best = write_best(study.name, study.file.baseline, verdict, study.suite.root) if verdict and won else None
+    best = write_best(study.name, study.file.baseline, verdict, study.suite) if verdict and won else None
     return Tuned(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
 
 
@@ -118,7 +118,7 @@ async def _searched(
     watcher: Watcher,
 ) -> list[Candidate]:
     plan = study.plan()
-    bootstrapper = Bootstrapper(plan.outer, study.train, plan.rungs.order, evaluator.attempts_of)
+    prepare = prepared_by(study, plan, evaluator, store.studies, spending)
 
     def told(climb: Climb) -> None:
         store.studies.keep_seconds(study.name, spending.seconds)
@@ -127,7 +127,7 @@ async def _searched(
     watcher.begin("search")
     with opened_trials(db, study.name) as optuna_study:
         trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
-        search = Search(plan, evaluator, trials, journal, spending, bootstrapper, told)
+        search = Search(plan, evaluator, trials, journal, spending, prepare, told)
         try:
             async for candidate in search.run():
                 watcher.end(candidate)

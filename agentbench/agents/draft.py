@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentbench.case import Case, Message, ToolSpec
-from agentbench.protocols import Agent, ChatClient, ChatRequest, Held, Relay, Reply, Toolbox
+from agentbench.protocols import Agent, Backend, ChatClient, ChatRequest, Held, Relay, Reply, Toolbox
 from agentbench.trace import ModelCall, ToolCall
 
 
@@ -55,6 +55,9 @@ class DraftClient:
         if self._temperature is not None:
             request = replace(request, temperature=self._temperature)
         return await self._client.chat(request, relay)
+
+    def through(self, backend: Backend, step: str) -> "DraftClient":
+        return DraftClient(self._client.through(backend, step), self._seed, self._temperature)
 
     def record_cold_start(self, duration_ns: int) -> None:
         self._client.record_cold_start(duration_ns)

@@ -5,20 +5,33 @@ from types import TracebackType
 from typing import Self
 
 from agentbench import spec
+from agentbench.agents.offered import OffersTools
+from agentbench.agents.step_model import StepModel, StepModelOptions
 from agentbench.config import Component
-from agentbench.protocols import Agent
+from agentbench.protocols import Agent, Toolbox
 
 
 class WithInner:
-    """Holds its inner agent for as long as it is held itself: what that needs (a gateway, processes) is there."""
+    """Holds its inner agent for as long as it is held itself: what that needs (a gateway, processes) is there.
 
-    def __init__(self, inner: Component) -> None:
+    `model` is that of the step that this agent adds, `step` its name.
+    """
+
+    def __init__(self, inner: Component, step: str = "", model: StepModelOptions | None = None) -> None:
         self._inner: Agent = spec.build("agents", inner, prefix=("agent", "inner"))
+        self._model = StepModel(model, step)
         self._held = AsyncExitStack()
 
+    def offered(self, tools: Toolbox) -> Toolbox:
+        """Those of the tools that the inner agent offers its model."""
+        return self._inner.offered(tools) if isinstance(self._inner, OffersTools) else tools
+
     async def __aenter__(self) -> Self:
-        if isinstance(self._inner, AbstractAsyncContextManager):
-            await self._held.enter_async_context(self._inner)
+        async with AsyncExitStack() as stack:
+            await self._model.open(stack)
+            if isinstance(self._inner, AbstractAsyncContextManager):
+                await stack.enter_async_context(self._inner)
+            self._held = stack.pop_all()
         return self
 
     async def __aexit__(

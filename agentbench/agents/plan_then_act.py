@@ -5,6 +5,7 @@ from dataclasses import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.agents.inner import WithInner
+from agentbench.agents.step_model import StepModelOptions
 from agentbench.agents.tool_prompt import ToolFormat, describe
 from agentbench.case import Case
 from agentbench.config import Component
@@ -20,6 +21,9 @@ class PlanThenActConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inner: Component = Field(Component(name="tool_loop"), description="The agent that acts.")
+    plan_model: StepModelOptions | None = Field(
+        None, description="A model of its own for the plan; the run's by default."
+    )
     plan_prompt: str = Field(PLAN, description="Asks for the plan; {tools} stands for the tools' descriptions.")
     act_prompt: str = Field(ACT, description="Tells the acting agent the plan, which {plan} stands for.")
     tool_format: ToolFormat = "signature"
@@ -33,16 +37,18 @@ class PlanThenActAgent(WithInner):
     Config = PlanThenActConfig
 
     def __init__(self, config: PlanThenActConfig) -> None:
-        super().__init__(config.inner)
+        super().__init__(config.inner, "plan", config.plan_model)
         self._config = config
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str | Reply:
-        prompt = self._config.plan_prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))
+        prompt = self._config.plan_prompt.replace(
+            "{tools}", describe(self.offered(tools).specs, self._config.tool_format)
+        )
         request = ChatRequest(
             messages=({"role": "system", "content": prompt}, *case.messages),
             temperature=self._config.temperature,
             max_tokens=self._config.max_plan_tokens,
         )
-        plan = (await backend.chat(request)).text
+        plan = (await self._model.client(backend).chat(request)).text
         told = {"role": "system", "content": self._config.act_prompt.replace("{plan}", plan)}
         return await self._inner(replace(case, messages=(told, *case.messages)), backend, tools)

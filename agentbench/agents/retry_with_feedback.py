@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.agents.draft import DraftTools, draft, messages_of
 from agentbench.agents.inner import WithInner
+from agentbench.agents.step_model import StepModelOptions
 from agentbench.case import Case
 from agentbench.config import Component
 from agentbench.errors import UserError
@@ -25,6 +26,9 @@ class RetryWithFeedbackConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inner: Component = Field(Component(name="tool_loop"), description="The agent that answers.")
+    retry_model: StepModelOptions | None = Field(
+        None, description="A model of its own for the answers after the first; the run's by default."
+    )
     retries: int = Field(2, ge=1, le=20, description="Most times it is told what is wrong.")
     check: str = Field(
         "calls",
@@ -45,11 +49,13 @@ class RetryWithFeedbackAgent(WithInner):
     Config = RetryWithFeedbackConfig
 
     def __init__(self, config: RetryWithFeedbackConfig) -> None:
-        super().__init__(config.inner)
+        super().__init__(config.inner, "retry", config.retry_model)
         self._config = config
         self._check = _check(config.check)
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
+        offered = {spec.name for spec in self.offered(tools).specs}
+        case = replace(case, tools=tuple(tool for tool in case.tools if tool.name in offered))
         reply, drafted = await draft(self._inner, case, backend, tools)
         for _ in range(self._config.retries):
             problem = self._check(case, reply, drafted)
@@ -57,7 +63,7 @@ class RetryWithFeedbackAgent(WithInner):
                 break
             told = {"role": "user", "content": self._config.feedback.replace("{problem}", problem)}
             case = replace(case, messages=(*case.messages, *messages_of(reply), told))
-            reply, drafted = await draft(self._inner, case, backend, tools)
+            reply, drafted = await draft(self._inner, case, self._model.client(backend), tools)
         await drafted.keep()
         return reply
 

@@ -1,15 +1,16 @@
 """The tool-using agent: ask the model, run the tools it calls, show it the results, until it answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.agents.call_prompt import told_prompt
 from agentbench.agents.call_text import call_schema, find_calls
 from agentbench.agents.demonstrations import Demonstration, demonstrated
 from agentbench.agents.memory import Memory, MemoryConfig
+from agentbench.agents.offered import OfferedTools
 from agentbench.agents.tool_prompt import ToolFormat, describe
 from agentbench.case import Case, Message
 from agentbench.errors import AttemptError
@@ -38,12 +39,25 @@ class ToolLoopConfig(BaseModel):
     instructions: str | None = Field(None, description="Put after the system prompt.")
     demonstrations: tuple[Demonstration, ...] = Field((), description="Example exchanges, put before the case's.")
     memory: MemoryConfig = Field(MemoryConfig(), description="What of a long conversation the model is shown.")
+    tools: tuple[str, ...] | None = Field(
+        None, description="Names of the tools that are offered, in this order; all of them by default."
+    )
+    tool_descriptions: Mapping[str, str] = Field(
+        default_factory=dict, description="Tool name to what the model is told of it, in place of its own description."
+    )
     tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
     max_turns: int = Field(8, gt=0, description="Most model calls; one more is a budget failure.")
     max_tokens: int = Field(512, gt=0, description="Most tokens of one answer.")
     temperature: float = Field(0.0, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
+
+    @field_validator("tools")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if twice := next((name for name in value or () if (value or ()).count(name) > 1), None):
+            raise ValueError(f"{twice!r} is named twice")
+        return value
 
 
 class ToolLoopAgent:
@@ -59,7 +73,13 @@ class ToolLoopAgent:
         self._config = config
         self._memory = Memory(config.memory)
 
+    def offered(self, tools: Toolbox, record: ChatClient | None = None) -> Toolbox:
+        if self._config.tools is None and not self._config.tool_descriptions:
+            return tools
+        return OfferedTools(tools, self._config.tools, self._config.tool_descriptions, record)
+
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
+        tools = self.offered(tools, backend)
         conversation = list(case.messages)
         opening = self._opening(case, tools)
         for _ in range(self._config.max_turns):
@@ -99,13 +119,16 @@ class ToolLoopAgent:
             messages=tuple(messages),
             tools=tools.specs if native else (),
             tool_choice=self._config.tool_choice if native else None,
-            response_format=self._response_format(tools) if self._config.output == "json_schema" else None,
+            response_format=self._response_format(tools),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             max_tokens=self._config.max_tokens,
         )
 
-    def _response_format(self, tools: Toolbox) -> dict[str, object]:
+    def _response_format(self, tools: Toolbox) -> dict[str, object] | None:
+        """The schema of what may be called; none where there is nothing to call, which no answer would fit."""
+        if self._config.output != "json_schema" or not tools.specs:
+            return None
         schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)
         return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
 

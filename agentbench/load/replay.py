@@ -19,7 +19,7 @@ def stored_run(reference: str, db: str | None) -> Recorded:
     """
     with open_store(db, create=False) as store:
         run = store.get_run(reference)
-        attempts = [attempt for attempt in store.attempts(run.id) if attempt.trace.model_calls]
+        attempts = [attempt for attempt in store.attempts(run.id) if attempt.trace.served_calls]
     if not attempts:
         raise UserError(f"run {run.id} has no model call to replay")
     attempts.sort(key=_began)
@@ -32,11 +32,11 @@ def stored_run(reference: str, db: str | None) -> Recorded:
 
 def _began(attempt: Attempt) -> int:
     """When its first call was wanted, in nanoseconds since the Unix epoch."""
-    return attempt.wall_anchor_ns + attempt.trace.model_calls[0].intended_at
+    return attempt.wall_anchor_ns + attempt.trace.served_calls[0].intended_at
 
 
 def session_of(attempt: Attempt, begin: int) -> Session:
-    calls = attempt.trace.model_calls
+    calls = attempt.trace.served_calls
     gaps = [0, *(max(0, now.intended_at - before.ended_at) for before, now in pairwise(calls))]
     turns = tuple(_turn(call, gap) for call, gap in zip(calls, gaps, strict=True))
     return Session(turns=turns, offset_s=(_began(attempt) - begin) / 1e9, name=f"{attempt.case_id} {attempt.repeat}")

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from agentbench.errors import UserError, unknown_name
 from agentbench.store.insert import insert_new, insert_or_replace
-from agentbench.store.study_tables import CandidateRow, ReplayRow, StudyRow, StudyRunRow
+from agentbench.store.study_tables import CandidateRow, ProposalRow, ReplayRow, StudyRow, StudyRunRow
 from agentbench.store.tables import AttemptRow
-from agentbench.study import CandidateRecord, Purpose, StudyRecord, StudyRun, StudyStatus
+from agentbench.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 
@@ -147,6 +147,18 @@ class Studies:
             found = query.where(StudyRunRow.study == study, StudyRunRow.purpose == purpose)
             return int(session.scalar(found) or 0)
 
+    def keep_proposal(self, proposal: ProposalRecord) -> None:
+        """One whose slot and number there is already, another worker's, is left as it is."""
+        with self._write() as session:
+            insert_new(session, ProposalRow, [_values(proposal)])
+
+    def proposals(self, study: str) -> list[ProposalRecord]:
+        """By path, slot and number."""
+        query = select(ProposalRow).where(ProposalRow.study == study)
+        with self._read() as session:
+            rows = session.scalars(query.order_by(ProposalRow.path, ProposalRow.slot, ProposalRow.number))
+            return [_proposal_of(row) for row in rows]
+
     def keep_replay(self, study: str, key: str, result: Mapping[str, Any]) -> None:
         row = {"study": study, "key": key, "result": dict(result), "created_at": datetime.now(UTC)}
         with self._write() as session:
@@ -158,8 +170,13 @@ class Studies:
             return {row.key: row.result for row in rows}
 
 
-def _values(record: StudyRecord | CandidateRecord | StudyRun) -> dict[str, Any]:
+def _values(record: StudyRecord | CandidateRecord | StudyRun | ProposalRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _proposal_of(row: ProposalRow) -> ProposalRecord:
+    values = {name: getattr(row, name) for name in ProposalRecord.__dataclass_fields__}
+    return ProposalRecord(**values | {"minibatch": tuple(row.minibatch)})
 
 
 def _candidate_of(row: CandidateRow) -> CandidateRecord:

@@ -55,6 +55,25 @@ class StudyRunRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
 
 
+class ProposalRow(Base):
+    """An instruction that a model proposed, and how it did on its minibatch."""
+
+    __tablename__ = "tuning_proposals"
+
+    study: Mapped[str] = mapped_column(ForeignKey("tuning_studies.name"), primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    parent: Mapped[str | None]
+    minibatch: Mapped[Any] = mapped_column(Json, nullable=False)
+    parent_score: Mapped[float | None]
+    score: Mapped[float | None]
+    accepted: Mapped[bool]
+    note: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class ReplayRow(Base):
     """What recorded traces took when they were sent again to a server with other lossless knobs."""
 

@@ -54,6 +54,10 @@ class FunctionTool:
         yield self
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return (self.spec.name,)
+
+    @property
     def specs(self) -> tuple[ToolSpec, ...]:
         return (self.spec,)
 

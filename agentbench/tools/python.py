@@ -53,6 +53,10 @@ class PythonSource:
             ),
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self._config.name,)
+
     @asynccontextmanager
     async def session(self, case: Case) -> AsyncIterator["PythonSource"]:
         yield self

@@ -61,6 +61,13 @@ class ToolkitSource:
         await session.reset(case)
         yield session
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its tools, known without an instance."""
+        found = [name for name in _written(self._class) if callable(getattr(self._class, name, None))]
+        include, exclude = self._config.include, self._config.exclude
+        return tuple(name for name in found if _matches(name, include) and not _matches(name, exclude))
+
     def _opening(self, case: Case) -> dict[str, Any]:
         """What the process of a hosted one is told."""
         return {
@@ -96,9 +103,13 @@ class ToolkitSession:
 
 def _methods(instance: Any) -> list[str]:
     """The public methods in the order they are written, inherited ones first."""
-    written = [name for cls in reversed(type(instance).__mro__[:-1]) for name in vars(cls)]
-    names = dict.fromkeys(name for name in written if not name.startswith("_") and name not in NOT_TOOLS)
-    return [name for name in names if callable(getattr(instance, name))]
+    return [name for name in _written(type(instance)) if callable(getattr(instance, name))]
+
+
+def _written(cls: type) -> list[str]:
+    """The public names of a class and those it inherits from, in that order."""
+    names = [name for each in reversed(cls.__mro__[:-1]) for name in vars(each)]
+    return list(dict.fromkeys(name for name in names if not name.startswith("_") and name not in NOT_TOOLS))
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

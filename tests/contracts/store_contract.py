@@ -15,6 +15,7 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.score import Attempt, Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
+from agentbench.study import ProposalRecord, StudyRecord
 from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +178,40 @@ class StoreContract:
         assert ended.finished_at.tzinfo is UTC
         store.set_status("run-1", "running")
         assert store.get_run("run-1").finished_at is None
+
+    def test_a_proposal_of_a_study_is_kept_once_and_stays_as_it_was(self, store: Store, url: str) -> None:
+        store.studies.create(
+            StudyRecord(
+                name="s",
+                suite="x",
+                suite_path="x",
+                suite_hash="0",
+                document={},
+                document_hash="0",
+                split={},
+                created_at=EPOCH,
+            )
+        )
+        first = ProposalRecord(
+            study="s",
+            path="agent.instructions",
+            slot=0,
+            number=0,
+            text="Add – and count.",
+            parent=None,
+            minibatch=("a", "b"),
+            parent_score=0.5,
+            score=1.0,
+            accepted=True,
+            created_at=EPOCH,
+        )
+        second = replace(first, slot=1, parent="Count.", score=None, accepted=False, note="nothing was written")
+        for proposal in (second, first, replace(first, text="Another worker's.", score=0.0, accepted=False)):
+            store.studies.keep_proposal(proposal)
+        assert store.studies.proposals("s") == [first, second]
+        assert store.studies.proposals("other") == []
+        with open_store(url) as again:
+            assert again.studies.proposals("s") == [first, second]
 
     def test_only_a_run_without_attempts_is_discarded(self, filled: Store) -> None:
         filled.create_run(a_run("run-2"))

@@ -3,28 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.store.cluster import Cluster, postgresql, running_cluster, server_binaries
-
-_numbers = count()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a server's default database."""
-    binaries = server_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL server binaries here (Debian's package is named postgresql)")
-    root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    try:
-        with postgresql(binaries, root) as url:
-            yield url
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+from tests.store.cluster import Cluster, running_cluster, server_binaries
 
 
 @pytest.fixture
@@ -39,19 +22,6 @@ def own_cluster() -> Iterator[Cluster]:
             yield cluster
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture
-def postgresql_database(postgresql_server: str) -> str:
-    """The URL of a new, empty database."""
-    from sqlalchemy import create_engine, make_url, text
-
-    name = f"test_{next(_numbers)}"
-    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return make_url(postgresql_server).set(database=name).render_as_string()
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
         return {**registered(kind), "stub": entry} if kind == "servers" else registered(kind)
 
     monkeypatch.setattr(spec, "_registered", with_stub)
-    StubServer.started = 0
+    StubServer.started = StubServer.running = StubServer.most_at_once = 0
     StubServer.asked = []
+    StubServer.proposals = ["Answer."]
     return StubServer
 
 

@@ -5,6 +5,7 @@ stub_plugin/ on PYTHONPATH registers it in another process.
 
 import asyncio
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agentbench.errors import UserError
 from agentbench.protocols import Endpoint
+from tuners.proposal_prompt import TASK
 
 
 class StubConfig(BaseModel):
@@ -29,12 +31,19 @@ class StubConfig(BaseModel):
 
 
 class StubServer:
-    """Answers yes where the last message has the `word`. `started` counts, `asked` keeps every body."""
+    """Answers yes where the last message has the `word`, which a system message (`yes to WORD`) may change.
+
+    A request for a proposal gets the next of `proposals`, the last one again and again. `started` counts, `asked` keeps
+    every body, `most_at_once` says how many ran side by side.
+    """
 
     Config = StubConfig
     lossless_knobs = frozenset({"knob"})
     started = 0
+    running = 0
+    most_at_once = 0
     asked: ClassVar[list[dict[str, object]]] = []
+    proposals: ClassVar[list[str]] = []
 
     def __init__(self, config: StubConfig) -> None:
         self._config = config
@@ -50,6 +59,8 @@ class StubServer:
         if not self._config.starts:
             raise UserError("out of memory")
         StubServer.started += 1
+        StubServer.running += 1
+        StubServer.most_at_once = max(StubServer.most_at_once, StubServer.running)
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         return Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model=self._config.model, info={"server": "stub"})
@@ -57,6 +68,7 @@ class StubServer:
     async def stop(self) -> None:
         server, self._server = self._server, None
         if server is not None:
+            StubServer.running -= 1
             server.close()
             for writer in list(self._writers):
                 writer.close()
@@ -91,9 +103,21 @@ class StubServer:
         said = str(messages[-1]["content"])
         if self._config.dies_on is not None and self._config.dies_on in said:
             return None
-        text = "yes" if self._config.word in said else "no"
+        text = _proposed(messages) or ("yes" if _word(messages, self._config.word) in said else "no")
         chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
         last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
         events = (*(f"data: {json.dumps(each)}\n\n" for each in (chunk, last, usage)), "data: [DONE]\n\n")
         return "".join(events).encode()
+
+
+def _proposed(messages: list[dict[str, str]]) -> str:
+    if messages[0]["content"] != TASK:
+        return ""
+    proposals = StubServer.proposals
+    return proposals.pop(0) if len(proposals) > 1 else proposals[0]
+
+
+def _word(messages: list[dict[str, str]], word: str) -> str:
+    told = (re.search(r"yes to (\w+)", each["content"]) for each in messages if each["role"] == "system")
+    return next((found[1] for found in told if found), word)

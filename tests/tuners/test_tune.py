@@ -136,7 +136,7 @@ def test_a_constraint_nobody_can_meet_is_said_at_the_end_with_the_nearest(study:
 
 BAD = {
     "space:\n  serving.wrod: [1]": "serving.wrod",
-    "space:\n  nonsense.word: [1]": "expected a path under agent",
+    "space:\n  nonsense.word: [1]": "a path under agent",
     "space:\n  serving.word: []": "serving.word",
     "space:\n  serving.word: {low: 3, high: 1}": "low = 3 is above high = 1",
     "space:\n  serving.knob: {low: 1, high: 4, step: 1, log: true}": "log or step",

@@ -77,7 +77,7 @@ def summary(store: Store) -> dict[str, Any]:
     answers = [(run.answers, *key) for run in runs for key in store.stored_keys(run.run_id)]
     return {
         "status": record.status,
-        "winner": record.verdict and record.verdict["settings"],
+        "word": record.verdict and record.verdict["settings"]["serving.word"],
         "candidates": [(each.number, each.end) for each in candidates],
         "workers": len({each.worker for each in candidates}),
         "case_runs": len(answers),
@@ -91,7 +91,7 @@ def test_two_workers_share_a_study(tmp_path: Path, study: StudyWriter, db: str) 
         assert "Held-out test  100.0 %" in finished(process)
     after = found(db)
     assert after["status"] == "finished"
-    assert after["winner"]["serving.word"] == "even"
+    assert after["word"] == "even"
     assert after["workers"] == 2
     assert len(after["candidates"]) == 16
     assert after["twice"] == 0

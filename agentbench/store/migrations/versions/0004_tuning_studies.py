@@ -1,4 +1,4 @@
-"""Tuning studies: the studies, their candidates, their runs and their replays."""
+"""Tuning studies: the studies, their candidates, their runs, their proposals and their replays."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +35,21 @@ def upgrade() -> None:
         _study(),
         *(sa.Column(name, sa.Text, primary_key=True) for name in ("purpose", "answers", "config_hash")),
         sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), nullable=False),
+    )
+    op.create_table(
+        "tuning_proposals",
+        _study(),
+        sa.Column("path", sa.Text, primary_key=True),
+        sa.Column("slot", sa.BigInteger, primary_key=True),
+        sa.Column("number", sa.BigInteger, primary_key=True),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("parent", sa.Text, nullable=True),
+        sa.Column("minibatch", sa.Text, nullable=False),
+        sa.Column("parent_score", sa.Double, nullable=True),
+        sa.Column("score", sa.Double, nullable=True),
+        sa.Column("accepted", sa.Boolean, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
         "tuning_replays",
