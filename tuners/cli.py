@@ -124,6 +124,7 @@ def studies_command(as_json: AsJson = False, db: Db = None) -> None:
 
 def study_command(
     name: Annotated[str, typer.Argument(help="A study in the store.")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page of it, in one file.")] = None,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
@@ -131,7 +132,18 @@ def study_command(
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
+        if html is not None:
+            _write_page(name, store, db, html)
         _print(name, store, db, as_json)
+
+
+def _write_page(name: str, store: "Store", db: str | None, path: Path) -> None:
+    from agentbench.report.html_file import write_html
+    from tuners.page import study_page
+    from tuners.page_view import study_view
+
+    write_html(path, study_page(study_view(name, store, db)))
+    typer.echo(f"agentbench: wrote {path}", err=True)
 
 
 def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from tuners.evaluator import Answers, Broken, Evaluator
 from tuners.proposal_prompt import TOOLS, proposal_messages
 from tuners.proposal_text import cleaned
 from tuners.propose import Propose, ProposingModel, slot_of
-from tuners.search import rank
+from tuners.finalists import rank
 from tuners.space import Settings, Space
 
 

@@ -53,7 +53,7 @@ def study_report(
     if verdict is None:
         parts.append(Text(f"No verdict yet: agentbench tune --resume {record.name}", style="yellow"))
     else:
-        parts += list(_verdict(study, candidates, verdict))
+        parts += list(verdict_lines(study, candidates, verdict))
     return Group(*parts)
 
 
@@ -79,7 +79,8 @@ def _candidates(record: StudyRecord, candidates: Sequence[Candidate], best: Sequ
     return table
 
 
-def _verdict(study: StudyFile, candidates: Sequence[Candidate], verdict: Verdict) -> list[Text]:
+def verdict_lines(study: StudyFile, candidates: Sequence[Candidate], verdict: Verdict) -> list[Text]:
+    """The verdict in words; what is bold in it is what the line is about."""
     lines = [Text(f"Note: {line(note)}", style="yellow") for note in verdict.notes]
     by_number = {each.number: each for each in candidates}
     if verdict.nearest is not None and verdict.winner is None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
-from tuners.climb import Climb, excesses
-from tuners.evaluator import Broken, Evaluator, Figures, Limit, is_better
+from tuners.climb import Climb
+from tuners.evaluator import Broken, Evaluator, Limit, is_better
+from tuners.finalists import rank
 from tuners.front import front
 from tuners.journal import Journal
-from tuners.knobs import KnobSearch
+from tuners.knob_tuner import KnobTuner
 from tuners.rungs import RungPlan, worse_p
 from tuners.space import Settings, Space, every
 from tuners.trials import Suggestion, Trials, grouped
@@ -19,12 +20,6 @@ IDLE = 100
 
 SMALL = 300
 """A space of no more combinations is known to be exhausted when it is."""
-
-SAME_LENGTH = 0.2
-"""Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
-
-LEAST_GAIN = 0.02
-"""Knobs are changed for a gain of more than this share."""
 
 Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
 """Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
@@ -83,6 +78,7 @@ class Search:
         self._spending = spending
         self._prepare = prepare
         self._report = tell
+        self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, lambda: spending.exhausted)
         self._waiting: list[Suggestion] = []
         self._begun: Mapping[int, Settings] = {}
         self._every: set[str] | None = None
@@ -209,7 +205,7 @@ class Search:
 
     def _key(self, settings: Settings) -> str:
         """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
-        return self._evaluator.key(self._parted(settings)[0])
+        return self._evaluator.key(self._tuner.parted(settings)[0])
 
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
@@ -265,86 +261,13 @@ class Search:
         return candidate
 
     async def _tuned(self, candidate: Candidate) -> Candidate:
-        """With the knobs that suit it best, where it may be the best: those of one like it, else searched for."""
+        """With the knobs that suit it best, where it may be the best."""
         best = self.best
         if best is not None and candidate.quality < best.quality:
             return candidate
-        if not self._plan.inner.parameters:
-            return await self._measured(candidate)
-        outer, inner = self._parted(candidate.settings)
-        if (like := self._like(candidate)) is not None:
-            knobs = self._parted(like.settings)[1]
-            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
-            return await self._measured(known)
-        search = KnobSearch(self._plan.inner, self._evaluator, self._improves, lambda: self._spending.exhausted)
-        knobs, figures = await search.best(outer, inner)
-        searched = replace(candidate, settings={**outer, **knobs}, searched=True)
-        return self._with(searched, figures, search.replayed)
-
-    def _like(self, candidate: Candidate) -> Candidate | None:
-        """One whose knobs were searched for on the same server, with answers of about the same length."""
-        served = self._evaluator.served(self._parted(candidate.settings)[0])
-        return next(
-            (
-                each
-                for each in self.candidates
-                if each.searched
-                and self._evaluator.served(self._parted(each.settings)[0]) == served
-                and _same_length(candidate.figures, each.figures)
-            ),
-            None,
-        )
-
-    def _parted(self, settings: Settings) -> tuple[Settings, Settings]:
-        """What the sampler decides on, and the knobs."""
-        inner = self._plan.inner.parameters
-        return (
-            {path: value for path, value in settings.items() if path not in inner},
-            {path: value for path, value in settings.items() if path in inner},
-        )
-
-    async def _measured(self, candidate: Candidate) -> Candidate:
-        """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
-        if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._plan.limits):
-            return candidate
-        try:
-            measured = await self._evaluator.measure(candidate.settings, {})
-        except Broken as broken:
-            return replace(candidate, end="broken", reason=str(broken))
-        return self._with(candidate, measured.figures, measured.replayed)
-
-    def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
-        known = {**candidate.figures, **figures}
-        return replace(
-            candidate,
-            figures=known,
-            excess=excesses(self._plan.limits, known, candidate.quality),
-            case_runs=candidate.case_runs + replayed,
-        )
-
-    def _improves(self, figures: Figures, others: Figures) -> bool:
-        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
-        beyond, other = self._beyond(figures), self._beyond(others)
-        if abs(beyond - other) > LEAST_GAIN:
-            return beyond < other
-        return figures.get("goodput", 0.0) > others.get("goodput", 0.0) * (1 + LEAST_GAIN)
-
-    def _beyond(self, figures: Figures) -> float:
-        serving = tuple(limit for limit in self._plan.limits if limit.metric != "quality")
-        return sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
+        return await self._tuner.tuned(candidate, self.candidates)
 
     @property
     def _knobs(self) -> Settings:
         """The best one's, which the next candidates are run with."""
-        return self._parted(self.best.settings)[1] if self.best else {}
-
-
-def rank(candidate: Candidate) -> tuple[float, float]:
-    """Quality, then goodput."""
-    return candidate.quality, candidate.figures.get("goodput", 0.0)
-
-
-def _same_length(a: Figures, b: Figures) -> bool:
-    """Whether an attempt's tokens are about as many, so that the same knobs suit both."""
-    x, y = a.get("tokens", 0.0), b.get("tokens", 0.0)
-    return x == y or abs(x - y) <= SAME_LENGTH * max(x, y)
+        return self._tuner.parted(self.best.settings)[1] if self.best else {}

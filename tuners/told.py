@@ -17,14 +17,15 @@ def changes(settings: Settings) -> str:
     """The settings by the last part of their paths."""
     if not settings:
         return "baseline"
-    return ", ".join(f"{path.rpartition('.')[2]}={_value(value)}" for path, value in settings.items())
+    return ", ".join(f"{path.rpartition('.')[2]}={shown_value(value)}" for path, value in settings.items())
 
 
-def _value(value: Any) -> str:
+def shown_value(value: Any, longest: int = LONGEST) -> str:
+    """On one line of at most `longest` characters."""
     if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
         return f"{len(value)} examples"
     text = line(str(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def row(

@@ -10,8 +10,9 @@ from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.shift import compare_latency
 from tuners.candidate import BASELINE, Candidate
 from tuners.evaluator import Answers, Broken, Figures
+from tuners.finalists import choose_finalists, choose_winner
 from tuners.live import LiveEvaluator
-from tuners.search import Plan, rank
+from tuners.search import Plan
 from tuners.space import Settings
 from tuners.study import Study
 
@@ -59,34 +60,23 @@ async def judge(
 ) -> Verdict:
     """The verdict on what the search found, in `seconds` so far."""
     began = monotonic()
-    finalists = choose_finalists(candidates, study.file.rungs.finalists)
+    finalists = choose_finalists(candidates, study.file.rungs.finalists, study.file.objectives)
     if not finalists:
         return _without_winner(candidates)
     finals = await _finals(study, plan, evaluator, finalists)
     if not finals:
         return Verdict(notes=("no finalist's server held up when it answered train again",))
-    winner = max(finalists, key=lambda each: (finals.get(each.number, -1.0), rank(each)))
+    winner = choose_winner(finalists, finals, study.file.objectives)
     verdict = Verdict(
         winner=winner.number,
         settings=winner.settings,
-        finals={str(number): quality for number, quality in finals.items()},
+        finals={str(number): _mean(answers) for number, answers in finals.items()},
     )
     verdict = await _on_test(study, evaluator, verdict)
     verdict = await _with_references(study, evaluator, verdict)
     verdict = await _with_serving(study, evaluator, verdict)
     spent = seconds + monotonic() - began
     return replace(verdict, seconds=monotonic() - began, payback=_payback(evaluator, study, verdict, spent))
-
-
-def choose_finalists(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-    """The best that reached the top and meet every constraint; without any, the best of those cut off by the budget."""
-    for among in (
-        [each for each in candidates if each.feasible],
-        [each for each in candidates if each.end == "out of budget" and each.meets],
-    ):
-        if among:
-            return sorted(among, key=rank, reverse=True)[:count]
-    return []
 
 
 def _without_winner(candidates: Sequence[Candidate]) -> Verdict:
@@ -98,15 +88,15 @@ def _without_winner(candidates: Sequence[Candidate]) -> Verdict:
 
 async def _finals(
     study: Study, plan: Plan, evaluator: LiveEvaluator, finalists: Sequence[Candidate]
-) -> dict[int, float]:
-    """Number to quality on all of train with seeds that the search did not use."""
-    found: dict[int, float] = {}
+) -> dict[int, Answers]:
+    """Number to what it answers on all of train with seeds that the search did not use."""
+    found: dict[int, Answers] = {}
     for candidate in finalists:
         try:
             answers = await evaluator.answer(candidate.settings, plan.rungs.order, study.file.seed + FRESH, "final")
         except Broken:
             continue
-        found[candidate.number] = _mean(answers)
+        found[candidate.number] = answers
     return found
 
 

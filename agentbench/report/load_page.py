@@ -1,20 +1,16 @@
 """A page of benchmarks: one HTML file that works offline, from what is stored of them."""
 
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
 from agentbench.report import figures
+from agentbench.report.html_file import text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
 from agentbench.report.load_page_style import STYLE
 from agentbench.report.load_table import COMPARED, answered, models, notes
-from agentbench.report.plain import line
 
 Json = Mapping[str, Any]
 
@@ -32,15 +28,7 @@ class Curve:
 
 def write_page(path: Path, documents: Sequence[Json]) -> None:
     """Whole or not at all. `UserError` when it can't be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page(documents), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+    write_html(path, page(documents))
 
 
 def page(documents: Sequence[Json]) -> str:
@@ -59,10 +47,6 @@ def page(documents: Sequence[Json]) -> str:
     ]
     parts = ['<!doctype html>\n<html lang="en"><head>', *head, "</head><body><main>", *body, "</main></body></html>\n"]
     return "".join(parts)
-
-
-def text(value: object) -> str:
-    return escape(line(str(value)))
 
 
 def _curves(documents: Sequence[Json]) -> list[Curve]:

@@ -1,0 +1,95 @@
+"""A candidate's lossless knobs: taken over from a candidate like it, or searched for by sending its traces again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tuners.candidate import Candidate
+from tuners.climb import excesses
+from tuners.evaluator import Broken, Evaluator, Figures, Limit
+from tuners.knobs import KnobSearch
+from tuners.space import Settings, Space
+
+SAME_LENGTH = 0.2
+"""Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
+
+LEAST_GAIN = 0.02
+"""Knobs are changed for a gain of more than this share."""
+
+
+class KnobTuner:
+    """Over the `inner` space; it stops early when `is_over` says so."""
+
+    def __init__(
+        self, inner: Space, evaluator: Evaluator, limits: tuple[Limit, ...], is_over: Callable[[], bool]
+    ) -> None:
+        self._inner = inner
+        self._evaluator = evaluator
+        self._limits = limits
+        self._is_over = is_over
+
+    async def tuned(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
+        """The candidate with its knobs and what it does with them; `broken` when no server holds up."""
+        if not self._inner.parameters:
+            return await self._measured(candidate)
+        outer, inner = self.parted(candidate.settings)
+        if (like := self._like(candidate, others)) is not None:
+            knobs = self.parted(like.settings)[1]
+            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
+            return await self._measured(known)
+        search = KnobSearch(self._inner, self._evaluator, self._improves, self._is_over)
+        knobs, figures = await search.best(outer, inner)
+        searched = replace(candidate, settings={**outer, **knobs}, searched=True)
+        return self._with(searched, figures, search.replayed)
+
+    def parted(self, settings: Settings) -> tuple[Settings, Settings]:
+        """What the sampler decides on, and the knobs."""
+        inner = self._inner.parameters
+        return (
+            {path: value for path, value in settings.items() if path not in inner},
+            {path: value for path, value in settings.items() if path in inner},
+        )
+
+    def _like(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
+        """One whose knobs were searched for on the same server, with answers of about the same length."""
+        served = self._served(candidate)
+        searched = (each for each in others if each.searched and self._served(each) == served)
+        return next((each for each in searched if _same_length(candidate.figures, each.figures)), None)
+
+    def _served(self, candidate: Candidate) -> str:
+        return self._evaluator.served(self.parted(candidate.settings)[0])
+
+    async def _measured(self, candidate: Candidate) -> Candidate:
+        """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
+        if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._limits):
+            return candidate
+        try:
+            measured = await self._evaluator.measure(candidate.settings, {})
+        except Broken as broken:
+            return replace(candidate, end="broken", reason=str(broken))
+        return self._with(candidate, measured.figures, measured.replayed)
+
+    def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
+        known = {**candidate.figures, **figures}
+        return replace(
+            candidate,
+            figures=known,
+            excess=excesses(self._limits, known, candidate.quality),
+            case_runs=candidate.case_runs + replayed,
+        )
+
+    def _improves(self, figures: Figures, others: Figures) -> bool:
+        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
+        beyond, other = self._beyond(figures), self._beyond(others)
+        if abs(beyond - other) > LEAST_GAIN:
+            return beyond < other
+        return figures.get("goodput", 0.0) > others.get("goodput", 0.0) * (1 + LEAST_GAIN)
+
+    def _beyond(self, figures: Figures) -> float:
+        serving = tuple(limit for limit in self._limits if limit.metric != "quality")
+        return sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
+
+
+def _same_length(a: Figures, b: Figures) -> bool:
+    """Whether an attempt's tokens are about as many, so that the same knobs suit both."""
+    x, y = a.get("tokens", 0.0), b.get("tokens", 0.0)
+    return x == y or abs(x - y) <= SAME_LENGTH * max(x, y)
