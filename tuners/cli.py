@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tuners.team import Team
     from tuners.tune import Tuned
 
+PAGES = Path("results") / "studies"
+
 
 def tune_command(
     study: Annotated[Path | None, typer.Argument(help="A study.yaml.")] = None,
@@ -47,6 +49,10 @@ def tune_command(
             store_study(made, store)
         done = _tuned(made, store, db, team)
         _print(made.name, store, db, as_json)
+        try:
+            _write_page(made.name, store, db, PAGES / made.name / "study.html")
+        except UserError as error:
+            typer.echo(f"agentbench: no page of it was written: {error}", err=True)
     if done.best is not None:
         typer.echo(f"agentbench: agentbench run {made.suite.root} --config {done.best}", err=True)
     if done.verdict is not None and done.verdict.winner is None:

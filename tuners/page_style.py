@@ -1,7 +1,7 @@
 """The style and the script of a study's page, beside those that all pages share."""
 
 STYLE = """
-main { max-width: 1240px; }
+main { max-width: 1240px; overflow-wrap: anywhere; } figure { min-width: 0; }
 .verdict p { margin: 4px 0; } .verdict { padding: 12px 16px; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; margin-top: 14px; }
 .note { color: var(--c1); }

@@ -14,10 +14,10 @@ from tuners.author import Host, NoAnswer, write
 from tuners.budget import Spending
 from tuners.candidate import Candidate
 from tuners.evaluator import Answers, Broken, Evaluator
+from tuners.finalists import rank
 from tuners.proposal_prompt import TOOLS, proposal_messages
 from tuners.proposal_text import cleaned
 from tuners.propose import Propose, ProposingModel, slot_of
-from tuners.finalists import rank
 from tuners.space import Settings, Space
 
 
