@@ -1,13 +1,17 @@
 """A candidate's lossless knobs: taken over from a candidate like it, or searched for by sending its traces again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from tuners.budget import Spending
 from tuners.candidate import Candidate
 from tuners.climb import excesses
 from tuners.evaluator import Broken, Evaluator, Figures, Limit
 from tuners.knobs import KnobSearch
 from tuners.space import Settings, Space
+
+SHARE = 0.25
+"""Most of the search's time that the knobs are given; what they have by then stands."""
 
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
@@ -17,15 +21,14 @@ LEAST_GAIN = 0.02
 
 
 class KnobTuner:
-    """Over the `inner` space; it stops early when `is_over` says so."""
+    """Over the `inner` space, for as long as there is budget and it has its share of the time."""
 
-    def __init__(
-        self, inner: Space, evaluator: Evaluator, limits: tuple[Limit, ...], is_over: Callable[[], bool]
-    ) -> None:
+    def __init__(self, inner: Space, evaluator: Evaluator, limits: tuple[Limit, ...], spending: Spending) -> None:
         self._inner = inner
         self._evaluator = evaluator
         self._limits = limits
-        self._is_over = is_over
+        self._spending = spending
+        self._seconds = 0.0
 
     async def tuned(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
         """The candidate with its knobs and what it does with them; `broken` when no server holds up."""
@@ -36,10 +39,16 @@ class KnobTuner:
             knobs = self.parted(like.settings)[1]
             known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
             return await self._measured(known)
-        search = KnobSearch(self._inner, self._evaluator, self._improves, self._is_over)
+        began = self._spending.clock()
+        search = KnobSearch(self._inner, self._evaluator, self._improves, lambda: self._is_over(began))
         knobs, figures = await search.best(outer, inner)
+        self._seconds += self._spending.clock() - began
         searched = replace(candidate, settings={**outer, **knobs}, searched=True)
         return self._with(searched, figures, search.replayed)
+
+    def _is_over(self, began: float) -> bool:
+        took = self._seconds + self._spending.clock() - began
+        return self._spending.exhausted or took > SHARE * self._spending.seconds
 
     def parted(self, settings: Settings) -> tuple[Settings, Settings]:
         """What the sampler decides on, and the knobs."""

@@ -78,7 +78,7 @@ class Search:
         self._spending = spending
         self._prepare = prepare
         self._report = tell
-        self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, lambda: spending.exhausted)
+        self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, spending)
         self._waiting: list[Suggestion] = []
         self._begun: Mapping[int, Settings] = {}
         self._every: set[str] | None = None

@@ -8,6 +8,8 @@ SEVERAL = (
 )
 NONE = " When no function fits the question, answer with []."
 ANSWER = ' When you know the final answer, answer with {"answer": "your answer"}.'
+LISTED = "(listed before the question)"
+"""Stands for the tools where they are told with the question."""
 
 
 def told_prompt(*, runs_tools: bool, several: bool) -> str:

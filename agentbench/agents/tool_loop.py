@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentbench.agents.call_prompt import told_prompt
+from agentbench.agents.call_prompt import LISTED, told_prompt
 from agentbench.agents.call_text import call_schema, find_calls
 from agentbench.agents.demonstrations import Demonstration, demonstrated
 from agentbench.agents.memory import Memory, MemoryConfig
@@ -46,6 +46,11 @@ class ToolLoopConfig(BaseModel):
         default_factory=dict, description="Tool name to what the model is told of it, in place of its own description."
     )
     tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
+    tools_in: Literal["system", "user"] = Field(
+        "system",
+        description="free and json_schema: where the tools are told, in {tools} of the system prompt or before the"
+        " first question, so that instructions and demonstrations begin every case alike and are computed once.",
+    )
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
     max_turns: int = Field(8, gt=0, description="Most model calls; one more is a budget failure.")
     max_tokens: int = Field(512, gt=0, description="Most tokens of one answer.")
@@ -80,7 +85,7 @@ class ToolLoopAgent:
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
         tools = self.offered(tools, backend)
-        conversation = list(case.messages)
+        conversation = self._asked(case, tools)
         opening = self._opening(case, tools)
         for _ in range(self._config.max_turns):
             shown = await self._memory.shown(conversation, backend)
@@ -98,6 +103,21 @@ class ToolLoopAgent:
             return [{"role": "assistant", "content": self._answer(reply)}]
         return self._continuation(reply, results)
 
+    def _asked(self, case: Case, tools: Toolbox) -> list[Message]:
+        """The case's messages; with `tools_in: user` its first question comes after the tools."""
+        if not self._tells_in_question:
+            return list(case.messages)
+        first = next((number for number, each in enumerate(case.messages) if each.get("role") == "user"), None)
+        told = describe(tools.specs, self._config.tool_format)
+        return [
+            {**message, "content": f"{told}\n\n{message['content']}"} if number == first else message
+            for number, message in enumerate(case.messages)
+        ]
+
+    @property
+    def _tells_in_question(self) -> bool:
+        return self._config.tools_in == "user" and self._config.output != "native_tools"
+
     def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
         native = self._config.output == "native_tools"
         told = "" if native else told_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
@@ -107,7 +127,8 @@ class ToolLoopAgent:
         examples = demonstrated(self._config.demonstrations, case.messages)
         if not prompt:
             return list(examples)
-        content = prompt.replace("{tools}", describe(tools.specs, self._config.tool_format))
+        told = LISTED if self._tells_in_question else describe(tools.specs, self._config.tool_format)
+        content = prompt.replace("{tools}", told)
         return [{"role": "system", "content": content}, *examples]
 
     def _runs_tools(self, tools: Toolbox) -> bool:
