@@ -51,7 +51,7 @@ def is_as_good(values: Values, best: Values) -> bool:
     if not shared:
         return False
     error = float(np.std(differences, ddof=1)) / math.sqrt(len(shared)) if len(shared) > 1 else 0.0
-    return float(np.mean(differences)) <= error
+    return float(np.mean(differences)) <= error + 1e-9
 
 
 def gain(figures: Figures, objectives: Sequence[str]) -> float:

@@ -150,6 +150,32 @@ async def test_the_system_prompt_can_be_replaced_and_describes_tools_as_signatur
     )
 
 
+async def test_a_signature_may_leave_out_what_is_optional() -> None:
+    backend = SayBackend("no call")
+    await work(backend, declared("look_up"), output="free", system_prompt="{tools}", tool_format="required")
+    assert backend.requests[0].messages[0]["content"] == "look_up(a): Does look_up.\n  a (integer): "
+
+
+async def test_tools_told_with_the_question_leave_the_same_beginning_to_every_case() -> None:
+    options = {"output": "json_schema", "tools_in": "user", "tool_format": "required", "instructions": "Be brief."}
+    beginnings = []
+    for name in ("look_up", "search"):
+        backend = SayBackend(f'{{"name": "{name}", "arguments": {{"a": 1}}}}')
+        trace = await work(backend, declared(name), **options, demonstrations=[{"input": "q", "output": "a"}])
+        *beginning, question = backend.requests[0].messages
+        assert question["content"] == f"{name}(a): Does {name}.\n  a (integer): \n\nWhat is 2 + 3?"
+        assert [call.name for call in trace.tool_calls] == [name]
+        beginnings.append(beginning)
+    assert beginnings[0] == beginnings[1]
+    assert [message["role"] for message in beginnings[0]] == ["system", "user", "assistant"]
+
+
+async def test_native_tools_are_never_told_in_the_question() -> None:
+    backend = SayBackend("done")
+    await work(backend, adder(), output="native_tools", tools_in="user")
+    assert backend.requests[0].messages == a_case().messages
+
+
 async def test_several_calls_in_one_free_text_are_all_found() -> None:
     text = "\n".join(json.dumps({"name": "look_up", "arguments": {"a": number}}) for number in range(3))
     trace = await work(SayBackend(text), declared("look_up"), output="free")

@@ -34,8 +34,9 @@ resources: {{cpus: 1}}
 seed: {seed}
 space:
   serving.output: [free, json_schema]
-  serving.tool_format: [json, signature]
-  serving.instructions: {{choices: [0, 1, 2, 3], when: {{serving.output: json_schema}}}}
+  serving.tool_format: [signature, required]
+  serving.tools_in: {{choices: [system, user], when: {{serving.output: json_schema}}}}
+  serving.instructions: {{choices: [0, 1], when: {{serving.output: json_schema}}}}
   serving.demonstrations: [0, 1]
   serving.quantization: [none, int4]
 """

@@ -25,7 +25,8 @@ class TableConfig(BaseModel):
 
     model: str = "table"
     output: Literal["free", "json_schema"] = "free"
-    tool_format: Literal["json", "signature"] = "signature"
+    tool_format: Literal["signature", "required"] = "signature"
+    tools_in: Literal["system", "user"] = "system"
     instructions: int = 0
     demonstrations: int = 0
     quantization: Literal["none", "int4"] = "none"
@@ -43,10 +44,11 @@ def place(config: TableConfig) -> tuple[int, int]:
     """Row and column of the configuration."""
     found = table()
     texts = found.space["agent.instructions"]["choices"]
+    prompted = {"agent.tools_in": config.tools_in, "agent.instructions": texts[config.instructions]}
     outer = {
         "agent.output": config.output,
         "agent.tool_format": config.tool_format,
-        **({"agent.instructions": texts[config.instructions]} if config.output == "json_schema" else {}),
+        **(prompted if config.output == "json_schema" else {}),
         "agent.demonstrations": found.space["agent.demonstrations"][config.demonstrations],
         "serving.quantization": config.quantization,
     }
