@@ -26,6 +26,7 @@ def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], price: 
         "latency_p50": summary.latency_p50_s,
         "latency_p95": summary.latency_p95_s,
         "output_tokens_per_s": summary.output_tokens_per_s,
+        "attempts_per_s": len(outcomes) / summary.wall_s if summary.wall_s else None,
         "goodput": summary.agent_goodput_per_s,
         "tokens": None if prompt is None or completion is None else prompt + completion,
         "cost": _cost(prompt, completion, price),

@@ -1,0 +1,155 @@
+"""Prompt and server searched together, or one after the other, at equal seconds, on the table's recorded speeds.
+
+    python results/benchmarks/2026-11-24-tuner/ablation.py --seeds 30 --minutes 5 10 20
+
+Seconds are those of the real engine: attempts by the rate that the table has for their configuration, and a server's start
+wherever its settings change. Writes ablation.json and prints the table of README.md.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simulate import BASELINE, WAYS, plan, study
+
+from tuners.budget import BudgetOptions, Spending
+from tuners.candidate import Candidate
+from tuners.evaluator import Answers, Measured
+from tuners.finalists import choose_finalists, choose_winner
+from tuners.journal import MemoryJournal
+from tuners.replay import ReplayEvaluator, ReplayTable, read_table
+from tuners.search import Search
+from tuners.space import Settings, Space
+from tuners.trials import Trials, seeded
+
+HERE = Path(__file__).parent
+START_S = 6.0
+ARMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "joint": (("agent.", "serving."),),
+    "prompt, then serving": (("agent.",), ("serving.",)),
+    "serving, then prompt": (("serving.",), ("agent.",)),
+}
+"""What the parts of an arm's time search."""
+
+
+class Clocked(ReplayEvaluator):
+    """A table that takes as long as the engine did."""
+
+    def __init__(self, table: ReplayTable, baseline: Settings, seconds: float) -> None:
+        super().__init__(table, baseline)
+        self.rates = table
+        self.seconds = seconds
+        self.running = ""
+
+    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+        answers = await super().answer(settings, cases, seed)
+        if answers.fresh:
+            self.seconds += START_S * (self.served(settings) != self.running)
+            self.running = self.served(settings)
+            self.seconds += answers.fresh / answers.figures["attempts_per_s"]
+        return answers
+
+    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+        measured = await super().measure(settings, lossless)
+        if measured.replayed:
+            self.running = ""
+            self.seconds += START_S + measured.replayed / measured.figures["attempts_per_s"]
+        return measured
+
+
+async def searched(
+    table: ReplayTable, baseline: Settings, parts: tuple[str, ...], seed: int, clock: tuple[float, float]
+) -> tuple[Settings, float]:
+    """The winner's settings over the baseline's, and the seconds after which it was there; `clock` is (now, end)."""
+    import optuna
+
+    file = study()
+    the_plan = plan(file, table, WAYS["factorized, rungs"], seed)
+    wanted = frozenset(path for path in file.space if path.startswith(parts))
+    outer, inner = (Space.only(space, wanted & set(space.parameters)) for space in (the_plan.outer, the_plan.inner))
+    # Who tunes prompts alone has no way to keep the server's limits.
+    limits = the_plan.limits if any(path.startswith("serving.") for path in wanted) else ()
+    the_plan = replace(the_plan, outer=outer, inner=inner, limits=limits)
+    evaluator = Clocked(table, baseline, clock[0])
+    trials = Trials(optuna.create_study(direction="maximize"), outer, seeded("tpe", seed))
+    spending = Spending(BudgetOptions(seconds=clock[1] - clock[0]), clock=lambda: evaluator.seconds)
+    search = Search(the_plan, evaluator, trials, MemoryJournal(), spending)
+    async for _ in search.run():
+        pass
+    best = winner(search.candidates)
+    return {**baseline, **(best.settings if best else {})}, evaluator.seconds
+
+
+def winner(candidates: Sequence[Candidate]) -> Candidate | None:
+    objectives = study().objectives
+    finalists = choose_finalists(candidates, 2, objectives)
+    answers = {each.number: Answers(scores=each.scores, fresh=0, figures=each.figures) for each in finalists}
+    return choose_winner(finalists, answers, objectives) if finalists else None
+
+
+def run(arm: str, seed: int, minutes: float) -> dict[str, Any]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    table = read_table(HERE / "table.json.gz")
+    settings, now = dict(BASELINE), 0.0
+    for number, parts in enumerate(ARMS[arm], 1):
+        end = 60 * minutes * number / len(ARMS[arm])
+        found, now = asyncio.run(searched(table, settings, parts, seed, (now, end)))
+        settings = clean(found)
+    return {"arm": arm, "seed": seed, "minutes": minutes, "settings": settings, **judged(table, settings)}
+
+
+def clean(settings: Settings) -> dict[str, Any]:
+    """Without what holds for constrained output alone, where it is free."""
+    free = settings["agent.output"] == "free"
+    return {path: v for path, v in settings.items() if not (free and path in ("agent.tools_in", "agent.instructions"))}
+
+
+def judged(table: ReplayTable, settings: Settings) -> dict[str, float]:
+    """Quality over all cases of the table, and the goodput of its configuration."""
+    row, column = ReplayEvaluator(table, settings)._place({})
+    figures = table.figures[row][column]
+    return {
+        "quality": sum(table.scores[row]) / len(table.cases),
+        "goodput": figures.get("goodput", 0.0),
+        "ttft_p95": figures["ttft_p95"],
+    }
+
+
+def told(found: Sequence[Mapping[str, Any]], minutes: Sequence[float]) -> str:
+    lines = ["| minutes | search | quality, mean | goodput/s, mean | least | most |", "|---|---|---|---|---|---|"]
+    for each in minutes:
+        for arm in ARMS:
+            of_arm = [x for x in found if x["arm"] == arm and x["minutes"] == each]
+            goodputs = [x["goodput"] for x in of_arm]
+            quality = statistics.mean(x["quality"] for x in of_arm)
+            lines.append(
+                f"| {each:g} | {arm} | {quality:.1%} | {statistics.mean(goodputs):.2f} |"
+                f" {min(goodputs):.2f} | {max(goodputs):.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[5, 10, 20])
+    options = parser.parse_args()
+    jobs = [(arm, seed, each) for each in options.minutes for arm in ARMS for seed in range(options.seeds)]
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(run, *zip(*jobs, strict=True)))
+    (HERE / "ablation.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(told(found, options.minutes))
+
+
+if __name__ == "__main__":
+    main()
