@@ -19,7 +19,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "agentbench needs Python 3.11 or newer; set one with: make PYTHON=python3.11 …" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[serving]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[serving,tune,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
@@ -58,6 +58,7 @@ coverage: $(VENV)/.dev pull
 	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine
 	$(BIN)/coverage report --include='agentbench/*' --fail-under=90
+	$(BIN)/coverage report --include='tuners/*' --fail-under=90
 	$(BIN)/coverage report --include='serving/*' --fail-under=85
 
 format: $(VENV)/.dev

@@ -10,6 +10,12 @@ EXTRAS = {
     "serving": ("torch", "llguidance", "tokenizers", "starlette", "uvicorn", "gguf"),
     "cuda": ("torchao",),
     "postgres": ("psycopg",),
+    "tune": ("optuna",),
+    "ray": ("ray",),
+    "report": ("plotly",),
+    "mcp": ("mcp",),
+    "browser": ("playwright",),
+    "parquet": ("pyarrow",),
 }
 
 

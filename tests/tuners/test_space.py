@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from agentbench.errors import UserError
 from tuners.parameter import AnyParameter, Choices, Range, Subset
-from tuners.space import Space, suggest
+from tuners.space import Space, every, suggest
 
 
 class File(BaseModel):
@@ -120,3 +120,16 @@ def test_a_subset_has_enough_values_in_their_order(values: list[int], data: st.D
     assert len(chosen) >= least
     assert [value for value in values if value in chosen] == chosen
     assert all(value in chosen for value, bit in zip(values, bits, strict=True) if bit)
+
+
+def test_every_lists_what_conditions_and_what_is_forbidden_leave() -> None:
+    space = Space(
+        parameters={
+            "agent.a": Choices(choices=("x", "y")),
+            "agent.b": Choices(choices=(1, 2), when={"agent.a": "y"}),
+        },
+        forbidden=({"agent.a": "y", "agent.b": 2},),
+    )
+    assert every(space, 10) == [{"agent.a": "x"}, {"agent.a": "y", "agent.b": 1}]
+    assert every(space, 2) is None
+    assert every(Space(parameters={"agent.a": Range(low=0, high=1)}), 10) is None

@@ -2,8 +2,8 @@
 
     python results/benchmarks/2026-11-24-tuner/ablation.py --seeds 30 --minutes 5 10 20
 
-Seconds are those of the real engine: attempts by the rate that the table has for their configuration, and a server's start
-wherever its settings change. Writes ablation.json and prints the table of README.md.
+Seconds are those of the real engine: attempts by the rate that the table has for their configuration, and a start
+of the server wherever its settings change. Writes ablation.json and prints the table of README.md.
 """
 
 import argparse
