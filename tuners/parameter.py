@@ -78,12 +78,23 @@ class Subset(BaseModel):
 
 
 class Bootstrap(BaseModel):
-    """So many demonstrations, taken from what the study's candidates did right on train."""
+    """So many demonstrations, taken from what the study's candidates did right on train; `sets` different ones of each
+    number, to choose among."""
 
     model_config = STRICT
 
     bootstrap: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    sets: int = Field(1, ge=1)
     when: Condition = Field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What is suggested, before the demonstrations are found: a number, or a number and which set of so many."""
+        return tuple(
+            number if chosen == 0 else {"bootstrap": number, "set": chosen}
+            for number in self.bootstrap
+            for chosen in range(self.sets if number else 1)
+        )
 
     @property
     def examples(self) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
     if isinstance(parameter, Subset):
         return _subset(path, parameter, trial)
     if isinstance(parameter, Bootstrap):
-        return parameter.bootstrap[trial.suggest_categorical(path, range_of(parameter.bootstrap))]
+        return parameter.values[trial.suggest_categorical(path, range_of(parameter.values))]
     if isinstance(parameter, Propose):
         return parameter.values[trial.suggest_categorical(path, range_of(parameter.values))]
     return _number(path, parameter, trial)

@@ -93,3 +93,16 @@ async def test_only_what_passed_and_is_of_train_is_shown_and_a_case_once() -> No
 )
 def test_what_was_not_one_question_with_one_answer_in_text_is_no_demonstration(case: Case, made: Attempt) -> None:
     assert demonstration_of(case, made) is None
+
+
+async def test_another_set_is_of_other_cases_and_always_the_same() -> None:
+    parameter = Bootstrap(bootstrap=(0, 1), sets=3)
+    assert parameter.values == (0, 1, {"bootstrap": 1, "set": 1}, {"bootstrap": 1, "set": 2})
+    names = [f"n{index}" for index in range(50)]
+    cases = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
+    attempts = [attempt(name, f"said {name}") for name in names]
+    best = Candidate(number=1, settings={}, end="finished", rung=0, quality=1, scores=dict.fromkeys(names, 1.0))
+    bootstrapper = Bootstrapper(Space(parameters={PATH: parameter}), cases, names, lambda each: attempts)
+    found = [str((await bootstrapper({PATH: value}, [best]))[PATH]) for value in (*parameter.values, 1)]
+    assert len(set(found)) == 4
+    assert found[1] == found[-1]
