@@ -19,8 +19,9 @@ Demonstration = dict[str, str]
 class Bootstrapper:
     """Puts demonstrations in the place of their number.
 
-    They come from the candidate of the highest quality that has as many, in the order of the cases in `order`, of
-    another set in another order; with none, there are fewer. `cases` are those of train: what is demonstrated is one of them or nothing.
+    They come from the candidate of the highest quality that has as many, in the order of the cases in `order` (of
+    another set in another order); with none, there are fewer. `cases` are those of train: what is demonstrated is one
+    of them or nothing.
     """
 
     def __init__(self, space: Space, cases: Mapping[str, Case], order: Sequence[str], attempts: Attempts) -> None:

@@ -12,6 +12,9 @@ Settings = Mapping[str, Any]
 """Dotted path to value: what a candidate changes of the baseline. Of demonstrations that are still to be found, their
 number; of an instruction that is still to be proposed, its slot."""
 
+LABEL = 60
+"""Longest label of a value, in characters."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
@@ -94,25 +97,29 @@ def suggest(space: Space, trial: Suggester) -> dict[str, Any]:
 
 def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
     if isinstance(parameter, Choices):
-        return parameter.choices[trial.suggest_categorical(path, range_of(parameter.choices))]
+        return _chosen(path, parameter.choices, trial)
+    if isinstance(parameter, Bootstrap | Propose):
+        return _chosen(path, parameter.values, trial)
     if isinstance(parameter, Subset):
         return _subset(path, parameter, trial)
-    if isinstance(parameter, Bootstrap):
-        return parameter.values[trial.suggest_categorical(path, range_of(parameter.values))]
-    if isinstance(parameter, Propose):
-        return parameter.values[trial.suggest_categorical(path, range_of(parameter.values))]
     return _number(path, parameter, trial)
 
 
-def range_of(values: Sequence[Any]) -> tuple[int, ...]:
-    """Numbers that stand for the values: a sampler's storage takes no lists or mappings."""
-    return tuple(range(len(values)))
+def _chosen(path: str, values: Sequence[Any], trial: Suggester) -> Any:
+    labels = labels_of(values)
+    return values[labels.index(trial.suggest_categorical(path, labels))]
+
+
+def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
+    """Short names that stand for the values: a sampler's storage takes no lists or mappings. All are different."""
+    short = [" ".join(str(value).split())[:LABEL] for value in values]
+    return tuple(f"{number}: {label}" if short.count(label) > 1 else label for number, label in enumerate(short))
 
 
 def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:
     """Each value in or out by a parameter of its own; the first ones are taken in where too few are."""
-    chosen = [bool(trial.suggest_categorical(f"{path}[{i}]", (0, 1))) for i in range_of(parameter.subset)]
-    for index in range_of(parameter.subset):
+    chosen = [bool(trial.suggest_categorical(f"{path}[{i}]", (0, 1))) for i in range(len(parameter.subset))]
+    for index in range(len(parameter.subset)):
         if sum(chosen) >= parameter.at_least:
             break
         chosen[index] = True

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from agentbench.errors import UserError
 from tuners.parameter import AnyParameter, Choices, Range, Subset
-from tuners.space import Space, every, suggest
+from tuners.space import Space, every, labels_of, suggest
 
 
 class File(BaseModel):
@@ -133,3 +133,19 @@ def test_every_lists_what_conditions_and_what_is_forbidden_leave() -> None:
     assert every(space, 10) == [{"agent.a": "x"}, {"agent.a": "y", "agent.b": 1}]
     assert every(space, 2) is None
     assert every(Space(parameters={"agent.a": Range(low=0, high=1)}), 10) is None
+
+
+def test_every_value_has_a_label_of_its_own() -> None:
+    long = "x" * 100
+    assert labels_of([1, "1", None, "none", long + "a", long + "b", [1, 2]]) == (
+        "0: 1",
+        "1: 1",
+        "None",
+        "none",
+        f"4: {'x' * 60}",
+        f"5: {'x' * 60}",
+        "[1, 2]",
+    )
+    values = [1, "1", None, [1, 2]]
+    space = read(a=values)
+    assert [suggest(space, Script(share))["a"] for share in (0.0, 0.3, 0.6, 0.9)] == values
