@@ -112,8 +112,9 @@ def _chosen(path: str, values: Sequence[Any], trial: Suggester) -> Any:
 
 def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
     """Short names that stand for the values: a sampler's storage takes no lists or mappings. All are different."""
-    short = [" ".join(str(value).split())[:LABEL] for value in values]
-    return tuple(f"{number}: {label}" if short.count(label) > 1 else label for number, label in enumerate(short))
+    short = tuple(" ".join(str(value).split())[:LABEL] for value in values)
+    alike = len(set(short)) < len(short)
+    return tuple(f"{number}: {label}" for number, label in enumerate(short)) if alike else short
 
 
 def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:

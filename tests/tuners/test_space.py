@@ -137,15 +137,8 @@ def test_every_lists_what_conditions_and_what_is_forbidden_leave() -> None:
 
 def test_every_value_has_a_label_of_its_own() -> None:
     long = "x" * 100
-    assert labels_of([1, "1", None, "none", long + "a", long + "b", [1, 2]]) == (
-        "0: 1",
-        "1: 1",
-        "None",
-        "none",
-        f"4: {'x' * 60}",
-        f"5: {'x' * 60}",
-        "[1, 2]",
-    )
+    assert labels_of(["free", None, [1, 2], long]) == ("free", "None", "[1, 2]", "x" * 60)
+    assert labels_of([1, "1", "0: 1"]) == ("0: 1", "1: 1", "2: 0: 1")
     values = [1, "1", None, [1, 2]]
     space = read(a=values)
     assert [suggest(space, Script(share))["a"] for share in (0.0, 0.3, 0.6, 0.9)] == values
