@@ -19,7 +19,8 @@ class Journal(Protocol):
         ...
 
     def abandoned(self) -> Mapping[int, Settings]:
-        """Those that have begun and not ended, and that nobody is at work on any more."""
+        """Those that have begun and not ended, and that nobody is at work on any more, in the order of their
+        beginnings."""
         ...
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
@@ -59,7 +60,7 @@ class MemoryJournal:
 
     def abandoned(self) -> Mapping[int, Settings]:
         left = self._begun.keys() - self._ended.keys() - self._ours
-        return {number: self._begun[number] for number in sorted(left)}
+        return {number: settings for number, settings in self._begun.items() if number in left}
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
         known = number in self._begun

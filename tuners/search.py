@@ -93,7 +93,7 @@ class Search:
     def _measure(self) -> Candidate | None:
         """What others are held against: the best, or the best but for its limits for as long as none meets them."""
         finished = [candidate for candidate in self.candidates if candidate.end == "finished"]
-        return self.best or max(finished, key=rank, default=None)
+        return max([each for each in finished if each.meets] or finished, key=_quality, default=None)
 
     async def run(self) -> AsyncGenerator[Candidate]:
         """This worker's candidates as they end, until the budget is used up or the space is exhausted."""
@@ -144,7 +144,7 @@ class Search:
         self._learn()
         if self._spending.exhausted:
             return None
-        for number, settings in sorted(self._journal.abandoned().items()):
+        for number, settings in self._journal.abandoned().items():
             if climb := self._claimed(number, settings):
                 return climb
         if BASELINE not in self._begun and (climb := self._claimed(BASELINE, {})):
@@ -245,7 +245,7 @@ class Search:
         ]
         if not members:
             return False
-        p = worse_p(climb.scores, max(members, key=rank).scores, lambda case: self._plan.clusters[case])
+        p = worse_p(climb.scores, max(members, key=_quality).scores, lambda case: self._plan.clusters[case])
         return p <= self._plan.rungs.alphas[climb.rung]
 
     async def _ended(self, climb: Climb) -> Candidate:
@@ -271,3 +271,8 @@ class Search:
     def _knobs(self) -> Settings:
         """The best one's, which the next candidates are run with."""
         return self._tuner.parted(self.best.settings)[1] if self.best else {}
+
+
+def _quality(candidate: Candidate) -> tuple[float, int]:
+    """Of several, the first: times, which no two runs have alike, decide nothing here."""
+    return candidate.quality, -candidate.number

@@ -39,12 +39,11 @@ class StoredJournal:
         return [candidate_of_json(record.result) for record in records]
 
     def begun(self) -> Mapping[int, Settings]:
-        records = sorted(self._studies.candidates(self._study), key=lambda each: (each.started_at, each.number))
-        return {record.number: record.settings for record in records}
+        return {record.number: record.settings for record in _in_order(self._studies.candidates(self._study))}
 
     def abandoned(self) -> Mapping[int, Settings]:
         records = self._studies.candidates(self._study, ended=False)
-        return {record.number: record.settings for record in records if self._is_abandoned(record)}
+        return {record.number: record.settings for record in _in_order(records) if self._is_abandoned(record)}
 
     def others(self) -> list[str]:
         """The workers that are at work on a candidate of this study, this one left out."""
@@ -97,3 +96,8 @@ class StoredJournal:
 def at_work(record: CandidateRecord) -> bool:
     """Whether its worker is still there: by its process on this machine, by when it was seen on another."""
     return is_there(record.worker) if is_here(record.worker) else datetime.now(UTC) - record.seen_at < SILENT
+
+
+def _in_order(records: Sequence[CandidateRecord]) -> list[CandidateRecord]:
+    """By when they began."""
+    return sorted(records, key=lambda each: (each.started_at, each.number))

@@ -217,12 +217,13 @@ class Dying(Counting):
         self._left = after
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int) -> None:
-    whole = Setting(plan(), Counting(), seed=seed)
+@pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), (0, 4), (1, 4)])
+async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together: int) -> None:
+    the_plan = replace(plan(), together=together)
+    whole = Setting(the_plan, Counting(), seed=seed)
     expected = await whole.run()
     evaluator = Dying(3)
-    killed = Setting(plan(), evaluator, seed=seed)
+    killed = Setting(the_plan, evaluator, seed=seed)
     for number in range(10):
         with suppress(Killed):
             await killed.run()
