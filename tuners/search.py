@@ -1,5 +1,6 @@
 """The search: candidates are suggested, climb the rungs, and the best of them get their serving knobs tuned."""
 
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +19,11 @@ from tuners.trials import Suggestion, Trials, grouped
 IDLE = 100
 """So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
 
+STALE = 12
+"""So many, and one is drawn from what is left, where that can be listed."""
+
 SMALL = 300
-"""A space of no more combinations is known to be exhausted when it is."""
+"""A space of no more combinations can be listed."""
 
 Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
 """Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
@@ -81,7 +85,7 @@ class Search:
         self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, spending)
         self._waiting: list[Suggestion] = []
         self._begun: Mapping[int, Settings] = {}
-        self._every: set[str] | None = None
+        self._listed = every(plan.outer, SMALL)
         self.candidates: list[Candidate] = []
 
     @property
@@ -152,9 +156,7 @@ class Search:
         return await self._suggested()
 
     async def _suggested(self) -> Climb | None:
-        for _ in range(IDLE):
-            if self._spending.over or self._is_exhausted():
-                return None
+        while not (self._spending.over or self._is_exhausted()):
             suggestion = self._suggestion()
             settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
             if self._is_known(suggestion.number, settings):
@@ -165,16 +167,29 @@ class Search:
         return None
 
     def _is_exhausted(self) -> bool:
-        """Whether everything there is has begun, of a space small enough to know."""
-        if self._every is None:
-            listed = every(self._plan.outer, SMALL)
-            self._every = {self._key(settings) for settings in listed} if listed else {""}
-        return self._every <= {self._key(settings) for settings in self._begun.values()}
+        """Whether everything there is has begun, or nothing new was suggested for long."""
+        return self._idle >= IDLE or (self._listed is not None and not self._untried())
+
+    @property
+    def _idle(self) -> int:
+        """Suggestions since the last one that made a candidate, by whichever worker and before whichever kill."""
+        return self._trials.count - max(self._begun, default=0)
+
+    def _untried(self) -> list[Settings]:
+        """What is left of a space that is small enough to be listed."""
+        begun = {self._key(settings) for settings in self._begun.values()}
+        return [settings for settings in self._listed or () if self._key(settings) not in begun]
 
     def _suggestion(self) -> Suggestion:
-        """The next of those asked for together; those that share a server with the last candidate come first."""
+        """The next of those asked for together; those that share a server with the last candidate come first.
+
+        A sampler that keeps to what it knows is passed over, where what is left can be listed.
+        """
         if not self._waiting:
             last: Settings = list(self._begun.values())[-1] if self._begun else {}
+            if self._idle >= STALE and (untried := self._untried()):
+                chance = random.Random(f"{self._plan.seed} {self._trials.count}")
+                return self._trials.ask_for(chance.choice(untried))
             asked = self._trials.ask_together(self._plan.together, self._begun.keys())
             self._waiting = grouped(asked, self._evaluator.served, last)
         return self._waiting.pop(0)

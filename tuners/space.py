@@ -117,6 +117,12 @@ def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(f"{number}: {label}" for number, label in enumerate(short)) if alike else short
 
 
+def label_of(parameter: Parameter, value: Any) -> str:
+    """The name that stands for a choice."""
+    assert isinstance(parameter, Choices)
+    return labels_of(parameter.choices)[list(parameter.choices).index(value)]
+
+
 def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:
     """Each value in or out by a parameter of its own; the first ones are taken in where too few are."""
     chosen = [bool(trial.suggest_categorical(f"{path}[{i}]", (0, 1))) for i in range(len(parameter.subset))]

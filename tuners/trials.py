@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuners.candidate import Candidate
 from tuners.samplers import SamplerName, make_sampler
-from tuners.space import Settings, Space, suggest
+from tuners.space import Settings, Space, label_of, suggest
 from tuners.worker import is_there, this_worker
 
 if TYPE_CHECKING:
@@ -49,18 +49,25 @@ class Trials:
         again, with the values it had, and the candidates in `begun` do not."""
         left = [number for number in self._left() if number not in begun]
         found = [self._suggested(self._reopened(number)) for number in left]
-        while not found or self._count % count:
+        while not found or self.count % count:
             found.append(self.ask())
         return found
 
     def ask(self) -> Suggestion:
-        self._study.sampler = self._sampler(self._count + 1)
+        self._study.sampler = self._sampler(self.count + 1)
         trial = self._study.ask()
         trial.set_user_attr(WORKER, self._worker)
         return self._suggested(trial)
 
+    def ask_for(self, settings: Settings) -> Suggestion:
+        """A trial of these very values, all of them choices."""
+        values = {path: label_of(self._space.parameters[path], value) for path, value in settings.items()}
+        self._study.enqueue_trial(values)
+        return self.ask()
+
     @property
-    def _count(self) -> int:
+    def count(self) -> int:
+        """How many were asked for, by whichever worker."""
         return len(self._study.get_trials(deepcopy=False))
 
     def _running(self) -> "list[FrozenTrial]":
