@@ -11,6 +11,9 @@ from agentbench.validation import Location
 from tuners.space import Settings
 from tuners.workflow import parted, workflow_of, wrapped
 
+KINDS: Mapping[str, spec.Kind] = {"agent": "agents", "serving": "servers", "backend": "backends"}
+"""The section of a configuration to the kind of what it names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -53,11 +56,15 @@ def configure(suite: Suite, settings: Settings, seed: int | None = None) -> Conf
 
 
 def value_at(suite: Suite, settings: Settings, path: str) -> object:
-    """What a dotted path of the configuration has under the settings, whatever workflow is around it; None for
-    nothing."""
+    """What a dotted path of the configuration has under the settings, by default where they say nothing, whatever
+    workflow is around it; None for nothing."""
     _, others = parted(settings)
-    found: object = as_mapping(reconfigured(suite, others, _where(settings)).config)
-    for key in path.split("."):
+    config = reconfigured(suite, others, _where(settings)).config
+    section, *keys = path.split(".")
+    found: object = as_mapping(config).get(section)
+    if section in KINDS:
+        found = _complete(KINDS[section], getattr(config, section))
+    for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 

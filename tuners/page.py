@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.text import Text
+
 from agentbench.report.html_file import block, plotly, script_json, text
 from agentbench.report.load_page_style import STYLE as SHARED_STYLE
 from agentbench.study import StudyRecord
@@ -19,10 +21,19 @@ from tuners.verdict import Verdict
 
 LEAST_FOR_CHARTS = 2
 
+UNITS = {
+    "goodput": "goodput: right answers per second that met the objectives",
+    "output_tokens_per_s": "output tokens per second",
+    "tokens": "tokens of an attempt",
+    "cost": "cost of an attempt",
+    **{name: f"{name}, seconds" for name in ("ttft_p50", "ttft_p95", "tpot_p50", "latency_p95")},
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView:
-    """All that a page shows. `ended` has when each candidate did, `front` the numbers of those on it."""
+    """All that a page shows. `ended` has when each candidate did, `front` the numbers of those on it, `before` what the
+    baseline has at the paths that the winner sets."""
 
     record: StudyRecord
     file: StudyFile
@@ -31,6 +42,7 @@ class StudyView:
     front: Sequence[int]
     importance: Mapping[str, float]
     verdict: Verdict | None
+    before: Mapping[str, Any]
     changed: Sequence[Changed] = ()
 
     @property
@@ -73,24 +85,28 @@ def _verdict(view: StudyView) -> str:
     if view.verdict is None:
         return f'<div class="verdict"><p>No verdict yet: agentbench tune --resume {text(view.record.name)}</p></div>'
     lines = verdict_lines(view.file, view.candidates, view.verdict)
-    said = "".join(_said(each.plain) for each in lines)
+    said = "".join(_said(each) for each in lines)
     return f'<div class="verdict">{said}</div>'
 
 
-def _said(line: str) -> str:
-    return f'<p class="note">{text(line)}</p>' if line.startswith("Note") else f"<p>{text(line)}</p>"
+def _said(line: Text) -> str:
+    """A line of the verdict; its heading is bold, what belongs to the line before it stands in."""
+    head = next((line.plain[: span.end] for span in line.spans if span.style == "bold"), "")
+    kind = "note" if line.plain.startswith("Note") else "more" if line.plain.startswith("  ") else ""
+    lead = f"<b>{text(head)}</b> " if head.strip() else ""
+    return f'<p class="{kind}">{lead}{text(line.plain[len(head) :])}</p>'
 
 
 def _diff(view: StudyView) -> str:
     """What the winner changes of the baseline."""
     if view.verdict is None or not view.verdict.settings:
         return ""
-    before = view.file.baseline
+    before = view.before
     rows = "".join(
-        f'<tr><th scope="row">{text(path)}</th><td class="text">{_value(before.get(path, "as the suite has it"))}</td>'
+        f'<tr><th scope="row">{text(path)}</th><td class="text">{_value(before.get(path))}</td>'
         f'<td class="text">{_value(value)}</td></tr>'
         for path, value in view.verdict.settings.items()
-        if path not in before or before[path] != value
+        if before.get(path) != value
     )
     head = "<tr><th>setting</th><th class='text'>baseline</th><th class='text'>winner</th></tr>"
     return f"<h2>What the winner changes</h2>{_table(head, rows)}"
@@ -122,6 +138,7 @@ def _charts(view: StudyView) -> Charts:
         return {}
     metric = next((name for name in view.file.objectives if name != "quality"), "goodput")
     front = page_charts.front_chart(scored, view.front, view.winner, metric)
+    front["layout"]["xaxis"]["title"]["text"] = UNITS.get(metric, metric)
     spending = page_charts.spending_chart(scored, view.ended, view.record.created_at)
     found: Charts = {
         "front": (front, f"Pareto front: quality against {metric}", "plot"),

@@ -68,7 +68,10 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
     qualities = [each.quality for each in known]
     dimensions.append({"label": "quality", "values": qualities, "tickformat": ".0%"})
     marked = {"color": qualities, "colorscale": "Viridis", "showscale": False}
-    return {"data": [{"type": "parcoords", "line": marked, "dimensions": dimensions}], "layout": {"height": 420}}
+    return {
+        "data": [{"type": "parcoords", "line": marked, "dimensions": dimensions}],
+        "layout": {"height": 440, "margin": {"t": 60, "l": 110, "r": 60, "b": 30}},
+    }
 
 
 def _dimension(path: str, values: Sequence[Any]) -> dict[str, Any]:

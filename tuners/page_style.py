@@ -4,7 +4,7 @@ STYLE = """
 main { max-width: 1240px; overflow-wrap: anywhere; } figure { min-width: 0; }
 .verdict p { margin: 4px 0; } .verdict { padding: 12px 16px; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; margin-top: 14px; }
-.note { color: var(--c1); }
+.note { color: var(--c1); } .verdict .more { margin-left: 22px; }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); margin-top: 14px; }
 .charts .whole { grid-column: 1 / -1; } .plot { min-height: 380px; } .plot.bars { min-height: 120px; }
 .noscript .plot { min-height: 0; }

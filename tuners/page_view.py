@@ -5,6 +5,7 @@ from agentbench.store import Store
 from agentbench.suite import load_suite
 from tuners.candidate import Candidate
 from tuners.changed_cases import Changed, changed_cases
+from tuners.configuration import value_at
 from tuners.front import front
 from tuners.optuna_storage import importance, opened_trials
 from tuners.page import StudyView
@@ -30,6 +31,7 @@ def study_view(name: str, store: Store, db: str | None) -> StudyView:
         front=[each.number for each in front(candidates, file.objectives)],
         importance=shares,
         verdict=verdict,
+        before=_before(file, verdict),
         changed=_changed(store, file, verdict),
     )
 
@@ -43,3 +45,13 @@ def _changed(store: Store, file: StudyFile, verdict: Verdict | None) -> list[Cha
     except UserError:
         cases = {}
     return changed_cases(store, verdict.runs["winner"], verdict.runs["baseline"], cases)
+
+
+def _before(file: StudyFile, verdict: Verdict | None) -> dict[str, object]:
+    """The baseline's values of what the winner sets: the suite's own where it is still there and says nothing else."""
+    paths = verdict.settings if verdict else {}
+    try:
+        suite = load_suite(file.suite)
+        return {path: value_at(suite, file.baseline, path) for path in paths}
+    except UserError:
+        return {path: file.baseline[path] for path in paths if path in file.baseline}
