@@ -172,4 +172,7 @@ def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
         typer.echo(json.dumps(study_json(record, candidates, best, verdict, shares, proposals), indent=2))
         return
     out = console()
-    out.print(study_report(record, file, candidates, verdict, shares, proposals=proposals, piped=not out.is_terminal))
+    piped = not out.is_terminal
+    out.print(
+        study_report(record, file, candidates, verdict, shares, proposals=proposals, piped=piped, width=out.width)
+    )

@@ -31,6 +31,9 @@ COMPARED = {
 WIDE = 30
 """Least width of what a candidate changes."""
 
+FULL, LESS = 120, ("rung", "TPOT p50", "s")
+"""Below this width, in characters, these columns are left out."""
+
 
 def study_report(
     record: StudyRecord,
@@ -41,10 +44,14 @@ def study_report(
     *,
     proposals: Sequence[ProposalRecord] = (),
     piped: bool = False,
+    width: int = 200,
 ) -> RenderableType:
-    """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict."""
+    """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict.
+
+    `width` is that of the terminal, in characters.
+    """
     best = front(candidates, study.objectives)
-    parts: list[RenderableType] = [_candidates(record, candidates, best, piped)]
+    parts: list[RenderableType] = [_candidates(record, candidates, best, piped, width)]
     parts.append(Text(f"● Pareto front over {', '.join(study.objectives)}: {len(best)}", style="dim"))
     if importance:
         shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in importance.items())
@@ -57,11 +64,14 @@ def study_report(
     return Group(*parts)
 
 
-def _candidates(record: StudyRecord, candidates: Sequence[Candidate], best: Sequence[Candidate], piped: bool) -> Table:
+def _candidates(
+    record: StudyRecord, candidates: Sequence[Candidate], best: Sequence[Candidate], piped: bool, width: int
+) -> Table:
     runs = sum(each.case_runs for each in candidates)
     title = f"study {record.name} · {len(candidates)} candidates, {runs} case-runs, {record.seconds:.0f} s of search"
     table = grid(title, piped=piped)
-    for name in COLUMNS:
+    kept = [name for name in COLUMNS if width >= FULL or name not in LESS]
+    for name in kept:
         wide = name == "what changed"
         table.add_column(
             name,
@@ -73,9 +83,9 @@ def _candidates(record: StudyRecord, candidates: Sequence[Candidate], best: Sequ
     marked = {each.number for each in best}
     shown = sorted(candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
     for each in shown[: len(marked) + BEST]:
-        cells = candidate_row(each)
-        mark = "● " if each.number in marked else ""
-        table.add_row(*map(Text, (*cells[:-1], mark + cells[-1])))
+        cells = dict(zip(COLUMNS, candidate_row(each), strict=True))
+        cells[""] = ("● " if each.number in marked else "") + cells[""]
+        table.add_row(*(Text(cells[name]) for name in kept))
     return table
 
 
