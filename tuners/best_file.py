@@ -28,9 +28,16 @@ def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = run_settings(suite, {**baseline, **verdict.settings})
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
-    head = f"# Candidate {verdict.winner} of study {study}: agentbench run {suite.root} --config {path}\n"
+    head = f"# Candidate {verdict.winner} of study {study}: {command_of(suite, path)}\n"
     path.write_text(head + text, encoding="utf-8")
     return path
+
+
+def command_of(suite: Suite, path: Path) -> str:
+    """What runs the suite with the file, from here."""
+    here = Path.cwd()
+    root = suite.root.relative_to(here) if suite.root.is_relative_to(here) else suite.root
+    return f"agentbench run {root} --config {path}"
 
 
 def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def tune_command(
     if (study is None) == (resume is None):
         raise UserError("which study? For example: agentbench tune suites/bfcl_simple/study.yaml, or --resume NAME")
     from agentbench.store import open_store
+    from tuners.best_file import command_of
     from tuners.study import find_study, make_study, store_study
     from tuners.study_file import parse_settings
     from tuners.team import parse_team
@@ -54,7 +55,7 @@ def tune_command(
         except UserError as error:
             typer.echo(f"agentbench: no page of it was written: {error}", err=True)
     if done.best is not None:
-        typer.echo(f"agentbench: agentbench run {made.suite.root} --config {done.best}", err=True)
+        typer.echo(f"agentbench: {command_of(made.suite, done.best)}", err=True)
     if done.verdict is not None and done.verdict.winner is None:
         raise UserError(f"study {made.name} has no winner: {'; '.join(done.verdict.notes)}")
     if done.verdict is None:
