@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentbench.duration import Seconds
 
@@ -17,6 +17,12 @@ class BudgetOptions(BaseModel):
     trials: int | None = Field(None, ge=1, description="Candidates tried, repeated ones not counted.")
     case_runs: int | None = Field(None, ge=1, description="Attempts made, the verdict's not counted.")
     seconds: Seconds | None = Field(None, gt=0, description="Wall time of the search.")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> "BudgetOptions":
+        if self.trials is None and self.case_runs is None and self.seconds is None:
+            raise ValueError("set at least one of trials, case_runs and seconds")
+        return self
 
 
 @dataclass(slots=True)

@@ -117,6 +117,8 @@ def _parsed(value: Any) -> Any:
     """A parameter from YAML; a bare list is its choices."""
     if isinstance(value, Parameter):
         return value
+    if value == [] or (isinstance(value, Mapping) and value.get("choices") == []):
+        raise ValueError("an empty choice: list the values that it may have")
     shaped = {"choices": value} if isinstance(value, list) else value
     found = [model for key, model in KINDS.items() if isinstance(shaped, Mapping) and key in shaped]
     if len(found) != 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.config import SECTIONS
 from agentbench.document import read_yaml
@@ -86,12 +86,6 @@ class StudyFile(BaseModel):
     )
     resources: Resources = Resources()
     seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> "StudyFile":
-        if self.budget == BudgetOptions():
-            raise ValueError("budget: set at least one of trials, case_runs and seconds")
-        return self
 
     def bounds(self) -> dict[str, float]:
         """The constraints' bounds in seconds and per second."""

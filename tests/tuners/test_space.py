@@ -59,7 +59,7 @@ def test_the_shape_of_an_entry_says_its_kind() -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ([], "at least 1 item"),
+        ([], "an empty choice"),
         ({"low": 3, "high": 1}, "low = 3 is above high = 1"),
         ({"low": 0, "high": 1, "log": True}, "starts above 0"),
         ({"low": 1, "high": 9, "log": True, "step": 2}, "log or step"),

@@ -50,6 +50,7 @@ def test_a_study_finds_the_best_and_judges_it_on_cases_it_never_looked_at(
     result = agentbench("tune", path)
     assert result.exit_code == 0, result.output
     assert "Held-out test  100.0 %" in result.stdout
+    assert Path("results/studies/toy/study.html").exists()
     found = study_json()
     verdict = found["verdict"]
     assert verdict["settings"]["serving.word"] == "even"
@@ -137,7 +138,7 @@ def test_a_constraint_nobody_can_meet_is_said_at_the_end_with_the_nearest(study:
 BAD = {
     "space:\n  serving.wrod: [1]": "serving.wrod",
     "space:\n  nonsense.word: [1]": "a path under agent",
-    "space:\n  serving.word: []": "serving.word",
+    "space:\n  serving.word: []": "space.serving.word = []: an empty choice: list the values",
     "space:\n  serving.word: {low: 3, high: 1}": "low = 3 is above high = 1",
     "space:\n  serving.knob: {low: 1, high: 4, step: 1, log: true}": "log or step",
     "space:\n  serving.knob: [1, two]": "serving.knob",
@@ -145,7 +146,7 @@ BAD = {
     "space:\n  run.seed: [1, 2]": "not a path to tune",
     "space:\n  serving.here: [true, false]": "is not pulled",
     "split: {test: 0.001}": "no test cases",
-    "split: {test: 39, train: 0.5, seed: 1}\nbudget: {}": "budget",
+    "budget: {}": "budget = {}: set at least one of trials, case_runs and seconds",
     "constraints: {ttft_p99: 1s}": "constraints.ttft_p99",
     "constraints: {ttft_p95: 0}": "above 0",
     "sampler: magic": "sampler",
