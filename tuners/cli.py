@@ -28,6 +28,7 @@ def tune_command(
     workers: Annotated[
         str, typer.Option(metavar="N|ray[:N]", help="Workers of this machine, or workers that Ray places.")
     ] = "1",
+    search_only: Annotated[bool, typer.Option("--search-only", help="Leave the verdict to a later --resume.")] = False,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
@@ -48,7 +49,7 @@ def tune_command(
             made = find_study(resume, store, given)
         else:
             store_study(made, store)
-        done = _tuned(made, store, db, team)
+        done = _tuned(made, store, db, team, judged=not search_only)
         _print(made.name, store, db, as_json)
         try:
             _write_page(made.name, store, db, PAGES / made.name / "study.html")
@@ -59,17 +60,17 @@ def tune_command(
     if done.verdict is not None and done.verdict.winner is None:
         raise UserError(f"study {made.name} has no winner: {'; '.join(done.verdict.notes)}")
     if done.verdict is None:
-        typer.echo(
-            f"agentbench: other workers are still at study {made.name}; the last one gives the verdict", err=True
-        )
+        later = f"for its verdict: agentbench tune --resume {made.name}"
+        others = "other workers are still at it, and the last one gives the verdict"
+        typer.echo(f"agentbench: study {made.name}: {later if search_only else others}", err=True)
 
 
-def _tuned(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tuned":
+def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judged: bool) -> "Tuned":
     """The study to its end; its status says how it ended."""
     import asyncio
 
     try:
-        return _worked(made, store, db, team)
+        return _worked(made, store, db, team, judged)
     except (KeyboardInterrupt, asyncio.CancelledError):
         store.studies.set_status(made.name, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {made.name}", err=True)
@@ -79,7 +80,7 @@ def _tuned(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tune
         raise
 
 
-def _worked(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tuned":
+def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "Tuned":
     """By this process and those that help it, or by Ray's."""
     import asyncio
 
@@ -89,10 +90,12 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team") -> "Tun
     from tuners.tune import tune, tuned
 
     if team.ray:
-        work_with_ray(made.name, db, team.count, made.file.resources)
+        work_with_ray(made.name, db, team.count, made.file.resources, judged)
         return tuned(made, store)
-    with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1):
-        asyncio.run(tune(made, store, db, progress))
+    with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1, judged):
+        asyncio.run(tune(made, store, db, progress, judged=judged))
+    if not judged:
+        store.studies.set_status(made.name, "interrupted")
     return tuned(made, store)
 
 

@@ -14,7 +14,7 @@ RETRIES = 3
 """A worker that dies is started again so often, wherever there is room; what it was at is taken up again."""
 
 
-def work_with_ray(study: str, db: str | None, count: int, resources: Resources) -> None:
+def work_with_ray(study: str, db: str | None, count: int, resources: Resources, judged: bool) -> None:
     """Runs `count` workers of a study to its end; 0 is as many as there is room for now, at least one.
 
     Every worker needs the suite at the path it has here, and the database: more than one machine needs PostgreSQL.
@@ -28,7 +28,9 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources) 
             num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False
         )
         found = count or _room(ray.available_resources(), resources)
-        asked = [task.remote(study, url.render_as_string(hide_password=False), os.getcwd()) for _ in range(found)]
+        asked = [
+            task.remote(study, url.render_as_string(hide_password=False), os.getcwd(), judged) for _ in range(found)
+        ]
         try:
             problems = [problem for problem in ray.get(asked) if problem]
         except ray.exceptions.RayError as error:
@@ -37,7 +39,7 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources) 
         raise UserError(problems[0])
 
 
-def _work(study: str, db: str, directory: str) -> str:
+def _work(study: str, db: str, directory: str, judged: bool) -> str:
     """One worker, in a process of Ray's; what was wrong, nothing when all went well."""
     import asyncio
 
@@ -50,7 +52,7 @@ def _work(study: str, db: str, directory: str) -> str:
         os.chdir(directory)
     try:
         with open_store(db, create=False) as store:
-            asyncio.run(tune(find_study(study, store, {}), store, db, StudyProgress(study)))
+            asyncio.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
     except UserError as error:
         return str(error)
     return ""

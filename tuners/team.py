@@ -36,9 +36,9 @@ def parse_team(text: str) -> Team:
 
 
 @contextmanager
-def helped(study: str, db: str | None, others: int) -> Iterator[None]:
+def helped(study: str, db: str | None, others: int, judged: bool) -> Iterator[None]:
     """So many other workers of this machine; left when they have ended, stopped when we are."""
-    workers = [_started(study, db, number + 2) for number in range(others)]
+    workers = [_started(study, db, number + 2, judged) for number in range(others)]
     try:
         yield
         for worker in workers:
@@ -48,10 +48,11 @@ def helped(study: str, db: str | None, others: int) -> Iterator[None]:
             _stop(worker)
 
 
-def _started(study: str, db: str | None, number: int) -> "subprocess.Popen[bytes]":
+def _started(study: str, db: str | None, number: int, judged: bool) -> "subprocess.Popen[bytes]":
     """A worker with a log of its own. The database is told by its environment: its URL may have a password."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "agentbench", "tune", "--resume", study, "--json"]
+    command += [] if judged else ["--search-only"]
     url = database_url(db).render_as_string(hide_password=False)
     with (LOGS / f"study-{study}.worker-{number}.log").open("ab") as log:
         return subprocess.Popen(

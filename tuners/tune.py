@@ -53,9 +53,9 @@ class Tuned:
     best: Path | None = None
 
 
-async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> None:
+async def tune(study: Study, store: Store, db: str | None, watcher: Watcher, *, judged: bool = True) -> None:
     """Goes on from where the store says the study is, beside the workers that are at it; what it has is not done
-    again. The last of the workers gives the verdict."""
+    again. The last of the workers gives the verdict, unless it is left for another time (`judged`)."""
     record = store.studies.get(study.name)
     if record.verdict:
         return
@@ -76,7 +76,7 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher) -> 
         spending = Spending(study.file.budget, case_runs=evaluator.spent(), before=record.seconds)
         watcher.spend(spending, evaluator)
         candidates = await _searched(study, store, db, evaluator, journal, spending, watcher)
-        if journal.others() or not journal.claim_verdict():
+        if not judged or journal.others() or not journal.claim_verdict():
             return
         watcher.begin("verdict")
         verdict = await judge(study, study.plan(), evaluator, candidates, spending.seconds)

@@ -118,6 +118,19 @@ def test_a_study_that_was_broken_off_goes_on(study: StudyWriter, monkeypatch: py
 
 
 @pytest.mark.usefixtures("here")
+def test_the_verdict_may_be_left_for_later(study: StudyWriter, stub: type[StubServer]) -> None:
+    searched = agentbench("tune", study(), "--search-only")
+    assert searched.exit_code == 0, searched.output
+    assert "agentbench tune --resume toy" in searched.stderr
+    found = study_json()
+    assert (found["verdict"], len(found["candidates"])) == (None, 3)
+    asked = [str(body["messages"]) for body in stub.asked]
+    assert not [said for case in found["split"]["test"] for said in asked if f" {int(case[1:])}'" in said]
+    assert agentbench("tune", "--resume", "toy").exit_code == 0
+    assert study_json()["verdict"]["passes"]["cases"] == 20
+
+
+@pytest.mark.usefixtures("here")
 def test_a_study_that_goes_on_may_change_its_budget_only(study: StudyWriter) -> None:
     agentbench("tune", study())
     assert "its budget only" in refused("tune", "--resume", "toy", "--set", "seed=3")
