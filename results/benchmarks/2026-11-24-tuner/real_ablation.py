@@ -2,9 +2,9 @@
 
     python results/benchmarks/2026-11-24-tuner/real_ablation.py --minutes 5 --seeds 5 --root results/ablation
 
-Every search is `agentbench tune --search-only` in a store of its own; arms take turns, so that a drift of the machine falls
-on all. Then each winner answers the test cases once, in a store of all. What is under --root already is not done again. Writes
-real_ablation.json and prints the table of README.md.
+Every search is `agentbench tune --search-only` in a store of its own; arms take turns, so that a drift of the machine
+falls on all. Then each winner answers the test cases once, in a store of all. What is under --root already is not done
+again. Writes real_ablation.json and prints the table of README.md.
 """
 
 import argparse
