@@ -125,6 +125,8 @@ async def _searched(
         watcher.climb(climb)
 
     watcher.begin("search")
+    for candidate in ended_candidates(store, study.name):
+        watcher.end(candidate)
     with opened_trials(db, study.name) as optuna_study:
         trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
         search = Search(plan, evaluator, trials, journal, spending, prepare, told)

@@ -17,6 +17,7 @@ from tuners.journal import MemoryJournal
 from tuners.parameter import Choices
 from tuners.replay import ReplayEvaluator, ReplayTable
 from tuners.rungs import plan_rungs
+from tuners.samplers import SamplerName
 from tuners.search import Plan, Search
 from tuners.space import Settings, Space
 from tuners.trials import Trials, seeded
@@ -101,9 +102,10 @@ class Setting:
         self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
         self.options = BudgetOptions(trials=trials)
         self.seed = seed
+        self.sampler: SamplerName = "tpe"
 
     def search(self) -> Search:
-        trials = Trials(self.study, self.plan.outer, seeded("tpe", self.seed))
+        trials = Trials(self.study, self.plan.outer, seeded(self.sampler, self.seed))
         spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=lambda: 0.0)
         return Search(self.plan, self.evaluator, trials, self.journal, spending)
 
@@ -238,3 +240,17 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together
     killed.journal.abandon()
     assert found(killed.journal.news()) == found(expected)
     assert evaluator.fresh == whole.evaluator.fresh
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "gp", "random"])
+async def test_every_sampler_searches_and_does_the_same_again(name: SamplerName) -> None:
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=14)
+    setting.sampler = name
+    await setting.run()
+    best = setting.best
+    assert best is not None
+    assert best.quality > 0.5
+    again = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=14)
+    again.sampler = name
+    await again.run()
+    assert again.best == best
