@@ -23,12 +23,13 @@ def make_sampler(name: SamplerName, seed: int) -> "BaseSampler":
     if name == "nsga2":
         return samplers.NSGAIISampler(seed=seed)
     if name == "gp":
-        _needs_torch()
+        needs_torch()
         return samplers.GPSampler(seed=seed)
     return samplers.RandomSampler(seed=seed)
 
 
-def _needs_torch() -> None:
+def needs_torch() -> None:
+    """`UserError` where it is not there."""
     try:
         import torch  # noqa: F401
     except ImportError:
