@@ -13,6 +13,7 @@ EXTRAS = {
     "tune": ("optuna",),
     "ray": ("ray",),
     "report": ("plotly",),
+    "notebook": ("pandas",),
     "mcp": ("mcp",),
     "browser": ("playwright",),
     "parquet": ("pyarrow",),

@@ -1,0 +1,96 @@
+"""Stored runs in a notebook: data frames, and what the terminal shows of a run and of two side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+
+from agentbench.export.frames import frames
+from agentbench.report.compare_table import compare_report
+from agentbench.report.compare_view import CompareView, compare_view
+from agentbench.report.run_view import RunView, run_view
+from agentbench.report.terminal import run_report
+from agentbench.store import open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 110
+FORMAT = '<pre style="line-height:1.2;font-family:Menlo,Consolas,monospace;overflow-x:auto">{code}</pre>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRun:
+    """A run as it was when it was loaded: every number that is said of it, and its tables.
+
+    `tables` has a data frame for each table that `agentbench export` writes: attempts, model_calls, tool_calls,
+    user_turns, scores, labels. Columns that end in _s are seconds, in _ns nanoseconds since the Unix epoch.
+    """
+
+    view: RunView
+    tables: Mapping[str, "pd.DataFrame"]
+
+    @property
+    def attempts(self) -> "pd.DataFrame":
+        """One row an attempt: case, repeat, verdict, failure, times, what it came to."""
+        return self.tables["attempts"]
+
+    @property
+    def model_calls(self) -> "pd.DataFrame":
+        """One row a model call: TTFT, TPOT, latency, tokens, messages and reply."""
+        return self.tables["model_calls"]
+
+    @property
+    def tool_calls(self) -> "pd.DataFrame":
+        """One row a tool call: arguments, result, error, times."""
+        return self.tables["tool_calls"]
+
+    @property
+    def scores(self) -> "pd.DataFrame":
+        """One row a score of an attempt: scorer, value from 0 to 1, whether it passed, why."""
+        return self.tables["scores"]
+
+    def __repr__(self) -> str:
+        return f"<run {self.view.run.id}: {len(self.attempts)} attempts of {self.view.run.suite}>"
+
+    def _repr_html_(self) -> str:
+        return _html(run_report(self.view))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedComparison:
+    """Two runs side by side, paired on case: A − B."""
+
+    view: CompareView
+
+    def __repr__(self) -> str:
+        return f"<comparison of {self.view.a.run.id} and {self.view.b.run.id}>"
+
+    def _repr_html_(self) -> str:
+        return _html(compare_report(self.view))
+
+
+def load(run: str = "latest", *, db: str | None = None) -> LoadedRun:
+    """The run that `run` names as it would on the command line: id, start or end of one, label, latest, latest~N.
+
+    `db` is the store, by default that of AGENTBENCH_DB, else results/agentbench.db. `UserError` when there is no such
+    run or store, or when pandas is not installed.
+    """
+    with open_store(db, create=False) as store:
+        found = store.get_run(run)
+        return LoadedRun(view=run_view(store, found), tables=frames(store, found.id))
+
+
+def compare(a: str, b: str, *, db: str | None = None) -> LoadedComparison:
+    """Two runs, named as for `load`."""
+    with open_store(db, create=False) as store:
+        return LoadedComparison(view=compare_view(store, store.get_run(a), store.get_run(b)))
+
+
+def _html(report: RenderableType) -> str:
+    """What the terminal would show, escaped, with its colours."""
+    console = Console(record=True, file=StringIO(), width=WIDTH, markup=False, highlight=False, emoji=False)
+    console.print(report)
+    return console.export_html(inline_styles=True, code_format=FORMAT)
