@@ -17,6 +17,7 @@ ALPHA = 0.05
 CASES_SHOWN = 12
 
 Cell = str | Text
+Row = tuple[str, Cell, Cell, Cell]
 
 
 def compare_report(view: CompareView, *, piped: bool = False) -> RenderableType:
@@ -36,17 +37,17 @@ def _metrics(view: CompareView, piped: bool) -> Table:
     table.add_column(Text(f"A  {line(view.a.title)}", style="cyan"), justify="right", overflow="fold")
     table.add_column(Text(f"B  {line(view.b.title)}", style="blue"), justify="right", overflow="fold")
     table.add_column(Text.assemble("A − B\n", ("95 % interval", "dim")), justify="right")
-    for name, a, b, difference in [
-        *_verdict_rows(view),
-        *_score_rows(view),
-        *_latency_rows(view),
-        *_rate_rows(view),
-    ]:
-        table.add_row(name, a, b, difference)
+    for row in metric_rows(view):
+        table.add_row(*row)
     return table
 
 
-def _verdict_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+def metric_rows(view: CompareView) -> list[Row]:
+    """Metric, A's, B's, A − B; what stands below a figure is its 95 % interval."""
+    return [*_verdict_rows(view), *_score_rows(view), *_latency_rows(view), *_rate_rows(view)]
+
+
+def _verdict_rows(view: CompareView) -> list[Row]:
     paired = view.passes
     span = _span(figures.points, paired.difference, paired.low, paired.high)
     better = paired.low is not None and paired.low > 0
@@ -62,9 +63,9 @@ def _p_value(view: CompareView) -> str:
     return figures.probability(view.passes.p_value) if view.passes.p_value is not None else ""
 
 
-def _score_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+def _score_rows(view: CompareView) -> list[Row]:
     """The graded scorers, each coloured when its difference holds beside the other metrics'."""
-    rows: list[tuple[str, Cell, Cell, Cell]] = []
+    rows: list[Row] = []
     for score in view.scores:
         span = _span(figures.points, score.difference, score.low, score.high)
         shown = view.adjusted[score.scorer] < ALPHA
@@ -78,7 +79,7 @@ def _accuracy(view: RunView) -> Text:
     return Text.assemble((value, "bold"), "\n", (figures.interval(view.accuracy), "dim"))
 
 
-def _latency_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+def _latency_rows(view: CompareView) -> list[Row]:
     a, b = view.a.serving, view.b.serving
     return [
         ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _moved(view.ttft)),
@@ -92,16 +93,14 @@ def _latency_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
     ]
 
 
-def _rate_rows(view: CompareView) -> list[tuple[str, Cell, Cell, Cell]]:
+def _rate_rows(view: CompareView) -> list[Row]:
     a, b = view.a.serving, view.b.serving
     rates = [
         ("Output tokens/s", a.output_tokens_per_s, b.output_tokens_per_s, figures.rate),
         ("Agent goodput/s", a.agent_goodput_per_s, b.agent_goodput_per_s, figures.rate),
         ("Wall time", a.wall_s, b.wall_s, figures.seconds),
     ]
-    rows: list[tuple[str, Cell, Cell, Cell]] = [
-        (name, form(left), form(right), _ratio(left, right)) for name, left, right, form in rates
-    ]
+    rows: list[Row] = [(name, form(left), form(right), _ratio(left, right)) for name, left, right, form in rates]
     rows.insert(2, ("Tokens in / out", tokens(view.a), tokens(view.b), ""))
     return rows
 
