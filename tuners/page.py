@@ -7,13 +7,12 @@ from typing import Any
 
 from rich.text import Text
 
-from agentbench.report.html_file import block, plotly, script_json, text
-from agentbench.report.load_page_style import STYLE as SHARED_STYLE
+from agentbench.report.chart_page import Chart, chart_page, figures_of, table
+from agentbench.report.html_file import block, text
 from agentbench.study import StudyRecord
 from tuners import page_charts
 from tuners.candidate import Candidate
 from tuners.changed_cases import SHOWN, Changed, Side, parted
-from tuners.page_style import SCRIPT, STYLE
 from tuners.report import verdict_lines
 from tuners.study_file import StudyFile
 from tuners.told import COLUMNS, candidate_row
@@ -53,19 +52,8 @@ class StudyView:
 def study_page(view: StudyView) -> str:
     """The whole file. `UserError` when Plotly is not installed."""
     charts = _charts(view)
-    body = [_title(view), _verdict(view), _diff(view), _figures(charts), _candidates(view), _changes(view)]
-    data = script_json({name: chart for name, (chart, _, _) in charts.items()})
-    script = [
-        f"<script>{plotly()}</script>",
-        f'<script type="application/json" id="charts">{data}</script>',
-        f"<script>{SCRIPT}</script>",
-    ]
-    head = [
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>study {text(view.record.name)}</title><style>{SHARED_STYLE}{STYLE}</style>",
-    ]
-    parts = ['<!doctype html>\n<html lang="en" class="noscript"><head>', *head, "</head><body><main>", *body, "</main>"]
-    return "".join([*parts, *script, "</body></html>\n"])
+    body = [_title(view), _verdict(view), _diff(view), figures_of(charts), _candidates(view), _changes(view)]
+    return chart_page(f"study {view.record.name}", body, charts)
 
 
 def _title(view: StudyView) -> str:
@@ -108,8 +96,8 @@ def _diff(view: StudyView) -> str:
         for path, value in view.verdict.settings.items()
         if before.get(path) != value
     )
-    head = "<tr><th>setting</th><th class='text'>baseline</th><th class='text'>winner</th></tr>"
-    return f"<h2>What the winner changes</h2>{_table(head, rows)}"
+    head = [("setting", ""), ("baseline", "text"), ("winner", "text")]
+    return f"<h2>What the winner changes</h2>{table(head, rows)}"
 
 
 def _value(value: Any) -> str:
@@ -122,61 +110,40 @@ def _exchange(demonstration: Mapping[str, Any]) -> str:
     return "\n".join(f"{name}: {said}" for name, said in demonstration.items())
 
 
-def _table(head: str, rows: str, kind: str = "") -> str:
-    return (
-        f'<div class="wide" tabindex="0"><table class="{kind}"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
-    )
-
-
-Charts = dict[str, tuple[page_charts.Chart, str, str]]
-"""Id to the chart, its caption and its classes."""
-
-
-def _charts(view: StudyView) -> Charts:
+def _charts(view: StudyView) -> dict[str, Chart]:
     scored = [each for each in view.candidates if each.scores]
     if len(scored) < LEAST_FOR_CHARTS:
         return {}
     metric = next((name for name in view.file.objectives if name != "quality"), "goodput")
-    front = page_charts.front_chart(scored, view.front, view.winner, metric)
-    front["layout"]["xaxis"]["title"]["text"] = UNITS.get(metric, metric)
-    spending = page_charts.spending_chart(scored, view.ended, view.record.created_at)
-    found: Charts = {
-        "front": (front, f"Pareto front: quality against {metric}", "plot"),
-        "spending": (spending, "What was spent, and the best that it had found", "plot"),
+    unit = UNITS.get(metric, metric)
+    found = {
+        "front": page_charts.front_chart(scored, view.front, view.winner, metric, unit),
+        "spending": page_charts.spending_chart(scored, view.ended, view.record.created_at),
     }
     paths = [path for path in view.file.space if any(path in each.settings for each in scored)]
     if paths:
-        found["parallel"] = (page_charts.parallel_chart(scored, paths), "Parameters and quality", "plot whole")
+        found["parallel"] = page_charts.parallel_chart(scored, paths)
     if view.importance:
-        chart = page_charts.importance_chart(view.importance)
-        found["importance"] = (chart, "What quality depends on", "plot bars")
+        found["importance"] = page_charts.importance_chart(view.importance)
     return found
-
-
-def _figures(charts: Charts) -> str:
-    drawn = "".join(_figure(name, caption, kind) for name, (_, caption, kind) in charts.items())
-    return f'<div class="charts">{drawn}</div>' if charts else ""
-
-
-def _figure(name: str, caption: str, kind: str) -> str:
-    whole = ' class="whole"' if "whole" in kind else ""
-    told = f"{text(caption)}; the table of candidates has the figures"
-    chart = f'<div class="{kind}" id="{name}" role="img" aria-label="{told}"></div>'
-    return f"<figure{whole}><figcaption>{text(caption)}</figcaption>{chart}</figure>"
 
 
 def _candidates(view: StudyView) -> str:
     """All of them; a click on a heading sorts by it."""
     names = (*COLUMNS[:-1], "end")
-    head = "".join(f'<th{_kind(name)}><button type="button">{text(name)}</button></th>' for name in names)
+    head = [(f'<button type="button">{text(name)}</button>', _css(name)) for name in names]
     marked = set(view.front)
     order = sorted(view.candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
     rows = "".join(_row(each, each.number in marked, each.number == view.winner) for each in order)
-    return f"<h2>Candidates</h2>{_table(f'<tr>{head}</tr>', rows, 'sortable')}"
+    return f"<h2>Candidates</h2>{table(head, rows, 'sortable')}"
+
+
+def _css(name: str) -> str:
+    return "text" if name == "what changed" else ""
 
 
 def _kind(name: str) -> str:
-    return ' class="text"' if name == "what changed" else ""
+    return f' class="{_css(name)}"' if _css(name) else ""
 
 
 def _row(candidate: Candidate, on_front: bool, won: bool) -> str:

@@ -5,18 +5,21 @@ from datetime import datetime
 from typing import Any
 
 from agentbench.report import figures
+from agentbench.report.chart_page import Chart
 from agentbench.report.plain import line
 from tuners.candidate import BASELINE, Candidate
 from tuners.told import changes, shown_value
 
-Chart = Mapping[str, Any]
+TOLD = "the table of candidates has the figures"
 COLOURS = {"finished": "#2563c9", "dropped": "#8a96a6", "broken": "#c0262d", "out of budget": "#8a6d00"}
 WINNER, FRONT = "#d9620f", "#16855b"
 TICKS = 24
 """Longest label of a value on an axis, in characters."""
 
 
-def front_chart(candidates: Sequence[Candidate], front: Sequence[int], winner: int | None, metric: str) -> Chart:
+def front_chart(
+    candidates: Sequence[Candidate], front: Sequence[int], winner: int | None, metric: str, unit: str
+) -> Chart:
     """Quality against the other objective: the front is a line, what breaks a limit is a cross."""
     known = [each for each in candidates if each.scores and metric in each.figures]
     on_front = sorted((each for each in known if each.number in front), key=lambda each: each.figures[metric])
@@ -35,7 +38,8 @@ def front_chart(candidates: Sequence[Candidate], front: Sequence[int], winner: i
     for trace in data:
         if trace["name"] == "front":
             trace |= {"mode": "lines+markers", "line": {"color": FRONT, "shape": "vh", "dash": "dot"}}
-    return {"data": data, "layout": {"xaxis": {"title": {"text": metric}}, "yaxis": _quality_axis()}}
+    layout = {"xaxis": {"title": {"text": unit}}, "yaxis": _quality_axis()}
+    return Chart(caption=f"Pareto front: quality against {metric}", data=data, layout=layout, told=TOLD)
 
 
 def _points(name: str, chosen: Sequence[Candidate], metric: str, marker: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,10 +72,9 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
     qualities = [each.quality for each in known]
     dimensions.append({"label": "quality", "values": qualities, "tickformat": ".0%"})
     marked = {"color": qualities, "colorscale": "Viridis", "showscale": False}
-    return {
-        "data": [{"type": "parcoords", "line": marked, "dimensions": dimensions}],
-        "layout": {"height": 440, "margin": {"t": 60, "l": 110, "r": 60, "b": 30}},
-    }
+    data = [{"type": "parcoords", "line": marked, "dimensions": dimensions}]
+    layout = {"height": 440, "margin": {"t": 60, "l": 110, "r": 60, "b": 30}}
+    return Chart(caption="Parameters and quality", data=data, layout=layout, told=TOLD, wide=True)
 
 
 def _dimension(path: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -100,7 +103,8 @@ def importance_chart(importance: Mapping[str, float]) -> Chart:
         "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }
     axis = {"tickformat": ".0%", "title": {"text": "share of what quality depends on"}}
-    return {"data": [bars], "layout": {"xaxis": axis, "yaxis": {"automargin": True}, "height": 120 + 28 * len(shares)}}
+    layout = {"xaxis": axis, "yaxis": {"automargin": True}, "height": 120 + 28 * len(shares)}
+    return Chart(caption="What quality depends on", data=[bars], layout=layout)
 
 
 def spending_chart(candidates: Sequence[Candidate], ended: Mapping[int, datetime], begun: datetime) -> Chart:
@@ -127,10 +131,12 @@ def spending_chart(candidates: Sequence[Candidate], ended: Mapping[int, datetime
             "line": {"shape": "hv", "color": FRONT},
         }
     )
-    return {
-        "data": [trace for trace in data if trace["x"]],
-        "layout": {"xaxis": {"title": {"text": "case-runs"}}, "yaxis": _quality_axis()},
-    }
+    return Chart(
+        caption="What was spent, and the best that it had found",
+        data=[trace for trace in data if trace["x"]],
+        layout={"xaxis": {"title": {"text": "case-runs"}}, "yaxis": _quality_axis()},
+        told=TOLD,
+    )
 
 
 def _ends(end: str, chosen: Sequence[Candidate], spent: Mapping[int, int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The style and the script of a study's page, beside those that all pages share."""
+"""The style and the script of pages with charts, beside the style that all pages share."""
 
 STYLE = """
 main { max-width: 1240px; overflow-wrap: anywhere; } figure { min-width: 0; }
@@ -6,7 +6,7 @@ main { max-width: 1240px; overflow-wrap: anywhere; } figure { min-width: 0; }
   border-radius: 8px; margin-top: 14px; }
 .note { color: var(--c1); } .verdict .more { margin-left: 22px; }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); margin-top: 14px; }
-.charts .whole { grid-column: 1 / -1; } .plot { min-height: 380px; } .plot.bars { min-height: 120px; }
+.charts .whole { grid-column: 1 / -1; } .plot { min-height: 120px; }
 .noscript .plot { min-height: 0; }
 td.text, th.text { text-align: left; white-space: normal; min-width: 260px; overflow-wrap: anywhere; }
 td pre { margin: 0; padding: 0; border: 0; background: none; font-size: 13px; max-width: 560px; }
@@ -27,8 +27,8 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 function themed(layout) {
   const of = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = {gridcolor: of('--rule'), zerolinecolor: of('--rule'), linecolor: of('--rule')};
-  return {...layout, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: {color: of('--ink')},
-    margin: {l: 60, r: 20, t: 30, b: 50, ...layout.margin}, hovermode: 'closest',
+  return {height: 400, ...layout, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    font: {color: of('--ink')}, margin: {l: 60, r: 20, t: 30, b: 50, ...layout.margin}, hovermode: 'closest',
     legend: {orientation: 'h', y: 1.12}, xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis}};
 }
 function draw() {

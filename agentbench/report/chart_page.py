@@ -1,0 +1,56 @@
+"""A page with Plotly's charts, as one HTML file that needs no network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentbench.report.chart_page_style import SCRIPT, STYLE
+from agentbench.report.html_file import plotly, script_json, text
+from agentbench.report.load_page_style import STYLE as SHARED_STYLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Plotly's data and layout, without the colours of the page's theme. `told` says in words where its figures are."""
+
+    caption: str
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    told: str = ""
+    wide: bool = False
+
+
+def chart_page(title: str, body: Sequence[str], charts: Mapping[str, Chart]) -> str:
+    """The whole file. `body` is HTML, in which `figures_of` has put the charts. `UserError` without Plotly."""
+    drawn = {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()}
+    scripts = [
+        f"<script>{plotly()}</script>",
+        f'<script type="application/json" id="charts">{script_json(drawn)}</script>',
+        f"<script>{SCRIPT}</script>",
+    ]
+    head = [
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{text(title)}</title><style>{SHARED_STYLE}{STYLE}</style>",
+    ]
+    begin = ['<!doctype html>\n<html lang="en" class="noscript"><head>', *head, "</head><body><main>"]
+    return "".join([*begin, *body, "</main>", *scripts, "</body></html>\n"])
+
+
+def figures_of(charts: Mapping[str, Chart]) -> str:
+    """The places of the charts."""
+    found = "".join(_figure(name, chart) for name, chart in charts.items())
+    return f'<div class="charts">{found}</div>' if charts else ""
+
+
+def _figure(name: str, chart: Chart) -> str:
+    whole = ' class="whole"' if chart.wide else ""
+    label = text(f"{chart.caption}; {chart.told}" if chart.told else chart.caption)
+    place = f'<div class="plot" id="{name}" role="img" aria-label="{label}"></div>'
+    return f"<figure{whole}><figcaption>{text(chart.caption)}</figcaption>{place}</figure>"
+
+
+def table(head: Sequence[tuple[str, str]], rows: str, kind: str = "") -> str:
+    """A table that scrolls where it is too wide: headings with the class of their column, and its rows as HTML."""
+    names = "".join(f"<th{f' class={css!r}' if css else ''}>{name}</th>" for name, css in head)
+    opening = f'<div class="wide" tabindex="0"><table class="{kind}"><thead><tr>{names}</tr></thead>'
+    return f"{opening}<tbody>{rows}</tbody></table></div>"
