@@ -16,6 +16,7 @@ from agentbench.cli.export import export_command, import_command
 from agentbench.cli.gate import gate_command
 from agentbench.cli.power import power_command
 from agentbench.cli.pull import pull_command
+from agentbench.cli.report import report_command
 from agentbench.cli.review import label_command, review_command
 from agentbench.cli.run import run_command
 from agentbench.cli.runs import runs_command
@@ -38,6 +39,7 @@ app.command("bench")(bench_command)
 app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)
+app.command("report")(report_command)
 app.command("review")(review_command)
 app.command("label")(label_command)
 app.command("agreement")(agreement_command)

@@ -28,8 +28,9 @@ function themed(layout) {
   const of = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = {gridcolor: of('--rule'), zerolinecolor: of('--rule'), linecolor: of('--rule')};
   return {height: 400, ...layout, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
-    font: {color: of('--ink')}, margin: {l: 60, r: 20, t: 30, b: 50, ...layout.margin}, hovermode: 'closest',
-    legend: {orientation: 'h', y: 1.12}, xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis}};
+    font: {color: of('--ink')}, margin: {l: 60, r: 20, t: 36, b: 50, ...layout.margin}, hovermode: 'closest',
+    legend: {orientation: 'h', yref: 'container', y: 0.99, yanchor: 'top'},
+    xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis}};
 }
 function draw() {
   for (const [id, chart] of Object.entries(charts))

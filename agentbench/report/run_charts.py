@@ -1,0 +1,115 @@
+"""The charts of a run's page: how latencies are distributed, and what attempts did when."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from agentbench.report.chart_page import Chart
+from agentbench.report.plain import line
+from agentbench.score import Attempt
+from agentbench.stats import Outcome
+from agentbench.stats.calls import NS, ttft_s
+from agentbench.trace import ModelCall, ToolCall
+
+BINS = 40
+SHOWN = 200
+"""Attempts on the timeline: the first that began."""
+
+PARTS = {"waiting for the first token": "#d9620f", "decoding": "#2563c9", "tool": "#16855b"}
+
+
+def latency_charts(outcomes: Sequence[Outcome]) -> dict[str, Chart]:
+    """A histogram for each latency that was measured."""
+    of_calls = {
+        "TTFT": [value for each in outcomes for value in each.ttft_s],
+        "TPOT": [value for each in outcomes for value in each.tpot_s],
+        "Latency of model calls": [value for each in outcomes for value in each.latency_s],
+    }
+    return {name.split()[0].lower(): _histogram(name, values) for name, values in of_calls.items() if values}
+
+
+def _histogram(name: str, values: Sequence[float]) -> Chart:
+    counts, edges = np.histogram(values, bins=BINS)
+    bars = {
+        "type": "bar",
+        "x": [float(x) for x in (edges[:-1] + edges[1:]) / 2],
+        "y": [int(count) for count in counts],
+        "width": float(edges[1] - edges[0]),
+        "marker": {"color": "#2563c9"},
+        "hovertemplate": "%{x:.3g} s: %{y}<extra></extra>",
+    }
+    marks = [_mark(float(np.percentile(values, q)), f"p{q}") for q in (50, 95)]
+    layout = {
+        "height": 280,
+        "bargap": 0.02,
+        "xaxis": {"title": {"text": "seconds"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "model calls"}},
+        "shapes": [mark["shape"] for mark in marks],
+        "annotations": [mark["label"] for mark in marks],
+    }
+    told = "the table has its p50 and p95"
+    return Chart(caption=f"{name}, {len(values):,} values", data=[bars], layout=layout, told=told)
+
+
+def _mark(at: float, name: str) -> dict[str, Any]:
+    across = {"x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper"}
+    return {
+        "shape": {"type": "line", **across, "line": {"color": "#d9620f", "width": 1.5, "dash": "dot"}},
+        "label": {"x": at, "y": 1.04, "yref": "paper", "text": name, "showarrow": False},
+    }
+
+
+def timeline_chart(attempts: Iterable[Attempt]) -> Chart | None:
+    """What each attempt waited for, in seconds from the first; None without one."""
+    order = sorted(attempts, key=began)[:SHOWN]
+    if not order:
+        return None
+    begin = began(order[0])
+    data = [_bars(name, order, begin) for name in PARTS]
+    layout = {
+        "height": 140 + 12 * len(order),
+        "barmode": "overlay",
+        "xaxis": {"title": {"text": "seconds since the first attempt began"}, "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed", "showticklabels": False},
+    }
+    return Chart(caption=f"What attempts did, the first {len(order)}", data=data, layout=layout, wide=True)
+
+
+def began(attempt: Attempt) -> int:
+    """Nanoseconds since the Unix epoch."""
+    return attempt.wall_anchor_ns + attempt.started_at
+
+
+def _bars(name: str, order: Sequence[Attempt], begin: int) -> dict[str, Any]:
+    spans = [
+        (row, (start + each.wall_anchor_ns - begin) * NS, length, line(each.case_id))
+        for row, each in enumerate(order)
+        for part, start, length in _parts(each)
+        if part == name
+    ]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": [row for row, *_ in spans],
+        "base": [round(at, 6) for _, at, _, _ in spans],
+        "x": [round(length, 6) for _, _, length, _ in spans],
+        "text": [case.replace("<", "‹") for *_, case in spans],
+        "textposition": "none",
+        "hovertemplate": "%{text}: %{x:.3g} s<extra>" + name + "</extra>",
+        "marker": {"color": PARTS[name]},
+    }
+
+
+def _parts(attempt: Attempt) -> Iterable[tuple[str, int, float]]:
+    """What it did, from when (its own clock), and for how many seconds."""
+    for step in attempt.trace.steps:
+        if isinstance(step, ToolCall):
+            yield "tool", step.started_at, (step.ended_at - step.started_at) * NS
+        elif isinstance(step, ModelCall):
+            took = (step.ended_at - step.sent_at) * NS
+            first = ttft_s(step)
+            yield "waiting for the first token", step.sent_at, took if first is None else first
+            if first is not None:
+                yield "decoding", step.sent_at + round(first / NS), max(0.0, took - first)
