@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.errors import UserError
-from agentbench.load.bench import run_stretch
-from agentbench.load.metrics import measured
-from agentbench.load.point import LoadPoint
-from agentbench.load.record import Record, record_of
-from agentbench.load.replay import session_of
-from agentbench.load.side import Side, SideSpec, opened_side
-from agentbench.load.stretch import Stretch
-from agentbench.load.workload import Path as RequestPath
-from agentbench.load.workload import Session, Turn
+from agentbench.loadtest.bench import run_stretch
+from agentbench.loadtest.metrics import measured
+from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.record import Record, record_of
+from agentbench.loadtest.replay import session_of
+from agentbench.loadtest.side import Side, SideSpec, opened_side
+from agentbench.loadtest.stretch import Stretch
+from agentbench.loadtest.workload import Path as RequestPath
+from agentbench.loadtest.workload import Session, Turn
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import outcome_of

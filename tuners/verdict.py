@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
-from agentbench.load.ratios import ratios
+from agentbench.loadtest.ratios import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.shift import compare_latency
 from tuners.candidate import BASELINE, Candidate

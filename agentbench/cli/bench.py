@@ -10,10 +10,10 @@ import typer
 from agentbench.errors import UserError
 
 if TYPE_CHECKING:
-    from agentbench.load.plan import LoadPlan
-    from agentbench.load.result import BenchResult
-    from agentbench.load.roofline import Peak
-    from agentbench.load.workloads import WorkloadSpec
+    from agentbench.loadtest.plan import LoadPlan
+    from agentbench.loadtest.result import BenchResult
+    from agentbench.loadtest.roofline import Peak
+    from agentbench.loadtest.workloads import WorkloadSpec
 
 
 def bench_command(
@@ -93,8 +93,8 @@ def bench_command(
         raise UserError(f"unexpected {str(results[0])!r}; stored results are shown with --from {results[0]}")
     if results:
         return _show_stored(results, html_path)
-    from agentbench.load import options
-    from agentbench.load.workloads import WorkloadSpec
+    from agentbench.loadtest import options
+    from agentbench.loadtest.workloads import WorkloadSpec
 
     kind, what = options.workload(workload)
     work = WorkloadSpec(
@@ -138,7 +138,7 @@ def _new_result(plan: "LoadPlan", work: "WorkloadSpec") -> "BenchResult":
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from agentbench.load.result import BenchResult
+    from agentbench.loadtest.result import BenchResult
     from agentbench.provenance import provenance
 
     now = datetime.now(UTC)
@@ -162,7 +162,7 @@ def _new_result(plan: "LoadPlan", work: "WorkloadSpec") -> "BenchResult":
 
 
 def _peak(wanted: bool, bandwidth: float | None, flops: float | None) -> "Peak | None":
-    from agentbench.load.roofline import Peak, measure_peak
+    from agentbench.loadtest.roofline import Peak, measure_peak
 
     if bandwidth or flops:
         given = (None if each is None else each * 1e9 for each in (bandwidth, flops))
@@ -179,8 +179,8 @@ def _measure(
     """Whatever ends it, what was measured is written."""
     import asyncio
 
-    from agentbench.load.bench import run_bench
-    from agentbench.load.result import write_json
+    from agentbench.loadtest.bench import run_bench
+    from agentbench.loadtest.result import write_json
 
     interrupted = False
     try:
@@ -205,7 +205,7 @@ def _measure(
 
 
 def _show_stored(paths: list[Path], html_path: Path | None) -> None:
-    from agentbench.load.result import read_json
+    from agentbench.loadtest.result import read_json
 
     _show([read_json(path) for path in paths], html_path)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from agentbench import spec
 from agentbench.config import Component, Limits
 from agentbench.errors import AttemptError, UserError
-from agentbench.load.replay import session_of
+from agentbench.loadtest.replay import session_of
 from agentbench.protocols import ChatRequest, Endpoint, Relay, Reply
 from agentbench.recorder import Recorder
 from agentbench.score import Attempt

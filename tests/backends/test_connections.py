@@ -10,7 +10,7 @@ import pytest
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.errors import AttemptError
 from agentbench.protocols import ChatRequest, Endpoint
-from tests.load.scripted_server import scripted_server
+from tests.loadtest.scripted_server import scripted_server
 from tests.transport.misbehaving_server import END, HEAD, answering, framed, listening, plain, request_of
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "x"},), max_tokens=4)

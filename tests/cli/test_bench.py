@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from agentbench.cli.bench import bench_command
 from agentbench.errors import UserError
-from agentbench.load.metrics import summarize
-from agentbench.load.record import record_of_json
+from agentbench.loadtest.metrics import summarize
+from agentbench.loadtest.record import record_of_json
 from tests.cli.test_app import agentbench as command
 from tests.cli.test_app import refused
 from tests.end_to_end.processes import wait_until
-from tests.load.scripted_server import scripted_server
+from tests.loadtest.scripted_server import scripted_server
 
 ROOT = Path(__file__).parents[2]
 LISTENING_TO_CTRL_C = """

@@ -101,7 +101,7 @@ async def _worker(ways: dict[str, OpenAIHttpBackend], pairs: int, start: asyncio
 @contextmanager
 def scripted_server() -> Iterator[str]:
     """The base URL of the load tests' server, which sends its first token 20 ms after the request."""
-    command = [sys.executable, "-m", "tests.load.scripted_server", "--ttft-ms", "20", "--tpot-ms", "5"]
+    command = [sys.executable, "-m", "tests.loadtest.scripted_server", "--ttft-ms", "20", "--tpot-ms", "5"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,0 +1,92 @@
+"""What a server understands beyond the least of OpenAI's API, found out by asking it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter_ns
+from typing import Any
+
+from agentbench.errors import UserError
+from agentbench.loadtest.exchange import TurnExchange
+from agentbench.loadtest.random_prompts import Form
+from agentbench.loadtest.record import Record, record_of
+from agentbench.loadtest.workload import Turn
+from agentbench.transport.client import HttpClient
+from agentbench.transport.exchange import Exchange
+
+PROBE_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """`form` is how a prompt of a known number of tokens can be put; `continuous_usage` says that every chunk
+    comes with token counts; `note` what the server answered when it could not be found out."""
+
+    form: Form = "ids"
+    ignore_eos: bool = True
+    continuous_usage: bool = False
+    note: str = ""
+
+
+def stream_options(continuous_usage: bool) -> dict[str, bool]:
+    return {"include_usage": True, **({"continuous_usage_stats": True} if continuous_usage else {})}
+
+
+async def ask_dialect(client: HttpClient, model: str, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
+    """The richest dialect of those tried that the server answers; `UserError` when it refuses all of them.
+
+    A server that is overloaded or failing (429, 5xx) is taken at the first one: its errors are counted later.
+    """
+    refusal = ""
+    for dialect in _candidates(forms):
+        record = await _try(client, model, dialect, vocab)
+        if record.error is None:
+            return replace(dialect, continuous_usage=dialect.continuous_usage and record.counted)
+        if record.status == 0:
+            raise UserError(f"the server does not answer: {record.error}, {record.detail}. Is it running?")
+        if record.status == 429 or record.status >= 500:
+            note = f"the server could not be asked what it understands: {record.error} {record.detail}"
+            return replace(dialect, continuous_usage=False, note=note)
+        refusal = f"{record.error}: {record.detail}"
+    raise UserError(
+        f"the server refused every form of request that was tried, the last with {refusal!r}. Token ids were"
+        f" {vocab[0]} and {vocab[1] - 1}; give others with --vocab LOW:HIGH."
+    )
+
+
+def _candidates(forms: Iterable[Form]) -> list[Dialect]:
+    found = []
+    for form in forms:
+        for ignore_eos in (True, False):
+            for continuous in (True, False):
+                found.append(Dialect(form=form, ignore_eos=ignore_eos, continuous_usage=continuous))
+    return found
+
+
+async def _try(client: HttpClient, model: str, dialect: Dialect, vocab: tuple[int, int]) -> Record:
+    low, high = vocab
+    asked: dict[Form, dict[str, Any]] = {
+        "ids": {"prompt": [low, high - 1]},
+        "text": {"prompt": "one two"},
+        "chat": {"messages": [{"role": "user", "content": "one two"}]},
+    }
+    body: dict[str, Any] = {**asked[dialect.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
+    if dialect.ignore_eos:
+        body["ignore_eos"] = True
+    body |= {"model": model, "stream": True, "stream_options": stream_options(dialect.continuous_usage)}
+    turn = Turn(path="chat/completions" if dialect.form == "chat" else "completions", body=body)
+    exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
+    await client.send(client.encode(turn.path, body), exchange)
+    return record_of(exchange, exchange.intended_at)
+
+
+async def model_card(client: HttpClient, model: str) -> Mapping[str, Any]:
+    """What /v1/models says of the model; empty where it says nothing that can be read."""
+    exchange = Exchange()
+    await client.get("models", exchange)
+    try:
+        cards = json.loads(exchange.body)["data"]
+        found = next(card for card in cards if card.get("id") == model)
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,154 @@
+"""The figures of a load point, from its records; the formulas of a single call are those of `agentbench.stats`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from agentbench.loadtest.outstanding import mean_outstanding, most_outstanding
+from agentbench.loadtest.record import Record
+from agentbench.score import Attempt
+from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
+from agentbench.stats.objectives import meets
+from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.serving import output_throughput, percentile
+from agentbench.trace import Failure, Trace
+
+QUANTILES = (50, 90, 95, 99)
+
+Figures = dict[str, Any]
+
+
+def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -> Figures:
+    """Every figure of a point: times in seconds (`_s`), rates a second (`_per_s`), None where nothing defines one.
+
+    Warm-up requests are left out and counted. Percentiles are over answered requests, of `itl` over the pooled
+    gaps. With several rounds the latencies are pooled, and rates are over the rounds laid end to end.
+    """
+    apart = [measured(each) for each in rounds]
+    records = end_to_end(apart)
+    answered = [record for record in records if record.error is None]
+    calls = [record.as_call() for record in answered]
+    window = window_s(records)
+    within = sum(meets(outcome_of(as_attempt(record)), limits) for record in answered)
+    output = sum(completion_tokens(call) or 0 for call in calls)
+    prompt = sum(call.prompt_tokens or 0 for call in calls)
+    return {
+        **_counts(rounds, records),
+        **_quantiles("ttft", [ttft_s(call) for call in calls]),
+        **_quantiles("ttft_from_intent", [ttft_from_intent_s(call) for call in calls]),
+        **_quantiles("tpot", [tpot_s(call) for call in calls]),
+        **_quantiles("itl", [gap for record in answered for gap in gaps_s(record)]),
+        **_quantiles("latency", [latency_s(call) for call in calls]),
+        **_quantiles("send_lag", [(record.sent_at - record.intended_at) * NS for record in answered]),
+        "window_s": window,
+        "output_tokens_per_s": output_throughput([outcome_of(as_attempt(record)) for record in answered]),
+        "total_tokens_per_s": _rate(prompt + output, window),
+        "requests_per_s": _rate(len(answered), window),
+        "goodput_per_s": _rate(within, window),
+        "within_objectives": within,
+        "mean_outstanding": mean_outstanding(apart),
+        "most_outstanding": most_outstanding(apart),
+        **_tokens(answered),
+    }
+
+
+def measured(records: Sequence[Record]) -> list[Record]:
+    """Without the warm-up, and without what an interruption cut off."""
+    return [record for record in records if not record.warmup and record.error != "interrupted"]
+
+
+def as_attempt(record: Record) -> Attempt:
+    """A request as an attempt with one model call, which objectives and throughput are defined for."""
+    ended_at = record.chunk_at[-1] if record.chunk_at else record.ended_at
+    return Attempt(
+        case_id=str(record.index),
+        cluster=str(record.session),
+        repeat=0,
+        seed=0,
+        tries=1 + record.retries,
+        started_at=record.sent_at,
+        ended_at=ended_at,
+        wall_anchor_ns=0,
+        trace=Trace(steps=(record.as_call(),)),
+        failure=Failure(kind="infra", message=record.error) if record.error else None,
+    )
+
+
+def gaps_s(record: Record) -> list[float]:
+    """Inter-token latencies: the gaps between a request's token chunks."""
+    return [(later - earlier) * NS for earlier, later in pairwise(record.chunk_at)]
+
+
+def window_s(records: Sequence[Record]) -> float | None:
+    """Last token − first send, over the answered requests."""
+    answered = [record for record in records if record.error is None and record.chunk_at]
+    if not answered:
+        return None
+    return (max(each.chunk_at[-1] for each in answered) - min(each.sent_at for each in answered)) * NS
+
+
+def end_to_end(rounds: Sequence[Sequence[Record]]) -> list[Record]:
+    """The rounds' records with their times moved so that a round's first send is the last token of the one
+    before: what was between them (the other server's turn) is in no window."""
+    records: list[Record] = []
+    end = 0
+    for each in rounds:
+        answered = [record for record in each if record.error is None and record.chunk_at]
+        begin = min((record.sent_at for record in answered), default=0)
+        records += [moved(record, end - begin) for record in each]
+        end += max((record.chunk_at[-1] for record in answered), default=begin) - begin
+    return records
+
+
+def moved(record: Record, by: int) -> Record:
+    return replace(
+        record,
+        intended_at=record.intended_at + by,
+        sent_at=record.sent_at + by,
+        ended_at=record.ended_at + by,
+        chunk_at=tuple(at + by for at in record.chunk_at),
+    )
+
+
+def _counts(rounds: Sequence[Sequence[Record]], records: Sequence[Record]) -> Figures:
+    every = [record for each in rounds for record in each]
+    errors = Counter(record.error for record in records if record.error)
+    return {
+        "requests": len(records),
+        "answered": len(records) - errors.total(),
+        "errors": errors.total(),
+        "errors_by_kind": dict(sorted(errors.items())),
+        "warmup_requests": sum(record.warmup for record in every),
+        "interrupted": sum(record.error == "interrupted" for record in every),
+        "retries": sum(record.retries for record in every),
+    }
+
+
+def _quantiles(name: str, values: Sequence[float | None]) -> Figures:
+    known = [value for value in values if value is not None]
+    return {f"{name}_p{q}_s": percentile(known, q) for q in QUANTILES}
+
+
+def _tokens(answered: Sequence[Record]) -> Figures:
+    prompt = sum(record.prompt_tokens or 0 for record in answered)
+    cached = [record.cached_tokens for record in answered if record.cached_tokens is not None]
+    asked = [record for record in answered if record.asked_prompt_tokens is not None]
+    return {
+        "prompt_tokens": prompt,
+        "cached_tokens": sum(cached) if cached else None,
+        "completion_tokens": sum(record.completion_tokens or 0 for record in answered),
+        "prefix_hit_share": sum(cached) / prompt if cached and prompt else None,
+        "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in asked]),
+        "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in asked]),
+        "tokens_assumed": any(record.tokens_assumed for record in answered),
+    }
+
+
+def _share(found: Sequence[bool]) -> float | None:
+    return sum(found) / len(found) if found else None
+
+
+def _rate(count: float, seconds: float | None) -> float | None:
+    return count / seconds if seconds else None

@@ -1,0 +1,125 @@
+"""A request as it is stored: the raw facts that every figure comes from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agentbench.loadtest.exchange import TurnExchange
+from agentbench.loadtest.stream import Answer, decode
+from agentbench.trace import ModelCall
+from agentbench.transport.refusal import refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Times are nanoseconds from the start of the stretch (`perf_counter_ns` − its start), negative in the warm-up;
+    `sent_at` is `ended_at` when nothing could be sent.
+
+    `chunk_at` has the reads that brought tokens, `chunk_tokens` how many each; `counted` says that the server
+    told so in every chunk, else each event is taken for one token. `completion_tokens` is the server's count;
+    when it gave none, `tokens_assumed` is set and it is the sum over chunks. `error` is a kind, None when the
+    answer came whole. `digest` is the start of the SHA-256 of the answer's text.
+    """
+
+    index: int
+    session: int
+    turn: int
+    warmup: bool
+    intended_at: int
+    sent_at: int
+    ended_at: int
+    chunk_at: tuple[int, ...]
+    chunk_tokens: tuple[int, ...]
+    counted: bool
+    asked_prompt_tokens: int | None
+    asked_output_tokens: int | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    tokens_assumed: bool
+    finish_reason: str | None
+    status: int
+    retries: int
+    digest: str
+    error: str | None
+    detail: str
+
+    def as_call(self) -> ModelCall:
+        """The same facts as a model call, whose metrics `stats` defines."""
+        return ModelCall(
+            messages=(),
+            request={},
+            reply={},
+            finish_reason=self.finish_reason,
+            intended_at=self.intended_at,
+            sent_at=self.sent_at,
+            ended_at=self.ended_at,
+            chunk_at=self.chunk_at,
+            chunk_tokens=self.chunk_tokens if self.counted else (),
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=self.completion_tokens,
+            error=self.error,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def record_of_json(data: Mapping[str, Any]) -> Record:
+    lists = {name: tuple(data[name]) for name in ("chunk_at", "chunk_tokens")}
+    return Record(**{**data, **lists})
+
+
+def record_of(exchange: TurnExchange, start: int) -> Record:
+    """Decodes what came over the wire; `start` is the `perf_counter_ns` that times are counted from."""
+    answer = _answer(exchange)
+    error, detail = _error(exchange, answer)
+    assumed = answer.completion_tokens is None
+    return Record(
+        index=exchange.index,
+        session=exchange.session,
+        turn=exchange.turn,
+        warmup=exchange.warmup,
+        intended_at=exchange.intended_at - start,
+        sent_at=(exchange.sent_at or exchange.ended_at) - start,
+        ended_at=exchange.ended_at - start,
+        chunk_at=tuple(at - start for at in answer.chunk_at),
+        chunk_tokens=tuple(answer.chunk_tokens),
+        counted=answer.counted and bool(answer.chunk_at),
+        asked_prompt_tokens=exchange.asked.prompt_tokens,
+        asked_output_tokens=exchange.asked.output_tokens,
+        prompt_tokens=answer.prompt_tokens,
+        cached_tokens=answer.cached_tokens,
+        completion_tokens=sum(answer.chunk_tokens) if assumed else answer.completion_tokens,
+        tokens_assumed=assumed,
+        finish_reason=answer.finish_reason,
+        status=exchange.status,
+        retries=exchange.retries,
+        digest=answer.digest,
+        error=error,
+        detail=detail,
+    )
+
+
+def _answer(exchange: TurnExchange) -> Answer:
+    """Empty for a refusal; a server that does not stream is taken at its word when the answer ended."""
+    if exchange.status != 200:
+        return Answer()
+    if "json" not in exchange.headers.get("content-type", ""):
+        return decode(exchange.pieces)
+    at = exchange.pieces[-1][0] if exchange.pieces else exchange.ended_at
+    return decode([(at, b"data: " + exchange.body.replace(b"\n", b" ") + b"\n\n")])
+
+
+def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
+    """Kind and detail of what went wrong; (None, "") for a whole answer."""
+    if exchange.error:
+        return exchange.error, exchange.detail
+    if exchange.status != 200:
+        return f"HTTP {exchange.status}", refusal(exchange.body)
+    if answer.error:
+        return "stream error", answer.error
+    if not (answer.finish_reason or answer.done):
+        return "broken", "the stream ended before its answer was complete"
+    return (None, "") if answer.chunk_at else ("empty", "an answer without a token")

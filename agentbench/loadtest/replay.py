@@ -1,0 +1,49 @@
+"""A stored run sent again: its model calls in order, with the gaps that its agents and tools left between them."""
+
+from itertools import pairwise
+
+from agentbench.errors import UserError
+from agentbench.loadtest.suite_prompts import LEFT_OUT, Recorded
+from agentbench.loadtest.workload import Session, Turn
+from agentbench.score import Attempt
+from agentbench.store import open_store
+from agentbench.trace import ModelCall
+
+
+def stored_run(reference: str, db: str | None) -> Recorded:
+    """The workload of a run: a session for each attempt, starting as long after the first as it did then.
+
+    A turn's gap is the time from the end of the call before to when the agent wanted the next one: tools, and the
+    agent's own work. Messages are those recorded, so that every server gets the same whatever it answers.
+    `UserError` when the store has no such run, or the run no model call.
+    """
+    with open_store(db, create=False) as store:
+        run = store.get_run(reference)
+        attempts = [attempt for attempt in store.attempts(run.id) if attempt.trace.served_calls]
+    if not attempts:
+        raise UserError(f"run {run.id} has no model call to replay")
+    attempts.sort(key=_began)
+    begin = _began(attempts[0])
+    sessions = tuple(session_of(attempt, begin) for attempt in attempts)
+    calls = sum(len(session.turns) for session in sessions)
+    note = f"{calls} model calls of {len(sessions)} attempts of run {run.id}, with their own gaps between turns"
+    return Recorded(recorded=sessions, note=note)
+
+
+def _began(attempt: Attempt) -> int:
+    """When its first call was wanted, in nanoseconds since the Unix epoch."""
+    return attempt.wall_anchor_ns + attempt.trace.served_calls[0].intended_at
+
+
+def session_of(attempt: Attempt, begin: int) -> Session:
+    calls = attempt.trace.served_calls
+    gaps = [0, *(max(0, now.intended_at - before.ended_at) for before, now in pairwise(calls))]
+    turns = tuple(_turn(call, gap) for call, gap in zip(calls, gaps, strict=True))
+    return Session(turns=turns, offset_s=(_began(attempt) - begin) / 1e9, name=f"{attempt.case_id} {attempt.repeat}")
+
+
+def _turn(call: ModelCall, gap_ns: int) -> Turn:
+    extra = dict(call.request.get("extra_body") or {})
+    asked = {key: value for key, value in call.request.items() if key not in (*LEFT_OUT, "extra_body")}
+    body = {"messages": list(call.messages), **asked, **extra}
+    return Turn(path="chat/completions", body=body, gap_ns=gap_ns)

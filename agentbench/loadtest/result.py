@@ -1,0 +1,181 @@
+"""What a benchmark found, as it is stored: raw facts first, figures beside them."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentbench.errors import UserError
+from agentbench.loadtest.metrics import Figures, summarize
+from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.ratios import ratios
+from agentbench.loadtest.record import Record, record_of
+from agentbench.loadtest.roofline import Peak
+from agentbench.loadtest.stretch import Stretch
+from agentbench.loadtest.utilization import utilization
+
+SCHEMA = "agentbench-bench-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One stretch of a side: its requests and how the client fared."""
+
+    records: tuple[Record, ...]
+    wall_ns: int
+    elapsed_s: float
+    client_cpu_s: float
+    complete: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "started_at": datetime.fromtimestamp(self.wall_ns / 1e9, UTC).isoformat(),
+            "elapsed_s": self.elapsed_s,
+            "client_cpu_s": self.client_cpu_s,
+            "complete": self.complete,
+            "requests": [record.to_json() for record in self.records],
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class PointResult:
+    """A load and what each side made of it. `saturated` says why, empty when it is not."""
+
+    load: LoadPoint
+    limits: Mapping[str, float]
+    architectures: Mapping[str, Mapping[str, Any] | None]
+    peak: Peak | None
+    sides: dict[str, list[Round]] = field(default_factory=dict)
+    saturated: dict[str, str] = field(default_factory=dict)
+
+    def add(self, side: str, stretch: Stretch) -> None:
+        records = tuple(record_of(each, stretch.started_at) for each in stretch.exchanges)
+        self.sides.setdefault(side, []).append(
+            Round(
+                records=records,
+                wall_ns=stretch.wall_ns,
+                elapsed_s=stretch.elapsed_s,
+                client_cpu_s=stretch.client_cpu_s,
+                complete=stretch.complete,
+            )
+        )
+
+    def figures(self, side: str) -> Figures:
+        """Of all rounds together."""
+        rounds = self.sides[side]
+        records = [each.records for each in rounds]
+        elapsed = sum(each.elapsed_s for each in rounds)
+        return {
+            **summarize(records, self.limits),
+            **utilization(records, self.architectures.get(side), self.peak),
+            "wall_s": elapsed,
+            "client_cpu_share": sum(each.client_cpu_s for each in rounds) / elapsed if elapsed else None,
+        }
+
+    def round_figures(self, side: str) -> list[Figures]:
+        return [
+            {**summarize([each.records], self.limits), "wall_s": each.elapsed_s}
+            for each in self.sides[side]
+            if each.complete
+        ]
+
+    def dead(self) -> bool:
+        return all(record.error for rounds in self.sides.values() for each in rounds for record in each.records)
+
+    def line(self) -> str:
+        """One line of progress."""
+        parts = []
+        for side in self.sides:
+            found = self.figures(side)
+            rate = found["output_tokens_per_s"]
+            parts.append(f"{side} {found['answered']} of {found['requests']} answered, {rate or 0:.4g} tok/s")
+        return f"{self.load.label}: {'; '.join(parts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        first, *others = self.sides or [""]
+        by_round = {side: self.round_figures(side) for side in self.sides}
+        return {
+            "load": self.load.to_json(),
+            "sides": {
+                side: {
+                    "saturated": self.saturated.get(side, ""),
+                    "figures": self.figures(side),
+                    "round_figures": by_round[side],
+                    "rounds": [each.to_json() for each in rounds],
+                }
+                for side, rounds in self.sides.items()
+            },
+            "ratios": {other: ratios(by_round[first], by_round[other]) for other in others},
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class BenchResult:
+    """Everything, kept in `path` from the first point on. `facts` are the call's own: command, plan, machine."""
+
+    id: str
+    path: Path
+    facts: Mapping[str, Any]
+    limits: Mapping[str, float]
+    peak: Peak | None = None
+    sides: list[dict[str, Any]] = field(default_factory=list)
+    note: str = ""
+    points: list[PointResult] = field(default_factory=list)
+    ended: str = "interrupted"
+
+    def begin(self, sides: Sequence[dict[str, Any]], note: str) -> None:
+        self.sides = list(sides)
+        self.note = note
+
+    def add_point(self, load: LoadPoint) -> PointResult:
+        cards = {side["name"]: side["card"].get("architecture") for side in self.sides}
+        point = PointResult(load=load, limits=self.limits, architectures=cards, peak=self.peak)
+        self.points.append(point)
+        return point
+
+    def stop(self, why: str) -> None:
+        self.ended = why
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            **self.facts,
+            "objectives_s": dict(self.limits),
+            "peak": self.peak and self.peak.to_json(),
+            "sides": self.sides,
+            "workload_note": self.note,
+            "ended": self.ended,
+            "points": [point.to_json() for point in self.points if point.sides],
+        }
+
+    def save(self) -> None:
+        write_json(self.path, self.to_json())
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all: a reader, or a later crash, never finds half of it. `UserError` when it can't be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A stored benchmark. `UserError` when it is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read as a stored benchmark: {error}") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise UserError(f"{path}: not a stored benchmark (its schema is not {SCHEMA!r})")
+    return found

@@ -1,0 +1,156 @@
+"""A stretch: one server under one load for a while, every request of it kept."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from time import perf_counter_ns
+from typing import Any
+
+from agentbench.loadtest.exchange import TurnExchange
+from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.workload import Session, Turn
+from agentbench.transport.client import HttpClient
+
+Encode = Callable[[Turn], bytes]
+
+AFTER_ERROR_S = 0.05
+"""Pause of a closed loop's client after a failed request, so that a dead server is not asked in a hot loop."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Stretch:
+    """What happened, filled in while it happens, so that an interruption loses nothing.
+
+    `started_at` is the `perf_counter_ns` at which the schedule began, `wall_ns` the same moment since the Unix
+    epoch. `client_cpu_s` is what the client itself computed. `complete` is set when all was sent and answered.
+    """
+
+    exchanges: list[TurnExchange] = field(default_factory=list)
+    started_at: int = 0
+    wall_ns: int = 0
+    elapsed_s: float = 0.0
+    client_cpu_s: float = 0.0
+    complete: bool = False
+
+
+class Driver:
+    """Sends sessions to one server, closed or open loop."""
+
+    def __init__(self, client: HttpClient, encode: Encode) -> None:
+        self._client = client
+        self._encode = encode
+        self._encoded: dict[int, bytes] = {}
+
+    async def warm_up(self, stretch: Stretch, sessions: Iterator[Session], count: int, at_once: int) -> None:
+        """The first turns of `count` sessions, at most `at_once` in flight; they are kept and marked."""
+        first = (Session(turns=each.turns[:1]) for each in islice(sessions, count))
+        workers = (self._work(stretch, first, deadline=None, warmup=True) for _ in range(min(at_once, count)))
+        await _all(list(workers))
+
+    async def measure(
+        self, stretch: Stretch, planned: list[Session], more: Iterator[Session], point: LoadPoint
+    ) -> None:
+        """Send what is planned, and of a point that is bounded by time only, more until then."""
+        self._encoded = {id(turn): self._encode(turn) for session in planned for turn in session.turns}
+        sessions = iter(planned) if planned else more
+        with _undisturbed():
+            cpu = time.process_time()
+            stretch.started_at, stretch.wall_ns = perf_counter_ns(), time.time_ns()
+            try:
+                await self._run(stretch, sessions, point)
+                stretch.complete = True
+            finally:
+                stretch.elapsed_s = (perf_counter_ns() - stretch.started_at) / 1e9
+                stretch.client_cpu_s = time.process_time() - cpu
+
+    async def _run(self, stretch: Stretch, sessions: Iterator[Session], point: LoadPoint) -> None:
+        deadline = stretch.started_at + round(point.duration_s * 1e9) if point.duration_s else None
+        if point.concurrency:
+            await _all([self._work(stretch, sessions, deadline) for _ in range(point.concurrency)])
+        else:
+            await self._open_loop(stretch, sessions, deadline, point.offsets())
+
+    async def _work(
+        self, stretch: Stretch, sessions: Iterator[Session], deadline: int | None, warmup: bool = False
+    ) -> None:
+        """One of the clients of a closed loop."""
+        for session in sessions:
+            if deadline is not None and perf_counter_ns() >= deadline:
+                return
+            if not await self._session(stretch, session, perf_counter_ns(), warmup):
+                await asyncio.sleep(AFTER_ERROR_S)
+
+    async def _open_loop(
+        self, stretch: Stretch, sessions: Iterator[Session], deadline: int | None, offsets: Iterator[float] | None
+    ) -> None:
+        running: list[asyncio.Task[Any]] = []
+        try:
+            for session in sessions:
+                offset = session.offset_s if offsets is None else next(offsets)
+                intended_at = stretch.started_at + round(offset * 1e9)
+                if deadline is not None and intended_at >= deadline:
+                    break
+                await _until(intended_at)
+                running.append(asyncio.create_task(self._session(stretch, session, intended_at)))
+            await asyncio.gather(*running)
+        finally:
+            await _cancel(running)
+
+    async def _session(self, stretch: Stretch, session: Session, intended_at: int, warmup: bool = False) -> bool:
+        """The turns in order, each its gap after the end of the one before; False when one failed, the last then."""
+        number = len(stretch.exchanges)
+        for position, turn in enumerate(session.turns):
+            if position:
+                intended_at += turn.gap_ns
+                await _until(intended_at)
+            exchange = TurnExchange(
+                index=len(stretch.exchanges),
+                session=number,
+                turn=position,
+                asked=turn,
+                warmup=warmup,
+                intended_at=intended_at,
+            )
+            stretch.exchanges.append(exchange)
+            request = self._encoded.pop(id(turn), None) or self._encode(turn)
+            await self._client.send(request, exchange)
+            if exchange.error or exchange.status != 200:
+                return False
+            intended_at = exchange.ended_at
+        return True
+
+
+async def _until(at: int) -> None:
+    """The event loop's timer is exact to a millisecond; how late a request was sent is in its record."""
+    wait = at - perf_counter_ns()
+    if wait > 0:
+        await asyncio.sleep(wait / 1e9)
+
+
+async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collection while it is measured: a pass over the records would show as a gap between tokens."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,118 @@
+"""A suite's real prompts: the body of each case's first model call, just as the suite's agent sends it.
+
+The agent is run against a listener that takes the request and refuses it. So what is measured is the very request
+(messages, tools, output schema, sampling), sent by the load generator under any arrivals and the same to every
+server. Later turns depend on the answers and are not in it; `trace:RUN` replays those of a stored run.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path as FilePath
+from typing import Any
+
+from agentbench import spec
+from agentbench.errors import UserError
+from agentbench.loadtest.workload import Path, Session, Turn
+from agentbench.protocols import Agent, Backend, Endpoint
+from agentbench.recorder import Recorder
+from agentbench.suite import Suite, load_suite
+from agentbench.tools import load_tools, opened_toolbox
+
+LEFT_OUT = ("model", "stream", "stream_options")
+REFUSAL = b'{"error": {"message": "recorded"}}'
+SUITES = FilePath("suites")
+CLOSING_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Sessions in a fixed order, begun again at the end."""
+
+    recorded: tuple[Session, ...]
+    note: str
+    path: Path = "chat/completions"
+
+    @property
+    def size(self) -> int:
+        return len(self.recorded)
+
+    def sessions(self, seed: str) -> Iterator[Session]:
+        return cycle(self.recorded)
+
+
+async def suite_prompts(reference: str) -> Recorded:
+    """The workload of a suite, by its directory or, of those in suites/, its name. `UserError` where it has none."""
+    named = SUITES / reference
+    suite = load_suite(named if named.is_dir() else FilePath(reference)).drawn()
+    bodies = await first_requests(suite)
+    if not bodies:
+        raise UserError(f"the agent of suite {suite.name!r} made no model call over HTTP, so there is nothing to send")
+    sessions = tuple(Session(turns=(_turn(body),), name=case_id) for case_id, body in bodies.items())
+    missing = len(suite.cases) - len(bodies)
+    rest = f"; {missing} cases made none" if missing else ""
+    note = f"the first model call of each of {len(bodies)} cases of suite {suite.name} {suite.version}{rest}"
+    return Recorded(recorded=sessions, note=note)
+
+
+def _turn(body: Mapping[str, Any]) -> Turn:
+    asked = {key: value for key, value in body.items() if key not in LEFT_OUT}
+    return Turn(path="chat/completions", body=asked)
+
+
+async def first_requests(suite: Suite) -> dict[str, Mapping[str, Any]]:
+    """Case id to the body of the first request that its agent sends."""
+    agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
+    tools = load_tools(suite.tools, suite.root)
+    found: dict[str, Mapping[str, Any]] = {}
+    async with _listener() as (endpoint, bodies):
+        backend: Backend = spec.build("backends", suite.config.backend, endpoint, prefix=("backend",))
+        try:
+            for case in suite.cases:
+                async with opened_toolbox(tools, case) as toolbox:
+                    recorder = Recorder(backend, toolbox, suite.config.run.seed)
+                    # The refusal ends the agent, in whatever way a user's own agent takes it.
+                    with suppress(Exception):
+                        await agent(case, recorder, recorder)
+                if bodies:
+                    found[case.id] = bodies[0]
+                bodies.clear()
+        finally:
+            await backend.aclose()
+    return found
+
+
+@asynccontextmanager
+async def _listener() -> AsyncIterator[tuple[Endpoint, list[Mapping[str, Any]]]]:
+    """An endpoint that keeps the bodies it is sent and refuses each request."""
+    bodies: list[Mapping[str, Any]] = []
+    handlers: set[asyncio.Future[None]] = set()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            handlers.add(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                bodies.append(await _body(reader))
+                head = f"HTTP/1.1 400 Recorded\r\nContent-Type: application/json\r\nContent-Length: {len(REFUSAL)}"
+                writer.write(head.encode() + b"\r\n\r\n" + REFUSAL)
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0, limit=2**20)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model="recorded"), bodies
+    finally:
+        server.close()
+        if handlers:
+            await asyncio.wait(handlers, timeout=CLOSING_S)
+
+
+async def _body(reader: asyncio.StreamReader) -> Mapping[str, Any]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
+    found: Mapping[str, Any] = json.loads(await reader.readexactly(int(length.partition(":")[2])))
+    return found
