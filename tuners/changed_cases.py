@@ -1,9 +1,8 @@
 """The cases whose verdict changed from one run to another, with what was said in both."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentbench.case import Case, Message
+from agentbench.case import Case
 from agentbench.score import Attempt
 from agentbench.store import Store
 from agentbench.trace import ToolCall
@@ -29,32 +28,30 @@ class Changed:
     question: str
     winner: Side
     baseline: Side
-    gained: bool
 
 
-def changed_cases(store: Store, winner: str, baseline: str, cases: dict[str, Case]) -> list[Changed]:
-    """By id, those that the winner gained first; a case's first repeat stands for it."""
+def changed_cases(store: Store, winner: str, baseline: str) -> tuple[list[Changed], list[Changed]]:
+    """What the winner gained, and what it lost, by id; a case's first repeat stands for it."""
     a, b = _first(store, winner), _first(store, baseline)
-    found = [
-        Changed(
-            case_id=case_id,
-            question=_asked(cases.get(case_id)),
-            winner=_side(a[case_id]),
-            baseline=_side(b[case_id]),
-            gained=a[case_id].passed is True,
-        )
-        for case_id in sorted(a.keys() & b.keys())
-        if (a[case_id].passed is True) != (b[case_id].passed is True)
-    ]
-    return sorted(found, key=lambda each: not each.gained)
+    gained: list[Changed] = []
+    lost: list[Changed] = []
+    for case_id in sorted(a.keys() & b.keys()):
+        (of_winner, case), (of_baseline, _) = a[case_id], b[case_id]
+        right, was_right = of_winner.passed is True, of_baseline.passed is True
+        if right != was_right:
+            found = Changed(
+                case_id=case_id, question=_asked(case), winner=_side(of_winner), baseline=_side(of_baseline)
+            )
+            (gained if right else lost).append(found)
+    return gained, lost
 
 
-def _first(store: Store, run_id: str) -> dict[str, Attempt]:
-    return {attempt.case_id: attempt for attempt in store.attempts(run_id) if attempt.repeat == 0}
+def _first(store: Store, run_id: str) -> dict[str, tuple[Attempt, Case]]:
+    return {attempt.case_id: (attempt, case) for attempt, case in store.whole_attempts(run_id) if attempt.repeat == 0}
 
 
-def _asked(case: Case | None) -> str:
-    return "\n".join(_content(message) for message in case.messages) if case else ""
+def _asked(case: Case) -> str:
+    return "\n".join(str(message.get("content") or "") for message in case.messages)
 
 
 def _side(attempt: Attempt) -> Side:
@@ -72,12 +69,3 @@ def _called(call: ToolCall) -> str:
     arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
     result = f" → {call.result}" if call.result is not None else f" → error: {call.error}" if call.error else ""
     return f"{call.name}({arguments}){result}"
-
-
-def _content(message: Message) -> str:
-    return str(message.get("content") or "")
-
-
-def parted(changed: Sequence[Changed]) -> tuple[list[Changed], list[Changed]]:
-    """What the winner gained, and what it lost."""
-    return [each for each in changed if each.gained], [each for each in changed if not each.gained]

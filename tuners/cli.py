@@ -12,6 +12,7 @@ from agentbench.errors import UserError
 if TYPE_CHECKING:
     from agentbench.store import Store
     from tuners.study import Study
+    from tuners.study_view import StudyView
     from tuners.team import Team
     from tuners.tune import Tuned
 
@@ -39,6 +40,7 @@ def tune_command(
     from tuners.best_file import command_of
     from tuners.study import find_study, make_study, store_study
     from tuners.study_file import parse_settings
+    from tuners.study_view import study_view
     from tuners.team import parse_team
 
     given, team = parse_settings(settings or []), parse_team(workers)
@@ -50,9 +52,10 @@ def tune_command(
         else:
             store_study(made, store)
         done = _tuned(made, store, db, team, judged=not search_only)
-        _print(made.name, store, db, as_json)
+        view = study_view(made.name, store, db)
+        _print(view, as_json)
         try:
-            _write_page(made.name, store, db, PAGES / made.name / "study.html")
+            _write_page(view, store, PAGES / made.name / "study.html")
         except UserError as error:
             typer.echo(f"agentbench: no page of it was written: {error}", err=True)
     if done.best is not None:
@@ -140,43 +143,29 @@ def study_command(
 ) -> None:
     """Show a study: its candidates, its front, what mattered, and its verdict."""
     from agentbench.store import open_store
+    from tuners.study_view import study_view
 
     with open_store(db, create=False) as store:
+        view = study_view(name, store, db)
         if html is not None:
-            _write_page(name, store, db, html)
-        _print(name, store, db, as_json)
+            _write_page(view, store, html)
+    _print(view, as_json)
 
 
-def _write_page(name: str, store: "Store", db: str | None, path: Path) -> None:
+def _write_page(view: "StudyView", store: "Store", path: Path) -> None:
     from agentbench.report.html_file import write_html
     from tuners.page import study_page
-    from tuners.page_view import study_view
 
-    write_html(path, study_page(study_view(name, store, db)))
+    write_html(path, study_page(view, store))
     typer.echo(f"agentbench: wrote {path}", err=True)
 
 
-def _print(name: str, store: "Store", db: str | None, as_json: bool) -> None:
+def _print(view: "StudyView", as_json: bool) -> None:
     from agentbench.report.terminal import console
-    from tuners.front import front
-    from tuners.optuna_storage import importance, opened_trials
-    from tuners.report import study_json, study_report
-    from tuners.stored_journal import ended_candidates
-    from tuners.study_file import checked_study
-    from tuners.verdict import verdict_of_json
+    from tuners.report import study_report
 
-    record = store.studies.get(name)
-    file = checked_study(record.document, lambda location: f"study {name}")
-    candidates, proposals = ended_candidates(store, name), store.studies.proposals(name)
-    verdict = verdict_of_json(record.verdict) if record.verdict else None
-    with opened_trials(db, name) as trials:
-        shares = importance(trials)
     if as_json:
-        best = front(candidates, file.objectives)
-        typer.echo(json.dumps(study_json(record, candidates, best, verdict, shares, proposals), indent=2))
+        typer.echo(json.dumps(view.to_json(), indent=2))
         return
     out = console()
-    piped = not out.is_terminal
-    out.print(
-        study_report(record, file, candidates, verdict, shares, proposals=proposals, piped=piped, width=out.width)
-    )
+    out.print(study_report(view, piped=not out.is_terminal, width=out.width))

@@ -1,20 +1,24 @@
 """A study as one HTML file: its verdict, what the winner changes, its candidates, the cases that changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 
+from agentbench.errors import UserError
 from agentbench.report.chart_page import Chart, chart_page, figures_of, table
 from agentbench.report.html_file import block, text
-from agentbench.study import StudyRecord
+from agentbench.store import Store
+from agentbench.suite import load_suite
 from tuners import page_charts
 from tuners.candidate import Candidate
-from tuners.changed_cases import SHOWN, Changed, Side, parted
+from tuners.changed_cases import SHOWN, Changed, Side, changed_cases
+from tuners.configuration import value_at
+from tuners.proposals_told import proposal_lines
 from tuners.report import verdict_lines
+from tuners.space import Settings
 from tuners.study_file import StudyFile
+from tuners.study_view import StudyView
 from tuners.told import COLUMNS, candidate_row
 from tuners.verdict import Verdict
 
@@ -29,52 +33,30 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyView:
-    """All that a page shows. `ended` has when each candidate did, `front` the numbers of those on it, `before` what the
-    baseline has at the paths that the winner sets."""
-
-    record: StudyRecord
-    file: StudyFile
-    candidates: Sequence[Candidate]
-    ended: Mapping[int, datetime]
-    front: Sequence[int]
-    importance: Mapping[str, float]
-    verdict: Verdict | None
-    before: Mapping[str, Any]
-    changed: Sequence[Changed] = ()
-
-    @property
-    def winner(self) -> int | None:
-        return self.verdict.winner if self.verdict else None
-
-
-def study_page(view: StudyView) -> str:
+def study_page(view: StudyView, store: Store) -> str:
     """The whole file. `UserError` when Plotly is not installed."""
     charts = _charts(view)
-    body = [_title(view), _verdict(view), _diff(view), figures_of(charts), _candidates(view), _changes(view)]
+    body = [
+        _title(view),
+        _lines("verdict", verdict_lines(view)),
+        _diff(view),
+        figures_of(charts),
+        _lines("verdict", proposal_lines(view.proposals)),
+        _candidates(view),
+        _changes(view.verdict, store),
+    ]
     return chart_page(f"study {view.record.name}", body, charts)
 
 
 def _title(view: StudyView) -> str:
-    record, runs = view.record, sum(each.case_runs for each in view.candidates)
-    facts = (
-        f"suite {record.suite}",
-        record.status,
-        f"{len(view.candidates)} candidates",
-        f"{runs} case-runs",
-        f"{record.seconds:.0f} s of search",
-        f"{record.created_at:%Y-%m-%d %H:%M} UTC",
-    )
-    return f'<h1>study {text(record.name)}</h1><p class="sub">{" · ".join(text(fact) for fact in facts)}</p>'
+    record = view.record
+    begun = f"{record.created_at:%Y-%m-%d %H:%M} UTC"
+    facts = text(f"suite {record.suite} · {record.status} · {view.headline} · {begun}")
+    return f'<h1>study {text(record.name)}</h1><p class="sub">{facts}</p>'
 
 
-def _verdict(view: StudyView) -> str:
-    if view.verdict is None:
-        return f'<div class="verdict"><p>No verdict yet: agentbench tune --resume {text(view.record.name)}</p></div>'
-    lines = verdict_lines(view.file, view.candidates, view.verdict)
-    said = "".join(_said(each) for each in lines)
-    return f'<div class="verdict">{said}</div>'
+def _lines(kind: str, lines: Sequence[Text]) -> str:
+    return f'<div class="{kind}">{"".join(map(_said, lines))}</div>' if lines else ""
 
 
 def _said(line: Text) -> str:
@@ -87,17 +69,25 @@ def _said(line: Text) -> str:
 
 def _diff(view: StudyView) -> str:
     """What the winner changes of the baseline."""
-    if view.verdict is None or not view.verdict.settings:
-        return ""
-    before = view.before
+    settings = view.verdict.settings if view.verdict else {}
+    before = _before(view.file, settings)
     rows = "".join(
         f'<tr><th scope="row">{text(path)}</th><td class="text">{_value(before.get(path))}</td>'
         f'<td class="text">{_value(value)}</td></tr>'
-        for path, value in view.verdict.settings.items()
+        for path, value in settings.items()
         if before.get(path) != value
     )
     head = [("setting", ""), ("baseline", "text"), ("winner", "text")]
-    return f"<h2>What the winner changes</h2>{table(head, rows)}"
+    return f"<h2>What the winner changes</h2>{table(head, rows)}" if rows else ""
+
+
+def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
+    """The baseline's values at these paths: the suite's own where it is still there and says nothing else."""
+    try:
+        suite = load_suite(file.suite)
+        return {path: value_at(suite, file.baseline, path) for path in settings}
+    except UserError:
+        return {path: file.baseline[path] for path in settings if path in file.baseline}
 
 
 def _value(value: Any) -> str:
@@ -132,9 +122,7 @@ def _candidates(view: StudyView) -> str:
     """All of them; a click on a heading sorts by it."""
     names = (*COLUMNS[:-1], "end")
     head = [(f'<button type="button">{text(name)}</button>', _css(name)) for name in names]
-    marked = set(view.front)
-    order = sorted(view.candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
-    rows = "".join(_row(each, each.number in marked, each.number == view.winner) for each in order)
+    rows = "".join(_row(each, each.number in view.front, each.number == view.winner) for each in view.shown())
     return f"<h2>Candidates</h2>{table(head, rows, 'sortable')}"
 
 
@@ -164,10 +152,10 @@ def _row(candidate: Candidate, on_front: bool, won: bool) -> str:
     return f'<tr class="{"front" if on_front else ""}">{cells}</tr>'
 
 
-def _changes(view: StudyView) -> str:
-    if not view.changed:
+def _changes(verdict: Verdict | None, store: Store) -> str:
+    if verdict is None or not verdict.runs:
         return ""
-    gained, lost = parted(view.changed)
+    gained, lost = changed_cases(store, verdict.runs["winner"], verdict.runs["baseline"])
     parts = ["<h2>Cases that changed on test</h2>"]
     for name, found in (("Newly right", gained), ("Newly wrong", lost)):
         left = f" ({SHOWN} of them shown)" if len(found) > SHOWN else ""

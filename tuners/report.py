@@ -1,6 +1,6 @@
-"""The report of a study, for the terminal and as JSON: its candidates, its front, its verdict."""
+"""The report of a study for the terminal: its candidates, its front, its verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,11 +10,8 @@ from rich.text import Text
 from agentbench.report import figures
 from agentbench.report.plain import line
 from agentbench.report.terminal import grid
-from agentbench.study import ProposalRecord, StudyRecord
-from tuners.candidate import Candidate
-from tuners.front import front
-from tuners.proposals_told import proposal_json, proposal_lines
-from tuners.study_file import StudyFile
+from tuners.proposals_told import proposal_lines
+from tuners.study_view import StudyView
 from tuners.told import COLUMNS, beyond, candidate_row, changes
 from tuners.verdict import Verdict
 
@@ -35,41 +32,21 @@ FULL, LESS = 120, ("rung", "TPOT p50", "s")
 """Below this width, in characters, these columns are left out."""
 
 
-def study_report(
-    record: StudyRecord,
-    study: StudyFile,
-    candidates: Sequence[Candidate],
-    verdict: Verdict | None,
-    importance: Mapping[str, float],
-    *,
-    proposals: Sequence[ProposalRecord] = (),
-    piped: bool = False,
-    width: int = 200,
-) -> RenderableType:
+def study_report(view: StudyView, *, piped: bool = False, width: int = 200) -> RenderableType:
     """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict.
 
     `width` is that of the terminal, in characters.
     """
-    best = front(candidates, study.objectives)
-    parts: list[RenderableType] = [_candidates(record, candidates, best, piped, width)]
-    parts.append(Text(f"● Pareto front over {', '.join(study.objectives)}: {len(best)}", style="dim"))
-    if importance:
-        shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in importance.items())
+    parts: list[RenderableType] = [_candidates(view, piped, width)]
+    parts.append(Text(f"● Pareto front over {', '.join(view.file.objectives)}: {len(view.front)}", style="dim"))
+    if view.importance:
+        shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in view.importance.items())
         parts.append(Text.assemble(("Importance for quality  ", "bold"), line(shares)))
-    parts += proposal_lines(proposals)
-    if verdict is None:
-        parts.append(Text(f"No verdict yet: agentbench tune --resume {record.name}", style="yellow"))
-    else:
-        parts += list(verdict_lines(study, candidates, verdict))
-    return Group(*parts)
+    return Group(*parts, *proposal_lines(view.proposals), *verdict_lines(view))
 
 
-def _candidates(
-    record: StudyRecord, candidates: Sequence[Candidate], best: Sequence[Candidate], piped: bool, width: int
-) -> Table:
-    runs = sum(each.case_runs for each in candidates)
-    title = f"study {record.name} · {len(candidates)} candidates, {runs} case-runs, {record.seconds:.0f} s of search"
-    table = grid(title, piped=piped)
+def _candidates(view: StudyView, piped: bool, width: int) -> Table:
+    table = grid(f"study {view.record.name} · {view.headline}", piped=piped)
     kept = [name for name in COLUMNS if width >= FULL or name not in LESS]
     for name in kept:
         wide = name == "what changed"
@@ -80,30 +57,39 @@ def _candidates(
             no_wrap=not wide,
             min_width=WIDE if wide else None,
         )
-    marked = {each.number for each in best}
-    shown = sorted(candidates, key=lambda each: (each.number not in marked, not each.scores, -each.quality))
-    for each in shown[: len(marked) + BEST]:
+    for each in view.shown()[: len(view.front) + BEST]:
         cells = dict(zip(COLUMNS, candidate_row(each), strict=True))
-        cells[""] = ("● " if each.number in marked else "") + cells[""]
+        cells[""] = ("● " if each.number in view.front else "") + cells[""]
         table.add_row(*(Text(cells[name]) for name in kept))
     return table
 
 
-def verdict_lines(study: StudyFile, candidates: Sequence[Candidate], verdict: Verdict) -> list[Text]:
+def verdict_lines(view: StudyView) -> list[Text]:
     """The verdict in words; what is bold in it is what the line is about."""
-    lines = [Text(f"Note: {line(note)}", style="yellow") for note in verdict.notes]
-    by_number = {each.number: each for each in candidates}
-    if verdict.nearest is not None and verdict.winner is None:
-        nearest = by_number[verdict.nearest]
-        missed = beyond(nearest, study.bounds())
-        lines.append(Text(f"Nearest: candidate {nearest.number} ({changes(nearest.settings)}): {missed}"))
+    verdict = view.verdict
+    if verdict is None:
+        return [Text(f"No verdict yet: agentbench tune --resume {view.record.name}", style="yellow")]
+    notes = [Text(f"Note: {line(note)}", style="yellow") for note in verdict.notes]
     if verdict.winner is None:
-        return lines
+        return [*notes, *_nearest(view, verdict)]
     said = f"candidate {verdict.winner} ({changes(verdict.settings)})"
-    lines.insert(0, Text.assemble(("Winner  ", "bold"), said))
     finals = ", ".join(f"{number}: {figures.percent(quality)}" for number, quality in verdict.finals.items())
-    lines.insert(1, Text.assemble(("Train again, fresh seeds  ", "bold"), finals))
-    return [*lines, *_on_test(verdict), *_serving(verdict), *_payback(verdict)]
+    return [
+        Text.assemble(("Winner  ", "bold"), said),
+        Text.assemble(("Train again, fresh seeds  ", "bold"), finals),
+        *notes,
+        *_on_test(verdict),
+        *_serving(verdict),
+        *_payback(verdict),
+    ]
+
+
+def _nearest(view: StudyView, verdict: Verdict) -> list[Text]:
+    nearest = next((each for each in view.candidates if each.number == verdict.nearest), None)
+    if nearest is None:
+        return []
+    missed = beyond(nearest, view.file.bounds())
+    return [Text(f"Nearest: candidate {nearest.number} ({changes(nearest.settings)}): {missed}")]
 
 
 def _on_test(verdict: Verdict) -> list[Text]:
@@ -164,29 +150,3 @@ def _payback(verdict: Verdict) -> list[Text]:
     costs = " against ".join(figures.seconds(found[f"{side}_s_per_right"]) for side in ("winner", "baseline"))
     said = f"its {took} are made up for after {' or '.join(after)}" if after else f"its {took} are never made up for"
     return [Text.assemble(("Pay-back  ", "bold"), f"{said}; server time of a right answer: {costs}")]
-
-
-def study_json(
-    record: StudyRecord,
-    candidates: Sequence[Candidate],
-    best: Sequence[Candidate],
-    verdict: Verdict | None,
-    importance: Mapping[str, float],
-    proposals: Sequence[ProposalRecord] = (),
-) -> dict[str, Any]:
-    """All that is known of a study; times in seconds, fractions from 0 to 1."""
-    return {
-        "name": record.name,
-        "suite": record.suite,
-        "status": record.status,
-        "created_at": record.created_at.isoformat(),
-        "finished_at": record.finished_at and record.finished_at.isoformat(),
-        "search_s": record.seconds,
-        "document": dict(record.document),
-        "split": {side: list(ids) for side, ids in record.split.items()},
-        "front": [each.number for each in best],
-        "importance": dict(importance),
-        "proposals": [proposal_json(each) for each in proposals],
-        "candidates": [each.to_json() for each in candidates],
-        "verdict": verdict and verdict.to_json(),
-    }

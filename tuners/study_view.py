@@ -1,0 +1,82 @@
+"""All that is known of a study, from the store; table, JSON and page show this."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentbench.store import Store
+from agentbench.study import ProposalRecord, StudyRecord
+from tuners.candidate import Candidate, candidate_of_json
+from tuners.front import front
+from tuners.optuna_storage import importance, opened_trials
+from tuners.proposals_told import proposal_json
+from tuners.study_file import StudyFile, checked_study
+from tuners.verdict import Verdict, verdict_of_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyView:
+    """`candidates` are those that ended, by number, `ended` when each did, `front` the numbers of those on it."""
+
+    record: StudyRecord
+    file: StudyFile
+    candidates: Sequence[Candidate]
+    ended: Mapping[int, datetime]
+    front: Sequence[int]
+    importance: Mapping[str, float]
+    proposals: Sequence[ProposalRecord]
+    verdict: Verdict | None
+
+    @property
+    def winner(self) -> int | None:
+        return self.verdict.winner if self.verdict else None
+
+    @property
+    def headline(self) -> str:
+        """How much there was of it."""
+        runs = sum(each.case_runs for each in self.candidates)
+        return f"{len(self.candidates)} candidates, {runs} case-runs, {self.record.seconds:.0f} s of search"
+
+    def shown(self) -> list[Candidate]:
+        """The candidates with those of the front first, then by quality."""
+        return sorted(self.candidates, key=lambda each: (each.number not in self.front, not each.scores, -each.quality))
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in seconds, fractions from 0 to 1."""
+        record = self.record
+        return {
+            "name": record.name,
+            "suite": record.suite,
+            "status": record.status,
+            "created_at": record.created_at.isoformat(),
+            "finished_at": record.finished_at and record.finished_at.isoformat(),
+            "search_s": record.seconds,
+            "document": dict(record.document),
+            "split": {side: list(ids) for side, ids in record.split.items()},
+            "front": list(self.front),
+            "importance": dict(self.importance),
+            "proposals": [proposal_json(each) for each in self.proposals],
+            "candidates": [each.to_json() for each in self.candidates],
+            "verdict": self.verdict and self.verdict.to_json(),
+        }
+
+
+def study_view(name: str, store: Store, db: str | None) -> StudyView:
+    """`UserError` when there is no study of this name."""
+    record = store.studies.get(name)
+    file = checked_study(record.document, lambda location: f"study {name}")
+    records = store.studies.candidates(name, ended=True)
+    candidates = [candidate_of_json(each.result) for each in records]
+    with opened_trials(db, name) as trials:
+        shares = importance(trials)
+    return StudyView(
+        record=record,
+        file=file,
+        candidates=candidates,
+        ended={each.number: each.ended_at for each in records if each.ended_at is not None},
+        front=[each.number for each in front(candidates, file.objectives)],
+        importance=shares,
+        proposals=store.studies.proposals(name),
+        verdict=verdict_of_json(record.verdict) if record.verdict else None,
+    )
