@@ -4,15 +4,12 @@ And a private PostgreSQL server for those that want one.
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from tests.store.cluster import postgresql, server_binaries
+from tests.store.cluster import private_cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,15 +31,8 @@ _numbers = count()
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a server's default database."""
-    binaries = server_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL server binaries here (Debian's package is named postgresql)")
-    root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    try:
-        with postgresql(binaries, root) as url:
-            yield url
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    with private_cluster() as cluster:
+        yield cluster.url
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from agentbench.errors import UserError
 from agentbench.protocols import ChecksItself
 from agentbench.suite import Suite
 from tuners.configuration import configure, needs_server
+from tuners.installed import needs
 from tuners.parameter import Condition
 from tuners.propose import Propose, ProposingModel
-from tuners.samplers import needs_torch
 from tuners.space import Settings, Space
 from tuners.study_file import StudyFile, Where
 
@@ -22,8 +22,9 @@ FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
 
 def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
     """`UserError` for the first thing that could not be run."""
+    needs("optuna", "tuning", "tune")
     if study.sampler == "gp":
-        needs_torch()
+        needs("torch", "the sampler gp", "serving")
     _check("baseline", study.baseline, suite, where(("baseline",)))
     for name, settings in study.references.items():
         _check(name, {**study.baseline, **settings}, suite, where(("references", name)))

@@ -108,7 +108,7 @@ def studies_command(as_json: AsJson = False, db: Db = None) -> None:
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
-        found = [(each, len(store.studies.candidates(each.name))) for each in store.studies.all()]
+        found = [(each, len(store.studies.begun(each.name))) for each in store.studies.all()]
     if as_json:
         rows = [
             {

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from agentbench.errors import UserError
 from agentbench.store.url import database_url
+from tuners.installed import needs
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -20,10 +20,9 @@ TRIES, PAUSE_S = 5, 0.5
 @contextmanager
 def opened_trials(db: str | None, name: str) -> Iterator["Study"]:
     """The trials of the study of this name, made when there are none."""
-    try:
-        import optuna
-    except ImportError:
-        raise UserError("tuning needs Optuna: pip install 'agentbench[tune]'") from None
+    needs("optuna", "tuning", "tune")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = database_url(db)
     waiting = {"connect_args": {"timeout": BUSY_S}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}

@@ -70,10 +70,8 @@ def _room(available: dict[str, float], resources: Resources) -> int:
 @contextmanager
 def _cluster() -> Iterator[Any]:
     """Ray's module, connected: to the cluster of RAY_ADDRESS, else to one of this machine for as long as it lasts."""
-    try:
-        import ray
-    except ImportError:
-        raise UserError("--workers ray needs Ray: pip install 'agentbench[ray]'") from None
+    import ray
+
     ours = not ray.is_initialized()
     if ours:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")

@@ -3,8 +3,6 @@
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from agentbench.errors import UserError
-
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
@@ -23,14 +21,5 @@ def make_sampler(name: SamplerName, seed: int) -> "BaseSampler":
     if name == "nsga2":
         return samplers.NSGAIISampler(seed=seed)
     if name == "gp":
-        needs_torch()
         return samplers.GPSampler(seed=seed)
     return samplers.RandomSampler(seed=seed)
-
-
-def needs_torch() -> None:
-    """`UserError` where it is not there."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise UserError("sampler gp needs PyTorch: pip install 'agentbench[serving]', or take tpe") from None

@@ -39,15 +39,15 @@ class StoredJournal:
         return [candidate_of_json(record.result) for record in records]
 
     def begun(self) -> Mapping[int, Settings]:
-        return {record.number: record.settings for record in _in_order(self._studies.candidates(self._study))}
+        return {record.number: record.settings for record in self._studies.begun(self._study)}
 
     def abandoned(self) -> Mapping[int, Settings]:
-        records = self._studies.candidates(self._study, ended=False)
-        return {record.number: record.settings for record in _in_order(records) if self._is_abandoned(record)}
+        records = self._studies.begun(self._study, ended=False)
+        return {record.number: record.settings for record in records if self._is_abandoned(record)}
 
     def others(self) -> list[str]:
         """The workers that are at work on a candidate of this study, this one left out."""
-        records = self._studies.candidates(self._study, ended=False)
+        records = self._studies.begun(self._study, ended=False)
         return [each.worker for each in records if each.number not in self._ours and not self._is_abandoned(each)]
 
     def _is_abandoned(self, record: CandidateRecord) -> bool:
@@ -96,8 +96,3 @@ class StoredJournal:
 def at_work(record: CandidateRecord) -> bool:
     """Whether its worker is still there: by its process on this machine, by when it was seen on another."""
     return is_there(record.worker) if is_here(record.worker) else datetime.now(UTC) - record.seen_at < SILENT
-
-
-def _in_order(records: Sequence[CandidateRecord]) -> list[CandidateRecord]:
-    """By when they began."""
-    return sorted(records, key=lambda each: (each.started_at, each.number))

@@ -54,7 +54,7 @@ class Resources(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cpus: float = Field(1, ge=0, description="Cores.")
-    gpus: float = Field(0, ge=0, description="GPUs; a worker's server sees only these.")
+    gpus: float = Field(0, ge=0, description="GPUs.")
 
 
 class StudyFile(BaseModel):

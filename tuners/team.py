@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agentbench.errors import UserError
 from agentbench.store.url import database_url
+from tuners.installed import needs
 
 LOGS = Path("results") / "logs"
 STOP_S = 30.0
@@ -26,7 +27,9 @@ class Team:
 
 
 def parse_team(text: str) -> Team:
-    """`2`, `ray` (one worker for all that the cluster has room for, at least one) or `ray:2`."""
+    """`2`, `ray` (as many as the cluster has room for, at least one) or `ray:2`; `UserError` where Ray is not there."""
+    if text.startswith("ray"):
+        needs("ray", "--workers ray", "ray")
     name, separator, count = text.partition(":") if text.startswith("ray") else ("", "", text)
     if name == "ray" and not separator:
         return Team(count=0, ray=True)

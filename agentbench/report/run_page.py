@@ -1,15 +1,16 @@
 """A run as one HTML file: its figures, its latencies, what its attempts did, the cases that it did not have right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentbench.case import Case
+from agentbench.case import Case, Message
 from agentbench.report.chart_page import Chart, chart_page, figures_of, table
 from agentbench.report.html_file import block, text
 from agentbench.report.outcomes import CaseOutcome, verdict_of
 from agentbench.report.run_charts import SHOWN, began, latency_charts, timeline_chart
 from agentbench.report.run_view import RunView, view_of
 from agentbench.report.terminal import run_rows
+from agentbench.report.transcript import new_messages
 from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
@@ -83,7 +84,7 @@ def _attempts(page: RunPage) -> str:
 def _attempt(attempt: Attempt, case: Case) -> str:
     verdict = verdict_of(attempt)
     asked = next((str(each.get("content") or "") for each in case.messages if each.get("role") == "user"), "")
-    steps = "".join(_step(step) for step in attempt.trace.steps)
+    steps = "".join(_steps(attempt))
     scores = "".join(
         f"<p><small>{text(score.name)} {score.value:g}: {text(score.reason[:600])}</small></p>"
         for score in attempt.scores
@@ -99,18 +100,26 @@ def _failed(attempt: Attempt) -> str:
     return f'<p class="bad">{text(attempt.failure.kind)}: {text(attempt.failure.message[:600])}</p>'
 
 
-def _step(step: object) -> str:
-    if isinstance(step, ToolCall):
-        said = step.result if step.result is not None else f"error: {step.error}" if step.error else "declared only"
-        arguments = ", ".join(f"{name}={value!r}" for name, value in step.arguments.items())
-        return f"<p>tool {text(step.name)}</p><pre>{block(f'({arguments})', LONGEST)}\n{block(said, LONGEST)}</pre>"
-    if not isinstance(step, ModelCall):
-        return ""
-    asked = "".join(
-        f"<p>{text(each.get('role', ''))}</p><pre>{block(each.get('content') or '', LONGEST)}</pre>"
-        for each in step.messages[-2:]
-    )
-    return f"{asked}<p>assistant</p><pre>{block(step.text or step.reply.get('tool_calls') or '', LONGEST)}</pre>"
+def _steps(attempt: Attempt) -> Iterator[str]:
+    """What happened, in order; a message that a later request repeats is told once."""
+    before: ModelCall | None = None
+    for step in attempt.trace.steps:
+        if isinstance(step, ToolCall):
+            yield _tool(step)
+        elif isinstance(step, ModelCall):
+            yield from (_message(each) for each in (*new_messages(step, before), step.reply))
+            before = step
+
+
+def _message(message: Message) -> str:
+    said = message.get("content") or message.get("tool_calls") or ""
+    return f"<p>{text(message.get('role', 'assistant'))}</p><pre>{block(said, LONGEST)}</pre>"
+
+
+def _tool(call: ToolCall) -> str:
+    said = call.result if call.result is not None else f"error: {call.error}" if call.error else "declared only"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
+    return f"<p>tool {text(call.name)}</p><pre>{block(f'({arguments})', LONGEST)}\n{block(said, LONGEST)}</pre>"
 
 
 def page_of(store: Store, run: Run) -> RunPage:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,8 @@ from agentbench.store.tables import AttemptRow
 from agentbench.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 
 Transaction = Callable[[], AbstractContextManager[Session]]
+
+LIGHT = tuple(name for name in CandidateRecord.__dataclass_fields__ if name != "result")
 
 
 class Studies:
@@ -117,13 +119,18 @@ class Studies:
         self, study: str, *, ended: bool | None = None, without: Collection[int] = ()
     ) -> list[CandidateRecord]:
         """In the order of their numbers: all, or those that have (not) ended; `without` the numbers given."""
-        query = select(CandidateRow).where(CandidateRow.study == study, CandidateRow.number >= 0)
-        if ended is not None:
-            query = query.where(CandidateRow.end.is_not(None) if ended else CandidateRow.end.is_(None))
+        query = select(CandidateRow).where(*_ended(study, ended))
         if without:
             query = query.where(CandidateRow.number.not_in(without))
         with self._read() as session:
             return [_candidate_of(row) for row in session.scalars(query.order_by(CandidateRow.number))]
+
+    def begun(self, study: str, *, ended: bool | None = None) -> list[CandidateRecord]:
+        """The same without their results, which are large, in the order in which they began."""
+        query = select(*(getattr(CandidateRow, name) for name in LIGHT)).where(*_ended(study, ended))
+        with self._read() as session:
+            rows = session.execute(query.order_by(CandidateRow.started_at, CandidateRow.number))
+            return [CandidateRecord(**dict(zip(LIGHT, row, strict=True))) for row in rows]
 
     def add_run(self, run: StudyRun) -> None:
         """A run for what has one already is left as it is."""
@@ -168,6 +175,14 @@ class Studies:
         with self._read() as session:
             rows = session.scalars(select(ReplayRow).where(ReplayRow.study == study)).all()
             return {row.key: row.result for row in rows}
+
+
+def _ended(study: str, ended: bool | None) -> list[ColumnElement[bool]]:
+    """The candidates of a study, without what is claimed beside them; those that have (not) ended."""
+    found = [CandidateRow.study == study, CandidateRow.number >= 0]
+    if ended is not None:
+        found.append(CandidateRow.end.is_not(None) if ended else CandidateRow.end.is_(None))
+    return found
 
 
 def _values(record: StudyRecord | CandidateRecord | StudyRun | ProposalRecord) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_a_name_that_neither_the_suite_nor_a_case_has_is_told_when_the_suite_is_
 
 def test_tools_that_are_known_only_in_an_attempt_are_not_checked_before(tmp_path: Path) -> None:
     root = suite_with(tmp_path, "[{name: mcp, command: [none]}]")
-    load_suite(root, {"agent.tools": ["of_the_server"]})
+    assert load_suite(root, {"agent.tools": ["of_the_server"]}).config.agent.options["tools"] == ["of_the_server"]
 
 
 def test_a_tool_is_named_once(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 
 def server_binaries() -> Path | None:
@@ -61,6 +64,17 @@ def running_cluster(binaries: Path, root: Path) -> Iterator[Cluster]:
         yield Cluster(binaries, root, start)
     finally:
         _call(account, binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+@contextmanager
+def private_cluster() -> Iterator[Cluster]:
+    """A server in a new directory; the test is skipped where PostgreSQL is not installed."""
+    binaries = server_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries here (Debian's package is named postgresql)")
+    made = tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True)
+    with made as root, running_cluster(binaries, Path(root)) as cluster:
+        yield cluster
 
 
 def _call(account: str | None, *command: object) -> None:

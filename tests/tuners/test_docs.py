@@ -34,5 +34,7 @@ def test_the_options_of_a_proposing_model_are_those_that_are_shown() -> None:
 
 
 def test_the_workflows_are_workflows() -> None:
-    for workflow in (*EXAMPLES[0]["space"]["workflow"], *EXAMPLES[2]["workflow"]):
-        workflow_of({"workflow": workflow})
+    written = (*EXAMPLES[0]["space"]["workflow"], *EXAMPLES[2]["workflow"])
+    found = [workflow_of({"workflow": each}) for each in written]
+    names = [each["name"] if isinstance(each, dict) else each for each in written]
+    assert [each.name if each else "direct" for each in found] == names

@@ -14,6 +14,7 @@ import pytest
 
 from agentbench.errors import UserError
 from agentbench.store import Store, open_store
+from tuners.installed import needs
 from tuners.team import Team, parse_team
 
 StudyWriter = Callable[..., Path]
@@ -149,3 +150,9 @@ def test_a_team_is_a_number_or_rays() -> None:
     for text in ("0", "two", "ray:0", "ray:", "-1", "raytwo", ""):
         with pytest.raises(UserError, match="--workers"):
             parse_team(text)
+
+
+def test_a_package_that_is_not_there_is_told_with_its_extra() -> None:
+    with pytest.raises(UserError, match=r"the moon needs no_such_package: pip install 'agentbench\[moon\]'"):
+        needs("no_such_package", "the moon", "moon")
+    needs("json", "nothing", "none")

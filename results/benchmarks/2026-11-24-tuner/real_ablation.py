@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ablation import ARMS
 
 from agentbench.store import open_store
 from tuners.evaluator import Answers
@@ -29,11 +30,6 @@ from tuners.study import find_study, make_study, store_study
 
 HERE = Path(__file__).parent
 STUDY = HERE.parents[2] / "suites/bfcl_simple/study.yaml"
-ARMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "joint": (("agent.", "serving."),),
-    "prompt, then serving": (("agent.",), ("serving.",)),
-    "serving, then prompt": (("serving.",), ("agent.",)),
-}
 
 
 def searched(root: Path, arm: str, seed: int, minutes: float) -> Settings:
