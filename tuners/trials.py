@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuners.candidate import Candidate
-from tuners.samplers import SamplerName, make_sampler
+from tuners.samplers import Sampler
 from tuners.space import Settings, Space, label_of, suggest
 from tuners.worker import is_there, this_worker
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 WORKER = "worker"
 """The attribute of a trial that says who asked for it."""
-
-Sampler = Callable[[int], "BaseSampler"]
-"""The sampler of a candidate's number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +115,6 @@ class Trials:
     def _suggested(self, trial: "Trial") -> Suggestion:
         self._open[trial.number + 1] = trial
         return Suggestion(number=trial.number + 1, settings=suggest(self._space, trial))
-
-
-def seeded(name: SamplerName, seed: int) -> Sampler:
-    """Samplers that are the same for the same study's seed and number."""
-    return lambda number: make_sampler(name, (1_000_003 * seed + number) % 2**32)
 
 
 def grouped(asked: Sequence[Suggestion], served: Callable[[Settings], str], last: Settings) -> list[Suggestion]:

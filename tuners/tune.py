@@ -16,10 +16,11 @@ from tuners.climb import Climb
 from tuners.live import LiveEvaluator, opened
 from tuners.optuna_storage import opened_trials
 from tuners.prepare import prepared_by
+from tuners.samplers import seeded
 from tuners.search import Search
 from tuners.stored_journal import StoredJournal, ended_candidates
 from tuners.study import Study
-from tuners.trials import Trials, seeded
+from tuners.trials import Trials
 from tuners.verdict import Verdict, judge, verdict_of_json
 
 BEAT_S = 20.0

@@ -17,10 +17,10 @@ from tuners.journal import MemoryJournal
 from tuners.parameter import Choices
 from tuners.replay import ReplayEvaluator, ReplayTable
 from tuners.rungs import plan_rungs
-from tuners.samplers import SamplerName
+from tuners.samplers import SamplerName, seeded
 from tuners.search import Plan, Search
 from tuners.space import Settings, Space
-from tuners.trials import Trials, seeded
+from tuners.trials import Trials
 
 CASES = 60
 OUTER = Space(

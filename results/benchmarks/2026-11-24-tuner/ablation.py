@@ -25,9 +25,10 @@ from tuners.evaluator import Answers, Measured
 from tuners.finalists import choose_finalists, choose_winner
 from tuners.journal import MemoryJournal
 from tuners.replay import ReplayEvaluator, ReplayTable, read_table
+from tuners.samplers import seeded
 from tuners.search import Search
 from tuners.space import Settings, Space
-from tuners.trials import Trials, seeded
+from tuners.trials import Trials
 
 HERE = Path(__file__).parent
 START_S = 6.0

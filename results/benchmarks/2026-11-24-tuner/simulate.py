@@ -25,10 +25,11 @@ from tuners.evaluator import limits_of
 from tuners.journal import MemoryJournal
 from tuners.replay import ReplayEvaluator, ReplayTable, read_table
 from tuners.rungs import plan_rungs
+from tuners.samplers import seeded
 from tuners.search import Plan, Search
 from tuners.space import Space
 from tuners.study_file import StudyFile
-from tuners.trials import Trials, seeded
+from tuners.trials import Trials
 
 HERE = Path(__file__).parent
 SHARE = 0.95
