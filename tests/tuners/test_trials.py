@@ -56,9 +56,9 @@ def asked(study: "optuna.Study", sampler: SamplerName) -> list[Suggestion]:
     return Trials(study, SPACE, seeded(sampler, 7)).ask_together(2, begun=[])
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
-@pytest.mark.parametrize("told", [4, 12])
-@pytest.mark.parametrize("killed_at", [2, 3, 5, 6])
+# TPE and GP draw at random until ten trials are told; NSGA-II for a generation.
+@pytest.mark.parametrize(("sampler", "told"), [("random", 4), ("nsga2", 4), ("tpe", 4), ("tpe", 12), ("gp", 12)])
+@pytest.mark.parametrize("killed_at", [3, 5])
 def test_a_trial_killed_between_two_parameters_gets_the_values_it_would_have_had(
     monkeypatch: pytest.MonkeyPatch, sampler: SamplerName, told: int, killed_at: int
 ) -> None:
