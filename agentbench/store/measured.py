@@ -38,11 +38,12 @@ def measured(session: Session, run_id: str) -> Iterator[Attempt]:
         rows = session.execute(query.order_by(AttemptRow.id).limit(CHUNK)).all()
         if not rows:
             return
-        yield from _attempts(session, rows)
+        yield from attempts_of(session, rows)
         last = rows[-1].id
 
 
-def _attempts(session: Session, rows: Sequence[Row[Any]]) -> Iterator[Attempt]:
+def attempts_of(session: Session, rows: Sequence[Row[Any]]) -> Iterator[Attempt]:
+    """The attempts of rows of the columns `ATTEMPT`, in their order."""
     ids = [row.id for row in rows]
     steps: dict[int, list[tuple[int, Step]]] = {}
     for columns, table, make in ((CALL, ModelCallRow, _call), (TOOL, ToolCallRow, _tool), (TURN, UserTurnRow, _turn)):

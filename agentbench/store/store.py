@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -21,14 +21,16 @@ from agentbench.store.batch import insert_attempts
 from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
 from agentbench.store.insert import insert_or_replace
 from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
+from agentbench.store.listing import Listing
 from agentbench.store.measured import measured
+from agentbench.store.notes import Notes
 from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.studies import Studies
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
-from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, RunRow, ScoreRow
+from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
 from agentbench.store.whole import insert_run, whole_attempts, with_cases
 
@@ -56,6 +58,8 @@ class Store:
         self._known_cases: set[str] = set()
         self._patience = Patience(engine)
         self.studies = Studies(self._read, self._write)
+        self.listing = Listing(self._read)
+        self.notes = Notes(self._read, self._write)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""
@@ -79,6 +83,8 @@ class Store:
             attempt = session.scalars(select(AttemptRow.id).where(AttemptRow.run_id == run_id).limit(1)).first()
             if row is None or attempt is not None:
                 return False
+            for table in (TagRow, NoteRow):
+                session.execute(delete(table).where(table.run_id == run_id))
             session.delete(row)
             return True
 

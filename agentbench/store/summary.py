@@ -37,16 +37,27 @@ _OF_THE_RUN = tuple(name for name in RunSummary.__dataclass_fields__ if name not
 
 def summaries(limit: int | None, suite: str | None) -> Select[Any]:
     """The query for the newest runs and their counts, all in one."""
-    columns: list[Any] = [getattr(RunRow, name) for name in (*_OF_THE_RUN, "case_ids", "repeats")]
-    runs = select(*columns).order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
+    chosen = select(RunRow.id).order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
     if suite is not None:
-        runs = runs.where(RunRow.suite == suite)
-    chosen = runs.subquery()
-    counts = _counts(select(chosen.c.id)).subquery()
+        chosen = chosen.where(RunRow.suite == suite)
+    return counted(chosen)
+
+
+def counted(chosen: Select[Any], sort: str = "created_at", descending: bool = True) -> Select[Any]:
+    """The query for the summaries of the runs whose ids `chosen` selects, sorted by a column or by the share that is
+    `right` of what is graded."""
+    ids = chosen.subquery()
+    counts = _counts(select(ids.c.id)).subquery()
+    numbers = {name: func.coalesce(counts.c[name], 0) for name in _COUNTS}
+    columns: list[Any] = [getattr(RunRow, name) for name in (*_OF_THE_RUN, "case_ids", "repeats")]
+    graded = func.nullif(numbers["passed"] + numbers["wrong"], 0)
+    by = numbers["passed"] * 1.0 / graded if sort == "right" else getattr(RunRow, sort)
+    order = (by.desc().nulls_last() if descending else by.asc().nulls_last(), RunRow.created_at.desc(), RunRow.id.desc())
     query: Select[Any] = (
-        select(chosen, *(func.coalesce(counts.c[name], 0).label(name) for name in _COUNTS))
-        .outerjoin(counts, counts.c.run_id == chosen.c.id)
-        .order_by(chosen.c.created_at.desc(), chosen.c.id.desc())
+        select(*columns, *(number.label(name) for name, number in numbers.items()))
+        .join(ids, ids.c.id == RunRow.id)
+        .outerjoin(counts, counts.c.run_id == RunRow.id)
+        .order_by(*order)
     )
     return query
 

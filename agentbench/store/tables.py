@@ -7,7 +7,7 @@ clock of the process that ran the attempt, and `attempts.wall_anchor_ns` puts th
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Double, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from agentbench.store.columns import BigKey, Json, LosslessText, UtcTime
@@ -58,7 +58,10 @@ class CaseRow(Base):
 
 class AttemptRow(Base):
     __tablename__ = "attempts"
-    __table_args__ = (UniqueConstraint("run_id", "case_id", "repeat", name="attempts_run_case_repeat"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "case_id", "repeat", name="attempts_run_case_repeat"),
+        Index("attempts_run_verdict", "run_id", "failure_kind", "passed"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
@@ -180,3 +183,20 @@ class SupersededBaselineRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+
+
+class TagRow(Base):
+    __tablename__ = "run_tags"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+
+
+class NoteRow(Base):
+    """What people wrote about a run."""
+
+    __tablename__ = "run_notes"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    text: Mapped[str]
+    updated_at: Mapped[datetime]

@@ -1,0 +1,168 @@
+"""Lists of many runs and of many attempts, a page at a time, counted and sorted by the database."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from agentbench.score import Attempt
+from agentbench.store.labels import Deciding, verdicts_from_labels
+from agentbench.store.measured import ATTEMPT, attempts_of
+from agentbench.store.summary import RunSummary, counted, summary_of, with_verdicts
+from agentbench.store.tables import AttemptRow, LabelRow, RunRow, TagRow
+
+Transaction = Callable[[], AbstractContextManager[Session]]
+RunSort = Literal["created_at", "suite", "label", "status", "right"]
+AttemptSort = Literal["stored", "case", "seconds"]
+Verdict = Literal["right", "wrong", "failed", "waiting"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows from `offset` on, at most `limit`."""
+
+    offset: int = 0
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """`text` is part of an id, a label or a suite; `right` sorts by the share of the graded attempts."""
+
+    text: str = ""
+    suite: str = ""
+    status: str = ""
+    tag: str = ""
+    sort: RunSort = "created_at"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFilter:
+    """`text` is part of a case's id; `seconds` sorts by how long the attempt took."""
+
+    text: str = ""
+    verdict: Verdict | None = None
+    sort: AttemptSort = "stored"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has come: what is shown of it holds as long as this is the same."""
+
+    status: str
+    attempts: int
+    last: int
+    labels: int
+    labelled_at: datetime | None
+
+
+class Listing:
+    """Each method is one transaction, as those of `Store` are."""
+
+    def __init__(self, read: Transaction) -> None:
+        self._read = read
+
+    def runs(self, wanted: RunFilter, page: Page) -> tuple[list[RunSummary], int]:
+        """A page of the runs wanted, and how many there are."""
+        chosen = _matching_runs(wanted)
+        with self._read() as session:
+            total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+            query = counted(chosen, wanted.sort, wanted.descending)
+            rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
+            found = [summary_of(row) for row in rows]
+            decided = [
+                with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run
+                for run in found
+            ]
+            return decided, total
+
+    def suites(self) -> list[str]:
+        with self._read() as session:
+            return list(session.scalars(select(RunRow.suite).distinct().order_by(RunRow.suite)))
+
+    def attempts(self, run_id: str, wanted: AttemptFilter, page: Page) -> tuple[list[Attempt], int]:
+        """A page of the attempts wanted, without what was said in them, and how many there are."""
+        with self._read() as session:
+            which = _matching_attempts(session, run_id, wanted)
+            total = session.scalar(select(func.count(AttemptRow.id)).where(*which)) or 0
+            order = _order_of_attempts(wanted)
+            query: Select[Any] = select(*ATTEMPT).where(*which).order_by(*order)
+            rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
+            return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
+
+    def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime]]:
+        """Id, label and start of the newest runs of the suite that attempted this case."""
+        attempted = select(AttemptRow.id).where(AttemptRow.run_id == RunRow.id, AttemptRow.case_id == case_id).exists()
+        query = select(RunRow.id, RunRow.label, RunRow.created_at).where(RunRow.suite == suite, attempted)
+        with self._read() as session:
+            found = session.execute(query.order_by(RunRow.created_at.desc()).limit(limit))
+            return [(run_id, label, at) for run_id, label, at in found]
+
+    def repeats(self, run_id: str, case_id: str) -> list[int]:
+        """The repeats that the run has of the case."""
+        query = select(AttemptRow.repeat).where(AttemptRow.run_id == run_id, AttemptRow.case_id == case_id)
+        with self._read() as session:
+            return sorted(session.scalars(query))
+
+    def progress(self, run_id: str) -> Progress:
+        attempts = select(func.count(AttemptRow.id), func.max(AttemptRow.id)).where(AttemptRow.run_id == run_id)
+        labels = select(func.count(), func.max(LabelRow.created_at)).where(LabelRow.run_id == run_id)
+        with self._read() as session:
+            status = session.scalar(select(RunRow.status).where(RunRow.id == run_id)) or ""
+            count, last = session.execute(attempts).one()
+            labelled, at = session.execute(labels).one()
+        return Progress(status=status, attempts=count, last=last or 0, labels=labelled, labelled_at=at)
+
+
+def _matching_runs(wanted: RunFilter) -> Select[Any]:
+    query: Select[Any] = select(RunRow.id)
+    if wanted.text:
+        columns = (RunRow.id, RunRow.label, RunRow.suite)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
+    if wanted.suite:
+        query = query.where(RunRow.suite == wanted.suite)
+    if wanted.status:
+        query = query.where(RunRow.status == wanted.status)
+    if wanted.tag:
+        query = query.where(RunRow.id.in_(select(TagRow.run_id).where(TagRow.tag == wanted.tag)))
+    return query
+
+
+def _matching_attempts(session: Session, run_id: str, wanted: AttemptFilter) -> list[ColumnElement[bool]]:
+    which: list[ColumnElement[bool]] = [AttemptRow.run_id == run_id]
+    if wanted.text:
+        which.append(AttemptRow.case_id.icontains(wanted.text, autoescape=True))
+    if wanted.verdict is not None:
+        which.append(_of_verdict(session, run_id, wanted.verdict))
+    return which
+
+
+def _of_verdict(session: Session, run_id: str, verdict: Verdict) -> ColumnElement[bool]:
+    """Those stored with the verdict, and those that waited and that people's labels gave it."""
+    failed = AttemptRow.failure_kind.is_not(None)
+    if verdict == "failed":
+        return failed
+    decided = verdicts_from_labels(session, run_id)
+    key = tuple_(AttemptRow.case_id, AttemptRow.repeat)
+    waiting = and_(~failed, AttemptRow.passed.is_(None))
+    if verdict == "waiting":
+        return and_(waiting, key.not_in(list(decided))) if decided else waiting
+    right = verdict == "right"
+    stored = and_(~failed, AttemptRow.passed.is_(right))
+    given = [each for each, passed in decided.items() if passed is right]
+    return or_(stored, and_(waiting, key.in_(given))) if given else stored
+
+
+def _order_of_attempts(wanted: AttemptFilter) -> list[ColumnElement[Any]]:
+    columns: dict[str, list[Any]] = {
+        "stored": [AttemptRow.id],
+        "case": [AttemptRow.case_id, AttemptRow.repeat],
+        "seconds": [AttemptRow.ended_at - AttemptRow.started_at, AttemptRow.id],
+    }
+    return [column.desc() if wanted.descending else column.asc() for column in columns[wanted.sort]]
