@@ -8,6 +8,7 @@ from rich.text import Text
 from agentbench.errors import UserError
 from agentbench.report.chart_page import Chart, chart_page, figures_of, table
 from agentbench.report.html_file import block, text
+from agentbench.reporting import Report
 from agentbench.store import Store
 from agentbench.suite import load_suite
 from tuners import page_charts
@@ -18,7 +19,7 @@ from tuners.proposals_told import proposal_lines
 from tuners.report import verdict_lines
 from tuners.space import Settings
 from tuners.study_file import StudyFile
-from tuners.study_view import StudyView
+from tuners.study_view import StudyView, study_view
 from tuners.told import COLUMNS, candidate_row
 from tuners.verdict import Verdict
 
@@ -31,6 +32,14 @@ UNITS = {
     "cost": "cost of an attempt",
     **{name: f"{name}, seconds" for name in ("ttft_p50", "ttft_p95", "tpot_p50", "latency_p95")},
 }
+
+
+def study_report(store: Store, name: str, db: str | None) -> Report | None:
+    """The report of the study of this name; None when there is none."""
+    if name not in {each.name for each in store.studies.all()}:
+        return None
+    view = study_view(name, store, db)
+    return Report(html=lambda: study_page(view, store), to_json=view.to_json)
 
 
 def study_page(view: StudyView, store: Store) -> str:

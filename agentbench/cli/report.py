@@ -1,24 +1,37 @@
-"""`agentbench report`: a run as one HTML file."""
+"""`agentbench report`: runs, a study or a benchmark as one HTML file."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentbench.cli.runs import Db
+from agentbench.cli.runs import AsJson, Db
 
 
 def report_command(
-    run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, latest or latest~N.")] = "latest",
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]... | STUDY | FILE...",
+            help="Runs (id, its start or end, label, latest or latest~N; later ones are compared with the first),"
+            " a study, or files that bench wrote. Default: latest.",
+        ),
+    ] = None,
     html: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it.")] = Path("report.html"),
+    as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Write a page of a run: figures, latencies, what attempts did, the cases that were not right; in one file."""
+    """Write one page, all in one file: a run's figures and transcripts, runs compared, a study, a benchmark."""
     from agentbench.report.html_file import write_html
-    from agentbench.report.run_page import page_of, run_page
+    from agentbench.reporting import find_report
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
-        page = page_of(store, store.get_run(run))
-    write_html(html, run_page(page))
+        found = find_report(store, names or ["latest"], db)
+        if as_json:
+            typer.echo(json.dumps(found.to_json(), indent=2, default=str))
+            return
+        page = found.html()
+    write_html(html, page)
     typer.echo(f"agentbench: wrote {html}", err=True)

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentbench.report.chart_page_style import SCRIPT, STYLE
-from agentbench.report.html_file import plotly, script_json, text
-from agentbench.report.load_page_style import STYLE as SHARED_STYLE
+from agentbench.report.asset import asset
+from agentbench.report.html_file import Html, plotly, script_json, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,26 +19,26 @@ class Chart:
     wide: bool = False
 
 
-def chart_page(title: str, body: Sequence[str], charts: Mapping[str, Chart]) -> str:
+def chart_page(title: str, body: Sequence[str | Html], charts: Mapping[str, Chart]) -> str:
     """The whole file. `body` is HTML, in which `figures_of` has put the charts. `UserError` without Plotly."""
     drawn = {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()}
     scripts = [
         f"<script>{plotly()}</script>",
         f'<script type="application/json" id="charts">{script_json(drawn)}</script>',
-        f"<script>{SCRIPT}</script>",
+        f"<script>{asset('charts.js')}</script>",
     ]
     head = [
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{text(title)}</title><style>{SHARED_STYLE}{STYLE}</style>",
+        f"<title>{text(title)}</title><style>{asset('page.css')}{asset('charts.css')}</style>",
     ]
     begin = ['<!doctype html>\n<html lang="en" class="noscript"><head>', *head, "</head><body><main>"]
-    return "".join([*begin, *body, "</main>", *scripts, "</body></html>\n"])
+    return "".join([*begin, *map(str, body), "</main>", *scripts, "</body></html>\n"])
 
 
-def figures_of(charts: Mapping[str, Chart]) -> str:
+def figures_of(charts: Mapping[str, Chart]) -> Html:
     """The places of the charts."""
     found = "".join(_figure(name, chart) for name, chart in charts.items())
-    return f'<div class="charts">{found}</div>' if charts else ""
+    return Html(f'<div class="charts">{found}</div>' if charts else "")
 
 
 def _figure(name: str, chart: Chart) -> str:

@@ -140,16 +140,22 @@ def verdict(view: CompareView) -> Text:
     if paired.difference is None or paired.p_value is None:
         return Text("No case was graded in both runs: nothing to compare.", style="bold yellow")
     adjusted = view.adjusted["pass_rate"]
-    if adjusted < ALPHA:
-        more, less = ("A", "B") if paired.difference > 0 else ("B", "A")
-        said = f"{more} is right more often than {less}"
-    else:
-        said = "No difference in accuracy is shown"
+    said = conclusion(paired.difference, adjusted, "A", "B")
     test = f"{paired.test}, {figures.probability(paired.p_value)}, {paired.cases} paired cases"
     if len(view.adjusted) > 1:
         test += f"; {figures.probability(adjusted)} as one of {len(view.adjusted)} metrics (Holm)"
     clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
     return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}")
+
+
+def conclusion(difference: float | None, p_value: float | None, a: str, b: str) -> str:
+    """What a difference in accuracy, a − b, shows."""
+    if difference is None or p_value is None:
+        return "No case was graded in both runs: nothing to compare"
+    if p_value >= ALPHA:
+        return "No difference in accuracy is shown"
+    more, less = (a, b) if difference > 0 else (b, a)
+    return f"{more} is right more often than {less}"
 
 
 def _detectable(view: CompareView) -> str:

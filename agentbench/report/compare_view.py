@@ -48,14 +48,30 @@ class CompareView:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """A run of a comparison: what is said of it, and the outcomes that are paired."""
+
+    view: RunView
+    outcomes: Sequence[Outcome]
+
+
+def side_of(store: Store, run: Run) -> Side:
+    """A stored run as far as it has come."""
+    outcomes = stored_outcomes(store, run.id)
+    return Side(view=view_of(run, outcomes, store.first_request(run.id)), outcomes=outcomes)
+
+
 def compare_view(store: Store, a: Run, b: Run) -> CompareView:
     """Two stored runs compared, as far as they have come."""
-    outcomes_a, outcomes_b = stored_outcomes(store, a.id), stored_outcomes(store, b.id)
-    views = (view_of(a, outcomes_a, store.first_request(a.id)), view_of(b, outcomes_b, store.first_request(b.id)))
-    view_a, view_b = _distinct(*views)
-    passes = compare_passes(outcomes_a, outcomes_b)
-    ttft, tpot = compare_latency(outcomes_a, outcomes_b, "ttft"), compare_latency(outcomes_a, outcomes_b, "tpot")
-    scores = _scores(outcomes_a, outcomes_b)
+    return compare_sides(side_of(store, a), side_of(store, b))
+
+
+def compare_sides(a: Side, b: Side) -> CompareView:
+    view_a, view_b = distinct([a.view, b.view])
+    passes = compare_passes(a.outcomes, b.outcomes)
+    ttft, tpot = (compare_latency(a.outcomes, b.outcomes, metric) for metric in ("ttft", "tpot"))
+    scores = _scores(a.outcomes, b.outcomes)
     return CompareView(
         a=view_a,
         b=view_b,
@@ -63,9 +79,9 @@ def compare_view(store: Store, a: Run, b: Run) -> CompareView:
         ttft=ttft,
         tpot=tpot,
         scores=scores,
-        adjusted=_adjusted(passes, ttft, tpot, scores),
-        changes=config_diff(a.config, b.config),
-        notes=tuple(_notes(view_a, view_b, passes, (*outcomes_a, *outcomes_b))),
+        adjusted=holm(p_values(passes, ttft, tpot, scores)),
+        changes=config_diff(a.view.run.config, b.view.run.config),
+        notes=tuple(_notes(view_a, view_b, passes, (*a.outcomes, *b.outcomes))),
     )
 
 
@@ -74,27 +90,29 @@ def _scores(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[ScoreComparison
     return tuple(score for score in found if score)
 
 
-def _adjusted(
+def p_values(
     passes: PairedComparison,
     ttft: PairedShift | None,
     tpot: PairedShift | None,
     scores: Sequence[ScoreComparison],
 ) -> dict[str, float]:
+    """The p of each metric that has one, as they are before any adjustment."""
     found = {
         "pass_rate": passes.p_value,
         "ttft_p50": ttft.p_value if ttft else None,
         "tpot_p50": tpot.p_value if tpot else None,
         **{score.scorer: score.p_value for score in scores},
     }
-    return holm({name: p for name, p in found.items() if p is not None})
+    return {name: p for name, p in found.items() if p is not None}
 
 
-def _distinct(a: RunView, b: RunView) -> tuple[RunView, RunView]:
+def distinct(views: Sequence[RunView]) -> list[RunView]:
     """The views with titles that tell them apart."""
-    if a.title != b.title:
-        return a, b
-    named = [replace(view, title=f"{view.title} {short_id(view.run.id)}") for view in (a, b)]
-    return named[0], named[1]
+    titles = [view.title for view in views]
+    return [
+        view if titles.count(view.title) == 1 else replace(view, title=f"{view.title} {short_id(view.run.id)}")
+        for view in views
+    ]
 
 
 def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[Outcome]) -> list[str]:

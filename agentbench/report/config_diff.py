@@ -16,7 +16,7 @@ class ConfigChange:
 
 def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[ConfigChange, ...]:
     """The paths whose values differ, in order."""
-    flat_a, flat_b = dict(_flat(a)), dict(_flat(b))
+    flat_a, flat_b = dict(flat(a)), dict(flat(b))
     return tuple(
         ConfigChange(path=path, a=flat_a.get(path), b=flat_b.get(path))
         for path in sorted(flat_a.keys() | flat_b.keys())
@@ -24,11 +24,12 @@ def config_diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[ConfigChang
     )
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """The leaves of a tree of mappings by their dotted paths, in order."""
     found: list[tuple[str, Any]] = []
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{prefix}{key}.")
+            found += flat(value, f"{prefix}{key}.")
         else:
             found.append((f"{prefix}{key}", value))
     return found

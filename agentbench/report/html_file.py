@@ -3,12 +3,25 @@
 import json
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from agentbench.errors import UserError
 from agentbench.report.plain import line, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """HTML that a template may take as it is."""
+
+    text: str
+
+    def __html__(self) -> str:
+        return self.text
+
+    __str__ = __html__
 
 
 def write_html(path: Path, html: str) -> None:

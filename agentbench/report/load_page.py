@@ -9,7 +9,7 @@ from typing import Any
 from agentbench.report import figures
 from agentbench.report.html_file import text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
-from agentbench.report.load_page_style import STYLE
+from agentbench.report.asset import asset
 from agentbench.report.load_table import COMPARED, answered, models, notes
 
 Json = Mapping[str, Any]
@@ -43,7 +43,7 @@ def page(documents: Sequence[Json]) -> str:
     ]
     head = [
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{text(names)}</title><style>{STYLE}</style>",
+        f"<title>{text(names)}</title><style>{asset('page.css')}</style>",
     ]
     parts = ['<!doctype html>\n<html lang="en"><head>', *head, "</head><body><main>", *body, "</main></body></html>\n"]
     return "".join(parts)

@@ -1,28 +1,22 @@
 """A run as one HTML file: its figures, its latencies, what its attempts did, the cases that it did not have right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentbench.case import Case, Message
-from agentbench.report.chart_page import Chart, chart_page, figures_of, table
-from agentbench.report.html_file import block, text
-from agentbench.report.outcomes import CaseOutcome, verdict_of
+from agentbench.case import Case
+from agentbench.report.chart_page import Chart, chart_page, figures_of
 from agentbench.report.run_charts import SHOWN, began, latency_charts, timeline_chart
 from agentbench.report.run_view import RunView, view_of
-from agentbench.report.terminal import run_rows
-from agentbench.report.transcript import new_messages
+from agentbench.report.template import render
+from agentbench.report.told_attempt import told_attempt
 from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import outcome_of
 from agentbench.store import Store
-from agentbench.trace import ModelCall, ToolCall
 
 TOLD = 60
 """Attempts told in full, those that were not right first."""
-
-LONGEST = 2500
-"""Of a message, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,90 +30,18 @@ class RunPage:
 
 
 def run_page(page: RunPage) -> str:
-    """The whole file. `UserError` when Plotly is not installed."""
+    """The whole file. `UserError` when Plotly or Jinja2 is not installed."""
     charts: dict[str, Chart] = dict(latency_charts(page.outcomes))
     if (timeline := timeline_chart(page.first)) is not None:
         charts["timeline"] = timeline
-    run = page.view.run
-    title = f"{run.suite} · {page.view.title}"
-    body = [
-        f'<h1>{text(title)}</h1><p class="sub">{text(run.id)} · {text(run.status)}</p>',
-        _figures(page.view),
-        figures_of(charts),
-        _cases(page.view.outcomes),
-        _attempts(page),
-    ]
-    return chart_page(title, body, charts)
-
-
-def _figures(view: RunView) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td><td class="text">{text(remark)}</td></tr>'
-        for name, value, remark in run_rows(view)
+    body = render(
+        "run_page.html",
+        document=page.view.to_json(),
+        title=page.view.title,
+        charts=figures_of(charts),
+        attempts=[told_attempt(attempt, case) for attempt, case in page.told],
     )
-    return table([("metric", ""), ("value", ""), ("", "text")], rows)
-
-
-def _cases(outcomes: Sequence[CaseOutcome]) -> str:
-    rows = "".join(
-        f'<tr><td class="text">{text(each.case_id)}</td><td class="{_tone(each.outcome)}">{each.outcome}</td>'
-        f"<td>{each.right}</td><td>{each.wrong}</td><td>{each.failed}</td></tr>"
-        for each in outcomes
-    )
-    names = (("case", "text"), ("outcome", ""), ("right", ""), ("wrong", ""), ("failed", ""))
-    head = [(f'<button type="button">{name}</button>', css) for name, css in names]
-    return f"<h2>Cases</h2><details><summary>{len(outcomes)} cases</summary>{table(head, rows, 'sortable')}</details>"
-
-
-def _tone(verdict: str) -> str:
-    return {"right": "good", "wrong": "bad", "failed": "bad"}.get(verdict, "")
-
-
-def _attempts(page: RunPage) -> str:
-    if not page.told:
-        return ""
-    return "<h2>Attempts</h2>" + "".join(_attempt(attempt, case) for attempt, case in page.told)
-
-
-def _attempt(attempt: Attempt, case: Case) -> str:
-    verdict = verdict_of(attempt)
-    asked = next((str(each.get("content") or "") for each in case.messages if each.get("role") == "user"), "")
-    steps = "".join(_steps(attempt))
-    scores = "".join(
-        f"<p><small>{text(score.name)} {score.value:g}: {text(score.reason[:600])}</small></p>"
-        for score in attempt.scores
-    )
-    mark = f'<span class="mark {_tone(verdict)}">{verdict}</span>'
-    head = f"{mark} <code>{text(attempt.case_id)}</code> {text(asked[:120])}"
-    return f"<details><summary>{head}</summary>{steps}{_failed(attempt)}{scores}</details>"
-
-
-def _failed(attempt: Attempt) -> str:
-    if attempt.failure is None:
-        return ""
-    return f'<p class="bad">{text(attempt.failure.kind)}: {text(attempt.failure.message[:600])}</p>'
-
-
-def _steps(attempt: Attempt) -> Iterator[str]:
-    """What happened, in order; a message that a later request repeats is told once."""
-    before: ModelCall | None = None
-    for step in attempt.trace.steps:
-        if isinstance(step, ToolCall):
-            yield _tool(step)
-        elif isinstance(step, ModelCall):
-            yield from (_message(each) for each in (*new_messages(step, before), step.reply))
-            before = step
-
-
-def _message(message: Message) -> str:
-    said = message.get("content") or message.get("tool_calls") or ""
-    return f"<p>{text(message.get('role', 'assistant'))}</p><pre>{block(said, LONGEST)}</pre>"
-
-
-def _tool(call: ToolCall) -> str:
-    said = call.result if call.result is not None else f"error: {call.error}" if call.error else "declared only"
-    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-    return f"<p>tool {text(call.name)}</p><pre>{block(f'({arguments})', LONGEST)}\n{block(said, LONGEST)}</pre>"
+    return chart_page(f"{page.view.run.suite} · {page.view.title}", [body], charts)
 
 
 def page_of(store: Store, run: Run) -> RunPage:

@@ -1,0 +1,102 @@
+"""An attempt as a page shows it: what was said and done, in order, with the times of each."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentbench.case import Case, Message
+from agentbench.report.transcript import new_messages
+from agentbench.score import Attempt
+from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.trace import ModelCall, ToolCall, UserTurn
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A message, an answer of the model (`call` is its place among the steps) or a tool's work.
+
+    `calls` are the tools that a message asks for: name and arguments. `figures` are seconds and tokens.
+    """
+
+    kind: Literal["message", "answer", "tool"]
+    role: str
+    text: str
+    call: int = -1
+    calls: tuple[tuple[str, str], ...] = ()
+    figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    error: str = ""
+    note: str = ""
+
+
+def conversation(case: Case, attempt: Attempt) -> Iterator[Part]:
+    """What happened, in order; a message that a later request repeats is shown once."""
+    if not attempt.trace.model_calls:
+        yield from map(_message, case.messages)
+    before: ModelCall | None = None
+    for place, step in enumerate(attempt.trace.steps):
+        if isinstance(step, ToolCall):
+            yield _tool(step, place)
+        elif not isinstance(step, UserTurn):  # the next request shows what a user said
+            yield from map(_message, new_messages(step, before))
+            yield _answer(step, place)
+            before = step
+
+
+def _message(message: Message) -> Part:
+    return Part(kind="message", role=str(message.get("role", "")), text=said(message), calls=_asked(message))
+
+
+def _answer(call: ModelCall, place: int) -> Part:
+    return Part(
+        kind="answer",
+        role=str(call.reply.get("role") or "assistant"),
+        text=said(call.reply),
+        call=place,
+        calls=_asked(call.reply),
+        figures={
+            "ttft_s": ttft_s(call),
+            "tpot_s": tpot_s(call),
+            "latency_s": latency_s(call),
+            "prompt_tokens": call.prompt_tokens,
+            "cached_tokens": call.cached_tokens,
+            "completion_tokens": completion_tokens(call),
+        },
+        error=call.error or "",
+        note=call.finish_reason or "",
+    )
+
+
+def _tool(call: ToolCall, place: int) -> Part:
+    return Part(
+        kind="tool",
+        role="tool",
+        text=call.result or "",
+        call=place,
+        calls=((call.name, _json(call.arguments)),),
+        figures={"seconds": (call.ended_at - call.started_at) * NS},
+        error=call.error or "",
+        note="" if call.executed else "declared only: not executed",
+    )
+
+
+def said(message: Message) -> str:
+    """The text of a message; content that is no text as JSON."""
+    content = message.get("content")
+    return content if isinstance(content, str) else "" if content is None else _json(content)
+
+
+def _asked(message: Message) -> tuple[tuple[str, str], ...]:
+    found = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        known = function if isinstance(function, Mapping) else {"name": "", "arguments": call}
+        arguments = known.get("arguments", "")
+        found.append((str(known.get("name", "")), arguments if isinstance(arguments, str) else _json(arguments)))
+    return tuple(found)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

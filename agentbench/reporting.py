@@ -1,0 +1,58 @@
+"""What a report is of: some runs, a benchmark's results, or what another package knows by a name (a study)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from agentbench.errors import UserError
+from agentbench.loadtest.result import read_json
+from agentbench.report.load_page import page as load_page
+from agentbench.report.run_page import page_of, run_page
+from agentbench.report.run_view import run_view
+from agentbench.report.runs_page import runs_page
+from agentbench.report.runs_view import runs_view
+from agentbench.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page to be made when it is wanted, and the same as JSON."""
+
+    html: Callable[[], str]
+    to_json: Callable[[], Any]
+
+
+Finder = Callable[[Store, str, str | None], Report | None]
+"""Of the entry points `agentbench.reports`: the report of something by its name, None when there is none. The last
+argument is where the store is, as `open_store` takes it."""
+
+
+def find_report(store: Store, names: Sequence[str], db: str | None = None) -> Report:
+    """The report of the runs, of one study, or of benchmark files. `UserError` when a name means nothing."""
+    if paths := [Path(name) for name in names if name.endswith(".json") and Path(name).is_file()]:
+        if len(paths) < len(names):
+            raise UserError("benchmark files and runs can't be on one page: give either")
+        documents = [read_json(path) for path in paths]
+        return Report(html=lambda: load_page(documents), to_json=lambda: documents)
+    if len(names) == 1:
+        return _single(store, names[0], db)
+    runs = [store.get_run(name) for name in names]
+    view = runs_view(store, runs)
+    return Report(html=lambda: runs_page(view, store), to_json=view.to_json)
+
+
+def _single(store: Store, name: str, db: str | None) -> Report:
+    try:
+        run = store.get_run(name)
+    except UserError as error:
+        for point in entry_points(group="agentbench.reports"):
+            found: Report | None = point.load()(store, name, db)
+            if found is not None:
+                return found
+        raise UserError(str(error)) from None
+    return Report(
+        html=lambda: run_page(page_of(store, run)),
+        to_json=lambda: run_view(store, run).to_json(),
+    )
