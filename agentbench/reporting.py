@@ -8,7 +8,8 @@ from typing import Any
 
 from agentbench.errors import UserError
 from agentbench.loadtest.result import read_json
-from agentbench.report.load_page import page as load_page
+from agentbench.report.chart_page import Page
+from agentbench.report.load_page import load_page
 from agentbench.report.run_page import page_of, run_page
 from agentbench.report.run_view import run_view
 from agentbench.report.runs_page import runs_page
@@ -20,7 +21,7 @@ from agentbench.store import Store
 class Report:
     """A page to be made when it is wanted, and the same as JSON."""
 
-    html: Callable[[], str]
+    page: Callable[[], Page]
     to_json: Callable[[], Any]
 
 
@@ -35,12 +36,12 @@ def find_report(store: Store, names: Sequence[str], db: str | None = None) -> Re
         if len(paths) < len(names):
             raise UserError("benchmark files and runs can't be on one page: give either")
         documents = [read_json(path) for path in paths]
-        return Report(html=lambda: load_page(documents), to_json=lambda: documents)
+        return Report(page=lambda: load_page(documents), to_json=lambda: documents)
     if len(names) == 1:
         return _single(store, names[0], db)
     runs = [store.get_run(name) for name in names]
     view = runs_view(store, runs)
-    return Report(html=lambda: runs_page(view, store), to_json=view.to_json)
+    return Report(page=lambda: runs_page(view, store), to_json=view.to_json)
 
 
 def _single(store: Store, name: str, db: str | None) -> Report:
@@ -53,6 +54,6 @@ def _single(store: Store, name: str, db: str | None) -> Report:
                 return found
         raise UserError(str(error)) from None
     return Report(
-        html=lambda: run_page(page_of(store, run)),
+        page=lambda: run_page(page_of(store, run)),
         to_json=lambda: run_view(store, run).to_json(),
     )

@@ -153,10 +153,11 @@ def study_command(
 
 
 def _write_page(view: "StudyView", store: "Store", path: Path) -> None:
+    from agentbench.report.chart_page import html_of
     from agentbench.report.html_file import write_html
     from tuners.page import study_page
 
-    write_html(path, study_page(view, store))
+    write_html(path, html_of(study_page(view, store)))
     typer.echo(f"agentbench: wrote {path}", err=True)
 
 

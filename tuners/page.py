@@ -6,8 +6,8 @@ from typing import Any
 from rich.text import Text
 
 from agentbench.errors import UserError
-from agentbench.report.chart_page import Chart, chart_page, figures_of, table
-from agentbench.report.html_file import block, text
+from agentbench.report.chart_page import Chart, Page, figures_of, table
+from agentbench.report.html_file import Html, block, text
 from agentbench.reporting import Report
 from agentbench.store import Store
 from agentbench.suite import load_suite
@@ -39,22 +39,21 @@ def study_report(store: Store, name: str, db: str | None) -> Report | None:
     if name not in {each.name for each in store.studies.all()}:
         return None
     view = study_view(name, store, db)
-    return Report(html=lambda: study_page(view, store), to_json=view.to_json)
+    return Report(page=lambda: study_page(view, store), to_json=view.to_json)
 
 
-def study_page(view: StudyView, store: Store) -> str:
-    """The whole file. `UserError` when Plotly is not installed."""
+def study_page(view: StudyView, store: Store) -> Page:
     charts = _charts(view)
     body = [
         _title(view),
         _lines("verdict", verdict_lines(view)),
         _diff(view),
-        figures_of(charts),
+        str(figures_of(charts)),
         _lines("verdict", proposal_lines(view.proposals)),
         _candidates(view),
         _changes(view.verdict, store),
     ]
-    return chart_page(f"study {view.record.name}", body, charts)
+    return Page(title=f"study {view.record.name}", body=Html("".join(body)), charts=charts)
 
 
 def _title(view: StudyView) -> str:

@@ -22,6 +22,7 @@ from agentbench.cli.run import run_command
 from agentbench.cli.runs import runs_command
 from agentbench.cli.serve import serve_command
 from agentbench.cli.show import show_command
+from agentbench.cli.ui import ui_command
 from agentbench.errors import UserError
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
+app.command("ui")(ui_command)
 app.command("review")(review_command)
 app.command("label")(label_command)
 app.command("agreement")(agreement_command)

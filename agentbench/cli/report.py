@@ -23,6 +23,7 @@ def report_command(
     db: Db = None,
 ) -> None:
     """Write one page, all in one file: a run's figures and transcripts, runs compared, a study, a benchmark."""
+    from agentbench.report.chart_page import html_of
     from agentbench.report.html_file import write_html
     from agentbench.reporting import find_report
     from agentbench.store import open_store
@@ -32,6 +33,6 @@ def report_command(
         if as_json:
             typer.echo(json.dumps(found.to_json(), indent=2, default=str))
             return
-        page = found.html()
+        page = html_of(found.page())
     write_html(html, page)
     typer.echo(f"agentbench: wrote {html}", err=True)

@@ -11,6 +11,7 @@ from agentbench.cli.runs import AsJson, Db
 from agentbench.errors import UserError
 
 if TYPE_CHECKING:
+    from agentbench.report.review_queue import Key
     from agentbench.score import Attempt
     from agentbench.store import Store
 
@@ -26,6 +27,7 @@ def review_command(
     sample: Annotated[int | None, typer.Option(min=1, help="Review at most so many, drawn by --seed.")] = None,
     scorer: Annotated[str | None, typer.Option(help="Only attempts that this scorer graded.")] = None,
     uncertain: Annotated[bool, typer.Option("--uncertain", help="Those first whose score is nearest to 0.5.")] = False,
+    against: Annotated[str | None, typer.Option(help="Only attempts whose verdict is another one in this run.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw that --sample makes.")] = 0,
     only_list: Annotated[bool, typer.Option("--list", help="List what there is to review and ask nothing.")] = False,
     as_json: AsJson = False,
@@ -35,13 +37,14 @@ def review_command(
     from agentbench.report.review_queue import Wanted, review_queue
     from agentbench.store import open_store
 
-    name = _reviewer(reviewer)
+    name = reviewer_named(reviewer)
     with open_store(db, create=False) as store:
         run_id = store.get_run(run).id
-        wanted = Wanted(reviewer=name, sample=sample, scorer=scorer, uncertain=uncertain, seed=seed)
+        before = store.get_run(against).id if against is not None else None
+        wanted = Wanted(reviewer=name, sample=sample, scorer=scorer, uncertain=uncertain, against=before, seed=seed)
         queue = review_queue(store, run_id, wanted)
         if only_list or as_json:
-            _list(run_id, queue, as_json)
+            _list(store, run_id, queue, as_json)
         else:
             _review(store, run_id, queue, name)
 
@@ -62,10 +65,11 @@ def label_command(
     with open_store(db, create=False) as store:
         run_id = store.get_run(run).id
         case_id, repeat = _attempt_named(store, run_id, case)
-        _keep(store, run_id, (case_id, repeat), verdict == "pass", _reviewer(reviewer), comment)
+        _keep(store, run_id, (case_id, repeat), verdict == "pass", reviewer_named(reviewer), comment)
 
 
-def _reviewer(given: str | None) -> str:
+def reviewer_named(given: str | None) -> str:
+    """Who labels: the name given, else the one of the login."""
     import getpass
 
     if given is not None and not given.strip():
@@ -101,35 +105,42 @@ def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, revie
     store.add_label(run_id, label)
 
 
-def _list(run_id: str, queue: "list[Attempt]", as_json: bool) -> None:
+def _list(store: "Store", run_id: str, queue: "list[Key]", as_json: bool) -> None:
     from agentbench.report.plain import line
 
+    found = [(case_id, repeat, _attempt(store, run_id, (case_id, repeat)).trace.output) for case_id, repeat in queue]
     if as_json:
-        found = [{"case": each.case_id, "repeat": each.repeat, "output": each.trace.output} for each in queue]
-        typer.echo(json.dumps({"id": run_id, "attempts": found}, indent=2))
+        rows = [{"case": case_id, "repeat": repeat, "output": output} for case_id, repeat, output in found]
+        typer.echo(json.dumps({"id": run_id, "attempts": rows}, indent=2))
         return
-    for each in queue:
-        answer = line(each.trace.output)
-        typer.echo(f"{line(each.case_id)}:{each.repeat}  {answer[:80]}{'…' if len(answer) > 80 else ''}")
+    for case_id, repeat, output in found:
+        answer = line(output)
+        typer.echo(f"{line(case_id)}:{repeat}  {answer[:80]}{'…' if len(answer) > 80 else ''}")
     typer.echo(f"{len(queue)} to review: agentbench label {run_id} CASE:REPEAT pass|fail", err=True)
 
 
-def _review(store: "Store", run_id: str, queue: "list[Attempt]", reviewer: str) -> None:
+def _attempt(store: "Store", run_id: str, key: "Key") -> "Attempt":
+    found = store.attempt(run_id, *key)
+    assert found is not None, "the queue is of what the run has"
+    return found
+
+
+def _review(store: "Store", run_id: str, queue: "list[Key]", reviewer: str) -> None:
     if not sys.stdin.isatty():
         raise UserError("review asks on a terminal; use review --list and label where there is none")
     if not queue:
         typer.echo("Nothing to review.")
         return
     done = 0
-    for number, attempt in enumerate(queue, 1):
+    for number, key in enumerate(queue, 1):
         typer.echo(f"\n── {number} of {len(queue)} ──")
-        _show(store, run_id, attempt)
+        _show(store, run_id, _attempt(store, run_id, key))
         answer = _asked()
         if answer is None:
             break
         verdict, comment = answer
         if verdict != "skip":
-            _keep(store, run_id, (attempt.case_id, attempt.repeat), verdict == "pass", reviewer, comment)
+            _keep(store, run_id, key, verdict == "pass", reviewer, comment)
             done += 1
     typer.echo(f"{done} labelled as {reviewer}. Next: agentbench agreement {run_id}")
 

@@ -36,7 +36,8 @@ class AgreementView:
 
 def agreement_view(store: Store, run: Run, scorer: str | None = None) -> AgreementView:
     """The view of a run; of one scorer when it is named (`UserError` when there is none of that name)."""
-    attempts, labels = store.attempts(run.id), store.labels(run.id)
+    labels = store.labels(run.id)
+    attempts = list(store.measured_attempts(run.id))
     clusters = {(attempt.case_id, attempt.repeat): attempt.cluster for attempt in attempts}
     scored = _by_scorer(attempts, store.waiting_scorers(run.id))
     if scorer is not None and scorer not in scored:

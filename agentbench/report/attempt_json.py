@@ -6,14 +6,30 @@ from typing import Any
 from agentbench.case import Case
 from agentbench.score import Attempt
 from agentbench.stats.calls import CALL_METRICS
+from agentbench.stats.outcomes import outcome_of
 from agentbench.trace import ModelCall, Step, ToolCall
 
 
 def attempt_json(case: Case, attempt: Attempt) -> dict[str, Any]:
-    """`case` and `attempt`; each model call has its raw times (`*_at`, ns) and ttft_s, tpot_s, latency_s …"""
+    """`case`, `attempt` and its `figures`; each model call has its raw times (`*_at`, ns) and ttft_s, tpot_s,
+    latency_s …"""
     stored = asdict(attempt)
     stored["trace"]["steps"] = [_step(step) for step in attempt.trace.steps]
-    return {"case": asdict(case), "attempt": stored}
+    return {"case": asdict(case), "attempt": stored, "figures": attempt_figures(attempt)}
+
+
+def attempt_figures(attempt: Attempt) -> dict[str, float | int | None]:
+    """What the attempt took: `agent_s` without a simulated user's turns, `ttft_s` of its first answered call, the
+    tokens of all its calls."""
+    outcome = outcome_of(attempt)
+    return {
+        "agent_s": outcome.agent_s,
+        "ttft_s": outcome.ttft_s[0] if outcome.ttft_s else None,
+        "model_calls": outcome.usage.calls,
+        "prompt_tokens": outcome.usage.prompt_tokens,
+        "cached_tokens": outcome.usage.cached_tokens,
+        "completion_tokens": outcome.usage.completion_tokens,
+    }
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -19,20 +19,34 @@ class Chart:
     wide: bool = False
 
 
-def chart_page(title: str, body: Sequence[str | Html], charts: Mapping[str, Chart]) -> str:
-    """The whole file. `body` is HTML, in which `figures_of` has put the charts. `UserError` without Plotly."""
-    drawn = {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()}
-    scripts = [
-        f"<script>{plotly()}</script>",
-        f'<script type="application/json" id="charts">{script_json(drawn)}</script>',
-        f"<script>{asset('charts.js')}</script>",
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page's title, what it says, and the charts that `figures_of` has put there."""
+
+    title: str
+    body: Html
+    charts: Mapping[str, Chart] = field(default_factory=dict)
+
+
+def html_of(page: Page) -> str:
+    """The whole file, with all it needs in it. `UserError` where it has charts and there is no Plotly."""
     head = [
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{text(title)}</title><style>{asset('page.css')}{asset('charts.css')}</style>",
+        f"<title>{text(page.title)}</title><style>{asset('page.css')}{asset('charts.css')}</style>",
     ]
     begin = ['<!doctype html>\n<html lang="en" class="noscript"><head>', *head, "</head><body><main>"]
-    return "".join([*begin, *map(str, body), "</main>", *scripts, "</body></html>\n"])
+    return "".join([*begin, str(page.body), "</main>", *_scripts(page.charts), "</body></html>\n"])
+
+
+def _scripts(charts: Mapping[str, Chart]) -> list[str]:
+    plotted = [f"<script>{plotly()}</script>", str(charts_json(charts))] if charts else []
+    return [*plotted, f"<script>{asset('charts.js')}</script>"]
+
+
+def charts_json(charts: Mapping[str, Chart]) -> Html:
+    """What the script draws, as a block of data."""
+    drawn = {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()}
+    return Html(f'<script type="application/json" id="charts">{script_json(drawn)}</script>')
 
 
 def figures_of(charts: Mapping[str, Chart]) -> Html:

@@ -1,4 +1,4 @@
-"""A number on a page, with where it stands in the JSON of the same thing, so that each can be held against the other."""
+"""A number on a page, with where it stands in the JSON of the same thing: one can be held against the other."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ Form = Callable[[Any], str]
 
 FORMS: Mapping[str, Form] = {
     "count": figures.count,
+    "kappa": lambda value: figures.NONE if value is None else f"{value:.2f}",
     "percent": figures.percent,
     "points": figures.points,
     "probability": figures.probability,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.report import figures
-from agentbench.report.html_file import text, write_html
+from agentbench.report.chart_page import Page, html_of
+from agentbench.report.html_file import Html, text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
-from agentbench.report.asset import asset
 from agentbench.report.load_table import COMPARED, answered, models, notes
 
 Json = Mapping[str, Any]
@@ -28,10 +28,10 @@ class Curve:
 
 def write_page(path: Path, documents: Sequence[Json]) -> None:
     """Whole or not at all. `UserError` when it can't be written."""
-    write_html(path, page(documents))
+    write_html(path, html_of(load_page(documents)))
 
 
-def page(documents: Sequence[Json]) -> str:
+def load_page(documents: Sequence[Json]) -> Page:
     """Charts of all, then each with its ratios, figures, notes, command and machine."""
     names = ", ".join(dict.fromkeys(document["name"] for document in documents))
     served = ", ".join(dict.fromkeys(name for document in documents for name in models(document)))
@@ -41,12 +41,7 @@ def page(documents: Sequence[Json]) -> str:
         *_charts(_curves(documents)),
         *(part for document in documents for part in _document(document)),
     ]
-    head = [
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{text(names)}</title><style>{asset('page.css')}</style>",
-    ]
-    parts = ['<!doctype html>\n<html lang="en"><head>', *head, "</head><body><main>", *body, "</main></body></html>\n"]
-    return "".join(parts)
+    return Page(title=names, body=Html("".join(body)))
 
 
 def _curves(documents: Sequence[Json]) -> list[Curve]:

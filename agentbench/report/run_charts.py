@@ -1,6 +1,6 @@
 """The charts of a run's page: how latencies are distributed, and what attempts did when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from agentbench.report.chart_page import Chart
 from agentbench.report.plain import line
 from agentbench.score import Attempt
-from agentbench.stats import Outcome
 from agentbench.stats.calls import NS, ttft_s
 from agentbench.trace import ModelCall, ToolCall
 
@@ -19,14 +18,9 @@ SHOWN = 200
 PARTS = {"waiting for the first token": "#d9620f", "decoding": "#2563c9", "tool": "#16855b"}
 
 
-def latency_charts(outcomes: Sequence[Outcome]) -> dict[str, Chart]:
-    """A histogram for each latency that was measured."""
-    of_calls = {
-        "TTFT": [value for each in outcomes for value in each.ttft_s],
-        "TPOT": [value for each in outcomes for value in each.tpot_s],
-        "Latency of model calls": [value for each in outcomes for value in each.latency_s],
-    }
-    return {name.split()[0].lower(): _histogram(name, values) for name, values in of_calls.items() if values}
+def latency_charts(values: Mapping[str, Sequence[float]]) -> dict[str, Chart]:
+    """A histogram for each latency that was measured, in seconds by its name."""
+    return {name.split()[0].lower(): _histogram(name, found) for name, found in values.items() if found}
 
 
 def _histogram(name: str, values: Sequence[float]) -> Chart:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentbench.report.chart_page import chart_page, figures_of
+from agentbench.report.chart_page import Page, figures_of
 from agentbench.report.compare_table import conclusion
 from agentbench.report.compare_view import CompareView
 from agentbench.report.datum import at
@@ -64,20 +64,14 @@ class Pair:
     lost_total: int
 
 
-def runs_page(view: RunsView, store: Store) -> str:
-    """The whole file. `UserError` when Plotly or Jinja2 is not installed."""
+def runs_page(view: RunsView, store: Store) -> Page:
+    """`UserError` when Jinja2 is not installed."""
     charts = runs_charts(view)
-    titles = ", ".join(run.title for run in view.runs)
-    return chart_page(f"compared: {titles}", [runs_body(view, store, figures_of(charts))], charts)
+    body = render("runs_page.html", charts=figures_of(charts), **_values(view, store))
+    return Page(title=", ".join(run.title for run in view.runs), body=Html(body), charts=charts)
 
 
-def runs_body(view: RunsView, store: Store, charts: Html) -> Html:
-    """What stands between the page's head and its scripts."""
-    values = runs_values(view, store)
-    return Html(render("runs_page.html", charts=charts, **values))
-
-
-def runs_values(view: RunsView, store: Store) -> dict[str, Any]:
+def _values(view: RunsView, store: Store) -> dict[str, Any]:
     """What the template of several runs is filled with."""
     document = view.to_json()
     said = [

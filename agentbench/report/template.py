@@ -36,6 +36,7 @@ def environment() -> "Environment":
         lstrip_blocks=True,
     )
     found.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, default=str)
+    found.filters["pretty"] = lambda value: json.dumps(value, ensure_ascii=False, indent=1, default=str)
     found.filters["line"] = lambda value: line(str(value))
     found.filters["block"] = lambda value, longest=4000: Markup(block(value, longest))
     found.globals["datum"] = lambda *arguments: Markup(datum(*arguments))

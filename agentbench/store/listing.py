@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from agentbench.score import Attempt
@@ -96,13 +96,18 @@ class Listing:
             rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
             return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
 
-    def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime]]:
-        """Id, label and start of the newest runs of the suite that attempted this case."""
-        attempted = select(AttemptRow.id).where(AttemptRow.run_id == RunRow.id, AttemptRow.case_id == case_id).exists()
-        query = select(RunRow.id, RunRow.label, RunRow.created_at).where(RunRow.suite == suite, attempted)
+    def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime, str]]:
+        """Id, label and start of the newest runs of the suite that attempted this case, and how it came out in them
+        (its first repeat, as it was stored)."""
+        query = (
+            select(RunRow.id, RunRow.label, RunRow.created_at, AttemptRow.failure_kind, AttemptRow.passed)
+            .join(AttemptRow, AttemptRow.run_id == RunRow.id)
+            .where(RunRow.suite == suite, AttemptRow.case_id == case_id, AttemptRow.repeat == 0)
+            .order_by(RunRow.created_at.desc())
+            .limit(limit)
+        )
         with self._read() as session:
-            found = session.execute(query.order_by(RunRow.created_at.desc()).limit(limit))
-            return [(run_id, label, at) for run_id, label, at in found]
+            return [(row.id, row.label, row.created_at, _verdict(row)) for row in session.execute(query)]
 
     def repeats(self, run_id: str, case_id: str) -> list[int]:
         """The repeats that the run has of the case."""
@@ -157,6 +162,12 @@ def _of_verdict(session: Session, run_id: str, verdict: Verdict) -> ColumnElemen
     stored = and_(~failed, AttemptRow.passed.is_(right))
     given = [each for each, passed in decided.items() if passed is right]
     return or_(stored, and_(waiting, key.in_(given))) if given else stored
+
+
+def _verdict(row: Row[Any]) -> Verdict:
+    if row.failure_kind is not None:
+        return "failed"
+    return "waiting" if row.passed is None else "right" if row.passed else "wrong"
 
 
 def _order_of_attempts(wanted: AttemptFilter) -> list[ColumnElement[Any]]:

@@ -52,12 +52,12 @@ def counted(chosen: Select[Any], sort: str = "created_at", descending: bool = Tr
     columns: list[Any] = [getattr(RunRow, name) for name in (*_OF_THE_RUN, "case_ids", "repeats")]
     graded = func.nullif(numbers["passed"] + numbers["wrong"], 0)
     by = numbers["passed"] * 1.0 / graded if sort == "right" else getattr(RunRow, sort)
-    order = (by.desc().nulls_last() if descending else by.asc().nulls_last(), RunRow.created_at.desc(), RunRow.id.desc())
+    first = by.desc() if descending else by.asc()
     query: Select[Any] = (
         select(*columns, *(number.label(name) for name, number in numbers.items()))
         .join(ids, ids.c.id == RunRow.id)
         .outerjoin(counts, counts.c.run_id == RunRow.id)
-        .order_by(*order)
+        .order_by(first.nulls_last(), RunRow.created_at.desc(), RunRow.id.desc())
     )
     return query
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from agentbench.cli.app import app
 from agentbench.report import figures, run_view
+from agentbench.report.chart_page import html_of
 from agentbench.report.run_page import page_of, run_page
 from agentbench.store import Store, open_store
 from tests.report.runs import a_case, a_run, an_attempt, fill
@@ -35,7 +36,7 @@ def test_its_figures_are_those_of_the_view(store: Store) -> None:
     with store:
         fill(store, cases=20)
         run = store.get_run("free")
-        view, html = run_view(store, run), run_page(page_of(store, run))
+        view, html = run_view(store, run), html_of(run_page(page_of(store, run)))
     cells = [words(each) for each in re.findall(r"<td[^>]*>(.*?)</td>", shown(html), re.DOTALL)]
     assert view.accuracy is not None
     for told in (
@@ -55,7 +56,7 @@ def test_its_figures_are_those_of_the_view(store: Store) -> None:
 def test_those_that_were_not_right_are_told_first(store: Store) -> None:
     with store:
         fill(store, cases=20)
-        html = run_page(page_of(store, store.get_run("free")))
+        html = html_of(run_page(page_of(store, store.get_run("free"))))
     verdicts = re.findall(r'<span class="mark \w+">(\w+)</span>', html)
     assert verdicts == sorted(verdicts, key=lambda each: each == "right")
     assert {"right", "wrong"} <= set(verdicts)
@@ -72,7 +73,7 @@ def test_what_others_wrote_is_text(store: Store) -> None:
             replace(attempt, scores=scores),
             replace(a_case(0), messages=({"role": "user", "content": HOSTILE},)),
         )
-        html = run_page(page_of(store, run))
+        html = html_of(run_page(page_of(store, run)))
     assert html.count("</script>") == 3
     assert "<img" not in shown(html)
     assert "<b>" not in shown(html)

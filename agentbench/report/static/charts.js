@@ -1,5 +1,5 @@
 // Draws the charts that the page has as JSON, and sorts tables by the column whose heading is pressed.
-const charts = JSON.parse(document.getElementById('charts').textContent);
+const charts = JSON.parse(document.getElementById('charts')?.textContent ?? '{}');
 const dark = matchMedia('(prefers-color-scheme: dark)');
 function themed(layout) {
   const of = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -1,0 +1,54 @@
+"""Runs side by side, and studies."""
+
+from importlib.metadata import entry_points
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from agentbench.errors import UserError
+from agentbench.report.runs_page import runs_page
+from agentbench.reporting import Report
+from agentbench.web.asked import run_named
+from agentbench.web.rendering import page, viewer_at
+
+
+def compare_page(request: Request) -> Response:
+    viewer = viewer_at(request)
+    names = list(dict.fromkeys(request.query_params.getlist("run")))
+    if len(names) < 2:
+        raise HTTPException(400, "tick two runs or more in the list of runs, then press Compare")
+    runs = [run_named(viewer.store, name) for name in names]
+    try:
+        found = runs_page(viewer.figures.compared(runs), viewer.store)
+    except UserError as error:
+        raise HTTPException(400, str(error)) from None
+    return page(request, "report.page.html", charts=found.charts, title=found.title, body=found.body)
+
+
+def studies_page(request: Request) -> Response:
+    store = viewer_at(request).store
+    studies = [(each, len(store.studies.begun(each.name))) for each in store.studies.all()]
+    return page(request, "studies.html", studies=studies)
+
+
+def study_page(request: Request) -> Response:
+    viewer = viewer_at(request)
+    found = _report(viewer.store, request.path_params["study"], viewer.db)
+    if found is None:
+        raise HTTPException(404, f"no study {request.path_params['study']!r}")
+    told = found.page()
+    return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
+
+
+def _report(store: object, name: str, db: str | None) -> Report | None:
+    """What another package of this one knows by the name."""
+    for point in entry_points(group="agentbench.reports"):
+        found: Report | None = point.load()(store, name, db)
+        if found is not None:
+            return found
+    return None
+
+
+def home(request: Request) -> Response:
+    return RedirectResponse(request.url_for("runs").path, status_code=303)

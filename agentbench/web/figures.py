@@ -1,0 +1,59 @@
+"""Figures of runs, worked out once for as long as nothing is added to the run."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from threading import Lock
+from typing import Generic, TypeVar
+
+from agentbench.report.run_figures import RunFigures, run_figures
+from agentbench.report.runs_view import RunsView, runs_view
+from agentbench.run import Run
+from agentbench.store import Store
+
+KEPT = 32
+"""Results that are remembered, those that were asked for last."""
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """The last results by key, each with the state of the store that it is true of.
+
+    Safe among threads. One result at a time is worked out, so that two visitors of a large run do not both do it.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, tuple[object, T]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, state: object, make: Callable[[], T]) -> T:
+        known = self._known.get(key)
+        if known is not None and known[0] == state:
+            return known[1]
+        with self._lock:
+            known = self._known.get(key)
+            if known is None or known[0] != state:
+                known = (state, make())
+            self._known[key] = known
+            self._known.move_to_end(key)
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+            return known[1]
+
+
+class FigureCache:
+    """The figures of runs and of comparisons."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs: Remembered[RunFigures] = Remembered()
+        self._compared: Remembered[RunsView] = Remembered()
+
+    def of(self, run: Run) -> RunFigures:
+        state = self._store.listing.progress(run.id)
+        return self._runs.get(run.id, state, lambda: run_figures(self._store, run))
+
+    def compared(self, runs: Sequence[Run]) -> RunsView:
+        state = [self._store.listing.progress(run.id) for run in runs]
+        key = tuple(run.id for run in runs)
+        return self._compared.get(key, state, lambda: runs_view(self._store, runs))

@@ -1,0 +1,153 @@
+"""People's review of attempts: one after the other, by keyboard, without any scorer's verdict."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from agentbench.errors import UserError
+from agentbench.report.agreement_view import agreement_view
+from agentbench.report.review_queue import Key, Wanted
+from agentbench.report.told_attempt import told_attempt
+from agentbench.run import Run
+from agentbench.score import Label
+from agentbench.web.asked import asked_form, asked_run, run_named
+from agentbench.web.queue import Queue
+from agentbench.web.rendering import page, viewer_at
+from agentbench.web.viewer import Viewer
+
+KINDS = {
+    "all": "every attempt",
+    "sample": "a sample",
+    "uncertain": "those whose scores are least sure",
+    "changed": "those whose verdict changed against another run",
+}
+SAMPLE = 50
+COOKIE = "agentbench_reviewer"
+LONGEST_NAME = 80
+MONTHS = 180 * 24 * 3600
+
+
+def review_page(request: Request) -> Response:
+    """The next attempt of the queue, or the choice of one when none is chosen yet."""
+    viewer = viewer_at(request)
+    run = asked_run(request, viewer.store)
+    kind, reviewer = request.query_params.get("queue", ""), _reviewer(request, viewer)
+    if kind not in KINDS:
+        return page(request, "review.start.html", run=run, kinds=KINDS, reviewer=reviewer, sample=SAMPLE)
+    queue = _queue(request, viewer, run, kind, reviewer)
+    key = _key_asked(request) or queue.next_after(None)
+    if key is None:
+        return page(request, "review.done.html", run=run, queue=queue, reviewer=reviewer)
+    attempt = viewer.store.attempt(run.id, *key)
+    if attempt is None:
+        raise HTTPException(404, f"run {run.id} has no attempt of case {key[0]!r}, repeat {key[1]}")
+    blind = replace(attempt, scores=(), passed=None)
+    return page(
+        request,
+        "review.page.html",
+        run=run,
+        told=told_attempt(blind, viewer.store.case(run.id, key[0])),
+        queue=queue,
+        key=key,
+        skipped=queue.next_after(key),
+        label=queue.labels.get(key),
+        reviewer=reviewer,
+        kind=kind,
+        what=KINDS[kind],
+    )
+
+
+def agreement_page(request: Request) -> Response:
+    viewer = viewer_at(request)
+    run = asked_run(request, viewer.store)
+    found = agreement_view(viewer.store, run)
+    return page(request, "agreement.html", run=run, document=found.to_json())
+
+
+async def label(request: Request) -> Response:
+    """Keeps a verdict and goes on to the next attempt."""
+    viewer = viewer_at(request)
+    form = await asked_form(request, viewer.csrf)
+    return await run_in_threadpool(_label, request, viewer, form)
+
+
+def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
+    run, reviewer = asked_run(request, viewer.store), _reviewer(request, viewer)
+    verdict = form.get("verdict")
+    if verdict not in ("pass", "fail"):
+        raise HTTPException(400, f"verdict {verdict!r}: expected pass or fail")
+    key = (form.get("case", ""), int(form["repeat"]) if form.get("repeat", "").isdigit() else 0)
+    given = Label(
+        case_id=key[0],
+        repeat=key[1],
+        reviewer=reviewer,
+        passed=verdict == "pass",
+        comment=form.get("comment", "").strip(),
+        created_at=datetime.now(UTC),
+    )
+    try:
+        viewer.store.add_label(run.id, given)
+    except UserError as error:
+        raise HTTPException(400, str(error)) from None
+    kind = request.query_params.get("queue", "all")
+    following = _queue(request, viewer, run, kind if kind in KINDS else "all", reviewer).next_after(key)
+    changed: dict[str, Any] = {"case": None, "repeat": None}
+    if following is not None:
+        changed = {"case": following[0], "repeat": following[1]}
+    address = request.url.include_query_params(**{k: v for k, v in changed.items() if v is not None})
+    if following is None:
+        address = address.remove_query_params(["case", "repeat"])
+    return RedirectResponse(address.path.removesuffix("/label") + f"?{address.query}", status_code=303)
+
+
+async def name_reviewer(request: Request) -> Response:
+    """Keeps the name that this browser labels under."""
+    viewer = viewer_at(request)
+    form = await asked_form(request, viewer.csrf)
+    name = " ".join(form.get("reviewer", "").split())
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise HTTPException(400, f"a reviewer's name has 1 to {LONGEST_NAME} characters")
+    back = request.url_for("review", run=request.path_params["run"]).path
+    answer = RedirectResponse(back, status_code=303)
+    encoded = name.encode("utf-8").hex()
+    answer.set_cookie(COOKIE, encoded, max_age=MONTHS, httponly=True, samesite="strict")
+    return answer
+
+
+def _reviewer(request: Request, viewer: Viewer) -> str:
+    """The name this browser was given, else the one the viewer was started with."""
+    try:
+        given = bytes.fromhex(request.cookies.get(COOKIE, "")).decode("utf-8")
+    except ValueError:
+        given = ""
+    return given[:LONGEST_NAME] or viewer.reviewer or ""
+
+
+def _queue(request: Request, viewer: Viewer, run: Run, kind: str, reviewer: str) -> Queue:
+    given = request.query_params
+    size, seed = given.get("size", ""), given.get("seed", "0")
+    against = given.get("against", "").strip()
+    if kind == "changed" and not against:
+        raise HTTPException(400, "name the run that verdicts are held against")
+    wanted = Wanted(
+        reviewer=reviewer,
+        sample=_whole(size, SAMPLE) if kind in ("sample", "uncertain") else None,
+        uncertain=kind == "uncertain",
+        against=run_named(viewer.store, against).id if kind == "changed" else None,
+        seed=_whole(seed, 0),
+    )
+    return viewer.queues.of(run.id, wanted)
+
+
+def _whole(text: str, otherwise: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else otherwise
+
+
+def _key_asked(request: Request) -> Key | None:
+    case_id = request.query_params.get("case")
+    return None if case_id is None else (case_id, _whole(request.query_params.get("repeat", "0"), 0))
