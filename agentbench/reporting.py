@@ -1,4 +1,4 @@
-"""What a report is of: some runs, a benchmark's results, or what another package knows by a name (a study)."""
+"""What a report is of: some runs, a suite over time, a benchmark's results, or what another package knows (a study)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any
 from agentbench.errors import UserError
 from agentbench.loadtest.result import read_json
 from agentbench.report.chart_page import Page
+from agentbench.report.history_page import history_of, history_page
 from agentbench.report.load_page import load_page
 from agentbench.report.run_page import page_of, run_page
 from agentbench.report.run_view import run_view
@@ -52,6 +53,8 @@ def _single(store: Store, name: str, db: str | None) -> Report:
             found: Report | None = point.load()(store, name, db)
             if found is not None:
                 return found
+        if history := history_of(store, name):
+            return Report(page=lambda: history_page(history), to_json=history.to_json)
         raise UserError(str(error)) from None
     return Report(
         page=lambda: run_page(page_of(store, run)),

@@ -13,16 +13,16 @@ def report_command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN]... | STUDY | FILE...",
+            metavar="[RUN]... | STUDY | SUITE | FILE...",
             help="Runs (id, its start or end, label, latest or latest~N; later ones are compared with the first),"
-            " a study, or files that bench wrote. Default: latest.",
+            " a study, a suite (its runs over time), or files that bench wrote. Default: latest.",
         ),
     ] = None,
     html: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it.")] = Path("report.html"),
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Write one page, all in one file: a run's figures and transcripts, runs compared, a study, a benchmark."""
+    """Write one page, all in one file: a run's figures and transcripts, runs compared, a suite over time, a study, a benchmark."""
     from agentbench.report.chart_page import html_of
     from agentbench.report.html_file import write_html
     from agentbench.reporting import find_report

@@ -9,9 +9,12 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.store.labels import Deciding, verdicts_from_labels
 from agentbench.store.measured import ATTEMPT, attempts_of
+from agentbench.store.rows import run_of
+from agentbench.store.study_tables import StudyRunRow
 from agentbench.store.summary import RunSummary, counted, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, TagRow
 
@@ -85,6 +88,14 @@ class Listing:
     def suites(self) -> list[str]:
         with self._read() as session:
             return list(session.scalars(select(RunRow.suite).distinct().order_by(RunRow.suite)))
+
+    def history(self, suite: str, limit: int) -> list[Run]:
+        """The newest finished runs of the suite that are not a study's, the oldest first."""
+        studied = select(StudyRunRow.run_id)
+        query = select(RunRow).where(RunRow.suite == suite, RunRow.status == "finished", RunRow.id.not_in(studied))
+        with self._read() as session:
+            rows = session.scalars(query.order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)).all()
+            return [run_of(row) for row in reversed(rows)]
 
     def attempts(self, run_id: str, wanted: AttemptFilter, page: Page) -> tuple[list[Attempt], int]:
         """A page of the attempts wanted, without what was said in them, and how many there are."""

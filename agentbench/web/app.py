@@ -27,6 +27,7 @@ READING = [
     Route("/runs/{run}/agreement", review.agreement_page, name="agreement"),
     Route("/runs/{run}/cases/{case:path}", attempts.attempt_page, name="attempt"),
     Route("/compare", compared.compare_page, name="compare"),
+    Route("/suites/{suite}", compared.history, name="history"),
     Route("/studies", compared.studies_page, name="studies"),
     Route("/studies/{study}", compared.study_page, name="study"),
 ]

@@ -1,4 +1,4 @@
-"""Runs side by side, and studies."""
+"""Runs side by side, a suite over time, and studies."""
 
 from importlib.metadata import entry_points
 
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agentbench.errors import UserError
+from agentbench.report.history_page import history_of, history_page
 from agentbench.report.runs_page import runs_page
 from agentbench.reporting import Report
 from agentbench.web.asked import run_named
@@ -24,6 +25,16 @@ def compare_page(request: Request) -> Response:
     except UserError as error:
         raise HTTPException(400, str(error)) from None
     return page(request, "report.page.html", charts=found.charts, title=found.title, body=found.body)
+
+
+def history(request: Request) -> Response:
+    viewer = viewer_at(request)
+    suite = request.path_params["suite"]
+    found = history_of(viewer.store, suite, lambda run: viewer.figures.of(run).view)
+    if found is None:
+        raise HTTPException(404, f"suite {suite!r} has no finished runs outside of studies")
+    told = history_page(found)
+    return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
 
 
 def studies_page(request: Request) -> Response:

@@ -10,7 +10,7 @@ from agentbench.report.runs_view import RunsView, runs_view
 from agentbench.run import Run
 from agentbench.store import Store
 
-KEPT = 32
+KEPT = 80
 """Results that are remembered, those that were asked for last."""
 
 T = TypeVar("T")

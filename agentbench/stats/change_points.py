@@ -1,0 +1,76 @@
+"""Where a series of runs changed its level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA = 0.05
+PERMUTATIONS = 999
+LEAST = 3
+"""Values on each side of a change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePoint:
+    """`at` is the place of the first value of the new level; `before` and `after` are the means on its two sides, up to
+    the changes next to it. `p_value` is that of no change, by permutation."""
+
+    at: int
+    before: float
+    after: float
+    p_value: float
+
+
+def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 0) -> tuple[ChangePoint, ...]:
+    """The changes of a series, in its order; none in fewer than six values.
+
+    E-divisive (Matteson & James 2014, with exponent 1): the series is cut where the energy distance of the two sides is
+    largest, if random orders of it seldom have one as large, then each side is looked at in the same way. Nothing is
+    assumed of how values are distributed, only that without a change their order says nothing.
+    """
+    series = np.asarray(values, dtype=float)
+    cuts = _cuts(series, 0, alpha, np.random.default_rng(seed))
+    ends = [0, *(at for at, _ in cuts), len(series)]
+    means = [float(series[begin:end].mean()) for begin, end in zip(ends, ends[1:], strict=False)]
+    return tuple(
+        ChangePoint(at=at, before=means[place], after=means[place + 1], p_value=p) for place, (at, p) in enumerate(cuts)
+    )
+
+
+def _cuts(
+    series: NDArray[np.float64], begin: int, alpha: float, random: np.random.Generator
+) -> list[tuple[int, float]]:
+    """Places and p of the cuts of a part of the series that begins at `begin`, in order."""
+    if len(series) < 2 * LEAST:
+        return []
+    distances = np.abs(series[:, None] - series[None, :])  # [n, n]
+    place, largest = _best(distances)
+    if largest <= 1e-12:
+        return []
+    as_large = 0
+    for _ in range(PERMUTATIONS):
+        order = random.permutation(len(series))
+        as_large += _best(distances[np.ix_(order, order)])[1] >= largest - 1e-12
+    p = (1 + as_large) / (1 + PERMUTATIONS)
+    if p > alpha:
+        return []
+    left = _cuts(series[:place], begin, alpha, random)
+    right = _cuts(series[place:], begin + place, alpha, random)
+    return [*left, (begin + place, p), *right]
+
+
+def _best(distances: NDArray[np.float64]) -> tuple[int, float]:
+    """The cut k (values before it) with the largest statistic, and that."""
+    n = len(distances)
+    sums = distances.cumsum(axis=0).cumsum(axis=1)  # [i, j]: of the block up to i and j
+    k = np.arange(LEAST, n - LEAST + 1)
+    m = n - k
+    within_left = sums[k - 1, k - 1] / 2
+    across = sums[k - 1, n - 1] - sums[k - 1, k - 1]
+    within_right = (sums[n - 1, n - 1] - sums[k - 1, k - 1] - 2 * across) / 2
+    energy = 2 * across / (k * m) - within_left / (k * (k - 1) / 2) - within_right / (m * (m - 1) / 2)
+    statistic = energy * k * m / n
+    best = int(np.argmax(statistic))
+    return int(k[best]), float(statistic[best])
