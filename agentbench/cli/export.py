@@ -1,49 +1,90 @@
-"""`agentbench export` and `import`: a run taken out of its store, and a run put into one."""
+"""`agentbench export` and `import`: a run taken out of its store, and a run or traces put into one."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agentbench.cli.runs import Db
+from agentbench.errors import UserError
 
-ExportFormat = Literal["parquet", "csv", "jsonl", "run"]
+if TYPE_CHECKING:
+    from agentbench.run import Run
+    from agentbench.store import Store
+
+ExportFormat = Literal["parquet", "csv", "jsonl", "run", "otlp"]
 
 
 def export_command(
     run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")],
-    out: Annotated[Path, typer.Option("--out", help="Directory for the tables, or the run file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Directory for the tables, or the file.")] = None,
     form: Annotated[
-        ExportFormat, typer.Option("--format", help="Tables (parquet, csv, jsonl), or one file for `import` (run).")
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="Tables (parquet, csv, jsonl), one file for `import` (run), or OpenTelemetry traces (otlp).",
+        ),
     ] = "jsonl",
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            "--otlp",
+            metavar="ENDPOINT",
+            help="Send its spans to this collector (http://localhost:4318), or with `env` to that of"
+            " OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ),
+    ] = None,
     db: Db = None,
 ) -> None:
-    """Write a run's tables to a directory, or all of it to one file."""
-    from agentbench.export.run_file import write_run_file
-    from agentbench.export.run_tables import export_tables
+    """Write a run's tables to a directory, all of it to one file, or send its traces to a collector."""
     from agentbench.store import open_store
 
+    if (out is None) == (otlp is None):
+        raise UserError("give --out PATH to write a file or a directory, or --otlp ENDPOINT to send traces")
     with open_store(db, create=False) as store:
         found = store.get_run(run)
-        if form == "run":
-            counts = write_run_file(store, found, out, force=force)
+        if otlp is not None:
+            from agentbench.export.otel import send_otel
+
+            counts, where = send_otel(store, found, None if otlp == "env" else otlp), f"sent to {otlp}"
         else:
-            counts = export_tables(store, found, form, out, force=force)
-    typer.echo(f"{found.id}: {_counted(counts)} written to {out}")
+            assert out is not None
+            counts, where = _written(store, found, form, out, force), f"written to {out}"
+    typer.echo(f"{found.id}: {_counted(counts)} {where}")
+
+
+def _written(store: "Store", run: "Run", form: ExportFormat, out: Path, force: bool) -> Mapping[str, int]:
+    from agentbench.export.otel import write_otel
+    from agentbench.export.run_file import write_run_file
+    from agentbench.export.run_tables import export_tables
+
+    if form == "run":
+        return write_run_file(store, run, out, force=force)
+    if form == "otlp":
+        return write_otel(store, run, out, force=force)
+    return export_tables(store, run, form, out, force=force)
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="A file that `agentbench export --format run` made.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A file that `agentbench export --format run` made, or OpenTelemetry traces (OTLP JSON)."),
+    ],
+    suite: Annotated[str | None, typer.Option(help="Of traces: the suite they are kept under.")] = None,
     db: Db = None,
 ) -> None:
-    """Put the run of a file into the store: all of it, or nothing."""
+    """Put the run of a file, or the traces in it as a run, into the store: all of it, or nothing."""
+    from agentbench.export.otel_import import import_traces, is_traces
     from agentbench.export.run_file import read_run_file
     from agentbench.store import open_store
 
     with open_store(db) as store:
-        run, counts, new = read_run_file(file, store)
+        if is_traces(file):
+            run, counts, new = import_traces(file, store, suite)
+        else:
+            run, counts, new = read_run_file(file, store)
     said = "imported" if new else "is here already, with the same content"
     typer.echo(f"{run.id} {said}: {_counted(counts)}")
 

@@ -22,7 +22,7 @@ def report_command(
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Write one page, all in one file: a run's figures and transcripts, runs compared, a suite over time, a study, a benchmark."""
+    """Write one page, all in one file: a run, runs compared, a suite over time, a study or a benchmark."""
     from agentbench.report.chart_page import html_of
     from agentbench.report.html_file import write_html
     from agentbench.reporting import find_report

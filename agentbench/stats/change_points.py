@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 
     series = np.asarray(values, dtype=float)
     cuts = _cuts(series, 0, alpha, np.random.default_rng(seed))
     ends = [0, *(at for at, _ in cuts), len(series)]
-    means = [float(series[begin:end].mean()) for begin, end in zip(ends, ends[1:], strict=False)]
+    means = [float(series[begin:end].mean()) for begin, end in pairwise(ends)]
     return tuple(
         ChangePoint(at=at, before=means[place], after=means[place + 1], p_value=p) for place, (at, p) in enumerate(cuts)
     )

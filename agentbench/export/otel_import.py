@@ -1,0 +1,355 @@
+"""Traces that others wrote, in OpenTelemetry's GenAI conventions, as a run.
+
+A trace is an attempt: its `chat` spans are model calls, its `execute_tool` spans tool calls, its
+`gen_ai.evaluation.result` events scores. Attempts without a score wait for a person's verdict.
+"""
+
+import gzip
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentbench.case import Case, Message
+from agentbench.errors import UserError
+from agentbench.export.otel_messages import messages_of
+from agentbench.run import Run
+from agentbench.score import Attempt, Score, verdict
+from agentbench.store import AlreadyStored, Store
+from agentbench.trace import Failure, ModelCall, ToolCall, Trace
+
+CHAT = ("chat", "generate_content", "text_completion")
+HUMAN = Score(name="human", value=0.0, passed=None, reason="waits for review")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Times are nanoseconds since the Unix epoch."""
+
+    trace: str
+    name: str
+    parent: str
+    begin: int
+    end: int
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+    events: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    error: str | None = field(default=None)
+
+    @property
+    def operation(self) -> str:
+        return str(self.attributes.get("gen_ai.operation.name", ""))
+
+
+def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[Run, Mapping[str, int], bool]:
+    """Puts the traces of a file (OTLP's JSON, one request or one a line, may be gzip) into the store as one run.
+
+    Gives the run, how many attempts it has, and whether it is new: the same traces are the same run. `UserError` when
+    the file is none, or has no span of a model call, a tool or an agent.
+    """
+    data = _bytes(path)
+    traces: dict[str, list[Span]] = defaultdict(list)
+    for span in _spans(path, data):
+        traces[span.trace].append(span)
+    told = {trace: spans for trace, spans in traces.items() if any(map(_told, spans))}
+    if not told:
+        raise UserError(
+            f"{path}: {len(traces)} traces, none with a span of the GenAI conventions (gen_ai.operation.name)"
+        )
+    pairs = list(_attempts(sorted(told.values(), key=lambda spans: min(span.begin for span in spans))))
+    run = _run(path, data, next(iter(told.values()))[0].resource, suite, pairs)
+    try:
+        store.import_run(run, pairs)
+    except AlreadyStored:
+        return run, {"attempts": len(pairs)}, False
+    return run, {"attempts": len(pairs)}, True
+
+
+def is_traces(path: Path) -> bool:
+    """Whether a file looks like OTLP's JSON."""
+    try:
+        return b'"resourceSpans"' in _bytes(path)[:4096]
+    except UserError:
+        return False
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} can't be read: {error}") from None
+
+
+def _spans(path: Path, data: bytes) -> Iterator[Span]:
+    text = data.decode("utf-8", "replace")
+    try:
+        documents = [json.loads(text)]
+    except ValueError:
+        documents = [_document(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    for document in documents:
+        try:
+            yield from _of_request(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{path} is not OTLP's JSON of traces: {reason}") from None
+
+
+def _document(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}, line {number}: not JSON: {error}") from None
+
+
+def _of_request(document: Any) -> Iterator[Span]:
+    for group in document["resourceSpans"]:
+        resource = _attributes(group.get("resource", {}).get("attributes", ()))
+        for scope in group.get("scopeSpans", ()):
+            for span in scope.get("spans", ()):
+                yield _span(span, resource)
+
+
+def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    status = span.get("status") or {}
+    failed = status.get("code") in (2, "STATUS_CODE_ERROR")
+    return Span(
+        trace=str(span["traceId"]),
+        name=str(span.get("name", "")),
+        parent=str(span.get("parentSpanId", "")),
+        begin=int(span["startTimeUnixNano"]),
+        end=int(span["endTimeUnixNano"]),
+        attributes=_attributes(span.get("attributes", ())),
+        resource=resource,
+        events=[(str(each.get("name")), _attributes(each.get("attributes", ()))) for each in span.get("events", ())],
+        error=(str(status.get("message") or "") or "it ended in an error") if failed else None,
+    )
+
+
+def _attributes(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {str(pair["key"]): _value(pair.get("value") or {}) for pair in pairs}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """An AnyValue of OTLP."""
+    for kind, found in value.items():
+        if kind == "intValue":
+            return int(found)
+        if kind == "doubleValue":
+            return float(found)
+        if kind == "arrayValue":
+            return [_value(each) for each in found.get("values", ())]
+        if kind == "kvlistValue":
+            return _attributes(found.get("values", ()))
+        return found
+    return None
+
+
+def _told(span: Span) -> bool:
+    return span.operation in (*CHAT, "execute_tool", "invoke_agent")
+
+
+def _attempts(traces: Iterable[list[Span]]) -> Iterator[tuple[Attempt, Case]]:
+    repeats: dict[str, int] = defaultdict(int)
+    for spans in traces:
+        ordered = sorted(spans, key=lambda span: (span.begin, -span.end))
+        case = _case(ordered)
+        yield _attempt(ordered, case, repeats[case.id]), case
+        repeats[case.id] += 1
+
+
+def _case(spans: Sequence[Span]) -> Case:
+    """Named by agentbench's own attribute, else by the trace; asked what the first model call was asked."""
+    own = next((span.attributes for span in spans if "agentbench.case.id" in span.attributes), {})
+    asked = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
+    expected = own.get("agentbench.case.expected")
+    return Case(
+        id=str(own.get("agentbench.case.id") or spans[0].trace),
+        cluster=str(own.get("agentbench.case.cluster") or ""),
+        messages=tuple(asked),
+        expected=None if expected is None else json.loads(expected),
+    )
+
+
+def _messages(span: Span, name: str) -> list[Message]:
+    value = span.attributes.get(name)
+    try:
+        return [] if value is None else messages_of(value)
+    except ValueError:
+        return [{"role": "user", "content": str(value)}]
+
+
+def _attempt(spans: Sequence[Span], case: Case, repeat: int) -> Attempt:
+    root = next((span for span in spans if span.operation == "invoke_agent"), None)
+    steps = tuple(step for span in spans if (step := _step(span)) is not None)
+    failure = _failure(root)
+    scores = () if failure else tuple(_scores(spans)) or (HUMAN,)
+    return Attempt(
+        case_id=case.id,
+        cluster=case.cluster,
+        repeat=repeat,
+        seed=0,
+        tries=1,
+        started_at=min(span.begin for span in spans),
+        ended_at=max(span.end for span in spans),
+        wall_anchor_ns=0,
+        trace=Trace(steps=steps, output=_output(root, steps)),
+        failure=failure,
+        scores=scores,
+        passed=None if failure else verdict(scores, [score.name for score in scores]),
+    )
+
+
+def _step(span: Span) -> ModelCall | ToolCall | None:
+    if span.operation in CHAT:
+        return _model_call(span)
+    return _tool_call(span) if span.operation == "execute_tool" else None
+
+
+def _model_call(span: Span) -> ModelCall:
+    given = span.attributes
+    replies = _messages(span, "gen_ai.output.messages")
+    reasons = given.get("gen_ai.response.finish_reasons") or [None]
+    request = {
+        name.removeprefix("gen_ai.request."): v for name, v in given.items() if name.startswith("gen_ai.request.")
+    }
+    instructions = [
+        {"role": "system", "content": part.get("content")}
+        for part in _parts(given.get("gen_ai.system_instructions"))
+        if isinstance(part, Mapping)
+    ]
+    return ModelCall(
+        messages=(*instructions, *_messages(span, "gen_ai.input.messages")),
+        request=request,
+        reply=replies[-1] if replies else {"role": "assistant", "content": ""},
+        finish_reason=str(reasons[0]) if reasons[0] is not None else None,
+        intended_at=span.begin,
+        sent_at=span.begin,
+        ended_at=span.end,
+        chunk_at=_chunks(span),
+        prompt_tokens=_count(given, "gen_ai.usage.input_tokens"),
+        cached_tokens=_count(given, "gen_ai.usage.cache_read.input_tokens"),
+        completion_tokens=_count(given, "gen_ai.usage.output_tokens"),
+        error=span.error,
+    )
+
+
+def _chunks(span: Span) -> tuple[int, ...]:
+    """When chunks came: all of them where agentbench wrote the trace, else the first and the end of the answer; none
+    where the first is not said: what it took until then is not known."""
+    own = span.attributes.get("agentbench.chunk_at")
+    if own:
+        return tuple(map(int, own))
+    first = span.attributes.get("gen_ai.response.time_to_first_chunk")
+    return () if first is None else (span.begin + round(float(first) * 1e9), span.end)
+
+
+def _count(given: Mapping[str, Any], name: str) -> int | None:
+    value = given.get(name)
+    return None if value is None else int(value)
+
+
+def _tool_call(span: Span) -> ToolCall:
+    given = span.attributes
+    arguments = given.get("gen_ai.tool.call.arguments")
+    result = given.get("gen_ai.tool.call.result")
+    return ToolCall(
+        call_id=str(given.get("gen_ai.tool.call.id") or ""),
+        name=str(given.get("gen_ai.tool.name") or span.name.removeprefix("execute_tool ")),
+        arguments=_object(arguments),
+        started_at=span.begin,
+        ended_at=span.end,
+        executed=bool(given.get("agentbench.tool.executed", True)),
+        result=result if isinstance(result, str) or result is None else json.dumps(result, ensure_ascii=False),
+        error=span.error,
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {"arguments": value}
+    return found if isinstance(found, Mapping) else {} if found is None else {"arguments": found}
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return [{"content": value}]
+    return found if isinstance(found, list) else []
+
+
+def _failure(root: Span | None) -> Failure | None:
+    if root is None or root.error is None:
+        return None
+    kind = root.attributes.get("agentbench.failure")
+    known = ("infra", "timeout", "agent", "tool", "grader", "budget")
+    name = next((each for each in known if each == kind), "agent")
+    return Failure(kind=name, message=root.error)  # type: ignore[arg-type]  # one of `known`
+
+
+def _scores(spans: Sequence[Span]) -> Iterator[Score]:
+    for span in spans:
+        for name, given in span.events:
+            if name == "gen_ai.evaluation.result":
+                yield _score(given)
+
+
+def _score(given: Mapping[str, Any]) -> Score:
+    label, value = (
+        str(given.get("gen_ai.evaluation.score.label", "")).lower(),
+        given.get("gen_ai.evaluation.score.value"),
+    )
+    passed = {"pass": True, "passed": True, "true": True, "fail": False, "failed": False, "false": False}.get(label)
+    number = float(value) if value is not None else float(passed or 0)
+    return Score(
+        name=str(given.get("gen_ai.evaluation.name") or "evaluation"),
+        value=min(1.0, max(0.0, number)),
+        passed=passed,
+        reason=str(given.get("gen_ai.evaluation.explanation") or ""),
+    )
+
+
+def _output(root: Span | None, steps: Sequence[ModelCall | ToolCall]) -> str:
+    said = _messages(root, "gen_ai.output.messages") if root else []
+    if said:
+        return str(said[-1].get("content") or "")
+    calls = [step for step in steps if isinstance(step, ModelCall)]
+    return calls[-1].text if calls else ""
+
+
+def _run(
+    path: Path, data: bytes, resource: Mapping[str, Any], suite: str | None, pairs: Sequence[tuple[Attempt, Case]]
+) -> Run:
+    digest = hashlib.sha256(data).hexdigest()
+    begin = datetime.fromtimestamp(min(attempt.started_at for attempt, _ in pairs) / 1e9, UTC)
+    end = datetime.fromtimestamp(max(attempt.ended_at for attempt, _ in pairs) / 1e9, UTC)
+    name = suite or str(resource.get("agentbench.suite") or resource.get("service.name") or "traces")
+    calls = [call for attempt, _ in pairs for call in attempt.trace.model_calls]
+    model = next((str(call.request["model"]) for call in calls if "model" in call.request), "")
+    config = {"agent": {"name": "imported"}, "serving": {"server": "", "model": model}, "backend": {"name": "otlp"}}
+    scorers = sorted({score.name for attempt, _ in pairs for score in attempt.scores})
+    return Run(
+        id=f"otlp-{begin:%Y%m%d-%H%M%S}-{digest[:6]}",
+        suite=name,
+        suite_version="",
+        suite_path="",
+        suite_hash=digest,
+        config=config,
+        config_hash=hashlib.sha256(
+            json.dumps([config, dict(resource)], sort_keys=True, default=str).encode()
+        ).hexdigest(),
+        case_ids=tuple(dict.fromkeys(case.id for _, case in pairs)),
+        repeats=max(attempt.repeat for attempt, _ in pairs) + 1,
+        label=path.name,
+        environment={"imported": str(path.name), "resource": dict(resource), "passed_by": scorers},
+        status="finished",
+        created_at=begin,
+        finished_at=end,
+    )

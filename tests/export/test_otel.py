@@ -1,0 +1,235 @@
+"""A run as OpenTelemetry traces, sent, written and read again; and traces that others wrote."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agentbench.cli.app import app
+from agentbench.errors import UserError
+from agentbench.export.otel import send_otel, write_otel
+from agentbench.export.otel_import import import_traces
+from agentbench.export.otel_messages import messages_of, otel_message
+from agentbench.report import run_view
+from agentbench.store import Store, open_store
+from tests.report.runs import fill
+
+FREE = "weather-20260304-050600-aaa111"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(str(tmp_path / "a.db")) as store:
+        fill(store, cases=12)
+        yield store
+
+
+def attributes(span: dict[str, Any]) -> dict[str, Any]:
+    return {each["key"]: next(iter(each["value"].values())) for each in span["attributes"]}
+
+
+def spans_in(path: Path) -> list[dict[str, Any]]:
+    requests = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        span
+        for each in requests
+        for group in each["resourceSpans"]
+        for scope in group["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+def test_an_attempt_is_a_trace_of_the_conventions(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "traces.jsonl"
+    assert write_otel(store, store.get_run("free"), path) == {"spans": 12 * 4}
+    spans = spans_in(path)
+    trace = [each for each in spans if each["traceId"] == spans[0]["traceId"]]
+    assert [each["name"] for each in trace] == [
+        "invoke_agent tool_loop",
+        "chat smollm2-135m-instruct",
+        "execute_tool weather",
+        "chat smollm2-135m-instruct",
+    ]
+    assert len({each["traceId"] for each in spans}) == 12
+    assert all(each["parentSpanId"] == trace[0]["spanId"] for each in trace[1:])
+    assert len(trace[0]["traceId"]) == 32
+    chat, kind = attributes(trace[1]), trace[1]["kind"]
+    assert (chat["gen_ai.operation.name"], kind) == ("chat", 3)
+    assert chat["gen_ai.usage.input_tokens"] == "120"
+    assert 0.7 <= chat["gen_ai.response.time_to_first_chunk"] <= 0.9
+    said = json.loads(chat["gen_ai.output.messages"])[0]
+    assert said["parts"] == [{"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "7"}}]
+    event = trace[0]["events"][0]
+    assert event["name"] == "gen_ai.evaluation.result"
+    assert attributes(event)["gen_ai.evaluation.name"] == "tool_call_match"
+
+
+def test_a_run_comes_back_with_the_same_figures(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "traces.jsonl"
+    run = store.get_run("free")
+    write_otel(store, run, path)
+    with open_store(str(tmp_path / "b.db")) as other:
+        imported, counts, new = import_traces(path, other)
+        assert (counts, new) == ({"attempts": 12}, True)
+        assert import_traces(path, other)[2] is False
+        before, after = run_view(store, run).to_json(), run_view(other, imported).to_json()
+        here = {each.case_id: each for each in store.attempts(run.id)}
+        there = {each.case_id: each for each in other.attempts(imported.id)}
+    named = {
+        "id",
+        "label",
+        "suite_version",
+        "suite_hash",
+        "status",
+        "created_at",
+        "finished_at",
+        "config",
+        "config_hash",
+    }
+    named |= {"agent", "server", "objectives_s", "agent_goodput_per_s"}
+    assert {k: v for k, v in after.items() if k not in named} == {
+        k: (pytest.approx(v, rel=1e-6) if isinstance(v, float) else v) for k, v in before.items() if k not in named
+    }
+    assert there.keys() == here.keys()
+    for case, attempt in here.items():
+        assert there[case].trace.output == attempt.trace.output
+        assert [type(step) for step in there[case].trace.steps] == [type(step) for step in attempt.trace.steps]
+        assert there[case].trace.model_calls[1].messages[0] == attempt.trace.model_calls[1].messages[0]
+
+
+@contextmanager
+def collector(status: int = 200) -> Iterator[tuple[str, list[bytes]]]:
+    """Something that listens for OTLP over HTTP."""
+    taken: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(self.path.encode() + b" " + self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", taken
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_collector_gets_the_spans(store: Store) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    with collector() as (endpoint, taken):
+        assert send_otel(store, store.get_run("free"), endpoint) == {"spans": 48}
+    path, _, body = taken[0].partition(b" ")
+    assert path == b"/v1/traces"
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+    assert len(request.resource_spans[0].scope_spans[0].spans) == 48
+
+
+def test_a_collector_that_refuses_is_told(store: Store) -> None:
+    with collector(status=400) as (endpoint, _), pytest.raises(UserError, match="did not take the spans"):
+        send_otel(store, store.get_run("free"), endpoint)
+
+
+OTHERS = {
+    "resourceSpans": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "t1",
+                            "spanId": "b",
+                            "name": "chat gpt",
+                            "startTimeUnixNano": "2000000000",
+                            "endTimeUnixNano": "5000000000",
+                            "attributes": [
+                                {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+                                {"key": "gen_ai.request.model", "value": {"stringValue": "gpt"}},
+                                {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "11"}},
+                                {"key": "gen_ai.response.time_to_first_chunk", "value": {"doubleValue": 1.0}},
+                                {
+                                    "key": "gen_ai.input.messages",
+                                    "value": {
+                                        "stringValue": '[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]'
+                                    },
+                                },
+                                {
+                                    "key": "gen_ai.output.messages",
+                                    "value": {
+                                        "stringValue": '[{"role":"assistant","parts":[{"type":"text","content":"Yes"}]}]'
+                                    },
+                                },
+                            ],
+                        },
+                        {"traceId": "t2", "spanId": "c", "name": "GET /", "startTimeUnixNano": 1, "endTimeUnixNano": 2},
+                    ]
+                }
+            ],
+        }
+    ]
+}
+
+
+def test_what_others_wrote_waits_for_a_person(tmp_path: Path) -> None:
+    path, db = tmp_path / "others.json", str(tmp_path / "a.db")
+    path.write_text(json.dumps(OTHERS))
+    result = CliRunner().invoke(app, ["import", str(path), "--db", db])
+    assert result.exit_code == 0, result.output
+    assert "imported: 1 attempts" in result.output
+    with open_store(db) as store:
+        run = store.get_run("latest")
+        view = run_view(store, run)
+        (attempt,) = store.attempts(run.id)
+    assert (run.suite, view.model, view.waiting) == ("shop", "gpt", 1)
+    assert view.serving.ttft_p50_s == pytest.approx(1.0)
+    assert view.serving.tpot_p50_s == pytest.approx(0.2)
+    assert attempt.trace.output == "Yes"
+    assert attempt.trace.model_calls[0].messages == ({"role": "user", "content": "Hi"},)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"resourceSpans": []}', "none with a span of the GenAI conventions"),
+        ('{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 1}]}]}]}', "is not OTLP's JSON"),
+        ('{"resourceSpans": []}\n{"a": 1', "line 2: not JSON"),
+    ],
+)
+def test_a_file_that_is_none_says_so(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with open_store(str(tmp_path / "a.db")) as store, pytest.raises(UserError, match=said):
+        import_traces(path, store)
+
+
+def test_messages_come_back() -> None:
+    asked = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    messages = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "tool_call_id": "1", "content": "done"},
+        {"role": "assistant", "content": "Bye"},
+    ]
+    assert messages_of(json.dumps([otel_message(each) for each in messages])) == messages
+    strange = replace_content(messages[0], [{"type": "image_url"}])
+    assert messages_of([otel_message(strange)])[0]["content"] == '[{"type": "image_url"}]'
+
+
+def replace_content(message: dict[str, Any], content: Any) -> dict[str, Any]:
+    return {**message, "content": content}
