@@ -11,6 +11,7 @@ from agentbench.report.chart_page import Page, html_of
 from agentbench.report.html_file import Html, text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
 from agentbench.report.load_table import COMPARED, answered, models, notes
+from agentbench.report.roofline_chart import roofline
 
 Json = Mapping[str, Any]
 
@@ -121,6 +122,7 @@ def _document(document: Json) -> list[str]:
         f"<h2>{text(document['name'])}</h2>",
         f'<p class="sub">{text(document["created_at"])} · {text(", ".join(models(document)))}</p>',
         _ratios(document),
+        roofline(document),
         _figures(document),
         "<ul>" + "".join(f"<li>{text(note)}</li>" for note in notes(document)) + "</ul>",
         f"<pre>{text(shlex.join(document['command']))}</pre>",

@@ -43,20 +43,30 @@ class Axis:
 Form = Callable[[float], str]
 
 
-def line_chart(series: Sequence[Series], *, x_title: str, x_form: Form, y_form: Form, doubling: bool = False) -> str:
-    """`doubling` puts x on a logarithmic axis with its own values as ticks, as loads of a sweep are."""
+def line_chart(
+    series: Sequence[Series],
+    *,
+    x_title: str,
+    x_form: Form,
+    y_form: Form,
+    doubling: bool = False,
+    logarithmic: bool = False,
+) -> str:
+    """`doubling` puts x on a logarithmic axis with its own values as ticks, as loads of a sweep are; `logarithmic` puts
+    both on axes of powers of ten."""
     points = [point for each in series for point in each.points]
     if not points:
         return '<p class="none">No value was measured.</p>'
-    x = _load_axis([p[0] for p in points]) if doubling else _axis([p[0] for p in points], LEFT, WIDTH - RIGHT)
-    y = _axis([p[1] for p in points], HEIGHT - BOTTOM, TOP)
+    span = 1 if logarithmic else LOG_SPAN
+    x = _load_axis([p[0] for p in points]) if doubling else _axis([p[0] for p in points], LEFT, WIDTH - RIGHT, span)
+    y = _axis([p[1] for p in points], HEIGHT - BOTTOM, TOP, span)
     parts = [_grid(x, y, x_title, x_form, y_form), *(_line(each, x, y, x_form, y_form) for each in series)]
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
 
 
-def _axis(values: Sequence[float], begin: float, end: float) -> Axis:
+def _axis(values: Sequence[float], begin: float, end: float, span: float) -> Axis:
     low, high = min(values), max(values)
-    if low > 0 and high / low > LOG_SPAN:
+    if low > 0 and high / low > span:
         ticks = tuple(10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1))
         return Axis(ticks[0], ticks[-1], begin, end, True, ticks)
     step = _step(high or 1)
