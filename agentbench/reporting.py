@@ -31,17 +31,22 @@ Finder = Callable[[Store, str, str | None], Report | None]
 argument is where the store is, as `open_store` takes it."""
 
 
+def benchmark_report(names: Sequence[str]) -> Report | None:
+    """The report of benchmark files; None when no name is one. `UserError` when only some are."""
+    paths = [Path(name) for name in names if name.endswith(".json") and Path(name).is_file()]
+    if not paths:
+        return None
+    if len(paths) < len(names):
+        raise UserError("benchmark files and runs can't be on one page: give either")
+    documents = [read_json(path) for path in paths]
+    return Report(page=lambda: load_page(documents), to_json=lambda: documents)
+
+
 def find_report(store: Store, names: Sequence[str], db: str | None = None) -> Report:
-    """The report of the runs, of one study, or of benchmark files. `UserError` when a name means nothing."""
-    if paths := [Path(name) for name in names if name.endswith(".json") and Path(name).is_file()]:
-        if len(paths) < len(names):
-            raise UserError("benchmark files and runs can't be on one page: give either")
-        documents = [read_json(path) for path in paths]
-        return Report(page=lambda: load_page(documents), to_json=lambda: documents)
+    """The report of the runs, of a suite or of one study. `UserError` when a name means nothing."""
     if len(names) == 1:
         return _single(store, names[0], db)
-    runs = [store.get_run(name) for name in names]
-    view = runs_view(store, runs)
+    view = runs_view(store, [store.get_run(name) for name in names])
     return Report(page=lambda: runs_page(view, store), to_json=view.to_json)
 
 

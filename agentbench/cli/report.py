@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentbench.cli.runs import AsJson, Db
+
+if TYPE_CHECKING:
+    from agentbench.reporting import Report
 
 
 def report_command(
@@ -23,16 +26,22 @@ def report_command(
     db: Db = None,
 ) -> None:
     """Write one page, all in one file: a run, runs compared, a suite over time, a study or a benchmark."""
-    from agentbench.report.chart_page import html_of
-    from agentbench.report.html_file import write_html
-    from agentbench.reporting import find_report
+    from agentbench.reporting import benchmark_report, find_report
     from agentbench.store import open_store
 
+    if found := benchmark_report(names or []):
+        _write(found, html, as_json)
+        return
     with open_store(db, create=False) as store:
-        found = find_report(store, names or ["latest"], db)
-        if as_json:
-            typer.echo(json.dumps(found.to_json(), indent=2, default=str))
-            return
-        page = html_of(found.page())
-    write_html(html, page)
-    typer.echo(f"agentbench: wrote {html}", err=True)
+        _write(find_report(store, names or ["latest"], db), html, as_json)
+
+
+def _write(report: "Report", path: Path, as_json: bool) -> None:
+    from agentbench.report.chart_page import html_of
+    from agentbench.report.html_file import write_html
+
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, default=str))
+        return
+    write_html(path, html_of(report.page()))
+    typer.echo(f"agentbench: wrote {path}", err=True)

@@ -1,7 +1,7 @@
-"""The roofline of a benchmark: what its steps could reach on this machine at their arithmetic intensity, and what they did.
+"""The roofline of a benchmark: what its steps could reach at their arithmetic intensity, and what they did.
 
-Williams, Waterman & Patterson 2009: FLOP/s ≤ min(peak FLOP/s, intensity · peak bytes/s). Left of the ridge, where both are
-equal, memory bounds; right of it arithmetic does.
+Williams, Waterman & Patterson 2009: FLOP/s ≤ min(peak FLOP/s, intensity · peak bytes/s). Left of the ridge, where both
+are equal, memory bounds; right of it arithmetic does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def roofline(document: Json) -> str:
     )
     said = "".join(f"<li>{text(_said(each, ridge))}</li>" for each in found)
     return (
-        f'<h3>Roofline</h3><div class="legend">{legend}<span class="key">dashed: the most this machine could do</span></div>'
+        f'<h3>Roofline</h3><div class="legend">{legend}<span class="key">dashed: the most that can be had</span></div>'
         f"<figure><figcaption>FLOP/s against arithmetic intensity; the ridge is at {ridge:.3g} FLOP/byte</figcaption>"
         f"{chart}</figure><ul>{said}</ul>"
     )
