@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.score import Attempt, Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
-from agentbench.study import ProposalRecord, StudyRecord
+from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
+from agentbench.study import ProposalRecord, StudyRecord, StudyRun
 from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
 ROOT = Path(__file__).parents[2]
@@ -268,6 +270,115 @@ class StoreContract:
             store.get_run("latest~2")
         with pytest.raises(UserError, match="no run '%'"):
             store.get_run("%")
+
+    def listed(self, store: Store, **wanted: Any) -> list[str]:
+        runs, total = store.listing.runs(RunFilter(**wanted), Page())
+        assert total == len(runs)
+        return [run.id for run in runs]
+
+    def test_runs_are_searched_filtered_and_sorted(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2", minutes=1, label="Best_50%", status="finished"))
+        filled.create_run(a_run("other-3", minutes=2, suite="shop"))
+        filled.add_attempt("run-2", an_attempt("paris", 0), a_case("paris"))
+        assert self.listed(filled) == ["other-3", "run-2", "run-1"]
+        assert self.listed(filled, descending=False) == ["run-1", "run-2", "other-3"]
+        assert self.listed(filled, text="best_5") == ["run-2"]
+        assert self.listed(filled, text="%") == ["run-2"]
+        assert self.listed(filled, text="SHO") == ["other-3"]
+        assert self.listed(filled, suite="weather", status="running") == ["run-1"]
+        assert self.listed(filled, sort="right") == ["run-2", "run-1", "other-3"]
+        assert self.listed(filled, sort="right", descending=False) == ["run-1", "run-2", "other-3"]
+        assert filled.listing.suites() == ["shop", "weather"]
+        runs, total = filled.listing.runs(RunFilter(), Page(offset=1, limit=1))
+        assert ([(run.id, run.passed, run.wrong, run.failed) for run in runs], total) == ([("run-2", 1, 0, 0)], 3)
+
+    def test_attempts_are_listed_a_page_at_a_time(self, filled: Store) -> None:
+        def found(limit: int = 10, offset: int = 0, **wanted: Any) -> tuple[list[tuple[str, int]], int]:
+            page = Page(offset=offset, limit=limit)
+            attempts, total = filled.listing.attempts("run-1", AttemptFilter(**wanted), page)
+            return [(each.case_id, each.repeat) for each in attempts], total
+
+        assert found() == ([("paris", 0), ("paris", 1), ("rome", 0)], 3)
+        assert found(limit=1, offset=1) == ([("paris", 1)], 3)
+        assert found(text="OM") == ([("rome", 0)], 1)
+        assert found(verdict="right") == ([("paris", 0)], 1)
+        assert found(verdict="wrong") == ([("paris", 1)], 1)
+        assert found(verdict="failed") == ([("rome", 0)], 1)
+        assert found(verdict="waiting") == ([], 0)
+        assert found(sort="case", descending=True)[0] == [("rome", 0), ("paris", 1), ("paris", 0)]
+        (first, *_), _ = filled.listing.attempts("run-1", AttemptFilter(), Page())
+        assert first.trace.model_calls[0].chunk_at == an_attempt().trace.model_calls[0].chunk_at
+        assert first.trace.model_calls[0].messages == ()
+        assert filled.listing.repeats("run-1", "paris") == [0, 1]
+
+    def test_a_listed_verdict_is_that_of_the_labels(self, reviewed: Store) -> None:
+        def waiting(verdict: Verdict) -> list[str]:
+            return [
+                each.case_id for each in reviewed.listing.attempts("run-1", AttemptFilter(verdict=verdict), Page())[0]
+            ]
+
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == (["paris"], [], ["rome"])
+        label = Label(case_id="paris", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
+        before = reviewed.listing.progress("run-1")
+        reviewed.add_label("run-1", label)
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], ["paris"], ["rome"])
+        assert reviewed.listing.progress("run-1") != before
+        reviewed.add_label("run-1", replace(label, passed=False, created_at=EPOCH + timedelta(minutes=1)))
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], [], ["paris", "rome"])
+
+    def test_the_same_case_is_found_in_other_runs(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2", minutes=1, label="second"))
+        filled.add_attempt("run-2", an_attempt("paris", passed=False), a_case("paris"))
+        found = filled.listing.elsewhere("paris", "weather")
+        assert [(run, label, verdict) for run, label, _, verdict in found] == [
+            ("run-2", "second", "wrong"),
+            ("run-1", "", "right"),
+        ]
+
+    def test_a_suites_history_is_of_finished_runs_outside_of_studies(self, store: Store) -> None:
+        for number in range(5):
+            store.create_run(a_run(f"run-{number}", minutes=number, status="finished"))
+        store.create_run(a_run("running", minutes=9))
+        study = StudyRecord(
+            name="words",
+            suite="weather",
+            suite_path="",
+            suite_hash="",
+            document={},
+            document_hash="",
+            split={},
+            created_at=EPOCH,
+        )
+        store.studies.create(study)
+        kept = StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3")
+        store.studies.add_run(kept)
+        assert [run.id for run in store.listing.history("weather", 3)] == ["run-1", "run-2", "run-4"]
+
+    def test_tags_and_notes_are_kept(self, filled: Store) -> None:
+        notes = filled.notes
+        for tag in ("to  publish", "a", "a"):
+            notes.add_tag("run-1", tag)
+        assert notes.tags(["run-1", "absent"]) == {"run-1": ["a", "to publish"]}
+        assert self.listed(filled, tag="a") == ["run-1"]
+        notes.remove_tag("run-1", "a")
+        notes.remove_tag("run-1", "absent")
+        assert notes.known_tags() == ["to publish"]
+        assert notes.note("run-1") == ""
+        notes.set_note("run-1", "first")
+        notes.set_note("run-1", "slow\nbut right \x00\ud800")
+        assert notes.note("run-1") == "slow\nbut right \x00\ud800"
+        for tag in ("", "  ", "x" * 61):
+            with pytest.raises(UserError, match="expected 1 to 60 characters"):
+                notes.add_tag("run-1", tag)
+        with pytest.raises(UserError, match="no run 'absent'"):
+            notes.add_tag("absent", "a")
+
+    def test_an_empty_run_goes_with_its_tags(self, store: Store) -> None:
+        store.create_run(a_run())
+        store.notes.add_tag("run-1", "a")
+        store.notes.set_note("run-1", "nothing")
+        assert store.discard_empty("run-1")
+        assert store.notes.known_tags() == []
 
     def test_a_database_is_opened_again_with_what_it_held(self, filled: Store, url: str) -> None:
         filled.close()
