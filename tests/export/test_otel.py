@@ -64,8 +64,8 @@ def test_an_attempt_is_a_trace_of_the_conventions(store: Store, tmp_path: Path) 
     assert (chat["gen_ai.operation.name"], kind) == ("chat", 3)
     assert chat["gen_ai.usage.input_tokens"] == "120"
     assert 0.7 <= chat["gen_ai.response.time_to_first_chunk"] <= 0.9
-    said = json.loads(chat["gen_ai.output.messages"])[0]
-    assert said["parts"] == [{"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "7"}}]
+    answer = json.loads(chat["gen_ai.output.messages"])[0]
+    assert answer["parts"] == [{"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "7"}}]
     event = trace[0]["events"][0]
     assert event["name"] == "gen_ai.evaluation.result"
     assert attributes(event)["gen_ai.evaluation.name"] == "tool_call_match"
@@ -145,43 +145,35 @@ def test_a_collector_that_refuses_is_told(store: Store) -> None:
         send_otel(store, store.get_run("free"), endpoint)
 
 
+def said(role: str, text: str) -> str:
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+
+
+def given(**values: Any) -> list[dict[str, Any]]:
+    """Attributes as OTLP's JSON writes them; `__` stands for a dot."""
+    kinds = {str: "stringValue", int: "intValue", float: "doubleValue"}
+    return [{"key": name.replace("__", "."), "value": {kinds[type(v)]: v}} for name, v in values.items()]
+
+
+CHAT = {
+    "traceId": "t1",
+    "spanId": "b",
+    "name": "chat gpt",
+    "startTimeUnixNano": "2000000000",
+    "endTimeUnixNano": "5000000000",
+    "attributes": given(
+        gen_ai__operation__name="chat",
+        gen_ai__request__model="gpt",
+        gen_ai__usage__output_tokens=11,
+        gen_ai__response__time_to_first_chunk=1.0,
+        gen_ai__input__messages=said("user", "Hi"),
+        gen_ai__output__messages=said("assistant", "Yes"),
+    ),
+}
+OTHER = {"traceId": "t2", "spanId": "c", "name": "GET /", "startTimeUnixNano": 1, "endTimeUnixNano": 2}
 OTHERS = {
     "resourceSpans": [
-        {
-            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
-            "scopeSpans": [
-                {
-                    "spans": [
-                        {
-                            "traceId": "t1",
-                            "spanId": "b",
-                            "name": "chat gpt",
-                            "startTimeUnixNano": "2000000000",
-                            "endTimeUnixNano": "5000000000",
-                            "attributes": [
-                                {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
-                                {"key": "gen_ai.request.model", "value": {"stringValue": "gpt"}},
-                                {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "11"}},
-                                {"key": "gen_ai.response.time_to_first_chunk", "value": {"doubleValue": 1.0}},
-                                {
-                                    "key": "gen_ai.input.messages",
-                                    "value": {
-                                        "stringValue": '[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]'
-                                    },
-                                },
-                                {
-                                    "key": "gen_ai.output.messages",
-                                    "value": {
-                                        "stringValue": '[{"role":"assistant","parts":[{"type":"text","content":"Yes"}]}]'
-                                    },
-                                },
-                            ],
-                        },
-                        {"traceId": "t2", "spanId": "c", "name": "GET /", "startTimeUnixNano": 1, "endTimeUnixNano": 2},
-                    ]
-                }
-            ],
-        }
+        {"resource": {"attributes": given(service__name="shop")}, "scopeSpans": [{"spans": [CHAT, OTHER]}]},
     ]
 }
 
@@ -204,17 +196,17 @@ def test_what_others_wrote_waits_for_a_person(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ('{"resourceSpans": []}', "none with a span of the GenAI conventions"),
         ('{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 1}]}]}]}', "is not OTLP's JSON"),
         ('{"resourceSpans": []}\n{"a": 1', "line 2: not JSON"),
     ],
 )
-def test_a_file_that_is_none_says_so(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_none_says_so(tmp_path: Path, text: str, error: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
-    with open_store(str(tmp_path / "a.db")) as store, pytest.raises(UserError, match=said):
+    with open_store(str(tmp_path / "a.db")) as store, pytest.raises(UserError, match=error):
         import_traces(path, store)
 
 
