@@ -15,6 +15,7 @@ from tuners import page_charts
 from tuners.candidate import Candidate
 from tuners.changed_cases import SHOWN, Changed, Side, changed_cases
 from tuners.configuration import value_at
+from tuners.parallel_chart import parallel_chart
 from tuners.proposals_told import proposal_lines
 from tuners.report import verdict_lines
 from tuners.space import Settings
@@ -120,7 +121,7 @@ def _charts(view: StudyView) -> dict[str, Chart]:
     }
     paths = [path for path in view.file.space if any(path in each.settings for each in scored)]
     if paths:
-        found["parallel"] = page_charts.parallel_chart(scored, paths)
+        found["parallel"] = parallel_chart(scored, paths)
     if view.importance:
         found["importance"] = page_charts.importance_chart(view.importance)
     return found

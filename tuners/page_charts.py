@@ -8,13 +8,11 @@ from agentbench.report import figures
 from agentbench.report.chart_page import Chart
 from agentbench.report.plain import line
 from tuners.candidate import BASELINE, Candidate
-from tuners.told import changes, shown_value
+from tuners.told import changes
 
 TOLD = "the table of candidates has the figures"
 COLOURS = {"finished": "#2563c9", "dropped": "#8a96a6", "broken": "#c0262d", "out of budget": "#8a6d00"}
 WINNER, FRONT = "#d9620f", "#16855b"
-TICKS = 24
-"""Longest label of a value on an axis, in characters."""
 
 
 def front_chart(
@@ -63,33 +61,6 @@ def hover(candidate: Candidate) -> str:
 
 def _quality_axis() -> dict[str, Any]:
     return {"title": {"text": "quality on train"}, "tickformat": ".0%"}
-
-
-def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Chart:
-    """A line for each candidate through its values and its quality; a parameter that it leaves alone is at “—”."""
-    known = [each for each in candidates if each.scores]
-    dimensions = [_dimension(path, [each.settings.get(path, "—") for each in known]) for path in paths]
-    qualities = [each.quality for each in known]
-    dimensions.append({"label": "quality", "values": qualities, "tickformat": ".0%"})
-    marked = {"color": qualities, "colorscale": "Viridis", "showscale": False}
-    data = [{"type": "parcoords", "line": marked, "dimensions": dimensions}]
-    layout = {"height": 440, "margin": {"t": 60, "l": 110, "r": 60, "b": 30}}
-    return Chart(caption="Parameters and quality", data=data, layout=layout, told=TOLD, wide=True)
-
-
-def _dimension(path: str, values: Sequence[Any]) -> dict[str, Any]:
-    label = path.removeprefix("agent.").removeprefix("serving.")
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return {"label": label, "values": list(values)}
-    told = [shown_value(value, TICKS) for value in values]
-    names = sorted(set(told))
-    return {
-        "label": label,
-        "values": [names.index(each) for each in told],
-        "tickvals": list(range(len(names))),
-        "ticktext": [name.replace("<", "‹") for name in names],
-        "range": [-0.3, max(1, len(names) - 1) + 0.3],
-    }
 
 
 def importance_chart(importance: Mapping[str, float]) -> Chart:
