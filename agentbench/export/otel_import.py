@@ -156,7 +156,7 @@ def _told(span: Span) -> bool:
 def _attempts(traces: Iterable[list[Span]]) -> Iterator[tuple[Attempt, Case]]:
     repeats: dict[str, int] = defaultdict(int)
     for spans in traces:
-        ordered = sorted(spans, key=lambda span: (span.begin, -span.end))
+        ordered = sorted(spans, key=lambda span: span.begin)
         case = _case(ordered)
         yield _attempt(ordered, case, repeats[case.id]), case
         repeats[case.id] += 1

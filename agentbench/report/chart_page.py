@@ -58,7 +58,7 @@ def figures_of(charts: Mapping[str, Chart]) -> Html:
 def _figure(name: str, chart: Chart) -> str:
     whole = ' class="whole"' if chart.wide else ""
     label = text(f"{chart.caption}; {chart.told}" if chart.told else chart.caption)
-    place = f'<div class="plot" id="{name}" role="img" aria-label="{label}"></div>'
+    place = f'<div class="plot" id="{name}" role="group" aria-label="{label}"></div>'
     return f"<figure{whole}><figcaption>{text(chart.caption)}</figcaption>{place}</figure>"
 
 

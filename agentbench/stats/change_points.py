@@ -33,6 +33,8 @@ def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 
     """
     series = np.asarray(values, dtype=float)
     cuts = _cuts(series, 0, alpha, np.random.default_rng(seed))
+    if not cuts:
+        return ()
     ends = [0, *(at for at, _ in cuts), len(series)]
     means = [float(series[begin:end].mean()) for begin, end in pairwise(ends)]
     return tuple(

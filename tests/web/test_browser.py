@@ -91,7 +91,7 @@ def test_two_runs_are_compared(page: "Page", site: Site) -> None:
 
 def test_three_are_reviewed_by_keyboard(page: "Page", site: Site) -> None:
     page.goto(f"{site.address}/runs/{FREE}/review")
-    page.get_by_label("a sample").check()
+    page.get_by_role("radio", name="a sample").check()
     page.get_by_role("button", name="Begin").click()
     assert "0 of 50 labelled as ann" in page.get_by_role("status").inner_text()
     seen = [page.locator("h1").inner_text()]

@@ -73,7 +73,7 @@ class _Cells(HTMLParser):
         self.data -= tag == "data"
 
     def handle_data(self, data: str) -> None:
-        if self.cell is not None and not self.data and "text" not in self.cell.get("class", ""):
+        if self.cell is not None and not self.data and self.cell.get("class") not in ("text", "name"):
             self.found += re.findall(r"\d[\d.,]*", data)
 
 
