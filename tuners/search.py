@@ -186,7 +186,8 @@ class Search:
         A sampler that keeps to what it knows is passed over, where what is left can be listed.
         """
         if not self._waiting:
-            last: Settings = list(self._begun.values())[-1] if self._begun else {}
+            # Without the knobs that it was given or tuned to: no suggestion has them yet.
+            last = self._tuner.parted(list(self._begun.values())[-1])[0] if self._begun else {}
             if self._idle >= STALE and (untried := self._untried()):
                 chance = random.Random(f"{self._plan.seed} {self._trials.count}")
                 return self._trials.ask_for(chance.choice(untried))

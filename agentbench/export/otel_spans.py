@@ -35,7 +35,7 @@ def spans_of(run: Run, attempt: Attempt, case: Case, resource: "Resource") -> "I
         times=_wall(attempt, attempt.started_at, attempt.ended_at),
         attributes=_attempt_attributes(run, attempt, case),
         events=[_evaluated(attempt, score) for score in attempt.scores],
-        error=attempt.failure and f"{attempt.failure.kind}: {attempt.failure.message}",
+        error=f"{attempt.failure.kind}: {attempt.failure.message}" if attempt.failure else None,
     )
     for place, step in enumerate(attempt.trace.steps):
         ids = (trace, _number(8, trace, place), root)

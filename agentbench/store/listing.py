@@ -103,14 +103,14 @@ class Listing:
             which = _matching_attempts(session, run_id, wanted)
             total = session.scalar(select(func.count(AttemptRow.id)).where(*which)) or 0
             order = _order_of_attempts(wanted)
-            query: Select[Any] = select(*ATTEMPT).where(*which).order_by(*order)
+            query: Any = select(*ATTEMPT).where(*which).order_by(*order)
             rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
             return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
 
     def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime, str]]:
         """Id, label and start of the newest runs of the suite that attempted this case, and how it came out in them
         (its first repeat, as it was stored)."""
-        query = (
+        query: Any = (
             select(RunRow.id, RunRow.label, RunRow.created_at, AttemptRow.failure_kind, AttemptRow.passed)
             .join(AttemptRow, AttemptRow.run_id == RunRow.id)
             .where(RunRow.suite == suite, AttemptRow.case_id == case_id, AttemptRow.repeat == 0)

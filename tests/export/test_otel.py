@@ -212,7 +212,7 @@ def test_a_file_that_is_none_says_so(tmp_path: Path, text: str, error: str) -> N
 
 def test_messages_come_back() -> None:
     asked = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": None, "tool_calls": [asked]},
         {"role": "tool", "tool_call_id": "1", "content": "done"},

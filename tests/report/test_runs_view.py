@@ -34,7 +34,7 @@ def test_a_comparison_is_that_of_the_two(store: Store) -> None:
 def test_p_is_adjusted_over_every_comparison(store: Store) -> None:
     third(store)
     view = runs_view(store, [store.get_run(name) for name in ("free", "constrained", "third")])
-    raw = {}
+    raw: dict[tuple[int, str], float] = {}
     for place, each in enumerate(view.comparisons):
         assert each.passes.p_value is not None
         assert each.ttft is not None

@@ -202,7 +202,14 @@ class Killed(Exception):
     """The process is gone."""
 
 
-class Dying(Counting):
+class TwoServers(Counting):
+    """What a server is started with depends on `agent.a`, and on its knobs."""
+
+    def served(self, settings: Settings) -> str:
+        return f"{settings.get('agent.a', 0) % 2} {super().served(settings)}"
+
+
+class Dying(TwoServers):
     """Dies before the answer of this number."""
 
     def __init__(self, after: int) -> None:
@@ -219,10 +226,10 @@ class Dying(Counting):
         self._left = after
 
 
-@pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), (0, 4), (1, 4)])
+@pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), *((seed, 4) for seed in range(8))])
 async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together: int) -> None:
     the_plan = replace(plan(), together=together)
-    whole = Setting(the_plan, Counting(), seed=seed)
+    whole = Setting(the_plan, TwoServers(), seed=seed)
     expected = await whole.run()
     evaluator = Dying(3)
     killed = Setting(the_plan, evaluator, seed=seed)
@@ -240,6 +247,14 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together
     killed.journal.abandon()
     assert found(killed.journal.news()) == found(expected)
     assert evaluator.fresh == whole.evaluator.fresh
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_candidates_server_comes_first_whatever_its_knobs(seed: int) -> None:
+    search = Setting(replace(plan(), together=4), TwoServers(), seed=seed).search()
+    search._begun = {0: {}, 5: {"agent.a": 1, "agent.b": 0, "serving.knob": 4}}
+    asked = [search._suggestion().settings["agent.a"] % 2 for _ in range(4)]
+    assert asked == sorted(asked, reverse=True)
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "gp", "random"])
