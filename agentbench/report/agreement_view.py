@@ -37,9 +37,9 @@ class AgreementView:
 def agreement_view(store: Store, run: Run, scorer: str | None = None) -> AgreementView:
     """The view of a run; of one scorer when it is named (`UserError` when there is none of that name)."""
     labels = store.labels(run.id)
-    attempts = list(store.measured_attempts(run.id))
+    attempts = store.listing.labelled(run.id)
     clusters = {(attempt.case_id, attempt.repeat): attempt.cluster for attempt in attempts}
-    scored = _by_scorer(attempts, store.waiting_scorers(run.id))
+    scored = _by_scorer(attempts, store.listing.scorers(run.id), store.waiting_scorers(run.id))
     if scorer is not None and scorer not in scored:
         raise unknown_name("scorer", scorer, scored)
     people = _by_reviewer(labels)
@@ -64,13 +64,13 @@ def _rated(left: Verdicts, right: Verdicts, clusters: Mapping[Key, str]) -> list
     ]
 
 
-def _by_scorer(attempts: Sequence[Attempt], people: frozenset[str]) -> dict[str, Verdicts]:
+def _by_scorer(attempts: Sequence[Attempt], names: Sequence[str], people: frozenset[str]) -> dict[str, Verdicts]:
     """The verdicts of each scorer that gives its own: those in `people` repeat the labels."""
-    found: dict[str, dict[Key, bool]] = {}
+    found: dict[str, dict[Key, bool]] = {name: {} for name in names if name not in people}
     for attempt in attempts:
         for score in attempt.scores:
-            if score.name not in people and score.passed is not None:
-                found.setdefault(score.name, {})[attempt.case_id, attempt.repeat] = score.passed
+            if score.name in found and score.passed is not None:
+                found[score.name][attempt.case_id, attempt.repeat] = score.passed
     return dict(found)
 
 

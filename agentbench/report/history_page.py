@@ -1,6 +1,5 @@
 """A suite over time as a page: its metrics run by run, with the changes marked."""
 
-from collections.abc import Callable
 from typing import Any
 
 from agentbench.report import figures
@@ -11,7 +10,6 @@ from agentbench.report.plain import line
 from agentbench.report.run_view import RunView, run_view
 from agentbench.report.runs_charts import COLOURS
 from agentbench.report.template import render
-from agentbench.run import Run
 from agentbench.store import Store
 
 TITLES = {
@@ -23,12 +21,10 @@ SERIES = 6
 """Configurations that are drawn."""
 
 
-def history_of(store: Store, suite: str, view_of: Callable[[Run], RunView] | None = None) -> HistoryView | None:
-    """The newest finished runs of the suite; None when it has none. `view_of` gives what is said of a run."""
+def history_of(store: Store, suite: str) -> HistoryView | None:
+    """The newest finished runs of the suite; None when it has none."""
     runs = store.listing.history(suite, NEWEST)
-    if not runs:
-        return None
-    return history_view(suite, [view_of(run) if view_of else run_view(store, run) for run in runs])
+    return history_view(suite, [run_view(store, run) for run in runs]) if runs else None
 
 
 def history_page(view: HistoryView) -> Page:

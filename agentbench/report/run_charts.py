@@ -62,7 +62,7 @@ def timeline_chart(attempts: Iterable[Attempt]) -> Chart | None:
     begin = began(order[0])
     data = [_bars(name, order, begin) for name in PARTS]
     layout = {
-        "height": 140 + 12 * len(order),
+        "height": 140 + 7 * len(order),
         "barmode": "overlay",
         "xaxis": {"title": {"text": "seconds since the first attempt began"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "showticklabels": False},

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from agentbench.run import Run
 from agentbench.score import Attempt
 from agentbench.store.labels import Deciding, verdicts_from_labels
-from agentbench.store.measured import ATTEMPT, attempts_of
+from agentbench.store.measured import ATTEMPT, CHUNK, attempts_of
 from agentbench.store.rows import run_of
 from agentbench.store.study_tables import StudyRunRow
 from agentbench.store.summary import RunSummary, counted, summary_of, with_verdicts
-from agentbench.store.tables import AttemptRow, LabelRow, RunRow, TagRow
+from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 RunSort = Literal["created_at", "suite", "label", "status", "right"]
@@ -106,6 +106,24 @@ class Listing:
             query: Any = select(*ATTEMPT).where(*which).order_by(*order)
             rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
             return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
+
+    def labelled(self, run_id: str) -> list[Attempt]:
+        """The attempts that people labelled, without what was said in them."""
+        same = (LabelRow.case_id == AttemptRow.case_id, LabelRow.repeat == AttemptRow.repeat)
+        given = select(LabelRow.run_id).where(LabelRow.run_id == run_id, *same).exists()
+        query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, given).order_by(AttemptRow.id)
+        with self._read() as session:
+            found: list[Attempt] = []
+            for rows in session.execute(query).partitions(CHUNK):
+                found += map(Deciding(session, run_id), attempts_of(session, rows))
+            return found
+
+    def scorers(self, run_id: str) -> list[str]:
+        """The names of the scorers that graded the run's attempts, in the order in which they did."""
+        query = select(ScoreRow.name).join(AttemptRow, AttemptRow.id == ScoreRow.attempt_id)
+        query = query.where(AttemptRow.run_id == run_id).group_by(ScoreRow.name)
+        with self._read() as session:
+            return list(session.scalars(query.order_by(func.min(ScoreRow.position), ScoreRow.name)))
 
     def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime, str]]:
         """Id, label and start of the newest runs of the suite that attempted this case, and how it came out in them

@@ -7,8 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agentbench.errors import UserError
-from agentbench.report.history_page import history_of, history_page
+from agentbench.report.chart_page import Page
+from agentbench.report.history_page import history_page
+from agentbench.report.history_view import NEWEST, history_view
 from agentbench.report.runs_page import runs_page
+from agentbench.report.runs_view import runs_view
 from agentbench.reporting import Report
 from agentbench.web.asked import run_named
 from agentbench.web.rendering import page, viewer_at
@@ -21,7 +24,7 @@ def compare_page(request: Request) -> Response:
         raise HTTPException(400, "tick two runs or more in the list of runs, then press Compare")
     runs = [run_named(viewer.store, name) for name in names]
     try:
-        found = runs_page(viewer.figures.compared(runs), viewer.store)
+        found = viewer.figures.page_of("compare", runs, lambda: runs_page(runs_view(viewer.store, runs), viewer.store))
     except UserError as error:
         raise HTTPException(400, str(error)) from None
     return page(request, "report.page.html", charts=found.charts, title=found.title, body=found.body)
@@ -30,10 +33,14 @@ def compare_page(request: Request) -> Response:
 def history(request: Request) -> Response:
     viewer = viewer_at(request)
     suite = request.path_params["suite"]
-    found = history_of(viewer.store, suite, lambda run: viewer.figures.of(run).view)
-    if found is None:
+    runs = viewer.store.listing.history(suite, NEWEST)
+    if not runs:
         raise HTTPException(404, f"suite {suite!r} has no finished runs outside of studies")
-    told = history_page(found)
+
+    def made() -> Page:
+        return history_page(history_view(suite, [viewer.figures.of(run).view for run in runs]))
+
+    told = viewer.figures.page_of("history", runs, made)
     return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
 
 

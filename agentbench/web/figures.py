@@ -5,8 +5,8 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
+from agentbench.report.chart_page import Page
 from agentbench.report.run_figures import RunFigures, run_figures
-from agentbench.report.runs_view import RunsView, runs_view
 from agentbench.run import Run
 from agentbench.store import Store
 
@@ -42,18 +42,18 @@ class Remembered(Generic[T]):
 
 
 class FigureCache:
-    """The figures of runs and of comparisons."""
+    """The figures of runs, and pages of several of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._runs: Remembered[RunFigures] = Remembered()
-        self._compared: Remembered[RunsView] = Remembered()
+        self._pages: Remembered[Page] = Remembered()
 
     def of(self, run: Run) -> RunFigures:
         state = self._store.listing.progress(run.id)
         return self._runs.get(run.id, state, lambda: run_figures(self._store, run))
 
-    def compared(self, runs: Sequence[Run]) -> RunsView:
+    def page_of(self, kind: str, runs: Sequence[Run], make: Callable[[], Page]) -> Page:
+        """A page of this kind that shows these runs."""
         state = [self._store.listing.progress(run.id) for run in runs]
-        key = tuple(run.id for run in runs)
-        return self._compared.get(key, state, lambda: runs_view(self._store, runs))
+        return self._pages.get((kind, *(run.id for run in runs)), state, make)

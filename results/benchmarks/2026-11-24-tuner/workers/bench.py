@@ -100,7 +100,7 @@ def kills(root: Path, times: int, seed: int) -> dict[str, Any]:
     took = time.monotonic() - began
     worker, dead = started(root, killed, str(path)), 0
     while dead < times:
-        time.sleep(2.5 + took / times)
+        time.sleep(2.0 + took / (2 * times))
         if worker.poll() is not None:
             break
         worker.send_signal(signal.SIGKILL)
