@@ -63,6 +63,7 @@ def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] |
         environment={
             **provenance(drawn.root),
             "objectives": dict(drawn.objectives),
+            **({"prices": {model: dict(given) for model, given in drawn.prices.items()}} if drawn.prices else {}),
             "passed_by": list(drawn.passed_by),
             "suite": dict(drawn.written),
             "mode": drawn.mode,

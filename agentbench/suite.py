@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,9 @@ class SuiteFile(BaseModel):
     passed_by: str | tuple[str, ...] | None = None
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
+    prices: Mapping[str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0)]]] = Field(
+        default_factory=dict, description="Model to the price of a million prompt and completion tokens."
+    )
     agent: Component
     serving: Serving = Component(name="bundled")
     backend: Component = Component(name="openai_http")
@@ -72,9 +75,9 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `passed_by` names the scorers that must all pass for an attempt to pass. `written` has the tools, the user and the
-    scorers as the file has them. `config` is the suite's default
-    configuration with the overrides applied.
+    `prices` are those of a million prompt and completion tokens, by model. `passed_by` names the scorers that must all
+    pass for an attempt to pass. `written` has the tools, the user and the scorers as the file has them. `config` is
+    the suite's default configuration with the overrides applied.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Suite:
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -159,6 +163,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         written=file.model_dump(mode="json", include={"tools", "user", "scorers"}),
         gate=file.gate,
         objectives=file.objectives.limits(),
+        prices={model: {str(kind): price for kind, price in given.items()} for model, given in file.prices.items()},
         config=config,
     )
 

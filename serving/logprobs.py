@@ -1,6 +1,6 @@
 """Log probabilities of chosen tokens and of their alternatives."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 
 import torch
@@ -24,7 +24,13 @@ def own_logprobs(logits: torch.Tensor, sequences: Seq[Sequence]) -> Rows:
 
 
 def report(logprobs: torch.Tensor, token: int, count: int) -> TokenLogprob:
-    """Of one row [vocab]: the token's log probability and the `count` likeliest tokens', falling."""
+    """Of one row [vocab]: the token's log probability and the `count` likeliest tokens', falling.
+
+    Of equals (frequent among bfloat16 logits) the chosen token comes first, so that a greedy choice heads its list.
+    """
+    own = float(logprobs[token])
     values, ids = logprobs.topk(min(count, len(logprobs)))
-    top: Iterable[tuple[int, float]] = zip(ids.tolist(), values.tolist(), strict=True)
-    return TokenLogprob(token_id=token, logprob=float(logprobs[token]), top=tuple(top))
+    others = [(other, value) for other, value in zip(ids.tolist(), values.tolist(), strict=True) if other != token]
+    above = sum(value > own for _, value in others)
+    top = [*others[:above], (token, own), *others[above:]][: len(values)]
+    return TokenLogprob(token_id=token, logprob=own, top=tuple(top))

@@ -35,12 +35,14 @@ def html_of(page: Page) -> str:
         f"<title>{text(page.title)}</title><style>{asset('page.css')}{asset('charts.css')}</style>",
     ]
     begin = ['<!doctype html>\n<html lang="en" class="noscript"><head>', *head, "</head><body><main>"]
-    return "".join([*begin, str(page.body), "</main>", *_scripts(page.charts), "</body></html>\n"])
+    return "".join([*begin, str(page.body), "</main>", *_scripts(page), "</body></html>\n"])
 
 
-def _scripts(charts: Mapping[str, Chart]) -> list[str]:
-    plotted = [f"<script>{plotly()}</script>", str(charts_json(charts))] if charts else []
-    return [*plotted, f"<script>{asset('charts.js')}</script>"]
+def _scripts(page: Page) -> list[str]:
+    """None in a page with nothing to draw or to sort."""
+    drawing = [f"<script>{plotly()}</script>", str(charts_json(page.charts))] if page.charts else []
+    live = drawing or 'class="sortable"' in str(page.body)
+    return [*drawing, f"<script>{asset('charts.js')}</script>"] if live else []
 
 
 def charts_json(charts: Mapping[str, Chart]) -> Html:

@@ -11,6 +11,7 @@ Form = Callable[[Any], str]
 
 
 FORMS: Mapping[str, Form] = {
+    "cost": figures.cost,
     "count": figures.count,
     "kappa": lambda value: figures.NONE if value is None else f"{value:.2f}",
     "percent": figures.percent,

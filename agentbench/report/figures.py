@@ -28,6 +28,11 @@ def rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def cost(value: float | None) -> str:
+    """To three digits, in the currency of the prices."""
+    return NONE if value is None else f"{value:.3g}"
+
+
 def count(value: int | None) -> str:
     return NONE if value is None else f"{value:,}"
 

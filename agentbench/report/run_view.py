@@ -22,7 +22,7 @@ class RunView:
     `accuracy` is over cases, without failed attempts. `scores` has each scorer's
     mean where there are several. `pass_at_k` and `pass_hat_k` are given for k = the
     least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
-    as goodput.
+    as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model.
     """
 
     run: Run
@@ -43,6 +43,7 @@ class RunView:
     pass_hat_k: Estimate | None
     objectives: Mapping[str, float]
     serving: ServingSummary
+    cost: float | None
     ttft_p95: Estimate | None
     outcomes: tuple[CaseOutcome, ...]
 
@@ -73,6 +74,7 @@ class RunView:
             **_spread("pass_hat_k", self.pass_hat_k),
             "objectives_s": dict(self.objectives),
             **asdict(self.serving),
+            "cost": self.cost,
             "ttft_p95_low_s": tail and tail.low,
             "ttft_p95_high_s": tail and tail.high,
             "cases": [outcome.to_json() for outcome in self.outcomes],
@@ -110,13 +112,14 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
     """The view of a run and its attempts' outcomes; `request` is one of its model calls', which names the model."""
     objectives = dict(run.environment.get("objectives") or {})
     tally = RunTally(outcomes, objectives)
+    serving, model = tally.serving(), _model(run, request)
     samples = tally.passes()
     k = int(samples.counts.min()) if len(samples) else 0
     return RunView(
         run=run,
         title=run.label or short_id(run.id),
         agent=_name(run.config.get("agent")),
-        model=_model(run, request),
+        model=model,
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
         right=tally.verdicts["right"],
@@ -130,10 +133,22 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
         pass_at_k=pass_at_k_estimate(samples, k) if k > 1 else None,
         pass_hat_k=pass_hat_k_estimate(samples, k) if k > 1 else None,
         objectives=objectives,
-        serving=tally.serving(),
+        serving=serving,
+        cost=_cost(serving, (run.environment.get("prices") or {}).get(model)),
         ttft_p95=percentile_estimate(tally.ttft(), 95),
         outcomes=tally.cases(),
     )
+
+
+def _cost(serving: ServingSummary, prices: Mapping[str, float] | None) -> float | None:
+    """Of the tokens that the run's server counted, at the model's prices per million."""
+    if not prices or serving.prompt_tokens is None or serving.completion_tokens is None:
+        return None
+    spent = (
+        serving.prompt_tokens * prices.get("prompt", 0.0),
+        serving.completion_tokens * prices.get("completion", 0.0),
+    )
+    return sum(spent) / 1e6
 
 
 def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:

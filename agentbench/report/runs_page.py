@@ -31,6 +31,7 @@ ROWS = (
     ("Agent goodput/s", "agent_goodput_per_s", "rate"),
     ("Tokens in", "prompt_tokens", "count"),
     ("Tokens out", "completion_tokens", "count"),
+    ("Cost", "cost", "cost"),
     ("Wall time", "wall_s", "seconds"),
 )
 """What is shown of each run: name, key of its JSON, form."""
@@ -82,7 +83,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
         "document": document,
         "said": said,
         "scorers": list(dict.fromkeys(name for run in view.runs for name in run.scores)),
-        "rows": ROWS,
+        "rows": [row for row in ROWS if row[1] != "cost" or any(run.cost is not None for run in view.runs)],
         "letters": LETTERS,
         "lookup": at,
         "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),

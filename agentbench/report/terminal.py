@@ -106,6 +106,7 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         ("Output tokens/s", figures.rate(serving.output_tokens_per_s), "all streams together"),
         ("Agent goodput/s", figures.rate(serving.agent_goodput_per_s), goodput_remark(within)),
         ("Tokens in / out", tokens(view), cached(view)),
+        *([("Cost", figures.cost(view.cost), "of its tokens, at the suite's prices")] if view.cost is not None else []),
         ("Wall time", figures.seconds(serving.wall_s), ""),
     ]
 

@@ -96,3 +96,15 @@ def test_a_failure_is_in_the_transcript() -> None:
 def test_a_configuration_differs_by_dotted_path() -> None:
     changes = config_diff({"a": {"b": 1, "c": {}}, "d": 2}, {"a": {"b": 3}, "d": 2})
     assert [(change.path, change.a, change.b) for change in changes] == [("a.b", 1, 3), ("a.c", {}, None)]
+
+
+def test_what_its_tokens_cost_is_told_at_the_suites_prices(store: Store) -> None:
+    free = store.get_run("free")
+    assert run_view(store, free).cost is None
+    store.update_environment(free.id, {"prices": {"smollm2-135m-instruct": {"prompt": 2.0, "completion": 10.0}}})
+    view = run_view(store, store.get_run("free"))
+    assert view.serving.prompt_tokens is not None
+    assert view.serving.completion_tokens is not None
+    expected = (2.0 * view.serving.prompt_tokens + 10.0 * view.serving.completion_tokens) / 1e6
+    assert view.cost == pytest.approx(expected)
+    assert view.to_json()["cost"] == view.cost

@@ -89,16 +89,22 @@ def test_two_runs_are_compared(page: "Page", site: Site) -> None:
     page.locator("#pareto_ttft .main-svg").first.wait_for()
 
 
+def await_queue(page: "Page", state: str) -> None:
+    """The queue is in this state, and its script listens."""
+    page.get_by_text(state).wait_for()
+    page.wait_for_load_state()
+
+
 def test_three_are_reviewed_by_keyboard(page: "Page", site: Site) -> None:
     page.goto(f"{site.address}/runs/{FREE}/review")
     page.get_by_role("radio", name="a sample").check()
     page.get_by_role("button", name="Begin").click()
-    assert "0 of 50 labelled as ann" in page.get_by_role("status").inner_text()
+    await_queue(page, "0 of 50 labelled as ann")
     seen = [page.locator("h1").inner_text()]
     assert page.locator(".reason").count() == 0
     for number, key in enumerate(("p", "f"), 1):
         page.keyboard.press(key)
-        page.get_by_text(f"{number} of 50 labelled").wait_for()
+        await_queue(page, f"{number} of 50 labelled as ann")
         seen.append(page.locator("h1").inner_text())
     page.keyboard.press("s")
     page.wait_for_url(lambda url: seen[-1] not in url)
@@ -107,7 +113,7 @@ def test_three_are_reviewed_by_keyboard(page: "Page", site: Site) -> None:
     page.keyboard.type("p is for pass")
     page.keyboard.press("Escape")
     page.keyboard.press("p")
-    page.get_by_text("3 of 50 labelled").wait_for()
+    await_queue(page, "3 of 50 labelled as ann")
     labels = {label.case_id: (label.passed, label.comment) for label in site.store.labels(FREE)}
     assert labels == {seen[0]: (True, ""), seen[1]: (False, ""), seen[2]: (True, "p is for pass")}
     page.goto(f"{site.address}/runs/{FREE}/agreement")
@@ -119,8 +125,9 @@ def test_another_reviewer_has_a_queue_of_their_own(page: "Page", site: Site) -> 
     page.get_by_label("You label as").fill("Béa")
     page.get_by_role("button", name="Change").click()
     page.get_by_role("button", name="Begin").click()
+    await_queue(page, "0 of 59 labelled as Béa")
     page.keyboard.press("f")
-    page.get_by_text("1 of 59 labelled as Béa").wait_for()
+    await_queue(page, "1 of 59 labelled as Béa")
     assert [label.reviewer for label in site.store.labels(FREE)] == ["Béa"]
 
 
