@@ -6,7 +6,9 @@ from typing import Any
 from rich.text import Text
 
 from agentbench.errors import UserError
+from agentbench.report import figures
 from agentbench.report.chart_page import Chart, Page, figures_of, table
+from agentbench.report.datum import at, datum
 from agentbench.report.html_file import Html, block, text
 from agentbench.reporting import Report
 from agentbench.store import Store
@@ -127,38 +129,50 @@ def _charts(view: StudyView) -> dict[str, Chart]:
     return found
 
 
+NUMBERS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "#": (("number",), "count"),
+    "rung": (("rung",), "ordinal"),
+    "quality": (("quality",), "percent"),
+    "TTFT p95": (("figures", "ttft_p95"), "seconds"),
+    "TPOT p50": (("figures", "tpot_p50"), "seconds"),
+    "goodput/s": (("figures", "goodput"), "rate"),
+    "runs": (("case_runs",), "count"),
+    "s": (("seconds",), "whole"),
+}
+"""Of a column of numbers: where it stands in a candidate's JSON, and how it is written."""
+
+
 def _candidates(view: StudyView) -> str:
     """All of them; a click on a heading sorts by it."""
     names = (*COLUMNS[:-1], "end")
-    head = [(f'<button type="button">{text(name)}</button>', _css(name)) for name in names]
-    rows = "".join(_row(each, each.number in view.front, each.number == view.winner) for each in view.shown())
-    return f"<h2>Candidates</h2>{table(head, rows, 'sortable')}"
-
-
-def _css(name: str) -> str:
-    return "text" if name == "what changed" else ""
-
-
-def _kind(name: str) -> str:
-    return f' class="{_css(name)}"' if _css(name) else ""
-
-
-def _row(candidate: Candidate, on_front: bool, won: bool) -> str:
-    raw = {
-        "quality": candidate.quality if candidate.scores else "",
-        "TTFT p95": candidate.figures.get("ttft_p95", ""),
-        "TPOT p50": candidate.figures.get("tpot_p50", ""),
-        "goodput/s": candidate.figures.get("goodput", ""),
-    }
-    said = list(candidate_row(candidate))
-    said[-1] += " ● front" * on_front + " ★ winner" * won
-    values = {name: f' data-value="{value}"' for name, value in raw.items()}
-    cells = "".join(
-        f"<td{_kind(name)}{values.get(name, '')}>{text(cell)}</td>" for name, cell in zip(COLUMNS, said, strict=True)
+    head = [(f'<button type="button">{text(name)}</button>', "" if name in NUMBERS else "text") for name in names]
+    document = {"candidates": [each.to_json() for each in view.candidates]}
+    places = {each.number: place for place, each in enumerate(view.candidates)}
+    rows = "".join(
+        _row(document, places[each.number], each, each.number in view.front, each.number == view.winner)
+        for each in view.shown()
     )
-    if candidate.reason:
-        cells = cells.removesuffix("</td>") + f"<br><small>{text(candidate.reason)}</small></td>"
-    return f'<tr class="{"front" if on_front else ""}">{cells}</tr>'
+    shown = table(head, rows, "sortable")
+    return f'<section data-document="study" data-run="{text(view.record.name)}"><h2>Candidates</h2>{shown}</section>'
+
+
+def _row(document: Mapping[str, Any], place: int, candidate: Candidate, on_front: bool, won: bool) -> str:
+    *_, end = said = candidate_row(candidate)
+    cells = [_cell(document, place, name, cell) for name, cell in zip(COLUMNS[:-1], said, strict=False)]
+    reason = f"<br><small>{text(candidate.reason)}</small>" if candidate.reason else ""
+    cells.append(f'<td class="text">{text(end + " ● front" * on_front + " ★ winner" * won)}{reason}</td>')
+    return f'<tr class="{"front" if on_front else ""}">{"".join(cells)}</tr>'
+
+
+def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> str:
+    if name not in NUMBERS:
+        return f'<td class="text">{text(said)}</td>'
+    keys, form = NUMBERS[name]
+    candidate = document["candidates"][place]
+    if said == figures.NONE or keys[-1] not in at(candidate, keys[:-1]):
+        return f'<td data-value="">{figures.NONE}</td>'
+    path: tuple[str | int, ...] = ("candidates", place, *keys)
+    return f'<td data-value="{at(document, path)}">{datum(document, path, form)}</td>'
 
 
 def _changes(verdict: Verdict | None, store: Store) -> str:

@@ -13,13 +13,17 @@ Form = Callable[[Any], str]
 FORMS: Mapping[str, Form] = {
     "cost": figures.cost,
     "count": figures.count,
+    "decimal": lambda value: f"{value:.3f}",
     "kappa": lambda value: figures.NONE if value is None else f"{value:.2f}",
+    "ordinal": lambda value: str(value + 1),
     "percent": figures.percent,
     "points": figures.points,
     "probability": figures.probability,
     "rate": figures.rate,
+    "ratio": lambda value: f"× {value:.3f}",
     "seconds": figures.seconds,
     "shift": figures.shift,
+    "whole": lambda value: f"{value:.0f}",
     "width": lambda value: figures.NONE if value is None else f"{100 * value:.1f} pts",
 }
 """How a number is written: seconds, fractions and rates come as the JSON has them."""

@@ -8,12 +8,14 @@ from typing import Any
 
 from agentbench.report import figures
 from agentbench.report.chart_page import Page, html_of
+from agentbench.report.datum import at, datum
 from agentbench.report.html_file import Html, text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
-from agentbench.report.load_table import COMPARED, answered, models, notes
+from agentbench.report.load_table import COMPARED, models, notes
 from agentbench.report.roofline_chart import roofline
 
 Json = Mapping[str, Any]
+Place = tuple[str | int, ...]
 
 AXES = {"closed": "clients at once (closed loop)", "open": "requests per second offered (open loop)"}
 
@@ -40,7 +42,7 @@ def load_page(documents: Sequence[Json]) -> Page:
         f"<h1>{text(names)}</h1>",
         f'<p class="sub">{text(served)} · agentbench bench</p>',
         *_charts(_curves(documents)),
-        *(part for document in documents for part in _document(document)),
+        *(part for place, document in enumerate(documents) for part in _document(place, document)),
     ]
     return Page(title=names, body=Html("".join(body)))
 
@@ -117,8 +119,9 @@ def _share(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def _document(document: Json) -> list[str]:
+def _document(place: int, document: Json) -> list[str]:
     return [
+        f'<section data-document="bench" data-run="{place}">',
         f"<h2>{text(document['name'])}</h2>",
         f'<p class="sub">{text(document["created_at"])} · {text(", ".join(models(document)))}</p>',
         _ratios(document),
@@ -127,23 +130,32 @@ def _document(document: Json) -> list[str]:
         "<ul>" + "".join(f"<li>{text(note)}</li>" for note in notes(document)) + "</ul>",
         f"<pre>{text(shlex.join(document['command']))}</pre>",
         _facts(document),
+        "</section>",
     ]
 
 
 def _ratios(document: Json) -> str:
     """A column for each load and other side."""
     first = document["sides"][0]["name"]
-    cells = [(p["load"]["label"], other, found) for p in document["points"] for other, found in p["ratios"].items()]
-    if not cells:
+    columns = [(place, point, other) for place, point in enumerate(document["points"]) for other in point["ratios"]]
+    if not columns:
         return ""
-    head = "".join(f"<th>{text(load)}<br><small>{text(first)} / {text(other)}</small></th>" for load, other, _ in cells)
+    head = "".join(
+        f"<th>{text(point['load']['label'])}<br><small>{text(first)} / {text(other)}</small></th>"
+        for _, point, other in columns
+    )
     rows = "".join(
-        f"<tr><th>{text(name)}</th>{''.join(_ratio(found.get(key), more) for *_, found in cells)}</tr>"
+        f"<tr><th>{text(name)}</th>{''.join(_ratio(document, _at_ratio(*each, key), more) for each in columns)}</tr>"
         for key, name, more in COMPARED
-        if any(key in found for *_, found in cells)
+        if any(key in point["ratios"][other] for _, point, other in columns)
     )
     title = f"{first} as a multiple of the others, with 95 % intervals over rounds"
     return f"<h3>{text(title)}</h3>{_table(head, rows)}"
+
+
+def _at_ratio(place: int, point: Json, other: str, key: str) -> Place | None:
+    """Where the ratio of this figure stands; None where there is none."""
+    return ("points", place, "ratios", other, key) if key in point["ratios"][other] else None
 
 
 def _table(head: str, rows: str) -> str:
@@ -151,51 +163,59 @@ def _table(head: str, rows: str) -> str:
     return f'<div class="wide">{table}</div>'
 
 
-def _ratio(found: Json | None, more: bool) -> str:
-    if found is None:
+def _ratio(document: Json, where: Place | None, more: bool) -> str:
+    if where is None:
         return f"<td>{figures.NONE}</td>"
+    found = at(document, where)
     low, high = found["low"], found["high"]
+    ratio = datum(document, (*where, "ratio"), "ratio")
     if low is None or high is None:
-        return f"<td>× {found['ratio']:.3f}</td>"
+        return f"<td>{ratio}</td>"
     above, below = low > 1, high < 1
     judged = "good" if (above if more else below) else "bad" if (below if more else above) else ""
-    return f'<td class="{judged}">× {found["ratio"]:.3f} <small>{low:.3f} to {high:.3f}</small></td>'
+    ends = " to ".join(datum(document, (*where, end), "decimal") for end in ("low", "high"))
+    return f'<td class="{judged}">{ratio} <small>{ends}</small></td>'
 
 
-COLUMNS: tuple[tuple[str, Callable[[Json], str]], ...] = (
-    ("answered", answered),
-    *((f"TTFT p{q}", lambda f, q=q: figures.seconds(f[f"ttft_p{q}_s"])) for q in (50, 90, 95, 99)),
-    ("from intent p95", lambda f: figures.seconds(f["ttft_from_intent_p95_s"])),
-    *((f"TPOT p{q}", lambda f, q=q: figures.seconds(f[f"tpot_p{q}_s"])) for q in (50, 90, 95, 99)),
-    *((f"ITL p{q}", lambda f, q=q: figures.seconds(f[f"itl_p{q}_s"])) for q in (50, 99)),
-    *((f"latency p{q}", lambda f, q=q: figures.seconds(f[f"latency_p{q}_s"])) for q in (50, 95, 99)),
-    ("out tok/s", lambda f: figures.rate(f["output_tokens_per_s"])),
-    ("all tok/s", lambda f: figures.rate(f["total_tokens_per_s"])),
-    ("req/s", lambda f: figures.rate(f["requests_per_s"])),
-    ("goodput/s", lambda f: figures.rate(f["goodput_per_s"])),
-    ("in flight", lambda f: figures.rate(f["mean_outstanding"])),
-    ("most", lambda f: figures.count(f["most_outstanding"])),
-    ("prefix hits", lambda f: figures.percent(f["prefix_hit_share"])),
-    ("MBU", lambda f: figures.percent(f["mbu"])),
-    ("MFU", lambda f: figures.percent(f["mfu"])),
-    ("wall", lambda f: figures.seconds(f["wall_s"])),
-    ("client CPU", lambda f: figures.percent(f["client_cpu_share"])),
+ROWS: tuple[tuple[str, str, str], ...] = (
+    *((f"TTFT p{q}", f"ttft_p{q}_s", "seconds") for q in (50, 90, 95, 99)),
+    ("from intent p95", "ttft_from_intent_p95_s", "seconds"),
+    *((f"TPOT p{q}", f"tpot_p{q}_s", "seconds") for q in (50, 90, 95, 99)),
+    *((f"ITL p{q}", f"itl_p{q}_s", "seconds") for q in (50, 99)),
+    *((f"latency p{q}", f"latency_p{q}_s", "seconds") for q in (50, 95, 99)),
+    ("out tok/s", "output_tokens_per_s", "rate"),
+    ("all tok/s", "total_tokens_per_s", "rate"),
+    ("req/s", "requests_per_s", "rate"),
+    ("goodput/s", "goodput_per_s", "rate"),
+    ("in flight", "mean_outstanding", "rate"),
+    ("most", "most_outstanding", "count"),
+    ("prefix hits", "prefix_hit_share", "percent"),
+    ("MBU", "mbu", "percent"),
+    ("MFU", "mfu", "percent"),
+    ("wall", "wall_s", "seconds"),
+    ("client CPU", "client_cpu_share", "percent"),
 )
+"""Title, key and form of each figure."""
 
 
 def _figures(document: Json) -> str:
     """One row a figure, one column a load and side: figures are many, loads few."""
-    cells = [
-        (point["load"]["label"] + (" *" if side["saturated"] else ""), name, side["figures"])
-        for point in document["points"]
+    columns = [
+        (("points", place, "sides", name, "figures"), point["load"]["label"] + (" *" if side["saturated"] else ""))
+        for place, point in enumerate(document["points"])
         for name, side in point["sides"].items()
     ]
-    loads = "".join(f"<th>{text(load)}<br><small>{text(name)}</small></th>" for load, name, _ in cells)
+    loads = "".join(f"<th>{text(load)}<br><small>{text(str(where[3]))}</small></th>" for where, load in columns)
+    answered = "".join(f"<td>{_answered(document, where)}</td>" for where, _ in columns)
     rows = "".join(
-        f"<tr><th>{text(name)}</th>{''.join(f'<td>{text(form(found))}</td>' for _, _, found in cells)}</tr>"
-        for name, form in COLUMNS
+        f"<tr><th>{name}</th>{''.join(f'<td>{datum(document, (*where, key), form)}</td>' for where, _ in columns)}</tr>"
+        for name, key, form in ROWS
     )
-    return f"<h3>Figures</h3>{_table(loads, rows)}"
+    return f"<h3>Figures</h3>{_table(loads, f'<tr><th>answered</th>{answered}</tr>{rows}')}"
+
+
+def _answered(document: Json, where: Place) -> str:
+    return "/".join(datum(document, (*where, key), "count") for key in ("answered", "requests"))
 
 
 def _facts(document: Json) -> str:

@@ -23,6 +23,7 @@ from tests.cli.test_app import agentbench as command
 from tests.cli.test_app import refused
 from tests.end_to_end.processes import wait_until
 from tests.loadtest.scripted_server import scripted_server
+from tests.report.page_numbers import check, numbers
 
 ROOT = Path(__file__).parents[2]
 LISTENING_TO_CTRL_C = """
@@ -141,7 +142,12 @@ def test_two_servers_in_turn(url: str) -> None:
     ratio = point["ratios"]["slow"]["ttft_p50_s"]
     assert ratio["low"] <= ratio["ratio"] <= ratio["high"] < 1
     assert point["ratios"]["slow"]["output_tokens_per_s"]["ratio"] > 1
-    assert "fast / slow" in Path("page.html").read_text()
+    page = Path("page.html").read_text()
+    assert "fast / slow" in page
+    walked = numbers(page)
+    for number in walked:
+        check(number, document)
+    assert ("points", 0, "ratios", "slow", "ttft_p50_s", "low") in {number.path for number in walked}
 
 
 def test_three_servers(url: str) -> None:
@@ -192,9 +198,12 @@ def test_a_page_is_whole_works_offline_and_says_what_was_run() -> None:
     assert "<b>" not in page
     for said in ("agentbench", "Throughput against latency", "MBU", "10.0 GB/s", "prefers-color-scheme: dark"):
         assert said in page
-    found = figures(json.loads(Path("a.json").read_text()), 0, "a <b>")
+    document = json.loads(Path("a.json").read_text())
+    found = figures(document, 0, "a <b>")
     assert 0 < found["mbu"] < 1
     assert 0 < found["mfu"] < 1
+    for number in numbers(page):
+        check(number, document)
 
 
 def test_stored_results_are_shown_again_several_on_one_page(url: str) -> None:

@@ -66,14 +66,16 @@ class StubServer:
         return Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model=self._config.model, info={"server": "stub"})
 
     async def stop(self) -> None:
+        self._close()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _close(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             StubServer.running -= 1
             server.close()
             for writer in list(self._writers):
                 writer.close()
-            current = asyncio.current_task()
-            await asyncio.gather(*(each for each in self._serving if each is not current), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -87,7 +89,7 @@ class StubServer:
                 await asyncio.sleep(self._config.delay_s)
                 answer = self._answer(json.loads(body)) if body else json.dumps({"data": []}).encode()
                 if answer is None:
-                    await self.stop()
+                    self._close()
                     break
                 kind = "text/event-stream" if body else "application/json"
                 head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n\r\n"
@@ -95,6 +97,8 @@ class StubServer:
                 await writer.drain()
         self._writers.discard(writer)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     def _answer(self, body: dict[str, object]) -> bytes | None:
         StubServer.asked.append(body)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from agentbench.cli.app import app
 from agentbench.report import figures
 from agentbench.tools.browser import installed_browser
+from tests.report.page_numbers import check, numbers
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import StubServer
 
@@ -49,20 +50,17 @@ def test_its_numbers_are_those_of_the_json(here: Path, study: StudyWriter) -> No
     agentbench("tune", study())
     found: dict[str, Any] = json.loads(agentbench("study", "toy", "--json"))
     page = without_scripts(page_of(here))
-    cells = [unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page, re.DOTALL)]
-    for candidate in found["candidates"]:
-        for told in (
-            figures.percent(candidate["quality"]),
-            figures.seconds(candidate["figures"].get("ttft_p95")),
-            figures.rate(candidate["figures"].get("goodput")),
-            str(candidate["case_runs"]),
-        ):
-            assert told in cells
+    walked = numbers(page)
+    for number in walked:
+        check(number, found)
+    paths = {number.path for number in walked}
+    for place in range(len(found["candidates"])):
+        for path in (("quality",), ("figures", "ttft_p95"), ("figures", "goodput"), ("case_runs",)):
+            assert ("candidates", place, *path) in paths
     passes = found["verdict"]["passes"]
     assert f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])}" in unescape(page)
     raw = {float(value) for value in re.findall(r'data-value="([0-9.e-]+)"', page)}
-    known = {number for each in found["candidates"] for number in (each["quality"], *each["figures"].values())}
-    assert raw <= known
+    assert raw <= {number.value for number in walked}
     drawn = json.loads(re.search(r'id="charts">(.*?)</script>', page_of(here), re.DOTALL)[1])  # type: ignore[index]
     assert {y for trace in drawn["front"]["data"] for y in trace["y"]} <= {c["quality"] for c in found["candidates"]}
 
