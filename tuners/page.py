@@ -88,7 +88,7 @@ def _diff(view: StudyView) -> str:
         for path, value in settings.items()
         if before.get(path) != value
     )
-    head = [("setting", ""), ("baseline", "text"), ("winner", "text")]
+    head = [("setting", "text"), ("baseline", "text"), ("winner", "text")]
     return f"<h2>What the winner changes</h2>{table(head, rows)}" if rows else ""
 
 

@@ -124,8 +124,9 @@ def _serving(verdict: Verdict) -> list[Text]:
     ]
     for name, told in COMPARED.items():
         if (ratio := verdict.serving.get(name)) is not None:
-            span = "" if ratio["low"] is None else f" (95 %: {ratio['low']:.3g} to {ratio['high']:.3g})"
-            lines.append(Text(f"  {told}  × {ratio['ratio']:.3g}{span}"))
+            ends = [figures.digits(ratio[end]) for end in ("low", "high") if ratio[end] is not None]
+            span = f" (95 %: {' to '.join(ends)})" if ends else ""
+            lines.append(Text(f"  {told}  × {figures.digits(ratio['ratio'])}{span}"))
     return lines
 
 

@@ -50,8 +50,13 @@ def shift(value: float | None) -> str:
     return sign + seconds(abs(value))
 
 
+def digits(value: float) -> str:
+    """Three of them, zeros at the end included: beside each other, numbers are of one precision."""
+    return f"{value:#.3g}".rstrip(".")
+
+
 def ratio(a: float | None, b: float | None) -> str:
-    return NONE if a is None or not b else f"× {a / b:.3g}"
+    return NONE if a is None or not b else f"× {digits(a / b)}"
 
 
 def probability(value: float | None) -> str:

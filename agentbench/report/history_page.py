@@ -60,7 +60,7 @@ def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
     found = {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": series.config_hash[:8],
+        "name": _name(series),
         "x": [view.run.created_at.isoformat() for view in runs],
         "y": [METRICS[metric](view) for view in runs],
         "hovertext": [_told(view, metric) for view in runs],
@@ -83,7 +83,19 @@ def _told(view: RunView, metric: str) -> str:
     value = METRICS[metric](view)
     form = {"accuracy": figures.percent, "ttft_p95_s": figures.seconds}.get(metric, figures.rate)
     commit = commit_of(view.run)[:10]
-    return line(f"{view.title} {commit}: {form(value)}").replace("<", "‹").replace(">", "›")
+    return _without_markup(f"{view.title} {commit}: {form(value)}")
+
+
+def _name(series: Series) -> str:
+    """By the label of its newest run, where it has one."""
+    label = series.runs[-1].run.label
+    short = series.config_hash[:8]
+    return _without_markup(f"{label} · {short}" if label else short)
+
+
+def _without_markup(said: str) -> str:
+    """Plotly reads some tags in what it writes."""
+    return line(said).replace("<", "‹").replace(">", "›")
 
 
 def _marks(series: Series, metric: str, place: int) -> list[dict[str, Any]]:

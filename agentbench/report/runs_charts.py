@@ -34,6 +34,8 @@ def _chart(view: RunsView, metric: str) -> Chart | None:
     data += [_point(place, run, metric) for place, run in known]
     title, short = AXES[metric]
     layout = {
+        "height": 240,
+        "margin": {"t": 12},
         "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
         "showlegend": False,
@@ -73,5 +75,6 @@ def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
         "textposition": "top right",
         "hovertext": [said.replace("<", "‹").replace(">", "›")],
         "hoverinfo": "text",
+        "cliponaxis": False,
         "marker": {"color": COLOURS[place % len(COLOURS)], "size": 12},
     }

@@ -45,5 +45,5 @@ def test_figures_have_units() -> None:
     assert figures.shift(0.38) == "+380 ms"
     assert figures.bounds("+1 ms", "+2 ms") == "+1 to +2 ms"
     assert figures.bounds("900 ms", "1.2 s") == "900 ms to 1.2 s"
-    assert figures.ratio(3.0, 2.0) == "× 1.5"
+    assert figures.ratio(3.0, 2.0) == "× 1.50"
     assert figures.ratio(3.0, 0.0) == "—"
