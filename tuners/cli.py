@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tuners.tune import Tuned
 
 PAGES = Path("results") / "studies"
+ALL = 1_000_000
+NONE_YET = "No studies yet: agentbench tune STUDY.yaml."
 
 
 def tune_command(
@@ -104,35 +106,19 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
 
 def studies_command(as_json: AsJson = False, db: Db = None) -> None:
     """List the studies in the store."""
-    from agentbench.report.terminal import console, grid
+    from agentbench.report.studies_table import studies_report, study_summary_json
+    from agentbench.report.terminal import console
     from agentbench.store import open_store
+    from agentbench.store.listing import Page
+    from agentbench.store.study_listing import StudyFilter
 
     with open_store(db, create=False) as store:
-        found = [(each, len(store.studies.begun(each.name))) for each in store.studies.all()]
+        found, _ = store.studies.listed(StudyFilter(), Page(limit=ALL))
     if as_json:
-        rows = [
-            {
-                "name": each.name,
-                "suite": each.suite,
-                "status": each.status,
-                "candidates": count,
-                "search_s": each.seconds,
-            }
-            for each, count in found
-        ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps([study_summary_json(each) for each in found], indent=2))
         return
     out = console()
-    if not found:
-        out.print("No studies yet: agentbench tune STUDY.yaml.")
-        return
-    table = grid("Studies", piped=not out.is_terminal)
-    for name in ("Study", "Suite", "Status", "Candidates", "Search", "Started"):
-        table.add_column(name)
-    for each, count in found:
-        started = f"{each.created_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(each.name, each.suite, each.status, str(count), f"{each.seconds:.0f} s", started)
-    out.print(table)
+    out.print(studies_report(found, piped=not out.is_terminal) if found else NONE_YET)
 
 
 def study_command(

@@ -39,7 +39,7 @@ UNITS = {
 
 def study_report(store: Store, name: str, db: str | None) -> Report | None:
     """The report of the study of this name; None when there is none."""
-    if name not in {each.name for each in store.studies.all()}:
+    if store.studies.progress(name) is None:
         return None
     view = study_view(name, store, db)
     return Report(page=lambda: study_page(view, store), to_json=view.to_json)

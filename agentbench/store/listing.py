@@ -34,12 +34,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """`text` is part of an id, a label or a suite; `right` sorts by the share of the graded attempts."""
+    """`text` is part of an id, a label or a suite. Without `of_studies` the runs of studies are left out. `right` sorts
+    by the share of the graded attempts."""
 
     text: str = ""
     suite: str = ""
     status: str = ""
     tag: str = ""
+    of_studies: bool = True
     sort: RunSort = "created_at"
     descending: bool = True
 
@@ -165,6 +167,8 @@ def _matching_runs(wanted: RunFilter) -> Select[Any]:
         query = query.where(RunRow.status == wanted.status)
     if wanted.tag:
         query = query.where(RunRow.id.in_(select(TagRow.run_id).where(TagRow.tag == wanted.tag)))
+    if not wanted.of_studies:
+        query = query.where(RunRow.id.not_in(select(StudyRunRow.run_id)))
     return query
 
 

@@ -23,7 +23,7 @@ from agentbench.store.insert import insert_or_replace
 from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
 from agentbench.store.listing import Listing
 from agentbench.store.measured import measured
-from agentbench.store.notes import Notes
+from agentbench.store.notes import Noted, Notes
 from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
 from agentbench.store.rows import attempt_of, case_of, run_of, run_row
@@ -34,6 +34,7 @@ from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow,
 from agentbench.store.url import database_url, shown
 from agentbench.store.whole import insert_run, whole_attempts, with_cases
 
+NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
 """Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
 
@@ -59,7 +60,7 @@ class Store:
         self._patience = Patience(engine)
         self.studies = Studies(self._read, self._write)
         self.listing = Listing(self._read)
-        self.notes = Notes(self._read, self._write)
+        self.notes = Notes(self._read, self._write, NOTED)
 
     def create_run(self, run: Run) -> None:
         """Raises `AlreadyStored` when there is a run of this id."""

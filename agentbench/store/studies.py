@@ -11,12 +11,32 @@ from sqlalchemy.orm import Session
 
 from agentbench.errors import UserError, unknown_name
 from agentbench.store.insert import insert_new, insert_or_replace
-from agentbench.store.study_tables import CandidateRow, ProposalRow, ReplayRow, StudyRow, StudyRunRow
+from agentbench.store.listing import Page
+from agentbench.store.notes import Noted, Notes
+from agentbench.store.study_listing import StudyFilter, StudyProgress, StudySummary, listed, study_progress
+from agentbench.store.study_tables import (
+    CandidateRow,
+    ProposalRow,
+    ReplayRow,
+    StudyNoteRow,
+    StudyRow,
+    StudyRunRow,
+    StudyTagRow,
+)
 from agentbench.store.tables import AttemptRow
 from agentbench.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 
+
+def _find_study(session: Session, name: str) -> StudyRow:
+    row = session.get(StudyRow, name)
+    if row is None:
+        raise unknown_name("study", name, session.scalars(select(StudyRow.name)))
+    return row
+
+
+NOTED = Noted(tags=StudyTagRow, notes=StudyNoteRow, column="study", find=_find_study)
 LIGHT = tuple(name for name in CandidateRecord.__dataclass_fields__ if name != "result")
 
 
@@ -26,6 +46,7 @@ class Studies:
     def __init__(self, read: Transaction, write: Transaction) -> None:
         self._read = read
         self._write = write
+        self.notes = Notes(read, write, NOTED)
 
     def create(self, study: StudyRecord) -> None:
         """`UserError` when there is a study of this name."""
@@ -41,15 +62,26 @@ class Studies:
     def get(self, name: str) -> StudyRecord:
         """`UserError` with the nearest names when there is none."""
         with self._read() as session:
-            row = session.get(StudyRow, name)
-            if row is None:
-                raise unknown_name("study", name, session.scalars(select(StudyRow.name)))
-            return _study_of(row)
+            return _study_of(_find_study(session, name))
 
-    def all(self) -> list[StudyRecord]:
+    def names(self) -> list[str]:
         """The newest first."""
         with self._read() as session:
-            return [_study_of(row) for row in session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc()))]
+            return list(session.scalars(select(StudyRow.name).order_by(StudyRow.created_at.desc(), StudyRow.name)))
+
+    def listed(self, wanted: StudyFilter, page: Page) -> tuple[list[StudySummary], int]:
+        """A page of the studies wanted, and how many there are."""
+        with self._read() as session:
+            return listed(session, wanted, page)
+
+    def suites(self) -> list[str]:
+        with self._read() as session:
+            return list(session.scalars(select(StudyRow.suite).distinct().order_by(StudyRow.suite)))
+
+    def progress(self, name: str) -> StudyProgress | None:
+        """None when there is no study of this name."""
+        with self._read() as session:
+            return study_progress(session, name)
 
     def set_status(self, name: str, status: StudyStatus) -> None:
         """Of a study that is not finished; one that is stays so."""

@@ -83,3 +83,20 @@ class ReplayRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     result: Mapped[Any] = mapped_column(Json, nullable=False)
     created_at: Mapped[datetime]
+
+
+class StudyTagRow(Base):
+    __tablename__ = "tuning_tags"
+
+    study: Mapped[str] = mapped_column(ForeignKey("tuning_studies.name"), primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+
+
+class StudyNoteRow(Base):
+    """What people wrote about a study."""
+
+    __tablename__ = "tuning_notes"
+
+    study: Mapped[str] = mapped_column(ForeignKey("tuning_studies.name"), primary_key=True)
+    text: Mapped[str]
+    updated_at: Mapped[datetime]

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from agentbench.report.asset import asset
 from agentbench.report.html_file import plotly
-from agentbench.web import attempts, compared, downloads, live, review, runs
+from agentbench.web import attempts, compared, downloads, live, review, runs, studies
 from agentbench.web.guard import LOOPBACK, Guard
 from agentbench.web.rendering import page
 from agentbench.web.viewer import Viewer
@@ -28,14 +28,15 @@ READING = [
     Route("/runs/{run}/cases/{case:path}", attempts.attempt_page, name="attempt"),
     Route("/compare", compared.compare_page, name="compare"),
     Route("/suites/{suite}", compared.history, name="history"),
-    Route("/studies", compared.studies_page, name="studies"),
-    Route("/studies/{study}", compared.study_page, name="study"),
+    Route("/studies", studies.studies_page, name="studies"),
+    Route("/studies/{study}", studies.study_page, name="study"),
 ]
 WRITING = [
     Route("/runs/{run}/review", review.review_page, name="review"),
     Route("/runs/{run}/review/label", review.label, name="label", methods=["POST"]),
     Route("/runs/{run}/review/name", review.name_reviewer, name="name_reviewer", methods=["POST"]),
     Route("/runs/{run}/annotate", runs.annotate, name="annotate", methods=["POST"]),
+    Route("/studies/{study}/annotate", studies.annotate_study, name="annotate_study", methods=["POST"]),
 ]
 STATIC = {
     "page.css": "text/css",

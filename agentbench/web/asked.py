@@ -10,6 +10,7 @@ from agentbench.errors import UserError
 from agentbench.run import Run
 from agentbench.store import Store
 from agentbench.store.listing import AttemptFilter, AttemptSort, Page, RunFilter, RunSort, Verdict
+from agentbench.store.study_listing import StudyFilter, StudySort
 
 LONGEST_FORM = 100_000
 """Bytes."""
@@ -42,7 +43,20 @@ def run_filter(request: Request) -> RunFilter:
         suite=given.get("suite", ""),
         status=given.get("status", ""),
         tag=given.get("tag", ""),
+        of_studies=given.get("of_studies") == "1",
         sort=_one_of(get_args(RunSort), given.get("sort"), "created_at"),
+        descending=given.get("order", "down") != "up",
+    )
+
+
+def study_filter(request: Request) -> StudyFilter:
+    given = request.query_params
+    return StudyFilter(
+        text=given.get("q", "").strip(),
+        suite=given.get("suite", ""),
+        status=given.get("status", ""),
+        tag=given.get("tag", ""),
+        sort=_one_of(get_args(StudySort), given.get("sort"), "created_at"),
         descending=given.get("order", "down") != "up",
     )
 

@@ -1,6 +1,4 @@
-"""Runs side by side, a suite over time, and studies."""
-
-from importlib.metadata import entry_points
+"""Runs side by side, and a suite over time."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,7 +10,6 @@ from agentbench.report.history_page import history_page
 from agentbench.report.history_view import NEWEST, history_view
 from agentbench.report.runs_page import runs_page
 from agentbench.report.runs_view import runs_view
-from agentbench.reporting import Report
 from agentbench.web.asked import run_named
 from agentbench.web.rendering import page, viewer_at
 
@@ -42,30 +39,6 @@ def history(request: Request) -> Response:
 
     told = viewer.figures.page_of("history", runs, made)
     return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
-
-
-def studies_page(request: Request) -> Response:
-    store = viewer_at(request).store
-    studies = [(each, len(store.studies.begun(each.name))) for each in store.studies.all()]
-    return page(request, "studies.html", studies=studies)
-
-
-def study_page(request: Request) -> Response:
-    viewer = viewer_at(request)
-    found = _report(viewer.store, request.path_params["study"], viewer.db)
-    if found is None:
-        raise HTTPException(404, f"no study {request.path_params['study']!r}")
-    told = found.page()
-    return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
-
-
-def _report(store: object, name: str, db: str | None) -> Report | None:
-    """What another package of this one knows by the name."""
-    for point in entry_points(group="agentbench.reports"):
-        found: Report | None = point.load()(store, name, db)
-        if found is not None:
-            return found
-    return None
 
 
 def home(request: Request) -> Response:

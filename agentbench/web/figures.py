@@ -42,7 +42,7 @@ class Remembered(Generic[T]):
 
 
 class FigureCache:
-    """The figures of runs, and pages of several of them."""
+    """The figures of runs, pages of several of them, and pages of studies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -57,3 +57,7 @@ class FigureCache:
         """A page of this kind that shows these runs."""
         state = [self._store.listing.progress(run.id) for run in runs]
         return self._pages.get((kind, *(run.id for run in runs)), state, make)
+
+    def page_of_study(self, name: str, make: Callable[[], Page]) -> Page:
+        """The page of a study that there is."""
+        return self._pages.get(("study", name), self._store.studies.progress(name), make)

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from agentbench.errors import UserError
 from agentbench.report.attempt_json import attempt_figures
 from agentbench.report.chart_page import figures_of
 from agentbench.report.outcomes import verdict_of
 from agentbench.report.runs_table import summary_json
 from agentbench.run import Run
 from agentbench.score import Attempt
-from agentbench.web.asked import asked_form, asked_page, asked_run, attempt_filter, run_filter
+from agentbench.web.annotating import annotated
+from agentbench.web.asked import asked_page, asked_run, attempt_filter, run_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
 
@@ -77,22 +75,5 @@ def _row(attempt: Attempt) -> dict[str, Any]:
 
 
 async def annotate(request: Request) -> Response:
-    """Adds or removes a tag, or writes the note."""
-    viewer = viewer_at(request)
-    form = await asked_form(request, viewer.csrf)
-    run = await run_in_threadpool(asked_run, request, viewer.store)
-    try:
-        await run_in_threadpool(_annotate, viewer, run.id, form)
-    except UserError as error:
-        raise HTTPException(400, str(error)) from None
-    return RedirectResponse(request.url_for("run", run=run.id).path, status_code=303)
-
-
-def _annotate(viewer: Viewer, run_id: str, form: dict[str, str]) -> None:
-    notes = viewer.store.notes
-    if "tag" in form:
-        notes.add_tag(run_id, form["tag"])
-    if "untag" in form:
-        notes.remove_tag(run_id, form["untag"])
-    if "note" in form:
-        notes.set_note(run_id, form["note"].replace("\r\n", "\n"))
+    store = viewer_at(request).store
+    return await annotated(request, store.notes, lambda asked: asked_run(asked, store).id, "run")

@@ -29,7 +29,7 @@ def pages(db: str | None) -> dict[str, str]:
     with open_store(db, create=False) as store:
         newest, before = store.get_run("latest"), store.get_run("latest~1")
         case = store.verdicts(newest.id)[0][0]
-        studies = store.studies.all()
+        studies = store.studies.names()
     found = {
         "runs": "/runs",
         "run": f"/runs/{newest.id}",
@@ -38,7 +38,7 @@ def pages(db: str | None) -> dict[str, str]:
         "history": f"/suites/{newest.suite}",
         "review": f"/runs/{newest.id}/review?queue=all",
     }
-    return {**found, "studies": "/studies", "study-page": f"/studies/{studies[0].name}"} if studies else found
+    return {**found, "studies": "/studies", "study-page": f"/studies/{studies[0]}"} if studies else found
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from agentbench.errors import UserError
 from agentbench.score import Attempt, Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
 from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
-from agentbench.study import ProposalRecord, StudyRecord, StudyRun
-from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
+from agentbench.store.study_listing import StudyFilter
+from agentbench.study import ProposalRecord, StudyRun
+from tests.store.samples import EPOCH, a_candidate, a_case, a_failed_attempt, a_run, a_study, an_attempt
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,18 +183,7 @@ class StoreContract:
         assert store.get_run("run-1").finished_at is None
 
     def test_a_proposal_of_a_study_is_kept_once_and_stays_as_it_was(self, store: Store, url: str) -> None:
-        store.studies.create(
-            StudyRecord(
-                name="s",
-                suite="x",
-                suite_path="x",
-                suite_hash="0",
-                document={},
-                document_hash="0",
-                split={},
-                created_at=EPOCH,
-            )
-        )
+        store.studies.create(a_study("s"))
         first = ProposalRecord(
             study="s",
             path="agent.instructions",
@@ -339,20 +329,67 @@ class StoreContract:
         for number in range(5):
             store.create_run(a_run(f"run-{number}", minutes=number, status="finished"))
         store.create_run(a_run("running", minutes=9))
-        study = StudyRecord(
-            name="words",
-            suite="weather",
-            suite_path="",
-            suite_hash="",
-            document={},
-            document_hash="",
-            split={},
-            created_at=EPOCH,
-        )
-        store.studies.create(study)
+        store.studies.create(a_study("words"))
         kept = StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3")
         store.studies.add_run(kept)
         assert [run.id for run in store.listing.history("weather", 3)] == ["run-1", "run-2", "run-4"]
+        assert "run-3" in self.listed(store)
+        assert self.listed(store, of_studies=False) == ["running", "run-4", "run-2", "run-1", "run-0"]
+
+    def test_studies_are_searched_filtered_and_sorted(self, store: Store) -> None:
+        studies = store.studies
+        studies.create(a_study("words_50%"))
+        studies.create(a_study("numbers", minutes=1, suite="maths"))
+        studies.create(a_study("again", minutes=2))
+        studies.set_status("again", "interrupted")
+        studies.keep_seconds("numbers", 9.5)
+        for number in (-1, 0, 1):  # what is claimed beside the candidates has a number below 0
+            assert studies.claim(a_candidate("numbers", number), None, None)
+        studies.notes.add_tag("again", "to publish")
+
+        def found(**wanted: Any) -> list[str]:
+            listed, total = studies.listed(StudyFilter(**wanted), Page())
+            assert total == len(listed)
+            return [each.name for each in listed]
+
+        assert found() == studies.names() == ["again", "numbers", "words_50%"]
+        assert found(text="%") == ["words_50%"]
+        assert found(text="MATH") == ["numbers"]
+        assert found(suite="weather", status="running") == ["words_50%"]
+        assert found(tag="to publish") == ["again"]
+        assert found(sort="candidates")[0] == found(sort="seconds")[0] == "numbers"
+        assert found(sort="name", descending=False) == ["again", "numbers", "words_50%"]
+        assert studies.suites() == ["maths", "weather"]
+        (second,), total = studies.listed(StudyFilter(), Page(offset=1, limit=1))
+        assert (second.name, second.candidates, second.seconds, total) == ("numbers", 2, 9.5, 3)
+
+    def test_a_studys_progress_changes_with_what_is_shown_of_it(self, store: Store) -> None:
+        studies = store.studies
+        assert studies.progress("words") is None
+        studies.create(a_study("words"))
+        seen = [studies.progress("words")]
+        studies.claim(a_candidate("words", 0), None, None)
+        assert studies.progress("words") == seen[0]
+        studies.keep_candidate(a_candidate("words", 0, end="finished", ended_at=EPOCH))
+        seen.append(studies.progress("words"))
+        studies.keep_seconds("words", 3.0)
+        seen.append(studies.progress("words"))
+        studies.finish("words", {"winner": None})
+        seen.append(studies.progress("words"))
+        assert len(set(seen)) == 4
+
+    def test_tags_and_notes_of_studies_are_kept(self, store: Store) -> None:
+        store.studies.create(a_study("words"))
+        notes = store.studies.notes
+        notes.add_tag("words", "a")
+        notes.set_note("words", "first")
+        notes.set_note("words", "second")
+        assert (notes.tags(["words", "absent"]), notes.note("words")) == ({"words": ["a"]}, "second")
+        assert store.notes.known_tags() == []
+        notes.remove_tag("words", "a")
+        assert notes.known_tags() == []
+        with pytest.raises(UserError, match="unknown study 'wrds'. Did you mean 'words'"):
+            notes.add_tag("wrds", "a")
 
     def test_tags_and_notes_are_kept(self, filled: Store) -> None:
         notes = filled.notes

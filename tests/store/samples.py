@@ -7,6 +7,7 @@ from typing import Any
 from agentbench.case import Case, ToolSpec
 from agentbench.run import Run
 from agentbench.score import Attempt, Score
+from agentbench.study import CandidateRecord, StudyRecord
 from agentbench.trace import Failure, ModelCall, ToolCall, Trace
 
 EPOCH = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -89,3 +90,22 @@ def _tool_call() -> ToolCall:
         executed=True,
         result="21 °C",
     )
+
+
+def a_study(name: str = "words", *, minutes: int = 0, suite: str = "weather", **other: Any) -> StudyRecord:
+    values: dict[str, Any] = {
+        "name": name,
+        "suite": suite,
+        "suite_path": "",
+        "suite_hash": "0",
+        "document": {},
+        "document_hash": "0",
+        "split": {},
+        "created_at": EPOCH + timedelta(minutes=minutes),
+    }
+    return StudyRecord(**values | other)
+
+
+def a_candidate(study: str, number: int, **other: Any) -> CandidateRecord:
+    values: dict[str, Any] = {"settings": {}, "worker": "w", "started_at": EPOCH, "seen_at": EPOCH}
+    return CandidateRecord(study=study, number=number, **values | other)

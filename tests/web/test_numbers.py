@@ -34,6 +34,10 @@ def document_of(db: str, number: Number, known: Documents) -> Any:
             known[number.document] = cli(db, "show", run)
         elif kind == "summary":
             known[number.document] = next(each for each in cli(db, "runs") if each["id"] == run)
+        elif kind == "study-summary":
+            known[number.document] = next(each for each in cli(db, "studies") if each["name"] == run)
+        elif kind == "study":
+            known[number.document] = cli(db, "study", run)
         elif kind == "attempt":
             where = ("--case", named["data-case"], "--repeat", named["data-repeat"])
             known[number.document] = cli(db, "show", run, *where)

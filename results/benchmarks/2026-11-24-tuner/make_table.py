@@ -32,7 +32,7 @@ def settings_of(space: Space) -> list[dict[str, Any]]:
 
 
 def opened_study(store: Store) -> Study:
-    if not store.studies.all():
+    if not store.studies.names():
         store_study(make_study(HERE / "space.yaml", {}), store)
     return find_study("table", store, {})
 

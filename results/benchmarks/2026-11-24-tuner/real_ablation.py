@@ -73,7 +73,7 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
     """Each winner on the test cases: its quality, and its figures under the study's objectives."""
     found = []
     with open_store(str(root / "test.db")) as store:
-        if not store.studies.all():
+        if not store.studies.names():
             store_study(make_study(STUDY, {"name": "judged"}), store)
         study = find_study("judged", store, {})
         evaluator = LiveEvaluator(study.suite, study.split, {}, store, "judged", seed=0, prices={}, traces=48)

@@ -1,0 +1,72 @@
+"""The list of studies, and a study: its page, its tags and note."""
+
+from importlib.metadata import entry_points
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentbench.report.chart_page import Page
+from agentbench.report.studies_table import study_summary_json
+from agentbench.reporting import Report
+from agentbench.web.annotating import annotated
+from agentbench.web.asked import asked_page, study_filter
+from agentbench.web.rendering import page, viewer_at
+from agentbench.web.viewer import Viewer
+
+STUDIES = 50
+"""On a page."""
+
+
+def studies_page(request: Request) -> Response:
+    studies = viewer_at(request).store.studies
+    wanted, part = study_filter(request), asked_page(request, STUDIES)
+    found, total = studies.listed(wanted, part)
+    return page(
+        request,
+        "studies.html",
+        rows=[study_summary_json(each) for each in found],
+        tags=studies.notes.tags([each.name for each in found]),
+        wanted=wanted,
+        part=part,
+        total=total,
+        suites=studies.suites(),
+        known_tags=studies.notes.known_tags(),
+    )
+
+
+def study_page(request: Request) -> Response:
+    viewer, name = viewer_at(request), _asked_study(request)
+    told = viewer.figures.page_of_study(name, lambda: _told(viewer, name))
+    notes = viewer.store.studies.notes
+    return page(
+        request,
+        "study.page.html",
+        charts=told.charts,
+        title=told.title,
+        body=told.body,
+        study=name,
+        tags=notes.tags([name]).get(name, []),
+        note=notes.note(name),
+    )
+
+
+async def annotate_study(request: Request) -> Response:
+    return await annotated(request, viewer_at(request).store.studies.notes, _asked_study, "study")
+
+
+def _asked_study(request: Request) -> str:
+    """Its name; 404 when there is none."""
+    name: str = request.path_params["study"]
+    if viewer_at(request).store.studies.progress(name) is None:
+        raise HTTPException(404, f"no study {name!r}")
+    return name
+
+
+def _told(viewer: Viewer, name: str) -> Page:
+    """By the package that knows what a study is."""
+    for point in entry_points(group="agentbench.reports"):
+        found: Report | None = point.load()(viewer.store, name, viewer.db)
+        if found is not None:
+            return found.page()
+    raise HTTPException(404, f"nothing installed shows the study {name!r}: pip install 'agentbench[tune]'")
