@@ -76,7 +76,8 @@ def import_command(
     db: Db = None,
 ) -> None:
     """Put the run of a file, or the traces in it as a run, into the store: all of it, or nothing."""
-    from agentbench.export.otel_import import import_traces, is_traces
+    from agentbench.export.otel_import import import_traces
+    from agentbench.export.otlp_file import is_traces
     from agentbench.export.run_file import read_run_file
     from agentbench.store import open_store
 

@@ -4,12 +4,10 @@ A trace is an attempt: its `chat` spans are model calls, its `execute_tool` span
 `gen_ai.evaluation.result` events scores. Attempts without a score wait for a person's verdict.
 """
 
-import gzip
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from agentbench.case import Case, Message
 from agentbench.errors import UserError
 from agentbench.export.otel_messages import messages_of
+from agentbench.export.otlp_file import Span, bytes_of, spans_of
 from agentbench.run import Run
 from agentbench.score import Attempt, Score, verdict
 from agentbench.store import AlreadyStored, Store
@@ -26,127 +25,31 @@ CHAT = ("chat", "generate_content", "text_completion")
 HUMAN = Score(name="human", value=0.0, passed=None, reason="waits for review")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Times are nanoseconds since the Unix epoch."""
-
-    trace: str
-    name: str
-    parent: str
-    begin: int
-    end: int
-    attributes: Mapping[str, Any]
-    resource: Mapping[str, Any]
-    events: Sequence[tuple[str, Mapping[str, Any]]] = ()
-    error: str | None = field(default=None)
-
-    @property
-    def operation(self) -> str:
-        return str(self.attributes.get("gen_ai.operation.name", ""))
-
-
 def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[Run, Mapping[str, int], bool]:
     """Puts the traces of a file (OTLP's JSON, one request or one a line, may be gzip) into the store as one run.
 
     Gives the run, how many attempts it has, and whether it is new: the same traces are the same run. `UserError` when
     the file is none, or has no span of a model call, a tool or an agent.
     """
-    data = _bytes(path)
+    data = bytes_of(path)
     traces: dict[str, list[Span]] = defaultdict(list)
-    for span in _spans(path, data):
+    for span in spans_of(path, data):
         traces[span.trace].append(span)
     told = {trace: spans for trace, spans in traces.items() if any(map(_told, spans))}
     if not told:
         raise UserError(
             f"{path}: {len(traces)} traces, none with a span of the GenAI conventions (gen_ai.operation.name)"
         )
-    pairs = list(_attempts(sorted(told.values(), key=lambda spans: min(span.begin for span in spans))))
+    try:
+        pairs = list(_attempts(sorted(told.values(), key=lambda spans: min(span.begin for span in spans))))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: an attribute is not as the GenAI conventions have it: {error}") from None
     run = _run(path, data, next(iter(told.values()))[0].resource, suite, pairs)
     try:
         store.import_run(run, pairs)
     except AlreadyStored:
         return run, {"attempts": len(pairs)}, False
     return run, {"attempts": len(pairs)}, True
-
-
-def is_traces(path: Path) -> bool:
-    """Whether a file looks like OTLP's JSON."""
-    try:
-        return b'"resourceSpans"' in _bytes(path)[:4096]
-    except UserError:
-        return False
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} can't be read: {error}") from None
-
-
-def _spans(path: Path, data: bytes) -> Iterator[Span]:
-    text = data.decode("utf-8", "replace")
-    try:
-        documents = [json.loads(text)]
-    except ValueError:
-        documents = [_document(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    for document in documents:
-        try:
-            yield from _of_request(document)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise UserError(f"{path} is not OTLP's JSON of traces: {reason}") from None
-
-
-def _document(path: Path, number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path}, line {number}: not JSON: {error}") from None
-
-
-def _of_request(document: Any) -> Iterator[Span]:
-    for group in document["resourceSpans"]:
-        resource = _attributes(group.get("resource", {}).get("attributes", ()))
-        for scope in group.get("scopeSpans", ()):
-            for span in scope.get("spans", ()):
-                yield _span(span, resource)
-
-
-def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
-    status = span.get("status") or {}
-    failed = status.get("code") in (2, "STATUS_CODE_ERROR")
-    return Span(
-        trace=str(span["traceId"]),
-        name=str(span.get("name", "")),
-        parent=str(span.get("parentSpanId", "")),
-        begin=int(span["startTimeUnixNano"]),
-        end=int(span["endTimeUnixNano"]),
-        attributes=_attributes(span.get("attributes", ())),
-        resource=resource,
-        events=[(str(each.get("name")), _attributes(each.get("attributes", ()))) for each in span.get("events", ())],
-        error=(str(status.get("message") or "") or "it ended in an error") if failed else None,
-    )
-
-
-def _attributes(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    return {str(pair["key"]): _value(pair.get("value") or {}) for pair in pairs}
-
-
-def _value(value: Mapping[str, Any]) -> Any:
-    """An AnyValue of OTLP."""
-    for kind, found in value.items():
-        if kind == "intValue":
-            return int(found)
-        if kind == "doubleValue":
-            return float(found)
-        if kind == "arrayValue":
-            return [_value(each) for each in found.get("values", ())]
-        if kind == "kvlistValue":
-            return _attributes(found.get("values", ()))
-        return found
-    return None
 
 
 def _told(span: Span) -> bool:

@@ -34,14 +34,20 @@ def _chart(view: RunsView, metric: str) -> Chart | None:
     data += [_point(place, run, metric) for place, run in known]
     title, short = AXES[metric]
     layout = {
-        "height": 240,
-        "margin": {"t": 12},
-        "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
+        "height": 250,
+        "margin": {"t": 12, "b": 60},
+        "xaxis": {"title": {"text": title}, "range": _range([getattr(run.serving, metric) for _, run in known])},
         "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
         "showlegend": False,
     }
     caption = f"Quality against {short}; the dotted line is the Pareto front"
     return Chart(caption=caption, data=data, layout=layout, told="the table has the figures")
+
+
+def _range(values: list[float]) -> list[float]:
+    """From a little left of 0, so that a point at 0 is clear of the axis."""
+    most = max(values) or 1.0
+    return [-0.04 * most, 1.1 * most]
 
 
 def _front(runs: list[RunView], metric: str) -> dict[str, Any]:

@@ -388,7 +388,7 @@ class StoreContract:
         assert store.notes.known_tags() == []
         notes.remove_tag("words", "a")
         assert notes.known_tags() == []
-        with pytest.raises(UserError, match="unknown study 'wrds'. Did you mean 'words'"):
+        with pytest.raises(UserError, match=r"unknown study 'wrds'\. Did you mean 'words'"):
             notes.add_tag("wrds", "a")
 
     def test_tags_and_notes_are_kept(self, filled: Store) -> None:

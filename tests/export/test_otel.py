@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given as given_values
+from hypothesis import settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
@@ -155,7 +159,7 @@ def given(**values: Any) -> list[dict[str, Any]]:
     return [{"key": name.replace("__", "."), "value": {kinds[type(v)]: v}} for name, v in values.items()]
 
 
-CHAT = {
+CHAT: dict[str, Any] = {
     "traceId": "t1",
     "spanId": "b",
     "name": "chat gpt",
@@ -208,6 +212,51 @@ def test_a_file_that_is_none_says_so(tmp_path: Path, text: str, error: str) -> N
     path.write_text(text)
     with open_store(str(tmp_path / "a.db")) as store, pytest.raises(UserError, match=error):
         import_traces(path, store)
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"stringValue": st.text(max_size=8)}),
+        st.fixed_dictionaries({"intValue": st.one_of(st.integers(), st.text(max_size=3))}),
+        st.fixed_dictionaries({"doubleValue": st.floats(allow_nan=False)}),
+        st.fixed_dictionaries({"boolValue": st.booleans()}),
+        st.just({"stringValue": '[{"role": "user", "parts": "x"}]'}),
+    ),
+    lambda values: st.fixed_dictionaries(
+        {"arrayValue": st.fixed_dictionaries({"values": st.lists(values, max_size=3)})}
+    ),
+    max_leaves=4,
+)
+NAMES = [
+    *(pair["key"] for pair in CHAT["attributes"]),
+    *(
+        "agentbench.case.expected",
+        "agentbench.chunk_at",
+        "gen_ai.response.finish_reasons",
+        "gen_ai.system_instructions",
+    ),
+    *("gen_ai.evaluation.name", "gen_ai.evaluation.score.value", "gen_ai.tool.call.arguments"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given_values(attributes=st.dictionaries(st.sampled_from(NAMES), ANYTHING, min_size=1, max_size=3))
+def test_strange_attributes_are_kept_or_told(attributes: dict[str, Any]) -> None:
+    changed = [{"key": name, "value": value} for name, value in attributes.items()]
+    kept = [each for each in CHAT["attributes"] if each["key"] not in attributes]
+    event = {"name": "gen_ai.evaluation.result", "attributes": changed}
+    span = {**CHAT, "attributes": [*kept, *changed], "events": [event]}
+    with TemporaryDirectory() as directory, open_store(str(Path(directory) / "a.db")) as store:
+        path = Path(directory) / "a.json"
+        path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+        told = ""
+        try:
+            import_traces(path, store)
+        except UserError as error:
+            told = str(error)
+        assert "\n" not in told
+        assert len(store.list_runs()) == (not told)
 
 
 def test_messages_come_back() -> None:

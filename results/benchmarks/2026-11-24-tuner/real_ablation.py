@@ -70,8 +70,13 @@ def document(parts: tuple[str, ...], baseline: Settings, seed: int, seconds: flo
 
 
 async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> list[dict[str, Any]]:
-    """Each winner on the test cases: its quality, and its figures under the study's objectives."""
-    found = []
+    """Each winner on the test cases: its quality, and its figures under the study's objectives.
+
+    Arms that found the same configuration share its one run: asked again it would be answered from the cache, and
+    not be timed.
+    """
+    found: list[dict[str, Any]] = []
+    known: dict[str, dict[str, Any]] = {}
     with open_store(str(root / "test.db")) as store:
         if not store.studies.names():
             store_study(make_study(STUDY, {"name": "judged"}), store)
@@ -79,13 +84,22 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
         evaluator = LiveEvaluator(study.suite, study.split, {}, store, "judged", seed=0, prices={}, traces=48)
         async with opened(evaluator):
             for arm, seed, settings in winners:
-                answers = await evaluator.answer(settings, study.split.test, 0, "test")
-                outcomes = evaluator.outcomes_of_run(evaluator.test_run(settings))
-                figures = evaluator.figures(outcomes, evaluator.configuration(settings))
-                quality = sum(answers.scores.values()) / len(answers.scores)
-                found.append({"arm": arm, "seed": seed, "quality": quality, "figures": figures, "settings": settings})
-                print(f"{arm} {seed}: {quality:.1%}, {figures.get('goodput', 0.0):.2f}/s", flush=True)
+                key = evaluator.key(settings)
+                if key not in known:
+                    known[key] = await tested(evaluator, study.split.test, settings)
+                found.append({"arm": arm, "seed": seed, **known[key], "settings": settings})
+                print(
+                    f"{arm} {seed}: {known[key]['quality']:.1%}, {known[key]['figures']['goodput']:.2f}/s", flush=True
+                )
     return found
+
+
+async def tested(evaluator: LiveEvaluator, cases: Sequence[str], settings: Settings) -> dict[str, Any]:
+    answers = await evaluator.answer(settings, cases, 0, "test")
+    outcomes = evaluator.outcomes_of_run(evaluator.test_run(settings))
+    assert len(outcomes) == len(cases), "answered from the cache under other knobs: not timed"
+    figures = evaluator.figures(outcomes, evaluator.configuration(settings))
+    return {"quality": sum(answers.scores.values()) / len(answers.scores), "figures": figures}
 
 
 def told(found: Sequence[Mapping[str, Any]]) -> str:
@@ -95,7 +109,7 @@ def told(found: Sequence[Mapping[str, Any]]) -> str:
     ]
     for arm in ARMS:
         qualities = [each["quality"] for each in found if each["arm"] == arm]
-        goodputs = [each["figures"].get("goodput", 0.0) for each in found if each["arm"] == arm]
+        goodputs = [each["figures"]["goodput"] for each in found if each["arm"] == arm]
         lines.append(
             f"| {arm} | {statistics.mean(qualities):.1%} | {min(qualities):.1%} to {max(qualities):.1%} |"
             f" {statistics.mean(goodputs):.2f} | {min(goodputs):.2f} to {max(goodputs):.2f} |"

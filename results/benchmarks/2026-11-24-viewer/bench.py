@@ -1,4 +1,4 @@
-"""How long the viewer takes for each page with 100,000 attempts in the store, and a report of 2,000 cases.
+"""How long the viewer takes for each page with 100,000 attempts and a study in the store, and a report of 2,000 cases.
 
     python results/benchmarks/2026-11-24-viewer/bench.py --work /tmp/viewer --requests 30
 
@@ -21,18 +21,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+
 from agentbench.case import Case
 from agentbench.provenance import cpu_model
 from agentbench.run import Run
 from agentbench.score import Attempt, Label, Score
 from agentbench.store import Store, open_store
+from agentbench.study import CandidateRecord, StudyRecord
 from agentbench.trace import ModelCall, ToolCall, Trace
+from tuners.candidate import Candidate
+from tuners.optuna_storage import opened_trials
 
 HERE = Path(__file__).parent
 MS = 1_000_000
 BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 RUNS = (("big", 25_000, 2), *((f"nightly-{number:02}", 2_000, 1) for number in range(25)))
 """Label, cases and repeats of each run: 100,000 attempts."""
+CANDIDATES = 100
 
 
 def a_run(number: int, label: str, cases: int, repeats: int) -> Run:
@@ -120,10 +127,74 @@ def parts(cases: int, repeats: int, seed: int) -> Iterator[tuple[Attempt, Case] 
             yield Label(case_id=f"case_{number}", repeat=0, reviewer=reviewer, passed=passed, created_at=BEGUN)
 
 
-def fill(store: Store) -> None:
+SPACE: dict[str, list[object]] = {
+    "agent.output": ["free", "json_schema"],
+    "agent.tool_format": ["json", "signature", "required"],
+    "agent.instructions": [None, "Copy values from the question.", "Leave out optional parameters."],
+    "serving.quantization": ["none", "int8", "int4"],
+    "serving.max_num_seqs": [16, 32, 64],
+}
+
+
+def fill(db: str, store: Store) -> None:
     for number, (label, cases, repeats) in enumerate(RUNS):
         store.import_run(a_run(number, label, cases, repeats), parts(cases, repeats, number))
         print(f"{label}: {cases * repeats:,} attempts", flush=True)
+    fill_study(db, store)
+
+
+def fill_study(db: str, store: Store) -> None:
+    """One of CANDIDATES on 200 cases each, with Optuna's trials of them."""
+    document = {"name": "study", "suite": ".", "objectives": ["quality", "goodput"], "budget": {"trials": CANDIDATES}}
+    record = StudyRecord(
+        name="study",
+        suite="bench",
+        suite_path="",
+        suite_hash="0",
+        document={**document, "space": SPACE},
+        document_hash="0",
+        split={"train": (), "test": ()},
+        created_at=BEGUN,
+    )
+    store.studies.create(record)
+    chance = random.Random(0)
+    with opened_trials(db, "study") as trials:
+        for number in range(1, CANDIDATES + 1):
+            settings = {path: chance.choice(values) for path, values in SPACE.items()}
+            store.studies.keep_candidate(a_candidate(number, settings, chance))
+            choices = {path: CategoricalDistribution([str(each) for each in values]) for path, values in SPACE.items()}
+            named = {path: str(value) for path, value in settings.items()}
+            trials.add_trial(create_trial(params=named, distributions=choices, value=chance.random()))
+    store.studies.finish("study", {})
+
+
+def a_candidate(number: int, settings: dict[str, object], chance: random.Random) -> CandidateRecord:
+    scores = {f"case_{each}": float(chance.random() < 0.4) for each in range(200)}
+    figures = {"ttft_p95": 2 + chance.random(), "tpot_p50": chance.random(), "goodput": 3 * chance.random()}
+    candidate = Candidate(
+        number=number,
+        settings=settings,
+        end="finished",
+        rung=5,
+        quality=statistics.mean(scores.values()),
+        scores=scores,
+        figures=figures,
+        by_rung=(figures,) * 6,
+        case_runs=200,
+        seconds=50,
+    )
+    at = BEGUN + timedelta(minutes=number)
+    return CandidateRecord(
+        study="study",
+        number=number,
+        settings=settings,
+        worker="w",
+        started_at=at,
+        seen_at=at,
+        ended_at=at,
+        end="finished",
+        result=candidate.to_json(),
+    )
 
 
 def pages() -> dict[str, str]:
@@ -140,6 +211,7 @@ def pages() -> dict[str, str]:
         "two runs of 2,000 compared": f"/compare?run={small}&run={other}",
         "suite over time, 26 runs": "/suites/bench",
         "studies": "/studies",
+        f"study of {CANDIDATES} candidates": "/studies/study",
         "review, of 50,000 attempts": f"/runs/{big}/review?queue=uncertain&size=200",
         "agreement, of 50,000 attempts": f"/runs/{big}/agreement",
     }
@@ -222,7 +294,7 @@ def main() -> None:
         partial = chosen.work / "partial.db"
         partial.unlink(missing_ok=True)
         with open_store(str(partial)) as store:
-            fill(store)
+            fill(str(partial), store)
         partial.rename(db)
     found = {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

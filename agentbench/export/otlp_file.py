@@ -1,0 +1,111 @@
+"""Spans in OTLP's JSON: one request, or one a line; may be gzip."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentbench.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Times are nanoseconds since the Unix epoch."""
+
+    trace: str
+    name: str
+    parent: str
+    begin: int
+    end: int
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+    events: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    error: str | None = field(default=None)
+
+    @property
+    def operation(self) -> str:
+        return str(self.attributes.get("gen_ai.operation.name", ""))
+
+
+def is_traces(path: Path) -> bool:
+    """Whether a file looks like OTLP's JSON."""
+    try:
+        return b'"resourceSpans"' in bytes_of(path)[:4096]
+    except UserError:
+        return False
+
+
+def bytes_of(path: Path) -> bytes:
+    """Of the file, unpacked where it is packed; `UserError` when it can't be read."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} can't be read: {error}") from None
+
+
+def spans_of(path: Path, data: bytes) -> Iterator[Span]:
+    """The spans in the bytes of the file at `path`; `UserError` when they are not OTLP's."""
+    text = data.decode("utf-8", "replace")
+    try:
+        documents = [json.loads(text)]
+    except ValueError:
+        documents = [_document(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    for document in documents:
+        try:
+            yield from _of_request(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{path} is not OTLP's JSON of traces: {reason}") from None
+
+
+def _document(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}, line {number}: not JSON: {error}") from None
+
+
+def _of_request(document: Any) -> Iterator[Span]:
+    for group in document["resourceSpans"]:
+        resource = _attributes(group.get("resource", {}).get("attributes", ()))
+        for scope in group.get("scopeSpans", ()):
+            for span in scope.get("spans", ()):
+                yield _span(span, resource)
+
+
+def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    status = span.get("status") or {}
+    failed = status.get("code") in (2, "STATUS_CODE_ERROR")
+    return Span(
+        trace=str(span["traceId"]),
+        name=str(span.get("name", "")),
+        parent=str(span.get("parentSpanId", "")),
+        begin=int(span["startTimeUnixNano"]),
+        end=int(span["endTimeUnixNano"]),
+        attributes=_attributes(span.get("attributes", ())),
+        resource=resource,
+        events=[(str(each.get("name")), _attributes(each.get("attributes", ()))) for each in span.get("events", ())],
+        error=(str(status.get("message") or "") or "it ended in an error") if failed else None,
+    )
+
+
+def _attributes(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {str(pair["key"]): _value(pair.get("value") or {}) for pair in pairs}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """An AnyValue of OTLP."""
+    for kind, found in value.items():
+        if kind == "intValue":
+            return int(found)
+        if kind == "doubleValue":
+            return float(found)
+        if kind == "arrayValue":
+            return [_value(each) for each in found.get("values", ())]
+        if kind == "kvlistValue":
+            return _attributes(found.get("values", ()))
+        return found
+    return None
