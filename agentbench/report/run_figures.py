@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agentbench.report.chart_page import Chart
 from agentbench.report.run_charts import SHOWN, began, latency_charts, timeline_chart
@@ -16,17 +17,19 @@ from agentbench.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
-    """The run's numbers and its charts."""
+    """The run's numbers and its charts; `document` is the JSON of the numbers, without the cases one by one."""
 
     view: RunView
     charts: Mapping[str, Chart]
+    document: Mapping[str, Any]
 
 
 def run_figures(store: Store, run: Run) -> RunFigures:
     """The figures of a run as far as it has come."""
     drawn = _Drawn()
     view = view_of(run, drawn.outcomes(store.measured_attempts(run.id)), store.first_request(run.id))
-    return RunFigures(view=view, charts=drawn.charts())
+    document = {name: value for name, value in view.to_json().items() if name != "cases"}
+    return RunFigures(view=view, charts=drawn.charts(), document=document)
 
 
 class _Drawn:

@@ -104,9 +104,12 @@ class Listing:
         with self._read() as session:
             which = _matching_attempts(session, run_id, wanted)
             total = session.scalar(select(func.count(AttemptRow.id)).where(*which)) or 0
+            # Their ids first: what comes before the page is then passed over in an index, without its rows.
             order = _order_of_attempts(wanted)
-            query: Any = select(*ATTEMPT).where(*which).order_by(*order)
-            rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
+            chosen = select(AttemptRow.id).where(*which).order_by(*order)
+            ids = list(session.scalars(chosen.offset(page.offset).limit(page.limit)))
+            query: Any = select(*ATTEMPT).where(AttemptRow.id.in_(ids))
+            rows = sorted(session.execute(query), key=lambda row: ids.index(row.id))
             return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
 
     def labelled(self, run_id: str) -> list[Attempt]:

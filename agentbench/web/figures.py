@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
+from agentbench.report.agreement_view import AgreementView, agreement_view
 from agentbench.report.chart_page import Page
 from agentbench.report.run_figures import RunFigures, run_figures
 from agentbench.run import Run
@@ -42,16 +43,21 @@ class Remembered(Generic[T]):
 
 
 class FigureCache:
-    """The figures of runs, pages of several of them, and pages of studies."""
+    """The figures of runs, the agreement on them, pages of several of them, and pages of studies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._runs: Remembered[RunFigures] = Remembered()
+        self._agreements: Remembered[AgreementView] = Remembered()
         self._pages: Remembered[Page] = Remembered()
 
     def of(self, run: Run) -> RunFigures:
         state = self._store.listing.progress(run.id)
         return self._runs.get(run.id, state, lambda: run_figures(self._store, run))
+
+    def agreement_on(self, run: Run) -> AgreementView:
+        state = self._store.listing.progress(run.id)
+        return self._agreements.get(run.id, state, lambda: agreement_view(self._store, run))
 
     def page_of(self, kind: str, runs: Sequence[Run], make: Callable[[], Page]) -> Page:
         """A page of this kind that shows these runs."""

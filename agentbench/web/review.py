@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agentbench.errors import UserError
-from agentbench.report.agreement_view import agreement_view
 from agentbench.report.review_queue import Key, Wanted
 from agentbench.report.told_attempt import told_attempt
 from agentbench.run import Run
@@ -65,7 +64,7 @@ def review_page(request: Request) -> Response:
 def agreement_page(request: Request) -> Response:
     viewer = viewer_at(request)
     run = asked_run(request, viewer.store)
-    found = agreement_view(viewer.store, run)
+    found = viewer.figures.agreement_on(run)
     return page(request, "agreement.html", run=run, document=found.to_json())
 
 

@@ -47,7 +47,7 @@ def run_page(request: Request) -> Response:
         "run.live.html" if request.headers.get("x-part") == "live" else "run.page.html",
         charts=figures.charts,
         figures=figures_of(figures.charts),
-        document=figures.view.to_json(),
+        document=figures.document,
         title=figures.view.title,
         run=run,
         tags=viewer.store.notes.tags([run.id]).get(run.id, []),
