@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.errors import UserError
-from agentbench.loadtest.result import read_json
 from agentbench.report.chart_page import Page
 from agentbench.report.history_page import history_of, history_page
-from agentbench.report.load_page import load_page
 from agentbench.report.run_page import page_of, run_page
 from agentbench.report.run_view import run_view
 from agentbench.report.runs_page import runs_page
@@ -38,6 +36,10 @@ def benchmark_report(names: Sequence[str]) -> Report | None:
         return None
     if len(paths) < len(names):
         raise UserError("benchmark files and runs can't be on one page: give either")
+    # These bring scipy.stats, which takes its time.
+    from agentbench.loadtest.result import read_json
+    from agentbench.report.load_page import load_page
+
     documents = [read_json(path) for path in paths]
     return Report(page=lambda: load_page(documents), to_json=lambda: documents)
 
