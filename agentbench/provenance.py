@@ -6,7 +6,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("agentbench", "torch", "openai", "llguidance")
+from agentbench import __version__
+
+PACKAGES = ("torch", "llguidance")
 
 
 def provenance(root: Path) -> dict[str, object]:
@@ -21,7 +23,7 @@ def provenance(root: Path) -> dict[str, object]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "host": platform.node(),
         "pid": os.getpid(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {"agentbench": __version__, **{name: found for name in PACKAGES if (found := _version(name))}},
     }
 
 

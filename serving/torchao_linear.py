@@ -22,8 +22,7 @@ def require_torchao(quantization: str, weights: torch.dtype) -> None:
     """`ModelLoadError` when it isn't there, or can't do this."""
     if find_spec("torchao") is None:
         raise ModelLoadError(
-            f"quantization {quantization!r} on device 'cuda' needs torchao; "
-            "pip install 'agentbench[cuda]', or use 'none'."
+            f"quantization {quantization!r} on device 'cuda' needs torchao; pip install torchao, or use 'none'."
         )
     if quantization == "int4" and weights != torch.bfloat16:
         raise ModelLoadError("quantization 'int4' on device 'cuda' needs dtype 'bfloat16'; use it or 'int8'.")

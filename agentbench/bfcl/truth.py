@@ -16,6 +16,7 @@ from agentbench.bfcl.archive import Row
 from agentbench.bfcl.toolkits import Toolkits
 from agentbench.environment import with_variables
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 
 
 def truths(wheel: Path, rows: Sequence[Row], answers: Sequence[Sequence[Sequence[str]]]) -> list[list[dict[str, Any]]]:
@@ -34,7 +35,7 @@ def truths(wheel: Path, rows: Sequence[Row], answers: Sequence[Sequence[Sequence
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-        advice = " Install it: pip install 'agentbench[bfcl]'" if "mpmath" in last else ""
+        advice = f" Install it: {install_hint('bfcl')}" if "mpmath" in last else ""
         raise UserError(f"the toolkits of {wheel.name} can't be run: {last}.{advice}")
     found: list[list[dict[str, Any]]] = json.loads(done.stdout)
     return found

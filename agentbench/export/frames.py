@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentbench.errors import UserError
 from agentbench.export.tables import TABLES, Column, Kind, Row, label_row, rows_of
+from agentbench.extras import install_hint
 from agentbench.store import Store
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def frames(store: Store, run_id: str) -> dict[str, "pd.DataFrame"]:
     try:
         import pandas as pd
     except ImportError:
-        raise UserError("data frames need pandas: pip install 'agentbench[notebook]'") from None
+        raise UserError(f"data frames need pandas: {install_hint('notebook')}") from None
     rows: dict[str, list[Row]] = {name: [] for name in TABLES}
     for attempt, _ in store.whole_attempts(run_id):
         for table, row in rows_of(run_id, attempt):

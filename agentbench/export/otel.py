@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentbench.errors import UserError
 from agentbench.export.otel_spans import spans_of
 from agentbench.export.target import whole
+from agentbench.extras import install_hint
 from agentbench.run import Run
 from agentbench.store import Store
 
@@ -54,19 +55,20 @@ def _exporter(endpoint: str | None) -> tuple[Any, Any]:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError:
-        raise UserError(MISSING) from None
+        raise _not_installed() from None
     given = None if endpoint is None else f"{endpoint.removesuffix('/').removesuffix('/v1/traces')}/v1/traces"
     return OTLPSpanExporter(endpoint=given, timeout=10), SpanExportResult
 
 
-MISSING = "traces need OpenTelemetry: pip install 'agentbench[otel]'"
+def _not_installed() -> UserError:
+    return UserError(f"traces need OpenTelemetry: {install_hint('otel')}")
 
 
 def _chunks(store: Store, run: Run) -> "Iterator[list[ReadableSpan]]":
     try:
         from opentelemetry.sdk.resources import Resource
     except ImportError:
-        raise UserError(MISSING) from None
+        raise _not_installed() from None
     about = {"service.name": "agentbench", "agentbench.run.id": run.id, "agentbench.run.label": run.label}
     resource = Resource({**about, "agentbench.suite": run.suite, "agentbench.config_hash": run.config_hash})
     spans: list[ReadableSpan] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agentbench.errors import UserError
 from agentbench.export.tables import TABLES, Column, Row
+from agentbench.extras import install_hint
 from agentbench.store.columns import escape, to_json
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Parquet:
             import pyarrow
             from pyarrow import parquet
         except ImportError:
-            raise UserError("Parquet needs pyarrow: pip install 'agentbench[parquet]', or --format jsonl") from None
+            raise UserError(f"Parquet needs pyarrow: {install_hint('parquet')}, or --format jsonl") from None
         types = {
             "text": pyarrow.string(),
             "json": pyarrow.string(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 from agentbench.report.plain import line, plain
 
 
@@ -64,5 +65,5 @@ def plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise UserError("an HTML page needs Plotly: pip install 'agentbench[report]'") from None
+        raise UserError(f"an HTML page needs Plotly: {install_hint('report')}") from None
     return str(get_plotlyjs())

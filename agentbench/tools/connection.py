@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentbench.case import ToolSpec
 from agentbench.environment import with_variables
 from agentbench.errors import AttemptError, UserError
+from agentbench.extras import install_hint
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -68,7 +69,7 @@ class McpConnection:
             from mcp.client.stdio import stdio_client
             from mcp.client.streamable_http import streamable_http_client
         except ImportError:
-            raise UserError("MCP servers need the package mcp: pip install 'agentbench[mcp]'") from None
+            raise UserError(f"MCP servers need the package mcp: {install_hint('mcp')}") from None
         async with AsyncExitStack() as stack:
             if self._url is not None:
                 import httpx2

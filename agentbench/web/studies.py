@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentbench.extras import install_hint
 from agentbench.report.chart_page import Page
 from agentbench.report.studies_table import study_summary_json
 from agentbench.reporting import Report
@@ -69,4 +70,4 @@ def _told(viewer: Viewer, name: str) -> Page:
         found: Report | None = point.load()(viewer.store, name, viewer.db)
         if found is not None:
             return found.page()
-    raise HTTPException(404, f"nothing installed shows the study {name!r}: pip install 'agentbench[tune]'")
+    raise HTTPException(404, f"nothing installed shows the study {name!r}: {install_hint('tune')}")

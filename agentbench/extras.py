@@ -1,0 +1,33 @@
+"""How an extra of this installation is installed: what every message about a missing package says."""
+
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+DISTRIBUTION = "agentbench-harness"
+"""The name that pip knows; the distribution called agentbench is someone else's."""
+
+
+def install_hint(extra: str) -> str:
+    """The command that adds `extra` from where this installation came from: a checkout, a repository or an index."""
+    try:
+        origin = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return f"pip install -e '.[{extra}]' in a checkout of agentbench"
+    return "pip install " + _requirement(extra, json.loads(origin) if origin else None)
+
+
+def _requirement(extra: str, origin: dict[str, dict[str, str]] | None) -> str:
+    """`origin` is a `direct_url.json` (PEP 610), None for an installation from an index."""
+    named = f"{DISTRIBUTION}[{extra}]"
+    if origin is None:
+        return shlex.quote(named)
+    url = str(origin["url"])
+    if origin.get("dir_info", {}).get("editable"):
+        return "-e " + shlex.quote(f"{Path(url2pathname(urlsplit(url).path))}[{extra}]")
+    if repository := origin.get("vcs_info"):
+        url = f"{repository['vcs']}+{url}@{repository['commit_id']}"
+    return shlex.quote(f"{named} @ {url}")
