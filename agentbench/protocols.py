@@ -77,6 +77,15 @@ class ToolSession(Protocol):
         ...
 
 
+@runtime_checkable
+class MayHang(Protocol):
+    """A tool session whose server may have stopped answering."""
+
+    async def check(self) -> None:
+        """Asked when a call was given up for its time: `AttemptError` when nothing else is answered either."""
+        ...
+
+
 class ToolSource(Protocol):
     """Functions, a stateful toolkit or an MCP server that a suite names; `session` gives an attempt its tools.
 

@@ -1,25 +1,45 @@
 """A connection to an MCP server, held by a task of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
 
 from agentbench.case import ToolSpec
 from agentbench.environment import with_variables
 from agentbench.errors import AttemptError, UserError
 from agentbench.extras import install_hint
+from agentbench.tools.mcp_result import invalid_result, result_text
 
 if TYPE_CHECKING:
-    from mcp import Client
+    from mcp import Client, MCPError
+    from mcp.client._transport import TransportStreams
     from mcp.types import CallToolResult
+
+CUT_OFF = "SSE stream "
+"""How the SDK's error for an answer over HTTP that broke off begins; its code may be a server's own too."""
+
+PROBE_S = 5.0
+"""Time in which a server that may be stuck has to list its tools."""
+
+MOST_PAGES = 1000
+CLOSE_S = 10.0
+
+Answer = TypeVar("Answer")
+
+
+class McpToolError(Exception):
+    """The tool said that it failed, or its server gave no result; the message is for the agent."""
 
 
 class McpConnection:
     """Opened and closed in one task, as the SDK asks; calls may come from any, and many at once.
 
-    `broken` once the server has gone. What the server says on standard error is in `log`.
+    `tools` is what the server offers. `broken` once the server has gone, ended the session or does not answer;
+    `served` once it answered a call. What the server says on standard error is in `log`.
     """
 
     def __init__(
@@ -36,17 +56,21 @@ class McpConnection:
         self._headers = headers
         self._log = log
         self._client: Client | None = None
+        self._mark: str | None = None
         self._opened: asyncio.Future[None] | None = None
         self._closing = asyncio.Event()
         self._holding: asyncio.Task[None] | None = None
-        self._tools: list[ToolSpec] | None = None
+        self._in_doubt = False
+        self.tools: tuple[ToolSpec, ...] = ()
         self.broken = False
+        self.served = False
 
     async def open(self) -> None:
-        """`AttemptError` when the server does not start or answer."""
+        """`AttemptError` when the server does not start, does not answer or does not list its tools."""
         self._opened = asyncio.get_running_loop().create_future()
         self._holding = asyncio.create_task(self._hold())
         await self._opened
+        self.tools = tuple(await self._listed())
 
     async def _hold(self) -> None:
         assert self._opened is not None
@@ -65,72 +89,136 @@ class McpConnection:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator["Client"]:
         try:
-            from mcp import Client, StdioServerParameters
-            from mcp.client.stdio import stdio_client
-            from mcp.client.streamable_http import streamable_http_client
+            from mcp import Client
+
+            from agentbench.tools.mcp_transport import watched
         except ImportError:
             raise UserError(f"MCP servers need the package mcp: {install_hint('mcp')}") from None
         async with AsyncExitStack() as stack:
-            if self._url is not None:
-                import httpx2
+            transport = await self._transport(stack)
+            yield await stack.enter_async_context(Client(watched(transport, self._end)))
 
-                http = await stack.enter_async_context(httpx2.AsyncClient(headers=dict(self._headers), timeout=None))
-                transport = streamable_http_client(self._url, http_client=http)
-            else:
-                assert self._log is not None
-                self._log.parent.mkdir(parents=True, exist_ok=True)
-                errors = stack.enter_context(self._log.open("a", encoding="utf-8"))
-                program, *arguments = self._command
-                parameters = StdioServerParameters(command=program, args=arguments, env=with_variables(**self._env))
-                transport = stdio_client(parameters, errlog=errors)
-            yield await stack.enter_async_context(Client(transport))
+    async def _transport(self, stack: AsyncExitStack) -> "AbstractAsyncContextManager[TransportStreams]":
+        from mcp import StdioServerParameters
+        from mcp.client.stdio import stdio_client
+        from mcp.client.streamable_http import streamable_http_client
 
-    async def tools(self) -> list[ToolSpec]:
-        """What the server offers, asked for once."""
-        if self._tools is None:
-            found: list[ToolSpec] = []
-            cursor: str | None = None
-            while True:
-                listed = await self._asked(self._client_or_broken().list_tools(cursor=cursor))
-                found += [
-                    ToolSpec(name=tool.name, description=tool.description or "", parameters=tool.input_schema)
-                    for tool in listed.tools
-                ]
-                cursor = listed.next_cursor
-                if not cursor:
-                    break
-            self._tools = found
-        return self._tools
+        from agentbench.tools.mcp_transport import McpHttpClient
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> "CallToolResult":
-        result: CallToolResult = await self._asked(self._client_or_broken().call_tool(name, dict(arguments)))
-        return result
+        if self._url is not None:
+            http = await stack.enter_async_context(McpHttpClient(dict(self._headers)))
+            self._mark = http.mark
+            return streamable_http_client(self._url, http_client=http)
+        assert self._log is not None
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        errors = stack.enter_context(self._log.open("a", encoding="utf-8"))
+        program, *arguments = self._command
+        parameters = StdioServerParameters(command=program, args=arguments, env=with_variables(**self._env))
+        return stdio_client(parameters, errlog=errors)
+
+    def _end(self) -> None:
+        self.broken = True
+
+    async def _listed(self) -> list[ToolSpec]:
+        """Every page of the server's tools; a server that gives a page's cursor again has no last one."""
+        found: list[ToolSpec] = []
+        cursors: list[str] = []
+        while len(cursors) < MOST_PAGES:
+            try:
+                page = await self._asked(self._client_or_broken().list_tools(cursor=cursors[-1] if cursors else None))
+            except AttemptError:
+                raise
+            # Whatever is wrong with it, there are no tools to offer.
+            except Exception as error:
+                raise AttemptError("tool", self._why("can't list its tools", error)) from None
+            found += [
+                ToolSpec(name=tool.name, description=tool.description or "", parameters=tool.input_schema)
+                for tool in page.tools
+            ]
+            if not page.next_cursor:
+                return found
+            if page.next_cursor in cursors:
+                break
+            cursors.append(page.next_cursor)
+        raise AttemptError("tool", self._why(f"can't list its tools: no end after {len(cursors) + 1} pages"))
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """The result as text. Raises `McpToolError` when the tool failed, `AttemptError` when the server did."""
+        from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult
+
+        # Not `Client.call_tool`: of a result that misses its outputSchema that keeps nothing.
+        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=dict(arguments)))
+        try:
+            result = await self._asked(self._client_or_broken().session.send_request(request, CallToolResult))
+        except asyncio.CancelledError:
+            self._in_doubt = True
+            raise
+        self.served = True
+        if result.is_error:
+            raise McpToolError(result_text(result))
+        return result_text(result, await self._misfit(name, result))
+
+    async def _misfit(self, name: str, result: "CallToolResult") -> str:
+        """How the result fails its tool's outputSchema; empty when it doesn't."""
+        try:
+            await self._client_or_broken().session.validate_tool_result(name, result)
+        except RuntimeError as error:
+            return str(error).splitlines()[0]
+        return ""
 
     def _client_or_broken(self) -> "Client":
         if self._client is None or self.broken:
             raise AttemptError("tool", self._why("has died"))
         return self._client
 
-    async def _asked(self, work: Any) -> Any:
-        """The server's answer. One that says no is the tool's error; no answer at all is a broken server."""
+    async def _asked(self, work: Awaitable[Answer]) -> Answer:
+        """The server's answer. One that says no, or is no result, is the call's error; no answer at all is a broken
+        server, told from the former by what became of the connection: a server may use the SDK's codes."""
         from mcp import MCPError
 
         try:
             return await work
+        except ValidationError as error:
+            raise McpToolError(invalid_result(error)) from None
         except MCPError as error:
-            if error.code not in CLOSED:
-                raise
-            self.broken = True
-            raise AttemptError("tool", self._why("died", error)) from None
-        except (OSError, ValueError) as error:
-            self.broken = True
-            raise AttemptError("tool", self._why("died", error)) from None
-        except Exception as error:
-            # anyio's closed and broken streams have no common base; what else the SDK raises is the call's error.
-            if type(error).__module__.startswith("anyio"):
+            if self._is_gone(error):
                 self.broken = True
+                raise AttemptError("tool", self._failed(error)) from None
+            raise
+        # anyio's closed and broken streams have no common base.
+        except Exception as error:
+            if self.broken:
                 raise AttemptError("tool", self._why("died", error)) from None
             raise
+
+    def _is_gone(self, error: "MCPError") -> bool:
+        return self.broken or self._is_marked(error) or (self._url is not None and str(error).startswith(CUT_OFF))
+
+    def _is_marked(self, error: "MCPError") -> bool:
+        return self._mark is not None and error.data == self._mark
+
+    def _failed(self, error: "MCPError") -> str:
+        return self._why(str(error)) if self._is_marked(error) else self._why("died", error)
+
+    async def _answers(self) -> bool:
+        """Whether the server lists its tools within `PROBE_S`; an error of its own is an answer too."""
+        from mcp import MCPError
+
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._asked(self._client_or_broken().list_tools(cache_mode="bypass"))
+        except (TimeoutError, AttemptError):
+            return False
+        except (MCPError, McpToolError):
+            return True
+        return True
+
+    async def check(self) -> None:
+        """`AttemptError` when the server, some call of which was given up, does not answer anything else either."""
+        if self._in_doubt and not self.broken and not await self._answers():
+            self.broken = True
+            raise AttemptError("tool", self._why(f"is stuck: it does not even list its tools within {PROBE_S:g} s"))
+        self._in_doubt = False
 
     def _why(self, what: str, error: BaseException | None = None) -> str:
         server = self._url or " ".join(self._command)
@@ -150,11 +238,11 @@ class McpConnection:
         """Closes it, the server process with it; safe to call twice."""
         self._closing.set()
         self.broken = True
-        if self._holding is not None:
-            if self._client is None:
-                self._holding.cancel()
-            await asyncio.gather(self._holding, return_exceptions=True)
-
-
-CLOSED = (-32000, -32001)
-"""The SDK's codes for a connection that is closed, and for no answer in time."""
+        if self._holding is None:
+            return
+        if self._client is None:
+            self._holding.cancel()
+        # A server over HTTP is told that the session ends, and may never answer that.
+        await asyncio.wait([self._holding], timeout=CLOSE_S)
+        self._holding.cancel()
+        await asyncio.gather(self._holding, return_exceptions=True)

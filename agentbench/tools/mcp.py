@@ -1,13 +1,12 @@
 """The tools of an MCP server: a process we start and speak to over its standard streams, or a URL."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,12 +15,9 @@ from agentbench.environment import variable
 from agentbench.errors import AttemptError, UserError
 from agentbench.tools.connection import McpConnection
 
-if TYPE_CHECKING:
-    from mcp.types import CallToolResult
-
 LOGS = Path("results") / "logs"
 RESTARTS = 5
-"""How often a run's server is started again; after that its attempts fail."""
+"""How often a run's server is started again without a call answered in between; after that its attempts fail."""
 
 
 class McpConfig(BaseModel):
@@ -86,12 +82,16 @@ class McpSource:
                 stack.push_async_callback(connection.aclose)
             else:
                 connection = await self._alive()
-            yield McpSession(connection, await connection.tools(), self._config)
+            yield McpSession(connection, self._config)
 
     async def _alive(self) -> McpConnection:
         async with self._starting:
             assert self._shared is not None, "the source is entered before its sessions"
+            with suppress(AttemptError):
+                await self._shared.check()
             if self._shared.broken:
+                if self._shared.served:
+                    self._starts = 1
                 if self._starts > RESTARTS:
                     raise AttemptError("tool", f"the MCP server {self._config.shown} died {self._starts} times")
                 await self._shared.aclose()
@@ -107,8 +107,10 @@ class McpSource:
         try:
             async with asyncio.timeout(config.startup_timeout_s):
                 await connection.open()
-        except TimeoutError:
+        except BaseException as error:
             await connection.aclose()
+            if not isinstance(error, TimeoutError):
+                raise
             why = f"did not answer within {config.startup_timeout_s:g} s"
             raise AttemptError("tool", f"the MCP server {config.shown} {why}") from None
         return connection
@@ -117,28 +119,23 @@ class McpSource:
 class McpSession:
     """Implements `ToolSession` over a connection; the state is the server's own and not known."""
 
-    def __init__(self, connection: McpConnection, tools: list[ToolSpec], config: McpConfig) -> None:
+    def __init__(self, connection: McpConnection, config: McpConfig) -> None:
         self._connection = connection
         self._prefix = config.prefix
         self.specs = tuple(
             ToolSpec(name=config.prefix + tool.name, description=tool.description, parameters=tool.parameters)
-            for tool in tools
+            for tool in connection.tools
             if _matches(tool.name, config.include) and not _matches(tool.name, config.exclude)
         )
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        result = await self._connection.call(name.removeprefix(self._prefix), arguments)
-        text = _text(result)
-        if result.is_error:
-            raise McpToolError(text)
-        return text
+        return await self._connection.call(name.removeprefix(self._prefix), arguments)
+
+    async def check(self) -> None:
+        await self._connection.check()
 
     async def state(self) -> None:
         return None
-
-
-class McpToolError(Exception):
-    """The tool said that it failed; the message is what it said."""
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -150,11 +147,3 @@ def _secret(header: str, name: str) -> str:
     if value is None:
         raise UserError(f"tools: headers_env.{header} names {name}, which is not set; export it")
     return value
-
-
-def _text(result: "CallToolResult") -> str:
-    """The content as text: text parts joined, what is no text named, structured content where there is nothing else."""
-    parts = [block.text if block.type == "text" else f"[{block.type}]" for block in result.content]
-    if not parts and result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False)
-    return "\n".join(parts)

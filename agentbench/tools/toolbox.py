@@ -9,7 +9,7 @@ from typing import Any
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import ToolSession, ToolSource
+from agentbench.protocols import MayHang, ToolSession, ToolSource
 from agentbench.trace import ToolCall
 
 TIMEOUT_S = 30.0
@@ -68,6 +68,7 @@ class CaseToolbox:
             raise
         except (Exception, SystemExit) as error:
             if limit.expired():
+                await _require_answers(self._executing[name])
                 return None, f"{name} was not done after {self._timeout_s:g} s"
             return None, f"{type(error).__name__}: {error}"
 
@@ -78,6 +79,12 @@ async def opened_toolbox(sources: Sequence[ToolSource], case: Case) -> AsyncIter
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(source.session(case)) for source in sources]
         yield CaseToolbox(sessions, case.tools)
+
+
+async def _require_answers(session: ToolSession) -> None:
+    """`AttemptError` when the tool is not slow but its server stuck."""
+    if isinstance(session, MayHang):
+        await session.check()
 
 
 def _cut(text: str | None) -> str | None:
