@@ -78,7 +78,9 @@ class ServingConfig(EngineConfig):
     """The engine's knobs and the HTTP server's."""
 
     model: Path = Field(description="A .gguf file or a directory with safetensors, config.json and tokenizer.json.")
-    served_model_name: str = Field("", description="The name clients use; the file's or directory's stem by default.")
+    served_model_name: str = Field(
+        "", description="The name clients use; by default a file's stem, or the directory's name."
+    )
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
     api_key: SecretStr | None = Field(

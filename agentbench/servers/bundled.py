@@ -13,7 +13,7 @@ from pydantic import Field
 
 from agentbench.errors import UserError
 from agentbench.extras import install_hint
-from agentbench.hub import resolve_model
+from agentbench.hub import resolve_model, served_name
 from agentbench.protocols import Endpoint
 from serving.config import LOSSLESS_KNOBS, EngineConfig
 
@@ -65,12 +65,13 @@ class BundledServer:
         if base_url is None:
             await self.stop()
             raise UserError(f"the bundled server did not start: {_last_line(log_path)} (log: {log_path})")
-        return Endpoint(base_url=base_url, model=self._config.model, continuous_usage=True, info=self._info(log_path))
+        name = served_name(self._config.model)
+        return Endpoint(base_url=base_url, model=name, continuous_usage=True, info=self._info(log_path))
 
     def _command(self, model: Path) -> list[str]:
         knobs = self._config.model_dump(exclude={"model", "startup_timeout_s"}, exclude_none=True)
         settings = [part for key, value in knobs.items() for part in ("--set", f"{key}={value}")]
-        name = ["--served-model-name", self._config.model]
+        name = ["--served-model-name", served_name(self._config.model)]
         return [
             *(sys.executable, "-m", "serving", "--model", str(model), *name),
             *("--host", "127.0.0.1", "--port", "0", "--exit-with-parent", *settings),
