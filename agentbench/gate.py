@@ -35,6 +35,9 @@ class GateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="Least share of right attempts.")
+    min_pass_hat_k: float | None = Field(
+        None, ge=0, le=1, description="Least pass^k: the share of cases that are right in all of the run's k repeats."
+    )
     baseline: str | None = Field(None, description="A baseline's name, or a run, that it must not be worse than.")
     test: GateTest = "regression"
     margin: float = Field(0.02, ge=0, lt=1, description="How much worse still counts as not worse (a fraction).")

@@ -80,7 +80,7 @@ def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[
     outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
     baseline = find_baseline(options.baseline, run, store) if options.baseline else None
     serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
-    verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None)
+    verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None, run.repeats)
     found = verdict.comparison
     change = _changes(outcomes, baseline.outcomes if baseline else ())
     rescued = rescued_cases(store, run)

@@ -18,6 +18,10 @@ def gate_command(
     run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, latest or latest~N.")],
     baseline: Annotated[str | None, typer.Option(help="A baseline's name, or a run, to hold it against.")] = None,
     min_pass_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Least pass rate (a fraction).")] = None,
+    min_pass_hat_k: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least pass^k of the run's k repeats (a fraction)."),
+    ] = None,
     margin: Annotated[
         float | None, typer.Option(min=0, max=1, help="Ask for non-inferiority: at most so much worse (a fraction).")
     ] = None,
@@ -34,7 +38,7 @@ def gate_command(
     from agentbench.report.gate_text import gate_lines
     from agentbench.store import open_store
 
-    given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "margin": margin}
+    given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if margin is not None:
         changes["test"] = "non_inferiority"

@@ -11,6 +11,7 @@ from agentbench.report.compare_view import CompareView
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView
 from agentbench.report.terminal import case_line, grid, tokens, verdicts
+from agentbench.stats.repeats import Repeated
 from agentbench.stats.shift import PairedShift
 
 ALPHA = 0.05
@@ -56,7 +57,28 @@ def _verdict_rows(view: CompareView) -> list[Row]:
         ("Model", _dim(view.a.model), _dim(view.b.model), ""),
         ("Accuracy", _accuracy(view.a), _accuracy(view.b), _judged(span, better, worse)),
         ("Right / wrong / failed", verdicts(view.a), verdicts(view.b), Text(_p_value(view), style="dim")),
+        *_repeats_rows(view),
     ]
+
+
+def _repeats_rows(view: CompareView) -> list[Row]:
+    """pass^k of each run over its own cases with k verdicts, and with the agent's failures as wrong."""
+    if view.a.repeated is None and view.b.repeated is None:
+        return []
+    sides = [(each.repeated, each.repeated_as_gated) for each in (view.a, view.b)]
+    rows: list[Row] = [("pass^k", _repeated(sides[0][0]), _repeated(sides[1][0]), "")]
+    if any(gated != left_out for left_out, gated in sides):
+        rows.append(("  failures as wrong", _repeated(sides[0][1]), _repeated(sides[1][1]), ""))
+    return rows
+
+
+def _repeated(found: Repeated | None) -> Text:
+    """pass^k, its k and the cases it is of."""
+    if found is None:
+        return Text(figures.NONE)
+    every = found.pass_hat_k
+    of = f"k = {found.k}, {every.cases if every else 0} cases"
+    return Text.assemble(figures.percent(every.value if every else None), "\n", (of, "dim"))
 
 
 def _p_value(view: CompareView) -> str:

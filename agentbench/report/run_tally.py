@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from agentbench.errors import FailureKind
 from agentbench.report.outcomes import CaseCounts, CaseOutcome, verdict_of
 from agentbench.stats import ServingSummary
-from agentbench.stats.outcomes import Outcome
+from agentbench.stats.outcomes import Outcome, agent_failure_as_wrong
 from agentbench.stats.samples import CaseIndex, CaseSamples, SampleColumn, pass_values, score_values
 from agentbench.stats.serving import ServingTally
 
@@ -20,6 +20,7 @@ class RunTally:
         self._index = CaseIndex()
         self._cases = CaseCounts()
         self._passes = SampleColumn(self._index)
+        self._gated = SampleColumn(self._index)
         self._ttft = SampleColumn(self._index)
         self._scores: dict[str, SampleColumn] = {}
         self._serving = ServingTally(objectives)
@@ -33,6 +34,7 @@ class RunTally:
             self.failures[outcome.failure] += 1
         self._cases.add(number, outcome)
         self._passes.add(number, pass_values(outcome))
+        self._gated.add(number, pass_values(agent_failure_as_wrong(outcome)))
         self._ttft.add(number, outcome.ttft_s)
         for name in outcome.scores:
             column = self._scores.setdefault(name, SampleColumn(self._index))
@@ -41,6 +43,10 @@ class RunTally:
 
     def passes(self) -> CaseSamples:
         return self._passes.samples()
+
+    def passes_as_gated(self) -> CaseSamples:
+        """The verdicts with the agent's failures as wrong answers, as a gate counts them."""
+        return self._gated.samples()
 
     def ttft(self) -> CaseSamples:
         return self._ttft.samples()

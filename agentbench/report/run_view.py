@@ -9,7 +9,7 @@ from agentbench.report.run_tally import RunTally
 from agentbench.run import Run
 from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate
 from agentbench.stats.outcomes import Outcome, outcome_of
-from agentbench.stats.repeats import pass_at_k_estimate, pass_hat_k_estimate
+from agentbench.stats.repeats import Repeated, repeated
 from agentbench.stats.samples import CaseSamples
 from agentbench.store import Store
 
@@ -20,8 +20,9 @@ class RunView:
     answered, and their verdict is still to come from a person.
 
     `accuracy` is over cases, without failed attempts. `scores` has each scorer's
-    mean where there are several. `pass_at_k` and `pass_hat_k` are given for k = the
-    least number of repeats that a case has, when that is above 1. `objectives` (seconds) limit what counts
+    mean where there are several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the
+    repeats that were asked, when that is above 1: without failed attempts, and with the agent's failures as wrong
+    answers. `objectives` (seconds) limit what counts
     as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model.
     """
 
@@ -38,9 +39,8 @@ class RunView:
     failures: Mapping[str, int]
     accuracy: Estimate | None
     scores: Mapping[str, Estimate]
-    k: int
-    pass_at_k: Estimate | None
-    pass_hat_k: Estimate | None
+    repeated: Repeated | None
+    repeated_as_gated: Repeated | None
     objectives: Mapping[str, float]
     serving: ServingSummary
     cost: float | None
@@ -69,9 +69,9 @@ class RunView:
             "accuracy_cases": accuracy.cases if accuracy else 0,
             "accuracy_clusters": accuracy.clusters if accuracy else 0,
             "scores": {name: asdict(estimate) for name, estimate in self.scores.items()},
-            "k": self.k,
-            **_spread("pass_at_k", self.pass_at_k),
-            **_spread("pass_hat_k", self.pass_hat_k),
+            "k": self.run.repeats,
+            **_repeated("", self.repeated),
+            **_repeated("_as_gated", self.repeated_as_gated),
             "objectives_s": dict(self.objectives),
             **asdict(self.serving),
             "cost": self.cost,
@@ -79,6 +79,15 @@ class RunView:
             "ttft_p95_high_s": tail and tail.high,
             "cases": [outcome.to_json() for outcome in self.outcomes],
         }
+
+
+def _repeated(suffix: str, found: Repeated | None) -> dict[str, Any]:
+    at, hat = (found.pass_at_k, found.pass_hat_k) if found else (None, None)
+    return {
+        **_spread(f"pass_at_k{suffix}", at),
+        **_spread(f"pass_hat_k{suffix}", hat),
+        f"pass_k{suffix}_cases": hat.cases if hat else 0,
+    }
 
 
 def _spread(name: str, estimate: Estimate | None) -> dict[str, float | None]:
@@ -114,7 +123,6 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
     tally = RunTally(outcomes, objectives)
     serving, model = tally.serving(), _model(run, request)
     samples = tally.passes()
-    k = int(samples.counts.min()) if len(samples) else 0
     return RunView(
         run=run,
         title=run.label or short_id(run.id),
@@ -129,9 +137,8 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
         failures={str(kind): count for kind, count in sorted(tally.failures.items())},
         accuracy=mean_estimate(samples),
         scores=_scores(tally.scores()),
-        k=k,
-        pass_at_k=pass_at_k_estimate(samples, k) if k > 1 else None,
-        pass_hat_k=pass_hat_k_estimate(samples, k) if k > 1 else None,
+        repeated=repeated(samples, run.repeats),
+        repeated_as_gated=repeated(tally.passes_as_gated(), run.repeats),
         objectives=objectives,
         serving=serving,
         cost=_cost(serving, (run.environment.get("prices") or {}).get(model)),

@@ -21,6 +21,8 @@ SHOWN = 15
 
 ROWS = (
     ("Accuracy", "accuracy", "percent"),
+    ("pass^k", "pass_hat_k", "percent"),
+    ("pass^k, failures as wrong", "pass_hat_k_as_gated", "percent"),
     ("Right", "attempts_right", "count"),
     ("Wrong", "attempts_wrong", "count"),
     ("Failed", "attempts_failed", "count"),
@@ -35,6 +37,9 @@ ROWS = (
     ("Wall time", "wall_s", "seconds"),
 )
 """What is shown of each run: name, key of its JSON, form."""
+
+WHERE_KNOWN = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
+"""Keys whose row is left out when no run has a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,7 @@ def runs_page(view: RunsView, store: Store) -> Page:
 def _values(view: RunsView, store: Store) -> dict[str, Any]:
     """What the template of several runs is filled with."""
     document = view.to_json()
+    runs = document["runs"]
     said = [
         conclusion(each.passes.difference, adjusted.get("pass_rate"), letter, "A")
         for each, adjusted, letter in zip(view.comparisons, view.adjusted, LETTERS[1:], strict=False)
@@ -83,7 +89,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
         "document": document,
         "said": said,
         "scorers": list(dict.fromkeys(name for run in view.runs for name in run.scores)),
-        "rows": [row for row in ROWS if row[1] != "cost" or any(run.cost is not None for run in view.runs)],
+        "rows": [row for row in ROWS if row[1] not in WHERE_KNOWN or any(run[row[1]] is not None for run in runs)],
         "letters": LETTERS,
         "lookup": at,
         "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),

@@ -73,9 +73,7 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     ]
     if view.waiting:
         rows.append(("Waiting for review", str(view.waiting), f"agentbench review {short_id(view.run.id)}"))
-    if view.pass_hat_k is not None:
-        rows += [_repeats_row(f"pass^{view.k}", view.pass_hat_k), _repeats_row(f"pass@{view.k}", view.pass_at_k)]
-    return rows
+    return [*rows, *_repeats_rows(view)]
 
 
 def _spread(estimate: Estimate | None) -> str:
@@ -83,8 +81,30 @@ def _spread(estimate: Estimate | None) -> str:
     return f"95 %: {spread}" if spread else ""
 
 
-def _repeats_row(name: str, estimate: Estimate | None) -> tuple[str, str, str]:
-    return name, figures.percent(estimate.value if estimate else None), _spread(estimate)
+def _repeats_rows(view: RunView) -> list[tuple[str, str, str]]:
+    """pass^k and pass@k of the cases whose attempts all have a verdict; then with the agent's failures as wrong."""
+    without, gated = view.repeated, view.repeated_as_gated
+    if without is None or gated is None:
+        return []
+    rows = []
+    for name, left_out, counted in (
+        (f"pass^{without.k}", without.pass_hat_k, gated.pass_hat_k),
+        (f"pass@{without.k}", without.pass_at_k, gated.pass_at_k),
+    ):
+        rows.append((name, figures.percent(left_out.value if left_out else None), _complete(view, left_out)))
+        if counted is not None and counted != left_out:
+            rows.append(("  failures as wrong", figures.percent(counted.value), _complete(view, counted)))
+    return rows
+
+
+def _complete(view: RunView, estimate: Estimate | None) -> str:
+    """The interval, and of how many cases it is, where they are not all."""
+    if estimate is None:
+        return f"no case has {view.run.repeats} verdicts"
+    over = f"over the {estimate.cases} cases with {view.run.repeats} verdicts"
+    return "; ".join(
+        part for part in (_spread(estimate), over if estimate.cases < len(view.run.case_ids) else "") if part
+    )
 
 
 def verdicts(view: RunView) -> str:

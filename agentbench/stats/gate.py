@@ -9,6 +9,7 @@ from agentbench.stats.estimates import mean_estimate
 from agentbench.stats.gate_baseline import judge_baseline
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.paired import PairedComparison
+from agentbench.stats.repeats import pass_hat_k_of
 from agentbench.stats.samples import passes
 from agentbench.stats.serving import ServingSummary
 
@@ -39,16 +40,22 @@ def judge_gate(
     outcomes: Sequence[Outcome],
     serving: ServingSummary,
     baseline: Sequence[Outcome] | None = None,
+    repeats: int = 1,
 ) -> GateVerdict:
     """The gate's verdict on a run.
 
     An attempt that its agent broke off (agent, timeout, budget) counts as not right: a change that makes the agent
     crash must not pass for that. What the server, a tool or a scorer broke counts for neither side, and fails the
     gate when it is more than `max_failed_share` of the attempts. `baseline` is the outcomes of the run that
-    `options.baseline` names; it is not compared when None.
+    `options.baseline` names; it is not compared when None. `repeats` are those that the run was asked for.
     """
     counted = agent_failures_as_wrong(outcomes)
-    checks = [_verdicts(options, counted), *_pass_rate(options, counted), *_slo(options.slo, serving)]
+    checks = [
+        _verdicts(options, counted),
+        *_pass_rate(options, counted),
+        *_every_time(options, outcomes, counted, repeats),
+        *_slo(options.slo, serving),
+    ]
     comparison = None
     if baseline is not None:
         found = judge_baseline(options, counted, agent_failures_as_wrong(baseline))
@@ -86,6 +93,25 @@ def _pass_rate(options: GateOptions, outcomes: Sequence[Outcome]) -> Iterator[Ga
     relation = "is at least" if passed else "is below"
     said = f"pass rate {100 * estimate.value:.1f} %{spread} over {estimate.cases} cases {relation} {100 * least:g} %"
     yield GateCheck(name="min_pass_rate", passed=passed, said=said)
+
+
+def _every_time(
+    options: GateOptions, outcomes: Sequence[Outcome], counted: Sequence[Outcome], k: int
+) -> Iterator[GateCheck]:
+    """pass^k of the k that was asked, the agent's failures as wrong answers; what it is without them is said."""
+    least = options.min_pass_hat_k
+    if least is None:
+        return
+    whole, without = (pass_hat_k_of(passes(each), k) for each in (counted, outcomes))
+    if whole is None:
+        yield GateCheck(name="min_pass_hat_k", passed=False, said=f"no case has {k} verdicts: there is no pass^{k}")
+        return
+    passed = whole.value >= least - ROUNDING
+    left_out = f"{100 * without.value:.1f} % over {without.cases}" if without else "unknown"
+    reading = "" if without == whole else f", the agent's failures as wrong (without them {left_out})"
+    relation = "is at least" if passed else "is below"
+    said = f"pass^{k} {100 * whole.value:.1f} % over {whole.cases} cases{reading} {relation} {100 * least:g} %"
+    yield GateCheck(name="min_pass_hat_k", passed=passed, said=said)
 
 
 def _slo(slo: Slo, serving: ServingSummary) -> Iterator[GateCheck]:

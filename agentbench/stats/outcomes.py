@@ -98,10 +98,11 @@ def agent_failures_as_wrong(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
     Left out of the comparison, an agent that breaks on every case it can't solve would pass every gate.
     """
-    return [
-        replace(outcome, passed=False, failure=None) if outcome.failure in AGENT_FAILURES else outcome
-        for outcome in outcomes
-    ]
+    return [agent_failure_as_wrong(outcome) for outcome in outcomes]
+
+
+def agent_failure_as_wrong(outcome: Outcome) -> Outcome:
+    return replace(outcome, passed=False, failure=None) if outcome.failure in AGENT_FAILURES else outcome
 
 
 def total(counts: Iterable[int | None]) -> int | None:

@@ -1,6 +1,7 @@
 """pass@k and pass^k: a case right at least once, or every time, in k tries, from n ≥ k repeats."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import comb
 
 import numpy as np
@@ -30,6 +31,32 @@ def pass_at_k_estimate(samples: Sequence[CaseSample], k: int) -> Estimate | None
 def pass_hat_k_estimate(samples: Sequence[CaseSample], k: int) -> Estimate | None:
     """pass^k averaged over cases, with its interval; None without cases."""
     return _estimate(samples, k, pass_hat_k)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """pass@k and pass^k for the k that was asked, over the cases with k verdicts; None when there is no such case."""
+
+    k: int
+    pass_at_k: Estimate | None
+    pass_hat_k: Estimate | None
+
+
+def repeated(samples: Sequence[CaseSample], k: int) -> Repeated | None:
+    """Both for a run of k repeats, None of a single one. A case of which an attempt has no verdict is left out: fewer
+    tries are another question, not an estimate of this one."""
+    if k < 2:
+        return None
+    return Repeated(k=k, pass_at_k=pass_at_k_estimate(_complete(samples, k), k), pass_hat_k=pass_hat_k_of(samples, k))
+
+
+def pass_hat_k_of(samples: Sequence[CaseSample], k: int) -> Estimate | None:
+    """pass^k over the cases that have k verdicts or more; None when there is none."""
+    return pass_hat_k_estimate(_complete(samples, k), k)
+
+
+def _complete(samples: Sequence[CaseSample], k: int) -> list[CaseSample]:
+    return [sample for sample in samples if len(sample.values) >= k]
 
 
 def _check(trials: int, k: int) -> None:

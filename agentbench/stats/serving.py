@@ -5,20 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentbench.stats.calls import NS
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import Outcome, total
+
+Nanoseconds = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSummary:
     """Seconds, tokens, and rates per second; None where nothing defines the value.
 
-    Percentiles are over model calls that were answered, by linear interpolation. `wall_s` is the last end
-    − the first start of an attempt, on the wall clock, so that attempts of several processes share one axis;
-    of a run that was resumed it contains the pause. Token counts are sums over every call, None when no
-    call has a count.
+    Percentiles are over model calls that were answered, by linear interpolation. `wall_s` is the time in which at
+    least one attempt was in flight, on the wall clock, so that attempts of several processes share one axis: the
+    pause before a run was resumed is not part of it, nor of any rate. Token counts are sums over every call, None
+    when no call has a count.
     """
 
     model_calls: int
@@ -52,12 +55,13 @@ def summarize_serving(outcomes: Iterable[Outcome], limits: Mapping[str, float] |
 
 
 def output_throughput(outcomes: Iterable[Outcome]) -> float | None:
-    """Σ completion tokens / (last token − first send) over all calls, in tokens per second."""
+    """Σ completion tokens / (last token − first send) over all calls, in tokens per second, without the time in which
+    no attempt was in flight."""
     return summarize_serving(outcomes).output_tokens_per_s
 
 
 class ServingTally:
-    """Adds up outcomes one by one: of each only its calls' latencies are kept, as columns.
+    """Adds up outcomes one by one: of each only its calls' latencies and its own time are kept, as columns.
 
     Goodput is attempts per second that were right and met every one of `limits` (seconds).
     """
@@ -67,7 +71,8 @@ class ServingTally:
         self._ttft, self._tpot, self._latency = array("d"), array("d"), array("d")
         self._calls = self._good = 0
         self._prompt = self._cached = self._completion = self._timed = None  # type: int | None
-        self._first_sent_at = self._last_token_at = self._began_at = self._ended_at = None  # type: int | None
+        self._first_sent_at = self._last_token_at = None  # type: int | None
+        self._began_at, self._ended_at = array("q"), array("q")
 
     def add(self, outcome: Outcome) -> None:
         usage = outcome.usage
@@ -82,13 +87,14 @@ class ServingTally:
         self._timed = total((self._timed, usage.timed_tokens))
         self._first_sent_at = _least(self._first_sent_at, usage.first_sent_at)
         self._last_token_at = _most(self._last_token_at, usage.last_token_at)
-        self._began_at = _least(self._began_at, outcome.began_at)
-        self._ended_at = _most(self._ended_at, outcome.ended_at)
+        self._began_at.append(outcome.began_at)
+        self._ended_at.append(outcome.ended_at)
 
     def summary(self) -> ServingSummary:
         ttft, tpot, latency = self._ttft, self._tpot, self._latency
-        wall = _seconds(self._began_at, self._ended_at)
-        served = _seconds(self._first_sent_at, self._last_token_at)
+        began, ended = in_flight(self._began_at, self._ended_at)
+        wall = float((ended - began).sum()) * NS if len(began) else None
+        served = self._served(began, ended)
         return ServingSummary(
             model_calls=self._calls,
             ttft_p50_s=percentile(ttft, 50),
@@ -107,6 +113,24 @@ class ServingTally:
             agent_goodput_per_s=_rate(self._good, wall),
         )
 
+    def _served(self, began: Nanoseconds, ended: Nanoseconds) -> float | None:
+        """From the first send to the last token, without what lies between the stretches [began, ended]."""
+        if self._first_sent_at is None or self._last_token_at is None:
+            return None
+        inside = np.minimum(ended, self._last_token_at) - np.maximum(began, self._first_sent_at)
+        return float(np.maximum(inside, 0).sum()) * NS
+
+
+def in_flight(began: Sequence[int], ended: Sequence[int]) -> tuple[Nanoseconds, Nanoseconds]:
+    """The stretches in which at least one of the spans [began, ended] was open: their starts and ends, in order."""
+    starts, ends = np.array(began, dtype=np.int64), np.array(ended, dtype=np.int64)
+    if not len(starts):
+        return starts, ends
+    order = np.argsort(starts)
+    starts, reached = starts[order], np.maximum.accumulate(ends[order])
+    opens = np.flatnonzero(starts[1:] > reached[:-1]) + 1
+    return starts[np.concatenate(([0], opens))], reached[np.concatenate((opens - 1, [len(starts) - 1]))]
+
 
 def _least(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else min(a, b)
@@ -114,10 +138,6 @@ def _least(a: int | None, b: int | None) -> int | None:
 
 def _most(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else max(a, b)
-
-
-def _seconds(start: int | None, end: int | None) -> float | None:
-    return None if start is None or end is None else (end - start) * NS
 
 
 def _rate(count: int | None, seconds: float | None) -> float | None:

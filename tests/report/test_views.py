@@ -1,7 +1,10 @@
 """The numbers of the views, and the tables that show them."""
 
 import json
+import re
+from dataclasses import replace
 from io import StringIO
+from itertools import product
 
 import pytest
 from rich.console import Console, RenderableType
@@ -12,6 +15,7 @@ from agentbench.report.config_diff import config_diff
 from agentbench.report.terminal import run_report
 from agentbench.report.transcript import transcript
 from agentbench.store import Store
+from agentbench.trace import Failure
 from tests.report.runs import a_case, a_run, an_attempt
 
 
@@ -43,6 +47,32 @@ def test_a_run_without_attempts_has_a_view(store: Store) -> None:
     assert "0 of 2 attempts" in shown(run_report(view))
     both = compare_view(store, store.get_run("empty-1"), store.get_run("free"))
     assert "nothing to compare" in shown(compare_report(both))
+
+
+def test_pass_hat_k_is_of_the_k_that_was_asked_and_both_its_readings_are_named(store: Store) -> None:
+    runs = [replace(a_run(f"weather-{name}", name, 4, "free"), repeats=2) for name in ("crashing", "steady")]
+    for run in runs:
+        store.create_run(run)
+        for number, repeat in product(range(4), range(2)):
+            crash = (
+                Failure(kind="agent", message="raised")
+                if run.label == "crashing" and (number, repeat) == (0, 1)
+                else None
+            )
+            attempt = an_attempt(number, right=number != 3, ttft_ms=100)
+            attempt = replace(attempt, repeat=repeat, failure=crash, passed=None if crash else attempt.passed)
+            store.add_attempt(run.id, attempt, a_case(number))
+    crashing, steady = (run_view(store, run) for run in runs)
+    found = crashing.to_json()
+    assert (found["k"], found["pass_k_cases"], found["pass_k_as_gated_cases"]) == (2, 3, 4)
+    assert (found["pass_hat_k"], found["pass_hat_k_as_gated"]) == (pytest.approx(2 / 3), 0.5)
+    text = shown(run_report(crashing))
+    assert re.search(r"pass\^2 +\| 66\.7 % +\| 95 %: .* over the 3 cases with\s", text.replace("│", "|"))
+    assert re.search(r"failures as wrong +\| 50\.0 %", text.replace("│", "|"))
+    assert "failures as wrong" not in shown(run_report(steady))
+    both = shown(compare_report(compare_view(store, *(run for run in runs))))
+    assert re.search(r"pass\^k +\| +66\.7 % \| +75\.0 %", both.replace("│", "|"))
+    assert re.search(r"failures as wrong +\| +50\.0 % \| +75\.0 %", both.replace("│", "|"))
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -11,7 +11,7 @@ from agentbench.gate import GateOptions, Slo
 from agentbench.stats import GateVerdict, Outcome, judge_gate, summarize_serving
 from agentbench.stats.outcomes import outcome_of
 from agentbench.trace import Failure
-from tests.stats.attempts import a_call, an_attempt, verdicts
+from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
 
 NOTHING = summarize_serving([])
 
@@ -45,6 +45,23 @@ def test_the_pass_rate_is_held_against_its_limit(least: float, passes: bool) -> 
     assert verdict.passed is passes
     assert said(verdict, "min_pass_rate").startswith("pass rate 70.0 % (95 % 39.7 to 89.2 %) over 10 cases is ")
     assert not judge([], options=GateOptions(min_pass_rate=least)).passed
+
+
+def test_cases_right_every_time_are_held_against_their_limit_in_the_k_that_was_asked() -> None:
+    # 40 cases × 4: in ten of them the agent crashes once, 11 of the others are right every time.
+    run = [an_outcome(f"c{i:02}", i < 11 or repeat < 3, repeat=repeat) for i in range(40) for repeat in range(4)]
+    crashed = [
+        replace(broken(each.case_id, "agent"), repeat=3) if each.case_id >= "c30" and each.repeat == 3 else each
+        for each in run
+    ]
+    verdict = judge_gate(GateOptions(min_pass_hat_k=0.3), crashed, NOTHING, repeats=4)
+    assert failed(verdict) == ["min_pass_hat_k"]
+    assert said(verdict, "min_pass_hat_k") == (
+        "pass^4 27.5 % over 40 cases, the agent's failures as wrong (without them 36.7 % over 30) is below 30 %"
+    )
+    assert judge_gate(GateOptions(min_pass_hat_k=0.275), crashed, NOTHING, repeats=4).passed
+    never = judge_gate(GateOptions(min_pass_hat_k=0.1), run, NOTHING, repeats=5)
+    assert said(never, "min_pass_hat_k") == "no case has 5 verdicts: there is no pass^5"
 
 
 def test_serving_figures_are_held_against_theirs() -> None:

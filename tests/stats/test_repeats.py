@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentbench.errors import UserError
 from agentbench.stats.intervals import normal_quantile, wilson
-from agentbench.stats.repeats import pass_at_k, pass_at_k_estimate, pass_hat_k, pass_hat_k_estimate
+from agentbench.stats.repeats import pass_at_k, pass_at_k_estimate, pass_hat_k, pass_hat_k_estimate, repeated
 from agentbench.stats.samples import CaseSample
 
 
@@ -37,6 +37,22 @@ def test_they_are_averaged_over_cases() -> None:
     # Two cases that both came out right at least once are no proof.
     assert twice.low == pytest.approx(wilson(1.0, 2, normal_quantile(0.95))[0])
     assert pass_at_k_estimate([], 1) is None
+
+
+def test_a_case_with_a_failed_attempt_does_not_make_it_another_k() -> None:
+    # 40 cases × 4: 12 crashes in 10 of them, 11 of the 30 others right every time.
+    cases = [
+        CaseSample(case_id=f"c{i:02}", cluster=f"c{i:02}", values=(1.0, 1.0, 1.0, float(i < 11))[: 4 if i < 30 else 3])
+        for i in range(40)
+    ]
+    found = repeated(cases, 4)
+    assert found is not None
+    assert found.pass_hat_k is not None
+    assert (found.k, found.pass_hat_k.cases, found.pass_hat_k.value) == (4, 30, pytest.approx(11 / 30))
+    nothing = repeated(cases, 5)
+    assert nothing is not None
+    assert nothing.pass_hat_k is None
+    assert repeated(cases, 1) is None
 
 
 @pytest.mark.parametrize("k", [0, 3])

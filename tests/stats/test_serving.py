@@ -3,6 +3,8 @@
 import pytest
 
 from agentbench.errors import UserError
+from agentbench.gate import GateOptions, Slo
+from agentbench.stats import judge_gate
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of, outcomes_of
@@ -44,6 +46,21 @@ def test_attempts_of_several_processes_share_one_clock() -> None:
     assert summary.agent_goodput_per_s == pytest.approx(2 / 3.0)
     assert summary.completion_tokens == 40
     assert summary.prompt_tokens is None
+
+
+def test_the_pause_of_a_resumed_run_is_no_part_of_its_rates() -> None:
+    # Two attempts at once, then after a kill and 30 s a third: busy for 3 + 2 s.
+    before = [
+        an_attempt("a", start=0, end=2000, calls=(a_call(0, (100, 2000), 20),)),
+        an_attempt("b", start=1000, end=3000, calls=(a_call(1000, (1100, 3000), 20),)),
+    ]
+    after = an_attempt("c", start=0, end=2000, anchor=33_000, calls=(a_call(500, (600, 2000), 20),))
+    summary = summarize_serving(outcomes_of([after, *before]))
+    assert summary.wall_s == pytest.approx(5.0)
+    assert summary.agent_goodput_per_s == pytest.approx(3 / 5.0)
+    assert summary.output_tokens_per_s == pytest.approx(60 / 5.0)
+    gate = judge_gate(GateOptions(slo=Slo(goodput=0.5)), outcomes_of([after, *before]), summary)
+    assert gate.passed
 
 
 def test_percentiles_are_linear_and_leave_out_calls_that_broke() -> None:
