@@ -10,7 +10,7 @@ from agentbench.stats.differences import differences_of
 from agentbench.stats.estimates import CONFIDENCE
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import Pairs, pair_cases, usable
-from agentbench.stats.power import DropPower, drop_power
+from agentbench.stats.power import CaseMeans, DropPower, drop_power
 from agentbench.stats.samples import cluster_sums, passes
 from agentbench.stats.sign_flip import lattice_step, sign_flip_tails
 
@@ -61,7 +61,7 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
     low, high = found.interval(confidence)
     sums = cluster_sums(values, clusters)
     less, more = sign_flip_tails(sums, lattice_step([len(side.values) for pair in pairs for side in pair]))
-    power = drop_power(found, sums, baseline=np.array([y.mean for _, y in pairs]))
+    power = drop_power(found, _means(pairs, clusters))
     return PairedComparison(
         rate_a=float(np.mean([x.mean for x, _ in pairs])),
         rate_b=float(np.mean([y.mean for _, y in pairs])),
@@ -80,6 +80,16 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
         better_in_b=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d < -1e-12),
         smallest_detectable=power.smallest(alpha=(1 - CONFIDENCE) / 2),
         power=power,
+    )
+
+
+def _means(pairs: Pairs, clusters: Sequence[str]) -> CaseMeans:
+    numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    return CaseMeans(
+        run=np.array([x.mean for x, _ in pairs]),
+        baseline=np.array([y.mean for _, y in pairs]),
+        clusters=np.array([numbers[cluster] for cluster in clusters], dtype=np.intp),
+        count=len(numbers),
     )
 
 

@@ -5,9 +5,12 @@ import pytest
 from scipy import stats
 
 from agentbench.errors import UserError
+from agentbench.stats.differences import differences_of
 from agentbench.stats.paired import compare_passes
 from agentbench.stats.planning import cases_needed, planned
-from agentbench.stats.power import mcnemar_power
+from agentbench.stats.power import CaseMeans, drop_power, mcnemar_power
+from agentbench.stats.samples import Floats, cluster_sums
+from agentbench.stats.sign_flip import sign_flip_tails
 from tests.stats.attempts import verdicts
 
 
@@ -55,6 +58,27 @@ def test_clusters_and_repeats_have_a_power_too() -> None:
     assert clustered.power.of(0.3, 0.05) > clustered.power.of(0.15, 0.05)
     assert clustered.power.of(0, 0.05) == 0
     assert clustered.power.within(0.05, 0.05) < clustered.power.within(0.2, 0.05)
+
+
+@pytest.mark.parametrize(("clusters", "size", "drop"), [(5, 20, 0.3), (8, 20, 0.2), (8, 20, 0.1)])
+def test_the_power_of_few_large_clusters_is_that_of_drawing(clusters: int, size: int, drop: float) -> None:
+    generator = np.random.default_rng(5)
+    names = [f"k{number // size}" for number in range(clusters * size)]
+
+    def means(chances: Floats, lost: float = 0.0) -> Floats:
+        kept = chances * (generator.random(len(chances)) >= lost / 0.9)
+        return (generator.random(len(chances)) < kept).astype(float)
+
+    stated, found = [], []
+    for _ in range(80):
+        chances = generator.beta(0.9, 0.1, size=clusters * size)
+        numbers = np.arange(clusters * size) // size
+        run, baseline = means(chances), means(chances)
+        same = CaseMeans(run=run, baseline=baseline, clusters=numbers, count=clusters)
+        stated.append(drop_power(differences_of(run - baseline, names, once=True), same).of(drop, 0.05))
+        sums = cluster_sums(means(chances, drop) - means(chances), numbers)
+        found.append(sign_flip_tails(sums, 1.0)[0] < 0.05)
+    assert np.mean(stated) == pytest.approx(np.mean(found), abs=0.12)
 
 
 def test_the_cases_needed_are_the_least_that_do() -> None:

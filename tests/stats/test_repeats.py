@@ -48,7 +48,8 @@ def test_a_case_with_a_failed_attempt_does_not_make_it_another_k() -> None:
     found = repeated(cases, 4)
     assert found is not None
     assert found.pass_hat_k is not None
-    assert (found.k, found.pass_hat_k.cases, found.pass_hat_k.value) == (4, 30, pytest.approx(11 / 30))
+    assert (found.k, found.pass_hat_k.cases) == (4, 30)
+    assert found.pass_hat_k.value == pytest.approx(11 / 30)
     nothing = repeated(cases, 5)
     assert nothing is not None
     assert nothing.pass_hat_k is None
