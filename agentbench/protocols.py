@@ -202,6 +202,14 @@ class UsesRoot(Protocol):
 
 
 @runtime_checkable
+class ChecksCases(Protocol):
+    """A scorer that knows, before any answer, which cases it can't grade: `UserError` names the case and what its
+    `expected` should be. Asked for every case when a suite is read."""
+
+    def check(self, case: Case) -> None: ...
+
+
+@runtime_checkable
 class UsesAnswers(Protocol):
     """A scorer that holds answers against those of another run: handed them before the first attempt.
 
@@ -245,6 +253,13 @@ class ChecksItself(Protocol):
     """A server that knows, without being started, that it can't: `UserError` for a model that is not here."""
 
     def check(self) -> None: ...
+
+
+@runtime_checkable
+class KnowsPlaces(Protocol):
+    """Cases that know where each of them is written: `cases.jsonl:3`."""
+
+    def place(self, index: int) -> str: ...
 
 
 class Dataset(Protocol):

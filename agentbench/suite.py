@@ -1,15 +1,17 @@
 """A suite: a named, versioned list of cases with what runs and grades them by default."""
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench import spec
 from agentbench.case import Case
+from agentbench.case_check import check_case
 from agentbench.component_check import check_components, check_offered, check_tools
 from agentbench.config import (
     Component,
@@ -24,10 +26,14 @@ from agentbench.document import Document, read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError, unknown_name
 from agentbench.gate import GateOptions
-from agentbench.protocols import Dataset, Scorer, User, UsesRoot
+from agentbench.protocols import ChecksCases, Dataset, KnowsPlaces, Scorer, User, UsesRoot
 from agentbench.validation import Location, validate
 
 SUITE_FILE = "suite.yaml"
+NAME = re.compile(r"[^\W_](?:[\w .+,-]*[\w.+,-])?")
+LONGEST_NAME = 120
+"""Bytes; what is put behind it fits into the 255 of a file's name."""
+
 ALL = "all"
 """As `passed_by`: every scorer decides."""
 
@@ -62,13 +68,23 @@ class SuiteFile(BaseModel):
     passed_by: str | tuple[str, ...] | None = None
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
-    prices: Mapping[str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0)]]] = Field(
-        default_factory=dict, description="Model to the price of a million prompt and completion tokens."
-    )
+    prices: Mapping[
+        str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+    ] = Field(default_factory=dict, description="Model to the price of a million prompt and completion tokens.")
     agent: Component
     serving: Serving = Component(name="bundled")
     backend: Component = Component(name="openai_http")
     run: RunOptions = RunOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _names_files(cls, value: str) -> str:
+        if not NAME.fullmatch(value) or len(value.encode()) > LONGEST_NAME:
+            raise ValueError(
+                "the names of runs and of their files begin with it: use letters, digits, spaces and . _ + , -"
+                f" after a letter or digit, at most {LONGEST_NAME} bytes, and no end in a space"
+            )
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +163,10 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     if not cases:
         raise UserError(f"{where(('dataset',))}: the dataset {file.dataset.name!r} has no cases")
     user: User = spec.build("users", file.user, where=where, prefix=("user",))
-    _check_users(cases, user, document.path)
     check_offered(config.agent, file.tools, cases, root, where)
     scorers = tuple(_scorer(scorer, where, index, root) for index, scorer in enumerate(file.scorers))
+    deciding = _deciding(file, scorers, where)
+    _check_cases(cases, file.mode, user, scorers, where(("dataset",)))
     return Suite(
         name=file.name,
         version=file.version,
@@ -159,7 +176,7 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         tools=file.tools,
         user=user,
         scorers=scorers,
-        passed_by=_deciding(file, scorers, where),
+        passed_by=deciding,
         written=file.model_dump(mode="json", include={"tools", "user", "scorers"}),
         gate=file.gate,
         objectives=file.objectives.limits(),
@@ -168,14 +185,22 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
     )
 
 
-def _check_users(cases: Sequence[Case], user: User, path: Path) -> None:
-    """What the cases say of their user, checked before the first conversation gets there."""
-    for case in cases:
-        if case.user:
-            try:
+def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence[Scorer], place: str) -> None:
+    """Every case as it is asked, answered by its user and graded, before the first is; `place` is the data set's."""
+    checking = [scorer for scorer in scorers if isinstance(scorer, ChecksCases)]
+    seen: set[str] = set()
+    for index, case in enumerate(cases):
+        try:
+            check_case(case, mode)
+            if case.id in seen:
+                raise UserError(f"case id {case.id!r} stands twice")
+            seen.add(case.id)
+            if case.user:
                 user.check(case)
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from None
+            for scorer in checking:
+                scorer.check(case)
+        except UserError as error:
+            raise UserError(f"{cases.place(index) if isinstance(cases, KnowsPlaces) else place}: {error}") from None
 
 
 def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:

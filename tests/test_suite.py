@@ -142,11 +142,19 @@ def test_an_unknown_suite_is_told_with_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "user", "message"),
     [
-        ("scripted", '{"line": ["and 3"]}', r"suite.yaml: case 'c0': unknown key 'user.line'. Did you mean 'lines'\?"),
-        ("scripted", '{"lines": "and 3"}', r"suite.yaml: case 'c0': user.lines = 'and 3': .*valid tuple"),
-        ("scripted", '{"lines": [{"role": "user"}]}', "suite.yaml: case 'c0': user.lines.0"),
-        ("model", '{"goals": "a refund"}', r"suite.yaml: case 'c0': unknown key 'user.goals'. Did you mean 'goal'\?"),
-        ("model", '{"max_turns": 0}', "suite.yaml: case 'c0': user.max_turns = 0"),
+        (
+            "scripted",
+            '{"line": ["and 3"]}',
+            r"cases.jsonl:1: case 'c0': unknown key 'user.line'. Did you mean 'lines'\?",
+        ),
+        ("scripted", '{"lines": "and 3"}', r"cases.jsonl:1: case 'c0': user.lines = 'and 3': .*valid tuple"),
+        ("scripted", '{"lines": [{"role": "user"}]}', "cases.jsonl:1: case 'c0': user.lines.0"),
+        (
+            "model",
+            '{"goals": "a refund"}',
+            r"cases.jsonl:1: case 'c0': unknown key 'user.goals'. Did you mean 'goal'\?",
+        ),
+        ("model", '{"max_turns": 0}', "cases.jsonl:1: case 'c0': user.max_turns = 0"),
     ],
 )
 def test_what_a_case_says_of_its_user_is_checked(tmp_path: Path, kind: str, user: str, message: str) -> None:
@@ -158,3 +166,78 @@ def test_what_a_case_says_of_its_user_is_checked(tmp_path: Path, kind: str, user
 def test_what_a_suite_is_graded_by_is_kept_with_it(tmp_path: Path) -> None:
     written = load_suite(write(tmp_path, GOOD.replace("[exact]", "[{name: exact, ignore_case: true}]"))).written
     assert written == {"tools": [], "user": {"name": "scripted"}, "scorers": [{"name": "exact", "ignore_case": True}]}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b/c", "../../../x", "..", "/tmp/x", "a\\\\b", "", " ", "x ", "-x", ".x", "a\\nb", "x" * 200]
+)
+def test_a_name_that_can_not_begin_a_files_name_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, GOOD.replace("name: tiny", f'name: "{name}"'))
+    with pytest.raises(UserError, match=r"suite\.yaml:1: name = .*use letters, digits, spaces"):
+        load_suite(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a b", "v1.2", "größe_2", "a+b,c-d", "7"])
+def test_a_name_may_be_any_words(tmp_path: Path, name: str) -> None:
+    assert load_suite(write(tmp_path, GOOD.replace("name: tiny", f'name: "{name}"'))).name == name
+
+
+@pytest.mark.parametrize(
+    ("scorer", "expected", "message"),
+    [
+        ("exact", '{"other": 1}', "exact needs a text or a list of accepted ones"),
+        ("exact", "true", "exact needs a text or a list of accepted ones"),
+        ("exact", "[]", "exact needs a text or a list of accepted ones"),
+        ("exact", "null", "has no expected text"),
+        ("regex", '"("', "is not a regular expression: missing"),
+        ("regex", "4", "is not a regular expression: it is no text"),
+        ("regex", '""', "a pattern that every answer passes"),
+        ("regex", '" "', "a pattern that every answer passes"),
+        ("regex", '"a*"', "a pattern that every answer passes"),
+        ("{name: regex, full: true}", '".*"', "a pattern that every answer passes"),
+        ("includes", '""', "'' is in every answer"),
+        ("includes", '["x", " "]', "' ' is in every answer"),
+        ("includes", "null", "includes needs a text or a list of texts"),
+        ("numeric", '"five"', "numeric needs a number"),
+        ("numeric", '{"exact": "5"}', "numeric needs a number"),
+        ("json_equal", "null", "has no expected value"),
+        ("json_schema", '{"type": "strng"}', "expected is not a JSON Schema"),
+        ("semantic", '" "', "semantic needs a text or a list of texts"),
+        ("pairwise", "null", "pairwise needs an answer there, or run"),
+        ("trajectory", '[{"tool": "f"}]', "trajectory needs"),
+        ("{name: trajectory, mode: superset}", "[]", "which any calls are a superset of"),
+        ("tool_call_match", '{"min_calls": 0}', "tool_call_match needs"),
+        ("tool_call_match", '{"min_calls": true}', "tool_call_match needs"),
+        ("bfcl_multi_turn", '{"calls": []}', "bfcl_multi_turn needs"),
+        ("end_state", '{"states": {}}', "end_state needs"),
+        ("{name: end_state, partial: true}", '{"state": {}}', "any state would do"),
+        ("{name: end_state, ignore: [a]}", '{"state": {"a": 1}}', "any state would do"),
+        ("facts", '{"facts": [], "numeric": 5}', "unknown key 'expected.numeric'.*facts needs"),
+        ("facts", '{"facts": [{"fact": "f", "accept": [""]}]}', "a pattern that every answer passes.*facts needs"),
+        ("facts", '{"facts": [{"fact": "f", "accept": ["("]}]}', "not a regular expression.*facts needs"),
+    ],
+)
+def test_what_a_case_expects_is_checked_when_the_suite_is_read(
+    tmp_path: Path, scorer: str, expected: str, message: str
+) -> None:
+    line = f'{{"id": "c7", "input": "x", "expected": {expected}}}'
+    with pytest.raises(UserError, match=rf"cases\.jsonl:2: case 'c7'.*{message}") as caught:
+        load_suite(write(tmp_path, GOOD.replace("[exact]", f"[{scorer}]"), f"\n{line}"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "message"),
+    [
+        ('{name: includes, texts: [""]}', "'' is in every answer"),
+        ('{name: includes, texts: [a, " "]}', "' ' is in every answer"),
+        ('{name: regex, pattern: ""}', r"scorers\.0\.pattern = '': a pattern that every answer passes"),
+        ('{name: regex, pattern: ".*", full: true}', "a pattern that every answer passes"),
+        ("{name: numeric, rel_tolerance: .inf}", "finite number"),
+        ("{name: json_equal, tolerance: .inf}", "finite number"),
+        ("{name: end_state, tolerance: .inf}", "finite number"),
+    ],
+)
+def test_an_option_with_which_every_answer_passes_is_refused(tmp_path: Path, scorer: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"suite\.yaml:4: .*{message}"):
+        load_suite(write(tmp_path, GOOD.replace("[exact]", f"[{scorer}]")))

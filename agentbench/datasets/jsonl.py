@@ -1,7 +1,9 @@
 """Cases of one's own: one JSON object a line."""
 
 import json
+import math
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -95,6 +97,9 @@ class JsonlCases(Sequence[Case]):
         for number, _, text in _lines(self._path):
             yield self._read(number, text)
 
+    def place(self, index: int) -> str:
+        return f"{self._path}:{self._places[2 * index]}"
+
     def _read(self, number: int, text: str) -> Case:
         """A line that was checked when the file was opened; `UserError` when the file has changed since."""
         try:
@@ -104,10 +109,11 @@ class JsonlCases(Sequence[Case]):
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, str]]:
-    """Number (from 1), offset in bytes and text of each line that is not empty."""
+    """Number (from 1), offset in bytes and text of each line that is not empty; a byte order mark is in none."""
     try:
         with path.open("rb") as file:
-            offset = 0
+            offset = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0
+            file.seek(offset)
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, offset, line.decode("utf-8")
@@ -118,13 +124,22 @@ def _lines(path: Path) -> Iterator[tuple[int, int, str]]:
 
 def _case(path: Path, number: int, text: str) -> Case:
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_constant=_refused, parse_float=_finite)
     # ValueError is also what an integer of more than 4300 digits raises.
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}:{number}: not valid JSON: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}:{number}: expected a JSON object, found {type(data).__name__}")
     return _checked(**dict(validate(CaseLine, data, lambda _: f"{path}:{number}")))
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number, and not every database can keep it")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refused(text)
 
 
 def _checked(*, input: str | list[dict[str, Any]], tools: Sequence[Any] = (), **values: Any) -> Case:

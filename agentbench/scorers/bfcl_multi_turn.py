@@ -27,20 +27,27 @@ class BfclMultiTurnScorer:
     """
 
     Config = BfclMultiTurnConfig
-    name = "bfcl_multi_turn"
+    name: str = "bfcl_multi_turn"
 
     def __init__(self, config: BfclMultiTurnConfig) -> None:
         self._config = config
 
+    def check(self, case: Case) -> None:
+        _expected(case)
+
     async def score(self, case: Case, trace: Trace) -> Score:
-        expected = case.expected.get("turns") if isinstance(case.expected, Mapping) else None
-        if not isinstance(expected, list):
-            raise UserError(
-                f"case {case.id!r}: expected = {shown(case.expected)}; bfcl_multi_turn needs expected.turns,"
-                " as the data set of that name gives it"
-            )
-        reason = _judge(expected, trace)
+        reason = _judge(_expected(case), trace)
         return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "as expected")
+
+
+def _expected(case: Case) -> Sequence[Mapping[str, Any]]:
+    expected = case.expected.get("turns") if isinstance(case.expected, Mapping) else None
+    if not isinstance(expected, list):
+        raise UserError(
+            f"case {case.id!r}: expected = {shown(case.expected)}; bfcl_multi_turn needs expected.turns,"
+            " as the data set of that name gives it"
+        )
+    return expected
 
 
 def _judge(expected: Sequence[Mapping[str, Any]], trace: Trace) -> str | None:

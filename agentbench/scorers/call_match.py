@@ -88,8 +88,9 @@ def _open(schema: JsonSchema) -> bool:
 
 
 def _as_float(value: int) -> float | int:
+    """The float that equals it; the integer itself where no float does."""
     try:
-        return float(value)
+        return float(value) if float(value) == value else value
     except OverflowError:
         return value
 

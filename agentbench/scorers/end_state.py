@@ -27,7 +27,9 @@ class EndStateConfig(BaseModel):
     partial: bool = Field(False, description="Look only at what `expected` names; the rest may be anything.")
     paths: tuple[str, ...] = Field((), description="Compare only what is at these paths; all by default.")
     ignore: tuple[str, ...] = Field((), description="Leave out what is at these paths.")
-    tolerance: float = Field(1e-9, ge=0, description="Absolute difference at which numbers are still equal.")
+    tolerance: float = Field(
+        1e-9, ge=0, allow_inf_nan=False, description="Absolute difference at which numbers are still equal."
+    )
 
 
 class EndStateScorer:
@@ -41,6 +43,16 @@ class EndStateScorer:
         self._paths = tuple(map(parse_path, config.paths)) or ((),)
         ignored = tuple(map(parse_path, config.ignore))
         self._rules = Rules(ignored=ignored, tolerance=config.tolerance, partial=config.partial)
+
+    def check(self, case: Case) -> None:
+        expected = self._expected(case)
+        compared = [(picked(expected, path), path) for path in self._compared(case, expected)]
+        nothing = self._config.partial and all(value == {} for value, _ in compared)
+        if nothing or not sum(leaves(value, path, self._rules) for value, path in compared):
+            raise UserError(
+                f"case {case.id!r}: expected.{self._config.key} = {brief(expected)}: nothing of it is compared, so that"
+                " any state would do; name what has to be there"
+            )
 
     async def score(self, case: Case, trace: Trace) -> Score:
         expected = self._expected(case)

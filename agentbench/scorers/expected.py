@@ -6,10 +6,15 @@ from typing import Any
 from agentbench.case import Case
 
 
-def expected_of(case: Case, key: str) -> Any:
-    """`expected[key]` where `expected` is a mapping that has it, else `expected` itself."""
-    if isinstance(case.expected, Mapping) and key in case.expected:
-        return case.expected[key]
+def expected_of(case: Case, *keys: str) -> Any:
+    """What a mapping `expected` has under the first of the keys that is in it, else `expected` itself.
+
+    The keys are a scorer's name in the suite (its `as`) and then that of its kind.
+    """
+    if isinstance(case.expected, Mapping):
+        for key in keys:
+            if key in case.expected:
+                return case.expected[key]
     return case.expected
 
 

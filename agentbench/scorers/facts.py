@@ -1,16 +1,18 @@
 """Scorer of what a text says: the facts it has to cover, and what it must not make up."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.score import Score
-from agentbench.scorers.expected import shown
+from agentbench.scorers.brief import brief
+from agentbench.scorers.expected import expected_of
+from agentbench.scorers.pattern import compiled
 from agentbench.trace import Trace
+from agentbench.validation import validate
 
 SHAPE = '{"facts": [{"fact": …, "accept": [pattern, …]}, …], "false": [{"fact": …, "pattern": …, "unless": …}, …]}'
 
@@ -26,13 +28,22 @@ class FactsConfig(BaseModel):
     at_least: float = Field(1.0, ge=0, le=1, description="The value that passes.")
 
 
+def _checked(pattern: str) -> str:
+    compiled(pattern, ignore_case=True)
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_checked)]
+"""A regular expression that is in some texts and not in others."""
+
+
 class Fact(BaseModel):
     """Something that the text should say: one of the patterns is in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fact: str
-    accept: tuple[str, ...] = Field(min_length=1)
+    accept: tuple[Pattern, ...] = Field(min_length=1)
 
 
 class Invention(BaseModel):
@@ -42,8 +53,8 @@ class Invention(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fact: str
-    pattern: str
-    unless: str | None = None
+    pattern: Pattern
+    unless: Pattern | None = None
 
 
 class Facts(BaseModel):
@@ -60,26 +71,34 @@ class FactsScorer:
     upper and lower case are one, and any white space is a space."""
 
     Config = FactsConfig
-    name = "facts"
+    name: str = "facts"
 
     def __init__(self, config: FactsConfig) -> None:
         self._config = config
 
+    def check(self, case: Case) -> None:
+        self._expected(case)
+
     async def score(self, case: Case, trace: Trace) -> Score:
-        try:
-            expected = Facts.model_validate(case.expected)
-            text = " ".join(trace.output.split())
-            missed = [each.fact for each in expected.facts if not any(_in(p, text) for p in each.accept)]
-            invented = [each.fact for each in expected.false if _invented(each, text)]
-        except (ValidationError, re.error) as error:
-            raise UserError(
-                f"case {case.id!r}: expected = {shown(case.expected)}; facts needs {SHAPE}: {error}"
-            ) from None
+        expected = self._expected(case)
+        text = " ".join(trace.output.split())
+        missed = [each.fact for each in expected.facts if not any(_in(p, text) for p in each.accept)]
+        invented = [each.fact for each in expected.false if _invented(each, text)]
         covered = len(expected.facts) - len(missed)
         value = _measures(covered, len(missed), len(invented))[self._config.measure]
         said = f"{covered} of {len(expected.facts)} facts covered{_listed(', without', missed)}"
         reason = f"{said}; {len(invented)} invented{_listed(':', invented)}"
         return Score(name=self.name, value=value, passed=value >= self._config.at_least, reason=reason)
+
+    def _expected(self, case: Case) -> Facts:
+        found = expected_of(case, self.name, "facts")
+        given = found if isinstance(found, Mapping) else case.expected
+        if not isinstance(given, Mapping):
+            raise UserError(f"case {case.id!r}: expected = {brief(given)}; facts needs {SHAPE}")
+        try:
+            return validate(Facts, given, lambda location: f"case {case.id!r}", ("expected",))
+        except UserError as error:
+            raise UserError(f"{error} facts needs {SHAPE}") from None
 
 
 def _measures(covered: int, missed: int, invented: int) -> Mapping[str, float]:
@@ -96,7 +115,7 @@ def _invented(each: Invention, text: str) -> bool:
 
 
 def _in(pattern: str, text: str) -> bool:
-    return re.search(pattern, text, re.IGNORECASE) is not None
+    return compiled(pattern, ignore_case=True).search(text) is not None
 
 
 def _listed(word: str, items: Sequence[Any]) -> str:

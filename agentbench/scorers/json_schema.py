@@ -52,10 +52,26 @@ class JsonSchemaScorer:
     def __init__(self, config: JsonSchemaConfig) -> None:
         self._validator = None if config.wanted is None else _validator(config.wanted)
 
+    def check(self, case: Case) -> None:
+        if self._validator is None:
+            self._expected(case)
+
     async def score(self, case: Case, trace: Trace) -> Score:
-        validator = self._validator or _expected(case)
+        validator = self._validator or self._expected(case)
         reason = _mistake(case, validator, trace.output)
         return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "valid")
+
+    def _expected(self, case: Case) -> Validator:
+        schema = expected_of(case, self.name, "schema")
+        if not isinstance(schema, Mapping):
+            raise UserError(
+                f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
+            )
+        try:
+            return _validator(schema)
+        except SchemaError as error:
+            at = f"{error.json_path}: {error.message}"
+            raise UserError(f"case {case.id!r}: expected is not a JSON Schema: {at}") from None
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
@@ -65,23 +81,10 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
     return chosen(schema, registry=Registry())
 
 
-def _expected(case: Case) -> Validator:
-    schema = expected_of(case, "schema")
-    if not isinstance(schema, Mapping):
-        raise UserError(
-            f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
-        )
-    try:
-        return _validator(schema)
-    except SchemaError as error:
-        at = f"{error.json_path}: {error.message}"
-        raise UserError(f"case {case.id!r}: expected is not a JSON Schema: {at}") from None
-
-
 def _mistake(case: Case, validator: Validator, output: str) -> str | None:
     """Why the text is not accepted, None when it is."""
     try:
-        value = json.loads(output, parse_constant=_refused)
+        value = json.loads(output, parse_constant=refused_constant)
         error = best_match(validator.iter_errors(value))
     except Unresolvable as unresolvable:
         raise UserError(f"case {case.id!r}: the JSON Schema has a $ref to nothing: {unresolvable}") from None
@@ -95,5 +98,6 @@ def _told(error: ValidationError) -> str:
     return cut_middle(f"{error.json_path}: {error.message}", 300, " … ")
 
 
-def _refused(constant: str) -> float:
+def refused_constant(constant: str) -> float:
+    """For `json.loads`: NaN and the infinities, which Python reads, are no JSON."""
     raise ValueError(f"{constant} is no JSON")

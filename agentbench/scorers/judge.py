@@ -141,9 +141,8 @@ class JudgeScorer:
         await self._model.close()
 
     async def score(self, case: Case, trace: Trace) -> Score:
-        shown, guard = filled(
-            self._config.template, parts(case, trace), {"rubric": self._rubric}, self._config.max_chars
-        )
+        material = parts(case, trace, self.name, "judge")
+        shown, guard = filled(self._config.template, material, {"rubric": self._rubric}, self._config.max_chars)
         messages = (
             {"role": "system", "content": f"{SYSTEM[self._config.scale]} {guard}"},
             {"role": "user", "content": shown},

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentbench.case import Case, Message
 from agentbench.scorers.brief import cut_middle
+from agentbench.scorers.expected import expected_of
 from agentbench.trace import ToolCall, Trace, UserTurn
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -19,13 +20,13 @@ GUARD = (
 )
 
 
-def parts(case: Case, trace: Trace) -> dict[str, str]:
-    """The material by placeholder."""
+def parts(case: Case, trace: Trace, *keys: str) -> dict[str, str]:
+    """The material by placeholder; `keys` are where a mapping `expected` may have what is for this judge."""
     said = [message for step in trace.steps if isinstance(step, UserTurn) for message in step.messages]
     return {
         "input": "\n".join(_told(message) for message in (*case.messages, *said)),
         "output": trace.output,
-        "expected": as_text(case.expected),
+        "expected": as_text(expected_of(case, *keys)),
         "tool_calls": "\n".join(map(_called, trace.tool_calls)),
     }
 

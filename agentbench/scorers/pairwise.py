@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from agentbench.errors import AttemptError, UserError
 from agentbench.protocols import Backend
 from agentbench.score import Score
 from agentbench.scorers.brief import brief
+from agentbench.scorers.expected import expected_of
 from agentbench.scorers.judge_model import JudgeModel, JudgeModelOptions
 from agentbench.scorers.judge_prompt import as_text, filled, parts
 from agentbench.trace import Trace
@@ -88,6 +89,10 @@ class PairwiseScorer:
     ) -> None:
         await self._model.close()
 
+    def check(self, case: Case) -> None:
+        if self.answers_of is None:
+            self._expected(case)
+
     async def score(self, case: Case, trace: Trace) -> Score:
         shown = parts(case, trace)
         ours, other = shown["output"], self._reference(case)
@@ -111,11 +116,13 @@ class PairwiseScorer:
             if not answers:
                 raise AttemptError("grader", f"run {self.answers_of} has no answer of case {case.id!r}")
             return answers[0]
-        if case.expected is None:
-            raise UserError(
-                f"case {case.id!r}: expected = {brief(case.expected)}; pairwise needs an answer there, or run"
-            )
-        return as_text(case.expected)
+        return as_text(self._expected(case))
+
+    def _expected(self, case: Case) -> Any:
+        expected = expected_of(case, self.name, "pairwise")
+        if expected is None or (isinstance(expected, str) and not expected.strip()):
+            raise UserError(f"case {case.id!r}: expected = {brief(expected)}; pairwise needs an answer there, or run")
+        return expected
 
 
 def _value(first: str, second: str) -> float:

@@ -12,6 +12,7 @@ from agentbench.errors import AttemptError, UserError
 from agentbench.score import Score
 from agentbench.scorers.brief import brief
 from agentbench.scorers.embedding import make_embedding
+from agentbench.scorers.expected import expected_of
 from agentbench.trace import Trace
 
 
@@ -59,13 +60,23 @@ class SemanticScorer:
     ) -> None:
         await self._embedding.close()
 
+    def check(self, case: Case) -> None:
+        self._accepted(case)
+
     async def score(self, case: Case, trace: Trace) -> Score:
-        accepted = _expected(case)
+        accepted = self._accepted(case)
         output = _encodable(trace.output)
         cosine, nearest = await self._nearest(output, accepted)
         passed = cosine >= self._threshold
         reason = f"cosine {cosine:.3f} with {brief(nearest)}, at least {self._threshold:g} passes"
         return Score(name=self.name, value=min(1.0, max(0.0, cosine)), passed=passed, reason=reason)
+
+    def _accepted(self, case: Case) -> list[str]:
+        expected = expected_of(case, self.name, "semantic")
+        texts = expected if isinstance(expected, list) else [expected]
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise UserError(f"case {case.id!r}: expected = {brief(expected)}; semantic needs a text or a list of texts")
+        return [text.strip() for text in texts]
 
     async def _nearest(self, output: str, accepted: Sequence[str]) -> tuple[float, str]:
         if output.strip() in accepted:
@@ -73,15 +84,6 @@ class SemanticScorer:
         first, *others = await self._embedding([output, *accepted])
         found = [(_cosine(first, other), text) for other, text in zip(others, accepted, strict=True)]
         return max(found, key=lambda each: each[0])
-
-
-def _expected(case: Case) -> list[str]:
-    texts = case.expected if isinstance(case.expected, list) else [case.expected]
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise UserError(
-            f"case {case.id!r}: expected = {brief(case.expected)}; semantic needs a text or a list of texts"
-        )
-    return [text.strip() for text in texts]
 
 
 def _encodable(text: str) -> str:

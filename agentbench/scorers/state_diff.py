@@ -1,11 +1,11 @@
 """Where two JSON values differ, told by path."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agentbench.scorers.brief import LIMIT, brief, cut_middle
+from agentbench.scorers.closeness import is_close
 
 Path = tuple[str, ...]
 """Keys and indices from the root, all as text; `*` in a pattern stands for any one of them."""
@@ -112,7 +112,4 @@ def _equal(expected: Any, found: Any, tolerance: float) -> bool:
     numbers = [isinstance(each, int | float) and not isinstance(each, bool) for each in (expected, found)]
     if not all(numbers):
         return type(expected) is type(found) and bool(expected == found)
-    try:
-        return expected == found or math.isclose(expected, found, rel_tol=0.0, abs_tol=tolerance)
-    except OverflowError:  # an integer beyond the range of float
-        return False
+    return bool(expected == found) or is_close(expected, found, absolute=tolerance)

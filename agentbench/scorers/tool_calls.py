@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from agentbench.case import Case, JsonSchema
 from agentbench.errors import UserError
 from agentbench.score import Score
+from agentbench.scorers.brief import brief
 from agentbench.scorers.call_match import mismatch
 from agentbench.trace import ToolCall, Trace
 
@@ -15,7 +16,7 @@ Accepted = Mapping[str, Mapping[str, Sequence[Any]]]
 """One expected call: `{function name: {parameter: [allowed values]}}`."""
 
 
-SHAPE = '{"calls": [{function: {parameter: [allowed values]}}]} or {"min_calls": number}'
+SHAPE = '{"calls": [{function: {parameter: [allowed values]}}]} or {"min_calls": 1 or more}'
 
 
 class ToolCallMatchConfig(BaseModel):
@@ -33,10 +34,13 @@ class ToolCallMatchScorer:
     """
 
     Config = ToolCallMatchConfig
-    name = "tool_call_match"
+    name: str = "tool_call_match"
 
     def __init__(self, config: ToolCallMatchConfig) -> None:
         self._config = config
+
+    def check(self, case: Case) -> None:
+        _expected(case)
 
     async def score(self, case: Case, trace: Trace) -> Score:
         reason = _judge(case, trace.tool_calls)
@@ -45,16 +49,25 @@ class ToolCallMatchScorer:
 
 def _judge(case: Case, calls: Sequence[ToolCall]) -> str | None:
     """What is wrong with the calls, None when nothing is."""
-    expected = case.expected if isinstance(case.expected, Mapping) else {}
-    if isinstance(least := expected.get("min_calls"), int):
-        return None if len(calls) >= least else f"{len(calls)} calls made, expected at least {least}"
-    accepted = expected.get("calls")
-    if not _is_accepted(accepted):
-        raise UserError(f"case {case.id!r}: expected = {case.expected!r:.200}; tool_call_match needs {SHAPE}")
+    accepted = _expected(case)
+    if isinstance(accepted, int):
+        return None if len(calls) >= accepted else f"{len(calls)} calls made, expected at least {accepted}"
     if len(calls) != len(accepted):
         return f"{len(calls)} calls made, expected {len(accepted)}"
     schemas = {tool.name: tool.parameters for tool in case.tools}
     return _match_all(list(calls), accepted, schemas)
+
+
+def _expected(case: Case) -> Sequence[Accepted] | int:
+    """The accepted calls, or the least number of calls."""
+    expected = case.expected if isinstance(case.expected, Mapping) else {}
+    least = expected.get("min_calls")
+    if isinstance(least, int) and not isinstance(least, bool) and least > 0:
+        return least
+    accepted = expected.get("calls")
+    if least is not None or not _is_accepted(accepted):
+        raise UserError(f"case {case.id!r}: expected = {brief(case.expected)}; tool_call_match needs {SHAPE}")
+    return accepted
 
 
 def _is_accepted(calls: Any) -> TypeGuard[Sequence[Accepted]]:

@@ -11,6 +11,7 @@ from agentbench.errors import UserError
 from agentbench.score import Score
 from agentbench.scorers.assignment import Pair, most_pairs, most_pairs_in_order
 from agentbench.scorers.brief import brief
+from agentbench.scorers.expected import expected_of
 from agentbench.scorers.function import imported
 from agentbench.trace import ToolCall, Trace
 
@@ -71,14 +72,29 @@ class TrajectoryScorer:
         self._reads_arguments = config.arguments != "ignore"
         self._only_executed = config.only_executed
 
+    def check(self, case: Case) -> None:
+        turns = _turns(case, self._expected(case))
+        if self._mode == "superset" and not any(turns):
+            raise UserError(
+                f"case {case.id!r}: expected names no call, which any calls are a superset of; name the calls that have"
+                " to be made, or use mode strict"
+            )
+
     async def score(self, case: Case, trace: Trace) -> Score:
-        turns = [self._turn(made, expected) for made, expected in _by_turn(case, trace)]
+        expected = self._expected(case)
+        turns = [self._turn(made, wanted) for made, wanted in _by_turn(expected, _turns(case, expected), trace)]
         both = sum(len(turn.made) + len(turn.expected) for turn in turns)
         value = 2 * sum(len(turn.pairs) for turn in turns) / both if both else 1.0
         wrong = [(number, reason) for number, turn in enumerate(turns) if (reason := turn.mistake(self._mode))]
         told = [f"turn {number + 1}: {reason}" if len(turns) > 1 else reason for number, reason in wrong[:TOLD]]
         reason = "; ".join(told) or "as expected"
         return Score(name=self.name, value=value, passed=not wrong, reason=reason)
+
+    def _expected(self, case: Case) -> Sequence[Any]:
+        expected = expected_of(case, self.name, "trajectory", "calls")
+        if not isinstance(expected, list):
+            raise _not_a_trajectory(case)
+        return expected
 
     def _turn(self, made: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":
         made = [call for call in made if not (self._only_executed and call.error)]
@@ -120,20 +136,25 @@ def _listed(calls: Sequence[ToolCall | ExpectedCall]) -> str:
     return ", ".join(f"{brief(call.name)[1:-1]}({brief(dict(call.arguments))})" for call in calls[:TOLD]) + more
 
 
-def _by_turn(case: Case, trace: Trace) -> list[tuple[Sequence[ToolCall], Sequence[ExpectedCall]]]:
+def _turns(case: Case, expected: Sequence[Any]) -> list[tuple[ExpectedCall, ...]]:
+    """The calls expected in each turn, or in the whole attempt as one."""
+    return [_calls(case, turn) for turn in (expected if _has_turns(expected) else [expected])]
+
+
+def _has_turns(expected: Sequence[Any]) -> bool:
+    return bool(expected) and all(isinstance(turn, list) for turn in expected)
+
+
+def _by_turn(
+    expected: Sequence[Any], wanted: list[tuple[ExpectedCall, ...]], trace: Trace
+) -> list[tuple[Sequence[ToolCall], Sequence[ExpectedCall]]]:
     """The calls made and expected, of the whole attempt or of each turn; a turn that only one side has is empty."""
-    expected = case.expected
-    if isinstance(expected, Mapping):
-        expected = expected.get("trajectory", expected.get("calls"))
-    if not isinstance(expected, list):
-        raise _not_a_trajectory(case)
-    if not expected or not all(isinstance(turn, list) for turn in expected):
-        return [(trace.tool_calls, _calls(case, expected))]
+    if not _has_turns(expected):
+        return [(trace.tool_calls, wanted[0])]
     made = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
-    wanted = [_calls(case, turn) for turn in expected]
     count = max(len(made), len(wanted))
     made += [[] for _ in range(count - len(made))]
-    wanted += [() for _ in range(count - len(wanted))]
+    wanted = [*wanted, *(() for _ in range(count - len(wanted)))]
     return list(zip(made, wanted, strict=True))
 
 

@@ -28,6 +28,8 @@ OBJECTS = {"type": "array", "items": {"type": "object"}}
         ({"type": "object"}, [{"a": 1}], {"a": 1}, True),
         ({"type": "object"}, [{"a": 1}], {"a": 2}, False),
         ({"type": "number"}, [1.0], 10**400, False),
+        ({"type": "number"}, [9007199254740992], 9007199254740993, False),
+        ({"type": "number"}, [9007199254740993], 9007199254740993, True),
         (True, [1], 1, True),
     ],
 )

@@ -95,6 +95,13 @@ async def test_numbers_may_be_off_by_the_tolerance() -> None:
     assert not (await scored(changed(balance=float("nan")), tolerance=0.01)).passed
 
 
+async def test_an_integer_that_no_float_holds_is_compared_with_all_its_digits() -> None:
+    expected = {"id": 9007199254740993}
+    assert not (await scored({"id": 9007199254740992}, expected)).passed
+    assert not (await scored({"id": 9007199254740992}, expected, tolerance=0.5)).passed
+    assert (await scored({"id": 9007199254740993}, expected)).passed
+
+
 async def test_null_is_not_the_same_as_nothing() -> None:
     assert not (await scored({}, {"a": None})).passed
     assert not (await scored({"a": None}, {})).passed

@@ -1,5 +1,6 @@
 """Scorers of the final text."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from hypothesis import strategies as st
 from agentbench.case import Case
 from agentbench.protocols import Scorer
 from agentbench.score import Score
+from agentbench.scorers.facts import FactsConfig, FactsScorer
+from agentbench.scorers.includes import IncludesConfig, IncludesScorer
 from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
+from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
 from agentbench.scorers.numeric import NumericConfig, NumericScorer, last_number
+from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
 from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
+from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer
 from agentbench.trace import Trace
 from tests.fakes import a_case
 
@@ -76,6 +82,21 @@ async def test_json_equal(output: str, expected: Any, reason: str) -> None:
     assert score.passed is (reason == "equal")
 
 
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("9007199254740992", 9007199254740993),
+        ('{"a": [9007199254740992]}', {"a": [9007199254740993]}),
+        ("9007199254740993", 9007199254740992.0),
+        ("NaN", 1),
+        ("Infinity", 1),
+    ],
+)
+async def test_json_equal_with_numbers_that_no_float_holds(output: str, expected: Any) -> None:
+    assert not (await graded(JsonEqualScorer(JsonEqualConfig()), output, expected)).passed
+    assert not (await graded(JsonEqualScorer(JsonEqualConfig(tolerance=1e-17)), output, expected)).passed
+
+
 async def test_json_equal_with_tolerance() -> None:
     scorer = JsonEqualScorer(JsonEqualConfig(tolerance=0.01))
     assert (await graded(scorer, '{"a": 1.005}', {"a": 1})).passed
@@ -96,12 +117,12 @@ async def test_json_equal_with_tolerance() -> None:
     ],
 )
 def test_last_number(text: str, number: float | None) -> None:
-    assert last_number(text) == number
+    assert last_number(text) == (None if number is None else Decimal(repr(number)))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_any_number_is_read_back(value: float) -> None:
-    assert last_number(f"so the answer is {value!r} units") == value
+    assert last_number(f"so the answer is {value!r} units") == Decimal(repr(value))
 
 
 async def test_numeric_within_tolerance() -> None:
@@ -109,3 +130,35 @@ async def test_numeric_within_tolerance() -> None:
     assert (await graded(scorer, "about 100.5", 100)).passed
     assert not (await graded(scorer, "about 102", 100)).passed
     assert (await graded(scorer, "no idea", 100)).reason == "no number in 'no idea'"
+
+
+@pytest.mark.parametrize("pattern", ["^$", "^(?!.*error)", "[^0-9]", "x*y", r"^\s*$", r"^(\w+\s?)*$"])
+async def test_a_pattern_that_some_answer_does_not_meet_is_taken(pattern: str) -> None:
+    assert RegexConfig(pattern=pattern).pattern == pattern
+
+
+async def test_the_whole_text_may_have_to_be_without_something() -> None:
+    assert not (await graded(RegexScorer(RegexConfig(full=True)), "a7", "[^0-9]*")).passed
+
+
+@pytest.mark.parametrize(
+    ("scorer", "key", "expected", "output"),
+    [
+        (ExactScorer(ExactConfig()), "exact", "yes", "yes"),
+        (RegexScorer(RegexConfig()), "regex", r"4\d", "42"),
+        (NumericScorer(NumericConfig()), "numeric", 42, "42"),
+        (JsonEqualScorer(JsonEqualConfig()), "json_equal", None, "null"),
+        (IncludesScorer(IncludesConfig()), "includes", ["yes"], "yes"),
+        (JsonSchemaScorer(JsonSchemaConfig()), "schema", {"type": "integer"}, "42"),
+        (SemanticScorer(SemanticConfig()), "semantic", "yes", "yes"),
+        (FactsScorer(FactsConfig()), "facts", {"facts": [{"fact": "it", "accept": ["yes"]}]}, "yes"),
+        (TrajectoryScorer(TrajectoryConfig()), "trajectory", [], "yes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_scorer_finds_what_is_for_it_among_what_is_for_others(
+    scorer: Scorer, key: str, expected: Any, output: str
+) -> None:
+    assert (await graded(scorer, output, {"another": "no", key: expected})).passed
+    scorer.name = "another_name"
+    assert (await graded(scorer, output, {key: "no", "another_name": expected})).passed
