@@ -236,12 +236,13 @@ class Endpoint:
 class Server(Protocol):
     """A model server we start and stop, or a URL we are given.
 
-    `lossless_knobs` are those of its configuration that may change speed but never greedy output. `start`
-    returns when the server answers, and raises `UserError` (with the end of its log) when it does not come
-    up. `stop` ends the whole process group and is safe to call twice.
+    `lossless_knobs` are those of its configuration that may change speed but never an answer, with what else is
+    configured and on this machine. `start` returns when the server answers, and raises `UserError` (with the end of
+    its log) when it does not come up. `stop` ends the whole process group and is safe to call twice.
     """
 
-    lossless_knobs: frozenset[str]
+    @property
+    def lossless_knobs(self) -> frozenset[str]: ...
 
     async def start(self, log_path: Path) -> Endpoint: ...
 

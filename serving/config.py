@@ -1,28 +1,10 @@
-"""The server's configuration: every knob, its default, and which of them are lossless."""
+"""The server's configuration: every knob and its default. `serving.lossless` says which change no answer."""
 
 import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-
-LOSSLESS_KNOBS = frozenset(
-    {
-        "max_num_seqs",
-        "max_num_batched_tokens",
-        "chunked_prefill",
-        "prefix_cache",
-        "speculative",
-        "num_speculative_tokens",
-        "compile",
-        "threads",
-        "block_size",
-        "kv_cache_memory_mb",
-        "tensor_parallel_size",
-        "cuda_graphs",
-    }
-)
-"""Knobs that may change speed, never greedy output."""
 
 
 class EngineConfig(BaseModel):
@@ -32,7 +14,7 @@ class EngineConfig(BaseModel):
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="Type of the weights; auto is bfloat16. Activations are float32 on a CPU without bfloat16.",
+        description="Type of the weights; auto is bfloat16. The CPU's kernels multiply them with float32 activations.",
     )
     quantization: Literal["none", "int8", "int4"] = Field(
         "none",

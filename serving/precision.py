@@ -17,8 +17,8 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 class Precision:
     """What weights are rounded to, what activations and the KV cache are, and where.
 
-    Weights and activations differ on a CPU without bfloat16 arithmetic, and on any where weights are quantized:
-    activations are float32 there.
+    With the compiled kernels, and wherever a CPU has quantized weights, activations are float32. So they are on a CPU
+    without bfloat16 arithmetic.
     """
 
     weights: torch.dtype
@@ -42,17 +42,19 @@ def choose_precision(
     weights = _DTYPES.get(dtype, torch.bfloat16)
     if device == "cuda" and quantization != "none":
         require_torchao(quantization, weights)
-    activations = weights if device != "cpu" or (quantization == "none" and _native(weights)) else torch.float32
+    on_kernels = compiled and device == "cpu" and kernels() is not None
+    own = device != "cpu" or (not on_kernels and quantization == "none" and _native(weights))
+    activations = weights if own else torch.float32
     return Precision(
         weights=weights,
         activations=activations,
         kv_cache=_DTYPES.get(kv_cache_dtype, weights),
         device=torch.device(device),
         quantization=quantization,
-        kernels=compiled and device == "cpu" and activations == torch.float32 and kernels() is not None,
+        kernels=on_kernels,
     )
 
 
 def _native(dtype: torch.dtype) -> bool:
-    """Whether this CPU multiplies matrices of this type fast."""
+    """Whether PyTorch multiplies matrices of this type fast on this CPU. Its sums depend on the number of rows."""
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported()))

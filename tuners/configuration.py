@@ -6,6 +6,7 @@ from typing import Any
 
 from agentbench import spec
 from agentbench.config import Component, as_mapping, canonical_hash
+from agentbench.protocols import Server
 from agentbench.suite import Suite, reconfigured
 from agentbench.validation import Location
 from tuners.space import Settings
@@ -82,8 +83,8 @@ def lossless_knobs(suite: Suite) -> frozenset[str]:
     """The knobs of the suite's server that never change an answer; none where no server is started."""
     if not needs_server(suite):
         return frozenset()
-    found: frozenset[str] = spec.resolve("servers", suite.config.serving.name).lossless_knobs
-    return found
+    server: Server = spec.build("servers", suite.config.serving, prefix=("serving",))
+    return server.lossless_knobs
 
 
 def needs_server(suite: Suite) -> bool:

@@ -12,7 +12,7 @@ from agentbench.errors import UserError
 from agentbench.store import Store
 from agentbench.study import StudyRecord
 from agentbench.suite import Suite, load_suite
-from tuners.check import check_study
+from tuners.check import candidates, check_study
 from tuners.configuration import configure, lossless_knobs
 from tuners.evaluator import limits_of
 from tuners.rungs import plan_rungs
@@ -46,11 +46,20 @@ class Study:
     def spaces(self) -> tuple[Space, Space]:
         """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
         space = self.file.parameters()
-        knobs = lossless_knobs(configure(self.suite, self.file.baseline).suite)
+        knobs = self._lossless(space)
         inner = frozenset(path for path in space.parameters if path.removeprefix("serving.") in knobs)
         if self.file.search == "flat":
             return space, Space(parameters={})
         return space.only(frozenset(space.parameters) - inner), space.only(inner)
+
+    def _lossless(self, space: Space) -> frozenset[str]:
+        """The knobs that are lossless whatever the rest of the space decides: `compile` and others decide that too."""
+        baseline = self.file.baseline
+        knobs = lossless_knobs(configure(self.suite, baseline).suite)
+        for path, settings in candidates(space):
+            if path.startswith("serving.") and path.removeprefix("serving.") not in knobs:
+                knobs &= lossless_knobs(configure(self.suite, {**baseline, **settings}).suite)
+        return knobs
 
     def plan(self) -> Plan:
         outer, inner = self.spaces()

@@ -15,7 +15,8 @@ from agentbench.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.hub import resolve_model, served_name
 from agentbench.protocols import Endpoint
-from serving.config import LOSSLESS_KNOBS, EngineConfig
+from serving.config import EngineConfig
+from serving.lossless import lossless_knobs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -35,11 +36,14 @@ class BundledServer:
     """
 
     Config = BundledConfig
-    lossless_knobs = LOSSLESS_KNOBS
 
     def __init__(self, config: BundledConfig) -> None:
         self._config = config
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def lossless_knobs(self) -> frozenset[str]:
+        return lossless_knobs(self._config)
 
     def check(self) -> None:
         """`UserError` when the model is not here, or the engine not installed."""

@@ -8,8 +8,7 @@ from serving.attention.backend import AttentionSpec
 from serving.attention.cache import empty_cache
 from serving.batch import Batch
 from serving.kernels.attention import PagedAttention, PagedRows
-
-LANES = 16  # block_size and head_dim are multiples of it
+from serving.kernels.library import LANES
 
 
 def runs_compiled(specs: Sequence[AttentionSpec], block_size: int) -> bool:

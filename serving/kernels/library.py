@@ -18,6 +18,9 @@ _SOURCES = Path(__file__).parent / "source"
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared")
 _COMPILE_LIMIT_S = 120
 
+LANES = 16
+"""The attention kernel takes KV blocks and heads whose size is a multiple of it."""
+
 
 @lru_cache(1)
 def kernels() -> ctypes.CDLL | None:

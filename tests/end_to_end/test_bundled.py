@@ -14,6 +14,7 @@ from agentbench.stats.calls import tpot_s, ttft_s
 from agentbench.store import open_store
 from agentbench.suite import load_suite
 from serving.config import EngineConfig
+from serving.lossless import LOSSLESS_KNOBS
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.processes import running, wait_until
 
@@ -70,4 +71,4 @@ async def test_constrained_output_beats_free_text_on_bfcl(tmp_path: Path, monkey
 
 def test_every_knob_of_the_engine_is_a_knob_of_the_server() -> None:
     assert set(EngineConfig.model_fields) < set(BundledConfig.model_fields)
-    assert set(BundledConfig.model_fields) >= BundledServer.lossless_knobs
+    assert set(BundledConfig.model_fields) >= LOSSLESS_KNOBS

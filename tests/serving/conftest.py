@@ -24,6 +24,9 @@ def model_path() -> Path:
     return resolve_model("smollm2-135m-instruct")
 
 
+ALIGNED: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 64, "num_attention_heads": 4}
+
+
 @pytest.fixture(scope="session")
 def transformers() -> Any:
     """The reference implementation. Importing it warns about packages it would like to have."""
@@ -51,3 +54,9 @@ def make_checkpoint(transformers: Any, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def tiny_model(make_checkpoint: CheckpointMaker) -> Path:
     return make_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def aligned_model(make_checkpoint: CheckpointMaker) -> Path:
+    """One that the compiled kernels and a GPU's take: heads of a multiple of 16, layers of whole groups of 32."""
+    return make_checkpoint("llama", **ALIGNED)

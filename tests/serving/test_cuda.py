@@ -20,15 +20,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 needs_torchao = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs torchao")
 needs_two = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
 
-# What the kernels take: head sizes of a multiple of 8, layers of whole groups of 32.
-ALIGNED: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 64, "num_attention_heads": 4}
 PAGED: dict[str, Any] = {"dtype": "bfloat16", "device": "cuda", "block_size": 256}
 MANY = [prompt * 2 for prompt in prompts(16, 40, 256)]
-
-
-@pytest.fixture(scope="module")
-def aligned_model(make_checkpoint: CheckpointMaker) -> Path:
-    return make_checkpoint("llama", **ALIGNED)
 
 
 def greedy(path: Path, **knobs: Any) -> list[list[int]]:

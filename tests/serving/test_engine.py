@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from serving.config import LOSSLESS_KNOBS, EngineConfig
+from serving.config import EngineConfig
 from serving.engine import LLMEngine
 from serving.engine_thread import EngineThread
+from serving.kernels.library import kernels
+from serving.lossless import LOSSLESS_KNOBS, lossless_knobs
+from serving.precision import choose_precision
 from serving.refusals import EngineOverloaded, PromptTooLong
 from serving.request import Constraint, Request, SamplingParams, TokenDelta
 from serving.weights import ModelLoadError
@@ -208,19 +212,49 @@ LOSSLESS: list[dict[str, Any]] = [
     {"prefix_cache": False},
     {"speculative": "ngram"},
     {"speculative": "ngram", "num_speculative_tokens": 9, "max_num_batched_tokens": 24},
-    {"compile": False},
     {"threads": 2},
+    {"kv_cache_memory_mb": 8},
+]
+
+FORMATS: list[dict[str, Any]] = [
+    {},
+    {"dtype": "float32"},
+    {"dtype": "float16"},
+    {"quantization": "int8"},
+    {"quantization": "int4"},
+    {"kv_cache_dtype": "float32"},
+]
+"""The types that a CPU may be asked for; the default is one of them."""
+
+
+def named(knobs: dict[str, Any]) -> str:
+    return ",".join(f"{k}={v}" for k, v in knobs.items()) or "default"
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("format", FORMATS, ids=named)
+def test_a_lossless_knob_does_not_change_an_answer(aligned_model: Path, format: dict[str, Any]) -> None:
+    many = [prompt * 2 for prompt in prompts(16, 40, 256)]
+    base = {"dtype": "auto", "block_size": 16, **format}
+    expected = answers(load(aligned_model, **base), many)
+    for knobs in LOSSLESS:
+        assert set(knobs) <= LOSSLESS_KNOBS
+        with closing(load(aligned_model, **base, **knobs)) as engine:
+            assert answers(engine, many) == expected, knobs
+
+
+SAME_TEXT: list[dict[str, Any]] = [
+    {"compile": False},
     {"block_size": 16},
     {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
-    {"kv_cache_memory_mb": 8},
     {"tensor_parallel_size": 2},
     {"cuda_graphs": False},  # see test_cuda
 ]
+"""Other kernels and other sums: the bits of logits differ, and in float32 greedy text hardly ever does."""
 
 
-@pytest.mark.parametrize("knobs", LOSSLESS, ids=lambda knobs: ",".join(f"{k}={v}" for k, v in knobs.items()))
-def test_a_lossless_knob_does_not_change_greedy_output(tiny_model: Path, knobs: dict[str, Any]) -> None:
-    assert set(knobs) <= LOSSLESS_KNOBS
+@pytest.mark.parametrize("knobs", SAME_TEXT, ids=named)
+def test_other_kernels_give_the_same_greedy_text_in_float32(tiny_model: Path, knobs: dict[str, Any]) -> None:
     many = [prompt * 2 for prompt in prompts(16, 40, 256)]
     expected = answers(load(tiny_model), many)
     with closing(load(tiny_model, **knobs)) as engine:
@@ -229,6 +263,28 @@ def test_a_lossless_knob_does_not_change_greedy_output(tiny_model: Path, knobs: 
 
 def test_every_lossless_knob_is_compared() -> None:
     assert {name for knobs in LOSSLESS for name in knobs} == LOSSLESS_KNOBS
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize(
+    "knobs", [{"compile": False}, {"device": "cuda"}, {"block_size": 8}, {"block_size": 8, "quantization": "int4"}]
+)
+def test_no_knob_is_lossless_where_pytorch_multiplies(knobs: dict[str, Any]) -> None:
+    assert lossless_knobs(EngineConfig(device="cpu")) == LOSSLESS_KNOBS
+    assert lossless_knobs(EngineConfig(**{"device": "cpu", **knobs})) == frozenset()
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_the_default_type_runs_on_the_kernels_on_every_cpu(
+    tiny_model: Path, has_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's own bfloat16 product adds in an order that depends on the rows: for a CPU without kernels only."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bfloat16)
+    assert choose_precision("auto", "cpu").kernels
+    assert choose_precision("auto", "cpu").activations == torch.float32
+    alone = choose_precision("auto", "cpu", compiled=False)
+    assert alone.activations == (torch.bfloat16 if has_bfloat16 else torch.float32)
 
 
 def test_speculation_confirms_what_repeats(tiny_model: Path) -> None:

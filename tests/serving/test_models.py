@@ -144,9 +144,8 @@ def test_a_quantized_gguf_file_is_close(
 def test_one_call_for_all_layers_gives_what_one_a_layer_does(
     case: str, quantization: str, directory_of: Callable[[str], Path]
 ) -> None:
-    # In bfloat16 a CPU that has it runs PyTorch's layers; in float16 every CPU runs the kernels.
-    whole = forward(directory_of(case), compiled=True, dtype="float16", quantization=quantization)
-    layers = forward(directory_of(case), compiled=True, dtype="float16", quantization=quantization, whole=False)
+    whole = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization)
+    layers = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization, whole=False)
     assert isinstance(whole.model, CompiledDecoder)
     assert isinstance(layers.model, Decoder)
     for pieces in PIECES.values():
@@ -184,7 +183,7 @@ def test_logits_are_the_same_bits_however_prompts_are_cut(
 def test_sixteen_bit_weights_stay_close(
     dtype: str, tolerance: float, compiled: bool, directory_of: Callable[[str], Path]
 ) -> None:
-    """Where the CPU has bfloat16 the activations are rounded to it too: 0.067 there, 0.05 with the weights alone."""
+    """PyTorch rounds activations too where the CPU has bfloat16: 0.067 there, 0.05 with the weights alone."""
     exact = forward(directory_of("llama"), compiled=False).logits(PROMPTS, [100])
     rounded = forward(directory_of("llama"), compiled=compiled, dtype=dtype).logits(PROMPTS, [100])
     for logits, expected in zip(rounded, exact, strict=True):

@@ -25,6 +25,7 @@ class StubConfig(BaseModel):
     dies_on: str | None = None
     starts: bool = True
     knob: int = 1
+    exact: bool = True
     here: bool = True
     other: int = 0
     delay_s: float = 0.0
@@ -38,7 +39,6 @@ class StubServer:
     """
 
     Config = StubConfig
-    lossless_knobs = frozenset({"knob"})
     started = 0
     running = 0
     most_at_once = 0
@@ -50,6 +50,10 @@ class StubServer:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
+
+    @property
+    def lossless_knobs(self) -> frozenset[str]:
+        return frozenset({"knob"}) if self._config.exact else frozenset()
 
     def check(self) -> None:
         if not self._config.here:
