@@ -5,36 +5,7 @@ Servers add fields of their own, so that unknown ones are let through here, unli
 
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
-
-
-class FunctionFragment(BaseModel):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCallFragment(BaseModel):
-    """A part of the call at `index`; the first part has its id and its function's name."""
-
-    index: int = 0
-    id: str | None = None
-    function: FunctionFragment | None = None
-
-
-class Delta(BaseModel):
-    content: str | None = None
-    reasoning: str | None = Field(None, validation_alias=AliasChoices("reasoning_content", "reasoning"))
-    tool_calls: list[ToolCallFragment] | None = None
-
-    @property
-    def carries_token(self) -> bool:
-        """False for an empty role-only delta."""
-        return bool(self.content or self.reasoning or self.tool_calls)
-
-
-class Choice(BaseModel):
-    delta: Delta | None = None
-    finish_reason: str | None = None
+from pydantic import BaseModel
 
 
 class PromptTokensDetails(BaseModel):
@@ -52,6 +23,6 @@ class Usage(BaseModel):
 class Chunk(BaseModel):
     """One event. `error` is set instead of all else when the server fails in the middle of an answer."""
 
-    choices: list[Choice] | None = None
+    choices: list[dict[str, Any]] | None = None
     usage: Usage | None = None
     error: Any = None

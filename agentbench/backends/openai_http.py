@@ -1,5 +1,6 @@
 """A server that speaks OpenAI's chat completions over HTTP, streamed, with the time of every chunk."""
 
+import json
 from time import perf_counter_ns
 from typing import Any
 
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.backends.reply import ReplyBuilder
 from agentbench.errors import AttemptError
+from agentbench.openai_stream import as_events, is_one_piece
 from agentbench.protocols import ChatRequest, Endpoint, Relay
 from agentbench.trace import ModelCall
 from agentbench.transport.client import HttpClient, Target
@@ -41,10 +43,13 @@ class OpenAIHttpBackend:
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         body = self._body(request)
-        exchange = Exchange(relay=relay)
+        exchange = Exchange(relay=_EventsOnly(relay) if relay else None)
         intended_at = perf_counter_ns()
         await self._client.send(self._client.encode("chat/completions", body), exchange)
-        return self._reply(exchange).model_call(
+        reply = self._reply(exchange)
+        if relay and is_one_piece(exchange.body):
+            relay(as_events(json.loads(exchange.body)))
+        return reply.model_call(
             messages=request.messages,
             request={key: value for key, value in body.items() if key not in NOT_RECORDED},
             intended_at=intended_at,
@@ -62,7 +67,7 @@ class OpenAIHttpBackend:
         reply.read(exchange.pieces)
         if reply.error:
             raise AttemptError("infra", f"no answer from {url}: {reply.error}")
-        if reply.finish_reason is None:
+        if not reply.is_whole:
             raise AttemptError("infra", f"the stream from {url} ended before its answer was complete")
         return reply
 
@@ -88,6 +93,20 @@ class OpenAIHttpBackend:
 
     async def aclose(self) -> None:
         self._client.close()
+
+
+class _EventsOnly:
+    """Relays an event stream as it comes, and nothing of an answer in one piece."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._is_stream: bool | None = None
+
+    def __call__(self, piece: bytes) -> None:
+        if self._is_stream is None and piece.strip():
+            self._is_stream = not is_one_piece(piece)
+        if self._is_stream:
+            self._relay(piece)
 
 
 def _tool(name: str, description: str, parameters: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentbench.backends.chunks import Chunk, Delta, ToolCallFragment, Usage
+from agentbench.backends.chunks import Chunk, Usage
 from agentbench.case import Message
+from agentbench.openai_stream import ToolCalls, failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
 from agentbench.trace import ModelCall
 from agentbench.transport.event_stream import DONE, events
 from agentbench.transport.refusal import message_of
@@ -15,7 +16,8 @@ from agentbench.transport.refusal import message_of
 class ReplyBuilder:
     """Takes the chunks of one answer in order; `model_call` is the answer with its timings.
 
-    Chunks of one read came together: they are one chunk of several tokens.
+    Chunks of one read came together: they are one chunk of several tokens. An answer in one piece has no chunk: when
+    its first token was there is not known.
     """
 
     def __init__(self) -> None:
@@ -23,21 +25,37 @@ class ReplyBuilder:
         self.error = ""
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._refusal: list[str] = []
+        self._calls = ToolCalls()
+        self._is_done = False
+        self._is_stream = True
         self._chunk_at: list[int] = []
         self._counts: list[int | None] = []
         self._usage: Usage | None = None
         self._ended_at = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server said that the answer is complete."""
+        return self._is_done or self.finish_reason is not None
+
     def read(self, pieces: list[tuple[int, bytes]]) -> None:
-        """The events of a whole body; stops at the first that is an error."""
+        """The events of a whole body, or its one object; stops at the first that is an error."""
+        if pieces and is_one_piece(b"".join(piece for _, piece in pieces[:8])):
+            self._is_stream, self._is_done = False, True
+            return self._read(pieces[-1][0], b"".join(piece for _, piece in pieces))
         for at, data in events(pieces):
             if data == DONE or self.error:
+                self._is_done = True
                 return
-            try:
-                self.add(Chunk.model_validate_json(data), at)
-            except ValidationError:
-                self.error = f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
+            self._read(at, data)
+
+    def _read(self, at: int, data: bytes) -> None:
+        try:
+            self.add(Chunk.model_validate_json(data), at)
+        # Beside pydantic's, what the shape of a choice makes of the rules that read it.
+        except (ValidationError, ValueError, TypeError, AttributeError):
+            self.error = f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
 
     def add(self, chunk: Chunk, at: int) -> None:
         if chunk.error:
@@ -46,25 +64,22 @@ class ReplyBuilder:
         self._ended_at = at
         self._usage = chunk.usage or self._usage
         for choice in chunk.choices or ():
-            self.finish_reason = choice.finish_reason or self.finish_reason
-            if choice.delta is not None and choice.delta.carries_token:
-                self._take(choice.delta)
+            if failure := failure_of(choice):
+                self.error = message_of(failure)
+                return
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            if self._take(said_in(choice)) and self._is_stream:
                 self._stamp(at, chunk.usage.completion_tokens if chunk.usage else None)
 
-    def _take(self, delta: Delta) -> None:
-        if delta.content:
-            self._text.append(delta.content)
-        if delta.reasoning:
-            self._reasoning.append(delta.reasoning)
-        for call in delta.tool_calls or ():
-            self._take_call(call)
-
-    def _take_call(self, fragment: ToolCallFragment) -> None:
-        call = self._calls.setdefault(fragment.index, {"id": "", "name": "", "arguments": ""})
-        call["id"] = fragment.id or call["id"]
-        if fragment.function is not None:
-            call["name"] += fragment.function.name or ""
-            call["arguments"] += fragment.function.arguments or ""
+    def _take(self, delta: Mapping[str, Any]) -> bool:
+        """Whether it carries something: an empty role-only delta does not."""
+        text, thoughts, refusal = text_of(delta.get("content")), thoughts_of(delta), refusal_of(delta)
+        calls = delta.get("tool_calls") or ()
+        self._text.append(text)
+        self._reasoning.append(thoughts)
+        self._refusal.append(refusal)
+        self._calls.add(calls)
+        return bool(text or thoughts or refusal or calls)
 
     def _stamp(self, at: int, count: int | None) -> None:
         """`count` is the completion tokens so far."""
@@ -75,11 +90,15 @@ class ReplyBuilder:
         self._counts.append(count)
 
     def reply(self) -> Message:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or None}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["tool_calls"] = [_tool_call(self._calls[index]) for index in sorted(self._calls)]
+        """The message; what a model says in place of an answer is its content too."""
+        refusal = "".join(self._refusal)
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or refusal or None}
+        if refusal:
+            message["refusal"] = refusal
+        if reasoning := "".join(self._reasoning):
+            message["reasoning_content"] = reasoning
+        if calls := self._calls.whole():
+            message["tool_calls"] = calls
         return message
 
     def model_call(
@@ -108,11 +127,3 @@ class ReplyBuilder:
         if len(counts) != len(self._counts):
             return ()
         return tuple(now - before for before, now in zip([0, *counts], counts, strict=False))
-
-
-def _tool_call(call: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "id": call["id"],
-        "type": "function",
-        "function": {"name": call["name"], "arguments": call["arguments"]},
-    }

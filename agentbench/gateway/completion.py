@@ -28,7 +28,10 @@ def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:
 
 
 def _message(call: ModelCall) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, **call.reply}
+    message = {"role": "assistant", "content": None, **call.reply}
+    if message["content"] == message.get("refusal"):
+        message["content"] = None
+    return message
 
 
 def _usage(call: ModelCall) -> dict[str, Any]:

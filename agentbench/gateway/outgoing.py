@@ -1,8 +1,10 @@
-"""The event stream as whoever asked wants it: token counts only where it asked for them."""
+"""The event stream as whoever asked wants it: token counts where it asked for them, tool calls as OpenAI has them."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from agentbench.openai_stream import ToolCalls, said_in
 
 END = b"\n\n"
 
@@ -11,7 +13,8 @@ class Outgoing:
     """Takes the server's bytes as they come and gives those to send on.
 
     The run's backend has the server count tokens, if it can in every chunk. A client that did not ask for that may add
-    the counts up, or look for a choice in the chunk that has none; it gets what the server would have sent to it.
+    the counts up, or look for a choice in the chunk that has none; it gets what the server would have sent to it. Tool
+    calls of a server that numbers them wrongly are numbered: the client has to see the calls that are recorded.
     `rest` is the event that is not whole yet.
     """
 
@@ -20,28 +23,47 @@ class Outgoing:
         asked = options if isinstance(options, dict) else {}
         self._usage = bool(asked.get("include_usage"))
         self._as_it_is = self._usage and bool(asked.get("continuous_usage_stats"))
+        self._calls = ToolCalls()
         self.rest = b""
 
     def take(self, piece: bytes) -> bytes:
         """What can go out now; an event that is not whole yet waits for its end."""
-        if self._as_it_is:
-            return piece
         whole, end, self.rest = (self.rest + piece).replace(b"\r\n", b"\n").rpartition(END)
         return b"".join(map(self._event, whole.split(END))) if end else b""
 
     def _event(self, event: bytes) -> bytes:
-        if b'"usage"' not in event:
+        if b'"usage"' not in event and b'"tool_calls"' not in event:
             return event + END
         try:
             chunk = json.loads(event.removeprefix(b"data:"))
-        except ValueError:
+            is_changed = self._number(chunk)
+        # What is no chunk goes out as it came.
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return event + END
-        if not isinstance(chunk, dict) or (self._usage and _is_last(chunk)):
-            return event + END
-        if not chunk.get("choices"):
-            return b""
-        chunk.pop("usage", None)
-        return b"data: " + json.dumps(chunk, ensure_ascii=False).encode("utf-8", "surrogatepass") + END
+        if not self._keeps_usage(chunk):
+            if not chunk.get("choices"):
+                return b""
+            chunk.pop("usage", None)
+            is_changed = True
+        return _encoded(chunk) if is_changed else event + END
+
+    def _keeps_usage(self, chunk: Mapping[str, Any]) -> bool:
+        return "usage" not in chunk or self._as_it_is or (self._usage and _is_last(chunk))
+
+    def _number(self, chunk: Mapping[str, Any]) -> bool:
+        """Puts the calls at their places; whether that changed anything."""
+        is_changed = False
+        for choice in chunk.get("choices") or ():
+            delta = said_in(choice)
+            if sent := delta.get("tool_calls"):
+                numbered = self._calls.add(sent)
+                is_changed = is_changed or numbered != sent
+                delta["tool_calls"] = numbered
+        return is_changed
+
+
+def _encoded(chunk: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode("utf-8", "surrogatepass") + END
 
 
 def _is_last(chunk: Mapping[str, Any]) -> bool:

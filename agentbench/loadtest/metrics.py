@@ -9,7 +9,7 @@ from typing import Any
 from agentbench.loadtest.outstanding import mean_outstanding, most_outstanding
 from agentbench.loadtest.record import Record
 from agentbench.score import Attempt
-from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
+from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.serving import output_throughput, percentile
@@ -61,7 +61,6 @@ def measured(records: Sequence[Record]) -> list[Record]:
 
 def as_attempt(record: Record) -> Attempt:
     """A request as an attempt with one model call, which objectives and throughput are defined for."""
-    ended_at = record.chunk_at[-1] if record.chunk_at else record.ended_at
     return Attempt(
         case_id=str(record.index),
         cluster=str(record.session),
@@ -69,7 +68,7 @@ def as_attempt(record: Record) -> Attempt:
         seed=0,
         tries=1 + record.retries,
         started_at=record.sent_at,
-        ended_at=ended_at,
+        ended_at=record.ended_at if (at := last_token_at(record.as_call())) is None else at,
         wall_anchor_ns=0,
         trace=Trace(steps=(record.as_call(),)),
         failure=Failure(kind="infra", message=record.error) if record.error else None,
@@ -83,10 +82,16 @@ def gaps_s(record: Record) -> list[float]:
 
 def window_s(records: Sequence[Record]) -> float | None:
     """Last token − first send, over the answered requests."""
-    answered = [record for record in records if record.error is None and record.chunk_at]
+    answered = _ends(records)
     if not answered:
         return None
-    return (max(each.chunk_at[-1] for each in answered) - min(each.sent_at for each in answered)) * NS
+    return (max(at for _, at in answered) - min(each.sent_at for each, _ in answered)) * NS
+
+
+def _ends(records: Sequence[Record]) -> list[tuple[Record, int]]:
+    """The answered requests, each with the time of its last token."""
+    calls = ((record, last_token_at(record.as_call())) for record in records if record.error is None)
+    return [(record, at) for record, at in calls if at is not None]
 
 
 def end_to_end(rounds: Sequence[Sequence[Record]]) -> list[Record]:
@@ -95,10 +100,10 @@ def end_to_end(rounds: Sequence[Sequence[Record]]) -> list[Record]:
     records: list[Record] = []
     end = 0
     for each in rounds:
-        answered = [record for record in each if record.error is None and record.chunk_at]
-        begin = min((record.sent_at for record in answered), default=0)
+        answered = _ends(each)
+        begin = min((record.sent_at for record, _ in answered), default=0)
         records += [moved(record, end - begin) for record in each]
-        end += max((record.chunk_at[-1] for record in answered), default=begin) - begin
+        end += max((at for _, at in answered), default=begin) - begin
     return records
 
 
@@ -123,6 +128,7 @@ def _counts(rounds: Sequence[Sequence[Record]], records: Sequence[Record]) -> Fi
         "warmup_requests": sum(record.warmup for record in every),
         "interrupted": sum(record.error == "interrupted" for record in every),
         "retries": sum(record.retries for record in every),
+        "in_one_piece": sum(record.error is None and not record.chunk_at for record in records),
     }
 
 

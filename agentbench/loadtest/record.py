@@ -18,7 +18,7 @@ class Record:
     `chunk_at` has the reads that brought tokens, `chunk_tokens` how many each; `counted` says that the server
     told so in every chunk, else each event is taken for one token. `completion_tokens` is the server's count;
     when it gave none, `tokens_assumed` is set and it is the sum over chunks. `error` is a kind, None when the
-    answer came whole. `digest` is the start of the SHA-256 of the answer's text.
+    answer came whole; one without chunks came in one piece. `digest` is the start of the SHA-256 of the answer's text.
     """
 
     index: int
@@ -73,7 +73,7 @@ def record_of_json(data: Mapping[str, Any]) -> Record:
 
 def record_of(exchange: TurnExchange, start: int) -> Record:
     """Decodes what came over the wire; `start` is the `perf_counter_ns` that times are counted from."""
-    answer = _answer(exchange)
+    answer = decode(exchange.pieces) if exchange.status == 200 else Answer()
     error, detail = _error(exchange, answer)
     assumed = answer.completion_tokens is None
     return Record(
@@ -91,7 +91,7 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
         asked_output_tokens=exchange.asked.output_tokens,
         prompt_tokens=answer.prompt_tokens,
         cached_tokens=answer.cached_tokens,
-        completion_tokens=sum(answer.chunk_tokens) if assumed else answer.completion_tokens,
+        completion_tokens=(sum(answer.chunk_tokens) or None) if assumed else answer.completion_tokens,
         tokens_assumed=assumed,
         finish_reason=answer.finish_reason,
         status=exchange.status,
@@ -100,16 +100,6 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
         error=error,
         detail=detail,
     )
-
-
-def _answer(exchange: TurnExchange) -> Answer:
-    """Empty for a refusal; a server that does not stream is taken at its word when the answer ended."""
-    if exchange.status != 200:
-        return Answer()
-    if "json" not in exchange.headers.get("content-type", ""):
-        return decode(exchange.pieces)
-    at = exchange.pieces[-1][0] if exchange.pieces else exchange.ended_at
-    return decode([(at, b"data: " + exchange.body.replace(b"\n", b" ") + b"\n\n")])
 
 
 def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
@@ -122,4 +112,4 @@ def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
         return "stream error", answer.error
     if not (answer.finish_reason or answer.done):
         return "broken", "the stream ended before its answer was complete"
-    return (None, "") if answer.chunk_at else ("empty", "an answer without a token")
+    return (None, "") if answer.chunk_at or answer.carried else ("empty", "an answer without a token")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentbench.openai_stream import failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
 from agentbench.transport.event_stream import DONE, events
 from agentbench.transport.refusal import message_of
 
@@ -16,6 +17,8 @@ class Answer:
 
     `chunk_at` has the time of every read that brought tokens, `chunk_tokens` how many, `counted` whether the
     server said so itself (a usage in every event). Without it a read's number of events with tokens stands there.
+    Of an answer that came `in_one_piece` no token's time is known, and there is no chunk. `carried` says that there
+    was anything in it.
     """
 
     chunk_at: list[int] = field(default_factory=list)
@@ -23,6 +26,8 @@ class Answer:
     counted: bool = True
     finish_reason: str | None = None
     done: bool = False
+    in_one_piece: bool = False
+    carried: bool = False
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
@@ -31,23 +36,27 @@ class Answer:
 
 
 def decode(pieces: list[tuple[int, bytes]]) -> Answer:
-    """The answer in a stream of chat or text completion chunks; what is no JSON is an error in it."""
+    """The answer in a stream of chat or text completion chunks, or in one object; what is neither is an error in it."""
     answer = Answer()
     text = hashlib.sha256()
-    for at, data in events(pieces):
-        if data == DONE:
-            answer.done = True
-            continue
-        try:
-            chunk = json.loads(data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            answer.error = answer.error or f"an event that is no JSON object: {data[:80]!r}"
-            continue
-        _take(answer, at, chunk, text)
+    if pieces and is_one_piece(b"".join(piece for _, piece in pieces[:8])):
+        answer.in_one_piece = answer.done = True
+        _read(answer, pieces[-1][0], b"".join(piece for _, piece in pieces), text)
+    else:
+        for at, data in events(pieces):
+            answer.done = answer.done or data == DONE
+            if data != DONE:
+                _read(answer, at, data, text)
     answer.digest = text.hexdigest()[:16]
     return answer
+
+
+def _read(answer: Answer, at: int, data: bytes, text: Any) -> None:
+    try:
+        _take(answer, at, json.loads(data), text)
+    # What the shape of an event makes of the rules that read it.
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        answer.error = answer.error or f"an event that is no chunk of an answer: {data[:80]!r}"
 
 
 def _take(answer: Answer, at: int, chunk: Mapping[str, Any], text: Any) -> None:
@@ -58,10 +67,16 @@ def _take(answer: Answer, at: int, chunk: Mapping[str, Any], text: Any) -> None:
     rise = _usage(answer, chunk.get("usage"))
     trusted = told and answer.counted
     for choice in chunk.get("choices") or ():
+        if failure := failure_of(choice):
+            answer.error = answer.error or message_of(failure)
+            return
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
         said = _said(choice)
         text.update(said.encode("utf-8", "surrogatepass"))
-        if said or _silent_token(choice, rise if trusted else 0):
+        answer.carried = answer.carried or bool(said)
+        if answer.in_one_piece:
+            answer.counted = False
+        elif said or _silent_token(choice, rise if trusted else 0):
             answer.counted = answer.counted and told
             _token(answer, at, rise if trusted else 1)
             rise = 0
@@ -80,9 +95,9 @@ def _usage(answer: Answer, usage: Mapping[str, Any] | None) -> int:
 
 
 def _said(choice: Mapping[str, Any]) -> str:
-    """Text, reasoning and fragments of tool calls of a chunk, as one text."""
-    delta = choice.get("delta") or choice.get("message") or {}
-    parts = [choice.get("text"), delta.get("content"), delta.get("reasoning_content"), delta.get("reasoning")]
+    """Text, reasoning, a refusal and fragments of tool calls of a chunk, as one text."""
+    delta = said_in(choice)
+    parts = [choice.get("text"), text_of(delta.get("content")), thoughts_of(delta), refusal_of(delta)]
     calls = delta.get("tool_calls") or ()
     parts += [json.dumps(call.get("function") or {}, sort_keys=True) for call in calls]
     return "".join(part for part in parts if part)

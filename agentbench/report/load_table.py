@@ -153,8 +153,7 @@ def _side_notes(load: str, name: str, side: Json) -> list[str]:
         found.append(f"{where}: {figure['retries']} sent again on a new connection.")
     if (figure["client_cpu_share"] or 0) > CLIENT_SHARE:
         found.append(f"{where}: the client itself took {figures.percent(figure['client_cpu_share'])} of a CPU.")
-    if figure["tokens_assumed"]:
-        found.append(f"{where}: the server gave no token counts; each chunk is taken for one token.")
+    found += _token_notes(where, figure)
     if figure["prompt_tokens_as_asked"] not in (None, 1.0):
         found.append(
             f"{where}: {figures.percent(figure['prompt_tokens_as_asked'])} of prompts had the tokens asked for."
@@ -163,6 +162,16 @@ def _side_notes(load: str, name: str, side: Json) -> list[str]:
         found.append(
             f"{where}: {figures.percent(figure['output_tokens_as_asked'])} of answers had the tokens asked for."
         )
+    return found
+
+
+def _token_notes(where: str, figure: Json) -> list[str]:
+    """What is not known of the tokens."""
+    found = []
+    if figure["tokens_assumed"]:
+        found.append(f"{where}: the server gave no token counts; each chunk is taken for one token.")
+    if whole := figure.get("in_one_piece"):
+        found.append(f"{where}: {whole} of {figure['answered']} answers came in one piece: their TTFT is not known.")
     return found
 
 

@@ -9,7 +9,7 @@ from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView, short_id
-from agentbench.stats import Estimate
+from agentbench.stats import Estimate, ServingSummary
 
 PIPED_WIDTH = 100
 """Columns when the output is not a terminal."""
@@ -119,7 +119,7 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         (
             "TTFT p50",
             figures.seconds(serving.ttft_p50_s),
-            f"{figures.count(serving.model_calls)} model calls",
+            model_calls(serving),
         ),
         ("TTFT p95", figures.seconds(serving.ttft_p95_s), spread),
         ("TPOT p50", figures.seconds(serving.tpot_p50_s), "per output token after the first"),
@@ -129,6 +129,13 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         *([("Cost", figures.cost(view.cost), "of its tokens, at the suite's prices")] if view.cost is not None else []),
         ("Wall time", figures.seconds(serving.wall_s), ""),
     ]
+
+
+def model_calls(serving: ServingSummary) -> str:
+    """How many there were, and of how many the first token has no time."""
+    calls = f"{figures.count(serving.model_calls)} model calls"
+    unknown = serving.model_calls - serving.ttft_calls
+    return f"{calls}, {unknown} answered in one piece or not at all" if unknown else calls
 
 
 def goodput_remark(within: str) -> str:

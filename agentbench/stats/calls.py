@@ -28,9 +28,17 @@ def ttft_from_intent_s(call: ModelCall) -> float | None:
     return (call.chunk_at[0] - call.intended_at) * NS if call.chunk_at else None
 
 
+def last_token_at(call: ModelCall) -> int | None:
+    """The last token chunk; of an answer in one piece, whose tokens have no times, its end."""
+    if call.chunk_at:
+        return call.chunk_at[-1]
+    return call.ended_at if call.error is None and completion_tokens(call) else None
+
+
 def latency_s(call: ModelCall) -> float | None:
-    """End to end: the last token chunk − sent_at."""
-    return (call.chunk_at[-1] - call.sent_at) * NS if call.chunk_at else None
+    """End to end: the last token − sent_at."""
+    ended_at = last_token_at(call)
+    return None if ended_at is None else (ended_at - call.sent_at) * NS
 
 
 def tpot_s(call: ModelCall) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from agentbench.errors import FailureKind
 from agentbench.score import Attempt
-from agentbench.stats.calls import NS, completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_s
 from agentbench.trace import ModelCall, UserTurn
 
 AGENT_FAILURES: frozenset[FailureKind] = frozenset({"agent", "budget", "timeout"})
@@ -17,8 +17,9 @@ grader) are of what it is tested with."""
 class Usage:
     """What an attempt's model calls took together; counts are None where no call has one.
 
-    `unanswered` counts the calls without a first token, `timed_tokens` the completion tokens of those with one. Times
-    are nanoseconds since the Unix epoch: of the first call that was sent, and of the last token, among those.
+    `unanswered` counts the calls whose first token has no time, `timed_tokens` the completion tokens of those whose
+    last one has. Times are nanoseconds since the Unix epoch: of the first call that was sent, and of the last token,
+    among those.
     """
 
     calls: int = 0
@@ -113,16 +114,16 @@ def total(counts: Iterable[int | None]) -> int | None:
 
 def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
     made = list(calls)
-    timed = [call for call in made if call.chunk_at]
+    ends = [(call, at) for call in made if (at := last_token_at(call)) is not None]
     return Usage(
         calls=len(made),
-        unanswered=len(made) - len(timed),
+        unanswered=sum(not call.chunk_at for call in made),
         prompt_tokens=total(call.prompt_tokens for call in made),
         cached_tokens=total(call.cached_tokens for call in made),
         completion_tokens=total(completion_tokens(call) for call in made),
-        timed_tokens=total(completion_tokens(call) for call in timed),
-        first_sent_at=min((anchor + call.sent_at for call in timed), default=None),
-        last_token_at=max((anchor + call.chunk_at[-1] for call in timed), default=None),
+        timed_tokens=total(completion_tokens(call) for call, _ in ends),
+        first_sent_at=min((anchor + call.sent_at for call, _ in ends), default=None),
+        last_token_at=max((anchor + at for _, at in ends), default=None),
     )
 
 

@@ -21,10 +21,12 @@ class ServingSummary:
     Percentiles are over model calls that were answered, by linear interpolation. `wall_s` is the time in which at
     least one attempt was in flight, on the wall clock, so that attempts of several processes share one axis: the
     pause before a run was resumed is not part of it, nor of any rate. Token counts are sums over every call, None
-    when no call has a count.
+    when no call has a count. `ttft_calls` counts the model calls whose TTFT is known: not that of an answer in one
+    piece.
     """
 
     model_calls: int
+    ttft_calls: int
     ttft_p50_s: float | None
     ttft_p90_s: float | None
     ttft_p95_s: float | None
@@ -97,6 +99,7 @@ class ServingTally:
         served = self._served(began, ended)
         return ServingSummary(
             model_calls=self._calls,
+            ttft_calls=len(ttft),
             ttft_p50_s=percentile(ttft, 50),
             ttft_p90_s=percentile(ttft, 90),
             ttft_p95_s=percentile(ttft, 95),

@@ -54,13 +54,25 @@ async def _tool_call() -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
+async def _unnumbered() -> AsyncIterator[str]:
+    for number in (1, 2):
+        function = {"name": "look", "arguments": f'{{"n": {number}}}'}
+        yield _chunk({"tool_calls": [{"index": 0, "id": f"call_{number}", "type": "function", "function": function}]})
+    yield _chunk({}, finish_reason="tool_calls")
+    yield "data: [DONE]\n\n"
+
+
 async def _chat(request: Request) -> Response:
     body = await request.json()
     asked = body["messages"][-1]["content"]
     if asked.startswith("status "):
         code = int(asked.split()[1])
         return JSONResponse({"error": {"message": "no luck", "type": "t", "code": None, "param": None}}, code)
-    stream = {"cut": _cut_off, "tools": _tool_call}.get(asked, _hello)
+    if asked == "whole":
+        message = {"role": "assistant", "content": "hello world"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return JSONResponse({"id": "x", "object": "chat.completion", "choices": [choice], "usage": _usage(2)})
+    stream = {"cut": _cut_off, "tools": _tool_call, "unnumbered": _unnumbered}.get(asked, _hello)
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 

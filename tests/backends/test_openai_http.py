@@ -1,5 +1,6 @@
 """The HTTP backend against a real HTTP server."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.case import ToolSpec
 from agentbench.errors import AttemptError
 from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.stats.calls import latency_s, ttft_s
+from agentbench.transport.event_stream import DONE, events
 from tests.contracts.backend_contract import BackendContract
 
 
@@ -58,6 +61,18 @@ class TestOpenAIHttp(BackendContract):
         assert (call.text, call.finish_reason) == ("", "tool_calls")
         assert call.reply["reasoning_content"] == "let me see"
         assert call.chunk_tokens == ()
+
+    async def test_an_answer_in_one_piece_is_relayed_as_events_and_has_no_first_token(
+        self, backend: OpenAIHttpBackend
+    ) -> None:
+        pieces: list[bytes] = []
+        call = await backend.chat(ask("whole"), pieces.append)
+        assert (call.text, call.finish_reason, call.completion_tokens) == ("hello world", "stop", 2)
+        assert (call.chunk_at, ttft_s(call)) == ((), None)
+        assert latency_s(call) == (call.ended_at - call.sent_at) / 1e9
+        first, last = [data for _, data in events([(0, b"".join(pieces))])]
+        assert json.loads(first)["choices"][0]["delta"]["content"] == "hello world"
+        assert last == DONE
 
     async def test_the_record_has_what_was_asked_for(self, backend: OpenAIHttpBackend) -> None:
         tool = ToolSpec(name="f", description="d", parameters={"type": "object"})

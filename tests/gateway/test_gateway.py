@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,13 +10,15 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
 from agentbench.config import Limits
 from agentbench.errors import AttemptError
 from agentbench.gateway import Gateway, Route
-from agentbench.protocols import Backend, ChatRequest, Relay
+from agentbench.protocols import Backend, ChatRequest, Endpoint, Relay
 from agentbench.recorder import Recorder
 from agentbench.trace import ModelCall
+from tests.backends.chat_server import chat_server
 from tests.fakes import SayBackend, adder
 
 ECHO = ScriptedConfig.model_validate(
@@ -311,3 +313,43 @@ async def test_an_attempt_that_ends_takes_its_calls_with_it() -> None:
         assert caught.value.status_code == 410
         await client.close()
     assert len(recorder.trace().model_calls) == 1
+
+
+@pytest.fixture(scope="module")
+def chat_url() -> Iterator[str]:
+    with chat_server() as url:
+        yield url
+
+
+@asynccontextmanager
+async def before(url: str) -> AsyncIterator[tuple[openai.AsyncOpenAI, Recorder]]:
+    """A client of a gateway before the server at `url`."""
+    backend = OpenAIHttpBackend(OpenAIHttpConfig(), Endpoint(base_url=url, model="m"))
+    try:
+        async with opened(backend) as (_, route, recorder), client_of(route) as client:
+            yield client, recorder
+    finally:
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_in_one_piece_is_what_was_asked_for(chat_url: str, stream: bool) -> None:
+    async with before(chat_url) as (client, recorder):
+        answer = await client.chat.completions.create(model="any", messages=say("whole"), stream=stream)
+        if isinstance(answer, openai.AsyncStream):
+            said = "".join([chunk.choices[0].delta.content or "" async for chunk in answer])
+        else:
+            said = answer.choices[0].message.content or ""
+    assert said == recorder.trace().model_calls[0].text == "hello world"
+
+
+async def test_calls_that_a_server_numbers_wrongly_are_seen_as_they_are_recorded(chat_url: str) -> None:
+    async with before(chat_url) as (client, recorder):
+        async with client.chat.completions.stream(model="any", messages=say("unnumbered")) as stream:
+            seen = (await stream.get_final_completion()).choices[0].message.tool_calls
+        whole = (await client.chat.completions.create(model="any", messages=say("unnumbered"))).choices[0].message
+    wanted = [("call_1", '{"n": 1}'), ("call_2", '{"n": 2}')]
+    assert [(call.id, call.function.arguments) for call in seen or ()] == wanted
+    assert [(call.id, call.function.arguments) for call in whole.tool_calls or ()] == wanted  # type: ignore[union-attr]
+    for call in recorder.trace().model_calls:
+        assert [each["id"] for each in call.reply["tool_calls"]] == ["call_1", "call_2"]

@@ -7,6 +7,7 @@ from time import perf_counter_ns
 import pytest
 
 from agentbench.loadtest.exchange import TurnExchange
+from agentbench.loadtest.metrics import summarize
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.workload import Turn
 from agentbench.transport.client import HttpClient, Target
@@ -69,11 +70,15 @@ async def test_a_refusal_is_of_its_status(body: bytes, detail: str) -> None:
     assert (record.error, record.status, record.detail) == ("HTTP 429", 429, detail)
 
 
-async def test_an_answer_in_one_piece_is_taken_when_it_ended() -> None:
+async def test_the_tokens_of_an_answer_in_one_piece_have_no_times_but_its_end() -> None:
     body = b'{"choices": [{"text": "a b", "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}'
     async with client_of(plain(200, body, b"Content-Type: application/json")) as client:
         record = await asked(client)
-    assert (record.error, record.completion_tokens, len(record.chunk_at)) == (None, 2, 1)
+    assert (record.error, record.completion_tokens, record.chunk_at) == (None, 2, ())
+    figures = summarize([[record]], {})
+    assert (figures["in_one_piece"], figures["ttft_p50_s"]) == (1, None)
+    assert figures["latency_p50_s"] == pytest.approx((record.ended_at - record.sent_at) / 1e9)
+    assert figures["output_tokens_per_s"] == pytest.approx(2 / figures["latency_p50_s"])
 
 
 async def test_of_a_request_that_was_never_sent_the_end_is_the_time() -> None:

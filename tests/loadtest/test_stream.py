@@ -71,7 +71,7 @@ def test_events_of_one_read_are_one_chunk() -> None:
 
 def test_an_error_in_the_stream_and_nonsense_are_told() -> None:
     assert said(event({"text": "a"}), b'data: {"error": {"message": "out of memory"}}\n\n').error == "out of memory"
-    assert "no JSON object" in said(b"data: {nonsense\n\n").error
+    assert "no chunk of an answer" in said(b"data: {nonsense\n\n").error
 
 
 def test_the_digest_is_of_the_text() -> None:
