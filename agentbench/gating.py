@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from agentbench.baseline import Baseline, find_baseline, stored_outcomes
+from agentbench.baseline import DIRECTORY, Baseline, find_baseline, stored_outcomes
 from agentbench.flaky import flaky_cases, rescued_cases
 from agentbench.gate import GateOptions
 from agentbench.run import Run
@@ -75,10 +76,19 @@ def gate_options(run: Run, **changes: Any) -> GateOptions:
     return validate(GateOptions, {**(run.environment.get("gate") or {}), **changes}, lambda location: "gate")
 
 
-def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[str] | None = None) -> Gating:
-    """The gate's verdict on a stored run, or on these of its cases. `UserError` when its baseline is not found."""
+def judge_run(
+    store: Store,
+    run: Run,
+    options: GateOptions,
+    case_ids: frozenset[str] | None = None,
+    directory: Path = DIRECTORY,
+) -> Gating:
+    """The gate's verdict on a stored run, or on these of its cases. `directory` has the baselines' files.
+
+    `UserError` when its baseline is not found.
+    """
     outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
-    baseline = find_baseline(options.baseline, run, store) if options.baseline else None
+    baseline = find_baseline(options.baseline, run, store, directory) if options.baseline else None
     serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
     verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None, run.repeats)
     found = verdict.comparison
@@ -95,17 +105,6 @@ def judge_run(store: Store, run: Run, options: GateOptions, case_ids: frozenset[
         flaky=flaky_cases(store, run, outcomes, rescued, _branch(run, baseline)),
         rescued=rescued,
     )
-
-
-def judge_strictly(store: Store, run: Run, options: GateOptions) -> Gating:
-    """A run of a suite of mode `strict`: every case must pass in every repeat, but for those that a rerun got right."""
-    gating = judge_run(store, run, options)
-    missed = {case_id for case_id, _, passed in store.verdicts(run.id) if not passed}
-    failed = missed - set(gating.rescued)
-    said = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
-    rescued = f", {len(missed) - len(failed)} passed in a rerun only" if len(failed) < len(missed) else ""
-    check = GateCheck(name="cases", passed=not failed, said=said + rescued)
-    return replace(gating, verdict=_with_check(gating.verdict, check))
 
 
 def _with_check(verdict: GateVerdict, check: GateCheck | None) -> GateVerdict:

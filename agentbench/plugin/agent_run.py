@@ -14,6 +14,7 @@ from agentbench.experiment import backend_overrides, merged
 from agentbench.gate import GateOptions, Slo
 from agentbench.gating import judge_run
 from agentbench.plugin.session import SuiteSession
+from agentbench.plugin.stash import RECORD
 from agentbench.plugin.suite_run import SuiteRun
 from agentbench.report.gate_text import gate_lines
 from agentbench.run import Run
@@ -21,7 +22,6 @@ from agentbench.score import Attempt
 from agentbench.stats import mean_estimate
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.samples import passes
-from agentbench.store import Store
 from agentbench.suite import Suite, load_suite, suite_file
 from agentbench.validation import validate
 
@@ -31,10 +31,12 @@ OPTIONS = ("repeats", "limit", "sample_seed", "backend", "set")
 class AgentRun:
     """A suite's run in this session. Every assertion that fails says what was found, what changed and what shows it."""
 
-    def __init__(self, suite: Suite, run: SuiteRun, store: Store) -> None:
+    def __init__(self, suite: Suite, run: SuiteRun, session: SuiteSession, checks: list[tuple[str, bool]]) -> None:
         self._case_ids = frozenset(case.id for case in suite.cases)
         self._run = run
-        self._store = store
+        self._store = session.store
+        self._baselines = session.baselines
+        self._checks = checks
 
     @property
     def id(self) -> str:
@@ -85,6 +87,8 @@ class AgentRun:
         """Against a baseline's name or a run: shown not worse than `margin` (a fraction) when one is given, else not
         shown to be worse."""
         __tracebackhide__ = True
+        if not baseline.strip():
+            raise UserError(f"assert_not_worse_than({baseline!r}): name a baseline or a run, for example 'main'")
         test = {"test": "regression"} if margin is None else {"test": "non_inferiority", "margin": margin}
         self._assert(baseline=baseline, alpha=alpha, **test)
 
@@ -97,7 +101,9 @@ class AgentRun:
 
     def _assert(self, **options: Any) -> None:
         __tracebackhide__ = True
-        gating = judge_run(self._store, self.stored, _gate(options))
+        gating = judge_run(self._store, self.stored, _gate(options), directory=self._baselines)
+        asked = (check for check in gating.verdict.checks if check.name != "failures" or not check.passed)
+        self._checks += [(check.said, check.passed) for check in asked]
         if not gating.verdict.passed:
             raise AssertionError(f"run {self.id}\n" + "\n".join(gate_lines(gating)))
 
@@ -106,12 +112,16 @@ class AgentRun:
         if not 0 < confidence < 1:
             raise UserError(f"confidence = {confidence!r}: a fraction between 0 and 1, for example 0.95")
         found = mean_estimate(passes(agent_failures_as_wrong(self.outcomes)), confidence)
-        if found is None or found.low is None or found.low < at_least:
-            low = "unknown" if found is None or found.low is None else f"{100 * found.low:.1f} %"
-            raise AssertionError(
-                f"run {self.id}\nFAIL the pass rate's lower bound at {100 * confidence:g} % confidence is {low},"
-                f" below {100 * at_least:g} %: agentbench show {self.id}"
-            )
+        low = None if found is None else found.low
+        holds = low is not None and low >= at_least
+        said = (
+            f"the pass rate's lower bound at {100 * confidence:g} % confidence is"
+            f" {'unknown' if low is None else f'{100 * low:.1f} %'}, {'at least' if holds else 'below'}"
+            f" {100 * at_least:g} %"
+        )
+        self._checks.append((said, holds))
+        if not holds:
+            raise AssertionError(f"run {self.id}\nFAIL {said}: agentbench show {self.id}")
 
 
 def _gate(options: Mapping[str, Any]) -> GateOptions:
@@ -154,7 +164,9 @@ def _opened(session: SuiteSession, path: Path, options: Mapping[str, Any], reque
     overrides = _overrides(options)
     suite = load_suite(file, merged(session.overrides(), overrides)).drawn()
     run = session.private_run(suite, overrides)
-    return AgentRun(suite, run, session.store)
+    checks: list[tuple[str, bool]] = []
+    request.node.stash[RECORD] = {"kind": "test", "run": run.run_id, "checks": checks}
+    return AgentRun(suite, run, session, checks)
 
 
 def _found(path: Path, request: pytest.FixtureRequest) -> Path:

@@ -6,13 +6,23 @@ from typing import Any
 import pytest
 
 from agentbench.case import Case
+from agentbench.document import read_yaml
 from agentbench.errors import UserError
 from agentbench.gating import judge_run
-from agentbench.plugin.hooks import SHOWN_AS
 from agentbench.plugin.properties import case_properties, gate_properties
 from agentbench.plugin.session import SuiteSession
+from agentbench.plugin.stash import RECORD, SHOWN_AS
 from agentbench.report.gate_text import gate_lines
 from agentbench.score import Attempt
+
+REQUIRED = frozenset({"dataset", "scorers", "agent"})
+"""Keys that every suite has."""
+
+NOT_A_SUITE = (
+    "If the file is another tool's, say which files are suites, in pytest's ini file:"
+    " agentbench_suites = suites/*/suite.yaml"
+)
+KEPT = "note: The gate was not selected; it judges the selected cases all the same."
 
 
 class CaseFailed(Exception):
@@ -27,8 +37,12 @@ class SuiteCollector(pytest.File):
     """Collects the cases that the session's options leave of a suite, and its gate after them."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        session = SuiteSession.of(self.config)
+        if self._is_foreign():
+            session.leave_alone(self.path)
+            return
         try:
-            suite = SuiteSession.of(self.config).suite(self.path)
+            suite = session.suite(self.path)
         except UserError as error:
             raise self.CollectError(str(error)) from None
         for case in suite.cases:
@@ -36,9 +50,37 @@ class SuiteCollector(pytest.File):
         if suite.mode == "gate":
             yield GateItem.from_parent(self, name="gate")
 
+    def _is_foreign(self) -> bool:
+        """Whether another tool has files of this name: a mapping without any of the keys that a suite must have."""
+        try:
+            found = read_yaml(self.path).data
+        except UserError as error:
+            raise self.CollectError(f"{error}. {NOT_A_SUITE}") from None
+        return bool(found) and not REQUIRED & found.keys() and not self.session.isinitpath(self.path)
+
+
+def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Adds the gate of each suite of which only cases were selected, after the last of them. Gives those added."""
+    last = {item.path: item for item in items if isinstance(item, CaseItem)}
+    for path in {item.path for item in items if isinstance(item, GateItem)}:
+        last.pop(path, None)
+    added: list[pytest.Item] = []
+    for case in last.values():
+        suite = case.parent
+        assert isinstance(suite, SuiteCollector)
+        if SuiteSession.of(case.config).suite(case.path).mode == "gate":
+            gate = GateItem.from_parent(suite, name="gate", kept=True)
+            items.insert(items.index(case) + 1, gate)
+            added.append(gate)
+    return added
+
 
 class _SuiteItem(pytest.Item):
     """Shows our own failures as their message, without a traceback."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.add_marker(pytest.mark.agent_suite(str(self.path.parent)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, CaseFailed | GateFailed | UserError):
@@ -47,6 +89,9 @@ class _SuiteItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         return self.path, None, f"{self.path.parent.name}::{self.name}"
+
+    def record(self, kind: str, run_id: str, checks: list[tuple[str, bool]]) -> None:
+        self.stash[RECORD] = {"kind": kind, "run": run_id, "checks": checks}
 
     def selected(self) -> frozenset[str]:
         """The ids of the suite's cases that were not deselected; all of them when only the gate was selected."""
@@ -69,6 +114,7 @@ class CaseItem(_SuiteItem):
     def runtest(self) -> None:
         session = SuiteSession.of(self.config)
         run = session.run(self.path, self.selected())
+        self.record("case", run.run_id, [])
         attempts = run.attempts(self.case)
         self.user_properties += case_properties(run.run_id, attempts)
         missed = [attempt for attempt in attempts if attempt.failure or attempt.passed is False]
@@ -97,24 +143,34 @@ class CaseItem(_SuiteItem):
 
 
 class GateItem(_SuiteItem):
-    """Waits for all attempts of the suite's selected cases and judges them by the suite's gate."""
+    """Waits for all attempts of the suite's selected cases and judges them by the suite's gate.
+
+    `kept`: it was not selected itself, but cases of it were, and without it nothing would judge them.
+    """
+
+    def __init__(self, *, kept: bool = False, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._kept = kept
 
     def runtest(self) -> None:
         session = SuiteSession.of(self.config)
         case_ids = self.selected()
         run = session.run(self.path, case_ids)
+        self.record("gate", run.run_id, [])
         run.complete(case_ids)
         if session.option("flake_reruns"):
             session.reruns(self.path, case_ids).rescued()
         options = session.suite(self.path).gate
         if named := session.option("baseline"):
             options = options.model_copy(update={"baseline": named})
-        gating = judge_run(session.store, session.store.get_run(run.run_id), options, case_ids)
+        stored = session.store.get_run(run.run_id)
+        gating = judge_run(session.store, stored, options, case_ids, session.baselines)
         self.user_properties += gate_properties(gating)
-        lines = gate_lines(gating)
-        self.add_report_section("call", "gate", "\n".join(lines))
+        self.record("gate", run.run_id, [(check.said, check.passed) for check in gating.verdict.checks])
+        lines = gate_lines(gating) + ([KEPT] if self._kept else [])
         if not gating.verdict.passed:
             raise GateFailed("\n".join(lines))
+        self.add_report_section("call", "gate", "\n".join(lines))
 
 
 def _explain(case: Case, missed: list[Attempt], repeats: int, run_id: str) -> str:

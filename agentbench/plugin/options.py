@@ -1,12 +1,17 @@
-"""The command line's options as overrides of a suite's configuration."""
+"""The options as a suite's configuration takes them, and the places that start from pytest's root directory."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentbench import environment
+from agentbench.baseline import DIRECTORY
 from agentbench.config import parse_overrides
 from agentbench.errors import UserError
 from agentbench.experiment import backend_overrides, merged
+from agentbench.plugin.workers import shared_directory
+from agentbench.store.url import DEFAULT
 
 RUN_OPTIONS = ("limit", "sample_seed", "repeats")
 
@@ -25,3 +30,30 @@ def check_options(config: pytest.Config) -> None:
         overrides(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def check_store(config: pytest.Config) -> None:
+    """A store that can't be opened is told once, before the first item; a worker's items each say so themselves."""
+    if config.getoption("collectonly") or shared_directory(config) is not None:
+        return
+    from agentbench.plugin.session import SuiteSession
+
+    try:
+        assert SuiteSession.of(config).store
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def database(config: pytest.Config) -> str:
+    """The store: the option, AGENTBENCH_DB, the ini file's, else results/agentbench.db under the root directory."""
+    if named := config.getoption("agentbench_db") or environment.database_url():
+        return str(named)
+    written = str(config.getini("agentbench_db") or "").strip()
+    if "://" in written:
+        return written
+    root = config.inipath.parent if written and config.inipath else config.rootpath
+    return str(root / Path(written or DEFAULT).expanduser())
+
+
+def baselines_directory(config: pytest.Config) -> Path:
+    return config.rootpath / DIRECTORY

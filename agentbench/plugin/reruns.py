@@ -11,6 +11,7 @@ from agentbench.keeping import keep
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.once import POLL_S, Once
 from agentbench.plugin.suite_run import SuiteRun
+from agentbench.run import RunStatus
 from agentbench.runner import Bench, Job, run_job
 from agentbench.store import Store
 from agentbench.suite import Suite
@@ -62,13 +63,18 @@ class Reruns:
         of = self._of.run_id
         experiment = plan(suite, self._store, label=rerun_label(of), facts={"rerun_of": of})
         places = asyncio.Semaphore(suite.config.run.concurrency)
-        async with (
-            started_server(suite, log_path(experiment.run)) as endpoint,
-            opened_backend(suite, endpoint) as backend,
-            opened_bench(suite, backend, self._store) as bench,
-        ):
-            found = await asyncio.gather(*(self._rerun(case, bench, experiment.run.id, places) for case in suite.cases))
-        self._store.set_status(experiment.run.id, "finished")
+        ended: RunStatus = "interrupted"
+        try:
+            async with (
+                started_server(suite, log_path(experiment.run)) as endpoint,
+                opened_backend(suite, endpoint) as backend,
+                opened_bench(suite, backend, self._store) as bench,
+            ):
+                again = (self._rerun(case, bench, experiment.run.id, places) for case in suite.cases)
+                found = await asyncio.gather(*again)
+            ended = "finished"
+        finally:
+            self._store.set_status(experiment.run.id, ended)
         return {case.id: number for case, number in zip(suite.cases, found, strict=True) if number is not None}
 
     async def _rerun(self, case: Case, bench: Bench, run_id: str, places: asyncio.Semaphore) -> int | None:

@@ -2,27 +2,27 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentbench.experiment import Experiment, plan
-from agentbench.plugin.hooks import SESSION
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.once import Once
-from agentbench.plugin.options import overrides
+from agentbench.plugin.options import baselines_directory, database, overrides
 from agentbench.plugin.reruns import Reruns
 from agentbench.plugin.shared_run import SharedRun
+from agentbench.plugin.stash import SESSION
 from agentbench.plugin.suite_run import BatchRun, SuiteRun
 from agentbench.plugin.workers import shared_directory
-from agentbench.store import open_store
+from agentbench.store import Store, open_store
 from agentbench.suite import Suite, load_suite
 
 
 class SuiteSession:
-    """Created when the first suite is collected; `close` stops the servers and says how each run ended."""
+    """Created when the first suite is collected; `close` stops the servers, `settle` says how each run ended."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -33,7 +33,14 @@ class SuiteSession:
         self._loop = LoopThread()
         self._shared = shared_directory(config)
         self._alone = tempfile.TemporaryDirectory(prefix="agentbench-")
-        self.store = open_store(config.getoption("agentbench_db"))
+        self._left_alone: list[Path] = []
+        self._settled = False
+        self.baselines = baselines_directory(config)
+
+    @cached_property
+    def store(self) -> Store:
+        """Opened by the first who needs it: a session that only collects makes none."""
+        return open_store(database(self._config))
 
     @classmethod
     def of(cls, config: pytest.Config) -> "SuiteSession":
@@ -56,6 +63,13 @@ class SuiteSession:
         if path not in self._suites:
             self._suites[path] = load_suite(path, self.overrides()).drawn()
         return self._suites[path]
+
+    def leave_alone(self, path: Path) -> None:
+        """Remember a file that has a suite's name and is another tool's."""
+        self._left_alone.append(path)
+
+    def left_alone(self) -> list[str]:
+        return [f"agentbench: not a suite (no dataset, scorers or agent in it): {path}" for path in self._left_alone]
 
     def overrides(self) -> dict[str, Any]:
         return overrides(self._config)
@@ -109,8 +123,15 @@ class SuiteSession:
         self._alone.cleanup()
 
     def settle(self) -> None:
-        """Say of each run how it ended."""
+        """Say of each run how it ended, once none is made any more."""
+        if self._settled:
+            return
+        self._settled = True
         for run_id in self._owned:
             run = self.store.get_run(run_id)
             done = len(self.store.stored_keys(run_id)) >= len(run.case_ids) * run.repeats
             self.store.set_status(run_id, "finished" if done else "interrupted")
+
+    def close_store(self) -> None:
+        if "store" in self.__dict__:
+            self.store.close()

@@ -1,41 +1,127 @@
-"""The suites' quality and serving tables at the end of a pytest session."""
+"""The suites' quality and serving tables at the end of a pytest session, and the Markdown file for a pull request."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from agentbench.gating import gate_options, judge_run, judge_strictly
+from agentbench.errors import UserError
+from agentbench.gating import Gating, gate_options, judge_run
+from agentbench.plugin.item_reports import ItemReport, ItemReports
 from agentbench.plugin.session import SuiteSession
+from agentbench.plugin.stash import SESSION
 from agentbench.report import run_view
 from agentbench.report.gate_summary import summary_markdown
+from agentbench.report.gate_text import RunOutcome
 from agentbench.report.terminal import run_report
+from agentbench.run import Run
+from agentbench.stats.gate import GateCheck
 
 
-def write_summary(reporter: pytest.TerminalReporter, session: SuiteSession) -> None:
-    """Write the table of each run that this session made, and the file asked for, then let go of the store."""
+def write_tables(reporter: pytest.TerminalReporter, session: SuiteSession) -> None:
+    """The table of each run that this session made."""
+    session.settle()
     for run_id in session.run_ids:
         run = session.store.get_run(run_id)
         reporter.section(f"agentbench: {run.suite}")
         reporter.write_line(_as_text(run_report(run_view(session.store, run), piped=not reporter.hasmarkup)))
-    if session.run_ids and (file := session.option("summary")):
-        _write_markdown(Path(file), session)
-    session.store.close()
 
 
-def _write_markdown(file: Path, session: SuiteSession) -> None:
-    """Adds to the file, since a CI job's other steps may write there too."""
+def write_markdown(config: pytest.Config) -> None:
+    """A section for each run, with what the tests said of it, in the file that the option names.
+
+    Added to the file, since a CI job's other steps may write there too; whole or not at all.
+    """
+    session = config.stash[SESSION]
+    named = session.option("summary")
+    if not named or not session.run_ids:
+        return
+    items = ItemReports.of(config)
+    runs = [(session.store.get_run(run_id), tuple(items.of_run(run_id))) for run_id in session.run_ids]
+    text = "".join(_section(run, reports, session) + "\n" for run, reports in runs)
+    file = Path(named)
     file.parent.mkdir(parents=True, exist_ok=True)
-    named = session.option("baseline")
     with file.open("a", encoding="utf-8") as out:
-        for run_id in session.run_ids:
-            run = session.store.get_run(run_id)
-            judge = judge_run if run.environment.get("mode") == "gate" else judge_strictly
-            gating = judge(session.store, run, gate_options(run, **({"baseline": named} if named else {})))
-            out.write(summary_markdown(gating, session.store) + "\n")
+        out.write(text)
 
 
-def _as_text(report: object) -> str:
+def _section(run: Run, reports: Sequence[ItemReport], session: SuiteSession) -> str:
+    """The figures are the run's; whether it passed, and for what, is what pytest said of its items."""
+    gating = _gating(run, session)
+    outcome = _outcome(run, reports)
+    verdict = replace(gating.verdict, passed=outcome == "passed", checks=tuple(_checks(run, reports)))
+    return summary_markdown(replace(gating, verdict=verdict), session.store, outcome)
+
+
+def _gating(run: Run, session: SuiteSession) -> Gating:
+    """With the baseline where there is one; a name that is wrong has failed its gate already, or decides nothing."""
+    named = session.option("baseline")
+    options = gate_options(run, **({"baseline": named} if named else {}))
+    try:
+        return judge_run(session.store, run, options, directory=session.baselines)
+    except UserError as error:
+        gating = judge_run(session.store, run, gate_options(run, baseline=None))
+        return replace(gating, notes=(*gating.notes, str(error)))
+
+
+def _outcome(run: Run, reports: Sequence[ItemReport]) -> RunOutcome:
+    if any(report.outcome == "failed" for report in reports):
+        return "failed"
+    deciding = [report for report in reports if report.kind != "case" or not _is_gated(run)]
+    if not deciding:
+        return "not judged"
+    return "waits for review" if all(report.outcome == "skipped" for report in deciding) else "passed"
+
+
+def _is_gated(run: Run) -> bool:
+    return run.environment.get("mode") == "gate"
+
+
+def _checks(run: Run, reports: Sequence[ItemReport]) -> Iterator[GateCheck]:
+    """What each gate and each test found, and the cases in one line."""
+    cases = [report for report in reports if report.kind == "case"]
+    if cases and not _is_gated(run):
+        yield _cases_check(run, cases)
+    elif broken := [report for report in cases if report.outcome == "failed"]:
+        said = f"{len(broken)} of {len(cases)} cases have no result: {broken[0].message}"
+        yield GateCheck(name="cases", passed=False, said=said)
+    for report in reports:
+        if report.kind == "gate":
+            yield from _gate_checks(report)
+        elif report.kind == "test":
+            yield _test_check(report)
+
+
+def _cases_check(run: Run, cases: Sequence[ItemReport]) -> GateCheck:
+    failed = sum(report.outcome == "failed" for report in cases)
+    skipped = sum(report.outcome == "skipped" for report in cases)
+    rescued = sum(report.rescued for report in cases)
+    parts = [f"{failed} of {len(run.case_ids)} cases did not pass"]
+    parts += [f"{skipped} wait for review"] if skipped else []
+    parts += [f"{rescued} passed in a rerun only"] if rescued else []
+    unseen = len(run.case_ids) - len(cases)
+    parts += [f"{unseen} were not reached"] if unseen else []
+    return GateCheck(name="cases", passed=not failed, said=", ".join(parts))
+
+
+def _gate_checks(report: ItemReport) -> Iterator[GateCheck]:
+    for said, passed in report.checks:
+        yield GateCheck(name="gate", passed=passed, said=said)
+    if report.outcome == "failed" and all(passed for _, passed in report.checks):
+        yield GateCheck(name="gate", passed=False, said=report.message)
+
+
+def _test_check(report: ItemReport) -> GateCheck:
+    """A test in one line: why it failed, else what it asserted."""
+    wanted = [said for said, passed in report.checks if passed == (report.outcome != "failed")]
+    found = "; ".join(dict.fromkeys(wanted)) or report.message or report.outcome
+    return GateCheck(name="test", passed=report.outcome != "failed", said=f"{report.node_id}: {found}")
+
+
+def _as_text(report: Any) -> str:
     console = Console(markup=False, highlight=False, emoji=False, width=100, no_color=True)
     with console.capture() as capture:
         console.print(report)

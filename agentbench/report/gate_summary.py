@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from agentbench.baseline import Baseline
 from agentbench.gating import Gating
 from agentbench.report import figures
-from agentbench.report.gate_text import gate_markdown
+from agentbench.report.gate_text import RunOutcome, gate_markdown
 from agentbench.report.run_view import RunView, run_view
 from agentbench.stats import mean_estimate
 from agentbench.stats.samples import passes
@@ -15,12 +15,11 @@ from agentbench.store import Store
 Row = tuple[str, str, str, str]
 
 
-def summary_markdown(gating: Gating, store: Store) -> str:
-    """Verdict, checks, and the run's figures beside the baseline's."""
+def summary_markdown(gating: Gating, store: Store, outcome: RunOutcome | None = None) -> str:
+    """Verdict, checks, and the run's figures beside the baseline's. `outcome`: in place of the gate's verdict."""
     view = run_view(store, gating.run)
-    return gate_markdown(
-        f"agentbench {gating.run.suite}", gating, [*_verdict_rows(view, gating), *_times(view, gating)]
-    )
+    rows = [*_verdict_rows(view, gating), *_times(view, gating)]
+    return gate_markdown(f"agentbench {gating.run.suite}", gating, rows, outcome)
 
 
 def _verdict_rows(view: RunView, gating: Gating) -> Iterator[Row]:

@@ -1,16 +1,21 @@
 """A gate's verdict as lines for a terminal, and as Markdown for a pull request."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from agentbench.gating import Gating
 from agentbench.report.plain import line
 
 SHOWN = 10
 
+RunOutcome = Literal["passed", "failed", "waits for review", "not judged"]
+MARKS: Mapping[RunOutcome, str] = {"passed": "✅", "failed": "❌", "waits for review": "⏳", "not judged": "⚠️"}
+
 
 def gate_lines(gating: Gating) -> list[str]:
-    """Each check, and of a gate that failed what changed and the commands that show it."""
-    lines = [f"{'ok  ' if check.passed else 'FAIL'} {line(check.said)}" for check in gating.verdict.checks]
+    """Each check, failed ones first, and of a gate that failed what changed and the commands that show it."""
+    checks = sorted(gating.verdict.checks, key=lambda check: check.passed)
+    lines = [f"{'ok  ' if check.passed else 'FAIL'} {line(check.said)}" for check in checks]
     if gating.failures:
         lines.append("failures: " + ", ".join(f"{kind} {count}" for kind, count in gating.failures.items()))
     if not gating.verdict.passed:
@@ -34,10 +39,13 @@ def markdown(text: str) -> str:
     return "".join(f"\\{mark}" if mark in "\\`*_{}[]<>()#+-.!|~@&" else mark for mark in line(text))
 
 
-def gate_markdown(title: str, gating: Gating, rows: Iterable[tuple[str, str, str, str]]) -> str:
+def gate_markdown(
+    title: str, gating: Gating, rows: Iterable[tuple[str, str, str, str]], outcome: RunOutcome | None = None
+) -> str:
     """A section of a summary: verdict, checks, a table of (metric, run, baseline, difference), what changed."""
     passed = gating.verdict.passed
-    parts = [f"## {'✅' if passed else '❌'} {markdown(title)}: {'passed' if passed else 'failed'}", ""]
+    said: RunOutcome = outcome or ("passed" if passed else "failed")
+    parts = [f"## {MARKS[said]} {markdown(title)}: {said}", ""]
     parts += [f"- {'✅' if check.passed else '❌'} {markdown(check.said)}" for check in gating.verdict.checks]
     parts += ["", "| metric | run | baseline | difference |", "|---|---:|---:|---:|"]
     parts += [f"| {' | '.join(map(markdown, row))} |" for row in rows]

@@ -7,36 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-# pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
-import agentbench.plugin.agent_run
-import agentbench.plugin.ending
-import agentbench.plugin.items
-import agentbench.plugin.properties
-import agentbench.plugin.summary
-import agentbench.plugin.workers  # noqa: F401
 from agentbench.baseline import baseline_of, write_baseline
 from agentbench.store import open_store
+from tests.plugin.numbers_suite import SUITE, write
 
 pytest_plugins = ["pytester"]
-
-SUITE = """\
-name: numbers
-mode: gate
-dataset: {name: jsonl}
-scorers: [exact]
-agent: chat
-backend: {name: scripted, replies: REPLIES, default: "no"}
-run: {max_tries: 1}
-"""
-CASES = 24
-
-
-def write(folder: Path, right: int, extra: str = "") -> None:
-    """A suite of 24 cases of which the first `right` are answered rightly."""
-    rules = [{"when": f"^{number:02}$", "content": f"{number:02}"} for number in range(right)]
-    (folder / "suite.yaml").write_text(SUITE.replace("REPLIES", json.dumps(rules)) + extra)
-    lines = [{"id": f"n{n:02}", "input": f"{n:02}", "expected": f"{n:02}"} for n in range(CASES)]
-    (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
 
 @pytest.fixture
@@ -110,9 +85,17 @@ def test_a_part_of_the_cases_is_judged_as_that(pytester: pytest.Pytester, suite:
     )
 
 
-def test_without_its_gate_nothing_fails(pytester: pytest.Pytester, suite: Path) -> None:
+@pytest.mark.parametrize("selection", [["-k", "not gate"], ["-k", "n03"], ["--deselect=numbers/suite.yaml::gate"], []])
+def test_no_selection_of_cases_leaves_the_gate_out(
+    pytester: pytest.Pytester, suite: Path, selection: list[str]
+) -> None:
     write(suite, 3, "gate: {min_pass_rate: 0.9}\n")
-    assert pytester.runpytest("numbers", "-k", "not gate").ret == 0
+    result = pytester.runpytest(*(["numbers", *selection] if selection else ["numbers/suite.yaml::n03"]))
+    assert result.ret == 1
+    found = result.parseoutcomes()
+    assert (found["failed"], found.get("passed", 0) + found["missed"] + found.get("deselected", 0)) in ((1, 24), (1, 1))
+    result.stdout.fnmatch_lines(["note: The gate was not selected; it judges the selected cases all the same."])
+    result.stdout.fnmatch_lines(["FAILED numbers/suite.yaml::gate - FAIL pass rate *"])
 
 
 def test_last_failed_runs_the_gate_over_all_cases(pytester: pytest.Pytester, suite: Path) -> None:

@@ -5,13 +5,6 @@ from pathlib import Path
 
 import pytest
 
-# pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
-import agentbench.plugin.agent_run
-import agentbench.plugin.ending
-import agentbench.plugin.items
-import agentbench.plugin.properties
-import agentbench.plugin.summary
-import agentbench.plugin.workers  # noqa: F401
 from agentbench.store import open_store
 
 pytest_plugins = ["pytester"]

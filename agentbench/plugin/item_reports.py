@@ -1,0 +1,86 @@
+"""What pytest reported of the items of each run, those of its workers too: the summary says the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from agentbench.plugin.stash import RECORD, SHOWN_AS
+
+ATTRIBUTE = "agentbench"
+"""Of a report: the item's record. pytest-xdist carries it from a worker to the controller."""
+
+ItemKind = Literal["case", "gate", "test"]
+ItemOutcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemReport:
+    """An item that belongs to a run. `checks` are what it found, and whether that held; `message` is why it failed."""
+
+    node_id: str
+    run_id: str
+    kind: ItemKind
+    outcome: ItemOutcome
+    rescued: bool
+    checks: tuple[tuple[str, bool], ...]
+    message: str
+
+
+def mark_report(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
+    if (record := item.stash.get(RECORD, None)) is not None:
+        vars(report)[ATTRIBUTE] = record
+    return report
+
+
+class ItemReports:
+    """A pytest plugin of the process that reports; of an item that was run again, the last time counts."""
+
+    NAME = "agentbench_reports"
+
+    def __init__(self) -> None:
+        self._found: dict[str, ItemReport] = {}
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> "ItemReports":
+        found = config.pluginmanager.get_plugin(cls.NAME)
+        assert isinstance(found, cls)
+        return found
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        record = getattr(report, ATTRIBUTE, None)
+        if record is None:
+            return
+        before = None if report.when == "setup" else self._found.get(report.nodeid)
+        self._found[report.nodeid] = _later(_item_report(report, record), before)
+
+    def of_run(self, run_id: str) -> Iterator[ItemReport]:
+        return (each for each in self._found.values() if each.run_id == run_id)
+
+
+def _item_report(report: pytest.TestReport, record: dict[str, Any]) -> ItemReport:
+    expected = hasattr(report, "wasxfail") and report.outcome == "skipped"
+    return ItemReport(
+        node_id=report.nodeid,
+        run_id=record["run"],
+        kind=record["kind"],
+        outcome="passed" if expected else report.outcome,
+        rescued=(SHOWN_AS, "rescued") in report.user_properties,
+        checks=tuple((said, passed) for said, passed in record["checks"]),
+        message=_first_line(report) if report.outcome == "failed" else "",
+    )
+
+
+def _later(report: ItemReport, before: ItemReport | None) -> ItemReport:
+    """The item after one more of its phases: a failure stays, and a skip does."""
+    order = ("passed", "skipped", "failed")
+    if before is None or order.index(before.outcome) <= order.index(report.outcome):
+        return report
+    return before
+
+
+def _first_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = str(report.longrepr if crash is None else crash.message).strip().splitlines()
+    return lines[0] if lines else ""
