@@ -7,7 +7,7 @@ from agentbench.experiment import Experiment, plan
 from agentbench.runner import Job
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
-from agentbench.stats.outcomes import agent_failures_as_wrong
+from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
 from agentbench.store import Store
 from agentbench.study import Purpose, StudyRun
 from tuners.configuration import Configuration
@@ -34,7 +34,7 @@ class AnsweredCases:
     ) -> Experiment:
         """The run for these cases, made when there is none yet."""
         suite = configuration.suite.only(frozenset(cases))
-        found = self._find(configuration, purpose)
+        found = self.find(configuration, purpose)
         if found is None:
             facts = {"study": {"name": self._study, "purpose": purpose, "settings": dict(settings)}}
             made = plan(suite, self._store, f"study:{self._study}", facts)
@@ -47,7 +47,7 @@ class AnsweredCases:
                     run_id=made.run.id,
                 )
             )
-            found = self._find(configuration, purpose)
+            found = self.find(configuration, purpose)
             assert found is not None
             if found != made.run.id:
                 self._store.discard_empty(made.run.id)
@@ -55,14 +55,15 @@ class AnsweredCases:
         self._opened[found] = experiment
         return experiment
 
-    def _find(self, configuration: Configuration, purpose: Purpose) -> str | None:
+    def find(self, configuration: Configuration, purpose: Purpose) -> str | None:
+        """The id of the run of this very configuration, None where there is none."""
         runs = self._store.studies.runs(self._study, purpose, configuration.answers)
         return next((run.run_id for run in runs if run.config_hash == configuration.config_hash), None)
 
     def jobs(self, experiment: Experiment, cases: Sequence[str], known: Iterable[Outcome]) -> list[Job]:
         """What of the cases has no answer yet, in their order, one repeat of all after the other.
 
-        An attempt of this run that failed is there too: a run has each repeat of a case once.
+        An attempt of this run that failed is not made again: it was tried twice.
         """
         have = {(outcome.case_id, outcome.repeat) for outcome in known} | self._store.stored_keys(experiment.run.id)
         by_id = {case.id: case for case in experiment.suite.cases}
@@ -72,6 +73,10 @@ class AnsweredCases:
             for case_id in cases
             if (case_id, repeat) not in have
         ]
+
+    def forget(self, run_id: str, keys: Keys) -> None:
+        """Those of the attempts that failed without the agent's doing, so that they can be made again."""
+        self._store.studies.forget_failed(run_id, keys, AGENT_FAILURES)
 
     def outcomes(self, configuration: Configuration, purpose: Purpose) -> list[Outcome]:
         """Every answer there is, of whichever run; without what failed for reasons that are not the agent's."""
@@ -88,9 +93,16 @@ class AnsweredCases:
         return [each for each in stored_outcomes(self._store, run_id) if (each.case_id, each.repeat) in keys]
 
     def failure(self, run_id: str) -> str:
-        """Why an attempt of this run failed."""
+        """Why an attempt of this run failed without the agent's doing."""
         failures = (each.failure for each in self._store.attempts(run_id))
-        return next((each.message for each in failures if each is not None), "no reason is known")
+        return next(
+            (
+                f"{each.kind}: {each.message}"
+                for each in failures
+                if each is not None and each.kind not in AGENT_FAILURES
+            ),
+            "no reason is known",
+        )
 
     def attempts(self, configuration: Configuration) -> list[Attempt]:
         """Whole attempts of the search that did not fail, one for each case and repeat."""
@@ -109,9 +121,9 @@ class AnsweredCases:
 
 
 def mean_scores(outcomes: Iterable[Outcome]) -> Mapping[str, float]:
-    """Case id to the share of its repeats that were right."""
+    """Case id to the share of its repeats that were right; one that failed, for whatever reason, was not."""
     values: dict[str, list[float]] = {}
     for outcome in outcomes:
-        if outcome.passed is not None:
-            values.setdefault(outcome.case_id, []).append(float(outcome.passed))
+        if outcome.passed is not None or outcome.failure is not None:
+            values.setdefault(outcome.case_id, []).append(float(outcome.passed or False))
     return {case_id: sum(each) / len(each) for case_id, each in values.items()}

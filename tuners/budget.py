@@ -1,12 +1,15 @@
 """What a study may spend, and what it has spent."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentbench.duration import Seconds
+from tuners.evaluator import Allowance, OutOfBudget
 
 
 class BudgetOptions(BaseModel):
@@ -56,3 +59,55 @@ class Spending:
         return (most.case_runs is not None and self.case_runs >= most.case_runs) or (
             most.seconds is not None and self.seconds >= most.seconds
         )
+
+    def allowance(self) -> Allowance:
+        """What is left for the candidates at hand."""
+        most = self.options
+        return Allowance(
+            case_runs=None if most.case_runs is None else max(0, most.case_runs - self.case_runs),
+            seconds=None if most.seconds is None else max(0.0, most.seconds - self.seconds),
+        )
+
+
+@asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """Ends what runs in it after so many seconds, and raises `OutOfBudget` then."""
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            yield
+    except TimeoutError:
+        if timer.expired():
+            raise OutOfBudget from None
+        raise
+
+
+def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
+    """One line: how many candidates the budget is enough for.
+
+    `rungs` is how many cases have been answered after each, `attempts_per_s` how fast an earlier run of the suite was.
+    """
+    first, all_of_train = rungs[0] * repeats, rungs[-1] * repeats
+    parts = [f"a candidate takes {first} case-runs to be looked at and {all_of_train} to finish"]
+    if options.trials is not None:
+        parts.append(f"{options.trials} candidates take at most {options.trials * all_of_train}")
+    if options.case_runs is not None:
+        parts.append(_enough_for(f"{options.case_runs} case-runs", options.case_runs, first, all_of_train))
+    if options.seconds is not None:
+        parts.append(_in_seconds(options.seconds, first, all_of_train, attempts_per_s))
+    return "the budget: " + "; ".join(parts)
+
+
+def _in_seconds(seconds: float, first: int, all_of_train: int, attempts_per_s: float | None) -> str:
+    if attempts_per_s is None:
+        return f"how many {seconds:g} s are enough for is known after the first rung, no run of this suite is stored"
+    made = int(seconds * attempts_per_s)
+    paced = f"{seconds:g} s are about {made} case-runs at {attempts_per_s:.3g}/s, the pace of the last run,"
+    return _enough_for(f"{paced} less the starts of servers, which", made, first, all_of_train)
+
+
+def _enough_for(what: str, made: int, first: int, all_of_train: int) -> str:
+    if made < all_of_train:
+        return f"{what} are not enough for all of train: no candidate can finish, raise the budget or lower split.train"
+    others = (made - all_of_train) // first
+    return f"{what} are enough for the baseline and a look at {others} others, or for {made // all_of_train} to finish"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from tuners.evaluator import Figures
 from tuners.space import Settings
 
-End = Literal["finished", "dropped", "broken", "forbidden", "out of budget"]
+End = Literal["finished", "dropped", "broken", "forbidden", "out of budget", "unfinished"]
 BASELINE = 0
 """The number of the candidate that changes nothing."""
 
@@ -21,7 +21,9 @@ class Candidate:
     projection of it for one that was dropped before. `by_rung` has the figures of each rung's cases, `figures` those
     of its last rung or of a replay. `excess` has, for each constraint, how far beyond its bound the figure is (a share
     of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included.
-    `searched` says that its knobs were searched for, and not taken over. `reason` says why it broke.
+    `failed` counts the attempts that the server, a tool or a scorer failed: they count as not passed. `searched` says
+    that its knobs were searched for, and not taken over. `reason` says why it broke, or what it can't meet.
+    One that is still on its way is `unfinished`.
     """
 
     number: int
@@ -36,6 +38,7 @@ class Candidate:
     case_runs: int = 0
     seconds: float = 0.0
     searched: bool = False
+    failed: int = 0
     reason: str = ""
 
     def at_rung(self, rung: int) -> Figures:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agentbench.case import Case
 from agentbench.score import Attempt
+from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.trace import ToolCall
 
@@ -37,6 +38,8 @@ def changed_cases(store: Store, winner: str, baseline: str) -> tuple[list[Change
     lost: list[Changed] = []
     for case_id in sorted(a.keys() & b.keys()):
         (of_winner, case), (of_baseline, _) = a[case_id], b[case_id]
+        if _left_out(of_winner) or _left_out(of_baseline):
+            continue
         right, was_right = of_winner.passed is True, of_baseline.passed is True
         if right != was_right:
             found = Changed(
@@ -44,6 +47,11 @@ def changed_cases(store: Store, winner: str, baseline: str) -> tuple[list[Change
             )
             (gained if right else lost).append(found)
     return gained, lost
+
+
+def _left_out(attempt: Attempt) -> bool:
+    """Whether nothing can be said of it: the server, a tool or a scorer failed."""
+    return attempt.failure is not None and attempt.failure.kind not in AGENT_FAILURES
 
 
 def _first(store: Store, run_id: str) -> dict[str, tuple[Attempt, Case]]:

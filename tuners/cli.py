@@ -53,6 +53,7 @@ def tune_command(
             made = find_study(resume, store, given)
         else:
             store_study(made, store)
+        _tell_budget(made, store)
         done = _tuned(made, store, db, team, judged=not search_only)
         view = study_view(made.name, store, db)
         _print(view, as_json)
@@ -68,6 +69,16 @@ def tune_command(
         later = f"for its verdict: agentbench tune --resume {made.name}"
         others = "other workers are still at it, and the last one gives the verdict"
         typer.echo(f"agentbench: study {made.name}: {later if search_only else others}", err=True)
+
+
+def _tell_budget(made: "Study", store: "Store") -> None:
+    """What the search may do with its budget, before it begins."""
+    from tuners.budget import what_it_buys
+    from tuners.pace import pace_of
+
+    if not store.studies.get(made.name).verdict:
+        repeats, pace = made.suite.config.run.repeats, pace_of(made.suite, store)
+        typer.echo(f"agentbench: {what_it_buys(made.file.budget, made.plan().rungs.sizes, repeats, pace)}", err=True)
 
 
 def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judged: bool) -> "Tuned":

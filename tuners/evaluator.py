@@ -15,14 +15,22 @@ Figures = Mapping[str, float]
 class Answers:
     """What a candidate made of some cases.
 
-    `scores` is the mean over repeats of each case that was graded; a case whose attempts all failed counts 0 in a
-    search. `fresh` is how many attempts had to be made: the rest were in the cache. `figures` is what they say of
-    the server, over all the candidate's attempts under these settings so far.
+    `scores` is the mean over repeats of each case that was graded. `attempts` is how many there are, `failed` how many
+    of them the server, a tool or a scorer failed, twice: they count as not passed, and `failure` says what the first
+    of them failed of. `fresh` is how many attempts had to be made: the rest were in the cache. `figures` is what they
+    say of the server, over all the candidate's attempts under these settings so far. `at_best` has those that may be
+    better once there are more attempts: the nearest to good that they are by one-sided intervals of 95 %. `complete`
+    is False where the allowance ended it before the last case.
     """
 
     scores: Mapping[str, float]
     fresh: int
     figures: Figures = field(default_factory=dict)
+    at_best: Figures = field(default_factory=dict)
+    complete: bool = True
+    attempts: int = 0
+    failed: int = 0
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,26 @@ class Measured:
 
     figures: Figures
     replayed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What may still be spent: attempts, and seconds of wall time; None is without an end."""
+
+    case_runs: int | None = None
+    seconds: float | None = None
+
+
+UNBOUNDED = Allowance()
+
+
+def too_many(failed: int, attempts: int, share: float) -> bool:
+    """Whether so many failures are above the share of attempts that may fail; one alone is not, unless none may."""
+    return failed > max(share * attempts, 1.0 if share else 0.0)
+
+
+class OutOfBudget(Exception):
+    """The allowance ended a measurement: nothing is known of it."""
 
 
 class Broken(Exception):
@@ -45,14 +73,22 @@ class Broken(Exception):
 
 
 class Evaluator(Protocol):
-    """Answers cases and measures servers. Both raise `Broken` where a server does not hold up."""
+    """Answers cases and measures servers. Both raise `Broken` where a server does not hold up, and both end with their
+    allowance: attempts and starts of servers that are in flight are ended too."""
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         """The cases answered under the settings; a case answered before with the same seed costs nothing."""
         ...
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
-        """What the traces recorded under `settings` take when the server runs with the `lossless` knobs."""
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+        """What the traces recorded under `settings` take when the server runs with the `lossless` knobs. Raises
+        `OutOfBudget` where the allowance does not suffice."""
+        ...
+
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        """How many attempts at these cases were made under these very settings, by whichever process."""
         ...
 
     def key(self, settings: Settings) -> str:

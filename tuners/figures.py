@@ -1,6 +1,8 @@
 """Figures of a server and of spending, from outcomes; each is defined in `agentbench.stats`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from scipy import stats
 
 from agentbench.stats import Outcome, summarize_serving
 from agentbench.stats.outcomes import total
@@ -35,7 +37,9 @@ def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], price: 
 
 
 def _mean(outcomes: Sequence[Outcome], field: str) -> float | None:
-    tokens = total(getattr(outcome.usage, field) for outcome in outcomes)
+    """Of the outcomes that did not fail; None where one of them has no count: it may be any."""
+    counts = [getattr(each.usage, field) for each in outcomes if each.failure is None and each.usage.calls]
+    tokens = None if None in counts else total(counts)
     return None if tokens is None else tokens / len(outcomes)
 
 
@@ -43,3 +47,25 @@ def _cost(prompt: float | None, completion: float | None, price: Mapping[str, fl
     if not price or prompt is None or completion is None:
         return None
     return (prompt * price.get("prompt", 0.0) + completion * price.get("completion", 0.0)) / 1e6
+
+
+ALPHA = 0.05
+"""One-sided: of how many that could still be met so many are taken to be out of reach."""
+
+PERCENTILES = (("ttft", 50), ("ttft", 95), ("ttft", 99), ("tpot", 50), ("tpot", 95), ("latency", 50), ("latency", 95))
+
+
+def at_best(outcomes: Sequence[Outcome]) -> Figures:
+    """The least that each percentile of the times may be, by these calls: the lower end of its one-sided interval of
+    95 %, from the binomial distribution of how many calls are below it."""
+    found: dict[str, float] = {}
+    for name, percent in PERCENTILES:
+        times = sorted(_times(outcomes, name))
+        place = int(stats.binom.ppf(ALPHA, len(times), percent / 100)) if times else 0
+        if place > 0:
+            found[f"{name}_p{percent}"] = times[place - 1]
+    return found
+
+
+def _times(outcomes: Sequence[Outcome], name: str) -> Iterable[float]:
+    return (time for outcome in outcomes for time in getattr(outcome, f"{name}_s"))

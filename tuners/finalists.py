@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuners.candidate import Candidate
-from tuners.evaluator import RATES, Answers, Figures
+from tuners.candidate import BASELINE, Candidate
+from tuners.evaluator import RATES, Answers, Figures, is_better
 from tuners.rungs import Values
 
 
@@ -21,17 +21,25 @@ def rank(candidate: Candidate) -> tuple[float, float]:
 
 def choose_finalists(candidates: Sequence[Candidate], count: int, objectives: Sequence[str]) -> list[Candidate]:
     """Of those that reached the top and meet every constraint (without any, of those cut off by the budget): the best,
-    then the one with the best other objective that is as good, then the next best."""
+    then the one with the best other objective that is as good, then the next best; and the baseline, where none of
+    them has a higher quality or is better in another objective."""
     for among in (
         [each for each in candidates if each.feasible],
         [each for each in candidates if each.end == "out of budget" and each.meets],
     ):
         if among:
-            ranked = sorted(among, key=rank, reverse=True)
+            ranked = sorted(among, key=lambda each: _standing(each, objectives), reverse=True)
             as_good = [each for each in ranked if is_as_good(each.scores, ranked[0].scores)]
             leaner = max(as_good, key=lambda each: gain(each.figures, objectives))
-            return list({each.number: each for each in (ranked[0], leaner, *ranked)}.values())[:count]
+            chosen = list({each.number: each for each in (ranked[0], leaner, *ranked)}.values())[:count]
+            ties = [each for each in among if each.number == BASELINE and each.quality >= ranked[0].quality]
+            return list({each.number: each for each in (*chosen, *ties)}.values())
     return []
+
+
+def _standing(candidate: Candidate, objectives: Sequence[str]) -> tuple[float, float, int]:
+    """Quality, then the other objective, then who was there first."""
+    return candidate.quality, gain(candidate.figures, objectives), -candidate.number
 
 
 def choose_winner(
@@ -39,9 +47,17 @@ def choose_winner(
 ) -> Candidate:
     """By what they answered with fresh seeds. `finals` has at least one of them."""
     there = [each for each in finalists if each.number in finals]
-    best = max(there, key=lambda each: (_mean(finals[each.number].scores), rank(each)))
+    figures = {each.number: {**each.figures, **finals[each.number].figures} for each in there}
+    means = {each.number: _mean(finals[each.number].scores) for each in there}
+    best = max(there, key=lambda each: (means[each.number], _standing(each, objectives)))
     as_good = [each for each in there if is_as_good(finals[each.number].scores, finals[best.number].scores)]
-    return max(as_good, key=lambda each: gain({**each.figures, **finals[each.number].figures}, objectives))
+    winner = max(as_good, key=lambda each: (gain(figures[each.number], objectives), means[each.number], -each.number))
+    others = [name for name in objectives if name != "quality"]
+    for baseline in (each for each in as_good if each.number == BASELINE):
+        gains = any(is_better(name, figures[winner.number], figures[BASELINE]) for name in others)
+        if means[BASELINE] >= means[winner.number] and not gains:
+            return baseline  # a tie is no reason to change anything
+    return winner
 
 
 def is_as_good(values: Values, best: Values) -> bool:

@@ -1,10 +1,26 @@
 """What is known of a study's candidates, kept so that a search that was broken off goes on where it was."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tuners.candidate import Candidate
 from tuners.space import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a candidate is that has not ended: what it had cost when it began `rung`, and what is known of it.
+
+    `had` is how many attempts at that rung's cases there were then, under its own settings: what there is more of them
+    by now was made for it, by whichever process.
+    """
+
+    rung: int
+    had: int
+    case_runs: int
+    seconds: float
+    candidate: Candidate
 
 
 class Journal(Protocol):
@@ -30,8 +46,12 @@ class Journal(Protocol):
         """
         ...
 
-    def go_on(self, number: int) -> None:
-        """This worker is still at work on it."""
+    def go_on(self, number: int, progress: Progress) -> None:
+        """This worker is still at work on it, and so far."""
+        ...
+
+    def progress(self, number: int) -> Progress | None:
+        """How far it was, by whichever worker; None when it is at its beginning."""
         ...
 
     def end(self, candidate: Candidate) -> None: ...
@@ -45,6 +65,7 @@ class MemoryJournal:
         self._begun: dict[int, Settings] = {}
         self._ours: set[int] = set()
         self._told: set[int] = set()
+        self._progress: dict[int, Progress] = {}
 
     def abandon(self) -> None:
         self._ours.clear()
@@ -70,8 +91,12 @@ class MemoryJournal:
         self._ours.add(number)
         return True
 
-    def go_on(self, number: int) -> None:
+    def go_on(self, number: int, progress: Progress) -> None:
         assert number in self._ours
+        self._progress[number] = progress
+
+    def progress(self, number: int) -> Progress | None:
+        return self._progress.get(number)
 
     def end(self, candidate: Candidate) -> None:
         self._ended[candidate.number] = candidate

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tuners.budget import Spending
 from tuners.candidate import Candidate
 from tuners.climb import excesses
-from tuners.evaluator import Broken, Evaluator, Figures, Limit
+from tuners.evaluator import Broken, Evaluator, Figures, Limit, Measured, OutOfBudget
 from tuners.knobs import KnobSearch
 from tuners.space import Settings, Space
 
@@ -40,11 +40,17 @@ class KnobTuner:
             known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
             return await self._measured(known)
         began = self._spending.clock()
-        search = KnobSearch(self._inner, self._evaluator, self._improves, lambda: self._is_over(began))
+        search = KnobSearch(self._inner, self._measure, self._improves, lambda: self._is_over(began))
         knobs, figures = await search.best(outer, inner)
         self._seconds += self._spending.clock() - began
         searched = replace(candidate, settings={**outer, **knobs}, searched=True)
         return self._with(searched, figures, search.replayed)
+
+    async def _measure(self, settings: Settings, lossless: Settings) -> Measured:
+        """Within what is left of the budget."""
+        measured = await self._evaluator.measure(settings, lossless, self._spending.allowance())
+        self._spending.case_runs += measured.replayed
+        return measured
 
     def _is_over(self, began: float) -> bool:
         took = self._seconds + self._spending.clock() - began
@@ -72,9 +78,11 @@ class KnobTuner:
         if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._limits):
             return candidate
         try:
-            measured = await self._evaluator.measure(candidate.settings, {})
+            measured = await self._measure(candidate.settings, {})
         except Broken as broken:
             return replace(candidate, end="broken", reason=str(broken))
+        except OutOfBudget:
+            return replace(candidate, end="out of budget")
         return self._with(candidate, measured.figures, measured.replayed)
 
     def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:

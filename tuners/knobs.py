@@ -1,14 +1,17 @@
 """The best lossless knobs for a candidate, found by sending its recorded traces again: the inner search."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-from tuners.evaluator import Broken, Evaluator, Figures
+from tuners.evaluator import Broken, Figures, Measured, OutOfBudget
 from tuners.parameter import Choices, Parameter, Range, Subset
 from tuners.space import Settings, Space
 
 GRID = 4
 """Values that are tried of a range."""
+
+Measure = Callable[[Settings, Settings], Awaitable[Measured]]
+"""What a server does under settings with these knobs."""
 
 Improves = Callable[[Figures, Figures], bool]
 """Whether the first figures are better than the second."""
@@ -20,9 +23,9 @@ class KnobSearch:
     `replayed` counts the attempts that were sent again. It stops early when `is_over` says so.
     """
 
-    def __init__(self, space: Space, evaluator: Evaluator, improves: Improves, is_over: Callable[[], bool]) -> None:
+    def __init__(self, space: Space, measure: Measure, improves: Improves, is_over: Callable[[], bool]) -> None:
         self._space = space
-        self._evaluator = evaluator
+        self._measure = measure
         self._improves = improves
         self._is_over = is_over
         self.replayed = 0
@@ -41,8 +44,8 @@ class KnobSearch:
 
     async def _figures(self, settings: Settings, knobs: Settings) -> Figures:
         try:
-            measured = await self._evaluator.measure(settings, knobs)
-        except Broken:
+            measured = await self._measure(settings, knobs)
+        except (Broken, OutOfBudget):
             return {}
         self.replayed += measured.replayed
         return measured.figures

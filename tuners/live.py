@@ -1,31 +1,32 @@
 """Candidates judged on the real engine: cases run, answers kept in the store, traces sent again."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agentbench.baseline import stored_outcomes
 from agentbench.config import canonical_hash
 from agentbench.errors import AttemptError, UserError
-from agentbench.experiment import Experiment, run_stored
+from agentbench.experiment import Experiment
 from agentbench.protocols import ChatRequest
 from agentbench.runner import Job
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
+from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.study import Purpose
 from agentbench.suite import Suite
-from tuners.answered import AnsweredCases, Keys, mean_scores
+from tuners.answered import AnsweredCases, mean_scores
+from tuners.budget import within
 from tuners.candidate import Candidate
+from tuners.case_runs import CaseRuns, OnAttempt
 from tuners.configuration import Configuration, configure, needs_server, value_at
-from tuners.evaluator import Answers, Broken, Figures, Measured
-from tuners.figures import Prices, figures_of
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured, OutOfBudget
+from tuners.figures import Prices, at_best, figures_of
 from tuners.space import Settings
 from tuners.split import Split
 from tuners.trace_replay import TraceReplay
 from tuners.warm_server import WarmServer
-
-OnAttempt = Callable[[], None]
 
 
 class LiveEvaluator:
@@ -53,18 +54,25 @@ class LiveEvaluator:
         self._study = study
         self._seed = seed
         self._prices = prices
-        self._on_attempt = on_attempt
         self._log_path = Path("results") / "logs" / f"study-{study}.server.log"
         self._server = WarmServer(self._log_path)
         self._replay = TraceReplay(traces, self._log_path)
         self.answered = AnsweredCases(store, study)
+        self._case_runs = CaseRuns(store, study, self._server, self.answered, self.spent, on_attempt)
         self.cached = 0
         self._keys: dict[str, str] = {}
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
         return configure(self._suite, {**self._baseline, **settings}, seed)
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int, purpose: Purpose = "search") -> Answers:
+    async def answer(
+        self,
+        settings: Settings,
+        cases: Sequence[str],
+        seed: int,
+        allowance: Allowance = UNBOUNDED,
+        purpose: Purpose = "search",
+    ) -> Answers:
         """Those of the cases that have no answer are run. Figures are of this call's cases, as far as they were run
         under these very settings: how a server does depends on how many requests it has."""
         try:
@@ -73,53 +81,56 @@ class LiveEvaluator:
             raise Broken(str(error)) from error
         planned = self._split.test if purpose == "test" else self._split.train
         experiment = self.answered.experiment(configuration, settings, planned, purpose)
-        known = self.answered.outcomes(configuration, purpose)
-        jobs = self.answered.jobs(experiment, cases, known)
-        fresh = await self._run(experiment, jobs, configuration) if jobs else 0
-        repeats = range(experiment.run.repeats)
-        asked = {(case_id, repeat) for case_id in cases for repeat in repeats}
-        self.cached += len(asked) - fresh
+        run_id = experiment.run.id
+        asked = {(case_id, repeat) for case_id in cases for repeat in range(experiment.run.repeats)}
+        self.answered.forget(run_id, asked)
+        jobs = self.answered.jobs(experiment, cases, self.answered.outcomes(configuration, purpose))
+        self.cached += len(asked) - len(jobs)
+        complete = await self._made(experiment, jobs, configuration, allowance) if jobs else True
         found = [
-            outcome
-            for outcome in self.answered.outcomes(configuration, purpose)
-            if (outcome.case_id, outcome.repeat) in asked
+            each for each in self.answered.outcomes(configuration, purpose) if (each.case_id, each.repeat) in asked
         ]
-        if fresh and not found:
-            raise Broken(f"none of {fresh} attempts was answered: {self.answered.failure(experiment.run.id)}", fresh)
+        own = self.answered.own(run_id, asked)
+        failed = [each for each in own if each.failure is not None and each.failure not in AGENT_FAILURES]
+        fresh = len({(job.case.id, job.repeat) for job in jobs} & {(each.case_id, each.repeat) for each in own})
+        reason = self.answered.failure(run_id) if failed else ""
+        if failed and not found:
+            raise Broken(f"none of {len(failed)} attempts was answered: {reason}", fresh)
         return Answers(
-            scores=mean_scores(found), fresh=fresh, figures=self._figures(experiment.run.id, asked, configuration)
+            scores=mean_scores((*found, *failed)),
+            attempts=len(found) + len(failed),
+            failed=len(failed),
+            failure=reason,
+            fresh=fresh,
+            figures=self.figures(own, configuration) if own else {},
+            at_best=at_best(own),
+            complete=complete,
         )
 
-    async def _run(self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration) -> int:
-        """How many attempts were made; `Broken` when the server died of them."""
-        backend = await self._server.backend(configuration)
-        endpoint = self._server.endpoint
-        self._store.update_environment(experiment.run.id, {"server": dict(endpoint.info) if endpoint else {}})
-        before = len(self._store.stored_keys(experiment.run.id))
-        died = False
-        async with aclosing(run_stored(experiment, jobs, self._store, backend)) as attempts:
-            async for attempt in attempts:
-                self._on_attempt()
-                failed = attempt.failure is not None and attempt.failure.kind == "infra"
-                if failed and (died := not await self._server.is_alive()):
-                    break
-        # What had ended when we broke off is stored, though it was not yielded.
-        fresh = len(self._store.stored_keys(experiment.run.id)) - before
-        if died:
-            await self._server.stop()
-            raise Broken("the server died while it answered", fresh)
-        return fresh
+    async def _made(
+        self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, allowance: Allowance
+    ) -> bool:
+        before = self._store.stored_keys(experiment.run.id)
+        try:
+            return await self._case_runs.make(experiment, jobs, configuration, allowance)
+        except Broken as broken:
+            fresh = len(self._store.stored_keys(experiment.run.id) - before)
+            raise Broken(str(broken), fresh) from broken
 
-    def _figures(self, run_id: str, asked: Keys, configuration: Configuration) -> Figures:
-        own = self.answered.own(run_id, asked)
-        return self.figures(own, configuration) if own else {}
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        try:
+            run_id = self.answered.find(self.configuration(settings, seed), "search")
+        except UserError:
+            return 0
+        asked = frozenset(cases)
+        return sum(case_id in asked for case_id, _ in self._store.stored_keys(run_id)) if run_id else 0
 
     def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
         suite = configuration.suite
         model = str(suite.config.serving.options.get("model", ""))
         return figures_of(outcomes, suite.objectives, self._prices.get(model, {}))
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
         """By a server of its own, started for this: one that had answered these cases would know their prefixes."""
         source = self.configuration(settings, self._seed)
         target = self.configuration({**settings, **lossless}, self._seed)
@@ -128,8 +139,12 @@ class LiveEvaluator:
         key = f"{source.answers} {target.served}"
         if (kept := self._store.studies.replays(self._study).get(key)) is not None:
             return Measured(figures=kept["figures"], replayed=0)
+        attempts = self.answered.attempts(source)
+        if allowance.case_runs is not None and self._replay.size(attempts) > allowance.case_runs:
+            raise OutOfBudget
         await self._server.stop()
-        outcomes = await self._replay.outcomes(target, self.answered.attempts(source))
+        async with within(allowance.seconds):
+            outcomes = await self._replay.outcomes(target, attempts)
         figures = self.figures(outcomes, target)
         result = {"figures": dict(figures), "replayed": len(outcomes), "settings": {**settings, **lossless}}
         self._store.studies.keep_replay(self._study, key, result)

@@ -11,9 +11,9 @@ from agentbench.protocols import ChatRequest
 from agentbench.score import Attempt
 from agentbench.study import ProposalRecord
 from tuners.author import Host, NoAnswer, write
-from tuners.budget import Spending
+from tuners.budget import Spending, within
 from tuners.candidate import Candidate
-from tuners.evaluator import Answers, Broken, Evaluator
+from tuners.evaluator import Answers, Broken, Evaluator, OutOfBudget
 from tuners.finalists import rank
 from tuners.proposal_prompt import TOOLS, proposal_messages
 from tuners.proposal_text import cleaned
@@ -99,7 +99,12 @@ class Proposer:
             if self._spending.exhausted:
                 return self._text_at(path, parent)
             place = Place(path=path, slot=slot, number=len(tried), model=model)
-            self._kept.keep_proposal(await self._proposed(place, parent))
+            try:
+                async with within(self._spending.allowance().seconds):
+                    proposal = await self._proposed(place, parent)
+            except OutOfBudget:
+                return self._text_at(path, parent)
+            self._kept.keep_proposal(proposal)
 
     def _tried(self, path: str, slot: int) -> list[ProposalRecord]:
         found = [each for each in self._kept.proposals(self._study) if (each.path, each.slot) == (path, slot)]
@@ -177,8 +182,11 @@ class Proposer:
         return [(self._train[case_id], failed[case_id]) for case_id in minibatch if case_id in failed][:most]
 
     async def _answers(self, settings: Settings, cases: Sequence[str]) -> Answers:
-        answers = await self._tester.answer(settings, cases, self._seed)
+        """Raises `OutOfBudget` where not all of them could be answered."""
+        answers = await self._tester.answer(settings, cases, self._seed, self._spending.allowance())
         self._spending.case_runs += answers.fresh
+        if not answers.complete:
+            raise OutOfBudget
         return answers
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from agentbench.config import canonical_hash
 from agentbench.errors import UserError
-from tuners.evaluator import Answers, Figures, Measured
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Figures, Measured, OutOfBudget
 from tuners.space import Settings
 
 
@@ -81,22 +81,37 @@ class ReplayEvaluator:
         self._known: set[tuple[int, int, str, int]] = set()
         self._measured: set[tuple[int, int]] = set()
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         row, inner = self._place(settings)
-        asked = {(row, 0 if self._cache else inner, case, seed) for case in cases}
-        fresh = len(asked - self._known)
-        self._known |= asked
+        fresh = [case for case in cases if self._asked(row, inner, case, seed) not in self._known]
+        left = fresh[allowance.case_runs :] if allowance.case_runs is not None else []
+        made = [case for case in fresh if case not in left]
+        self._known |= {self._asked(row, inner, case, seed) for case in made}
+        scores = {case: self._table.scores[row][self._column[case]] for case in cases if case not in left}
         return Answers(
-            scores={case: self._table.scores[row][self._column[case]] for case in cases},
-            fresh=fresh,
+            scores=scores,
+            attempts=len(scores),
+            fresh=len(made),
             figures=self._table.figures[row][inner],
+            complete=not left,
         )
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+    def _asked(self, row: int, inner: int, case: str, seed: int) -> tuple[int, int, str, int]:
+        return row, 0 if self._cache else inner, case, seed
+
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
         place = self._place({**settings, **lossless})
         replayed = 0 if place in self._measured else self._table.replayed
+        if allowance.case_runs is not None and replayed > allowance.case_runs:
+            raise OutOfBudget
         self._measured.add(place)
         return Measured(figures=self._table.figures[place[0]][place[1]], replayed=replayed)
+
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        row, inner = self._place(settings)
+        return sum(self._asked(row, inner, case, seed) in self._known for case in cases)
 
     def key(self, settings: Settings) -> str:
         return _key({**self._baseline, **settings})

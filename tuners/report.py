@@ -109,7 +109,8 @@ def _against(passes: Mapping[str, Any], name: str) -> str:
     span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
     difference = f"{figures.points(passes['difference'])} (95 %: {span}; {figures.probability(passes['p_value'])})"
     rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of {line(name)}"
-    return f"{rates}: {difference}, {passes['cases']} cases, paired"
+    left_out = f", {passes['excluded']} attempts left out that failed" if passes["excluded"] else ""
+    return f"{rates}: {difference}, {passes['cases']} cases, paired{left_out}"
 
 
 def _serving(verdict: Verdict) -> list[Text]:

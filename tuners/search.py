@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from tuners.budget import Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.climb import Climb
-from tuners.evaluator import Broken, Evaluator, Limit, is_better
+from tuners.evaluator import Broken, Evaluator, Limit, is_better, too_many
 from tuners.finalists import rank
 from tuners.front import front
-from tuners.journal import Journal
+from tuners.journal import Journal, Progress
 from tuners.knob_tuner import KnobTuner
 from tuners.rungs import RungPlan, worse_p
 from tuners.space import Settings, Space, every
@@ -44,7 +44,8 @@ class Plan:
     `outer` is what the sampler suggests, `inner` the lossless knobs that are tuned by replay (empty in a flat search,
     where they are part of `outer` and every candidate answers all cases in one rung). `opening` candidates, the
     baseline among them, answer the first rung before any of them goes on: the best of them goes on first. The sampler
-    is asked for `together` suggestions at a time, and those that share a server are tried one after the other.
+    is asked for `together` suggestions at a time, and those that share a server are tried one after the other. A
+    candidate of whose attempts more than the share `max_failures` fail without the agent's doing is broken.
     """
 
     outer: Space
@@ -55,6 +56,7 @@ class Plan:
     limits: tuple[Limit, ...] = ()
     opening: int = 4
     together: int = 1
+    max_failures: float = 0.1
     seed: int = 0
 
 
@@ -118,7 +120,7 @@ class Search:
         """Tells the sampler of candidates that ended just before their worker was killed."""
         self._learn()
         for candidate in self.candidates:
-            self._trials.tell(candidate)
+            self._tell(candidate)
 
     def _learn(self) -> None:
         """What all workers have done by now."""
@@ -159,6 +161,9 @@ class Search:
         while not (self._spending.over or self._is_exhausted()):
             suggestion = self._suggestion()
             settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
+            if self._spending.exhausted:
+                self._waiting.insert(0, suggestion)
+                return None
             if self._is_known(suggestion.number, settings):
                 continue
             if climb := self._claimed(suggestion.number, settings):
@@ -201,7 +206,9 @@ class Search:
             return None
         self._begun = {**self._begun, number: settings}
         self._spending.trials = len(self._begun)
-        return Climb(number=number, settings=settings)
+        before = self._journal.progress(number)
+        spent = (before.case_runs, before.seconds) if before else (0, 0.0)
+        return Climb(number=number, settings=settings, case_runs=spent[0], seconds=spent[1], before=before)
 
     def _is_known(self, number: int, settings: Settings) -> bool:
         """Whether it is forbidden, or was tried; the sampler is told so, and it counts for nothing."""
@@ -226,30 +233,77 @@ class Search:
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
         while climb.end is None and climb.rung < top:
+            if self._spending.exhausted:
+                climb.end = "out of budget"
+                return
             began = self._spending.clock()
             await self._step(climb)
             climb.seconds += self._spending.clock() - began
-            self._journal.go_on(climb.number)
             self._learn()
             if climb.end is None:
                 self._judge(climb)
+            self._keep(climb)
             self._report(climb)
 
     async def _step(self, climb: Climb) -> None:
         cases = self._plan.rungs.cases(climb.rung + 1)
+        climb.before = before = self._beginning(climb, cases)
+        self._journal.go_on(climb.number, before)
         try:
-            climb.take(await self._evaluator.answer(climb.settings, cases, self._plan.seed))
+            answers = await self._evaluator.answer(climb.settings, cases, self._plan.seed, self._spending.allowance())
+            climb.take(answers)
+            if too_many(climb.failed, climb.attempts, self._plan.max_failures):
+                climb.end = "broken"
+                climb.reason = f"{climb.failed} of {climb.attempts} attempts failed: {answers.failure}"
         except Broken as broken:
             climb.end, climb.reason = "broken", str(broken)
-            climb.case_runs += broken.fresh
+        made = self._evaluator.made(climb.settings, cases, self._plan.seed)
+        climb.case_runs = before.case_runs + max(0, made - before.had)
+
+    def _beginning(self, climb: Climb, cases: Sequence[str]) -> Progress:
+        """Where it stands before its next rung; a rung that another process began was begun then."""
+        rung = climb.rung + 1
+        if climb.before is not None and climb.before.rung == rung:
+            return climb.before
+        return Progress(
+            rung=rung,
+            had=self._evaluator.made(climb.settings, cases, self._plan.seed),
+            case_runs=climb.case_runs,
+            seconds=climb.seconds,
+            candidate=self._candidate(climb),
+        )
+
+    def _keep(self, climb: Climb) -> None:
+        """For those who look at a study that goes on, and for whoever takes the candidate over."""
+        if climb.end is None and climb.before is not None:
+            self._journal.go_on(climb.number, replace(climb.before, candidate=self._candidate(climb)))
+
+    def _candidate(self, climb: Climb) -> Candidate:
+        measure = self._measure
+        return climb.candidate(measure.scores if measure else None, self._plan.limits)
 
     def _judge(self, climb: Climb) -> None:
         if climb.rung == self._top:
             climb.end = "finished"
+        elif reason := self._out_of_reach(climb):
+            climb.end, climb.reason = "dropped", reason
         elif self._is_worse(climb):
             climb.end = "dropped"
         elif self._spending.exhausted:
             climb.end = "out of budget"
+
+    def _out_of_reach(self, climb: Climb) -> str:
+        """The constraint that it can't meet any more, "" while it can: knobs that are still to be tuned may help with
+        the server's. The baseline is what others are held against, and goes on."""
+        if climb.number == BASELINE:
+            return ""
+        total = len(self._plan.rungs.order)
+        best = {"quality": (sum(climb.scores.values()) + total - len(climb.scores)) / total}
+        known = best if self._plan.inner.parameters else {**climb.at_best, **best}
+        missed = (each for each in self._plan.limits if each.metric in known and each.excess(known) > 0)
+        return next(
+            (f"{each.metric} can't meet {each.bound:g}: at best {known[each.metric]:.3g} now" for each in missed), ""
+        )
 
     def _is_worse(self, climb: Climb) -> bool:
         """Whether its quality is shown to be below that of a candidate of the front that it has nothing over."""
@@ -265,16 +319,21 @@ class Search:
         return p <= self._plan.rungs.alphas[climb.rung]
 
     async def _ended(self, climb: Climb) -> Candidate:
-        """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler."""
-        measure = self._measure
-        candidate = climb.ended(measure.scores if measure else None, self._plan.limits)
+        """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler.
+
+        The sampler is not told of one that the budget ended: with another budget it goes on.
+        """
+        candidate = self._candidate(climb)
         if candidate.end == "finished" and candidate.number != BASELINE:
             candidate = await self._tuned(candidate)
         self._journal.end(candidate)
         self._learn()
-        if candidate.number != BASELINE:
-            self._trials.tell(candidate)
+        self._tell(candidate)
         return candidate
+
+    def _tell(self, candidate: Candidate) -> None:
+        if candidate.number != BASELINE and candidate.end != "out of budget":
+            self._trials.tell(candidate)
 
     async def _tuned(self, candidate: Candidate) -> Candidate:
         """With the knobs that suit it best, where it may be the best."""

@@ -1,12 +1,13 @@
 """A study's journal in the store, by which several workers, and later starts, know of each other's candidates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from agentbench.store import Store
 from agentbench.study import CandidateRecord
 from tuners.candidate import Candidate, candidate_of_json
+from tuners.journal import Progress
 from tuners.space import Settings
 from tuners.worker import is_here, is_there, this_worker
 
@@ -21,6 +22,18 @@ def ended_candidates(store: Store, study: str) -> list[Candidate]:
     """By number."""
     records = store.studies.candidates(study)
     return [candidate_of_json(record.result) for record in records if record.end is not None]
+
+
+def reopen(store: Store, study: str, candidate: Candidate) -> None:
+    """A candidate that ended goes on, with what it has cost so far."""
+    progress = Progress(
+        rung=-1,
+        had=0,
+        case_runs=candidate.case_runs,
+        seconds=candidate.seconds,
+        candidate=replace(candidate, end="unfinished", reason=""),
+    )
+    store.studies.reopen_candidate(study, candidate.number, this_worker(), asdict(progress))
 
 
 class StoredJournal:
@@ -73,8 +86,12 @@ class StoredJournal:
         """False when another worker gives it."""
         return self.claim(VERDICT, {})
 
-    def go_on(self, number: int) -> None:
-        self._studies.touch(self._study, [number])
+    def go_on(self, number: int, progress: Progress) -> None:
+        self._studies.keep_progress(self._study, number, asdict(progress))
+
+    def progress(self, number: int) -> Progress | None:
+        record = self._studies.candidate(self._study, number)
+        return progress_of(record) if record is not None else None
 
     def beat(self) -> None:
         """Says that this worker is still at work on what it has begun."""
@@ -91,6 +108,21 @@ class StoredJournal:
             ended_at=now,
         )
         self._studies.keep_candidate(record)
+
+
+def progress_of(record: CandidateRecord) -> Progress | None:
+    """How far a candidate is that has not ended."""
+    if record.end is not None or not record.result:
+        return None
+    return Progress(**{**record.result, "candidate": candidate_of_json(record.result["candidate"])})
+
+
+def candidate_so_far(record: CandidateRecord) -> Candidate | None:
+    """What is known of a candidate, ended or not; None where nothing is."""
+    if record.end is not None:
+        return candidate_of_json(record.result)
+    progress = progress_of(record)
+    return progress.candidate if progress is not None else None
 
 
 def at_work(record: CandidateRecord) -> bool:

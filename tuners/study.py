@@ -74,6 +74,7 @@ class Study:
             limits=limits_of(self.file.bounds()),
             opening=options.opening,
             together=options.together,
+            max_failures=self.file.max_failures,
             seed=self.file.seed,
         )
 
@@ -91,7 +92,7 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any]) -> Study:
     if other := next((path for path in overrides if path.split(".")[0] != "budget"), None):
         raise UserError(f"--set {other}: a study that goes on may change its budget only; start one of another name")
     record = store.studies.get(name)
-    if overrides and record.verdict:
+    if overrides and record.verdict.get("runs"):
         raise UserError(f"study {name} has its verdict: its test cases are used up. Start one of another name")
     document = overridden(record.document, overrides)
     file = checked_study(document, lambda location: f"study {name}")
@@ -100,6 +101,8 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any]) -> Study:
         raise UserError(f"study {name} can't go on: the cases of {record.suite_path} have changed since it was started")
     if overrides:
         store.studies.set_document(name, document, canonical_hash(document))
+        # A verdict for which no test case was asked is none that lasts.
+        store.studies.reopen(name)
     split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
     return Study(file=file, document=document, suite=suite, split=split)
 

@@ -80,6 +80,12 @@ class StudyFile(BaseModel):
     search: Literal["factorized", "flat"] = "factorized"
     sampler: SamplerName = "tpe"
     rungs: RungOptions = RungOptions()
+    max_failures: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of attempts that server, tools and scorers may fail; above it one is broken.",
+    )
     replay: ReplayOptions = ReplayOptions()
     prices: Mapping[str, Mapping[Literal["prompt", "completion"], float]] = Field(
         default_factory=dict, description="Model to the price of a million prompt and completion tokens."

@@ -7,17 +7,19 @@ from typing import Any
 
 from agentbench.store import Store
 from agentbench.study import ProposalRecord, StudyRecord
-from tuners.candidate import Candidate, candidate_of_json
-from tuners.front import front
+from tuners.candidate import Candidate
+from tuners.front import front, front_so_far
 from tuners.optuna_storage import importance, opened_trials
 from tuners.proposals_told import proposal_json
+from tuners.stored_journal import candidate_so_far
 from tuners.study_file import StudyFile, checked_study
 from tuners.verdict import Verdict, verdict_of_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView:
-    """`candidates` are those that ended, by number, `ended` when each did, `front` the numbers of those on it."""
+    """`candidates` by number, those on their way as far as they are; `ended` when each of the others did;
+    `front` the numbers of those on it."""
 
     record: StudyRecord
     file: StudyFile
@@ -66,8 +68,10 @@ def study_view(name: str, store: Store, db: str | None) -> StudyView:
     """`UserError` when there is no study of this name."""
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
-    records = store.studies.candidates(name, ended=True)
-    candidates = [candidate_of_json(each.result) for each in records]
+    records = store.studies.candidates(name)
+    candidates = [found for each in records if (found := candidate_so_far(each)) is not None]
+    verdict = verdict_of_json(record.verdict) if record.verdict else None
+    on_front = (front if verdict else front_so_far)(candidates, file.objectives)
     with opened_trials(db, name) as trials:
         shares = importance(trials)
     return StudyView(
@@ -75,8 +79,8 @@ def study_view(name: str, store: Store, db: str | None) -> StudyView:
         file=file,
         candidates=candidates,
         ended={each.number: each.ended_at for each in records if each.ended_at is not None},
-        front=[each.number for each in front(candidates, file.objectives)],
+        front=[each.number for each in on_front or front_so_far(candidates, file.objectives)],
         importance=shares,
         proposals=store.studies.proposals(name),
-        verdict=verdict_of_json(record.verdict) if record.verdict else None,
+        verdict=verdict,
     )

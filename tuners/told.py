@@ -54,7 +54,8 @@ def row(
 
 
 def candidate_row(candidate: Candidate) -> tuple[str, ...]:
-    end = candidate.end if candidate.meets or candidate.end != "finished" else "infeasible"
+    end: str = candidate.end if candidate.meets or candidate.end != "finished" else "infeasible"
+    end += f", {candidate.failed} failed" if candidate.failed else ""
     return row(
         candidate.number,
         candidate.settings,

@@ -57,6 +57,10 @@ class TraceReplay:
         self._most = most
         self._log_path = log_path
 
+    def size(self, attempts: Sequence[Attempt]) -> int:
+        """How many of the attempts are sent again."""
+        return len(_parted(attempts, self._most)[1])
+
     async def outcomes(self, configuration: Configuration, attempts: Sequence[Attempt]) -> list[Outcome]:
         """By a server that is started for this. `Broken` when it does not start, or answers nothing."""
         warm, chosen = _parted(attempts, self._most)

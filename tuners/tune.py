@@ -18,7 +18,7 @@ from tuners.optuna_storage import opened_trials
 from tuners.prepare import prepared_by
 from tuners.samplers import seeded
 from tuners.search import Search
-from tuners.stored_journal import StoredJournal, ended_candidates
+from tuners.stored_journal import StoredJournal, ended_candidates, reopen
 from tuners.study import Study
 from tuners.trials import Trials
 from tuners.verdict import Verdict, judge, verdict_of_json
@@ -93,6 +93,15 @@ def tuned(study: Study, store: Store) -> Tuned:
     return Tuned(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
 
 
+def _reopen(study: Study, store: Store, spending: Spending) -> None:
+    """What ended for want of budget goes on where there is more of it, and a baseline that broke is tried again:
+    without it there is no study."""
+    for candidate in ended_candidates(store, study.name):
+        broken = candidate.number == BASELINE and candidate.end == "broken"
+        if broken or (candidate.end == "out of budget" and not spending.exhausted):
+            reopen(store, study.name, candidate)
+
+
 @asynccontextmanager
 async def beating(journal: StoredJournal) -> AsyncIterator[None]:
     """Tells other workers again and again that this one is there."""
@@ -126,6 +135,7 @@ async def _searched(
         watcher.climb(climb)
 
     watcher.begin("search")
+    _reopen(study, store, spending)
     for candidate in ended_candidates(store, study.name):
         watcher.end(candidate)
     with opened_trials(db, study.name) as optuna_study:

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
+from agentbench.errors import UserError
 from agentbench.loadtest.ratios import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
+from agentbench.stats.outcomes import agent_failures_as_wrong
 from agentbench.stats.shift import compare_latency
 from tuners.candidate import BASELINE, Candidate
-from tuners.evaluator import Answers, Broken, Figures
+from tuners.evaluator import Answers, Broken, Figures, too_many
 from tuners.finalists import choose_finalists, choose_winner
 from tuners.live import LiveEvaluator
 from tuners.search import Plan
@@ -29,7 +31,7 @@ class Verdict:
     study's references. `serving` has the ratio of each figure
     of the winner to the same agent on the baseline's server, with its interval; `served_passes` is what that did to
     the answers, nothing where it is sure to do nothing. `payback` says after how many attempts the study's time is made
-    up for. Without a winner `nearest` says what came nearest to the constraints.
+    up for. Without a winner `nearest` says what came nearest to the constraints, or who broke on test.
     """
 
     winner: int | None = None
@@ -63,9 +65,12 @@ async def judge(
     finalists = choose_finalists(candidates, study.file.rungs.finalists, study.file.objectives)
     if not finalists:
         return _without_winner(candidates)
-    finals = await _finals(study, plan, evaluator, finalists)
+    finals, broke = await _finals(study, plan, evaluator, finalists)
     if not finals:
-        return Verdict(notes=("no finalist's server held up when it answered train again",))
+        raise UserError(
+            f"no verdict yet: no finalist held up when it answered train again ({'; '.join(broke)}). No test case was"
+            f" asked: agentbench tune --resume {study.name} tries again"
+        )
     winner = choose_winner(finalists, finals, study.file.objectives)
     verdict = Verdict(
         winner=winner.number,
@@ -73,6 +78,8 @@ async def judge(
         finals={str(number): _mean(answers) for number, answers in finals.items()},
     )
     verdict = await _on_test(study, evaluator, verdict)
+    if verdict.winner is None:
+        return replace(verdict, seconds=monotonic() - began)
     verdict = await _with_references(study, evaluator, verdict)
     verdict = await _with_serving(study, evaluator, verdict)
     spent = seconds + monotonic() - began
@@ -88,16 +95,23 @@ def _without_winner(candidates: Sequence[Candidate]) -> Verdict:
 
 async def _finals(
     study: Study, plan: Plan, evaluator: LiveEvaluator, finalists: Sequence[Candidate]
-) -> dict[int, Answers]:
-    """Number to what it answers on all of train with seeds that the search did not use."""
+) -> tuple[dict[int, Answers], list[str]]:
+    """Number to what it answers on all of train with seeds that the search did not use; and who broke of what."""
     found: dict[int, Answers] = {}
+    broke: list[str] = []
     for candidate in finalists:
+        seed = study.file.seed + FRESH
         try:
-            answers = await evaluator.answer(candidate.settings, plan.rungs.order, study.file.seed + FRESH, "final")
-        except Broken:
+            answers = await evaluator.answer(candidate.settings, plan.rungs.order, seed, purpose="final")
+        except Broken as broken:
+            broke.append(f"candidate {candidate.number}: {broken}")
+            continue
+        if too_many(answers.failed, answers.attempts, plan.max_failures):
+            failed = f"{answers.failed} of {answers.attempts} attempts failed"
+            broke.append(f"candidate {candidate.number}: {failed}: {answers.failure}")
             continue
         found[candidate.number] = answers
-    return found
+    return found, broke
 
 
 def _mean(answers: Answers) -> float:
@@ -105,25 +119,41 @@ def _mean(answers: Answers) -> float:
 
 
 async def _on_test(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
-    """The winner and the baseline on the test cases, once; a run that is there is not made again."""
+    """The winner and the baseline on the test cases, once; a run that is there is not made again.
+
+    There is no winner where one of the two broke, or where too many of the cases could not be compared: what was left
+    out may be just what it is bad at.
+    """
     if verdict.winner == BASELINE:
         return replace(verdict, notes=("nothing was found that is better than the baseline",))
     sides = {"winner": verdict.settings, "baseline": {}}
-    for settings in sides.values():
+    runs: dict[str, str] = {}
+    for side, settings in sides.items():
+        runs[side] = evaluator.test_run(settings)
         try:
-            await evaluator.answer(settings, study.split.test, study.file.seed, "test")
+            await evaluator.answer(settings, study.split.test, study.file.seed, purpose="test")
         except Broken as broken:
-            return replace(verdict, notes=(f"the test was broken off: {broken}",))
-    runs = {side: evaluator.test_run(settings) for side, settings in sides.items()}
+            return _undecided(verdict, runs, f"the {side} broke on the test cases: {broken}")
     winner, baseline = (evaluator.outcomes_of_run(runs[side]) for side in ("winner", "baseline"))
+    passes = _passes(winner, baseline)
+    if too_many(passes["excluded"], len(baseline), study.file.max_failures):
+        failures = [evaluator.answered.failure(run_id) for run_id in runs.values()]
+        left_out = f"{passes['excluded']} of {len(baseline)} attempts on test were left out on one side or the other"
+        return _undecided(verdict, runs, f"{left_out}, more than max_failures allows: {' / '.join(failures)}")
     shifts = {name: compare_latency(winner, baseline, name) for name in ("ttft", "tpot")}
     found = {name: None if shift is None else asdict(shift) for name, shift in shifts.items()}
-    return replace(verdict, runs=runs, passes=_passes(winner, baseline), **found)  # type: ignore[arg-type]
+    return replace(verdict, runs=runs, passes=passes, **found)  # type: ignore[arg-type]
+
+
+def _undecided(verdict: Verdict, runs: Mapping[str, str], note: str) -> Verdict:
+    """Nobody won, though test cases were asked."""
+    return replace(verdict, winner=None, settings={}, nearest=verdict.winner, runs=runs, notes=(note,))
 
 
 def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
-    """A − B, paired on cases."""
-    passes = asdict(compare_passes(a, b))
+    """A − B, paired on cases. An agent that raised or ran out of its limits was not right; what the server, a tool or
+    a scorer failed is left out of both."""
+    passes = asdict(compare_passes(agent_failures_as_wrong(a), agent_failures_as_wrong(b)))
     passes.pop("power")
     return passes
 
@@ -132,12 +162,16 @@ async def _with_references(study: Study, evaluator: LiveEvaluator, verdict: Verd
     """The references on the test cases, once, each held against the winner."""
     for name, settings in study.file.references.items() if verdict.runs else ():
         try:
-            await evaluator.answer(settings, study.split.test, study.file.seed, "test")
+            await evaluator.answer(settings, study.split.test, study.file.seed, purpose="test")
         except Broken as broken:
             verdict = replace(verdict, notes=(*verdict.notes, f"{name} broke off: {broken}"))
             continue
         run = evaluator.test_run(settings)
         passes = _passes(evaluator.outcomes_of_run(verdict.runs["winner"]), evaluator.outcomes_of_run(run))
+        if too_many(passes["excluded"], len(study.split.test), study.file.max_failures):
+            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.answered.failure(run)}"
+            verdict = replace(verdict, notes=(*verdict.notes, note))
+            continue
         verdict = replace(verdict, runs={**verdict.runs, name: run}, references={**verdict.references, name: passes})
     return verdict
 
@@ -152,7 +186,7 @@ async def _with_serving(study: Study, evaluator: LiveEvaluator, verdict: Verdict
         if evaluator.answers_alike(verdict.settings, agent):
             served = runs["winner"]
         else:
-            await evaluator.answer(agent, study.split.test, study.file.seed, "test")
+            await evaluator.answer(agent, study.split.test, study.file.seed, purpose="test")
             served = runs["served"] = evaluator.test_run(agent)
         pairs = ((verdict.settings, runs["winner"]), (agent, served))
         rounds = await evaluator.in_turn(*pairs, study.file.replay.rounds)

@@ -15,6 +15,10 @@ ALIVE_S = 10.0
 """A server that has not said in this time which models it has is taken for dead."""
 
 
+AWAY = (502, 503, 504)
+"""Statuses that say that nothing answers behind a gateway."""
+
+
 class WarmServer:
     """At most one server at a time; `starts` counts how often one was started."""
 
@@ -44,7 +48,7 @@ class WarmServer:
         return await self._stack.enter_async_context(opened_backend(suite, self.endpoint))
 
     async def is_alive(self) -> bool:
-        """Whether it still answers; one that is not started by us is taken to."""
+        """Whether it still answers; where there is none, nothing is away."""
         if self.endpoint is None:
             return True
         target = Target(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key)
@@ -52,7 +56,7 @@ class WarmServer:
         try:
             exchange = Exchange()
             await client.get("models", exchange)
-            return not exchange.error
+            return not exchange.error and exchange.status not in AWAY
         finally:
             client.close()
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from agentbench.store.study_tables import (
     StudyRunRow,
     StudyTagRow,
 )
-from agentbench.store.tables import AttemptRow
+from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
 from agentbench.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 
 Transaction = Callable[[], AbstractContextManager[Session]]
@@ -93,6 +93,10 @@ class Studies:
     def finish(self, name: str, verdict: Mapping[str, Any]) -> None:
         self._change(name, verdict=dict(verdict), status="finished", finished_at=datetime.now(UTC))
 
+    def reopen(self, name: str) -> None:
+        """It has no verdict any more, and may go on."""
+        self._change(name, verdict={}, status="interrupted", finished_at=None)
+
     def set_document(self, name: str, document: Mapping[str, Any], document_hash: str) -> None:
         self._change(name, document=dict(document), document_hash=document_hash)
 
@@ -142,6 +146,20 @@ class Studies:
         with self._write() as session:
             session.execute(update(CandidateRow).where(*found).values(seen_at=datetime.now(UTC)))
 
+    def keep_progress(self, study: str, number: int, result: Mapping[str, Any]) -> None:
+        """How far a candidate is that has not ended; its worker goes on."""
+        found = (CandidateRow.study == study, CandidateRow.number == number, CandidateRow.end.is_(None))
+        with self._write() as session:
+            values = {"seen_at": datetime.now(UTC), "result": dict(result)}
+            session.execute(update(CandidateRow).where(*found).values(**values))
+
+    def reopen_candidate(self, study: str, number: int, worker: str, result: Mapping[str, Any]) -> None:
+        """One that ended goes on from `result`, at this worker."""
+        found = (CandidateRow.study == study, CandidateRow.number == number)
+        values = {"end": None, "ended_at": None, "worker": worker, "result": dict(result)}
+        with self._write() as session:
+            session.execute(update(CandidateRow).where(*found).values(**values))
+
     def candidate(self, study: str, number: int) -> CandidateRecord | None:
         with self._read() as session:
             row = session.get(CandidateRow, (study, number))
@@ -185,6 +203,19 @@ class Studies:
         with self._read() as session:
             found = query.where(StudyRunRow.study == study, StudyRunRow.purpose == purpose)
             return int(session.scalar(found) or 0)
+
+    def forget_failed(self, run_id: str, keys: Collection[tuple[str, int]], but: Collection[str]) -> None:
+        """Removes attempts of a run that failed, of these cases and repeats, but for failures of the kinds in `but`."""
+        failed = select(AttemptRow).where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_not(None))
+        with self._write() as session:
+            ids = [
+                row.id
+                for row in session.scalars(failed)
+                if (row.case_id, row.repeat) in keys and row.failure_kind not in but
+            ]
+            for table in (ModelCallRow, ToolCallRow, UserTurnRow, ScoreRow):
+                session.execute(delete(table).where(table.attempt_id.in_(ids)))
+            session.execute(delete(AttemptRow).where(AttemptRow.id.in_(ids)))
 
     def keep_proposal(self, proposal: ProposalRecord) -> None:
         """One whose slot and number there is already, another worker's, is left as it is."""

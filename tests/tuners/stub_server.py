@@ -16,6 +16,9 @@ from agentbench.errors import UserError
 from agentbench.protocols import Endpoint
 from tuners.proposal_prompt import TASK
 
+FAILED = b"{}"
+"""The answer with which a server says that it failed."""
+
 
 class StubConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,7 +26,10 @@ class StubConfig(BaseModel):
     model: str = "stub"
     word: str = "even"
     dies_on: str | None = None
+    fails_on: tuple[str, ...] = ()
+    port: int = 0
     starts: bool = True
+    hangs: bool = False
     knob: int = 1
     exact: bool = True
     here: bool = True
@@ -48,6 +54,7 @@ class StubServer:
     def __init__(self, config: StubConfig) -> None:
         self._config = config
         self._server: asyncio.Server | None = None
+        self._stopping = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -62,10 +69,12 @@ class StubServer:
     async def start(self, log_path: Path) -> Endpoint:
         if not self._config.starts:
             raise UserError("out of memory")
+        if self._config.hangs:
+            await asyncio.Event().wait()
         StubServer.started += 1
         StubServer.running += 1
         StubServer.most_at_once = max(StubServer.most_at_once, StubServer.running)
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._config.port)
         port = self._server.sockets[0].getsockname()[1]
         return Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model=self._config.model, info={"server": "stub"})
 
@@ -74,6 +83,7 @@ class StubServer:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _close(self) -> None:
+        self._stopping.set()
         server, self._server = self._server, None
         if server is not None:
             StubServer.running -= 1
@@ -90,19 +100,26 @@ class StubServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 lengths = [line for line in head.split("\r\n") if line.startswith("content-length:")]
                 body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b""
-                await asyncio.sleep(self._config.delay_s)
+                await self._pause()
                 answer = self._answer(json.loads(body)) if body else json.dumps({"data": []}).encode()
                 if answer is None:
                     self._close()
                     break
                 kind = "text/event-stream" if body else "application/json"
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n\r\n"
+                status = "503 Unavailable" if answer == FAILED else "200 OK"
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n\r\n"
                 writer.write(head.encode() + answer)
                 await writer.drain()
         self._writers.discard(writer)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+
+    async def _pause(self) -> None:
+        """The delay, or until the server is stopped."""
+        if self._config.delay_s:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._config.delay_s)
 
     def _answer(self, body: dict[str, object]) -> bytes | None:
         StubServer.asked.append(body)
@@ -111,6 +128,8 @@ class StubServer:
         said = str(messages[-1]["content"])
         if self._config.dies_on is not None and self._config.dies_on in said:
             return None
+        if any(said.endswith(each) for each in self._config.fails_on):
+            return FAILED
         text = _proposed(messages) or ("yes" if _word(messages, self._config.word) in said else "no")
         chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
         last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}

@@ -59,3 +59,19 @@ def test_the_winner_is_decided_by_the_fresh_answers() -> None:
     assert choose_winner([a, b], finals(50, 40), OBJECTIVES) is a
     assert choose_winner([a, b], finals(50, 49), ("quality",)) is a
     assert choose_winner([a, b], {1: finals(10, 0)[1]}, OBJECTIVES) is a
+
+
+def test_a_tie_keeps_the_baseline_unless_another_objective_gains() -> None:
+    base, other = candidate(0, 100, 1.0), candidate(1, 100, 1.04)
+    quality = ("quality",)
+    for objectives in (quality, OBJECTIVES):
+        chosen = choose_finalists([base, other, candidate(2, 100, 1.03)], 2, objectives)
+        assert 0 in [each.number for each in chosen]
+        finals = {each.number: Answers(scores=scores(100), fresh=0) for each in chosen}
+        assert choose_winner(chosen, finals, objectives) is base
+    faster = candidate(1, 100, 1.5)
+    finals = {number: Answers(scores=scores(100), fresh=0) for number in (0, 1)}
+    assert choose_winner([base, faster], finals, quality) is base  # goodput is no objective
+    assert choose_winner([base, faster], finals, OBJECTIVES) is faster
+    better = {0: Answers(scores=scores(90), fresh=0), 1: Answers(scores=scores(100), fresh=0)}
+    assert choose_winner([base, other], better, quality) is other

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate
-from tuners.evaluator import Answers, Limit, Measured
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Limit, Measured
 from tuners.knob_tuner import KnobTuner
 from tuners.parameter import Choices
 from tuners.space import Settings, Space
@@ -19,14 +19,19 @@ class Server:
         self.now = 0.0
         self.measured: list[Settings] = []
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         raise AssertionError("knobs change no answer")
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
         self.now += 10
         self.measured.append({**settings, **lossless})
         knob = {**settings, **lossless}.get("serving.knob", 1)
         return Measured(figures={"goodput": knob, "ttft_p95": 2.0 if knob == 4 else 0.5}, replayed=16)
+
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        return 0
 
     def key(self, settings: Settings) -> str:
         return str(settings)

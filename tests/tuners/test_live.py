@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from agentbench.store import Store
-from tests.tuners.stub_server import StubServer
-from tuners.evaluator import Broken
+from tests.tuners.conftest import STUDY
+from tests.tuners.stub_server import FAILED, StubConfig, StubServer
+from tuners import case_runs
+from tuners.case_runs import Unreachable, Waiting
+from tuners.evaluator import Allowance, Broken, OutOfBudget
 from tuners.live import LiveEvaluator, opened
 from tuners.study import make_study, store_study
 
 StudyWriter = Callable[..., Path]
+ODD = frozenset(f"{number:02}" for number in range(1, 40, 2))
 
 
 def evaluator(path: Path, store: Store, **other: Any) -> tuple[LiveEvaluator, tuple[str, ...]]:
@@ -130,3 +134,111 @@ async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: St
     told = runs["finished"].environment["study"]
     assert told == {"name": "toy", "purpose": "search", "settings": {"serving.word": "odd"}}
     assert runs["interrupted"].case_ids == runs["finished"].case_ids
+
+
+async def test_no_attempt_is_made_beyond_the_allowance(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        first = await live.answer({}, cases, 0, Allowance(case_runs=7))
+        none = await live.answer({}, cases, 0, Allowance(case_runs=0))
+        rest = await live.answer({}, cases, 0, Allowance(case_runs=13))
+    assert (first.fresh, first.complete, len(first.scores)) == (7, False, 7)
+    assert (none.fresh, none.complete, len(none.scores)) == (0, False, 7)
+    assert (rest.fresh, rest.complete, live.spent()) == (13, True, 20)
+
+
+@pytest.mark.parametrize("settings", [{"serving.hangs": True}, {"serving.delay_s": 3600}])
+async def test_a_start_and_attempts_in_flight_are_ended_with_the_time(
+    study: StudyWriter, store: Store, stub: type[StubServer], settings: dict[str, Any]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        cut = await live.answer(settings, cases, 0, Allowance(seconds=0.5))
+        assert (cut.fresh, cut.complete, cut.scores) == (0, False, {})
+    assert stub.running == 0
+
+
+async def test_what_the_server_fails_is_tried_again_and_then_not_passed(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, stub: type[StubServer]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        bad = await live.answer({"serving.fails_on": ["even 0", "odd 1", "even 2", "odd 3"]}, cases, 0)
+        assert bad.failed == len({"c00", "c01", "c02", "c03"} & set(cases)) > 0
+        assert (bad.attempts, bad.fresh, len(bad.scores), bad.complete) == (20, 20, 20, True)
+        assert sum(bad.scores.values()) == sum(case[1:] in ODD and case > "c03" for case in cases)
+        assert "infra: HTTP 503" in bad.failure
+        # One that fails its first three tries only, which is all that one attempt has.
+        answer, failures = stub._answer, [3]
+
+        def failing(self: StubServer, body: dict[str, Any]) -> bytes | None:
+            if f" {int(cases[0][1:])}'" in str(body["messages"]) and failures[0]:
+                failures[0] -= 1
+                return FAILED
+            return answer(self, body)
+
+        monkeypatch.setattr(stub, "_answer", failing)
+        again = await live.answer({"serving.other": 1}, cases, 0)
+    assert failures == [0]
+    assert (again.failed, again.fresh, len(again.scores)) == (0, 20, 20)
+
+
+URL_STUDY = STUDY.replace("space:", "baseline: {serving: {server: url, base_url: URL, model: stub}}\nspace:").replace(
+    "  serving.word: [never, even, odd]\n  serving.knob: [1, 2]\n", "  agent.max_tokens: [8, 16]\n"
+)
+
+
+async def test_an_outage_of_somebody_elses_server_is_waited_for(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = StubServer(StubConfig(word="even"))
+    endpoint = await server.start(tmp_path)
+    port = int(endpoint.base_url.split(":")[2].split("/")[0])
+    answer, left, servers = StubServer._answer, [9], [server]
+
+    def dying(self: StubServer, body: dict[str, Any]) -> bytes | None:
+        left[0] -= 1
+        return None if left[0] == 0 else answer(self, body)
+
+    async def comes_back(self: Waiting, reason: str) -> None:
+        assert reason == "it does not answer"
+        servers.append(StubServer(StubConfig(word="even", port=port)))
+        await servers[-1].start(tmp_path)
+
+    monkeypatch.setattr(StubServer, "_answer", dying)
+    monkeypatch.setattr(Waiting, "pause", comes_back)
+    made = make_study(study(URL_STUDY.replace("URL", endpoint.base_url)), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    async with opened(live):
+        answers = await live.answer({}, made.split.train, 0)
+        assert (answers.failed, set(answers.scores.values()), len(servers)) == (0, {1.0}, 2)
+        await servers[1].stop()
+        # Another worker of the study, to which it is away from the beginning: it has answered before.
+        other = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+        monkeypatch.undo()
+        monkeypatch.setattr(case_runs, "PATIENCE_S", -1.0)
+        with pytest.raises(Unreachable, match="has been away"):
+            await other.answer({"agent.max_tokens": 8}, made.split.train, 0)
+    for each in servers:
+        await each.stop()
+
+
+async def test_an_address_that_never_answered_is_no_outage(study: StudyWriter, store: Store) -> None:
+    made = make_study(study(URL_STUDY.replace("URL", "http://127.0.0.1:9/v1")), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    async with opened(live):
+        with pytest.raises(Broken, match="can't be reached"):
+            await live.answer({}, made.split.train, 0)
+
+
+async def test_a_replay_that_the_allowance_is_too_small_for_is_not_begun(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "even"}, cases, 0)
+        for allowance in (Allowance(case_runs=7), Allowance(seconds=0.0)):
+            with pytest.raises(OutOfBudget):
+                await live.measure({"serving.word": "even"}, {"serving.knob": 2}, allowance)
+        assert live.spent() == len(cases)
+        assert (await live.measure({"serving.word": "even"}, {"serving.knob": 2}, Allowance(case_runs=8))).replayed == 8

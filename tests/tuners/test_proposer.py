@@ -16,7 +16,7 @@ from agentbench.trace import Trace
 from tests.tuners.stub_server import StubServer
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate
-from tuners.evaluator import Answers
+from tuners.evaluator import UNBOUNDED, Allowance, Answers
 from tuners.live import LiveEvaluator, opened
 from tuners.proposal_prompt import TASK
 from tuners.proposer import Proposer, parent_of
@@ -319,7 +319,9 @@ class OneFailure:
     def value_at(self, path: str, settings: Settings) -> str:
         return "Call {tools}."
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         return Answers(scores={case_id: float(case_id != self.failed) for case_id in cases}, fresh=0)
 
     async def ask(self, settings: Settings, request: ChatRequest) -> str:
@@ -344,3 +346,13 @@ async def test_a_parent_s_one_failure_is_in_the_minibatch_and_what_drops_the_too
     assert len(set(proposal.minibatch)) == 2
     assert f"ask {failed}" in tester.shown
     assert (proposal.text, proposal.score, proposal.note) == ("Call them.", None, "{tools} is not in it")
+
+
+async def test_a_minibatch_that_the_budget_is_too_small_for_is_no_proposal(store: Store, study: StudyWriter) -> None:
+    setting = Setting(study(STUDY), store)
+    setting.spending = Spending(BudgetOptions(case_runs=5))
+    live, proposer = setting.worker()
+    async with opened(live):
+        assert (await proposer(SLOT, ()))[PATH] is None
+    assert live.spent() == 5
+    assert store.studies.proposals("toy") == []

@@ -1,7 +1,7 @@
 """The search over a table in place of an engine: what it finds, what it spends, and that it goes on where it was."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -12,7 +12,7 @@ import pytest
 from agentbench.case import Case
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import BASELINE, Candidate
-from tuners.evaluator import Answers, Broken, Limit, Measured
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Limit, Measured
 from tuners.journal import MemoryJournal
 from tuners.parameter import Choices
 from tuners.replay import ReplayEvaluator, ReplayTable
@@ -69,16 +69,18 @@ class Counting(ReplayEvaluator):
         self.measured: list[Settings] = []
         self._breaks = breaks
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         if self._breaks and self._breaks.items() <= settings.items():
             raise Broken("out of memory")
-        answers = await super().answer(settings, cases, seed)
+        answers = await super().answer(settings, cases, seed, allowance)
         self.fresh += answers.fresh
         return answers
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
         self.measured.append(lossless)
-        return await super().measure(settings, lossless)
+        return await super().measure(settings, lossless, allowance)
 
 
 def plan(*limits: Limit, inner: Space = INNER) -> Plan:
@@ -103,10 +105,11 @@ class Setting:
         self.options = BudgetOptions(trials=trials)
         self.seed = seed
         self.sampler: SamplerName = "tpe"
+        self.clock: Callable[[], float] = lambda: 0.0
 
     def search(self) -> Search:
         trials = Trials(self.study, self.plan.outer, seeded(self.sampler, self.seed))
-        spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=lambda: 0.0)
+        spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=self.clock)
         return Search(self.plan, self.evaluator, trials, self.journal, spending)
 
     @property
@@ -190,12 +193,74 @@ async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> N
     assert all(each.excess["ttft_p95"] > 0 for each in candidates)
 
 
-async def test_the_case_runs_of_the_budget_end_it_between_rungs() -> None:
+async def test_the_case_runs_of_the_budget_end_it_to_the_case() -> None:
     setting = Setting(plan(), Counting())
     setting.options = BudgetOptions(case_runs=100)
     candidates = await setting.run()
-    assert 100 <= setting.evaluator.fresh < 100 + CASES
+    assert setting.evaluator.fresh == 100
     assert candidates
+
+
+class Timed(Counting):
+    """Each attempt takes a second, and each start of a server ten; what the allowance has no time for is not made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        assert allowance.seconds is not None
+        took = min(10.0, allowance.seconds)
+        answers = await super().answer(settings, cases, seed, Allowance(case_runs=int(allowance.seconds - took)))
+        self.now += took + answers.fresh
+        return answers
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 60, 61, 100, 200])
+async def test_the_seconds_of_the_budget_are_held_in_the_opening_too(seconds: int) -> None:
+    evaluator = Timed()
+    setting = Setting(plan(inner=Space(parameters={})), evaluator)
+    setting.options = BudgetOptions(seconds=seconds)
+    setting.clock = lambda: evaluator.now
+    candidates = await setting.run()
+    assert evaluator.now == seconds
+    assert candidates[-1].end == "out of budget"
+
+
+class Measured8(Counting):
+    """Knows after a rung what its figures are at best."""
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        answers = await super().answer(settings, cases, seed, allowance)
+        return replace(answers, at_best={"ttft_p95": 1.5 if settings.get("agent.a", 1) else 0.5})
+
+
+async def test_what_can_no_longer_meet_a_constraint_goes_no_further() -> None:
+    limits = (Limit(metric="ttft_p95", bound=1.0), Limit(metric="quality", bound=0.9, at_least=True))
+    setting = Setting(plan(*limits, inner=Space(parameters={})), Measured8(), trials=12)
+    candidates = {each.number: each for each in await setting.run()}
+    assert candidates[BASELINE].end == "finished"  # the others are held against it
+    for each in candidates.values():
+        if each.number != BASELINE and each.settings["agent.a"]:
+            assert (each.end, each.rung) == ("dropped", 0)
+            assert each.reason == "ttft_p95 can't meet 1: at best 1.5 now"
+    poor = [each for each in candidates.values() if each.settings.get("agent.a") == 0 and each.quality < 0.45]
+    assert poor
+    assert all(each.end == "dropped" and each.rung < 3 for each in poor)
+    with_knobs = Setting(plan(limits[0]), Measured8(), trials=6)
+    assert not [each for each in await with_knobs.run() if "can't meet" in each.reason]  # knobs may help
+
+
+async def test_what_the_budget_ended_goes_on_with_more_of_it() -> None:
+    setting = Setting(plan(), Counting())
+    setting.options = BudgetOptions(case_runs=100)
+    await setting.run()
+    told = [trial.state.name for trial in setting.study.get_trials()]
+    assert "RUNNING" in told  # the sampler waits for them
 
 
 class Killed(Exception):
@@ -216,11 +281,13 @@ class Dying(TwoServers):
         super().__init__()
         self._left = after
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
         self._left -= 1
         if self._left == 0:
             raise Killed
-        return await super().answer(settings, cases, seed)
+        return await super().answer(settings, cases, seed, allowance)
 
     def revived(self, after: int) -> None:
         self._left = after
@@ -241,8 +308,7 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together
     await killed.run()
 
     def found(candidates: Sequence[Candidate]) -> list[Candidate]:
-        # What a candidate cost was spent in part before it was killed: only the sum is the same.
-        return sorted((replace(each, case_runs=0) for each in candidates), key=lambda each: each.number)
+        return sorted(candidates, key=lambda each: each.number)
 
     killed.journal.abandon()
     assert found(killed.journal.news()) == found(expected)

@@ -13,7 +13,7 @@ from agentbench.cli.app import app
 from agentbench.errors import UserError
 from agentbench.store import Store, open_store
 from tests.tuners.conftest import STUDY
-from tests.tuners.stub_server import StubServer
+from tests.tuners.stub_server import FAILED, StubServer
 from tuners.study import make_study
 
 StudyWriter = Callable[..., Path]
@@ -183,3 +183,104 @@ def test_a_set_path_that_is_none_of_the_study(study: StudyWriter) -> None:
 def test_the_objective_of_goodput_is_the_studys_own(study: StudyWriter, store: Store) -> None:
     made = make_study(study(STUDY + "slo: {ttft: 250ms}\n"), {})
     assert made.suite.objectives == {"ttft": 0.25}
+
+
+@pytest.mark.usefixtures("here")
+def test_more_budget_goes_on_with_what_it_ended_to_the_case(study: StudyWriter) -> None:
+    path = study(STUDY.replace("trials: 5", "case_runs: 30").replace("  serving.knob: [1, 2]\n", ""))
+    first = agentbench("tune", path, "--search-only")
+    assert first.exit_code == 0, first.output
+    assert "the budget: a candidate takes 4 case-runs to be looked at and 20 to finish" in first.stderr
+    assert "30 case-runs are enough for the baseline and a look at 2 others, or for 1 to finish" in first.stderr
+    found = study_json()
+    assert sum(each["case_runs"] for each in found["candidates"]) == 30
+    assert "out of budget" in [each["end"] for each in found["candidates"]]
+    went_on = agentbench("tune", "--resume", "toy", "--set", "budget.case_runs=60", "--search-only")
+    assert went_on.exit_code == 0, went_on.output
+    found = study_json()
+    assert sorted(each["end"] for each in found["candidates"]) == ["dropped", "finished", "finished"]
+    assert {each["case_runs"] for each in found["candidates"] if each["end"] == "finished"} == {20}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_front_of_an_unfinished_study_has_who_does_better_on_the_same_cases(
+    study: StudyWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, left = StubServer._answer, [20]
+
+    def interrupting(self: StubServer, body: dict[str, object]) -> bytes | None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return answer(self, body)
+
+    monkeypatch.setattr(StubServer, "_answer", interrupting)
+    text = STUDY.replace("[never, even, odd]", "[never, even]").replace("  serving.knob: [1, 2]\n", "")
+    text = text.replace("sizes: [4, 8], opening: 2", "sizes: [4, 8, 16], opening: 2")
+    broken = agentbench("tune", study(text + "objectives: [quality]\nconstraints: {ttft_p95: 1m}\n"))
+    assert broken.exit_code == 130
+    found = study_json()
+    better = next(each for each in found["candidates"] if each["settings"] == {"serving.word": "even"})
+    assert better["end"] == "unfinished"
+    assert len(better["scores"]) < 20
+    assert found["front"] == [better["number"]]
+    assert "● unfinished" in agentbench("study", "toy").stdout
+
+
+EVENS = [f"even {number}" for number in range(0, 40, 2)]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_candidate_whose_server_fails_on_what_it_can_t_do_is_broken_and_never_wins(study: StudyWriter) -> None:
+    text = STUDY.replace("  serving.knob: [1, 2]\n", f"  serving.fails_on: [[], {EVENS}]\n").replace("[never, ", "[")
+    result = agentbench("tune", study(text.replace("trials: 5", "trials: 8")))
+    assert result.exit_code == 0, result.output
+    found = study_json()
+    failing = [each for each in found["candidates"] if each["settings"].get("serving.fails_on")]
+    assert failing
+    for each in failing:
+        assert each["end"] == "broken"
+        assert "infra: HTTP 503" in each["reason"]
+        assert each["number"] not in found["front"]
+    assert found["verdict"]["settings"] == {"serving.word": "even", "serving.fails_on": []}
+
+
+@pytest.mark.usefixtures("here")
+def test_there_is_no_verdict_where_too_many_of_the_test_cases_were_left_out(study: StudyWriter) -> None:
+    split = make_study(study(), {}).split
+    failing = [f"{'odd' if int(case[1:]) % 2 else 'even'} {int(case[1:])}" for case in sorted(split.test)[:3]]
+    text = STUDY.replace("space:", f"baseline: {{serving.fails_on: {failing}}}\nspace:")
+    said = refused("tune", study(text.replace("  serving.knob: [1, 2]\n", "")))
+    assert "3 of 20 attempts on test were left out" in said
+    assert "max_failures" in said
+    assert not Path("results/studies/toy/best.yaml").exists()
+    assert "its test cases are used up" in refused("tune", "--resume", "toy", "--set", "budget.trials=9")
+    allowed = text.replace("toy", "other").replace("space:", "max_failures: 0.2\nspace:")
+    shown = agentbench("tune", study(allowed.replace("  serving.knob: [1, 2]\n", "")))
+    assert shown.exit_code == 0, shown.output
+    assert "17 cases, paired, 3 attempts left out that failed" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.usefixtures("here")
+def test_finalists_that_break_use_up_no_test_case(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = study(STUDY.replace("  serving.knob: [1, 2]\n", ""))
+    agentbench("tune", path, "--search-only")
+    with monkeypatch.context() as broken:
+        broken.setattr(StubServer, "_answer", lambda self, body: FAILED)
+        said = refused("tune", "--resume", "toy")
+    assert "no verdict yet: no finalist held up" in said
+    assert "No test case was asked" in said
+    assert (study_json()["verdict"], study_json()["status"]) == (None, "interrupted")
+    assert agentbench("tune", "--resume", "toy", "--set", "budget.trials=6").exit_code == 0
+    assert study_json()["verdict"]["passes"]["rate_a"] == 1.0
+
+
+@pytest.mark.usefixtures("here")
+def test_a_baseline_that_broke_is_tried_again(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = study(STUDY.replace("  serving.knob: [1, 2]\n", ""))
+    with monkeypatch.context() as broken:
+        broken.setattr(StubServer, "_answer", lambda self, body: FAILED)
+        assert "the baseline does not hold up: none of 4 attempts was answered" in refused("tune", path)
+    went_on = agentbench("tune", "--resume", "toy")
+    assert went_on.exit_code == 0, went_on.output
+    assert study_json()["candidates"][0]["end"] == "finished"
