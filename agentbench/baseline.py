@@ -63,7 +63,7 @@ def find_baseline(name: str, run: Run, store: Store, directory: Path = DIRECTORY
 
 def _run_as_baseline(name: str, run: Run, store: Store, directory: Path) -> Baseline:
     try:
-        found = store.get_run(name)
+        found = store.get_run(name, run.suite)
     except UserError as error:
         known = sorted({path.stem for path in (directory / run.suite).glob("*.json")} | set(_names(store, run.suite)))
         raise UserError(

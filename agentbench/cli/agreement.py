@@ -9,7 +9,7 @@ from agentbench.cli.runs import AsJson, Db
 
 
 def agreement_command(
-    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")] = "latest",
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
     scorer: Annotated[str | None, typer.Option(help="Hold just this scorer against the reviewers.")] = None,
     as_json: AsJson = False,
     db: Db = None,

@@ -20,7 +20,7 @@ baseline_app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The baseline's name: letters, digits, dots, dashes.")]
-Reference = Annotated[str, typer.Argument(metavar="RUN", help="Id, its start or end, label, latest or latest~N.")]
+Reference = Annotated[str, typer.Argument(metavar="RUN", help="Id, its start or end, label, LABEL~N or latest~N.")]
 Directory = Annotated[Path, typer.Option("--dir", help="Where baseline files are kept.")]
 InStore = Annotated[bool, typer.Option("--in-store", help="Name the run in the store; write no file.")]
 DEFAULT_DIRECTORY = Path("results/baselines")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def compare_command(
-    a: Annotated[str, typer.Argument(help="Run A: id, its start or end, label, latest or latest~N.")],
+    a: Annotated[str, typer.Argument(help="Run A: id, its start or end, label, LABEL~N or latest~N.")],
     b: Annotated[str, typer.Argument(help="Run B: the same.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     gate: Annotated[

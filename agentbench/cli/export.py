@@ -17,7 +17,7 @@ ExportFormat = Literal["parquet", "csv", "jsonl", "run", "otlp"]
 
 
 def export_command(
-    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")],
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")],
     out: Annotated[Path | None, typer.Option("--out", help="Directory for the tables, or the file.")] = None,
     form: Annotated[
         ExportFormat,

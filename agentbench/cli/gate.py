@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def gate_command(
-    run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, latest or latest~N.")],
+    run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, LABEL~N or latest~N.")],
     baseline: Annotated[str | None, typer.Option(help="A baseline's name, or a run, to hold it against.")] = None,
     min_pass_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Least pass rate (a fraction).")] = None,
     min_pass_hat_k: Annotated[

@@ -17,7 +17,7 @@ def report_command(
         list[str] | None,
         typer.Argument(
             metavar="[RUN]... | STUDY | SUITE | FILE...",
-            help="Runs (id, its start or end, label, latest or latest~N; later ones are compared with the first),"
+            help="Runs (id, its start or end, label, LABEL~N or latest~N; later ones are compared with the first),"
             " a study, a suite (its runs over time), or files that bench wrote. Default: latest.",
         ),
     ] = None,

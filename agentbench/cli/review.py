@@ -22,7 +22,7 @@ KEYS = "[p]ass  [f]ail  [c]omment  [s]kip  [q]uit"
 
 
 def review_command(
-    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")] = "latest",
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
     reviewer: Reviewer = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Review at most so many, drawn by --seed.")] = None,
     scorer: Annotated[str | None, typer.Option(help="Only attempts that this scorer graded.")] = None,
@@ -50,7 +50,7 @@ def review_command(
 
 
 def label_command(
-    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")],
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")],
     case: Annotated[str, typer.Argument(help="CASE, or CASE:REPEAT; repeat 0 by default.")],
     verdict: Annotated[str, typer.Argument(metavar="pass|fail", help="The verdict.")],
     reviewer: Reviewer = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show_command(
-    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, latest or latest~N.")] = "latest",
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
     case: Annotated[str | None, typer.Option("--case", help="Show the conversation of this case.")] = None,
     repeat: Annotated[int, typer.Option(min=0, help="Which repeat of the case, from 0.")] = 0,
     as_json: AsJson = False,

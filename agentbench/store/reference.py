@@ -1,4 +1,7 @@
-"""Naming a run: by its id, the start of it, what follows its last dash, its label, `latest` or `latest~N`."""
+"""Naming a run: by its id, the start of it, what follows its last dash, its label, `latest` or `latest~N`.
+
+The newest of several runs of one label is meant; `LABEL~N` is the N-th before it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +14,16 @@ from agentbench.errors import UserError
 from agentbench.store.tables import RunRow
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
+BEFORE = re.compile(r"(.+)~(\d+)", re.DOTALL)
 SHOWN = 8
 """How many runs an error lists."""
 
 NEWEST_FIRST = (RunRow.created_at.desc(), RunRow.id.desc())
 
 
-def find_run(session: Session, reference: str) -> RunRow:
-    """The run meant. An id wins over a label, a label over the start of an id, that over its end.
+def find_run(session: Session, reference: str, suite: str | None = None) -> RunRow:
+    """The run meant. An id wins over a label, a label over the start of an id, that over its end. With a `suite` a
+    label means runs of that suite.
 
     Raises `UserError` when it names none, or more than one.
     """
@@ -26,8 +31,9 @@ def find_run(session: Session, reference: str) -> RunRow:
         return _latest(session, reference, int(found[1] or 0))
     if exact := session.get(RunRow, reference):
         return exact
+    if labelled := _labelled(session, reference, suite):
+        return labelled
     for matches in (
-        RunRow.label == reference,
         RunRow.id.startswith(reference, autoescape=True),
         RunRow.id.endswith(f"-{reference}", autoescape=True),
     ):
@@ -37,6 +43,17 @@ def find_run(session: Session, reference: str) -> RunRow:
         if rows and reference:
             raise UserError(f"{reference!r} names several runs: {_listed(rows)}. Give more of the id.")
     raise _unknown(session, reference)
+
+
+def _labelled(session: Session, reference: str, suite: str | None) -> RunRow | None:
+    """The newest run of the label, or the one so many before it."""
+    before = BEFORE.fullmatch(reference)
+    for label, back in ((reference, 0), *([(before[1], int(before[2]))] if before else [])):
+        query = select(RunRow).where(RunRow.label == label, *([RunRow.suite == suite] if suite else []))
+        newest = session.scalars(query.order_by(*NEWEST_FIRST).offset(back).limit(1)).first()
+        if label and newest is not None:
+            return newest
+    return None
 
 
 def _latest(session: Session, reference: str, back: int) -> RunRow:
@@ -55,7 +72,7 @@ def _unknown(session: Session, reference: str) -> UserError:
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return UserError(
         f"no run {reference!r}.{hint} Newest: {_listed(newest[:SHOWN])}."
-        " Give an id, its start or end, a label, latest or latest~N."
+        " Give an id, its start or end, a label (the newest of it), LABEL~N, latest or latest~N."
     )
 
 

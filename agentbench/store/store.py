@@ -96,13 +96,15 @@ class Store:
             session.refresh(row, with_for_update=True)
             row.environment = {**row.environment, **facts}
 
-    def get_run(self, reference: str) -> Run:
-        """The run of this id, unique start of an id, unique label, `latest` or `latest~N`.
+    def get_run(self, reference: str, suite: str | None = None) -> Run:
+        """The run of this id, unique start of an id, label (the newest; LABEL~N is one before), `latest` or `latest~N`.
+
+        With a `suite`, a label means runs of that suite.
 
         Raises `UserError` that lists the nearest when there is none, the candidates when there are several.
         """
         with self._read() as session:
-            return run_of(find_run(session, reference))
+            return run_of(find_run(session, reference, suite))
 
     def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
         """The newest runs first, of one suite when it is named, with counts of their attempts."""

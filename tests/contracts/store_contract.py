@@ -246,14 +246,25 @@ class StoreContract:
         }.items():
             assert store.get_run(reference).id == meant
 
+    def test_a_label_used_again_means_the_newest_run(self, store: Store) -> None:
+        store.create_run(a_run("first", minutes=0, label="main"))
+        store.create_run(a_run("second", minutes=1, label="main"))
+        store.create_run(a_run("other", minutes=2, label="main", suite="maths"))
+        store.create_run(a_run("odd", minutes=3, label="main~2"))
+        for reference, meant in {"main": "other", "main~1": "second", "main~2": "odd", "latest~1": "other"}.items():
+            assert store.get_run(reference).id == meant
+        assert store.get_run("main", "weather").id == "second"
+        assert store.get_run("main~1", "weather").id == "first"
+        with pytest.raises(UserError, match="no run 'main~3'"):
+            store.get_run("main~3")
+
     def test_a_name_of_no_run_or_of_several_is_the_users_mistake(self, store: Store) -> None:
         with pytest.raises(UserError, match="no runs yet"):
             store.get_run("latest")
         store.create_run(a_run("aaaa1111", label="nightly"))
         store.create_run(a_run("aaaa2222", label="nightly"))
-        for reference in ("aaaa", "nightly"):
-            with pytest.raises(UserError, match=r"several runs: aaaa2222 \(nightly\), aaaa1111"):
-                store.get_run(reference)
+        with pytest.raises(UserError, match=r"several runs: aaaa2222 \(nightly\), aaaa1111"):
+            store.get_run("aaaa")
         with pytest.raises(UserError, match="Did you mean 'nightly'"):
             store.get_run("nigthly")
         with pytest.raises(UserError, match="no run 'latest~2'"):
