@@ -9,6 +9,7 @@ from agentbench.backends.reply import ReplyBuilder
 from agentbench.loadtest.stream import Answer, decode
 from agentbench.openai_stream import ToolCalls
 from agentbench.trace import ModelCall
+from agentbench.transport import event_stream
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -201,3 +202,9 @@ def test_one_piece_that_is_no_answer_is_told(body: bytes, said: str) -> None:
     builder, answer = read(body)
     assert said in builder.error
     assert said in answer.error
+
+
+def test_a_stream_without_end_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_EVENTS", 2)
+    builder, answer = read(*[event({"content": "a"})] * 3)
+    assert builder.error == answer.error == "a stream of more than 2 events"

@@ -9,7 +9,7 @@ from agentbench.backends.chunks import Chunk, Usage
 from agentbench.case import Message
 from agentbench.openai_stream import ToolCalls, failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
 from agentbench.trace import ModelCall
-from agentbench.transport.event_stream import DONE, events
+from agentbench.transport.event_stream import DONE, EndlessStream, events
 from agentbench.transport.refusal import message_of
 
 
@@ -44,11 +44,14 @@ class ReplyBuilder:
         if pieces and is_one_piece(b"".join(piece for _, piece in pieces[:8])):
             self._is_stream, self._is_done = False, True
             return self._read(pieces[-1][0], b"".join(piece for _, piece in pieces))
-        for at, data in events(pieces):
-            if data == DONE or self.error:
-                self._is_done = True
-                return
-            self._read(at, data)
+        try:
+            for at, data in events(pieces):
+                if data == DONE or self.error:
+                    self._is_done = True
+                    return
+                self._read(at, data)
+        except EndlessStream as error:
+            self.error = str(error)
 
     def _read(self, at: int, data: bytes) -> None:
         try:

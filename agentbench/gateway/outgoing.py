@@ -24,11 +24,22 @@ class Outgoing:
         self._usage = bool(asked.get("include_usage"))
         self._as_it_is = self._usage and bool(asked.get("continuous_usage_stats"))
         self._calls = ToolCalls()
-        self.rest = b""
+        self._waiting: list[bytes] = []
+        self._tail = b""
+
+    @property
+    def rest(self) -> bytes:
+        return b"".join(self._waiting)
 
     def take(self, piece: bytes) -> bytes:
         """What can go out now; an event that is not whole yet waits for its end."""
-        whole, end, self.rest = (self.rest + piece).replace(b"\r\n", b"\n").rpartition(END)
+        self._waiting.append(piece)
+        ending = self._tail + piece
+        self._tail = ending[-3:]
+        if END not in ending and b"\n\r\n" not in ending:
+            return b""
+        whole, end, rest = self.rest.replace(b"\r\n", b"\n").rpartition(END)
+        self._waiting = [rest]
         return b"".join(map(self._event, whole.split(END))) if end else b""
 
     def _event(self, event: bytes) -> bytes:

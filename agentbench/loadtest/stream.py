@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentbench.openai_stream import failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
-from agentbench.transport.event_stream import DONE, events
+from agentbench.transport.event_stream import DONE, EndlessStream, events
 from agentbench.transport.refusal import message_of
 
 
@@ -43,12 +43,19 @@ def decode(pieces: list[tuple[int, bytes]]) -> Answer:
         answer.in_one_piece = answer.done = True
         _read(answer, pieces[-1][0], b"".join(piece for _, piece in pieces), text)
     else:
+        _read_events(answer, pieces, text)
+    answer.digest = text.hexdigest()[:16]
+    return answer
+
+
+def _read_events(answer: Answer, pieces: list[tuple[int, bytes]], text: Any) -> None:
+    try:
         for at, data in events(pieces):
             answer.done = answer.done or data == DONE
             if data != DONE:
                 _read(answer, at, data, text)
-    answer.digest = text.hexdigest()[:16]
-    return answer
+    except EndlessStream as error:
+        answer.error = answer.error or str(error)
 
 
 def _read(answer: Answer, at: int, data: bytes, text: Any) -> None:

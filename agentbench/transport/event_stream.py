@@ -5,13 +5,37 @@ from collections.abc import Iterator
 DONE = b"[DONE]"
 """The data of the event that ends a stream in OpenAI's API."""
 
+MOST_EVENTS = 2**18
+"""More are no answer: reading them would hold up all else."""
+
+
+class EndlessStream(ValueError):
+    """A stream of more than `MOST_EVENTS`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a stream of more than {MOST_EVENTS:,} events")
+
 
 def events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The data of each event and the time at which its last byte had come."""
-    rest = b""
+    """The data of each event and the time at which its last byte had come. Raises `EndlessStream`."""
+    for number, event in enumerate(_events(pieces)):
+        if number >= MOST_EVENTS:
+            raise EndlessStream
+        yield event
+
+
+def _events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    data: list[bytes] = []
+    rest: list[bytes] = []  # of a line that is not whole yet
     for at, piece in pieces:
-        whole, _, rest = (rest + piece).replace(b"\r\n", b"\n").rpartition(b"\n\n")
-        for event in whole.split(b"\n\n"):
-            lines = [line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")]
-            if lines:
-                yield at, b"\n".join(lines)
+        *lines, last = piece.split(b"\n")
+        for part in lines:
+            line = b"".join([*rest, part]).removesuffix(b"\r")
+            rest.clear()
+            if line.startswith(b"data:"):
+                data.append(line[5:].lstrip())
+            elif not line and data:
+                yield at, b"\n".join(data)
+                data.clear()
+        if last:
+            rest.append(last)

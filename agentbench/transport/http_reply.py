@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 
 HEAD_LIMIT = 64 * 1024
+LINE_LIMIT = 8 * 1024
+BODY_LIMIT = 64 * 2**20
+READS_LIMIT = 2**20
+"""What is longer, or comes in more reads, is no answer: a server that never ends would take all memory."""
+
+HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class MalformedReply(Exception):
@@ -16,7 +22,10 @@ class HttpReply:
     reading costs the server's machine next to nothing.
     """
 
-    __slots__ = ("_buffer", "_chunked", "_in_trailer", "_left", "complete", "headers", "keep_alive", "pieces", "status")
+    __slots__ = (
+        *("_buffer", "_chunked", "_in_trailer", "_left", "_size"),
+        *("complete", "headers", "keep_alive", "pieces", "status"),
+    )
 
     def __init__(self) -> None:
         self.status = 0
@@ -27,6 +36,7 @@ class HttpReply:
         self._buffer = b""
         self._chunked = False
         self._in_trailer = False
+        self._size = 0
         self._left: int | None = 0  # bytes of the body, or of its chunk, still to come; None until the end
 
     @property
@@ -51,27 +61,31 @@ class HttpReply:
         self.complete = self.complete or (bool(self.status) and not self._chunked and self._left is None)
 
     def _head(self, data: bytes) -> bytes:
-        """What follows the head; the head itself is kept until it is whole."""
-        data = self._buffer + data
-        head, separator, rest = data.partition(b"\r\n\r\n")
-        if not separator:
-            if len(data) > HEAD_LIMIT or not b"HTTP/1.".startswith(data[:7]):
-                raise MalformedReply(f"not an HTTP/1.1 response: {data[:40]!r}")
-            self._buffer = data
-            return b""
-        self._buffer = b""
+        """What follows the head; the head itself is kept until it is whole. Interim responses (1xx) are passed over."""
+        data, self._buffer = self._buffer + data, b""
+        while not self.status:
+            head, separator, rest = data.partition(b"\r\n\r\n")
+            if not separator:
+                if len(data) > HEAD_LIMIT or not b"HTTP/1.".startswith(data[:7]):
+                    raise MalformedReply(f"not an HTTP/1.1 response: {data[:40]!r}")
+                self._buffer = data
+                return b""
+            self._parse(head)
+            data = rest
+        return data
+
+    def _parse(self, head: bytes) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")
         version, _, status = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not status[:3].isdigit():
+        if not version.startswith("HTTP/1.") or not _is_number(status[:3]):
             raise MalformedReply(f"not an HTTP/1.1 response: {first[:40]!r}")
         if status.startswith("1"):
-            return self._head(rest) if rest else b""
+            return
         self.status = int(status[:3])
         self.headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
         }
         self._framing(version)
-        return rest
 
     def _framing(self, version: str) -> None:
         connection = self.headers.get("connection", "").lower()
@@ -82,42 +96,59 @@ class HttpReply:
             return
         if self.status in (204, 304):
             length = "0"
-        if length is not None and not length.isdigit():
+        if length is not None and not _is_number(length):
             raise MalformedReply(f"content-length is {length!r}")
         self._left = int(length) if length is not None else None
         self.complete = self._left == 0
 
     def _plain(self, at: int, data: bytes) -> None:
-        self.pieces.append((at, data if self._left is None else data[: self._left]))
+        self._add(at, data if self._left is None else data[: self._left])
         if self._left is not None:
             self._left = max(0, self._left - len(data))
             self.complete = not self._left
+
+    def _add(self, at: int, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > BODY_LIMIT or len(self.pieces) >= READS_LIMIT:
+            raise MalformedReply(f"no end after {self._size / 2**20:.0f} MiB in {len(self.pieces):,} reads")
+        self.pieces.append((at, piece))
 
     def _chunks(self, at: int, data: bytes) -> None:
         """Chunked transfer coding (RFC 9112, section 7.1); the line that says a size may come in parts."""
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
-        position = 0
+        position, parts = 0, []
         while position < len(data) and not self.complete:
             if self._left:
-                piece = data[position : position + self._left]
-                self.pieces.append((at, piece))
-                self._left -= len(piece)
-                position += len(piece)
+                parts.append(data[position : position + self._left])
+                self._left -= len(parts[-1])
+                position += len(parts[-1])
                 continue
             end = data.find(b"\r\n", position)
             if end < 0:
-                self._buffer = data[position:]
-                return
+                self._keep(data[position:])
+                break
             self._line(data[position:end])
             position = end + 2
+        if parts:
+            self._add(at, b"".join(parts))
+
+    def _keep(self, line: bytes) -> None:
+        """A line that is not whole yet."""
+        if len(line) > LINE_LIMIT:
+            raise MalformedReply(f"chunk size is {line[:20]!r}…")
+        self._buffer = line
 
     def _line(self, line: bytes) -> None:
         if self._in_trailer:
             self.complete = not line
         elif line:
-            try:
-                self._left = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise MalformedReply(f"chunk size is {line[:20]!r}") from None
+            size = line.partition(b";")[0].strip()
+            if not size or size.strip(HEX_DIGITS):
+                raise MalformedReply(f"chunk size is {line[:20]!r}")
+            self._left = int(size, 16)
             self._in_trailer = self._left == 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20

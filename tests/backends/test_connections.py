@@ -166,3 +166,21 @@ async def test_what_a_server_does_not_understand_is_the_agents_fault() -> None:
         with pytest.raises(AttemptError, match=r"^HTTP 400: unknown field ignore_eos$") as caught:
             await backend.chat(replace(REQUEST, extra={"ignore_eos": True}))
     assert caught.value.kind == "agent"
+
+
+@pytest.mark.parametrize("endless", [b"data: {", framed(b"x" * 60_000)[:-2], b"0" * 60_000])
+async def test_what_never_ends_is_broken_off(endless: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentbench.transport.http_reply.BODY_LIMIT", 2**20)
+
+    async def for_ever(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(HEAD)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(framed(endless * 100) if endless.startswith(b"data") else endless)
+                await writer.drain()
+
+    async with backend_of(listening(for_ever)) as backend:
+        with pytest.raises(AttemptError, match=r"^no answer from http://\S+/v1: (no end after|chunk size)") as caught:
+            await backend.chat(REQUEST)
+    assert caught.value.kind == "infra"

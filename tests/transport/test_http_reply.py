@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentbench.transport import http_reply
 from agentbench.transport.http_reply import HttpReply, MalformedReply
 
 
@@ -66,8 +67,40 @@ def test_an_interim_response_is_passed_over() -> None:
         b"HTTP/1.1 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 9000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"HTTP/1.1 2\xb20 OK\r\n\r\n",
     ],
 )
 def test_what_is_no_http_is_told(data: bytes) -> None:
     with pytest.raises(MalformedReply):
         HttpReply().feed(1, data)
+
+
+def test_interim_responses_in_any_number_are_passed_over() -> None:
+    reply = fed(b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + b"HTTP/1.1 204 None\r\n\r\n", [])
+    assert reply.status == 204
+
+
+def flood(reply: HttpReply) -> None:
+    for at in range(5, 50):
+        reply.feed(at, b"4\r\nabcd\r\n")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"])
+@pytest.mark.parametrize(("limit", "most"), [("BODY_LIMIT", 100), ("READS_LIMIT", 3)])
+def test_a_body_without_end_is_broken_off(head: bytes, limit: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_reply, limit, most)
+    reply = HttpReply()
+    reply.feed(1, head)
+    for at in range(2, 5):
+        reply.feed(at, b"4\r\nabcd\r\n")
+    with pytest.raises(MalformedReply, match="no end after"):
+        flood(reply)
+
+
+def test_the_chunks_of_one_read_are_one_piece() -> None:
+    reply = fed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1000, [])
+    assert reply.pieces == [(1, b"x" * 1000)]
