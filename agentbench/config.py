@@ -49,7 +49,8 @@ Serving = Annotated[Component, BeforeValidator(_server_key)]
 class Limits(BaseModel):
     """What an attempt may use, whatever its agent; going over one ends it with a `budget` failure."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Pydantic before 2.10 warns of every field whose name begins with model_.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     model_calls: int | None = Field(None, ge=1, description="Most model calls.")
     tool_calls: int | None = Field(None, ge=0, description="Most tool calls.")

@@ -94,7 +94,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         after_workers(session)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     found = config.stash.get(SESSION, None)
     if found is not None:
         from agentbench.plugin.summary import write_tables

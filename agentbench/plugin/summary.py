@@ -21,7 +21,7 @@ from agentbench.run import Run
 from agentbench.stats.gate import GateCheck
 
 
-def write_tables(reporter: pytest.TerminalReporter, session: SuiteSession) -> None:
+def write_tables(reporter: "pytest.TerminalReporter", session: SuiteSession) -> None:
     """The table of each run that this session made."""
     session.settle()
     for run_id in session.run_ids:

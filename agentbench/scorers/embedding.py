@@ -10,10 +10,14 @@ from agentbench.environment import variable
 from agentbench.errors import AttemptError, UserError
 from agentbench.extras import install_hint
 from agentbench.scorers.function import imported
+from agentbench.transport.client import HttpClient, Target
+from agentbench.transport.json_answer import NoAnswer, model_names, post
 
 Vectors = Sequence[Sequence[float]]
 
 NGRAM = 3
+TIMEOUT_S = 600.0
+"""Of one request to an embeddings endpoint."""
 
 
 class Embedding(Protocol):
@@ -69,33 +73,31 @@ class ServerEmbedding:
 
     def __init__(self, base_url: str, model: str | None, api_key_env: str) -> None:
         self._base_url, self._model, self._api_key_env = base_url, model, api_key_env
-        self._client: Any = None
+        target = Target(base_url=base_url, api_key=variable(api_key_env) or "none")
+        self._client = HttpClient(target, TIMEOUT_S)
 
     async def open(self) -> None:
-        from openai import AsyncOpenAI, OpenAIError
-
-        self._client = AsyncOpenAI(base_url=self._base_url, api_key=variable(self._api_key_env) or "none")
         if self._model is None:
             try:
-                listed = [model.id async for model in self._client.models.list()]
-            except OpenAIError as error:
+                listed = await model_names(self._client)
+            except NoAnswer as error:
                 raise UserError(f"{self._base_url} can't be asked for its models: {error}. Name one: model.") from None
             if not listed:
                 raise UserError(f"{self._base_url} lists no model; name one as the scorer's model")
             self._model = listed[0]
 
     async def __call__(self, texts: Sequence[str]) -> Vectors:
-        from openai import OpenAIError
-
+        body = {"model": self._model, "input": list(texts), "encoding_format": "float"}
         try:
-            answer = await self._client.embeddings.create(model=self._model, input=list(texts), encoding_format="float")
-        except OpenAIError as error:
+            answer = await post(self._client, "embeddings", body)
+            return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+        except NoAnswer as error:
             raise AttemptError("grader", f"no embeddings from {self._base_url}: {error}") from None
-        return [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
+        except (KeyError, TypeError):
+            raise AttemptError("grader", f"{self._base_url} gave no embeddings: {answer!r:.200}") from None
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        self._client.close()
 
 
 def make_embedding(named: str, model: str | None, api_key_env: str) -> Embedding:

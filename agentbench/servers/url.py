@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import openai
-from openai import AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.environment import variable
 from agentbench.errors import UserError
 from agentbench.protocols import Endpoint
+from agentbench.transport.client import HttpClient, Target
+from agentbench.transport.json_answer import NoAnswer, model_names
 
 
 class UrlConfig(BaseModel):
@@ -48,16 +48,20 @@ class UrlServer:
 
     async def _served_models(self, key: str) -> list[str]:
         """Empty where the server has no list; `UserError` when nothing answers."""
-        url, timeout = self._config.base_url, self._config.connect_timeout_s
+        url = self._config.base_url
+        client = HttpClient(Target(base_url=url, api_key=key), self._config.connect_timeout_s)
         try:
-            async with AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0) as client:
-                return [model.id async for model in client.models.list()]
-        except openai.APIStatusError as error:
-            if error.status_code in (401, 403):
-                raise UserError(f"{url} refused the key in {self._config.api_key_env}: {error.message}") from None
+            return await model_names(client)
+        except NoAnswer as error:
+            if not error.status:
+                raise UserError(f"{url} can't be reached: {error}. Is the server running?") from None
+            if error.status in (401, 403):
+                raise UserError(f"{url} refused the key in {self._config.api_key_env}: {error}") from None
+            if 300 <= error.status < 400:
+                raise UserError(f"{url} has {error}") from None
             return []
-        except openai.OpenAIError as error:
-            raise UserError(f"{url} can't be reached: {error} Is the server running?") from None
+        finally:
+            client.close()
 
     async def stop(self) -> None:
         return None

@@ -1,6 +1,5 @@
 """How far two raters agree on pass and fail: per cent, and Cohen's κ, which takes chance off."""
 
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentbench.stats.estimates import CONFIDENCE
+from agentbench.stats.intervals import normal_quantile
 
 Method = Literal["asymptotic", "cluster bootstrap", "none"]
 RESAMPLES = 1000
+ROUNDING = 1e-12
+"""A variance of κ below this is zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,19 +104,28 @@ def _interval(
     if kappa == 1.0:
         return None, None, "none", "no interval: they never disagreed, so its width can't be estimated"
     if clusters == len(rated):
-        return _asymptotic(table)
+        return _asymptotic(table, kappa)
     return _bootstrap(rated, seed)
 
 
-def _asymptotic(table: NDArray[np.int64]) -> Interval:
-    from statsmodels.stats.inter_rater import cohens_kappa as kappa_with_error
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a test that is not used: 0/0 where one margin is 0
-        found = kappa_with_error(table)
-    if not np.isfinite(found.kappa_low):
+def _asymptotic(table: NDArray[np.int64], kappa: float) -> Interval:
+    variance = kappa_variance(table, kappa)
+    if variance < ROUNDING:
         return None, None, "none", "no interval: the error of κ can't be estimated from these counts"
-    return max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)), "asymptotic", ""
+    half = normal_quantile(CONFIDENCE) * variance**0.5
+    return max(-1.0, kappa - half), min(1.0, kappa + half), "asymptotic", ""
+
+
+def kappa_variance(table: NDArray[np.int64], kappa: float) -> float:
+    """Fleiss, Cohen & Everitt 1969, equation 13. Zero, but for rounding, where one margin is empty or κ is −1."""
+    shares = table / table.sum()  # p_ij
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    by_chance = float(rows @ columns)
+    on = np.diag(shares) @ (1 - (rows + columns) * (1 - kappa)) ** 2
+    off = shares * (columns[:, np.newaxis] + rows) ** 2
+    np.fill_diagonal(off, 0)
+    found = on + (1 - kappa) ** 2 * off.sum() - (kappa - by_chance * (1 - kappa)) ** 2
+    return float(found / ((1 - by_chance) ** 2 * table.sum()))
 
 
 def _bootstrap(rated: Sequence[Rated], seed: int) -> Interval:

@@ -7,7 +7,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Holm's step-down adjustment (Scandinavian Journal of Statistics 6, 1979), in the order given.
 
     With no difference at all, any of them is below α with a probability of at most α, however they depend on each
-    other. statsmodels has it too, in two seconds more: it is slow to import and collects garbage at each call.
+    other.
     """
     adjusted: dict[str, float] = {}
     least = 0.0

