@@ -9,6 +9,7 @@ from typing import Any
 
 from agentbench.case import Message
 from agentbench.errors import FailureKind
+from agentbench.thoughts import answer_in
 
 STEP = "agentbench_step"
 """Key of a model call's `request`: the step of the agent whose own model answered it (`plan`, `retry`), in place of the
@@ -43,6 +44,11 @@ class ModelCall:
     def text(self) -> str:
         """The text of the reply, empty when it was tool calls only."""
         return self.reply.get("content") or ""
+
+    @property
+    def answer(self) -> str:
+        """The text without the thoughts before it."""
+        return answer_in(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,8 @@ Step = ModelCall | ToolCall | UserTurn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The steps of one attempt, in the order they began, and the text the agent ended with.
+    """The steps of one attempt, in the order they began, and the text the agent ended with, its thoughts
+    included.
 
     `state` is the tools' state at the end (a JSON value), None where no tool keeps one. `cold_start_ns` is how
     long the agent took to be ready, where this attempt had to start it.
@@ -92,6 +99,11 @@ class Trace:
     output: str = ""
     state: Any = None
     cold_start_ns: int | None = None
+
+    @property
+    def answer(self) -> str:
+        """What is graded and shown as the agent's answer: `output` without the thoughts before it."""
+        return answer_in(self.output)
 
     @property
     def model_calls(self) -> tuple[ModelCall, ...]:

@@ -71,5 +71,5 @@ def demonstration_of(case: Case, attempt: Attempt) -> Demonstration | None:
     calls = attempt.trace.model_calls
     if len(case.messages) != 1 or len(calls) != 1:
         return None
-    said, answered = case.messages[0].get("content"), calls[0].text
+    said, answered = case.messages[0].get("content"), calls[0].answer
     return {"input": said, "output": answered} if isinstance(said, str) and answered else None

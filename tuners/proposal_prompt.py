@@ -46,7 +46,7 @@ def _asked(case: Case) -> str:
 def _answered(attempt: Attempt) -> str:
     calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in attempt.trace.tool_calls]
     told = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
-    return " ".join(part for part in (told, attempt.trace.output) if part) or "(nothing)"
+    return " ".join(part for part in (told, attempt.trace.answer) if part) or "(nothing)"
 
 
 def _short(text: str) -> str:

@@ -2,10 +2,11 @@
 
 import re
 
+from agentbench.thoughts import answer_in
+
 MOST = 1200
 """Characters of an instruction; a small model may go on for ever."""
 
-THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 CONTROL = re.compile(r"<\|[^|>\n]{1,40}\|>|[\x00-\x08\x0b-\x1f\x7f]")
 FENCED = re.compile(r"```[\w-]*\n(.*?)(?:```|\Z)", re.DOTALL)
 LABEL = re.compile(
@@ -19,7 +20,7 @@ QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("«", "»"), ("`", "`"), ("**
 def cleaned(text: str) -> str:
     """The instruction without what is put around it, each line once, at most `MOST` characters; "" for nothing."""
     text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
-    text = CONTROL.sub("", THOUGHT.sub("", text)).strip()
+    text = CONTROL.sub("", answer_in(text)).strip()
     if fenced := FENCED.search(text):
         text = fenced[1].strip()
     text = _unquoted(LABEL.sub("", text).strip())

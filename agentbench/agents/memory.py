@@ -48,7 +48,7 @@ class Memory:
             temperature=0.0,
             max_tokens=self._config.max_tokens,
         )
-        return (await backend.chat(request)).text
+        return (await backend.chat(request)).answer
 
 
 def turns_of(conversation: Sequence[Message]) -> list[list[Message]]:

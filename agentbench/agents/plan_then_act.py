@@ -49,6 +49,6 @@ class PlanThenActAgent(WithInner):
             temperature=self._config.temperature,
             max_tokens=self._config.max_plan_tokens,
         )
-        plan = (await self._model.client(backend).chat(request)).text
+        plan = (await self._model.client(backend).chat(request)).answer
         told = {"role": "system", "content": self._config.act_prompt.replace("{plan}", plan)}
         return await self._inner(replace(case, messages=(told, *case.messages)), backend, tools)

@@ -16,6 +16,7 @@ from agentbench.case import Case
 from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ChatClient, Reply, Toolbox
+from agentbench.thoughts import answer_in
 
 Check = Callable[[Case, Reply, DraftTools], str | None]
 
@@ -78,12 +79,12 @@ def _check(name: str) -> Check:
         found = getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"agent.check = {name!r}: use calls, json or module:function ({error})") from None
-    return lambda case, reply, drafted: found(case, reply.text)
+    return lambda case, reply, drafted: found(case, answer_in(reply.text))
 
 
 def _json(case: Case, reply: Reply, drafted: DraftTools) -> str | None:
     try:
-        json.loads(reply.text)
+        json.loads(answer_in(reply.text))
     except (ValueError, RecursionError) as error:
         return f"the answer is not valid JSON ({error})"
     return None

@@ -12,6 +12,7 @@ from agentbench.agents.inner import WithInner
 from agentbench.case import Case
 from agentbench.config import Component
 from agentbench.protocols import ChatClient, Reply, Toolbox
+from agentbench.thoughts import answer_in
 
 
 class SelfConsistencyConfig(BaseModel):
@@ -60,7 +61,7 @@ def _seed(case_id: str, number: int) -> int:
 
 def _key(reply: Reply, drafted: DraftTools) -> str:
     if not drafted.declared:
-        return " ".join(reply.text.casefold().split())
+        return " ".join(answer_in(reply.text).casefold().split())
     calls = [
         (name, arguments if isinstance(arguments, str) else dict(arguments)) for name, arguments, _ in drafted.declared
     ]

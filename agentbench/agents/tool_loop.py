@@ -160,7 +160,7 @@ class ToolLoopAgent:
                 await tools.call(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls
             ]
         known = frozenset(spec.name for spec in tools.specs)
-        return [await tools.call(call.name, call.arguments) for call in find_calls(reply.text, known)]
+        return [await tools.call(call.name, call.arguments) for call in find_calls(reply.answer, known)]
 
     def _continuation(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
         if self._config.output == "native_tools":
@@ -175,7 +175,7 @@ class ToolLoopAgent:
         if self._config.output != "json_schema":
             return reply.text
         try:
-            value = json.loads(reply.text)
+            value = json.loads(reply.answer)
         except json.JSONDecodeError:
             return reply.text
         return str(value["answer"]) if isinstance(value, dict) and "answer" in value else reply.text

@@ -108,7 +108,7 @@ def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, revie
 def _list(store: "Store", run_id: str, queue: "list[Key]", as_json: bool) -> None:
     from agentbench.report.plain import line
 
-    found = [(case_id, repeat, _attempt(store, run_id, (case_id, repeat)).trace.output) for case_id, repeat in queue]
+    found = [(case_id, repeat, _attempt(store, run_id, (case_id, repeat)).trace.answer) for case_id, repeat in queue]
     if as_json:
         rows = [{"case": case_id, "repeat": repeat, "output": output} for case_id, repeat, output in found]
         typer.echo(json.dumps({"id": run_id, "attempts": rows}, indent=2))

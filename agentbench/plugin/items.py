@@ -178,8 +178,8 @@ def _explain(case: Case, missed: list[Attempt], repeats: int, run_id: str) -> st
     for attempt in missed:
         lines += _reasons(attempt)
         lines += [f"  called {call.name}({dict(call.arguments)})" for call in attempt.trace.tool_calls]
-        if attempt.trace.output:
-            lines.append(f"  answered {attempt.trace.output[:500]!r}")
+        if attempt.trace.answer:
+            lines.append(f"  answered {attempt.trace.answer[:500]!r}")
     lines.append(f"transcript: agentbench show {run_id} --case {case.id}")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agentbench.case import Case, Message
-from agentbench.report.transcript import new_messages
+from agentbench.report.transcript import graded_answer, new_messages
 from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
 from agentbench.trace import ModelCall, ToolCall, UserTurn
@@ -16,12 +16,13 @@ NS = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A message, an answer of the model (`call` is its place among the steps) or a tool's work.
+    """A message, an answer of the model (`call` is its place among the steps), a tool's work, or at the end the answer
+    that was graded, where the last of the model's does not show it.
 
     `calls` are the tools that a message asks for: name and arguments. `figures` are seconds and tokens.
     """
 
-    kind: Literal["message", "answer", "tool"]
+    kind: Literal["message", "answer", "tool", "graded"]
     role: str
     text: str
     call: int = -1
@@ -43,6 +44,8 @@ def conversation(case: Case, attempt: Attempt) -> Iterator[Part]:
             yield from map(_message, new_messages(step, before))
             yield _answer(step, place)
             before = step
+    if (answer := graded_answer(attempt)) is not None:
+        yield Part(kind="graded", role="graded answer", text=answer, note="" if answer.strip() else "nothing")
 
 
 def _message(message: Message) -> Part:

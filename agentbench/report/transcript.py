@@ -48,6 +48,15 @@ def new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]
     return [message for message in added if message.get("role") != "tool"]
 
 
+def graded_answer(attempt: Attempt) -> str | None:
+    """What the scorers read, where the last reply does not show it: without thoughts, or changed by the agent."""
+    trace = attempt.trace
+    if attempt.failure is not None and not trace.output:
+        return None
+    replied = trace.model_calls[-1].text if trace.model_calls else ""
+    return None if trace.answer.strip() == replied.strip() else trace.answer
+
+
 def _heading(attempt: Attempt) -> Text:
     verdict = verdict_of(attempt)
     style = {"right": "bold green", "wrong": "bold red", "waiting": "bold cyan"}.get(verdict, "bold magenta")
@@ -117,6 +126,8 @@ def _timing(call: ModelCall) -> Text:
 
 def _ending(case: Case, attempt: Attempt) -> list[Text]:
     lines = [Text()]
+    if (answer := graded_answer(attempt)) is not None:
+        lines += [Text("graded answer", style="bold"), Text(plain(answer) or "(nothing)"), Text()]
     if case.expected is not None:
         lines.append(Text.assemble(("expected  ", "bold"), line(_json(case.expected))))
     if attempt.failure:

@@ -81,7 +81,7 @@ class FactsScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         expected = self._expected(case)
-        text = " ".join(trace.output.split())
+        text = " ".join(trace.answer.split())
         missed = [each.fact for each in expected.facts if not any(_in(p, text) for p in each.accept)]
         invented = [each.fact for each in expected.false if _invented(each, text)]
         covered = len(expected.facts) - len(missed)

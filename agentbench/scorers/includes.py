@@ -48,12 +48,12 @@ class IncludesScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         wanted = self._wanted(case)
-        output = self._folded(trace.output)
+        output = self._folded(trace.answer)
         missing = [text for text in wanted if self._folded(text.strip() if self._config.strip else text) not in output]
         found = len(wanted) - len(missing)
         passed = not missing if self._config.which == "all" else found > 0
         return Score(
-            name=self.name, value=found / len(wanted), passed=passed, reason=_reason(len(wanted), missing, trace.output)
+            name=self.name, value=found / len(wanted), passed=passed, reason=_reason(len(wanted), missing, trace.answer)
         )
 
     def _wanted(self, case: Case) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class JsonEqualScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         try:
-            value = json.loads(trace.output, parse_constant=refused_constant)
+            value = json.loads(trace.answer, parse_constant=refused_constant)
         # ValueError is also what an integer of more than 4300 digits raises.
         except (ValueError, RecursionError) as error:
             return Score(name=self.name, value=0.0, passed=False, reason=f"the answer is not JSON: {error}")

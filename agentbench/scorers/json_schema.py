@@ -58,7 +58,7 @@ class JsonSchemaScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         validator = self._validator or self._expected(case)
-        reason = _mistake(case, validator, trace.output)
+        reason = _mistake(case, validator, trace.answer)
         return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "valid")
 
     def _expected(self, case: Case) -> Validator:

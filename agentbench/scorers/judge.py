@@ -64,6 +64,13 @@ class OneToFive(BaseModel):
     reason: str
     score: Literal[1, 2, 3, 4, 5]
 
+    @field_validator("score", mode="before")
+    @classmethod
+    def _no_bool(cls, value: object) -> object:
+        if isinstance(value, bool):  # which Python takes for 1
+            raise ValueError("expected a number from 1 to 5")
+        return value
+
     @property
     def points(self) -> float:
         return float(self.score)

@@ -5,7 +5,7 @@ import re
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench import spec
 from agentbench.case import Message
@@ -14,6 +14,7 @@ from agentbench.errors import AttemptError
 from agentbench.model_access import opened_model
 from agentbench.protocols import Backend, ChatRequest
 from agentbench.scorers.brief import brief
+from agentbench.scorers.written_verdict import read_verdict
 from agentbench.validation import validate
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -63,9 +64,9 @@ class JudgeModel:
         """The answer; one that is not what was asked for is asked for once more, and then told as a grader failure."""
         text = await self._chat(messages, answer, vote)
         try:
-            return answer.model_validate_json(text, strict=True)
-        except ValidationError as error:
-            mistake = _mistake(error)
+            return read_verdict(text, answer)
+        except ValueError as error:
+            mistake = str(error)
         again = (
             *messages,
             {"role": "assistant", "content": text},
@@ -73,9 +74,9 @@ class JudgeModel:
         )
         text = await self._chat(again, answer, vote)
         try:
-            return answer.model_validate_json(text, strict=True)
-        except ValidationError as error:
-            message = f"the judge gave no verdict: {_mistake(error)} in {brief(text)}"
+            return read_verdict(text, answer)
+        except ValueError as error:
+            message = f"the judge gave no verdict: {error} in {brief(text)}"
             raise AttemptError("grader", message) from None
 
     async def _chat(self, messages: tuple[Message, ...], answer: type[Answer], vote: int) -> str:
@@ -120,12 +121,6 @@ def _check(kind: spec.Kind, key: str, component: Component | None) -> None:
     if component is not None:
         found = spec.resolve(kind, component.name, f"model.{key}")
         validate(found.Config, component.options, lambda location: "the judge", ("model", key))
-
-
-def _mistake(error: ValidationError) -> str:
-    found = error.errors(include_url=False)[0]
-    path = ".".join(map(str, found["loc"]))
-    return f"{path}: {found['msg']}" if path else found["msg"]
 
 
 def _encodable(text: str) -> str:

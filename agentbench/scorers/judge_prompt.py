@@ -25,7 +25,7 @@ def parts(case: Case, trace: Trace, *keys: str) -> dict[str, str]:
     said = [message for step in trace.steps if isinstance(step, UserTurn) for message in step.messages]
     return {
         "input": "\n".join(_told(message) for message in (*case.messages, *said)),
-        "output": trace.output,
+        "output": trace.answer,
         "expected": as_text(expected_of(case, *keys)),
         "tool_calls": "\n".join(map(_called, trace.tool_calls)),
     }

@@ -51,9 +51,9 @@ class NumericScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         expected = self._expected(case)
-        value = last_number(trace.output)
+        value = last_number(trace.answer)
         if value is None:
-            return Score(name=self.name, value=0.0, passed=False, reason=f"no number in {brief(trace.output)}")
+            return Score(name=self.name, value=0.0, passed=False, reason=f"no number in {brief(trace.answer)}")
         passed = self._meets(value, expected)
         reason = f"got {_digits(value)}, expected {_digits(expected)}{self._how(expected)}"
         return Score(name=self.name, value=float(passed), passed=passed, reason=reason)

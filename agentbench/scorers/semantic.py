@@ -65,7 +65,7 @@ class SemanticScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         accepted = self._accepted(case)
-        output = _encodable(trace.output)
+        output = _encodable(trace.answer)
         cosine, nearest = await self._nearest(output, accepted)
         passed = cosine >= self._threshold
         reason = f"cosine {cosine:.3f} with {brief(nearest)}, at least {self._threshold:g} passes"

@@ -38,8 +38,8 @@ class ExactScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         accepted = self._accepted(case)
-        passed = self._plain(trace.output) in [self._plain(text) for text in accepted]
-        reason = "equal" if passed else f"expected {_one_of(accepted)}, got {brief(trace.output)}"
+        passed = self._plain(trace.answer) in [self._plain(text) for text in accepted]
+        reason = "equal" if passed else f"expected {_one_of(accepted)}, got {brief(trace.answer)}"
         return Score(name=self.name, value=float(passed), passed=passed, reason=reason)
 
     def _plain(self, text: str) -> str:
@@ -97,9 +97,9 @@ class RegexScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         pattern = self._pattern(case)
-        found = pattern.fullmatch(trace.output) if self._config.full else pattern.search(trace.output)
+        found = pattern.fullmatch(trace.answer) if self._config.full else pattern.search(trace.answer)
         shown = pattern.pattern
-        reason = f"{brief(found[0])} matches {shown!r}" if found else f"{brief(trace.output)} does not match {shown!r}"
+        reason = f"{brief(found[0])} matches {shown!r}" if found else f"{brief(trace.answer)} does not match {shown!r}"
         return Score(name=self.name, value=float(bool(found)), passed=bool(found), reason=reason)
 
     def _pattern(self, case: Case) -> re.Pattern[str]:

@@ -33,6 +33,7 @@ from agentbench.store.summary import RunSummary, summaries, summary_of, with_ver
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
 from agentbench.store.whole import insert_run, whole_attempts, with_cases
+from agentbench.thoughts import answer_in
 
 NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
@@ -222,7 +223,7 @@ class Store:
             return None if row is None else Deciding(session, run_id)(attempt_of(row))
 
     def answers(self, run_id: str) -> dict[str, list[str]]:
-        """The final texts by case, in the order of their repeats, without those of attempts that failed."""
+        """The answers by case, in the order of their repeats, without those of attempts that failed."""
         query = (
             select(AttemptRow.case_id, AttemptRow.output)
             .where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_(None))
@@ -231,7 +232,7 @@ class Store:
         found: dict[str, list[str]] = {}
         with self._read() as session:
             for case_id, output in session.execute(query):
-                found.setdefault(case_id, []).append(output)
+                found.setdefault(case_id, []).append(answer_in(output))
         return found
 
     def add_label(self, run_id: str, label: Label) -> None:

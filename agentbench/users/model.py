@@ -13,6 +13,7 @@ from agentbench.config import Component, Serving
 from agentbench.errors import AttemptError
 from agentbench.model_access import opened_model
 from agentbench.protocols import Backend, ChatRequest
+from agentbench.thoughts import answer_in
 from agentbench.validation import validate
 
 PROMPT = (
@@ -93,9 +94,9 @@ class ModelSession:
             return ()
         self._spoken += 1
         call = await self._backend.chat(self._request(conversation))
-        if self._config.stop in call.text:
+        if self._config.stop in call.answer:
             return ()
-        said = call.text.strip()
+        said = call.answer.strip()
         if not said:
             raise AttemptError("infra", "it said nothing")
         return ({"role": "user", "content": said},)
@@ -112,10 +113,12 @@ class ModelSession:
 
 
 def _turned_round(conversation: Sequence[Message]) -> list[Message]:
-    """What the user sees: the texts of both sides, its own as the assistant's; tool calls and results are not shown."""
+    """What the user sees: the texts of both sides, its own as the assistant's; thoughts, tool calls and results are
+    not shown."""
     roles = {"user": "assistant", "assistant": "user"}
+    said = ((message.get("role"), message.get("content")) for message in conversation)
     return [
-        {"role": roles[message["role"]], "content": message["content"]}
-        for message in conversation
-        if message.get("role") in roles and isinstance(message.get("content"), str) and message["content"]
+        {"role": roles[role], "content": shown}
+        for role, content in said
+        if role in roles and isinstance(content, str) and (shown := answer_in(content))
     ]

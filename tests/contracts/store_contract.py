@@ -19,6 +19,7 @@ from agentbench.store import AlreadyStored, Store, open_store
 from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
 from agentbench.store.study_listing import StudyFilter
 from agentbench.study import ProposalRecord, StudyRun
+from agentbench.trace import Trace
 from tests.store.samples import EPOCH, a_candidate, a_case, a_failed_attempt, a_run, a_study, an_attempt
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +171,15 @@ class StoreContract:
     def test_the_answers_of_a_run_are_those_that_did_not_fail(self, filled: Store) -> None:
         assert filled.answers("run-1") == {"paris": ["It is 21 °C."] * 2}
         assert filled.answers("absent") == {}
+
+    def test_answers_are_without_thoughts_and_traces_with_them(self, store: Store) -> None:
+        trace = Trace(output="<think>Cold?</think>\n21 °C")
+        store.create_run(a_run())
+        store.add_attempt("run-1", an_attempt("paris", trace=trace), a_case("paris"))
+        assert store.answers("run-1") == {"paris": ["21 °C"]}
+        found = store.attempt("run-1", "paris", 0)
+        assert found is not None
+        assert found.trace.output == trace.output
 
     def test_the_status_sets_when_a_run_finished(self, store: Store) -> None:
         store.create_run(a_run())

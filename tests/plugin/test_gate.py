@@ -164,7 +164,7 @@ def test_junit_xml_has_the_figures_and_stays_xml(pytester: pytest.Pytester, suit
     text = SUITE.replace("REPLIES", json.dumps(rules)).replace("gate\n", "strict\n")
     (suite / "suite.yaml").write_text(text.replace("[exact]", '[{name: exact, as: "<\\x07>"}]'))
     with (suite / "cases.jsonl").open("a") as cases:
-        cases.write("\n" + json.dumps({"id": f"x{hostile}", "input": "00", "expected": "00"}))
+        cases.write("\n" + json.dumps({"id": "x<&]]>\ufffe", "input": "00", "expected": "00"}))
     pytester.runpytest("numbers", "--junitxml=out.xml", "--agentbench-repeats=2")
     found = properties(pytester.path / "out.xml", "n00")
     assert (found["agentbench_passed"], found["agentbench_pass_rate"]) == ("2 of 2", "1.0")

@@ -133,7 +133,10 @@ async def test_a_judge_that_rambles_is_asked_once_more() -> None:
         '{"reason": "r"}',
         '{"reason": "r", "verdict": "maybe"}',
         '{"reason": "r", "verdict": true}',
-        '{"reason": "r", "verdict": "pass", "extra": 1}',
+        f"{PASS} or {FAIL}",
+        f"<think>{PASS}</think>",
+        f"<think>{PASS}",
+        '{"verdict": "pass", "reason": {"verdict": "pass", "reason": "r"}}',
         '{"reason": "\\ud800", "verdict": "pass"}',
         "[" * 100_000,
         "\ud800",
@@ -145,6 +148,41 @@ async def test_no_verdict_is_a_grader_failure_and_never_a_score(reply: str) -> N
         await judged(backend)
     assert caught.value.kind == "grader"
     assert len(backend.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"```json\n{PASS}\n```",
+        f"```\n{PASS}\n```\nThat is all.",
+        f"<think>Is it {FAIL}?</think>\n\n{PASS}",
+        f"Is it {FAIL}?\n</think>\n{PASS}",
+        f"<think>Hm.</think>\n```json\n{PASS}\n```",
+        f"The set {{a, b}} has it: {PASS}",
+        f"{PASS}\n{PASS}",
+        '{"reason": "It is right.", "verdict": "pass", "confidence": 0.9}',
+        '{"confidence": 0.9, "reason": "It is right.", "verdict": "pass"}',
+        '{"verdict": "pass", "reason": "It is right.", "quoted": {"reason": "r", "verdict": "fail"}}',
+    ],
+)
+async def test_a_verdict_is_understood_whatever_stands_around_it(reply: str) -> None:
+    backend = SayBackend(reply)
+    score = await judged(backend)
+    assert (score.passed, score.reason, len(backend.requests)) == (True, "It is right.", 1)
+
+
+@pytest.mark.parametrize("score", ["true", '"5"', "5.5", "6"])
+async def test_points_of_another_kind_are_no_verdict(score: str) -> None:
+    with pytest.raises(AttemptError, match="the judge gave no verdict: score: "):
+        await judged(SayBackend(f'{{"reason": "r", "score": {score}}}'), scale="1-5")
+
+
+async def test_the_judge_does_not_see_what_the_agent_thought() -> None:
+    backend = SayBackend(PASS)
+    await judged(backend, trace=Trace(output="<think>Is it Rome?</think>\n\nIt is Paris."))
+    shown = str(backend.requests[0].messages[1]["content"])
+    assert "Is it Rome?" not in shown
+    assert re.search(r"<output-(\w+)>\nIt is Paris\.\n</output-\1>", shown)
 
 
 async def test_a_server_that_fails_is_asked_again() -> None:
@@ -248,6 +286,11 @@ async def test_a_win_has_to_hold_in_both_positions(
     shown = [str(request.messages[1]["content"]) for request in backend.requests]
     assert [text.index("Ours.") < text.index("Reference.") for text in shown] == [True, False]
     assert (await compared(SayBackend(prefers(first), prefers(second)), pass_at="win")).passed is passes_win
+
+
+async def test_a_preference_is_understood_whatever_stands_around_it() -> None:
+    score = await compared(SayBackend(f"```json\n{prefers('A')}\n```", f"<think>{prefers('A')}</think>{prefers('B')}"))
+    assert score.value == 1.0
 
 
 async def test_the_other_answer_may_be_another_runs() -> None:
