@@ -224,13 +224,26 @@ class UsesAnswers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a started server answers. `base_url` ends in /v1."""
+    """Where a started server answers. `base_url` ends in /v1.
+
+    `headers` and `query` go with every request, beside the key. Of a request's body `renamed` has fields that the
+    server knows by another name; then those of `extra_body` are set, and left out where they are None.
+    """
 
     base_url: str
     model: str
-    api_key: str = "none"
+    api_key: str = field(default="none", repr=False)
     continuous_usage: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    def body(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """A request's body as this server takes it."""
+        named = {self.renamed.get(key, key): value for key, value in wanted.items()}
+        return {key: value for key, value in {**named, **self.extra_body}.items() if value is not None}
 
 
 class Server(Protocol):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from agentbench.credentials import SECRET
 from agentbench.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,6 +39,8 @@ def _explain(error: ValidationError, model: type[BaseModel], where: Callable[[Lo
     if finding["type"] == "missing":
         return f"{place}: key {dotted!r} is missing."
     message = finding["msg"].removeprefix("Value error, ")
+    if finding["type"] == SECRET:
+        return f"{place}: {dotted}: {message}"
     return f"{place}: {dotted} = {_quote(finding['input'])}: {message}"
 
 

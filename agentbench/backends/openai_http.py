@@ -39,7 +39,7 @@ class OpenAIHttpBackend:
 
     def __init__(self, config: OpenAIHttpConfig, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client = HttpClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), config.timeout_s)
+        self._client = HttpClient(Target.of(endpoint), config.timeout_s)
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         body = self._body(request)
@@ -89,7 +89,8 @@ class OpenAIHttpBackend:
             "stream": True,
             "stream_options": options,
         }
-        return {key: value for key, value in body.items() if value is not None} | dict(request.extra)
+        given = {key: value for key, value in body.items() if value is not None} | dict(request.extra)
+        return self._endpoint.body(given)
 
     async def aclose(self) -> None:
         self._client.close()
@@ -120,6 +121,6 @@ def _refused(exchange: Exchange) -> AttemptError:
     status = exchange.status
     said = refusal(exchange.body)
     if 300 <= status < 400:
-        said = f"moved to {exchange.headers.get('location', '')}; give that address"
+        said = f"moved to {exchange.headers.get('location', '').partition('?')[0]}; give that address"
     is_request_wrong = 400 <= status < 500 and status != 429
     return AttemptError("agent" if is_request_wrong else "infra", f"HTTP {status}: {said}")

@@ -11,6 +11,7 @@ from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.workload import Turn
+from agentbench.protocols import Endpoint
 from agentbench.transport.client import HttpClient
 from agentbench.transport.exchange import Exchange
 
@@ -32,14 +33,14 @@ def stream_options(continuous_usage: bool) -> dict[str, bool]:
     return {"include_usage": True, **({"continuous_usage_stats": True} if continuous_usage else {})}
 
 
-async def ask_dialect(client: HttpClient, model: str, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
+async def ask_dialect(client: HttpClient, endpoint: Endpoint, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
     """The richest dialect of those tried that the server answers; `UserError` when it refuses all of them.
 
     A server that is overloaded or failing (429, 5xx) is taken at the first one: its errors are counted later.
     """
     refusal = ""
     for dialect in _candidates(forms):
-        record = await _try(client, model, dialect, vocab)
+        record = await _try(client, endpoint, dialect, vocab)
         if record.error is None:
             return replace(dialect, continuous_usage=dialect.continuous_usage and record.counted)
         if record.status == 0:
@@ -63,7 +64,7 @@ def _candidates(forms: Iterable[Form]) -> list[Dialect]:
     return found
 
 
-async def _try(client: HttpClient, model: str, dialect: Dialect, vocab: tuple[int, int]) -> Record:
+async def _try(client: HttpClient, endpoint: Endpoint, dialect: Dialect, vocab: tuple[int, int]) -> Record:
     low, high = vocab
     asked: dict[Form, dict[str, Any]] = {
         "ids": {"prompt": [low, high - 1]},
@@ -73,7 +74,8 @@ async def _try(client: HttpClient, model: str, dialect: Dialect, vocab: tuple[in
     body: dict[str, Any] = {**asked[dialect.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
     if dialect.ignore_eos:
         body["ignore_eos"] = True
-    body |= {"model": model, "stream": True, "stream_options": stream_options(dialect.continuous_usage)}
+    body |= {"model": endpoint.model, "stream": True, "stream_options": stream_options(dialect.continuous_usage)}
+    body = endpoint.body(body)
     turn = Turn(path="chat/completions" if dialect.form == "chat" else "completions", body=body)
     exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
     await client.send(client.encode(turn.path, body), exchange)

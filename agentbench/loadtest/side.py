@@ -38,11 +38,11 @@ class Side:
     def encode(self, turn: Turn) -> bytes:
         """The request as this server gets it: its model's name, and the stream options it understands."""
         streaming = {"stream": True, "stream_options": stream_options(self.dialect.continuous_usage)}
-        body = {"model": self.endpoint.model, **turn.body, **streaming, **self.extra}
-        return self.client.encode(turn.path, body)
+        body = {"model": self.endpoint.model, **turn.body, **streaming}
+        return self.client.encode(turn.path, {**self.endpoint.body(body), **self.extra})
 
     async def asked(self, forms: Sequence[Form], vocab: tuple[int, int]) -> "Side":
-        return replace(self, dialect=await ask_dialect(self.client, self.endpoint.model, forms, vocab))
+        return replace(self, dialect=await ask_dialect(self.client, self.endpoint, forms, vocab))
 
     @property
     def architecture(self) -> Mapping[str, Any] | None:
@@ -73,7 +73,7 @@ async def opened_side(
     server: Server = spec.build("servers", wanted.server, prefix=("serving",))
     try:
         endpoint = await server.start(log_path)
-        client = HttpClient(Target(base_url=endpoint.base_url, api_key=endpoint.api_key), timeout_s)
+        client = HttpClient(Target.of(endpoint), timeout_s)
         try:
             card = await model_card(client, endpoint.model)
             yield Side(

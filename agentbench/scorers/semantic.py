@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentbench.case import Case
+from agentbench.credentials import StorableUrl
 from agentbench.errors import AttemptError, UserError
 from agentbench.score import Score
 from agentbench.scorers.brief import brief
@@ -21,7 +22,7 @@ class SemanticConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    embedding: str = Field(
+    embedding: StorableUrl = Field(
         "ngrams",
         description="ngrams (built in), minilm (a small local model), package.module:function, or a URL up to /v1.",
     )

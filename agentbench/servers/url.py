@@ -1,14 +1,21 @@
 """A server that somebody else runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agentbench.credentials import StorableUrl, StorableValues
 from agentbench.environment import variable
 from agentbench.errors import UserError
 from agentbench.protocols import Endpoint
 from agentbench.transport.client import HttpClient, Target
 from agentbench.transport.json_answer import NoAnswer, model_names
+
+OURS = ("messages", "stream")
+"""Fields of a request that nothing else can set."""
 
 
 class UrlConfig(BaseModel):
@@ -16,11 +23,32 @@ class UrlConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: str = Field(description="Where it answers, up to and with /v1.", pattern=r"^https?://")
+    base_url: StorableUrl = Field(description="Where it answers, up to and with /v1.", pattern=r"^https?://")
     model: str | None = Field(None, description="The model to ask for; the first one it lists by default.")
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    headers: StorableValues = Field(default_factory=dict, description="Sent with every request.")
+    headers_env: Mapping[str, str] = Field(
+        default_factory=dict, description="Header to the environment variable that holds its value."
+    )
+    query: StorableValues = Field(default_factory=dict, description="Parameters of every URL, such as api-version.")
+    query_env: Mapping[str, str] = Field(
+        default_factory=dict, description="Parameter to the environment variable that holds its value."
+    )
+    extra_body: Mapping[str, Any] = Field(
+        default_factory=dict, description="Set in every request's body; a field that is null is left out of it."
+    )
+    rename: Mapping[str, str] = Field(
+        default_factory=dict, description="Fields it knows by another name: {max_tokens: max_completion_tokens}."
+    )
     continuous_usage: bool = Field(False, description="Ask for token counts in every chunk (bundled, vLLM).")
     connect_timeout_s: float = Field(10.0, gt=0)
+
+    @field_validator("extra_body", "rename")
+    @classmethod
+    def _not_ours(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if found := next((name for name in OURS if name in value), None):
+            raise ValueError(f"{found} can't be set: every request has its own")
+        return value
 
 
 class UrlServer:
@@ -33,23 +61,32 @@ class UrlServer:
         self._config = config
 
     async def start(self, log_path: Path) -> Endpoint:
-        key = variable(self._config.api_key_env) or "none"
-        served = await self._served_models(key)
+        endpoint = self._endpoint()
+        served = await self._served_models(endpoint)
         model = self._config.model or next(iter(served), None)
         if model is None:
-            raise UserError(f"{self._config.base_url} lists no model; name one with --set serving.model=NAME")
+            raise UserError(f"{endpoint.base_url} lists no model; name one with --set serving.model=NAME")
+        return self._endpoint(model)
+
+    def _endpoint(self, model: str = "") -> Endpoint:
+        config = self._config
+        base_url, _, query = config.base_url.partition("?")
         return Endpoint(
-            base_url=self._config.base_url,
+            base_url=base_url,
             model=model,
-            api_key=key,
-            continuous_usage=self._config.continuous_usage,
-            info={"server": "url", "base_url": self._config.base_url},
+            api_key=_printable("api_key_env", config.api_key_env, variable(config.api_key_env) or "none"),
+            continuous_usage=config.continuous_usage,
+            headers={**config.headers, **_held("headers_env", config.headers_env)},
+            query={**dict(parse_qsl(query)), **config.query, **_held("query_env", config.query_env)},
+            renamed=config.rename,
+            extra_body=config.extra_body,
+            info={"server": "url", "base_url": config.base_url},
         )
 
-    async def _served_models(self, key: str) -> list[str]:
+    async def _served_models(self, endpoint: Endpoint) -> list[str]:
         """Empty where the server has no list; `UserError` when nothing answers."""
-        url = self._config.base_url
-        client = HttpClient(Target(base_url=url, api_key=key), self._config.connect_timeout_s)
+        url = endpoint.base_url
+        client = HttpClient(Target.of(endpoint), self._config.connect_timeout_s)
         try:
             return await model_names(client)
         except NoAnswer as error:
@@ -65,3 +102,16 @@ class UrlServer:
 
     async def stop(self) -> None:
         return None
+
+
+def _held(option: str, names: Mapping[str, str]) -> dict[str, str]:
+    """The values of the variables that `option` names."""
+    return {key: _printable(f"{option}.{key}", name, variable(name)) for key, name in names.items()}
+
+
+def _printable(option: str, name: str, value: str | None) -> str:
+    if value is None:
+        raise UserError(f"serving.{option} names {name}, which is not set; export it")
+    if not value.strip().isprintable():
+        raise UserError(f"serving.{option}: what {name} holds is no value of a header; take out its line breaks")
+    return value.strip()

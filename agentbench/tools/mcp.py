@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentbench.case import Case, ToolSpec
+from agentbench.credentials import StorableUrl
 from agentbench.environment import variable
 from agentbench.errors import AttemptError, UserError
 from agentbench.tools.connection import McpConnection
@@ -27,7 +28,9 @@ class McpConfig(BaseModel):
 
     command: tuple[str, ...] = Field((), description="The server and its arguments, spoken to over stdio.")
     env: Mapping[str, str] = Field(default_factory=dict, description="Added to the server's environment.")
-    url: str | None = Field(None, pattern=r"^https?://", description="Of a server over streamable HTTP instead.")
+    url: StorableUrl | None = Field(
+        None, pattern=r"^https?://", description="Of a server over streamable HTTP instead."
+    )
     headers_env: Mapping[str, str] = Field(
         default_factory=dict, description="Header to the environment variable that holds its value (url only)."
     )

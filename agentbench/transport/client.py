@@ -9,27 +9,49 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
 
+from agentbench.credentials import forms_of, names_a_secret
 from agentbench.environment import https_proxy
 from agentbench.transport.connect import connect
 from agentbench.transport.exchange import Exchange
 from agentbench.transport.http_reply import MalformedReply
 from agentbench.transport.wire import Wire, WireBroken
 
+NO_KEY = "none"
+
 MOST_DROPPED = 2
 """A server that dropped so many kept connections gets a new one for each request, made before it is timed."""
 
 
+class Addressed(Protocol):
+    """An endpoint, as far as requests need it."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def api_key(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def query(self) -> Mapping[str, str]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where requests go. `base_url` ends in /v1."""
+    """Where requests go. `base_url` ends in /v1; `headers` and `query` are those of every request."""
 
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, endpoint: Addressed) -> "Target":
+        return cls(base_url=endpoint.base_url, api_key=endpoint.api_key, headers=endpoint.headers, query=endpoint.query)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -54,6 +76,7 @@ class HttpClient:
         self._tls = target.tls
         self._proxy = https_proxy(target.address[0]) if self._tls else None
         self._timeout_s = timeout_s
+        self._secrets = forms_of([target.api_key, *_secret(target.headers), *_secret(target.query)])
         self._idle: list[Wire] = []
         self._dropped = 0
         self._closed = False
@@ -64,17 +87,18 @@ class HttpClient:
         return self._head("POST", path, len(content)) + content
 
     def _head(self, method: str, path: str, length: int) -> bytes:
-        parts = urlsplit(self._target.base_url)
-        lines = [
-            f"{method} {parts.path.rstrip('/')}/{path} HTTP/1.1",
-            f"Host: {parts.netloc.rpartition('@')[2]}",
-            f"Authorization: Bearer {self._target.api_key}",
-            "Accept: */*",
-            "Accept-Encoding: identity",
-            "User-Agent: agentbench",
-        ]
-        if method == "POST":
-            lines += ["Content-Type: application/json", f"Content-Length: {length}"]
+        target = self._target
+        parts = urlsplit(target.base_url)
+        query = f"?{urlencode(target.query)}" if target.query else ""
+        headers = {
+            "host": parts.netloc.rpartition("@")[2],
+            **({"authorization": f"Bearer {target.api_key}"} if target.api_key != NO_KEY else {}),
+            **{"accept": "*/*", "accept-encoding": "identity", "user-agent": "agentbench"},
+            **({"content-type": "application/json", "content-length": str(length)} if method == "POST" else {}),
+            **{name.lower(): value for name, value in target.headers.items()},
+        }
+        lines = [f"{method} {parts.path.rstrip('/')}/{path}{query} HTTP/1.1"]
+        lines += [f"{name.title()}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
     async def get(self, path: str, exchange: Exchange) -> None:
@@ -98,6 +122,7 @@ class HttpClient:
             raise
         finally:
             exchange.ended_at = perf_counter_ns()
+            exchange.redact(self._secrets)
 
     async def _send(self, request: bytes, exchange: Exchange) -> None:
         """Once more on a new connection when a kept one turns out to be closed, and only before the first byte."""
@@ -139,6 +164,10 @@ class HttpClient:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+def _secret(values: Mapping[str, str]) -> list[str]:
+    return [value for name, value in values.items() if names_a_secret(name)]
 
 
 def _reason(error: OSError) -> str:

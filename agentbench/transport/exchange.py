@@ -1,7 +1,9 @@
 """One request on the wire: what was sent when, and the undecoded answer with the time of each read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+
+from agentbench.credentials import redacted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +26,16 @@ class Exchange:
     error: str = ""
     detail: str = ""
     relay: Callable[[bytes], None] | None = None
+
+    def redact(self, secrets: Collection[str]) -> None:
+        """Take out what was sent as a secret and is echoed. Times stay, but of a secret that several reads brought."""
+        body = self.body if secrets else b""
+        if redacted(body, secrets) == body:
+            return
+        self.pieces = [(at, redacted(piece, secrets)) for at, piece in self.pieces]
+        body = self.body
+        if (whole := redacted(body, secrets)) != body:
+            self.pieces = [(self.pieces[-1][0], whole)]
 
     @property
     def body(self) -> bytes:

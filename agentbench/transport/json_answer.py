@@ -50,7 +50,9 @@ def _decoded(exchange: Exchange) -> Any:
     if exchange.error:
         raise NoAnswer(exchange.detail, 0)
     if 300 <= exchange.status < 400:
-        raise NoAnswer(f"moved to {exchange.headers.get('location', '')}; give that address", exchange.status)
+        raise NoAnswer(
+            f"moved to {exchange.headers.get('location', '').partition('?')[0]}; give that address", exchange.status
+        )
     if exchange.status != 200:
         raise NoAnswer(f"HTTP {exchange.status}: {refusal(exchange.body)}", exchange.status)
     try:
