@@ -1,5 +1,6 @@
 """Durations as people write them: 500ms, 2s, 1.5m."""
 
+import math
 import re
 from typing import Annotated
 
@@ -9,8 +10,10 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(value: str | float) -> float:
-    """The duration in seconds; a bare number is seconds already. `ValueError` when it is neither."""
+    """The duration in seconds; a bare number is seconds already. `ValueError` when it is neither, or without an end."""
     if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ValueError("expected a finite number of seconds, or a duration such as 500ms, 2s or 1.5m")
         return float(value)
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(us|ms|s|m|h)\s*", value)
     if match is None:

@@ -28,6 +28,8 @@ def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
     _check("baseline", study.baseline, suite, where(("baseline",)))
     for name, settings in study.references.items():
         _check(name, {**study.baseline, **settings}, suite, where(("references", name)))
+    if study.wants_cost:
+        _check_prices(study, suite, where)
     for path, settings in candidates(study.parameters()):
         place = f"{where(('space', path))}: space.{path}"
         if path in FIXED:
@@ -47,6 +49,24 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
             _check_server(server)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
+
+
+def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
+    """`UserError` for a model that may answer and that has no price: what is not priced would look cheapest."""
+    prices = study.all_prices(suite)
+    wanted = {**study.baseline}, *(settings for _, settings in candidates(study.parameters()))
+    for settings in wanted:
+        try:
+            serving = configure(suite, {**study.baseline, **settings}).suite.config.serving
+        except UserError:
+            continue  # told where the space is checked
+        model = str(serving.options.get("model", ""))
+        if prices.get(model, {}).keys() != {"prompt", "completion"}:
+            raise UserError(
+                f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens of"
+                f" {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"
+                f" completion: 0.4}}}}; priced are: {', '.join(prices) or 'none'}"
+            )
 
 
 def _check_proposing(model: ProposingModel, place: str) -> None:
@@ -77,5 +97,5 @@ def _conditions(when: Condition, space: Space) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, values in when.items():
         found |= _conditions(space.parameters[path].when, space)
-        found[path] = values[0] if isinstance(values, list | tuple) else values
+        found[path] = values[0]
     return found

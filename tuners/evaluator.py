@@ -1,5 +1,6 @@
 """What a search asks about candidates, and what it is told."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -140,8 +141,10 @@ def is_better(metric: str, figures: Figures, others: Figures) -> bool:
 
 
 def limits_of(constraints: Mapping[str, float]) -> tuple[Limit, ...]:
-    """The limits of a study's `constraints`; `UserError` for a bound of 0 or less."""
+    """The limits of a study's `constraints`; `UserError` for a bound that means nothing."""
     for metric, bound in constraints.items():
-        if bound <= 0:
+        if not (math.isfinite(bound) and bound > 0):
             raise UserError(f"constraints.{metric} = {bound}: expected a number above 0")
+        if metric == "quality" and bound > 1:
+            raise UserError(f"constraints.quality = {bound:g}: expected a share of right answers, for example 0.4")
     return tuple(Limit(metric=metric, bound=bound, at_least=metric in RATES) for metric, bound in constraints.items())

@@ -71,5 +71,5 @@ def _at(range_: Range, share: float) -> int | float:
     low, high = float(range_.low), float(range_.high)
     value = low * (high / low) ** share if range_.log else low + share * (high - low)
     if range_.step:
-        value = low + round((value - low) / range_.step) * range_.step
+        return range_.written(value)
     return round(value) if range_.whole else value

@@ -23,7 +23,7 @@ from tuners.report import verdict_lines
 from tuners.space import Settings
 from tuners.study_file import StudyFile
 from tuners.study_view import StudyView, study_view
-from tuners.told import COLUMNS, candidate_row
+from tuners.told import COLUMNS, candidate_row, written
 from tuners.verdict import Verdict
 
 LEAST_FOR_CHARTS = 2
@@ -104,7 +104,7 @@ def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
 def _value(value: Any) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
         return "".join(f"<pre>{block(_exchange(each))}</pre>" for each in value)
-    return f"<pre>{block('none' if value is None else value)}</pre>"
+    return f"<pre>{block(written(value))}</pre>"
 
 
 def _exchange(demonstration: Mapping[str, Any]) -> str:

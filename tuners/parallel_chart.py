@@ -61,7 +61,7 @@ def _fifths(count: int) -> list[range]:
 
 def _dimension(path: str, values: Sequence[Any]) -> Dimension:
     label = path.removeprefix("agent.").removeprefix("serving.")
-    told = tuple(line(shown_value(value, TICKS)) for value in values)
+    told = tuple(line(shown_value(value, TICKS, path)) for value in values)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = min(values), max(values)
         span = (high - low) or 1

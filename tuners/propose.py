@@ -65,6 +65,10 @@ class Propose(BaseModel):
         slots = self.propose.model.slots if self.propose.model else 0
         return (*written, *({SLOT: number} for number in range(slots)))
 
+    def has(self, value: Any) -> bool:
+        """Whether it may have this value, of those that are suggested."""
+        return value in self.values
+
     @property
     def examples(self) -> tuple[Any, ...]:
         return tuple("An instruction." if slot_of(value) is not None else value for value in self.values)

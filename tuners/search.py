@@ -160,7 +160,7 @@ class Search:
     async def _suggested(self) -> Climb | None:
         while not (self._spending.over or self._is_exhausted()):
             suggestion = self._suggestion()
-            settings = {**self._knobs, **await self._prepare(suggestion.settings, self.candidates)}
+            settings = self._with_knobs(await self._prepare(suggestion.settings, self.candidates))
             if self._spending.exhausted:
                 self._waiting.insert(0, suggestion)
                 return None
@@ -342,10 +342,10 @@ class Search:
             return candidate
         return await self._tuner.tuned(candidate, self.candidates)
 
-    @property
-    def _knobs(self) -> Settings:
-        """The best one's, which the next candidates are run with."""
-        return self._tuner.parted(self.best.settings)[1] if self.best else {}
+    def _with_knobs(self, settings: Settings) -> Settings:
+        """With the best one's knobs, which the next candidates are run with where they may be."""
+        knobs = self._tuner.parted(self.best.settings)[1] if self.best else {}
+        return settings if self._plan.inner.is_forbidden({**knobs, **settings}) else {**knobs, **settings}
 
 
 def _quality(candidate: Candidate) -> tuple[float, int]:

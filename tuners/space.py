@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentbench.errors import UserError
-from tuners.parameter import Bootstrap, Choices, Condition, Parameter, Range, Subset
+from tuners.parameter import Bootstrap, Choices, Condition, OneOf, Parameter, Range, Subset, is_among
 from tuners.propose import Propose
 
 Settings = Mapping[str, Any]
@@ -18,43 +18,74 @@ LABEL = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Parameters in the order they are decided, and the combinations that are never tried."""
+    """Parameters in the order they are decided, and the combinations that are never tried. The values that conditions
+    name are values that the parameters have."""
 
     parameters: Mapping[str, Parameter]
     forbidden: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        decided: set[str] = set()
+        parameters: dict[str, Parameter] = {}
         for path, parameter in self.parameters.items():
             for other in parameter.when:
-                if other not in decided:
+                if other not in parameters and not isinstance(parameter.when[other], OneOf):
                     place = "comes later" if other in self.parameters else "is not in the space"
                     raise UserError(f"space.{path}.when names {other!r}, which {place}; name a parameter before it")
-            decided.add(path)
+            when = _resolved(f"space.{path}.when", parameter.when, parameters)
+            parameters[path] = parameter.model_copy(update={"when": when})
         for combination in self.forbidden:
-            if unknown := sorted(set(combination) - decided):
-                raise UserError(f"forbidden names {unknown[0]!r}, which is not in the space: {', '.join(decided)}")
+            unknown = [path for path in combination if not isinstance(combination[path], OneOf)]
+            if unknown := sorted(set(unknown) - parameters.keys()):
+                raise UserError(f"forbidden names {unknown[0]!r}, which is not in the space: {', '.join(parameters)}")
+        forbidden = tuple(_resolved("forbidden", each, parameters) for each in self.forbidden)
+        object.__setattr__(self, "parameters", parameters)
+        object.__setattr__(self, "forbidden", forbidden)
 
     def is_forbidden(self, settings: Settings) -> bool:
         return any(holds(combination, settings) for combination in self.forbidden)
 
     def only(self, paths: frozenset[str]) -> "Space":
-        """The space of these parameters; conditions on others are dropped, they are decided elsewhere."""
+        """The space of these parameters; conditions on others are dropped, they are decided elsewhere. What is
+        forbidden of them together with others stays."""
         kept = {
             path: parameter.model_copy(update={"when": {k: v for k, v in parameter.when.items() if k in paths}})
             for path, parameter in self.parameters.items()
             if path in paths
         }
-        return Space(parameters=kept, forbidden=tuple(each for each in self.forbidden if set(each) <= paths))
+        return Space(parameters=kept, forbidden=tuple(each for each in self.forbidden if set(each) & paths))
+
+
+def _resolved(place: str, condition: Condition, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """With the values that each path may have; `UserError` for one that its parameter never has."""
+    return {
+        path: values if isinstance(values, OneOf) else _accepted(f"{place}: {path}", values, parameters[path])
+        for path, values in condition.items()
+    }
+
+
+def _accepted(place: str, values: Any, parameter: Parameter) -> OneOf:
+    if parameter.has(values):
+        return OneOf((values,))
+    given = values if isinstance(values, list | tuple) else (values,)
+    if not given:
+        raise UserError(f"{place} = []: names no value")
+    if unknown := [each for each in given if not parameter.has(each)]:
+        raise UserError(f"{place} = {unknown[0]!r}: it never has this value; {_values_of(parameter)}")
+    return OneOf(given)
+
+
+def _values_of(parameter: Parameter) -> str:
+    """What it may have, in words."""
+    if isinstance(parameter, Range):
+        return f"it goes from {parameter.low} to {parameter.high}" + f" by {parameter.step}" * bool(parameter.step)
+    if isinstance(parameter, Subset):
+        return f"it is a list of at least {parameter.at_least} of {list(parameter.subset)}, in this order"
+    return f"it is one of {list(parameter.choices if isinstance(parameter, Choices) else parameter.values)}"
 
 
 def holds(condition: Condition, settings: Settings) -> bool:
     """Whether every path of the condition has (one of) its value(s); an undecided path has none."""
-    return all(path in settings and settings[path] in _accepted(values) for path, values in condition.items())
-
-
-def _accepted(values: Any) -> Sequence[Any]:
-    return values if isinstance(values, list | tuple) else (values,)
+    return all(path in settings and is_among(settings[path], values) for path, values in condition.items())
 
 
 def every(space: Space, most: int) -> list[dict[str, Any]] | None:
@@ -137,4 +168,4 @@ def _number(path: str, parameter: Range, trial: Suggester) -> int | float:
     low, high, step = parameter.low, parameter.high, parameter.step
     if parameter.whole:
         return trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=parameter.log)
-    return trial.suggest_float(path, float(low), float(high), step=step, log=parameter.log)
+    return parameter.written(trial.suggest_float(path, float(low), float(high), step=step, log=parameter.log))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.case import Case
 from agentbench.errors import UserError
@@ -18,6 +18,13 @@ class SplitOptions(BaseModel):
     test: int | float = Field(0.5, gt=0, description="Share (below 1) or number of cases kept for the verdict.")
     train: int | float | None = Field(None, gt=0, description="Share or number of cases to search on; the rest.")
     seed: int = Field(0, ge=0)
+
+    @field_validator("test", "train")
+    @classmethod
+    def _share_or_count(cls, value: int | float | None) -> int | float | None:
+        if isinstance(value, float) and value >= 1:
+            raise ValueError("a share is below 1, and a number of cases is whole, for example 0.5 or 200")
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,18 @@
 """A study.yaml: which suite, what may change, what is wanted of it, and what finding out may cost."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.config import SECTIONS
 from agentbench.document import read_yaml
 from agentbench.duration import Seconds
 from agentbench.errors import UserError
-from agentbench.suite import Objectives
+from agentbench.suite import Objectives, Suite
 from agentbench.validation import Location, validate
 from tuners.budget import BudgetOptions
 from tuners.evaluator import limits_of
@@ -25,6 +26,13 @@ Metric = Literal[
     "quality", "goodput", "output_tokens_per_s", "ttft_p50", "ttft_p95", "tpot_p50", "latency_p95", "tokens", "cost"
 ]
 Where = Callable[[Location], str]
+
+
+SIDES = ("winner", "baseline", "served")
+"""The names of a verdict's own runs on test."""
+
+TIMES = ("ttft_p50", "ttft_p95", "tpot_p50", "latency_p95")
+"""Metrics that a duration may bound."""
 
 
 class RungOptions(BaseModel):
@@ -62,7 +70,7 @@ class StudyFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
     suite: Path = Field(Path(), description="The suite's directory, from the study's own.")
     baseline: Mapping[str, Any] = Field(default_factory=dict)
     references: Mapping[str, Mapping[str, Any]] = Field(
@@ -87,11 +95,27 @@ class StudyFile(BaseModel):
         description="Share of attempts that server, tools and scorers may fail; above it one is broken.",
     )
     replay: ReplayOptions = ReplayOptions()
-    prices: Mapping[str, Mapping[Literal["prompt", "completion"], float]] = Field(
+    prices: Mapping[str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0)]]] = Field(
         default_factory=dict, description="Model to the price of a million prompt and completion tokens."
     )
     resources: Resources = Resources()
     seed: int = Field(0, ge=0)
+
+    @field_validator("references")
+    @classmethod
+    def _own_names(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if taken := next((name for name in SIDES if name in value), None):
+            raise ValueError(f"{taken!r} is a side of every verdict; give the reference another name")
+        return value
+
+    @property
+    def wants_cost(self) -> bool:
+        return "cost" in (*self.objectives, *self.constraints)
+
+    def all_prices(self, suite: Suite) -> dict[str, Mapping[str, float]]:
+        """The suite's, and the study's own in their place."""
+        own = {model: {str(kind): price for kind, price in given.items()} for model, given in self.prices.items()}
+        return {**suite.prices, **own}
 
     def bounds(self) -> dict[str, float]:
         """The constraints' bounds in seconds and per second."""
@@ -119,6 +143,9 @@ def read_study(path: Path, overrides: Mapping[str, Any]) -> tuple[StudyFile, dic
 
 def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
     """The study that a document describes."""
+    for key, value in data.items():
+        _check_plain(value, (key,), where)
+    _check_units(data, where)
     study = validate(StudyFile, data, where)
     for key, paths in (("space", study.space), ("baseline", study.baseline)):
         for dotted in paths:
@@ -134,8 +161,39 @@ def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
     try:
         study.parameters()
     except UserError as error:
-        raise UserError(f"{where(('space',))}: {error}") from None
+        key = "forbidden" if str(error).startswith("forbidden") else "space"
+        raise UserError(f"{where((key,))}: {error}") from None
     return study
+
+
+def _check_plain(value: Any, location: Location, where: Where) -> None:
+    """`UserError` for what YAML reads and JSON can't keep: dates, sets, numbers without an end."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_plain(key, (*location, str(key)), where)
+            _check_plain(inner, (*location, str(key)), where)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _check_plain(inner, (*location, index), where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where(location)}: {_dotted(location)} = {value}: expected a finite number")
+    elif not isinstance(value, str | int | float | None):
+        raise UserError(
+            f"{where(location)}: {_dotted(location)} = {value}: YAML reads this as a {type(value).__name__}; put it in"
+            " quotes to make it a text"
+        )
+
+
+def _check_units(data: Mapping[str, Any], where: Where) -> None:
+    """`UserError` for a duration as the bound of something that is no time."""
+    bounds = data.get("constraints")
+    for metric, bound in bounds.items() if isinstance(bounds, Mapping) else ():
+        if isinstance(bound, str) and metric not in TIMES:
+            raise UserError(f"{where(('constraints', metric))}: constraints.{metric} = {bound!r}: expected a number")
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location))
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:

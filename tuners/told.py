@@ -1,5 +1,6 @@
 """A candidate in words: what it changes, and its row in a table."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ from tuners.evaluator import Figures
 from tuners.space import Settings
 
 LONGEST = 48
+DEMONSTRATIONS = "demonstrations"
+LOOKS_LIKE_ANOTHER = frozenset({"", "null", "none", "~", "true", "false"})
+"""Texts that are quoted, since they are no values without quotes."""
+
 COLUMNS = ("#", "what changed", "rung", "quality", "TTFT p95", "TPOT p50", "goodput/s", "runs", "s", "")
 
 
@@ -17,15 +22,25 @@ def changes(settings: Settings) -> str:
     """The settings by the last part of their paths."""
     if not settings:
         return "baseline"
-    return ", ".join(f"{path.rpartition('.')[2]}={shown_value(value)}" for path, value in settings.items())
+    return ", ".join(f"{path.rpartition('.')[2]}={shown_value(value, path=path)}" for path, value in settings.items())
 
 
-def shown_value(value: Any, longest: int = LONGEST) -> str:
-    """On one line of at most `longest` characters."""
-    if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
+def shown_value(value: Any, longest: int = LONGEST, path: str = "") -> str:
+    """On one line of at most `longest` characters, so that null and a text "None" are told apart: as YAML has them.
+    Demonstrations are counted."""
+    if path.endswith(DEMONSTRATIONS) and isinstance(value, list | tuple):
         return f"{len(value)} examples"
-    text = line(str(value))
+    text = line(written(value))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def written(value: Any) -> str:
+    """As YAML has it, where a text would look like another value."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str) and value.strip().lower() in LOOKS_LIKE_ANOTHER:
+        return repr(value)
+    return str(value)
 
 
 def row(

@@ -68,7 +68,7 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher, *, 
         store,
         study.name,
         seed=study.file.seed,
-        prices=study.file.prices,  # type: ignore[arg-type]
+        prices=study.file.all_prices(study.suite),
         traces=study.file.replay.attempts,
         on_attempt=watcher.attempt,
     )
