@@ -1,5 +1,6 @@
 """A SQLAlchemy engine whose transactions are safe for several writing processes, on SQLite and PostgreSQL."""
 
+import os
 import time
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -34,11 +35,31 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(agentbench_writes=True)
 
 
+def is_read_only(url: URL) -> bool:
+    """Whether it is a SQLite file that is there and that nobody can write here: a snapshot, a mount for reading."""
+    if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
+        return False
+    path = Path(url.database)
+    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
 def _sqlite_engine(url: URL) -> Engine:
+    """A file that can't be written is read as one that nothing changes: a write-ahead log needs a file beside it."""
+    if is_read_only(url):
+        path = Path(str(url.database)).resolve()
+        _check_log(path)
+        url = url.set(database=path.as_uri(), query={"immutable": "1", "uri": "true"})
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _check_log(path: Path) -> None:
+    """`UserError` where the last changes are in the write-ahead log, which can't be read without writing."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.is_file() and log.stat().st_size:
+        raise UserError(f"it can't be written, and its last changes are still in {log}; copy both to where it can")
 
 
 def _prepare_sqlite(connection: SqliteConnection, record: Any) -> None:

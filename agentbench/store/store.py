@@ -18,7 +18,7 @@ from agentbench.run import Run, RunStatus
 from agentbench.score import Attempt, Label
 from agentbench.store.baselines import baselines, set_baseline, superseded
 from agentbench.store.batch import insert_attempts
-from agentbench.store.engine import make_directory, make_engine, use_write_ahead_log, writing
+from agentbench.store.engine import is_read_only, make_directory, make_engine, use_write_ahead_log, writing
 from agentbench.store.insert import insert_or_replace
 from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
 from agentbench.store.listing import Listing
@@ -323,13 +323,16 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     sqlite_path = where.database if where.get_backend_name() == "sqlite" else None
     if not create and sqlite_path and not Path(sqlite_path).exists():
         raise UserError(f"there is no store at {name}. Make it with agentbench run, or name one with --db.")
-    engine = make_engine(where)
+    engine = None
     try:
+        engine = make_engine(where)
         make_directory(where)
-        use_write_ahead_log(engine)
+        if not is_read_only(where):
+            use_write_ahead_log(engine)
         upgrade(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, UserError) as error:
-        engine.dispose()
+        if engine is not None:
+            engine.dispose()
         raise UserError(f"cannot open the store {name}: {_reason(error)}") from error
     return Store(engine)
 

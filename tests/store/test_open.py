@@ -1,5 +1,6 @@
 """Which database is opened, its schema, and what is said of one that cannot be."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -129,3 +130,18 @@ def test_the_revision_known_without_alembic_is_the_newest(tmp_path: Path) -> Non
     with engine.connect() as connection:
         assert ScriptDirectory.from_config(migrations(connection)).get_heads() == [CURRENT]
     engine.dispose()
+
+
+def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a snapshot?.db"
+    with open_store(str(path)) as store:
+        store.create_run(a_run("one"))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with open_store(str(path)) as store:
+        assert store.get_run("one") == a_run("one")
+        with pytest.raises(UserError, match="cannot write to the store .*readonly"):
+            store.create_run(a_run("two"))
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    path.with_name(f"{path.name}-wal").write_bytes(b"changes")
+    assert "its last changes are still in" in refusal(str(path))
