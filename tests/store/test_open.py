@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
     with open_store(str(path)) as store:
         assert store.get_run("one") == a_run("one")
-        with pytest.raises(UserError, match="cannot write to the store .*readonly"):
+        with pytest.raises(UserError, match=r"cannot write to the store .*readonly"):
             store.create_run(a_run("two"))
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
     path.with_name(f"{path.name}-wal").write_bytes(b"changes")
