@@ -14,7 +14,7 @@ from agentbench.experiment import backend_overrides, merged
 from agentbench.gate import GateOptions, Slo
 from agentbench.gating import judge_run
 from agentbench.plugin.session import SuiteSession
-from agentbench.plugin.stash import RECORD
+from agentbench.plugin.stash import Checks, set_record
 from agentbench.plugin.suite_run import SuiteRun
 from agentbench.report.gate_text import gate_lines
 from agentbench.run import Run
@@ -31,7 +31,7 @@ OPTIONS = ("repeats", "limit", "sample_seed", "backend", "set")
 class AgentRun:
     """A suite's run in this session. Every assertion that fails says what was found, what changed and what shows it."""
 
-    def __init__(self, suite: Suite, run: SuiteRun, session: SuiteSession, checks: list[tuple[str, bool]]) -> None:
+    def __init__(self, suite: Suite, run: SuiteRun, session: SuiteSession, checks: Checks) -> None:
         self._case_ids = frozenset(case.id for case in suite.cases)
         self._run = run
         self._store = session.store
@@ -153,6 +153,7 @@ def agent_run_of(request: pytest.FixtureRequest) -> AgentRun:
         pytest.fail('agent_run needs a marker: @pytest.mark.agent_suite("suites/NAME", repeats=3)', pytrace=False)
     if unknown := set(marker.kwargs) - set(OPTIONS):
         pytest.fail(str(unknown_name("option of agent_suite", sorted(unknown)[0], OPTIONS)), pytrace=False)
+    set_record(request.node, "test", str(marker.args[0]))
     try:
         return _opened(SuiteSession.of(request.config), Path(marker.args[0]), marker.kwargs, request)
     except UserError as error:
@@ -164,8 +165,8 @@ def _opened(session: SuiteSession, path: Path, options: Mapping[str, Any], reque
     overrides = _overrides(options)
     suite = load_suite(file, merged(session.overrides(), overrides)).drawn()
     run = session.private_run(suite, overrides)
-    checks: list[tuple[str, bool]] = []
-    request.node.stash[RECORD] = {"kind": "test", "run": run.run_id, "checks": checks}
+    checks: Checks = []
+    set_record(request.node, "test", suite.name, run.run_id, checks)
     return AgentRun(suite, run, session, checks)
 
 

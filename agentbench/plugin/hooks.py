@@ -67,6 +67,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return mark_report(item, (yield))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return mark_report(collector, (yield))
+
+
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
     said = dict(getattr(report, "user_properties", ())).get(SHOWN_AS)
     if report.when == "call" and report.passed and said in SHOWN:

@@ -1,8 +1,8 @@
 """What pytest reported of the items of each run, those of its workers too: the summary says the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pytest
 
@@ -11,15 +11,20 @@ from agentbench.plugin.stash import RECORD, SHOWN_AS
 ATTRIBUTE = "agentbench"
 """Of a report: the item's record. pytest-xdist carries it from a worker to the controller."""
 
-ItemKind = Literal["case", "gate", "test"]
+ItemKind = Literal["case", "gate", "test", "suite"]
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 ItemOutcome = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemReport:
-    """An item that belongs to a run. `checks` are what it found, and whether that held; `message` is why it failed."""
+    """An item of a suite, or the suite that could not be collected. `run_id` is empty where there was no run.
+
+    `checks` are what it found, and whether that held; `message` is why it failed.
+    """
 
     node_id: str
+    suite: str
     run_id: str
     kind: ItemKind
     outcome: ItemOutcome
@@ -28,8 +33,8 @@ class ItemReport:
     message: str
 
 
-def mark_report(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
-    if (record := item.stash.get(RECORD, None)) is not None:
+def mark_report(node: pytest.Item | pytest.Collector, report: Report) -> Report:
+    if (record := node.stash.get(RECORD, None)) is not None:
         vars(report)[ATTRIBUTE] = record
     return report
 
@@ -55,18 +60,28 @@ class ItemReports:
         before = None if report.when == "setup" else self._found.get(report.nodeid)
         self._found[report.nodeid] = _later(_item_report(report, record), before)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        record = getattr(report, ATTRIBUTE, None)
+        if record is not None and report.outcome == "failed":
+            self._found[report.nodeid] = _item_report(report, record)
+
     def of_run(self, run_id: str) -> Iterator[ItemReport]:
         return (each for each in self._found.values() if each.run_id == run_id)
 
+    def failed_outside(self, run_ids: Iterable[str]) -> Iterator[ItemReport]:
+        """Those that failed and belong to none of these runs."""
+        return (each for each in self._found.values() if each.outcome == "failed" and each.run_id not in set(run_ids))
 
-def _item_report(report: pytest.TestReport, record: dict[str, Any]) -> ItemReport:
+
+def _item_report(report: pytest.TestReport | pytest.CollectReport, record: dict[str, Any]) -> ItemReport:
     expected = hasattr(report, "wasxfail") and report.outcome == "skipped"
     return ItemReport(
         node_id=report.nodeid,
+        suite=record["suite"],
         run_id=record["run"],
         kind=record["kind"],
         outcome="passed" if expected else report.outcome,
-        rescued=(SHOWN_AS, "rescued") in report.user_properties,
+        rescued=(SHOWN_AS, "rescued") in getattr(report, "user_properties", ()),
         checks=tuple((said, passed) for said, passed in record["checks"]),
         message=_first_line(report) if report.outcome == "failed" else "",
     )
@@ -80,7 +95,7 @@ def _later(report: ItemReport, before: ItemReport | None) -> ItemReport:
     return before
 
 
-def _first_line(report: pytest.TestReport) -> str:
+def _first_line(report: pytest.TestReport | pytest.CollectReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = str(report.longrepr if crash is None else crash.message).strip().splitlines()
     return lines[0] if lines else ""

@@ -1,7 +1,7 @@
 """A suite.yaml as a pytest collector: an item for each case, and in mode `gate` one more that decides."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +11,8 @@ from agentbench.errors import UserError
 from agentbench.gating import judge_run
 from agentbench.plugin.properties import case_properties, gate_properties
 from agentbench.plugin.session import SuiteSession
-from agentbench.plugin.stash import RECORD, SHOWN_AS
+from agentbench.plugin.stash import SHOWN_AS, set_record
+from agentbench.plugin.suite_run import SuiteRun
 from agentbench.report.gate_text import gate_lines
 from agentbench.score import Attempt
 
@@ -38,6 +39,7 @@ class SuiteCollector(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         session = SuiteSession.of(self.config)
+        set_record(self, "suite", self.path.parent.name)
         if self._is_foreign():
             session.leave_alone(self.path)
             return
@@ -90,8 +92,15 @@ class _SuiteItem(pytest.Item):
     def reportinfo(self) -> tuple[Any, int | None, str]:
         return self.path, None, f"{self.path.parent.name}::{self.name}"
 
-    def record(self, kind: str, run_id: str, checks: list[tuple[str, bool]]) -> None:
-        self.stash[RECORD] = {"kind": kind, "run": run_id, "checks": checks}
+    kind: ClassVar[str]
+
+    def started(self, session: SuiteSession) -> SuiteRun:
+        """The run of the items that were selected. What is reported of this one is said of that run."""
+        suite = session.suite(self.path).name
+        set_record(self, self.kind, suite)
+        run = session.run(self.path, self.selected())
+        set_record(self, self.kind, suite, run.run_id)
+        return run
 
     def selected(self) -> frozenset[str]:
         """The ids of the suite's cases that were not deselected; all of them when only the gate was selected."""
@@ -107,14 +116,15 @@ class CaseItem(_SuiteItem):
     decides. In mode `strict` a case that a rerun got right is shown as rescued and does not fail.
     """
 
+    kind = "case"
+
     def __init__(self, *, case: Case, **rest: Any) -> None:
         super().__init__(**rest)
         self.case = case
 
     def runtest(self) -> None:
         session = SuiteSession.of(self.config)
-        run = session.run(self.path, self.selected())
-        self.record("case", run.run_id, [])
+        run = self.started(session)
         attempts = run.attempts(self.case)
         self.user_properties += case_properties(run.run_id, attempts)
         missed = [attempt for attempt in attempts if attempt.failure or attempt.passed is False]
@@ -148,6 +158,8 @@ class GateItem(_SuiteItem):
     `kept`: it was not selected itself, but cases of it were, and without it nothing would judge them.
     """
 
+    kind = "gate"
+
     def __init__(self, *, kept: bool = False, **rest: Any) -> None:
         super().__init__(**rest)
         self._kept = kept
@@ -155,8 +167,7 @@ class GateItem(_SuiteItem):
     def runtest(self) -> None:
         session = SuiteSession.of(self.config)
         case_ids = self.selected()
-        run = session.run(self.path, case_ids)
-        self.record("gate", run.run_id, [])
+        run = self.started(session)
         run.complete(case_ids)
         if session.option("flake_reruns"):
             session.reruns(self.path, case_ids).rescued()
@@ -166,7 +177,8 @@ class GateItem(_SuiteItem):
         stored = session.store.get_run(run.run_id)
         gating = judge_run(session.store, stored, options, case_ids, session.baselines)
         self.user_properties += gate_properties(gating)
-        self.record("gate", run.run_id, [(check.said, check.passed) for check in gating.verdict.checks])
+        checks = [(check.said, check.passed) for check in gating.verdict.checks]
+        set_record(self, self.kind, stored.suite, run.run_id, checks)
         lines = gate_lines(gating) + ([KEPT] if self._kept else [])
         if not gating.verdict.passed:
             raise GateFailed("\n".join(lines))

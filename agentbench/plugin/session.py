@@ -1,13 +1,14 @@
 """What one pytest process holds: the store and the runs of its suites."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentbench.errors import UserError
 from agentbench.experiment import Experiment, plan
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.once import Once
@@ -28,6 +29,7 @@ class SuiteSession:
         self._config = config
         self._suites: dict[Path, Suite] = {}
         self._runs: dict[str, SuiteRun] = {}
+        self._failed: dict[str, str] = {}
         self._reruns: dict[str, Reruns] = {}
         self._owned: list[str] = []
         self._loop = LoopThread()
@@ -100,7 +102,7 @@ class SuiteSession:
             if self._shared is not None:
                 self._runs[key] = SharedRun(Once(self._shared, key), start, self.store, self._loop)
             else:
-                experiment = start(None)
+                experiment = self._started(key, start)
                 self._owned.append(experiment.run.id)
                 self._runs[key] = BatchRun(experiment, self.store, self._loop)
         return self._runs[key]
@@ -110,6 +112,16 @@ class SuiteSession:
         if begun is not None:
             return Experiment(run=self.store.get_run(begun), suite=suite)
         return plan(suite, self.store, label="pytest", facts=facts)
+
+    def _started(self, key: str, start: Callable[[None], Experiment]) -> Experiment:
+        """What keeps a run from being started is found out once, and told to every item."""
+        if key in self._failed:
+            raise UserError(self._failed[key])
+        try:
+            return start(None)
+        except UserError as error:
+            self._failed[key] = str(error)
+            raise
 
     def adopt(self, run_ids: Sequence[str]) -> None:
         """Answer for the runs that the workers made."""
@@ -123,10 +135,11 @@ class SuiteSession:
         self._alone.cleanup()
 
     def settle(self) -> None:
-        """Say of each run how it ended, once none is made any more."""
+        """Say of each run how it ended, once none is made any more. One without any attempt is forgotten."""
         if self._settled:
             return
         self._settled = True
+        self._owned = [run_id for run_id in self._owned if not self.store.discard_empty(run_id)]
         for run_id in self._owned:
             run = self.store.get_run(run_id)
             done = len(self.store.stored_keys(run_id)) >= len(run.case_ids) * run.repeats

@@ -13,5 +13,14 @@ SHOWN_AS = "agentbench"
 SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
 """Of the configuration: the suites and runs of this process."""
 
+Checks = list[tuple[str, bool]]
+
 RECORD: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
-"""Of an item: its run, its kind (case, gate, test), and the checks it made (what was found, whether it held)."""
+"""Of an item or a suite's collector: its suite, its run ("" before there is one), its kind (case, gate, test, suite),
+and the checks it made (what was found, whether it held)."""
+
+
+def set_record(
+    node: pytest.Item | pytest.Collector, kind: str, suite: str, run_id: str = "", checks: Checks | None = None
+) -> None:
+    node.stash[RECORD] = {"kind": kind, "suite": suite, "run": run_id, "checks": [] if checks is None else checks}

@@ -15,7 +15,7 @@ from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import SESSION
 from agentbench.report import run_view
 from agentbench.report.gate_summary import summary_markdown
-from agentbench.report.gate_text import RunOutcome
+from agentbench.report.gate_text import RunOutcome, failure_markdown
 from agentbench.report.terminal import run_report
 from agentbench.run import Run
 from agentbench.stats.gate import GateCheck
@@ -37,11 +37,14 @@ def write_markdown(config: pytest.Config) -> None:
     """
     session = config.stash[SESSION]
     named = session.option("summary")
-    if not named or not session.run_ids:
+    if not named:
         return
     items = ItemReports.of(config)
     runs = [(session.store.get_run(run_id), tuple(items.of_run(run_id))) for run_id in session.run_ids]
     text = "".join(_section(run, reports, session) + "\n" for run, reports in runs)
+    text += "".join(_failures(tuple(items.failed_outside(session.run_ids))))
+    if not text:
+        return
     file = Path(named)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as out:
@@ -54,6 +57,13 @@ def _section(run: Run, reports: Sequence[ItemReport], session: SuiteSession) -> 
     outcome = _outcome(run, reports)
     verdict = replace(gating.verdict, passed=outcome == "passed", checks=tuple(_checks(run, reports)))
     return summary_markdown(replace(gating, verdict=verdict), session.store, outcome)
+
+
+def _failures(reports: Sequence[ItemReport]) -> Iterator[str]:
+    """A section for each suite that has no run: what kept it from running."""
+    for suite in dict.fromkeys(report.suite for report in reports):
+        said = dict.fromkeys(report.message for report in reports if report.suite == suite)
+        yield failure_markdown(f"agentbench {suite}", said)
 
 
 def _gating(run: Run, session: SuiteSession) -> Gating:

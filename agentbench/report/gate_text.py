@@ -63,3 +63,9 @@ def gate_markdown(
     if gating.commands and not passed:
         parts += ["```", *(line(command) for command in gating.commands), "```", ""]
     return "\n".join(parts)
+
+
+def failure_markdown(title: str, reasons: Iterable[str]) -> str:
+    """The section of a suite that could not be run."""
+    parts = [f"## {MARKS['failed']} {markdown(title)}: failed", "", *(f"- ❌ {markdown(said)}" for said in reasons)]
+    return "\n".join([*parts, "", ""])

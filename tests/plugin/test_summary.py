@@ -112,3 +112,27 @@ def test_a_summary_that_can_t_be_written_in_the_end_is_no_success(pytester: pyte
     assert result.ret == 1
     result.stdout.fnmatch_lines(["agentbench: the summary is not written: *sum.md*"])
     assert status(pytester) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("agent: chat", 'agent: {name: callable, target: "no_such_module:answer"}', "agent\\.target"),
+        ("scorers: [exact]", "scorers: [exat]", "numbers/suite\\.yaml:4: unknown scorer"),
+        ("--agentbench-backend=http://127.0.0.1:9/v1", "", "can't be reached"),
+    ],
+)
+def test_a_suite_that_can_t_run_is_in_the_summary_and_leaves_no_run(
+    pytester: pytest.Pytester, suite: Path, old: str, new: str, message: str
+) -> None:
+    text = (suite / "suite.yaml").read_text()
+    (suite / "suite.yaml").write_text(text.replace(old, new))
+    options = [] if new else [old]
+    assert pytester.runpytest("numbers", SUMMARY, *options).ret != 0
+    verdict, *said = headings(pytester)
+    assert verdict == "## ❌ agentbench numbers: failed"
+    assert len(said) == 1
+    assert message in said[0]
+    if (pytester.path / "store.db").exists():
+        with open_store(str(pytester.path / "store.db")) as store:
+            assert store.list_runs() == []
