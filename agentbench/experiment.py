@@ -20,7 +20,7 @@ from agentbench.runner import Bench, Job, run_jobs
 from agentbench.score import Attempt
 from agentbench.store import Store
 from agentbench.suite import Suite, load_suite
-from agentbench.tools import load_tools, opened_toolbox
+from agentbench.tools import load_tools, opened_toolbox, refuse_clashes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,7 @@ async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIte
                 part.use_answers(store.answers(store.get_run(part.answers_of).id))
             if isinstance(part, AbstractAsyncContextManager):
                 await stack.enter_async_context(part)
+        refuse_clashes(tools, suite.cases)
         yield Bench(
             agent=agent,
             backend=backend,

@@ -78,6 +78,15 @@ class ToolSession(Protocol):
 
 
 @runtime_checkable
+class ConvertsArguments(Protocol):
+    """A tool session that takes arguments of another type than the one it declares, and converts them."""
+
+    async def converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments as the tool runs with them, as JSON: "1" as 1 for an int. Those it refuses are unchanged."""
+        ...
+
+
+@runtime_checkable
 class MayHang(Protocol):
     """A tool session whose server may have stopped answering."""
 

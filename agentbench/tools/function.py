@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import UserError
@@ -71,6 +72,15 @@ class FunctionTool:
             return _as_text(await self._function(**checked))
         return _as_text(await in_thread(partial(self._function, **checked)))
 
+    async def converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            model = self._model.model_validate(dict(arguments))
+            ran = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        # What can't be validated is told by the call; what is no JSON is shown as it was written.
+        except (ValidationError, PydanticSerializationError):
+            return arguments
+        return {key: _as_ran(value, ran.get(key, value)) for key, value in arguments.items()}
+
     def _checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
             model = self._model.model_validate(dict(arguments))
@@ -79,6 +89,19 @@ class FunctionTool:
             raise ArgumentError("; ".join(findings)) from None
         fields = type(model).model_fields
         return {str(fields[name].alias): getattr(model, name) for name in model.model_fields_set}
+
+
+def _as_ran(written: Any, ran: Any) -> Any:
+    """The value as it was written, but of the JSON type that the function got."""
+    if isinstance(written, dict) and isinstance(ran, dict):
+        return {key: _as_ran(value, ran.get(key, value)) for key, value in written.items()}
+    if isinstance(written, list) and isinstance(ran, list) and len(written) == len(ran):
+        return [_as_ran(*pair) for pair in zip(written, ran, strict=True)]
+    return written if _json_type(written) == _json_type(ran) else ran
+
+
+def _json_type(value: Any) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
 
 
 def _arguments_model(name: str, function: Function) -> type[BaseModel]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.case import Case
-from agentbench.protocols import ToolSession
+from agentbench.protocols import ConvertsArguments, ToolSession
 from agentbench.tools.confinement import confine
 from agentbench.tools.reference import load_object
 from agentbench.tools.toolkit import ToolkitSession
@@ -52,10 +52,16 @@ async def _reply(session: ToolSession, request: Mapping[str, Any]) -> dict[str, 
     try:
         if "state" in request:
             return {"value": await session.state()}
+        if "convert" in request:
+            return {"value": await _converted(session, request["convert"], request["arguments"])}
         return {"value": await session.call(request["call"], request["arguments"])}
     # A toolkit may raise anything; all of it is for the agent to see.
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
+
+
+async def _converted(session: ToolSession, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    return await session.converted(name, arguments) if isinstance(session, ConvertsArguments) else arguments
 
 
 def _answer(out: Any, reply: Mapping[str, Any]) -> None:

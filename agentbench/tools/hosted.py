@@ -69,6 +69,10 @@ class HostedToolkit:
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         return str(await self._ask({"call": name, "arguments": dict(arguments)}))
 
+    async def converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask({"convert": name, "arguments": dict(arguments)})
+        return found
+
     async def state(self) -> Any:
         return await self._ask({"state": True})
 

@@ -53,22 +53,29 @@ class McpConfig(BaseModel):
 
 class McpSource:
     """Connects to the server once a run, or once an attempt. A server of the run's that dies is started again for the
-    attempts after; those that were using it fail as tool failures."""
+    attempts after; those that were using it fail as tool failures. It is connected to at the start in any case:
+    one that can't be used is told before the run."""
 
     Config = McpConfig
+    names: tuple[str, ...]
+    """Its tools, once it is entered."""
 
     def __init__(self, config: McpConfig, root: Path) -> None:
-        self._config = config
+        self._config = config.model_copy(update={"command": located(config.command, root)})
         self._shared: McpConnection | None = None
         self._starting = asyncio.Lock()
         self._starts = 0
 
     async def __aenter__(self) -> Self:
+        try:
+            connection = await self._connected()
+        except AttemptError as error:
+            raise UserError(str(error)) from None
+        self.names = tuple(spec.name for spec in McpSession(connection, self._config).specs)
         if self._config.scope == "run":
-            try:
-                self._shared = await self._connected()
-            except AttemptError as error:
-                raise UserError(str(error)) from None
+            self._shared = connection
+        else:
+            await connection.aclose()
         return self
 
     async def __aexit__(
@@ -139,6 +146,21 @@ class McpSession:
 
     async def state(self) -> None:
         return None
+
+
+def located(command: tuple[str, ...], root: Path) -> tuple[str, ...]:
+    """The command with those of its files that are beside the suite found there; its program only by a path."""
+    return tuple(
+        str((root / part).resolve()) if ("/" in part or (number and "." in part)) and _is_file(root / part) else part
+        for number, part in enumerate(command)
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that is no name of a file
+        return False
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

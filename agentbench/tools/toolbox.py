@@ -9,7 +9,7 @@ from typing import Any
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import MayHang, ToolSession, ToolSource
+from agentbench.protocols import ConvertsArguments, MayHang, ToolSession, ToolSource
 from agentbench.trace import ToolCall
 
 TIMEOUT_S = 30.0
@@ -47,6 +47,7 @@ class CaseToolbox:
             error = f"there is no tool {name!r}; there are: {', '.join(sorted(self._names)) or 'none'}"
         executed = error is None and self.executes(name)
         if executed:
+            parsed = await self._converted(name, parsed)
             result, error = (_cut(text) for text in await self._run(name, parsed))
         return ToolCall(
             call_id=call_id,
@@ -58,6 +59,10 @@ class CaseToolbox:
             result=result,
             error=error,
         )
+
+    async def _converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        session = self._executing[name]
+        return await session.converted(name, arguments) if isinstance(session, ConvertsArguments) else arguments
 
     async def _run(self, name: str, arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """The result or the error. A user's tool may raise anything, and all of it is for the agent to see."""

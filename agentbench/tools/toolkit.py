@@ -95,6 +95,9 @@ class ToolkitSession:
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         return await self._tools[name].call(name, arguments)
 
+    async def converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._tools[name].converted(name, arguments)
+
     async def state(self) -> Any:
         if not hasattr(self._instance, "state"):
             return None

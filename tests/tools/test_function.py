@@ -1,6 +1,7 @@
 """Function tools: schema from type hints, arguments checked, whatever goes wrong told to the agent."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -123,3 +124,21 @@ def test_a_reference_that_is_wrong_is_told(tmp_path: Path, reference: str, messa
     (tmp_path / "good.py").write_text("g = 3\n")
     with pytest.raises(UserError, match=message):
         load_tools([reference], tmp_path)
+
+
+async def test_arguments_are_recorded_as_the_function_ran_with_them() -> None:
+    def order(count: int, ratio: float, urgent: bool, at: datetime, parts: list[int], note: str = "") -> str:
+        return f"{count} {urgent} {parts}"
+
+    tools = CaseToolbox([FunctionTool(order)], ())
+    written = {
+        "count": "2",
+        "ratio": 1,
+        "urgent": "yes",
+        "at": "2026-01-02T03:04",
+        "parts": ["1", 2],
+    }
+    call = await tools.call("order", written)
+    assert call.result == "2 True [1, 2]"
+    assert call.arguments == {**written, "count": 2, "urgent": True, "parts": [1, 2]}
+    assert (await tools.call("order", {**written, "count": "many"})).arguments == {**written, "count": "many"}

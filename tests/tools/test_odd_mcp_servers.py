@@ -1,6 +1,7 @@
 """MCP servers that answer what they should not, or nothing: whose failure it is, and that no other attempt pays."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -168,4 +169,19 @@ async def test_a_refusal_with_the_protocol_s_own_error_is_the_call_s(http: tuple
             assert "no such session" in await error_of(tools, "fine")
         finally:
             refusals.clear()
+        assert (await tools.call("fine", {})).result == "fine"
+
+
+async def test_a_server_of_each_attempt_that_can_t_be_used_is_told_before_the_run() -> None:
+    with pytest.raises(UserError, match="can't be used: "):
+        async with opened(command=(sys.executable, "-c", ""), scope="attempt"):
+            pass
+
+
+async def test_a_command_s_files_are_looked_for_beside_the_suite(tmp_path: Path) -> None:
+    suite = tmp_path / "suite" / "servers"
+    suite.mkdir(parents=True)
+    shutil.copy(odd_mcp_server.__file__, suite / "odd.py")
+    config = McpConfig(command=(sys.executable, "servers/odd.py"))
+    async with McpSource(config, tmp_path / "suite") as source, opened_toolbox([source], CASE) as tools:
         assert (await tools.call("fine", {})).result == "fine"

@@ -164,3 +164,10 @@ async def test_a_state_is_not_changed_by_what_comes_after(root: Path) -> None:
         before = await tools.state()
         await tools.call("add", {"x": 1})
         assert (before, json.dumps(await tools.state())) == ([], "[1]")
+
+
+@pytest.mark.parametrize("process", [False, True])
+async def test_arguments_are_recorded_as_the_method_ran_with_them(root: Path, process: bool) -> None:
+    async with opened_toolbox([source(root, process=process)], a_case(1)) as tools:
+        call = await tools.call("deposit", {"amount": "2"})
+    assert (call.result, call.arguments) == ("balance 3", {"amount": 2})
