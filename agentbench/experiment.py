@@ -15,12 +15,14 @@ from agentbench.errors import UserError
 from agentbench.keeping import stored
 from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
-from agentbench.run import Run
+from agentbench.run import Run, RunKind
 from agentbench.runner import Bench, Job, run_jobs
 from agentbench.score import Attempt
 from agentbench.store import Store
 from agentbench.suite import Suite, load_suite
 from agentbench.tools import load_tools, opened_toolbox, refuse_clashes
+
+RESULTS = Path("results")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +44,17 @@ class Experiment:
         return next(self.jobs(stored), None) is None
 
 
-def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] | None = None) -> Experiment:
+def plan(
+    suite: Suite,
+    store: Store,
+    label: str = "",
+    facts: Mapping[str, Any] | None = None,
+    kind: RunKind | None = None,
+) -> Experiment:
     """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet.
 
-    `facts` are added to its environment.
+    `facts` are added to its environment. Without a `kind` it is a run of the suite, or of a part where the suite has
+    more cases.
     """
     drawn = suite.drawn()
     config = as_mapping(drawn.config)
@@ -59,13 +68,16 @@ def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] |
         config_hash=canonical_hash(config),
         case_ids=tuple(case.id for case in drawn.cases),
         repeats=drawn.config.run.repeats,
+        kind=kind or ("part" if len(drawn.cases) < drawn.size else "suite"),
         label=label,
         environment={
-            **provenance(drawn.root),
+            **provenance(drawn.root, (RESULTS, *_files_of(store))),
             "objectives": dict(drawn.objectives),
             **({"prices": {model: dict(given) for model, given in drawn.prices.items()}} if drawn.prices else {}),
             "passed_by": list(drawn.passed_by),
             "suite": dict(drawn.written),
+            "suite_cases": drawn.size,
+            "overridden": list(drawn.overridden),
             "mode": drawn.mode,
             "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
             **(facts or {}),
@@ -74,6 +86,14 @@ def plan(suite: Suite, store: Store, label: str = "", facts: Mapping[str, Any] |
     )
     store.create_run(run)
     return Experiment(run=run, suite=drawn)
+
+
+def _files_of(store: Store) -> Iterator[Path]:
+    """Of the store; its directory too where that is one of results, as it is under pytest from another directory."""
+    for file in store.files:
+        yield file
+        if file.parent.name == RESULTS.name:
+            yield file.parent
 
 
 def _new_id(suite: str) -> str:
@@ -173,7 +193,7 @@ async def run_stored(
 
 def log_path(run: Run) -> Path:
     """Where the run's server writes its log."""
-    return Path("results") / "logs" / f"{run.id}.server.log"
+    return RESULTS / "logs" / f"{run.id}.server.log"
 
 
 def backend_overrides(name: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 
-from agentbench.run import Run
+from agentbench.run import STANDALONE, Run
 from agentbench.stats.outcomes import Outcome
 from agentbench.store import RunSummary, Store
 
@@ -23,7 +23,8 @@ def rerun_label(run_id: str) -> str:
 
 def rescued_cases(store: Store, run: Run) -> tuple[str, ...]:
     """The cases that a rerun of the run got right."""
-    reruns = (each for each in store.list_runs(LOOKED_AT, run.suite) if each.label == rerun_label(run.id))
+    named = rerun_label(run.id)
+    reruns = (each for each in store.list_runs(LOOKED_AT, run.suite) if each.kind == "rerun" and each.label == named)
     return tuple(sorted({case_id for each in reruns for case_id, passed in _verdicts(store, each.id) if passed}))
 
 
@@ -52,7 +53,7 @@ def _earlier(store: Store, run: Run, branch: str) -> list[RunSummary]:
         for each in store.list_runs(LOOKED_AT, run.suite)
         if each.config_hash == run.config_hash
         and each.created_at < run.created_at
-        and not each.label.startswith(rerun_label(""))
+        and each.kind in STANDALONE
         and (not branch or store.get_run(each.id).environment.get("git_branch") == branch)
     )
     return list(islice(alike, HISTORY))[::-1]

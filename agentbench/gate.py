@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.duration import Seconds
 
@@ -46,3 +46,10 @@ class GateOptions(BaseModel):
         0.05, ge=0, le=1, description="Most attempts that the server, a tool or a scorer may have failed."
     )
     slo: Slo = Slo()
+
+    @field_validator("baseline")
+    @classmethod
+    def _named(cls, name: str | None) -> str | None:
+        if name is not None and not name.strip():
+            raise ValueError("it names no baseline (a variable that is not set?); give a name, or leave it out")
+        return name

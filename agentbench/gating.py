@@ -7,10 +7,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from agentbench.baseline import DIRECTORY, Baseline, find_baseline, stored_outcomes
+from agentbench.baseline import DIRECTORY, Baseline, check_standalone, find_baseline, stored_outcomes
 from agentbench.flaky import flaky_cases, rescued_cases
 from agentbench.gate import GateOptions
-from agentbench.run import Run
+from agentbench.run import Run, changed_parts
 from agentbench.stats import summarize_serving
 from agentbench.stats.gate import GateCheck, GateVerdict, judge_gate
 from agentbench.stats.outcomes import Outcome
@@ -25,12 +25,16 @@ CHANGED_SHOWN = 10
 class Gating:
     """A gate's verdict and its circumstances.
 
+    `outcomes` are those of the attempts that were judged, of `cases` cases of the run's suite; where these are a part
+    of it, the baseline is that part of the baseline.
     `lost` and `gained` are the cases that were better, and worse, in the baseline, those that changed most first.
     `flaky` are those that came out both ways though nobody changed anything, `rescued` those that a rerun got right;
     neither changes a figure.
     """
 
     run: Run
+    outcomes: tuple[Outcome, ...]
+    cases: int
     verdict: GateVerdict
     baseline: Baseline | None
     notes: tuple[str, ...]
@@ -39,6 +43,12 @@ class Gating:
     failures: Mapping[str, int]
     flaky: tuple[str, ...]
     rescued: tuple[str, ...]
+
+    @property
+    def part(self) -> str:
+        """Of how many cases the verdict is, where it is not one on the suite; else empty."""
+        whole = self.run.suite_cases
+        return f"{self.cases} of {whole} cases" if self.cases < whole else ""
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -58,6 +68,8 @@ class Gating:
             "run": self.run.id,
             "suite": self.run.suite,
             "passed": self.verdict.passed,
+            "cases": self.cases,
+            "suite_cases": self.run.suite_cases,
             "checks": [asdict(check) for check in self.verdict.checks],
             "baseline": self.baseline and {"name": self.baseline.name, "run": self.baseline.run_id},
             "comparison": self.verdict.comparison and asdict(self.verdict.comparison),
@@ -85,10 +97,13 @@ def judge_run(
 ) -> Gating:
     """The gate's verdict on a stored run, or on these of its cases. `directory` has the baselines' files.
 
-    `UserError` when its baseline is not found.
+    `UserError` when its baseline is not found, or the run is a rerun of failing cases.
     """
-    outcomes = [each for each in stored_outcomes(store, run.id) if case_ids is None or each.case_id in case_ids]
-    baseline = find_baseline(options.baseline, run, store, directory) if options.baseline else None
+    check_standalone(run)
+    judged = frozenset(run.case_ids) if case_ids is None else case_ids
+    outcomes = [each for each in stored_outcomes(store, run.id) if each.case_id in judged]
+    whole = find_baseline(options.baseline, run, store, directory) if options.baseline is not None else None
+    baseline = whole.of_cases(judged) if whole and len(judged) < run.suite_cases else whole
     serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
     verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None, run.repeats)
     found = verdict.comparison
@@ -96,9 +111,11 @@ def judge_run(
     rescued = rescued_cases(store, run)
     return Gating(
         run=run,
-        verdict=_with_check(verdict, _complete(run, case_ids, len(outcomes))),
+        outcomes=tuple(outcomes),
+        cases=len(judged),
+        verdict=_with_check(verdict, _complete(run, judged, len(outcomes))),
         baseline=baseline,
-        notes=tuple(_notes(run, baseline, case_ids)),
+        notes=tuple(_notes(run, whole, len(judged))),
         lost=tuple(sorted(found.better_in_b, key=lambda each: change[each])) if found else (),
         gained=tuple(sorted(found.better_in_a, key=lambda each: -change[each])) if found else (),
         failures=dict(sorted(Counter(each.failure for each in outcomes if each.failure).items())),
@@ -107,15 +124,32 @@ def judge_run(
     )
 
 
+def judge(store: Store, run: Run, options: GateOptions, directory: Path = DIRECTORY) -> Gating:
+    """The verdict on a stored run as its suite's mode has it: what pytest would say of it."""
+    by_mode = judge_strictly if run.environment.get("mode") == "strict" else judge_run
+    return by_mode(store, run, options, directory=directory)
+
+
+def judge_strictly(store: Store, run: Run, options: GateOptions, directory: Path = DIRECTORY) -> Gating:
+    """A run of a suite of mode `strict`: every case must pass in every repeat, but for those that a rerun got right."""
+    gating = judge_run(store, run, options, directory=directory)
+    missed = {each.case_id for each in gating.outcomes if each.failure or each.passed is False}
+    failed = missed - set(gating.rescued)
+    said = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
+    rescued = f", {len(missed) - len(failed)} passed in a rerun only" if len(failed) < len(missed) else ""
+    check = GateCheck(name="cases", passed=not failed, said=said + rescued)
+    return replace(gating, verdict=_with_check(gating.verdict, check))
+
+
 def _with_check(verdict: GateVerdict, check: GateCheck | None) -> GateVerdict:
     if check is None:
         return verdict
     return replace(verdict, passed=verdict.passed and check.passed, checks=(*verdict.checks, check))
 
 
-def _complete(run: Run, case_ids: frozenset[str] | None, attempts: int) -> GateCheck | None:
+def _complete(run: Run, case_ids: frozenset[str], attempts: int) -> GateCheck | None:
     """A run that was broken off has not shown what it was asked to."""
-    planned = (len(run.case_ids) if case_ids is None else len(case_ids)) * run.repeats
+    planned = len(case_ids) * run.repeats
     if attempts >= planned:
         return None
     return GateCheck(name="complete", passed=False, said=f"the run is not complete: {attempts} of {planned} attempts")
@@ -137,14 +171,20 @@ def _branch(run: Run, baseline: Baseline | None) -> str:
     return "" if named == "HEAD" else named
 
 
-def _notes(run: Run, baseline: Baseline | None, case_ids: frozenset[str] | None) -> list[str]:
-    notes = []
-    if baseline is not None and baseline.run_id == run.id:
-        notes.append("The baseline is this very run.")
-    if baseline is not None and baseline.suite_hash != run.suite_hash:
-        notes.append("The baseline's cases are not all this run's: those of the same id are paired.")
-    whole = run.environment.get("selected_of") or len(run.case_ids)
-    judged = len(run.case_ids if case_ids is None else case_ids)
-    if judged < whole:
-        notes.append(f"Judged on {judged} of {whole} cases: the others were not selected.")
+def _notes(run: Run, baseline: Baseline | None, judged: int) -> list[str]:
+    notes = _notes_on_baseline(run, baseline) if baseline else []
+    if judged < run.suite_cases:
+        notes.append(f"Judged on {judged} of {run.suite_cases} cases: the others were not selected.")
     return notes
+
+
+def _notes_on_baseline(run: Run, baseline: Baseline) -> list[str]:
+    notes = []
+    if baseline.run_id == run.id:
+        notes.append("The baseline is this very run.")
+    if baseline.suite_hash != run.suite_hash:
+        notes.append("The baseline's cases are not all this run's: those of the same id are paired.")
+    if baseline.cases < baseline.suite_cases:
+        notes.append(f"The baseline is a part: {baseline.cases} of its suite's {baseline.suite_cases} cases.")
+    parts = changed_parts(baseline.suite_parts, run.environment.get("suite") or {})
+    return notes + [f"The suite had other {part} for the baseline." for part in parts]

@@ -93,7 +93,8 @@ class Suite:
 
     `prices` are those of a million prompt and completion tokens, by model. `passed_by` names the scorers that must all
     pass for an attempt to pass. `written` has the tools, the user and the scorers as the file has them. `config` is
-    the suite's default configuration with the overrides applied.
+    the suite's default configuration with the overrides applied, whose paths are `overridden`. `size` is how many cases
+    the file asks for: a suite with fewer of them is a part.
     """
 
     name: str
@@ -109,6 +110,8 @@ class Suite:
     gate: GateOptions
     objectives: Mapping[str, float]
     config: RunConfig
+    size: int
+    overridden: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
@@ -182,7 +185,16 @@ def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> S
         objectives=file.objectives.limits(),
         prices={model: {str(kind): price for kind, price in given.items()} for model, given in file.prices.items()},
         config=config,
+        size=_size(document.data, len(cases)),
+        overridden=tuple(overrides or ()),
     )
+
+
+def _size(written: Mapping[str, Any], cases: int) -> int:
+    """How many cases the file asks for; a limit that is set from outside is a part of these."""
+    options = written.get("run")
+    limit = options.get("limit") if isinstance(options, Mapping) else None
+    return min(cases, limit) if isinstance(limit, int) else cases
 
 
 def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence[Scorer], place: str) -> None:

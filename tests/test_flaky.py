@@ -19,11 +19,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def add(store: Store, number: int, verdicts: str, branch: str = "main", label: str = "", output: str = "free") -> str:
+def add(
+    store: Store, number: int, verdicts: str, branch: str = "main", output: str = "free", rerun_of: str = ""
+) -> str:
     """A run of one case; a letter for each repeat: r right, w wrong."""
-    run = a_run(f"weather-{number}", label, 1, output)
+    run = a_run(f"weather-{number}", rerun_label(rerun_of) if rerun_of else "", 1, output)
     environment = {**run.environment, "git_branch": branch}
-    store.create_run(replace(run, created_at=STARTED + timedelta(minutes=number), environment=environment))
+    run = replace(run, kind="rerun" if rerun_of else "suite", environment=environment)
+    store.create_run(replace(run, created_at=STARTED + timedelta(minutes=number)))
     for repeat, verdict in enumerate(verdicts):
         attempt = an_attempt(0, right=verdict == "r", ttft_ms=10)
         store.add_attempt(run.id, replace(attempt, repeat=repeat), a_case(0))
@@ -71,6 +74,6 @@ def test_another_configuration_says_nothing(store: Store) -> None:
 def test_a_case_that_a_rerun_got_right_is_flaky(store: Store) -> None:
     run = add(store, 0, "w")
     assert not is_flaky(store, run)
-    add(store, 1, "r", label=rerun_label(run))
+    add(store, 1, "r", rerun_of=run)
     assert is_flaky(store, run)
     assert rescued_cases(store, store.get_run(run)) == ("case_0",)

@@ -37,7 +37,7 @@ class AnsweredCases:
         found = self.find(configuration, purpose)
         if found is None:
             facts = {"study": {"name": self._study, "purpose": purpose, "settings": dict(settings)}}
-            made = plan(suite, self._store, f"study:{self._study}", facts)
+            made = plan(suite, self._store, f"study:{self._study}", facts, "study")
             self._store.studies.add_run(
                 StudyRun(
                     study=self._study,

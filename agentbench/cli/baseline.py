@@ -28,13 +28,23 @@ DEFAULT_DIRECTORY = Path("results/baselines")
 
 @baseline_app.command("save")
 def save(
-    name: Name, run: Reference, in_store: InStore = False, directory: Directory = DEFAULT_DIRECTORY, db: Db = None
+    name: Name,
+    run: Reference,
+    force: Annotated[bool, typer.Option(help="Also a run that is not complete.")] = False,
+    in_store: InStore = False,
+    directory: Directory = DEFAULT_DIRECTORY,
+    db: Db = None,
 ) -> None:
-    """Make a run the baseline NAME of its suite."""
+    """Make a run the baseline NAME of its suite; refuses one that is not complete, or is a rerun."""
+    _check_name(name)
+    from agentbench.promotion import incomplete
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
-        typer.echo(_save(name, store.get_run(run), store, in_store, directory))
+        found = store.get_run(run)
+        if not force and (why := incomplete(found, store)):
+            raise UserError(f"run {found.id} is not saved: {why}. Save it all the same with --force.")
+        typer.echo(_save(name, found, store, in_store, directory))
 
 
 @baseline_app.command("promote")
@@ -42,52 +52,46 @@ def promote(
     name: Name,
     run: Reference,
     force: Annotated[
-        bool, typer.Option(help="Also a run that failed its gate, is not complete, or is not committed.")
+        bool, typer.Option(help="Also a run that fails its gate, is not of the whole suite, or is not committed.")
     ] = False,
     in_store: InStore = False,
     directory: Directory = DEFAULT_DIRECTORY,
     db: Db = None,
 ) -> None:
-    """As save, for a run on the main branch: refuses one that failed its gate, is not complete or not committed."""
+    """As save, for a run on the main branch: refuses one that fails its gate or is worse than the baseline NAME, that
+    is not of the whole suite, or that ran with anything that is not committed."""
+    _check_name(name)
+    from agentbench.promotion import unfit
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
         found = store.get_run(run)
-        if not force and (why := _unfit(found, store)):
+        if not force and (why := unfit(found, name, store, directory)):
             raise UserError(f"run {found.id} is not promoted: {why}. Promote it all the same with --force.")
         typer.echo(_save(name, found, store, in_store, directory))
 
 
-def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path) -> str:
+def _check_name(name: str) -> None:
     import re
-
-    from agentbench.baseline import baseline_file, baseline_of, write_baseline
 
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"baseline name {name!r}: use letters, digits, dots and dashes, for example main")
+
+
+def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path) -> str:
+    from agentbench.baseline import baseline_file, baseline_of, write_baseline
+
     if not store.verdicts(run.id):
         raise UserError(f"run {run.id} has no attempts; a baseline needs some")
+    baseline = baseline_of(name, run, store)
+    part = f", a part: {baseline.cases} of {run.suite_cases} cases" if baseline.cases < run.suite_cases else ""
     if in_store:
         store.set_baseline(run.suite, name, run.id)
-        return f"baseline {name} of {run.suite} is run {run.id}, in the store"
+        return f"baseline {name} of {run.suite} is run {run.id}, in the store{part}"
     file = baseline_file(name, run.suite, directory)
-    write_baseline(baseline_of(name, run, store), file)
-    return f"baseline {name} of {run.suite} is run {run.id}, in {file}"
-
-
-def _unfit(run: "Run", store: "Store") -> str:
-    """Why the run should be no baseline, empty when it may be one."""
-    from agentbench.gating import gate_options, judge_run
-
-    if run.status != "finished":
-        return f"it is {run.status}"
-    if run.environment.get("git_dirty"):
-        return "it ran with changes that are not committed"
-    if run.environment.get("mode") == "gate":
-        verdict = judge_run(store, run, gate_options(run, baseline=None)).verdict
-        if not verdict.passed:
-            return "it fails its gate: " + "; ".join(check.said for check in verdict.checks if not check.passed)
-    return ""
+    if not write_baseline(baseline, file):
+        return f"baseline {name} of {run.suite} stays as it is: run {run.id} answered as {file} has it{part}"
+    return f"baseline {name} of {run.suite} is run {run.id}, in {file}{part}"
 
 
 @baseline_app.command("list")

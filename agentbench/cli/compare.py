@@ -23,14 +23,14 @@ def compare_command(
     db: Db = None,
 ) -> None:
     """Compare two runs, paired on case: A − B with intervals, and what their configurations differ in."""
-    from agentbench.gating import gate_options, judge_run
+    from agentbench.gating import gate_options, judge
     from agentbench.report import compare_view
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
         run_a, run_b = store.get_run(a), store.get_run(b)
         view = compare_view(store, run_a, run_b)
-        gating = judge_run(store, run_b, gate_options(run_b, baseline=run_a.id)) if gate else None
+        gating = judge(store, run_b, gate_options(run_b, baseline=run_a.id)) if gate else None
     if as_json:
         judged = {"gate": gating.to_json()} if gating else {}
         typer.echo(json.dumps(view.to_json() | judged, indent=2, default=str))
@@ -43,7 +43,7 @@ def compare_command(
 def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None:
     from agentbench.report.compare_markdown import compare_markdown
     from agentbench.report.compare_table import compare_report
-    from agentbench.report.gate_text import gate_lines, gate_markdown
+    from agentbench.report.gate_text import gate_lines, gate_markdown, verdict_line
     from agentbench.report.terminal import console
 
     if markdown:
@@ -57,4 +57,4 @@ def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None
         typer.echo(gate_markdown(f"gate of {view.b.title}", gating, []))
     else:
         typer.echo("\n".join(gate_lines(gating)))
-        typer.echo(f"gate {'passed' if gating.verdict.passed else 'failed'}: {view.b.run.id}")
+        typer.echo(verdict_line(gating))

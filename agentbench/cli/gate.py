@@ -34,8 +34,8 @@ def gate_command(
     db: Db = None,
 ) -> None:
     """Judge a run by its suite's gate; exit code 0 when it passes, 1 when it does not."""
-    from agentbench.gating import gate_options, judge_run
-    from agentbench.report.gate_text import gate_lines
+    from agentbench.gating import gate_options, judge
+    from agentbench.report.gate_text import gate_lines, verdict_line
     from agentbench.store import open_store
 
     given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
@@ -46,14 +46,14 @@ def gate_command(
         changes["slo"] = dict(_limit(each) for each in slo)
     with open_store(db, create=False) as store:
         found = store.get_run(run)
-        gating = judge_run(store, found, gate_options(found, **changes))
+        gating = judge(store, found, gate_options(found, **changes))
         if markdown is not None:
             _append(markdown, gating, store)
     if as_json:
         typer.echo(json.dumps(gating.to_json(), indent=2, default=str))
     else:
         typer.echo("\n".join(gate_lines(gating)))
-        typer.echo(f"gate {'passed' if gating.verdict.passed else 'failed'}: {found.id}")
+        typer.echo(verdict_line(gating))
     if not gating.verdict.passed:
         raise typer.Exit(1)
 

@@ -61,7 +61,7 @@ class Reruns:
 
     async def _again(self, suite: Suite) -> dict[str, int]:
         of = self._of.run_id
-        experiment = plan(suite, self._store, label=rerun_label(of), facts={"rerun_of": of})
+        experiment = plan(suite, self._store, label=rerun_label(of), facts={"rerun_of": of}, kind="rerun")
         places = asyncio.Semaphore(suite.config.run.concurrency)
         ended: RunStatus = "interrupted"
         try:

@@ -78,13 +78,11 @@ class SuiteSession:
 
     def run(self, path: Path, case_ids: frozenset[str]) -> SuiteRun:
         """The run that the suite's items take their attempts from, started at its first item."""
-        whole = self.suite(path)
-        facts = {"selected_of": len(whole.cases)} if len(case_ids) < len(whole.cases) else {}
-        return self._run(f"suite {path}", whole.only(case_ids), facts)
+        return self._run(f"suite {path}", self.suite(path).only(case_ids))
 
     def private_run(self, suite: Suite, options: Mapping[str, Any]) -> SuiteRun:
         """A run of a suite with options of its own, made once for all who ask for the same."""
-        return self._run(f"private {suite.path} {sorted(options.items())!r}", suite, {})
+        return self._run(f"private {suite.path} {sorted(options.items())!r}", suite)
 
     def reruns(self, path: Path, case_ids: frozenset[str]) -> Reruns:
         """The failing ones of these cases run again: a run of its own, which changes no figure of the first."""
@@ -96,9 +94,9 @@ class SuiteSession:
             self._reruns[run.run_id] = Reruns(suite, run, most, self.store, self._loop, once)
         return self._reruns[run.run_id]
 
-    def _run(self, key: str, suite: Suite, facts: Mapping[str, Any]) -> SuiteRun:
+    def _run(self, key: str, suite: Suite) -> SuiteRun:
         if key not in self._runs:
-            start = partial(self._start, suite, facts)
+            start = partial(self._start, suite)
             if self._shared is not None:
                 self._runs[key] = SharedRun(Once(self._shared, key), start, self.store, self._loop)
             else:
@@ -107,11 +105,11 @@ class SuiteSession:
                 self._runs[key] = BatchRun(experiment, self.store, self._loop)
         return self._runs[key]
 
-    def _start(self, suite: Suite, facts: Mapping[str, Any], begun: str | None) -> Experiment:
+    def _start(self, suite: Suite, begun: str | None) -> Experiment:
         """A new run, or one that was begun already."""
         if begun is not None:
             return Experiment(run=self.store.get_run(begun), suite=suite)
-        return plan(suite, self.store, label="pytest", facts=facts)
+        return plan(suite, self.store, label="pytest")
 
     def _started(self, key: str, start: Callable[[None], Experiment]) -> Experiment:
         """What keeps a run from being started is found out once, and told to every item."""

@@ -7,7 +7,7 @@ from typing import Any
 from agentbench.baseline import stored_outcomes
 from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
-from agentbench.run import Run
+from agentbench.run import Run, changed_parts
 from agentbench.stats import Outcome, PairedComparison, compare_passes
 from agentbench.stats.graded import ScoreComparison, compare_scores, graded_scorers
 from agentbench.stats.holm import holm
@@ -121,7 +121,8 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
         notes.append("Both are the same run.")
     if a.run.suite_hash != b.run.suite_hash:
         notes.append("The suites differ: cases are paired by id, and their content may not be the same.")
-    notes += [f"Their suites have other {part}." for part in _changed_parts(a.run, b.run)]
+    parts = changed_parts(a.run.environment.get("suite") or {}, b.run.environment.get("suite") or {})
+    notes += [f"Their suites have other {part}." for part in parts]
     if passes.unpaired:
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
@@ -130,12 +131,6 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
     if any(outcome.tries > 1 for outcome in outcomes):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")
     return notes
-
-
-def _changed_parts(a: Run, b: Run) -> list[str]:
-    """Which of the tools, the user and the scorers of their suites differ, as far as the runs say it."""
-    written_a, written_b = a.environment.get("suite") or {}, b.environment.get("suite") or {}
-    return [part for part in written_a if part in written_b and written_a[part] != written_b[part]]
 
 
 def _unfinished(view: RunView) -> list[str]:

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from agentbench.baseline import Baseline
 from agentbench.gating import Gating
 from agentbench.report import figures
-from agentbench.report.gate_text import RunOutcome, gate_markdown
-from agentbench.report.run_view import RunView, run_view
+from agentbench.report.gate_text import Row, RunOutcome, gate_markdown
+from agentbench.report.run_view import RunView, view_of
 from agentbench.stats import mean_estimate
 from agentbench.stats.samples import passes
-from agentbench.stats.serving import percentile
 from agentbench.store import Store
-
-Row = tuple[str, str, str, str]
 
 
 def summary_markdown(gating: Gating, store: Store, outcome: RunOutcome | None = None) -> str:
-    """Verdict, checks, and the run's figures beside the baseline's. `outcome`: in place of the gate's verdict."""
-    view = run_view(store, gating.run)
+    """Verdict, checks, and the run's figures beside the baseline's; of a part, the same part of the baseline.
+
+    `outcome`: in place of the gate's verdict.
+    """
+    view = view_of(gating.run, gating.outcomes, store.first_request(gating.run.id))
     rows = [*_verdict_rows(view, gating), *_times(view, gating)]
     return gate_markdown(f"agentbench {gating.run.suite}", gating, rows, outcome)
 
@@ -26,6 +26,7 @@ def _verdict_rows(view: RunView, gating: Gating) -> Iterator[Row]:
     baseline, found = gating.baseline, gating.verdict.comparison
     rate = mean_estimate(passes(baseline.outcomes)) if baseline else None
     shift = figures.points(found.difference) if found and found.difference is not None else ""
+    yield "cases", str(gating.cases), str(baseline.cases) if baseline else "", f"{found.cases} paired" if found else ""
     yield "pass rate", _with_interval(view), figures.percent(rate.value) if rate else "", shift
     yield "right / wrong / failed", f"{view.right} / {view.wrong} / {view.failed}", _counts(baseline), ""
     yield "goodput", f"{figures.rate(view.serving.agent_goodput_per_s)}/s", "", ""
@@ -33,15 +34,9 @@ def _verdict_rows(view: RunView, gating: Gating) -> Iterator[Row]:
 
 
 def _times(view: RunView, gating: Gating) -> Iterator[Row]:
-    other = gating.baseline.outcomes if gating.baseline else ()
-    ttft = [value for outcome in other for value in outcome.ttft_s]
-    tpot = [value for outcome in other for value in outcome.tpot_s]
-    for name, own, values, q in (
-        ("TTFT p50", view.serving.ttft_p50_s, ttft, 50),
-        ("TTFT p95", view.serving.ttft_p95_s, ttft, 95),
-        ("TPOT p50", view.serving.tpot_p50_s, tpot, 50),
-    ):
-        base = percentile(values, q)
+    known = gating.baseline.times if gating.baseline else {}
+    for name, key in (("TTFT p50", "ttft_p50_s"), ("TTFT p95", "ttft_p95_s"), ("TPOT p50", "tpot_p50_s")):
+        own, base = getattr(view.serving, key), known.get(key)
         shift = figures.shift(own - base) if own is not None and base is not None else ""
         yield name, figures.seconds(own), "" if base is None else figures.seconds(base), shift
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from agentbench.gating import Gating
+from agentbench.report.config_diff import config_diff
+from agentbench.report.markdown import cases, configuration, markdown
 from agentbench.report.plain import line
 
 SHOWN = 10
@@ -27,6 +29,12 @@ def gate_lines(gating: Gating) -> list[str]:
     return lines + [f"note: {line(note)}" for note in gating.notes]
 
 
+def verdict_line(gating: Gating) -> str:
+    """Whether it passed, and on how much of its suite."""
+    part = f" on {gating.part}" if gating.part else ""
+    return f"gate {'passed' if gating.verdict.passed else 'failed'}{part}: {gating.run.id}"
+
+
 def _cases(title: str, case_ids: Sequence[str]) -> list[str]:
     if not case_ids:
         return []
@@ -34,31 +42,23 @@ def _cases(title: str, case_ids: Sequence[str]) -> list[str]:
     return [f"{title} ({len(case_ids)}): {', '.join(line(each) for each in case_ids[:SHOWN])}{more}"]
 
 
-def markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{mark}" if mark in "\\`*_{}[]<>()#+-.!|~@&" else mark for mark in line(text))
+Row = tuple[str, str, str, str]
+"""Metric, the run's, the baseline's, their difference (run − baseline)."""
 
 
-def gate_markdown(
-    title: str, gating: Gating, rows: Iterable[tuple[str, str, str, str]], outcome: RunOutcome | None = None
-) -> str:
-    """A section of a summary: verdict, checks, a table of (metric, run, baseline, difference), what changed."""
+def gate_markdown(title: str, gating: Gating, rows: Sequence[Row], outcome: RunOutcome | None = None) -> str:
+    """A section of a summary: verdict, checks, a table of the rows if there are some, what changed."""
     passed = gating.verdict.passed
     said: RunOutcome = outcome or ("passed" if passed else "failed")
     parts = [f"## {MARKS[said]} {markdown(title)}: {said}", ""]
+    parts += [f"**A part of the suite: {gating.part}**\n"] if gating.part else []
     parts += [f"- {'✅' if check.passed else '❌'} {markdown(check.said)}" for check in gating.verdict.checks]
-    parts += ["", "| metric | run | baseline | difference |", "|---|---:|---:|---:|"]
-    parts += [f"| {' | '.join(map(markdown, row))} |" for row in rows]
-    parts.append("")
-    changed = (("Worse", gating.lost), ("Better", gating.gained))
-    for name, case_ids in (*changed, ("Flaky", gating.flaky), ("Rescued by a rerun", gating.rescued)):
-        if case_ids:
-            shown = ", ".join(f"`{line(each).replace('`', '')}`" for each in case_ids[:SHOWN])
-            more = f" and {len(case_ids) - SHOWN} more" if len(case_ids) > SHOWN else ""
-            parts.append(f"**{name}** ({len(case_ids)}): {shown}{more}\n")
+    parts += ["", *_table(rows), *_changed(gating)]
     if gating.failures:
         counts = ", ".join(f"{kind} {count}" for kind, count in gating.failures.items())
         parts.append(f"**Attempts without an answer**: {counts}\n")
+    if gating.baseline is not None:
+        parts += configuration(config_diff(gating.baseline.config, gating.run.config), "baseline", "run")
     parts += [f"_{markdown(note)}_\n" for note in gating.notes]
     if gating.commands and not passed:
         parts += ["```", *(line(command) for command in gating.commands), "```", ""]
@@ -69,3 +69,20 @@ def failure_markdown(title: str, reasons: Iterable[str]) -> str:
     """The section of a suite that could not be run."""
     parts = [f"## {MARKS['failed']} {markdown(title)}: failed", "", *(f"- ❌ {markdown(said)}" for said in reasons)]
     return "\n".join([*parts, "", ""])
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    head = ["| metric | run | baseline | difference |", "|---|---:|---:|---:|"]
+    return [*head, *(f"| {' | '.join(map(markdown, row))} |" for row in rows), ""]
+
+
+def _changed(gating: Gating) -> list[str]:
+    named = {
+        "Worse": gating.lost,
+        "Better": gating.gained,
+        "Flaky": gating.flaky,
+        "Rescued by a rerun": gating.rescued,
+    }
+    return [part for name, case_ids in named.items() for part in cases(name, case_ids, SHOWN)]

@@ -109,6 +109,8 @@ def _identity(run: Run) -> dict[str, Any]:
         "config": dict(run.config),
         "config_hash": run.config_hash,
         "repeats": run.repeats,
+        "kind": run.kind,
+        "suite_cases": run.suite_cases,
     }
 
 

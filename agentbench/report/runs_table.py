@@ -10,6 +10,9 @@ from agentbench.report.plain import line
 from agentbench.report.terminal import grid
 from agentbench.store import RunSummary
 
+SHOWN_AS = {"part": "a part", "rerun": "a rerun"}
+"""The kinds of runs whose label does not say it."""
+
 STATUS = {"running": "yellow", "finished": "green", "interrupted": "red"}
 
 
@@ -25,6 +28,8 @@ def runs_report(runs: Sequence[RunSummary], *, piped: bool = False) -> Table:
         counts = f"{run.passed}/{run.wrong}/{run.failed} of {run.planned}"
         if run.waiting:
             counts += f", {run.waiting} waiting"
+        if run.kind in SHOWN_AS:
+            counts += f", {SHOWN_AS[run.kind]}"
         table.add_row(
             Text(line(run.id)),
             Text(line(run.label)),
@@ -43,6 +48,7 @@ def summary_json(run: RunSummary) -> dict[str, Any]:
         "suite": run.suite,
         "suite_version": run.suite_version,
         "config_hash": run.config_hash,
+        "kind": run.kind,
         "status": run.status,
         "created_at": run.created_at.isoformat(),
         "finished_at": run.finished_at and run.finished_at.isoformat(),

@@ -9,12 +9,11 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from agentbench.run import Run
+from agentbench.run import STANDALONE, Run
 from agentbench.score import Attempt
 from agentbench.store.labels import Deciding, verdicts_from_labels
 from agentbench.store.measured import ATTEMPT, CHUNK, attempts_of
 from agentbench.store.rows import run_of
-from agentbench.store.study_tables import StudyRunRow
 from agentbench.store.summary import RunSummary, counted, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
 
@@ -92,9 +91,9 @@ class Listing:
             return list(session.scalars(select(RunRow.suite).distinct().order_by(RunRow.suite)))
 
     def history(self, suite: str, limit: int) -> list[Run]:
-        """The newest finished runs of the suite that are not a study's, the oldest first."""
-        studied = select(StudyRunRow.run_id)
-        query = select(RunRow).where(RunRow.suite == suite, RunRow.status == "finished", RunRow.id.not_in(studied))
+        """The newest finished runs of the suite, without reruns and those of studies, the oldest first."""
+        of_suite = (RunRow.suite == suite, RunRow.status == "finished", RunRow.kind.in_(STANDALONE))
+        query = select(RunRow).where(*of_suite)
         with self._read() as session:
             rows = session.scalars(query.order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)).all()
             return [run_of(row) for row in reversed(rows)]
@@ -171,7 +170,7 @@ def _matching_runs(wanted: RunFilter) -> Select[Any]:
     if wanted.tag:
         query = query.where(RunRow.id.in_(select(TagRow.run_id).where(TagRow.tag == wanted.tag)))
     if not wanted.of_studies:
-        query = query.where(RunRow.id.not_in(select(StudyRunRow.run_id)))
+        query = query.where(RunRow.kind != "study")
     return query
 
 

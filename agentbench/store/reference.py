@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agentbench.errors import UserError
+from agentbench.run import STANDALONE
 from agentbench.store.tables import RunRow
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
@@ -27,6 +28,8 @@ def find_run(session: Session, reference: str, suite: str | None = None) -> RunR
 
     Raises `UserError` when it names none, or more than one.
     """
+    if not reference.strip():
+        raise UserError("the name of the run is empty; give an id, its start or end, a label, latest or latest~N")
     if found := LATEST.fullmatch(reference):
         return _latest(session, reference, int(found[1] or 0))
     if exact := session.get(RunRow, reference):
@@ -40,7 +43,7 @@ def find_run(session: Session, reference: str, suite: str | None = None) -> RunR
         rows = session.scalars(select(RunRow).where(matches).order_by(*NEWEST_FIRST).limit(SHOWN)).all()
         if len(rows) == 1:
             return rows[0]
-        if rows and reference:
+        if rows:
             raise UserError(f"{reference!r} names several runs: {_listed(rows)}. Give more of the id.")
     raise _unknown(session, reference)
 
@@ -57,7 +60,9 @@ def _labelled(session: Session, reference: str, suite: str | None) -> RunRow | N
 
 
 def _latest(session: Session, reference: str, back: int) -> RunRow:
-    row = session.scalars(select(RunRow).order_by(*NEWEST_FIRST).offset(back).limit(1)).first()
+    """A rerun answers for another run, and a study's runs for the study: neither is what anybody ran last."""
+    query = select(RunRow).where(RunRow.kind.in_(STANDALONE)).order_by(*NEWEST_FIRST)
+    row = session.scalars(query.offset(back).limit(1)).first()
     if row is None:
         raise _unknown(session, reference)
     return row

@@ -283,6 +283,14 @@ class Store:
         with self._read() as session:
             return frozenset(session.scalars(query))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of a SQLite database, those beside it while it is open included; of PostgreSQL none."""
+        name = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not name or name == ":memory:":
+            return ()
+        return tuple(Path(name + end) for end in ("", "-wal", "-shm", "-journal"))
+
     def close(self) -> None:
         """Closes the connections; safe to call twice."""
         self._engine.dispose()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, case, func, select
 
-from agentbench.run import RunStatus
+from agentbench.run import RunKind, RunStatus
 from agentbench.store.tables import AttemptRow, RunRow
 
 
@@ -21,6 +21,7 @@ class RunSummary:
     suite: str
     suite_version: str
     config_hash: str
+    kind: RunKind
     status: RunStatus
     created_at: datetime
     finished_at: datetime | None

@@ -34,6 +34,7 @@ class RunRow(Base):
     config_hash: Mapped[str]
     case_ids: Mapped[Any] = mapped_column(Json, nullable=False)
     repeats: Mapped[int]
+    kind: Mapped[str]
     label: Mapped[str] = mapped_column(index=True)
     environment: Mapped[Any] = mapped_column(Json, nullable=False)
     status: Mapped[str]

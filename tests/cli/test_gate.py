@@ -1,8 +1,11 @@
 """`agentbench baseline` and `agentbench gate`, and the commands of the pull-request flow in the docs."""
 
+import difflib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from typer.testing import CliRunner
 from agentbench.baseline import baseline_of, find_baseline, read_baseline
 from agentbench.cli.app import app
 from agentbench.errors import UserError
+from agentbench.gate import GateOptions
+from agentbench.gating import judge_run
 from agentbench.stats.outcomes import Outcome
 from agentbench.store import open_store
 
@@ -93,7 +98,6 @@ def test_a_baseline_that_is_not_there_is_told() -> None:
 
 
 def test_only_what_is_fit_is_promoted(workplace: Path) -> None:
-    subprocess.run(["git", "init", "-q"], check=True)
     text = (workplace / "numbers" / "suite.yaml").read_text()
     (workplace / "numbers" / "suite.yaml").write_text(text + "gate: {min_pass_rate: 0.9}\n")
     assert said("run", "numbers", "--label", "failing")[0] == 0
@@ -101,9 +105,134 @@ def test_only_what_is_fit_is_promoted(workplace: Path) -> None:
     assert code == 2
     assert "it fails its gate: pass rate 40.0 % (95 % 21.9 to 61.3 %) over 20 cases is below 90 %" in output
     assert said("baseline", "promote", "main", "failing", "--force")[0] == 0
-    assert said("baseline", "promote", "main", "good")[0] == 0
+    assert said("baseline", "promote", "main", "good", "--force")[0] == 0
     code, output = said("baseline", "list", "--json")
     assert [(row["suite"], row["name"]) for row in json.loads(output)] == [("numbers", "main")]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_baseline_without_a_name_is_no_baseline(workplace: Path, name: str) -> None:
+    """As a shell gives it whose variable is not set."""
+    wanted = "names no baseline (a variable that is not set?)"
+    code, output = said("gate", "good", "--baseline", name)
+    assert (code, wanted in output) == (2, True)
+    text = (workplace / "numbers" / "suite.yaml").read_text()
+    (workplace / "numbers" / "suite.yaml").write_text(f"{text}gate: {{baseline: '{name}'}}\n")
+    code, output = said("run", "numbers")
+    assert (code, f"{wanted}; give a name, or leave it out" in output, "suite.yaml:7" in output) == (2, True, True)
+    with open_store() as store:
+        run = store.get_run("good")
+        with pytest.raises(UserError, match="the baseline's name is empty"):
+            judge_run(store, run, GateOptions().model_copy(update={"baseline": name}))
+    assert said("gate", name)[0] == 2
+
+
+def test_what_failed_stands_first() -> None:
+    """pytest's short summary has the first line alone."""
+    code, output = said("gate", "bad", "--min-pass-rate", "0.9", "--slo", "ttft_p50=1h")
+    assert code == 1
+    assert [line[:4] for line in output.splitlines()[:3]] == ["FAIL", "ok  ", "ok  "]
+
+
+def test_a_run_that_answers_alike_changes_nothing_in_the_file(workplace: Path) -> None:
+    file = Path("results/baselines/numbers/main.json")
+    assert "is run numbers-" in said("baseline", "save", "main", "good")[1]
+    before = file.read_text()
+    write(workplace / "numbers", right=18)
+    said("run", "numbers", "--label", "again")
+    code, output = said("baseline", "save", "main", "again")
+    assert (code, "baseline main of numbers stays as it is: run numbers-" in output) == (0, True)
+    assert file.read_text() == before
+    (workplace / "numbers" / "cases.jsonl").write_text(
+        (workplace / "numbers" / "cases.jsonl").read_text().replace('"expected": "03"', '"expected": "3"')
+    )
+    said("run", "numbers", "--label", "one other")
+    said("baseline", "save", "main", "one other")
+    changed = [line for line in difflib.ndiff(before.splitlines(), file.read_text().splitlines()) if line[0] in "+-"]
+    assert [line[2:].split()[0] for line in changed] == ['"suite_hash":'] * 2 + ['"run":'] * 2 + ['"n03":'] * 2
+
+
+def test_a_baseline_of_the_first_schema_is_read_and_written_anew() -> None:
+    said("baseline", "save", "main", "good")
+    file = Path("results/baselines/numbers/main.json")
+    new = read_baseline(file)
+    data = json.loads(file.read_text())
+    run = data.pop("run")
+    for case_id, case in data["cases"].items():
+        case["cluster"] = case_id
+        case["attempts"][0] |= {"ttft_s": [0.01], "tpot_s": [0.02], "latency_s": [0.5]}
+    file.write_text(json.dumps({**data, "schema": 1, "run": run["id"], "commit": run["commit"]}))
+    old = read_baseline(file)
+    assert (old.run_id, old.suite_cases, old.branch) == (new.run_id, 20, "")
+    assert old.times == {"ttft_p50_s": 0.01, "ttft_p95_s": 0.01, "tpot_p50_s": 0.02}
+    assert [(each.case_id, each.cluster, each.passed) for each in old.outcomes] == [
+        (each.case_id, each.cluster, each.passed) for each in new.outcomes
+    ]
+    assert said("gate", "bad", "--baseline", "main")[0] == 1
+    said("baseline", "save", "main", "good")
+    assert read_baseline(file) == new
+
+
+def test_a_part_is_held_against_the_same_part_of_the_baseline() -> None:
+    """10 of 20 cases, drawn by seed."""
+    said("baseline", "save", "main", "good")
+    code, output = said("run", "numbers", "--limit", "10", "--label", "part", "--set", "backend.default=nope", "--json")
+    chosen = {case["case_id"] for case in json.loads(output)["cases"]}
+    before = sum(number < 18 for number in range(20) if f"n{number:02}" in chosen)
+    now = sum(number < 8 for number in range(20) if f"n{number:02}" in chosen)
+    code, output = said("gate", "part", "--baseline", "main", "--markdown", "out.md")
+    assert output.splitlines()[-1].startswith(f"gate {'failed' if code else 'passed'} on 10 of 20 cases: numbers-")
+    text = Path("out.md").read_text().replace("\\", "")
+    assert text.splitlines()[2] == "**A part of the suite: 10 of 20 cases**"
+    assert "| cases | 10 | 10 | 10 paired |" in text
+    assert f"| {now} / {10 - now} / 0 | {before} / {10 - before} / 0 |" in text
+    rates = f"| {before * 10}.0 % | {'−' if now < before else '±'}{(before - now) * 10}.0 pts |"
+    assert re.search(rf"\| pass rate \| {now * 10}.0 % .*{re.escape(rates)}", text)
+    assert "| TTFT p50 |" in text
+    assert "| backend.default | no | nope |" in text
+    assert "| run.limit | — | 10 |" in text
+    assert "Judged on 10 of 20 cases" in text
+    said("baseline", "save", "small", "part")
+    assert '"part_of": 20' in Path("results/baselines/numbers/small.json").read_text()
+    assert "note: The baseline is a part: 10 of its suite's 20 cases." in said("gate", "good", "--baseline", "small")[1]
+
+
+def test_the_whole_suite_s_cases_are_counted_beside_the_baseline_s(workplace: Path) -> None:
+    said("baseline", "save", "main", "good")
+    lines = (workplace / "numbers" / "cases.jsonl").read_text().splitlines()
+    added = json.dumps({"id": "new", "input": "?", "expected": "?"})
+    (workplace / "numbers" / "cases.jsonl").write_text("\n".join([*lines[2:], added]))
+    said("run", "numbers", "--label", "other cases")
+    said("gate", "other cases", "--baseline", "main", "--markdown", "out.md")
+    assert "| cases | 19 | 20 | 18 paired |" in Path("out.md").read_text()
+
+
+def test_other_scorers_than_the_baseline_s_are_told(workplace: Path) -> None:
+    said("baseline", "save", "main", "good")
+    text = (workplace / "numbers" / "suite.yaml").read_text()
+    (workplace / "numbers" / "suite.yaml").write_text(text.replace("[exact]", "[{name: exact, as: other}]"))
+    said("run", "numbers", "--label", "other")
+    assert "note: The suite had other scorers for the baseline." in said("gate", "other", "--baseline", "main")[1]
+
+
+def test_a_rerun_decides_nothing() -> None:
+    with open_store() as store:
+        good = store.get_run("good")
+        facts = {**good.environment, "rerun_of": good.id}
+        store.create_run(replace(good, id="numbers-rerun", label="", kind="rerun", environment=facts))
+        store.add_attempts("numbers-rerun", list(store.whole_attempts(good.id)))
+    commands = (
+        ("gate", "numbers-rerun"),
+        ("gate", "bad", "--baseline", "numbers-rerun"),
+        ("baseline", "save", "main", "numbers-rerun"),
+        ("baseline", "save", "main", "numbers-rerun", "--in-store"),
+        ("baseline", "promote", "main", "numbers-rerun"),
+        ("baseline", "promote", "main", "numbers-rerun", "--force"),
+    )
+    for command in commands:
+        code, output = said(*command)
+        assert (code, "numbers-rerun" in output, good.id in output) == (2, True, True), command
+    assert said("gate", "latest")[1].endswith(said("gate", "bad")[1])
 
 
 @pytest.mark.parametrize(

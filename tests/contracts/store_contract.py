@@ -14,6 +14,7 @@ import pytest
 
 from agentbench.case import Case
 from agentbench.errors import UserError
+from agentbench.run import RunKind
 from agentbench.score import Attempt, Label, Score
 from agentbench.store import AlreadyStored, Store, open_store
 from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
@@ -268,6 +269,23 @@ class StoreContract:
         with pytest.raises(UserError, match="no run 'main~3'"):
             store.get_run("main~3")
 
+    def test_latest_is_a_run_that_somebody_asked_for(self, store: Store) -> None:
+        kinds: tuple[RunKind, ...] = ("suite", "part", "rerun", "study")
+        for minutes, kind in enumerate(kinds):
+            store.create_run(a_run(f"run-{kind}", minutes=minutes, kind=kind))
+        assert store.get_run("latest").id == "run-part"
+        assert store.get_run("latest~1").id == "run-suite"
+        with pytest.raises(UserError, match="no run 'latest~2'"):
+            store.get_run("latest~2")
+        assert store.get_run("run-rerun").kind == "rerun"
+        assert [row.kind for row in store.list_runs()] == ["study", "rerun", "part", "suite"]
+
+    @pytest.mark.parametrize("name", ["", " "])
+    def test_an_empty_name_is_no_run(self, store: Store, name: str) -> None:
+        store.create_run(a_run())
+        with pytest.raises(UserError, match="the name of the run is empty"):
+            store.get_run(name)
+
     def test_a_name_of_no_run_or_of_several_is_the_users_mistake(self, store: Store) -> None:
         with pytest.raises(UserError, match="no runs yet"):
             store.get_run("latest")
@@ -347,15 +365,17 @@ class StoreContract:
         ]
 
     def test_a_suites_history_is_of_finished_runs_outside_of_studies(self, store: Store) -> None:
-        for number in range(5):
-            store.create_run(a_run(f"run-{number}", minutes=number, status="finished"))
+        kinds: tuple[RunKind, ...] = ("suite", "part", "suite", "study", "suite")
+        for number, kind in enumerate(kinds):
+            store.create_run(a_run(f"run-{number}", minutes=number, status="finished", kind=kind))
         store.create_run(a_run("running", minutes=9))
+        store.create_run(a_run("again", minutes=10, status="finished", kind="rerun"))
         store.studies.create(a_study("words"))
         kept = StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3")
         store.studies.add_run(kept)
         assert [run.id for run in store.listing.history("weather", 3)] == ["run-1", "run-2", "run-4"]
         assert "run-3" in self.listed(store)
-        assert self.listed(store, of_studies=False) == ["running", "run-4", "run-2", "run-1", "run-0"]
+        assert self.listed(store, of_studies=False) == ["again", "running", "run-4", "run-2", "run-1", "run-0"]
 
     def test_studies_are_searched_filtered_and_sorted(self, store: Store) -> None:
         studies = store.studies

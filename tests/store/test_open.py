@@ -123,6 +123,27 @@ def test_the_migrations_make_the_tables_that_are_mapped_on_postgresql(postgresql
     engine.dispose()
 
 
+def test_runs_of_an_earlier_version_are_of_the_kind_that_their_environment_says(tmp_path: Path) -> None:
+    from alembic import command
+
+    path = tmp_path / "a.db"
+    engine = create_engine(f"sqlite:///{path}")
+    environments = {"whole": "{}", "part": '{"selected_of": 9}', "again": '{"rerun_of": "x"}', "study": '{"study": {}}'}
+    columns = "suite, suite_version, suite_path, suite_hash, config, config_hash, case_ids, repeats, label, status"
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "0006")
+        for run_id, environment in environments.items():
+            values = (
+                f"'{run_id}', '{environment}', '2026-01-02', 's', '1', '', '', '{{}}', '', '[\"a\"]', 1, '', 'finished'"
+            )
+            connection.exec_driver_sql(f"INSERT INTO runs (id, environment, created_at, {columns}) VALUES ({values})")
+    engine.dispose()
+    with open_store(str(path)) as store:
+        kinds = {run_id: store.get_run(run_id).kind for run_id in environments}
+        assert kinds == {"whole": "suite", "part": "part", "again": "rerun", "study": "study"}
+        assert store.get_run("part").suite_cases == 9
+
+
 def test_the_revision_known_without_alembic_is_the_newest(tmp_path: Path) -> None:
     from alembic.script import ScriptDirectory
 

@@ -76,6 +76,9 @@ def test_the_best_file_makes_a_run_of_the_winner(here: Path, study: StudyWriter,
     agentbench("tune", study(STUDY.replace("trials: 5", "trials: 8")))
     best = here / "results/studies/toy/best.yaml"
     assert yaml.safe_load(best.read_text())["serving.word"] == "even"
+    assert "no run 'latest'" in refused("baseline", "save", "main", "latest"), (
+        "the study's own runs are not what ran last"
+    )
     result = agentbench("run", suite, "--config", best, "--json")
     assert result.exit_code == 0, result.output
     with open_store(None, create=False) as store:
