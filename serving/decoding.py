@@ -13,7 +13,8 @@ class Decoding:
         self.sequence = sequence
         self._tokenizer = tokenizer
         self._eos_ids = tokenizer.eos_ids
-        self._detokenizer = Detokenizer(tokenizer, sequence.request.params.stop)
+        params = sequence.request.params
+        self._detokenizer = Detokenizer(tokenizer, params.stop, params.stop_until)
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
@@ -76,10 +77,10 @@ class Decoding:
 
     def _finish_reason(self, token_id: int) -> FinishReason | None:
         constraint, params = self.sequence.constraint, self.sequence.request.params
-        if token_id in self._eos_ids and (constraint is not None or not params.ignore_eos):
-            return "stop"
         if constraint is not None:
-            constraint.accept(token_id)
+            constraint.accept(token_id)  # an end of sequence too, which it takes only where it may end
             if constraint.finished:
                 return "stop"
+        elif token_id in self._eos_ids and not params.ignore_eos:
+            return "stop"
         return "length" if self.sequence.is_full else None

@@ -9,23 +9,30 @@ from serving.tokenizer import Tokenizer
 class StopStrings:
     """Passes text on up to the stop string that is complete first; what may become one is held back.
 
+    From the text `until` on, where it comes first, nothing is looked for any more.
     The outcome does not depend on how the text is cut into pieces.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], until: str = "") -> None:
         self._stops = tuple(stop for stop in stops if stop)
+        self._until = until if self._stops and until not in self._stops else ""
+        self._watched = (*self._stops, self._until) if self._until else self._stops
         self._held = ""
         self.found = False
 
     def push(self, text: str) -> str:
         """The text that is certain now. After a stop string was found there is none."""
-        if self.found or not self._stops:
+        if self.found or not self._watched:
             return "" if self.found else text
         self._held += text
-        matches = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        matches = [(at + len(stop), at, stop) for stop in self._watched if (at := self._held.find(stop)) >= 0]
         if matches:
+            _, at, match = min(matches)
+            if match == self._until:
+                self._watched = ()
+                return self._take(len(self._held))
             self.found = True
-            return self._take(min(matches)[1])
+            return self._take(at)
         return self._take(len(self._held) - self._undecided())
 
     def flush(self) -> str:
@@ -38,21 +45,21 @@ class StopStrings:
 
     def _undecided(self) -> int:
         """Length of the longest ending that is the beginning of a stop string."""
-        longest = min(len(self._held), max(map(len, self._stops)) - 1)
+        longest = min(len(self._held), max(map(len, self._watched)) - 1)
         beginnings = (n for n in range(longest, 0, -1) if self._ends_like_a_stop(n))
         return next(beginnings, 0)
 
     def _ends_like_a_stop(self, count: int) -> bool:
-        return any(stop.startswith(self._held[-count:]) for stop in self._stops)
+        return any(stop.startswith(self._held[-count:]) for stop in self._watched)
 
 
 class Detokenizer:
     """One sequence's text. The pieces joined equal `Tokenizer.decode` of the ids, up to the stop string."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), until: str = "") -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stops = StopStrings(stops)
+        self._stops = StopStrings(stops, until)
 
     @property
     def stopped(self) -> bool:

@@ -1,6 +1,7 @@
 """The engine: each step schedules, computes, samples, and reports what came of it."""
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from serving.model_runner import Runner
 from serving.parallel.loading import load_parallel
 from serving.refusals import PromptTooLong
 from serving.request import FinishReason, Request, TokenDelta
-from serving.sampler import SampledToken, sample
+from serving.sampler import CONSTRAINT_FAILED, SampledToken, sample
 from serving.scheduler import ScheduledSequence, Scheduler, SchedulerLimits
 from serving.sequence import Sequence
 from serving.speculation import look_up
@@ -107,8 +108,7 @@ class LLMEngine:
         self._decodings[sequence] = Decoding(sequence, self.tokenizer)
         self._counters.prompt_tokens += len(request.prompt_ids)
         # What the grammar prescribes for the answer's beginning is prefilled with the prompt.
-        if reason := self._take_forced(sequence):
-            self._end(sequence, reason)
+        self._take_forced(sequence)
 
     def abort(self, request_id: str, error: str | None = None) -> None:
         """End a request now and free its blocks; nothing happens when it has ended already."""
@@ -175,8 +175,8 @@ class LLMEngine:
             return False
         try:
             reason = self._decodings[sequence].take(token.token_id, token.logprob)
-        except Exception as error:  # a grammar engine's failure must not end the other requests
-            self._end(sequence, "abort", f"the output constraint failed: {error}")
+        except Exception:  # a grammar engine's failure must not end the other requests
+            self._end(sequence, "abort", CONSTRAINT_FAILED)
             return False
         self._counters.generation_tokens += 1
         if reason is not None:
@@ -195,25 +195,27 @@ class LLMEngine:
         """After a step: append forced tokens, report, and guess the next ones."""
         if sequence not in self._decodings:
             return
-        if reason := self._take_forced(sequence):
-            self._end(sequence, reason)
+        if not self._take_forced(sequence):
             return
         self._report(sequence, self._decodings[sequence].delta())
         if self.config.speculative == "ngram":
             room = sequence.max_total_tokens - len(sequence.token_ids) - 1
             sequence.drafts = look_up(sequence.token_ids, min(self.config.num_speculative_tokens, room))
 
-    def _take_forced(self, sequence: Sequence) -> FinishReason | None:
+    def _take_forced(self, sequence: Sequence) -> bool:
+        """Append what the grammar forces; False when the answer has ended with it."""
         if not self.config.forced_tokens:
-            return None
+            return True
         try:
             count, reason = self._decodings[sequence].take_forced()
-        except Exception as error:  # as in _take
-            self._end(sequence, "abort", f"the output constraint failed: {error}")
-            return None
+        except Exception:  # as in _take
+            self._end(sequence, "abort", CONSTRAINT_FAILED)
+            return False
         self._counters.forced_tokens += count
         self._counters.generation_tokens += count
-        return reason
+        if reason is not None:
+            self._end(sequence, reason)
+        return reason is None
 
     def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
         """It ends, and with it the other answers of its request when they have not been forked off yet."""
@@ -229,10 +231,19 @@ class LLMEngine:
     def _report(self, sequence: Sequence, delta: TokenDelta) -> None:
         try:
             sequence.request.on_delta(delta)
-        except Exception:  # a receiver's failure must not end the other requests
-            _LOG.exception("request %s is dropped: its receiver failed", sequence.id)
+        except Exception as error:  # a receiver's failure must not end the other requests
+            _LOG.error("request %s is dropped: its receiver failed: %s", sequence.id, without_values(error))
             for answer in self._scheduler.find(sequence.id):
                 self._forget(answer)
+
+
+def without_values(error: Exception) -> str:
+    """For the log: an error's kind and where it was raised.
+
+    Its words only where they are of the machine (memory, a device, a file): others may quote what a client sent.
+    """
+    words = f": {error}" if isinstance(error, RuntimeError | MemoryError | OSError) else ""
+    return f"{type(error).__name__}{words}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _first_rows(batch: Batch) -> Iterator[tuple[ScheduledSequence, int]]:

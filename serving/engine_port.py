@@ -1,7 +1,7 @@
 """The engine as the HTTP layer sees it."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from serving.engine_stats import EngineStats
 from serving.grammar import GrammarTokenizer
@@ -11,6 +11,8 @@ from serving.request import Request
 class Tokenizer(GrammarTokenizer, Protocol):
     """What the HTTP layer needs of the model's tokenizer."""
 
+    @property
+    def hf(self) -> Any: ...
     @property
     def chat_template(self) -> str | None: ...
     @property

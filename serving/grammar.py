@@ -2,13 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from serving.api_error import ApiError
@@ -22,14 +22,34 @@ COMPILED = 128  # grammars kept, a few tens of KB each
 
 
 class GrammarTokenizer(Protocol):
-    """What is needed of the model's tokenizer. `hf` is the `tokenizers.Tokenizer`."""
+    """What is needed of the model's tokenizer; see `serving.tokenizer.Tokenizer`."""
 
-    @property
-    def hf(self) -> Any: ...
     @property
     def vocab_size(self) -> int: ...
     @property
-    def eos_ids(self) -> Any: ...
+    def eos_ids(self) -> Collection[int]: ...
+    @property
+    def special_ids(self) -> Collection[int]: ...
+    def token_bytes(self, token_id: int) -> bytes: ...
+    def encode_literal(self, text: str) -> list[int]: ...
+
+
+class _Vocabulary:
+    """The vocabulary as llguidance asks for it.
+
+    Handed a tokenizer's JSON, llguidance would read the special tokens that a schema's text spells.
+    """
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: GrammarTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.eos_token_id = min(tokenizer.eos_ids, default=None)
+        self.tokens = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+        self.special_token_ids = sorted({*tokenizer.special_ids, *tokenizer.eos_ids})
+
+    def __call__(self, text: str) -> list[int]:
+        return self._tokenizer.encode_literal(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +102,8 @@ class Grammars:
 
     def __init__(self, tokenizer: GrammarTokenizer) -> None:
         size = tokenizer.vocab_size
-        text = tokenizer.hf.to_str()
-        self._tokenizer = LLTokenizer(text, n_vocab=size, eos_token=list(tokenizer.eos_ids))
+        vocabulary = TokenizerWrapper(_Vocabulary(tokenizer))
+        self._tokenizer = LLTokenizer(vocabulary, n_vocab=size, eos_token=sorted(tokenizer.eos_ids))
         self._words = (size + 31) // 32
         self._lock = threading.Lock()
         self._compiled: Callable[[str], LLMatcher] = lru_cache(COMPILED)(self._compile)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serving.api_error import ApiError
 from serving.chat_template import ChatTemplate
@@ -11,6 +11,7 @@ from serving.completion import Answer, ChatAnswer, TextAnswer
 from serving.engine_port import Engine, Tokenizer
 from serving.grammar import json_grammar
 from serving.json_schema import ANY_OBJECT, Schema
+from serving.literal_text import LiteralText
 from serving.logprob_report import ChatLogprobs, CompletionLogprobs
 from serving.openai_api import (
     ChatBody,
@@ -22,7 +23,7 @@ from serving.openai_api import (
 from serving.request import Constraint, SamplingParams
 from serving.sampling import chat_logprobs, sampling_params
 from serving.schema_limits import check_schemas
-from serving.tool_calls import ToolCallStream
+from serving.tool_calls import OPENING, ToolCallStream
 from serving.tool_choice import Calling, calling
 from serving.weights import ModelLoadError
 
@@ -49,6 +50,7 @@ class Preparation:
         self._longest_text = _longest_text(tokenizer, engine.max_model_len)
         self._grammars = CheckedGrammars(tokenizer)
         self._template = _template(tokenizer)
+        self._literal = LiteralText(tokenizer)
 
     def chat(self, body: ChatBody) -> Prepared:
         logprobs = chat_logprobs(body)
@@ -56,12 +58,14 @@ class Preparation:
         check_schemas([] if schema is None else [schema], "response_format")
         check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
         use = calling(body, schema)
-        text = self._render(body) + (use.forced if use else "")
+        text = self._render(body) + (self._forced(use) if use else "")
         # A model's own template writes the token that begins a text; ours knows none.
         prompt_ids = self._encode(text, "messages", begin=self._tokenizer.chat_template is None)
         limit = body.max_completion_tokens or body.max_tokens
         max_tokens = self._max_tokens(prompt_ids, limit, "messages")
         params = sampling_params(body, max_tokens, logprobs, self._tokenizer.vocab_size)
+        if use:  # stop strings end a text, never a call
+            params = replace(params, stop=() if use.forced else params.stop, stop_until=OPENING)
         return Prepared(
             prompt_ids=prompt_ids,
             params=params,
@@ -95,17 +99,29 @@ class Preparation:
 
         `begin`: with the token that the model has for the beginning of a text, if it has one.
         """
-        if len(text) > self._longest_text:
+        length = len(self._literal.unmarked(text))
+        if length > self._longest_text:
             context = self._max_model_len
-            message = f"The model's context is {context} tokens; the prompt has more, in {len(text)} characters."
+            message = f"The model's context is {context} tokens; the prompt has more, in {length} characters."
             raise ApiError(message, param=param, code="context_length_exceeded")
-        return self._tokenizer.encode(text, add_special=begin)
+        return self._literal.encode(text, begin=begin)
 
     def _render(self, body: ChatBody) -> str:
-        messages = [message.model_dump(exclude_none=True) for message in body.messages]
+        """The prompt, with marks where the client's text spells control tokens."""
+        messages = [self._literal.marked(message.model_dump(exclude_none=True)) for message in body.messages]
         hidden = body.tool_choice == "none" or not body.tools
-        tools = [] if hidden else [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
-        return self._template.render(messages, tools)
+        tools = (
+            [] if hidden else [self._literal.marked(tool.model_dump(exclude_none=True)) for tool in body.tools or ()]
+        )
+        try:
+            return self._template.render(messages, tools)
+        except ApiError as error:
+            error.message = self._literal.unmarked(error.message)
+            raise
+
+    def _forced(self, use: Calling) -> str:
+        """A tool's name may spell a control token; the tag before it may be one."""
+        return use.forced and OPENING + self._literal.marked(use.forced.removeprefix(OPENING))
 
     def _constraint(self, use: Calling | None, schema: Schema | None) -> Constraint | None:
         if use is not None:

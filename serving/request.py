@@ -21,7 +21,7 @@ class Constraint(Protocol):
         ...
 
     def accept(self, token_id: int) -> None:
-        """Advance by a token."""
+        """Advance by a token. An end of sequence is one, and finishes it; raises where it may not end."""
         ...
 
     def forced(self) -> list[int]:
@@ -34,7 +34,7 @@ class Constraint(Protocol):
 
     @property
     def finished(self) -> bool:
-        """True when nothing but the end of sequence may follow."""
+        """True when nothing but the end of sequence may follow, or has come."""
         ...
 
 
@@ -42,7 +42,8 @@ class Constraint(Protocol):
 class SamplingParams:
     """How to choose tokens. `temperature` 0 is greedy. `seed` makes sampling reproducible.
 
-    `stop` are strings: generation ends before the first of them, which is not part of the text.
+    `stop` are strings: generation ends before the first of them, which is not part of the text. From the text
+    `stop_until` on (a tool call, which must be whole) they are not looked for.
     `logit_bias` are (token id, addend). `logprobs` is how many alternatives to report with each token's
     log probability; None reports nothing. `n` answers are generated from one prompt, answer i seeded with `seed` + i.
     """
@@ -60,6 +61,7 @@ class SamplingParams:
     seed: int | None = None
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
+    stop_until: str = ""
     ignore_eos: bool = False
 
 
@@ -83,13 +85,13 @@ class TokenDelta:
     the request asks for them.
     """
 
-    text: str
-    token_ids: tuple[int, ...]
+    text: str = field(repr=False)
+    token_ids: tuple[int, ...] = field(repr=False)
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
     index: int = 0
-    logprobs: tuple[TokenLogprob, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = field(default=(), repr=False)
     finish_reason: FinishReason | None = None
     error: str | None = None
 
@@ -97,11 +99,11 @@ class TokenDelta:
 @dataclass(slots=True, kw_only=True)
 class Request:
     """A prompt to be answered `params.n` times. `on_delta` is called from the engine's thread, once per step of
-    an answer; it must not block."""
+    an answer; it must not block. Its repr, and a delta's, has nothing that a client sent or got."""
 
     id: str
-    prompt_ids: Sequence[int]
-    params: SamplingParams
-    on_delta: Callable[[TokenDelta], None]
-    constraint: Constraint | None = None
+    prompt_ids: Sequence[int] = field(repr=False)
+    params: SamplingParams = field(repr=False)
+    on_delta: Callable[[TokenDelta], None] = field(repr=False)
+    constraint: Constraint | None = field(default=None, repr=False)
     arrived_at: float = field(default=0.0)

@@ -15,6 +15,8 @@ from serving.sequence import Sequence
 
 Errors = dict[int, str]  # by row
 NOT_A_NUMBER = "the model's logits are not numbers"
+CONSTRAINT_FAILED = "the output constraint failed"
+"""All that is said of it: a grammar engine's own words hold parts of the answer and of the schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ def constrain(logits: torch.Tensor, sequences: Seq[Sequence]) -> Errors:
             continue
         try:
             forbidden = _forbidden(sequence.constraint, logits.shape[1])
-        except Exception as error:  # a grammar engine's failure must not end the other requests
-            errors[row] = f"the output constraint failed: {error}"
+        except Exception:  # a grammar engine's failure must not end the other requests
+            errors[row] = CONSTRAINT_FAILED
             continue
         logits[row].masked_fill_(torch.from_numpy(forbidden).to(logits.device), float("-inf"))
     return errors
@@ -93,14 +95,25 @@ def _likeliest(logits: torch.Tensor) -> tuple[list[int], list[float]]:
 
 
 def _sample_row(logits: torch.Tensor, greatest: float, sequence: Sequence) -> int:
-    """By inverting the cumulative distribution at one uniform draw of the answer's own generator."""
-    params = sequence.request.params
+    """By one uniform draw of the answer's own generator."""
+    cumulative, candidates = distribution(logits, greatest, sequence.request.params)
+    return token_at(sequence.random.random(), cumulative, candidates)
+
+
+def distribution(
+    logits: torch.Tensor, greatest: float, params: SamplingParams
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a token is drawn from: cumulative weights, not normalized, and whose they are (None: every token's)."""
     weights = ((logits - greatest) / params.temperature).exp_()  # not normalized; the greatest is 1
     candidates: torch.Tensor | None = None
     if params.top_k or params.top_p < 1 or params.min_p:
         weights, candidates = _candidates(weights, params)
-    cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
-    target = sequence.random.random() * float(cumulative[-1])
+    return weights.cumsum(dim=-1, dtype=torch.float64), candidates
+
+
+def token_at(share: float, cumulative: torch.Tensor, candidates: torch.Tensor | None) -> int:
+    """The cumulative distribution inverted at `share` of its whole, 0 to 1."""
+    target = share * float(cumulative[-1])
     # right=True: a token of zero probability is never chosen.
     index = int(torch.searchsorted(cumulative, target, right=True).clamp_(max=len(cumulative) - 1))
     return index if candidates is None else int(candidates[index])
@@ -110,16 +123,19 @@ def _candidates(weights: torch.Tensor, params: SamplingParams) -> tuple[torch.Te
     """Weights, falling, and ids of what min_p, then top_k, then top_p leave; the likeliest is always left.
 
     As vLLM takes them: min_p is a share of the likeliest token's probability (Nguyen et al. 2024), and top_p
-    (Holtzman et al. 2019) a share of what the other two leave, the fewest tokens that reach it.
+    (Holtzman et al. 2019) a share of what the other two leave, the fewest tokens that reach it. Where they leave
+    everything, it is a share of everything.
     """
-    weights, ids = _top_k(weights, params) if params.top_k else _above_a_floor(weights, params)
+    whole = float(weights.sum(dtype=torch.float64))
+    weights, ids = _top_k(weights, params) if params.top_k else _above_a_floor(weights, whole, params)
     if params.min_p:
         count = max(1, int((weights >= params.min_p).sum()))
         weights, ids = weights[:count], ids[:count]
     if params.top_p == 1:
         return weights, ids
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
-    keep = max(1, int((cumulative - weights < params.top_p * float(cumulative[-1])).sum()))
+    total = float(cumulative[-1]) if params.top_k or params.min_p else whole
+    keep = max(1, int((cumulative - weights < params.top_p * total).sum()))
     return weights[:keep], ids[:keep]
 
 
@@ -128,16 +144,13 @@ def _top_k(weights: torch.Tensor, params: SamplingParams) -> tuple[torch.Tensor,
     return values, ids
 
 
-def _above_a_floor(weights: torch.Tensor, params: SamplingParams) -> tuple[torch.Tensor, torch.Tensor]:
+def _above_a_floor(weights: torch.Tensor, whole: float, params: SamplingParams) -> tuple[torch.Tensor, torch.Tensor]:
     """Sorted, without the tail that surely goes: sorting a whole vocabulary takes longer than all the rest."""
-    ids = (weights >= (params.min_p or _tail(weights, params.top_p))).nonzero().squeeze(1)
+    # Even all tokens of less weight than this have together less than top_p leaves out.
+    tail = (1 - params.top_p) * whole / len(weights) * (1 - 1e-6)
+    ids = (weights >= (params.min_p or tail)).nonzero().squeeze(1)
     values, order = weights[ids].sort(descending=True)
     return values, ids[order]
-
-
-def _tail(weights: torch.Tensor, top_p: float) -> float:
-    """Even all tokens of less weight than this have together less than top_p leaves out."""
-    return (1 - top_p) * float(weights.sum(dtype=torch.float64)) / len(weights) * (1 - 1e-6)
 
 
 def _result(token: int, params: SamplingParams, logprobs: torch.Tensor | None, error: str | None) -> SampledToken:

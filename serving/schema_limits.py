@@ -16,6 +16,9 @@ MAX_ALTERNATIVES = 500
 MAX_LITERAL = 4096
 # A chain of 1600 references, each in a property, overflows the compiler's stack, which ends the process.
 MAX_DEPTH = 1000
+MAX_INTEGER = 2**53
+"""The grammar engine computes with 64-bit floats, which have no integers of their own beyond it."""
+_EXACT = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
@@ -38,10 +41,31 @@ def _check_node(node: Mapping[str, Any], param: str) -> None:
     for key in _ALTERNATIVES:
         if isinstance(node.get(key), list):
             _check_count(param, key, len(node[key]), MAX_ALTERNATIVES)
+    for key in _EXACT:
+        _check_integers(param, key, node.get(key))
     values = node.get("enum")
     literals = [node.get("const"), node.get("pattern"), *names, *(values if isinstance(values, list) else ())]
     longest = max(len(json.dumps(value)) for value in literals)
     _check_count(param, "characters in one literal", longest, MAX_LITERAL)
+
+
+def _check_integers(param: str, key: str, value: Any) -> None:
+    """A literal that would be answered as another number is refused."""
+    for number in _integers(value):
+        if abs(number) > MAX_INTEGER:
+            message = (
+                f"{param}: {key} has {number}; integers beyond 2**53 can't be enforced exactly. Ask for it as a string."
+            )
+            raise ApiError(message, param=param, code="invalid_schema")
+
+
+def _integers(value: Any) -> Iterator[int]:
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, int):
+            yield value
+        pending.extend(_inner(value) or ())
 
 
 def _check_depth(schema: Schema, param: str) -> None:

@@ -8,7 +8,7 @@ from random import Random
 from serving.request import Constraint, Request
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Sequence:
     """Tokens so far, and how many of them have keys and values in `block_table`'s blocks.
 
@@ -29,6 +29,10 @@ class Sequence:
     cached_tokens: int | None = None  # of the prompt, found in the prefix cache; None before it was admitted
     drafts: tuple[int, ...] = ()
     random: Random = field(default_factory=Random)
+
+    def __repr__(self) -> str:
+        """Without what the client sent and got: it may end up in a log or in another client's error."""
+        return f"Sequence(id={self.id!r}, index={self.index})"
 
     @classmethod
     def of(cls, request: Request, max_model_len: int) -> "Sequence":

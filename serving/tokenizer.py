@@ -31,6 +31,8 @@ class Tokenizer:
         chat_template: str | None = None,
     ) -> None:
         self.hf = hf
+        self._literal = tokenizers.Tokenizer.from_str(hf.to_str())
+        self._literal.encode_special_tokens = True
         self.vocab_size: int = hf.get_vocab_size()
         added = hf.get_added_tokens_decoder()
         self.special_ids = frozenset(id_ for id_, token in added.items() if token.special)
@@ -45,6 +47,11 @@ class Tokenizer:
     def encode(self, text: str, add_special: bool = False) -> list[int]:
         """Ids of the text; special tokens in it are parsed. `add_special` adds the model's beginning."""
         ids: list[int] = self.hf.encode(text, add_special_tokens=add_special).ids
+        return ids
+
+    def encode_literal(self, text: str) -> list[int]:
+        """Ids of the text alone: a special token that it spells is text like any other."""
+        ids: list[int] = self._literal.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:

@@ -26,11 +26,17 @@ class ByteTokenizer:
         self.vocab_size = self.hf.get_vocab_size()
         self.eos_ids: tuple[int, ...] = (int(self.hf.token_to_id(self.eos_token) or 0),)
 
+        self.special_ids = self.eos_ids
+        self._literal = Tokenizer.from_str(self.hf.to_str())
+        self._literal.encode_special_tokens = True
         self._bytes = [bytes([_BYTE_OF[character]]) for character in vocabulary] + [self.eos_token.encode()]
 
     def encode(self, text: str, add_special: bool = False) -> list[int]:
         ids: list[int] = self.hf.encode(text).ids
         return ids
+
+    def encode_literal(self, text: str) -> list[int]:
+        return list(self._literal.encode(text).ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         return self._bytes[token_id]

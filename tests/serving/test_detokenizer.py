@@ -31,6 +31,17 @@ def test_text_comes_out_as_it_went_in(text: str) -> None:
     assert detokenizer.flush() == ""
 
 
+@given(st.lists(st.sampled_from(["a", "<", "<c", "all>", "call>", "S"]), max_size=12))
+def test_nothing_stops_after_the_text_that_ends_the_looking(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    found, opening = text.find("S"), text.find("<call>")
+    stops = StopStrings(["S"], until="<call>")
+    shown = "".join(stops.push(piece) for piece in pieces) + stops.flush()
+    ends = found >= 0 and not 0 <= opening < found
+    assert stops.found is ends
+    assert shown == (text[:found] if ends else text)
+
+
 @given(st.lists(st.integers(0, 256), max_size=40))
 def test_any_ids_equal_decode(ids: list[int]) -> None:
     detokenizer = Detokenizer(TOKENIZER)

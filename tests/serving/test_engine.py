@@ -1,8 +1,9 @@
 """The engine and its thread, on a tiny random model; and on the real one against transformers."""
 
 import random
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 from serving.config import EngineConfig
 from serving.engine import LLMEngine
-from serving.engine_thread import EngineThread
+from serving.engine_thread import ENGINE_FAILED, EngineThread
 from serving.kernels.library import kernels
 from serving.lossless import LOSSLESS_KNOBS, lossless_knobs
 from serving.precision import choose_precision
 from serving.refusals import EngineOverloaded, PromptTooLong
 from serving.request import Constraint, Request, SamplingParams, TokenDelta
+from serving.sampler import CONSTRAINT_FAILED
+from serving.scheduler import ScheduledSequence
 from serving.weights import ModelLoadError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
@@ -420,8 +423,43 @@ def test_a_failing_constraint_ends_its_own_request_only(engine: LLMEngine) -> No
     assert good.last.finish_reason == "length"
 
 
+class FailsLater(Spell):
+    """What it forces after the first token it does not take."""
+
+    def forced(self) -> list[int]:
+        return [] if len(self._tokens) > 1 else [256]
+
+
+def test_forced_tokens_that_fail_end_their_own_request_only(engine: LLMEngine) -> None:
+    good = [add(engine, [1], name=f"good{i}") for i in range(4)]
+    broken = add(engine, [1], name="broken", constraint=FailsLater([72, 73]))
+    finish(engine)
+    assert broken.last.finish_reason == "abort"
+    assert broken.last.error == CONSTRAINT_FAILED
+    assert {each.last.finish_reason for each in good} == {"length"}
+    assert len({tuple(each.token_ids) for each in good}) == 1
+
+
+def test_no_error_and_no_log_line_has_what_a_client_sent(
+    engine: LLMEngine, thread: EngineThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception's words may be the repr of anything that the engine has at hand."""
+
+    def fail(scheduled: list[ScheduledSequence], *rest: Any) -> None:
+        raise KeyError(scheduled, scheduled[0].sequence.request, scheduled[0].tokens)
+
+    params = SamplingParams(temperature=0, stop=("secret",))
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.engine.build_batch", fail)
+        failed = last(submit(thread, "failing", params, prompt=[201, 202, 203]))
+    told = f"{failed!r}{failed.error}{caplog.text}"
+    assert failed.error == ENGINE_FAILED
+    assert "KeyError" in caplog.text
+    assert not re.search(r"20[123]|secret", told)
+
+
 def test_the_end_of_sequence_ends_the_answer_without_text(engine: LLMEngine) -> None:
-    result = add(engine, [1], constraint=Spell([72, 256], ends=False))
+    result = add(engine, [1], constraint=Spell([72, 256]))
     finish(engine)
     assert result.last.finish_reason == "stop"
     assert result.last.text == ""
@@ -478,9 +516,11 @@ def thread(engine: LLMEngine) -> Iterator[EngineThread]:
     thread.shutdown()
 
 
-def submit(thread: EngineThread, name: str, params: SamplingParams = GREEDY) -> SimpleQueue[TokenDelta]:
+def submit(
+    thread: EngineThread, name: str, params: SamplingParams = GREEDY, prompt: Sequence[int] = (1, 2)
+) -> SimpleQueue[TokenDelta]:
     queue: SimpleQueue[TokenDelta] = SimpleQueue()
-    thread.submit(Request(id=name, prompt_ids=[1, 2], params=params, on_delta=queue.put))
+    thread.submit(Request(id=name, prompt_ids=prompt, params=params, on_delta=queue.put))
     return queue
 
 
@@ -517,7 +557,7 @@ def test_a_failing_step_ends_its_requests_not_the_thread(
         patch.setattr("serving.engine.build_batch", lambda *args: 1 / 0)
         failed = last(submit(thread, "failing"))
     assert failed.finish_reason == "abort"
-    assert failed.error == "the engine failed: division by zero"
+    assert failed.error == ENGINE_FAILED
     assert last(submit(thread, "next")).finish_reason == "length"
 
 

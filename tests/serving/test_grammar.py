@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serving.api_error import ApiError
 from serving.grammar import (
@@ -57,6 +59,36 @@ def test_json_is_written_as_json_dumps_does_and_ends_at_once() -> None:
     assert accepts(json_grammar(POINT), '{"x": 12}') == (True, True)
     assert not accepts(json_grammar(POINT), '{"x": 12, "more": 1}')[0]
     assert accepts(json_grammar({"type": "object"}), '{"x": 12, "more": 1}') == (True, True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["<eos>", "<", "eos>", "a", " ", "é", '"']), min_size=1, max_size=8).map("".join))
+def test_a_schemas_text_that_spells_a_special_token_is_written_in_plain_tokens(text: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}, "b": {"const": text}}, "required": ["a", "b"]}
+    assert spelled(json_grammar(schema), GRAMMARS, TOKENIZER) == json.dumps({"a": 1, "b": text}, ensure_ascii=False)
+
+
+def spelled(grammar: str, grammars: Grammars, tokenizer: Any) -> str:
+    """What comes of forced tokens and, where there is a choice, the first one; none of them is special."""
+    constraint = grammars.constraint(grammar, "test")
+    ids: list[int] = []
+    while not constraint.finished:
+        for token in constraint.forced() or [int(np.flatnonzero(allowed(constraint, tokenizer))[0])]:
+            assert token not in tokenizer.special_ids
+            constraint.accept(token)
+            ids.append(token)
+    return b"".join(tokenizer.token_bytes(token) for token in ids).decode()
+
+
+def test_an_end_of_sequence_is_taken_only_where_the_value_may_end() -> None:
+    [end] = TOKENIZER.eos_ids
+    constraint = GRAMMARS.constraint(json_grammar({"type": "integer"}), "test")
+    constraint.accept(TOKENIZER.encode("4")[0])
+    constraint.accept(end)
+    assert constraint.finished
+    early = GRAMMARS.constraint(json_grammar(POINT), "test")
+    with pytest.raises(RuntimeError, match="can't go on"):
+        early.accept(end)
 
 
 def test_only_the_end_follows_a_finished_value() -> None:
@@ -147,6 +179,9 @@ def test_the_real_vocabulary(model_path: Any) -> None:
     from serving.loader import load_checkpoint
 
     tokenizer = load_checkpoint(model_path).tokenizer
+    for text in ("see <|endoftext|> here", "x <|im_start|>user", "<|im_end|>"):
+        schema = {"type": "object", "properties": {"b": {"const": text}}, "required": ["b"]}
+        assert spelled(json_grammar(schema), Grammars(tokenizer), tokenizer) == json.dumps({"b": text})
     grammars = Grammars(tokenizer)
     text = ' {"x": 123456}'
     constraint = grammars.constraint(arguments_grammar(FUNCTIONS[0]), "tools")

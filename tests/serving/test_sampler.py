@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from serving.penalties import penalize
 from serving.request import Constraint, Request, SamplingParams
-from serving.sampler import NOT_A_NUMBER, SampledToken, constrain, sample
+from serving.sampler import CONSTRAINT_FAILED, NOT_A_NUMBER, SampledToken, constrain, distribution, sample, token_at
 from serving.sequence import Sequence
 
 VOCAB = 50
@@ -145,6 +148,15 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
     assert drawn(row, SamplingParams(seed=1, top_p=0.0001)) == {3}
 
 
+@pytest.mark.parametrize("top_p", [0.5, 0.8, 0.95])
+def test_top_p_is_a_share_of_everything_where_nothing_else_is_cut(top_p: float) -> None:
+    row = torch.randn(50_000, generator=torch.Generator().manual_seed(1)) * 1.5
+    _, ids = distribution(row, float(row.max()), SamplingParams(top_p=top_p))
+    mass = row.double().softmax(dim=-1)[ids]
+    assert float(mass.sum()) >= top_p
+    assert float(mass[:-1].sum()) < top_p
+
+
 def test_top_p_over_a_flat_distribution() -> None:
     row = torch.zeros(5000)
     sequence = make(SamplingParams(seed=1, top_p=0.99))
@@ -188,7 +200,8 @@ def plainly_allowed(row: torch.Tensor, params: SamplingParams) -> set[int]:
     values, ids = probabilities.sort(descending=True)
     count = min(params.top_k or VOCAB, VOCAB)
     count = min(count, int((values >= params.min_p * values[0] * (1 - 1e-4)).sum()))
-    share = values[:count] / values[:count].sum()
+    cut = params.top_k or params.min_p
+    share = values[:count] / (values[:count].sum() if cut else 1)
     kept = (share.cumsum(dim=-1) - share < params.top_p + 1e-4).sum()
     return set(ids[: int(kept)].tolist())
 
@@ -272,7 +285,7 @@ def test_constraints_rule_tokens_out_of_their_row_only() -> None:
 def test_a_failing_constraint_is_its_own_rows_error() -> None:
     """The rows may be answers to one request."""
     sequences = [make(GREEDY, Broken([])), make(GREEDY, Allow([])), make(GREEDY, Allow([5]))]
-    errors = {0: "the output constraint failed: bad grammar", 1: "the output constraint failed: it allows no token"}
+    errors = {0: CONSTRAINT_FAILED, 1: CONSTRAINT_FAILED}
     assert constrain(logits(3), sequences) == errors
     results = sample(logits(3), sequences)
     assert [result.error for result in results] == [errors[0], errors[1], None]
@@ -295,3 +308,65 @@ def test_answers_to_one_prompt_differ_and_repeat() -> None:
     rows = [logits(1, i)[0] for i in range(9)]
     drawn = [[one(row, sequence) for row in rows] for sequence in (first, second, reference)]
     assert drawn[1] == drawn[2] != drawn[0]
+
+
+DRAWS = 20_000
+VOCABULARIES = {50: 1.0, 2_000: 2.0, 32_000: 3.0}
+"""Sizes, and the standard deviation of the logits."""
+
+DISTRIBUTIONS = [
+    SamplingParams(seed=5, temperature=0.7),
+    SamplingParams(seed=5, top_p=0.6),
+    SamplingParams(seed=5, top_k=20),
+    SamplingParams(seed=5, min_p=0.05),
+    SamplingParams(seed=5, presence_penalty=1.5, frequency_penalty=0.7),
+    SamplingParams(seed=5, repetition_penalty=1.8),
+    SamplingParams(seed=5, logit_bias=((3, 4.0), (7, -5.0))),
+    SamplingParams(seed=5, temperature=1.3, top_p=0.9, top_k=40, min_p=0.01),
+]
+
+
+@pytest.mark.parametrize("size", VOCABULARIES)
+@pytest.mark.parametrize("params", DISTRIBUTIONS, ids=range(len(DISTRIBUTIONS)))
+def test_draws_follow_the_reference(size: int, params: SamplingParams) -> None:
+    """Chi-square against the distribution worked out plainly; rare tokens are counted together."""
+    row = torch.randn(size, generator=torch.Generator().manual_seed(size)) * VOCABULARIES[size]
+    sequence = make(params, generated=[1, 3, 3, int(row.argmax())])
+    expected = reference(row.double().numpy(), sequence) * DRAWS
+    penalize(row, sequence)
+    drawn_from = distribution(row, float(row.max()), params)
+    counts = np.zeros(size)
+    for _ in range(DRAWS):
+        counts[token_at(sequence.random.random(), *drawn_from)] += 1
+    assert not counts[expected == 0].any()
+    often = expected >= 5
+    found, wanted = counts[often], expected[often]
+    if expected[~often].sum() >= 5:
+        found, wanted = np.append(found, counts[~often].sum()), np.append(wanted, expected[~often].sum())
+    else:
+        wanted = wanted * found.sum() / wanted.sum()
+    assert scipy.stats.chisquare(found, wanted).pvalue > 1e-4
+
+
+def reference(logits: NDArray[np.float64], sequence: Sequence) -> NDArray[np.float64]:
+    """Probabilities [vocab] by the definitions, one after the other and without a shortcut."""
+    params, ids = sequence.request.params, sequence.token_ids
+    logits = logits.copy()
+    for token, addend in params.logit_bias:
+        logits[token] += addend
+    for token in set(ids):
+        logits[token] *= params.repetition_penalty if logits[token] < 0 else 1 / params.repetition_penalty
+    for token in set(ids[sequence.num_prompt_tokens :]):
+        count = ids[sequence.num_prompt_tokens :].count(token)
+        logits[token] -= params.frequency_penalty * count + params.presence_penalty
+    probabilities = scipy.special.softmax(logits / params.temperature)
+    order = np.argsort(-probabilities)
+    kept = probabilities[order]
+    if params.top_k:
+        kept[params.top_k :] = 0
+    kept[kept < params.min_p * kept[0]] = 0
+    kept /= kept.sum()
+    kept[np.cumsum(kept) - kept >= params.top_p] = 0
+    result = np.zeros(len(logits))
+    result[order] = kept / kept.sum()
+    return result
