@@ -150,10 +150,15 @@ class McpSession:
 
 def located(command: tuple[str, ...], root: Path) -> tuple[str, ...]:
     """The command with those of its files that are beside the suite found there; its program only by a path."""
-    return tuple(
-        str((root / part).resolve()) if ("/" in part or (number and "." in part)) and _is_file(root / part) else part
-        for number, part in enumerate(command)
-    )
+    return tuple(_located(part, root, is_program=number == 0) for number, part in enumerate(command))
+
+
+def _located(part: str, root: Path, *, is_program: bool) -> str:
+    """Links are not followed: a virtual environment's Python is one, and knows its packages by its own path."""
+    is_path = "/" in part or ("." in part and not is_program)
+    if not is_path or Path(part).is_absolute() or not _is_file(root / part):
+        return part
+    return str((root / part).absolute())
 
 
 def _is_file(path: Path) -> bool:
