@@ -211,7 +211,7 @@ def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence
                 user.check(case)
             for scorer in checking:
                 scorer.check(case)
-        except UserError as error:
+        except (UserError, RecursionError) as error:
             raise UserError(f"{cases.place(index) if isinstance(cases, KnowsPlaces) else place}: {error}") from None
 
 

@@ -30,7 +30,7 @@ class SelfConsistencyAgent(WithInner):
     those given as often.
 
     Two votes agree when they call the same declared tools with the same arguments, or, without such calls, end with
-    the same text but for case and white space. Only the winner's declared calls are the attempt's. Tools that are
+    the same answer but for case and white space. Only the winner's declared calls are the attempt's. Tools that are
     executed are executed for every vote.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -9,8 +10,9 @@ from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from referencing import Registry
+from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
+from referencing.jsonschema import specification_with
 
 from agentbench.case import Case
 from agentbench.errors import UserError
@@ -18,6 +20,10 @@ from agentbench.score import Score
 from agentbench.scorers.brief import cut_middle
 from agentbench.scorers.expected import expected_of
 from agentbench.trace import Trace
+
+NOWHERE = "a $ref to nothing"
+META_SCHEMAS = ("https://json-schema.org/", "http://json-schema.org/")
+"""Schemas of schemas, which the validators have with them."""
 
 
 class JsonSchemaConfig(BaseModel):
@@ -37,6 +43,8 @@ class JsonSchemaConfig(BaseModel):
             _validator(value or {})
         except SchemaError as error:
             raise ValueError(f"not a JSON Schema: {error.json_path}: {error.message}") from None
+        except Unresolvable as error:
+            raise ValueError(f"a JSON Schema with {NOWHERE}: {error}") from None
         return value
 
 
@@ -68,17 +76,37 @@ class JsonSchemaScorer:
                 f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
             )
         try:
-            return _validator(schema)
+            return _validator_of(json.dumps(schema))
         except SchemaError as error:
             at = f"{error.json_path}: {error.message}"
             raise UserError(f"case {case.id!r}: expected is not a JSON Schema: {at}") from None
+        except Unresolvable as error:
+            raise UserError(f"case {case.id!r}: the JSON Schema has {NOWHERE}: {error}") from None
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
     chosen = validator_for(schema, default=Draft202012Validator)
     chosen.check_schema(dict(schema))
+    specification = specification_with(str(chosen.META_SCHEMA["$schema"]))
+    resource = specification.create_resource(dict(schema))
+    _look_up(resource, Registry[Any]().resolver_with_root(resource))
     # An empty registry: nothing is fetched from the network.
     return chosen(schema, registry=Registry())
+
+
+def _look_up(resource: Resource[Any], resolver: Any) -> None:
+    """Looks every `$ref` up: `Unresolvable` for one to nothing, which an answer might never come to."""
+    reference = resource.contents.get("$ref") if isinstance(resource.contents, Mapping) else None
+    if isinstance(reference, str) and not reference.startswith(META_SCHEMAS):
+        resolver.lookup(reference)
+    for inner in resource.subresources():
+        _look_up(inner, resolver.in_subresource(inner))
+
+
+@lru_cache(maxsize=1024)
+def _validator_of(schema: str) -> Validator:
+    """Checking a schema takes about a millisecond, and cases often have the same one."""
+    return _validator(json.loads(schema))
 
 
 def _mistake(case: Case, validator: Validator, output: str) -> str | None:
@@ -87,7 +115,7 @@ def _mistake(case: Case, validator: Validator, output: str) -> str | None:
         value = json.loads(output, parse_constant=refused_constant)
         error = best_match(validator.iter_errors(value))
     except Unresolvable as unresolvable:
-        raise UserError(f"case {case.id!r}: the JSON Schema has a $ref to nothing: {unresolvable}") from None
+        raise UserError(f"case {case.id!r}: the JSON Schema has {NOWHERE}: {unresolvable}") from None
     # ValueError is also what an integer of more than 4300 digits raises, here or where a message is written.
     except (ValueError, RecursionError, OverflowError) as error_in_text:
         return f"the answer is not JSON that can be checked: {error_in_text}"

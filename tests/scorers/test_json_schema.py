@@ -50,6 +50,29 @@ async def test_the_schema_may_be_an_option_or_a_key_of_expected() -> None:
 def test_an_option_that_is_no_schema_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"not a JSON Schema: \$.type: 'strng' is not valid"):
         JsonSchemaConfig.model_validate({"schema": {"type": "strng"}})
+    with pytest.raises(ValidationError, match=r"a JSON Schema with a \$ref to nothing"):
+        JsonSchemaConfig.model_validate({"schema": {"anyOf": [{"$ref": "#/$defs/a"}]}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}}, "3", "true"),
+        ({"$ref": "#a", "$defs": {"a": {"$anchor": "a", "type": "integer"}}}, "3", "true"),
+        ({"$ref": "b", "$id": "urn:x:a", "$defs": {"b": {"$id": "b", "type": "integer"}}}, "3", "true"),
+        ({"$ref": "https://json-schema.org/draft/2020-12/schema"}, '{"type": "null"}', '{"type": 5}'),
+        ({"type": "array", "items": {"$ref": "#"}}, "[[[]]]", "[3]"),
+        ({"const": {"$ref": "#/nowhere"}}, '{"$ref": "#/nowhere"}', "3"),
+        (
+            {"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "definitions": {"a": {}}},
+            "3",
+            "",
+        ),
+    ],
+)
+async def test_references_inside_a_schema_are_followed(schema: Any, right: str, wrong: str) -> None:
+    assert (await scored(right, schema=schema)).passed
+    assert not (await scored(wrong, schema=schema)).passed
 
 
 @pytest.mark.parametrize(
@@ -58,6 +81,7 @@ def test_an_option_that_is_no_schema_is_refused() -> None:
         ("text", "case 'c1' has no JSON Schema as expected"),
         ({"type": 3}, "case 'c1': expected is not a JSON Schema"),
         ({"$ref": "https://example.com/schema.json"}, r"case 'c1': the JSON Schema has a \$ref to nothing"),
+        ({"properties": {"a": {"items": {"$ref": "#/$defs/b"}}}}, r"case 'c1': the JSON Schema has a \$ref to nothing"),
     ],
 )
 async def test_a_mistake_in_a_case_is_told_and_nothing_is_fetched(expected: Any, message: str) -> None:
