@@ -72,7 +72,7 @@ class Gating:
             "suite_cases": self.run.suite_cases,
             "checks": [asdict(check) for check in self.verdict.checks],
             "baseline": self.baseline and {"name": self.baseline.name, "run": self.baseline.run_id},
-            "comparison": self.verdict.comparison and asdict(self.verdict.comparison),
+            "comparison": self.verdict.comparison and self.verdict.comparison.to_json(),
             "lost": list(self.lost),
             "gained": list(self.gained),
             "failures": dict(self.failures),

@@ -153,7 +153,7 @@ def _undecided(verdict: Verdict, runs: Mapping[str, str], note: str) -> Verdict:
 def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
     """A − B, paired on cases. An agent that raised or ran out of its limits was not right; what the server, a tool or
     a scorer failed is left out of both."""
-    passes = asdict(compare_passes(agent_failures_as_wrong(a), agent_failures_as_wrong(b)))
+    passes = compare_passes(agent_failures_as_wrong(a), agent_failures_as_wrong(b)).to_json()
     passes.pop("power")
     return passes
 

@@ -98,7 +98,8 @@ def _score_rows(view: CompareView) -> list[Row]:
 
 def _accuracy(view: RunView) -> Text:
     value = figures.percent(view.accuracy.value if view.accuracy else None)
-    return Text.assemble((value, "bold"), "\n", (figures.interval(view.accuracy), "dim"))
+    around = figures.interval(view.accuracy) or figures.no_interval(view.accuracy)
+    return Text.assemble((value, "bold"), "\n", (around, "dim"))
 
 
 def _latency_rows(view: CompareView) -> list[Row]:

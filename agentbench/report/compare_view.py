@@ -9,6 +9,7 @@ from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
 from agentbench.run import Run, changed_parts
 from agentbench.stats import Outcome, PairedComparison, compare_passes
+from agentbench.stats.clusters import LEAST_CLUSTERS
 from agentbench.stats.graded import ScoreComparison, compare_scores, graded_scorers
 from agentbench.stats.holm import holm
 from agentbench.stats.shift import PairedShift, compare_latency
@@ -38,7 +39,7 @@ class CompareView:
         return {
             "a": self.a.to_json(),
             "b": self.b.to_json(),
-            "accuracy": asdict(self.passes),
+            "accuracy": self.passes.to_json(),
             "ttft_p50": self.ttft and asdict(self.ttft),
             "tpot_p50": self.tpot and asdict(self.tpot),
             "scores": {score.scorer: asdict(score) for score in self.scores},
@@ -126,7 +127,12 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
     if passes.unpaired:
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
-        notes.append(f"Left out of both: attempts that failed in either run ({passes.excluded}).")
+        notes.append(f"Left out of both: attempts without a verdict in either run ({passes.excluded}).")
+    if passes.unmatched:
+        notes.append(f"Left out: repeats of cases that only one run has ({passes.unmatched}).")
+    if passes.difference is not None and passes.low is None:
+        worth = f"{passes.clusters} clusters worth {passes.effective_clusters:.1f} of equal size"
+        notes.append(f"No interval of the difference in accuracy: {worth} are too few ({LEAST_CLUSTERS} needed).")
     notes += [note for view in (a, b) for note in _unfinished(view)]
     if any(outcome.tries > 1 for outcome in outcomes):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")

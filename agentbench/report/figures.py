@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: with a unit, to three digits, a dash for none."""
 
 from agentbench.stats import Estimate
+from agentbench.stats.clusters import LEAST_CLUSTERS
 
 NONE = "—"
 
@@ -76,6 +77,15 @@ def interval(estimate: Estimate | None) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+
+
+def no_interval(estimate: Estimate | None) -> str:
+    """Why a figure has no interval, where its cases are too few or come from too few sources."""
+    if estimate is None or estimate.method != "none":
+        return ""
+    of = f"{estimate.clusters} clusters" if estimate.clusters < estimate.cases else f"{estimate.cases} cases"
+    worth = f" worth {estimate.effective_clusters:.1f} of equal size" if estimate.clusters < estimate.cases else ""
+    return f"no interval: {of}{worth} are too few ({LEAST_CLUSTERS} needed)"
 
 
 def time_interval(estimate: Estimate | None) -> str:

@@ -68,6 +68,7 @@ class RunView:
             "accuracy_method": accuracy and accuracy.method,
             "accuracy_cases": accuracy.cases if accuracy else 0,
             "accuracy_clusters": accuracy.clusters if accuracy else 0,
+            "accuracy_effective_clusters": accuracy.effective_clusters if accuracy else 0.0,
             "scores": {name: asdict(estimate) for name, estimate in self.scores.items()},
             "k": self.run.repeats,
             **_repeated("", self.repeated),

@@ -42,7 +42,7 @@ class RunsView:
 
 def _compared(view: CompareView) -> dict[str, Any]:
     return {
-        "accuracy": asdict(view.passes),
+        "accuracy": view.passes.to_json(),
         "ttft_p50": view.ttft and asdict(view.ttft),
         "tpot_p50": view.tpot and asdict(view.tpot),
         "scores": {score.scorer: asdict(score) for score in view.scores},

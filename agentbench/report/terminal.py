@@ -78,7 +78,7 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
 
 def _spread(estimate: Estimate | None) -> str:
     spread = figures.interval(estimate)
-    return f"95 %: {spread}" if spread else ""
+    return f"95 %: {spread}" if spread else figures.no_interval(estimate)
 
 
 def _repeats_rows(view: RunView) -> list[tuple[str, str, str]]:
@@ -114,7 +114,7 @@ def verdicts(view: RunView) -> str:
 def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
     serving, tail = view.serving, view.ttft_p95
     within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
-    spread = f"95 %: {found}" if (found := figures.time_interval(tail)) else ""
+    spread = f"95 %: {found}" if (found := figures.time_interval(tail)) else figures.no_interval(tail)
     return [
         (
             "TTFT p50",

@@ -1,6 +1,5 @@
 """How far two raters agree on pass and fail: per cent, and Cohen's κ, which takes chance off."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +7,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agentbench.stats.clusters import mean_error
 from agentbench.stats.estimates import CONFIDENCE
-from agentbench.stats.intervals import normal_quantile
+from agentbench.stats.intervals import student_quantile
+from agentbench.stats.samples import numbered
 
-Method = Literal["asymptotic", "cluster bootstrap", "none"]
-RESAMPLES = 1000
-ROUNDING = 1e-12
-"""A variance of κ below this is zero."""
+Method = Literal["jackknife", "none"]
+LEAST_CLUSTERS = 10
+LEAST_ATTEMPTS = 20
+"""Effective clusters and attempts without which no interval is given: it would cover less than it says
+(docs/notes/intervals.md)."""
+FURTHEST = 0.999
+"""|κ| from which on it counts as this in Fisher's z, which is infinite at 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +50,17 @@ class Agreement:
     note: str
 
 
-def agree(a: str, b: str, rated: Sequence[Rated], seed: int = 0) -> Agreement:
+def agree(a: str, b: str, rated: Sequence[Rated]) -> Agreement:
     """The agreement of two raters on what both rated.
 
-    κ = (p_o − p_e) / (1 − p_e), Cohen 1960. Its interval is the asymptotic one (Fleiss, Cohen & Everitt 1969) when
-    every attempt is a cluster of its own, else by bootstrap over clusters: repeats of a case are not independent.
+    κ = (p_o − p_e) / (1 − p_e), Cohen 1960. Its interval is the jackknife's, leaving out a cluster at a time, since
+    repeats of a case are not independent: of Fisher's z = artanh κ, with t of C − 1 degrees of freedom (Miller, The
+    jackknife – a review, Biometrika 61, 1974).
     """
     table = _table(rated)
     clusters = len({each.cluster for each in rated})
     kappa = cohens_kappa(table)
-    low, high, method, note = _interval(rated, table, kappa, clusters, seed)
+    low, high, method, note = _interval(rated, table, kappa, clusters)
     return Agreement(
         a=a,
         b=b,
@@ -91,9 +96,7 @@ def _table(rated: Sequence[Rated]) -> NDArray[np.int64]:
 Interval = tuple[float | None, float | None, Method, str]
 
 
-def _interval(
-    rated: Sequence[Rated], table: NDArray[np.int64], kappa: float | None, clusters: int, seed: int
-) -> Interval:
+def _interval(rated: Sequence[Rated], table: NDArray[np.int64], kappa: float | None, clusters: int) -> Interval:
     if not rated:
         return None, None, "none", "no attempt has a verdict of both"
     if kappa is None:
@@ -103,40 +106,31 @@ def _interval(
         return None, None, "none", "no interval: fewer than two clusters"
     if kappa == 1.0:
         return None, None, "none", "no interval: they never disagreed, so its width can't be estimated"
-    if clusters == len(rated):
-        return _asymptotic(table, kappa)
-    return _bootstrap(rated, seed)
+    codes = numbered([each.cluster for each in rated])
+    effective = mean_error(np.zeros(len(rated)), codes).effective
+    if effective < LEAST_CLUSTERS - 1e-6 or len(rated) < LEAST_ATTEMPTS:
+        few = f"{len(rated)} attempts in clusters worth {effective:.1f} of equal size are too few"
+        return None, None, "none", f"no interval: {few}; at least {LEAST_ATTEMPTS} in {LEAST_CLUSTERS} are needed"
+    return _jackknife(_tables(rated, codes), kappa)
 
 
-def _asymptotic(table: NDArray[np.int64], kappa: float) -> Interval:
-    variance = kappa_variance(table, kappa)
-    if variance < ROUNDING:
+def _tables(rated: Sequence[Rated], codes: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The table of each cluster: [clusters, 2, 2]."""
+    tables = np.zeros((int(codes.max()) + 1, 2, 2), dtype=np.int64)
+    for code, each in zip(codes, rated, strict=True):
+        tables[code, int(not each.a), int(not each.b)] += 1
+    return tables
+
+
+def _jackknife(tables: NDArray[np.int64], kappa: float) -> Interval:
+    total, count = tables.sum(axis=0), len(tables)
+    left = [cohens_kappa(total - table) for table in tables]
+    known = np.array([each for each in left if each is not None])
+    if len(known) < count:
+        return None, None, "none", "no interval: κ is undefined without one of the clusters"
+    found, others = (np.arctanh(np.clip(each, -FURTHEST, FURTHEST)) for each in (kappa, known))
+    error = float(np.sqrt((count - 1) / count * np.sum((others - found) ** 2)))
+    if error < 1e-9 or kappa == -1.0:
         return None, None, "none", "no interval: the error of κ can't be estimated from these counts"
-    half = normal_quantile(CONFIDENCE) * variance**0.5
-    return max(-1.0, kappa - half), min(1.0, kappa + half), "asymptotic", ""
-
-
-def kappa_variance(table: NDArray[np.int64], kappa: float) -> float:
-    """Fleiss, Cohen & Everitt 1969, equation 13. Zero, but for rounding, where one margin is empty or κ is −1."""
-    shares = table / table.sum()  # p_ij
-    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
-    by_chance = float(rows @ columns)
-    on = np.diag(shares) @ (1 - (rows + columns) * (1 - kappa)) ** 2
-    off = shares * (columns[:, np.newaxis] + rows) ** 2
-    np.fill_diagonal(off, 0)
-    found = on + (1 - kappa) ** 2 * off.sum() - (kappa - by_chance * (1 - kappa)) ** 2
-    return float(found / ((1 - by_chance) ** 2 * table.sum()))
-
-
-def _bootstrap(rated: Sequence[Rated], seed: int) -> Interval:
-    """Whole clusters drawn with replacement; a draw in which κ is undefined says nothing and is left out."""
-    grouped: dict[str, list[Rated]] = defaultdict(list)
-    for each in rated:
-        grouped[each.cluster].append(each)
-    tables = np.stack([_table(group) for group in grouped.values()])  # [clusters, 2, 2]
-    draws = np.random.default_rng(seed).integers(len(tables), size=(RESAMPLES, len(tables)))
-    found = [kappa for draw in draws if (kappa := cohens_kappa(tables[draw].sum(axis=0))) is not None]
-    if len(found) < RESAMPLES / 2:
-        return None, None, "none", "no interval: κ is undefined in most resamples"
-    low, high = np.percentile(found, [50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE])
-    return float(low), float(high), "cluster bootstrap", ""
+    spread = student_quantile(CONFIDENCE, count - 1) * error
+    return float(np.tanh(found - spread)), float(np.tanh(found + spread)), "jackknife", ""

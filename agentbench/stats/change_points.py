@@ -11,6 +11,8 @@ ALPHA = 0.05
 PERMUTATIONS = 999
 LEAST = 3
 """Values on each side of a change."""
+FEWEST = 8
+"""Values of a series in which a change can be found: of fewer, too many of their orders are as far apart as any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class ChangePoint:
 
 
 def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 0) -> tuple[ChangePoint, ...]:
-    """The changes of a series, in its order; none in fewer than six values.
+    """The changes of a series, in its order; none in fewer than eight values.
 
     E-divisive (Matteson & James 2014, with exponent 1): the series is cut where the energy distance of the two sides is
     largest, if random orders of it seldom have one as large, then each side is looked at in the same way. Nothing is
@@ -46,7 +48,7 @@ def _cuts(
     series: NDArray[np.float64], begin: int, alpha: float, random: np.random.Generator
 ) -> list[tuple[int, float]]:
     """Places and p of the cuts of a part of the series that begins at `begin`, in order."""
-    if len(series) < 2 * LEAST:
+    if len(series) < FEWEST:
         return []
     distances = np.abs(series[:, None] - series[None, :])  # [n, n]
     place, largest = _best(distances)

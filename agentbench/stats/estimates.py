@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from agentbench.stats.clusters import MeanError, mean_error
 from agentbench.stats.intervals import normal_quantile, quantile_levels, student_quantile, wilson
-from agentbench.stats.samples import CaseSample, CaseSamples, Floats, Integers, cluster_sums
+from agentbench.stats.samples import CaseSample, CaseSamples, Floats
 
 CONFIDENCE = 0.95
 
@@ -18,8 +19,9 @@ Method = Literal["wilson", "wilson, effective size", "order statistics", "none"]
 class Estimate:
     """`value` with the interval [low, high] at `CONFIDENCE`.
 
-    A bound is None where there is too little data for one: both with a single cluster, one side of a percentile in
-    the tail (the interval is then one-sided at `CONFIDENCE`). `clusters` equals `cases` where each is its own.
+    A bound is None where there is too little data for one: both with too few effective clusters, one side of a
+    percentile in the tail (the interval is then one-sided at `CONFIDENCE`). `clusters` equals `cases` where each is its
+    own, `effective_clusters` too.
     """
 
     value: float
@@ -28,6 +30,7 @@ class Estimate:
     high: float | None
     cases: int
     clusters: int
+    effective_clusters: float
     method: Method
 
 
@@ -35,29 +38,38 @@ def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE)
     """The mean over cases of each case's mean, for values in [0, 1]; None without cases.
 
     Wilson's score interval. Pass/fail once per independent case: of the cases. Otherwise (graded, repeated or
-    clustered): of the effective size v·(1 − v)/se², se the cluster-robust standard error, with t of C − 1 degrees
-    of freedom (Korn & Graubard, Survey Methodology 24, 1998, with Wilson's interval for Clopper and Pearson's). Values
-    that are all alike leave that error at 0: the size is then the number of clusters.
+    clustered): of the effective size v·(1 − v)/se², se the cluster-robust standard error, with t of its degrees of
+    freedom (Korn & Graubard, Survey Methodology 24, 1998, with Wilson's interval for Clopper and Pearson's). Values
+    that are all alike leave that error at 0: the size is then the effective number of clusters.
     """
     if not samples:
         return None
     columns = CaseSamples.of(samples)
-    means, count = columns.means, columns.cluster_count
-    value, error = float(means.mean()), standard_error(means, columns.cluster_codes)
-    size, quantile = effective_size(columns, value, error), student_quantile(confidence, max(1, count - 1))
-    if value in (0.0, 1.0) or _is_simple(columns):
-        size, quantile = float(count), normal_quantile(confidence)
-    bounds = wilson(value, size, quantile) if size else (None, None)
-    simple: Method = "wilson" if quantile == normal_quantile(confidence) else "wilson, effective size"
+    value, found = float(columns.means.mean()), mean_error(columns.means, columns.cluster_codes)
+    bounds, method = _bounds(columns, value, found, confidence)
     return Estimate(
         value=value,
-        standard_error=error,
+        standard_error=found.standard_error,
         low=bounds[0],
         high=bounds[1],
         cases=len(samples),
-        clusters=count,
-        method=simple if size else "none",
+        clusters=found.clusters,
+        effective_clusters=found.effective,
+        method=method,
     )
+
+
+def _bounds(
+    samples: CaseSamples, value: float, found: MeanError, confidence: float
+) -> tuple[tuple[float, float] | tuple[None, None], Method]:
+    if _is_simple(samples):
+        return wilson(value, float(len(samples)), normal_quantile(confidence)), "wilson"
+    if not found.supports_interval:
+        return (None, None), "none"
+    if value in (0.0, 1.0):
+        return wilson(value, found.effective, normal_quantile(confidence)), "wilson"
+    size = effective_size(samples, value, found)
+    return wilson(value, size, student_quantile(confidence, found.freedom)), "wilson, effective size"
 
 
 def _is_simple(samples: CaseSamples) -> bool:
@@ -69,40 +81,30 @@ def _pass_or_fail(samples: CaseSamples) -> bool:
     return bool(np.isin(samples.values, (0.0, 1.0)).all())
 
 
-def effective_size(samples: CaseSamples, value: float, error: float | None) -> float | None:
-    """As how many independent pass/fail cases `error` is worth, at most as there are verdicts; None of one cluster."""
-    if error is None:
-        return None
-    size = value * (1 - value) / error**2 if error > 1e-9 else float("inf")
+def effective_size(samples: CaseSamples, value: float, found: MeanError) -> float:
+    """As how many independent pass/fail cases the error is worth, at most as there are verdicts."""
+    error = found.standard_error
+    known = error is not None and error > 1e-9
+    size = value * (1 - value) / error**2 if error is not None and known else float("inf")
     if _pass_or_fail(samples):
         return min(size, float(len(samples.values)))
-    return size if error > 1e-9 else float(samples.cluster_count)
-
-
-def standard_error(values: Floats, clusters: Sequence[str] | Integers) -> float | None:
-    """√(C/(C−1) · Σ_c(Σ_{i∈c}(x_i − x̄))²)/n, which is s/√n when each case is a cluster; None for C < 2.
-
-    Liang & Zeger 1986, with the small-sample factor C/(C−1) of Cameron & Miller 2015.
-    """
-    sums = cluster_sums(values - values.mean(), clusters)
-    count = len(sums)
-    if count < 2:
-        return None
-    return float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(values))
+    return size if known else found.effective
 
 
 def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: float = CONFIDENCE) -> Estimate | None:
     """The q-th percentile (0–100) of the pooled values, and its interval by order statistics.
 
     The values are taken for as many independent ones as the cluster-robust error of the share below the percentile is
-    worth (Woodruff, JASA 47, 1952; reduced for few clusters as in Korn & Graubard 1998).
+    worth (Woodruff, JASA 47, 1952; reduced for few clusters as in Korn & Graubard 1998). Without an interval where the
+    clusters are too few.
     """
     if not samples:
         return None
     columns = CaseSamples.of(samples)
     values = columns.values
     value = float(np.percentile(values, q))
-    size = _size_at(columns, value, confidence)
+    found = mean_error((values <= value).astype(np.float64), columns.value_clusters)
+    size = _size_at(found, float(np.mean(values <= value)), len(values), confidence)
     levels = quantile_levels(q / 100, size, confidence) if size else (None, None)
     low, high = (None if level is None else _at_level(values, level) for level in levels)
     return Estimate(
@@ -111,25 +113,20 @@ def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: flo
         low=low,
         high=high,
         cases=len(columns),
-        clusters=columns.cluster_count,
+        clusters=found.clusters,
+        effective_clusters=found.effective,
         method="order statistics" if size else "none",
     )
 
 
-def _size_at(samples: CaseSamples, value: float, confidence: float) -> float | None:
-    """As how many independent values the share of them up to `value` is worth; None of one cluster."""
-    clusters, total = samples.cluster_count, len(samples.values)
-    if clusters < 2:
+def _size_at(found: MeanError, share: float, values: int, confidence: float) -> float | None:
+    """As how many independent ones the values are worth, from the error of the share of them up to the percentile."""
+    if not found.supports_interval or found.standard_error is None:
         return None
-    of_values = samples.value_clusters
-    below = np.bincount(of_values, weights=samples.values <= value)
-    share = float(below.sum()) / total
-    sums = below - share * np.bincount(of_values)
-    error = float(np.sqrt(clusters / (clusters - 1) * np.sum(sums**2))) / total
-    if error < 1e-12:
-        return float(clusters)
-    few = student_quantile(confidence, total - 1) / student_quantile(confidence, clusters - 1)
-    return min(float(total), share * (1 - share) / error**2 * few**2)
+    if found.standard_error < 1e-12:
+        return found.effective
+    few = student_quantile(confidence, values - 1) / student_quantile(confidence, found.freedom)
+    return min(float(values), share * (1 - share) / found.standard_error**2 * few**2)
 
 
 def _at_level(values: Floats, level: float) -> float:

@@ -87,7 +87,8 @@ def _pass_rate(options: GateOptions, outcomes: Sequence[Outcome]) -> Iterator[Ga
         return
     passed = estimate.value >= least - ROUNDING
     spread = (
-        "" if estimate.low is None or estimate.high is None
+        f" (no interval: {estimate.clusters} clusters are worth {estimate.effective_clusters:.1f} of equal size)"
+        if estimate.low is None or estimate.high is None
         else f" (95 % {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
     )  # fmt: skip
     relation = "is at least" if passed else "is below"

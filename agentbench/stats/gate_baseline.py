@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentbench.gate import GateOptions
+from agentbench.stats.clusters import LEAST_CLUSTERS
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.paired import PairedComparison, compare_passes
 from agentbench.stats.sign_flip import LEAST, attainable
@@ -55,11 +56,16 @@ def _non_inferiority(options: GateOptions, name: str, found: PairedComparison) -
     assert found.power is not None
     low = found.power.found.interval(1 - 2 * options.alpha)[0]
     passed = low is not None and low > -options.margin
-    bound = "" if low is None else f" (at least {_points(low)} at α = {options.alpha:g})"
+    bound = _too_few(found) if low is None else f" (at least {_points(low)} at α = {options.alpha:g})"
     margin = f"less than {100 * options.margin:g} points worse than {name}"
     power = found.power.within(options.margin, options.alpha)
     said = f"{'shown' if passed else 'not shown'} to be {margin}{bound}: {_numbers(found)}"
     return passed, f"{said}; an unchanged run passes with power {power:.2f}"
+
+
+def _too_few(found: PairedComparison) -> str:
+    worth = f"worth {found.effective_clusters:.1f} of equal size; no bound is given below {LEAST_CLUSTERS}"
+    return f" ({_units(found)}, {worth})"
 
 
 def _numbers(found: PairedComparison) -> str:
@@ -69,7 +75,8 @@ def _numbers(found: PairedComparison) -> str:
         else f" (95 % {_points(found.low)} to {_points(found.high)})"
     )  # fmt: skip
     shared = f", {found.unpaired} in one of them only" if found.unpaired else ""
-    return f"{_points(found.difference)} points{spread} over {found.cases} cases{shared}"
+    more = f", without {found.unmatched} repeats that only one of them has" if found.unmatched else ""
+    return f"{_points(found.difference)} points{spread} over {found.cases} cases{shared}{more}"
 
 
 def _points(difference: float) -> str:

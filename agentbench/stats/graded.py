@@ -10,7 +10,7 @@ from agentbench.stats.estimates import CONFIDENCE
 from agentbench.stats.intervals import hall, student_quantile
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import pair_cases, usable
-from agentbench.stats.samples import Floats, cluster_sums, scores
+from agentbench.stats.samples import Floats, cluster_sums, score_values, scores
 from agentbench.stats.signed_rank import signed_rank_p
 
 
@@ -18,7 +18,7 @@ from agentbench.stats.signed_rank import signed_rank_p
 class ScoreComparison:
     """The mean of a scorer's values in `a` and `b`, over cases; `difference` is a − b, with a 95 % interval.
 
-    `p_value` is Wilcoxon's, two-sided, over clusters. The bounds are None with a single cluster.
+    `p_value` is Wilcoxon's, two-sided, over clusters. The bounds are None with too few effective clusters.
     """
 
     scorer: str
@@ -45,12 +45,12 @@ def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
 def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> ScoreComparison | None:
     """The scorer's values on the cases both runs have one of; None when there is none.
 
-    The interval is the wider, on each side, of Tango's of the effective pairs and Hall's, both with t of C − 1 degrees
-    of freedom: differences are skewed where a few cases lose everything, and neither alone covers enough then
-    (docs/notes/intervals.md).
+    The interval is the wider, on each side, of Tango's of the effective pairs and Hall's, both with t of the
+    error's degrees of freedom: differences are skewed where a few cases lose everything, and neither alone covers
+    enough then (docs/notes/intervals.md).
     """
-    kept_a, kept_b, _ = usable(a, b)
-    pairs = pair_cases(scores(kept_a, scorer), scores(kept_b, scorer))
+    kept = usable(a, b, lambda outcome: bool(score_values(outcome, scorer)))
+    pairs = pair_cases(scores(kept.a, scorer), scores(kept.b, scorer))
     if not pairs:
         return None
     values = np.array([x.mean - y.mean for x, y in pairs])
@@ -73,7 +73,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
 
 def _interval(found: Differences, deviations: Floats) -> tuple[float, float] | tuple[None, None]:
     """`deviations` are the clusters' sums of the differences less their mean."""
-    quantile = student_quantile(CONFIDENCE, max(1, found.clusters - 1))
+    quantile = student_quantile(CONFIDENCE, found.freedom)
     low, high = found.interval(CONFIDENCE, quantile)
     if low is None or high is None:
         return None, None

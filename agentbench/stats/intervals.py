@@ -19,7 +19,7 @@ def normal_quantile(confidence: float) -> float:
 
 
 @cache
-def student_quantile(confidence: float, freedom: int) -> float:
+def student_quantile(confidence: float, freedom: float) -> float:
     return float(special.stdtrit(freedom, 0.5 + confidence / 2))
 
 

@@ -1,8 +1,8 @@
 """Two runs compared on the cases both attempted, case by case: d_i = a_i − b_i."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,9 +24,9 @@ class PairedComparison:
     `low` and `high` bound the difference (at 95 %, if not asked otherwise), `p_value` is two-sided, `p_worse` the
     one-sided one of `a` being worse. `better_in_a` and `better_in_b` are the cases whose mean differs.
     `smallest_detectable` is the least |difference| that this comparison finds significant (two-sided 5 %) with
-    probability 0.8, None when there is none; `power` has what it finds of any other drop. An attempt that has no
-    verdict in one run is left out of both (`excluded` counts those repeats of cases); a case that only one run has is
-    `unpaired`.
+    probability 0.8, None when there is none; `power` has what it finds of any other drop. As many repeats of a case are
+    compared on either side, and the same: one without a verdict in one run is left out of both (`excluded`), one that
+    only one run made out of that (`unmatched`); a case that only one run has is `unpaired`.
     """
 
     rate_a: float | None = None
@@ -40,21 +40,30 @@ class PairedComparison:
     test: Test | None = None
     cases: int = 0
     clusters: int = 0
+    effective_clusters: float = 0.0
     excluded: int
+    unmatched: int
     unpaired: int
     better_in_a: tuple[str, ...] = ()
     better_in_b: tuple[str, ...] = ()
     smallest_detectable: float | None = None
     power: DropPower | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Every figure; of `power` only what it follows from, not the cases."""
+        found = asdict(replace(self, power=self.power and replace(self.power, means=None)))
+        if found["power"]:
+            del found["power"]["means"]
+        return found
+
 
 def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float = CONFIDENCE) -> PairedComparison:
     """The pass rates of two runs on the cases both have; independent of the order of outcomes."""
-    kept_a, kept_b, excluded = usable(a, b)
+    kept = usable(a, b, lambda outcome: outcome.passed is not None)
     unpaired = len({x.case_id for x in a} ^ {x.case_id for x in b})
-    pairs = pair_cases(passes(kept_a), passes(kept_b))
+    pairs = pair_cases(passes(kept.a), passes(kept.b))
     if not pairs:
-        return PairedComparison(excluded=excluded, unpaired=unpaired)
+        return PairedComparison(excluded=kept.excluded, unmatched=kept.unmatched, unpaired=unpaired)
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
     found = differences_of(values, clusters, once=_once(pairs))
@@ -74,7 +83,9 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
         test=_test_name(pairs, clusters),
         cases=len(pairs),
         clusters=found.clusters,
-        excluded=excluded,
+        effective_clusters=found.effective,
+        excluded=kept.excluded,
+        unmatched=kept.unmatched,
         unpaired=unpaired,
         better_in_a=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d > 1e-12),
         better_in_b=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d < -1e-12),

@@ -22,6 +22,8 @@ def planned(cases: int, rate: float, flips: float, repeats: int = 1) -> DropPowe
         discordance=flips / repeats,
         pairs=float(cases),
         clusters=cases,
+        effective=float(cases),
+        freedom=float(max(1, cases - 1)),
         simple=repeats == 1,
     )
     # E[p²] over cases is rate − flips/2; the squared mean of `repeats` verdicts adds its own noise.

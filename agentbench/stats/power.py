@@ -5,7 +5,7 @@ flip from run to run either; the others flip as before.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -54,7 +54,7 @@ class DropPower:
     same: float
     found: Differences
     changed: int
-    means: CaseMeans | None = None
+    means: CaseMeans | None = field(default=None, compare=False, repr=False)
 
     def of(self, drop: float, alpha: float) -> float:
         """The probability that the exact one-sided test at `alpha` finds a drop of `drop` (a fraction)."""
@@ -73,7 +73,7 @@ class DropPower:
         if found.standard_error is None or not attainable(math.floor(differing), alpha):
             return 0.0
         variance = found.standard_error**2 * (1 - share) + max(0.0, drop * (self.same - drop)) / found.pairs
-        freedom = found.clusters - 1
+        freedom = found.freedom
         critical = student_quantile(1 - 2 * alpha, freedom)
         standardized = min(FURTHEST, drop / math.sqrt(max(variance, 1e-9)))
         return 1 - float(special.nctdtr(freedom, standardized, critical))
@@ -87,7 +87,7 @@ class DropPower:
     def within(self, margin: float, alpha: float) -> float:
         """The probability that an unchanged run is shown to be less than `margin` worse (one-sided `alpha`)."""
         found = self.found
-        if found.clusters < 2:
+        if not found.supports_interval:
             return 0.0
         steps = margin / found.step
         error = math.sqrt(max(found.discordance, 1e-12) / found.pairs)

@@ -83,9 +83,14 @@ def _numbered(case_ids: Sequence[str], clusters: Sequence[str]) -> tuple[Integer
     """The clusters' numbers [cases], in the order they are first seen, and how many there are."""
     if all(cluster == case_id for cluster, case_id in zip(clusters, case_ids, strict=True)):
         return np.arange(len(clusters)), len(clusters)
+    codes = numbered(clusters)
+    return codes, int(codes.max()) + 1
+
+
+def numbered(clusters: Sequence[str]) -> Integers:
+    """The clusters' numbers [cases], in the order they are first seen."""
     numbers: dict[str, int] = {}
-    codes = (numbers.setdefault(cluster, len(numbers)) for cluster in clusters)
-    return np.fromiter(codes, np.intp, len(clusters)), len(numbers)
+    return np.fromiter((numbers.setdefault(cluster, len(numbers)) for cluster in clusters), np.intp, len(clusters))
 
 
 class CaseIndex:

@@ -44,8 +44,8 @@ def compare_latency(a: Sequence[Outcome], b: Sequence[Outcome], metric: str) -> 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     values = METRICS[metric]
-    kept_a, kept_b, _ = usable(a, b)
-    pairs = pair_cases(group_cases(kept_a, values), group_cases(kept_b, values))
+    kept = usable(a, b, lambda outcome: outcome.failure is None)
+    pairs = pair_cases(group_cases(kept.a, values), group_cases(kept.b, values))
     moved = [
         CaseSample(case_id=x.case_id, cluster=x.cluster, values=(float(np.median(x.values) - np.median(y.values)),))
         for x, y in pairs

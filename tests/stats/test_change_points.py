@@ -18,6 +18,12 @@ def test_a_step_is_found_where_it_is() -> None:
     assert all(each.p_value <= 0.05 for each in found)
 
 
+def test_a_step_is_found_in_eight_values_and_in_no_fewer() -> None:
+    step = [0.1, 0.11, 0.12, 0.13, 0.9, 0.91, 0.92, 0.93]
+    assert [each.at for each in change_points(step)] == [4]
+    assert not any(change_points(step[1:], seed=seed) for seed in range(20))
+
+
 def test_without_a_change_it_is_seldom_said() -> None:
     random = np.random.default_rng(2)
     said = sum(bool(change_points(list(random.normal(size=16)), seed=number)) for number in range(120))

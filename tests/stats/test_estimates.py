@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentbench.stats.estimates import mean_estimate, percentile_estimate, standard_error
+from agentbench.stats.clusters import mean_error
+from agentbench.stats.estimates import mean_estimate, percentile_estimate
 from agentbench.stats.intervals import normal_quantile, wilson
 from agentbench.stats.samples import CaseSample, passes, scores
 from tests.stats.attempts import an_outcome, verdicts
@@ -22,15 +23,65 @@ fractions = st.lists(st.floats(0, 1), min_size=2, max_size=30)
 
 @given(fractions)
 def test_without_clusters_the_error_is_that_of_a_mean(values: list[float]) -> None:
-    error = standard_error(np.array(values), [str(i) for i in range(len(values))])
+    error = mean_error(np.array(values), [str(i) for i in range(len(values))]).standard_error
     assert error == pytest.approx(stats.sem(values), abs=1e-12)
 
 
 def test_the_clustered_error_by_hand() -> None:
     # Mean 0.5; the clusters' sums of deviations are 1.0, -1.0 and 0: √(3/2 · 2) / 6.
     values = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0])
-    assert standard_error(values, ["a", "a", "b", "b", "c", "c"]) == pytest.approx(np.sqrt(3.0) / 6)
-    assert standard_error(values, ["a"] * 6) is None
+    found = mean_error(values, ["a", "a", "b", "b", "c", "c"])
+    assert (found.freedom, found.effective) == pytest.approx((2, 3))
+    assert found.standard_error == pytest.approx(np.sqrt(3.0) / 6)
+    assert mean_error(values, ["a"] * 6).standard_error is None
+
+
+def test_the_factor_and_the_degrees_of_freedom_are_those_of_the_matrix() -> None:
+    # Sums of what is left after the mean, with the covariance A·D·A': worked out in full, not by traces.
+    generator = np.random.default_rng(4)
+    sizes = np.array([9, 1, 4, 4, 2])
+    codes = np.repeat(np.arange(5), sizes)
+    values = (generator.random(5)[codes] + 0.5 * generator.random(20)) / 1.5
+    found = mean_error(values, codes)
+    frame = [values[codes == cluster] for cluster in range(5)]
+    within = sum(float(np.sum((each - each.mean()) ** 2)) for each in frame) / 15
+    between = sum(len(each) * (each.mean() - values.mean()) ** 2 for each in frame) / 4
+    size = (20 - np.sum(sizes**2) / 20) / 4
+    shared = (between - within) / size
+    alike = shared / (shared + within)
+    diagonal = np.diag(sizes * (1 + (sizes - 1) * alike))
+    left = np.eye(5) - np.outer(sizes / 20, np.ones(5))
+    covariance = left @ diagonal @ left.T
+    assert found.freedom == pytest.approx(np.trace(covariance) ** 2 / np.trace(covariance @ covariance))
+    squares = sum(float(np.sum(each - values.mean())) ** 2 for each in frame)
+    factor = np.trace(diagonal) / np.trace(covariance)
+    assert found.standard_error == pytest.approx(np.sqrt(factor * squares) / 20)
+
+
+def test_one_large_cluster_among_small_ones_gives_no_interval() -> None:
+    sizes = [100] + [2] * 9
+    clusters = [f"k{cluster}" for cluster, size in enumerate(sizes) for _ in range(size)]
+    estimate = mean_estimate(samples([float(i % 3 > 0) for i in range(118)], clusters))
+    assert estimate is not None
+    assert (estimate.low, estimate.high, estimate.method) == (None, None, "none")
+    assert estimate.clusters == 10
+    assert estimate.effective_clusters == pytest.approx(118**2 / 10_036)
+
+
+def test_intervals_cover_with_clusters_of_unequal_size() -> None:
+    generator = np.random.default_rng(6)
+    covered = []
+    for sizes in ([60, 30, 20, 15, 12, 10, 9, 8, 7, 6], [30] + [5] * 10, [60] + [5] * 20):
+        clusters = np.repeat(np.arange(len(sizes)), sizes)
+        names = [f"k{cluster}" for cluster in clusters]
+        for _ in range(150):
+            chances = generator.beta(1.2, 0.8, size=len(sizes))[clusters]
+            found = mean_estimate(samples(list((generator.random(len(names)) < chances).astype(float)), names))
+            assert found is not None
+            assert found.low is not None
+            assert found.high is not None
+            covered.append(found.low <= 0.6 <= found.high)
+    assert np.mean(covered) >= 0.93
 
 
 def test_graded_scores_get_students_interval_but_for_the_bounds() -> None:

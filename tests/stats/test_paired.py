@@ -1,12 +1,16 @@
 """The paired comparison: by hand, against SciPy, and by simulation."""
 
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from agentbench.errors import UserError
-from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.paired import compare_passes
 from agentbench.stats.shift import compare_latency
 from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
@@ -75,6 +79,40 @@ def test_a_failed_repeat_leaves_the_case_its_others() -> None:
     b = [an_outcome("x", False), an_outcome("x", True, repeat=1)]
     found = compare_passes(a, b)
     assert (found.rate_a, found.rate_b, found.excluded) == (1.0, 0.0, 1)
+
+
+def test_a_repeat_that_waits_for_a_verdict_is_left_out_of_both() -> None:
+    waiting = replace(an_outcome("c1", True, repeat=1), passed=None)
+    found = compare_passes(
+        [an_outcome("c1", True), waiting], [an_outcome("c1", True), an_outcome("c1", False, repeat=1)]
+    )
+    assert (found.difference, found.excluded, found.better_in_a) == (0.0, 1, ())
+
+
+def test_as_many_repeats_are_compared_on_either_side() -> None:
+    a = [an_outcome("x", repeat < 1, repeat=repeat) for repeat in range(5)]
+    found = compare_passes([*a, an_outcome("y", True)], [an_outcome("x", True)])
+    assert (found.cases, found.rate_a, found.difference, found.unmatched, found.unpaired) == (1, 1.0, 0.0, 4, 1)
+
+
+@pytest.mark.parametrize(("repeats", "cases", "rate"), [((5, 1), 20, 0.9), ((1, 5), 20, 0.9), ((10, 1), 50, 0.97)])
+def test_unequal_repeats_of_one_configuration_differ_no_more_often_than_said(
+    repeats: tuple[int, int], cases: int, rate: float
+) -> None:
+    generator = np.random.default_rng(8)
+
+    def run(times: int) -> list[Outcome]:
+        passed = generator.random((cases, times)) < rate
+        return [
+            Outcome(case_id=f"c{i:02}", cluster=f"c{i:02}", repeat=r, passed=bool(passed[i, r]))
+            for i, r in product(range(cases), range(times))
+        ]
+
+    found = [compare_passes(run(repeats[0]), run(repeats[1])) for _ in range(250)]
+    assert np.mean([each.p_worse is not None and each.p_worse < 0.05 for each in found]) <= 0.06
+    assert np.mean([each.p_value is not None and each.p_value < 0.05 for each in found]) <= 0.06
+    inside = [each.low <= 0 <= each.high for each in found if each.low is not None and each.high is not None]
+    assert np.mean(inside) >= 0.93
 
 
 def test_cases_of_one_run_only_are_counted_and_left_out() -> None:
