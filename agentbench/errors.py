@@ -27,6 +27,28 @@ class AttemptError(Exception):
         self.detail = detail
 
 
+class ServerRefused(AttemptError):
+    """A server answered with a `status` that is no answer; `retry_after_s` is how long it asks to be left alone."""
+
+    def __init__(self, status: int, said: str, retry_after_s: float | None = None) -> None:
+        ours = 400 <= status < 500 and status not in SERVER_S
+        super().__init__("agent" if ours else "infra", f"HTTP {status}: {said}")
+        self.status = status
+        self.said = said
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether every other request would be refused as well: the key or the address is wrong."""
+        return self.status in REFUSES_ALL
+
+
+REFUSES_ALL = frozenset({401, 403, 404})
+BUSY = frozenset({408, 409, 425, 429})
+SERVER_S = REFUSES_ALL | BUSY
+"""Statuses below 500 that are not of what an agent asked for."""
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that is not registered: the nearest names first, then all of them."""
     names = sorted(valid)

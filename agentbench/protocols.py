@@ -49,9 +49,9 @@ class Backend(Protocol):
     """Answers chat requests.
 
     `needs_server` is False when it answers by itself; its endpoint is None then. `chat` raises
-    `AttemptError("infra", …)` when no answer came (refused, reset, 5xx, 429) and `AttemptError("agent", …)`
-    when the request itself was refused (4xx). Safe for concurrent use. `relay` sees the answer while it comes,
-    nothing of a refusal.
+    `AttemptError("infra", …)` when no answer came (refused, reset), and `ServerRefused` with the status of one that is
+    none: the agent's failure where the request itself was wrong (400, 413, 422), else the server's. Safe for
+    concurrent use. `relay` sees the answer while it comes, nothing of a refusal.
     """
 
     needs_server: bool

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from agentbench.errors import AttemptError, FailureKind
 from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User
 from agentbench.recorder import Recorder
 from agentbench.score import Attempt, Score, verdict
+from agentbench.server_watch import ServerWatch
 from agentbench.trace import Failure, Trace
 
 Result = TypeVar("Result")
@@ -46,12 +47,14 @@ class Bench:
     scorers: Sequence[Scorer]
     passed_by: Sequence[str]
     options: RunOptions
+    watch: ServerWatch = field(default_factory=ServerWatch)
 
 
 async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[Attempt, Case]]:
     """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
 
-    Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost.
+    Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost. A server that
+    refuses all of them (a wrong key) ends it with a `UserError`: those that it refused are lost too.
     """
     waiting = iter(jobs)
     running: dict[asyncio.Task[Attempt], Case] = {}
@@ -65,7 +68,10 @@ async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[At
                 return
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                yield task.result(), running.pop(task)
+                attempt, case = task.result(), running.pop(task)
+                if attempt.failure is not None:
+                    bench.watch.require_answers()
+                yield attempt, case
     finally:
         for task in running:
             task.cancel()
@@ -73,13 +79,17 @@ async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[At
 
 
 async def run_job(job: Job, bench: Bench) -> Attempt:
-    """One attempt, tried again with a growing pause while it ends in an infra failure."""
+    """One attempt, tried again with a growing pause while it ends in an infra failure, and not before the server wants
+    it: a wait that is longer than an attempt may take is not waited for."""
     pause = bench.options.backoff_s
     for tries in range(1, bench.options.max_tries + 1):
         attempt = await _try_once(job, bench, tries)
         if attempt.failure is None or attempt.failure.kind != "infra" or tries == bench.options.max_tries:
             break
-        await asyncio.sleep(pause)
+        wait_s = bench.watch.wait_s()
+        if bench.watch.is_in_vain(attempt.failure.message) or wait_s > bench.options.timeout_s:
+            break
+        await asyncio.sleep(max(pause, wait_s))
         pause *= 2
     return attempt
 
@@ -122,7 +132,7 @@ async def _work(case: Case, bench: Bench, seed: int) -> _Work:
         tools = await _guarded("tool", stack.enter_async_context(bench.toolbox(case)))
         if isinstance(tools, Failure):
             return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
-        recorder = Recorder(bench.backend, tools, seed, bench.options.limits)
+        recorder = Recorder(bench.watch.over(bench.backend), tools, seed, bench.options.limits)
         stack.push_async_callback(recorder.release)
         started_at = perf_counter_ns()
         answer = await _ask(case, bench, recorder, seed)

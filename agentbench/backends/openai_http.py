@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.backends.reply import ReplyBuilder
-from agentbench.errors import AttemptError
+from agentbench.errors import AttemptError, ServerRefused
 from agentbench.openai_stream import as_events, is_one_piece
 from agentbench.protocols import ChatRequest, Endpoint, Relay
 from agentbench.trace import ModelCall
 from agentbench.transport.client import HttpClient, Target
 from agentbench.transport.exchange import Exchange
-from agentbench.transport.refusal import refusal
+from agentbench.transport.refusal import refusal, retry_after_s
 
 NOT_RECORDED = ("messages", "stream", "stream_options")
 
@@ -122,5 +122,4 @@ def _refused(exchange: Exchange) -> AttemptError:
     said = refusal(exchange.body)
     if 300 <= status < 400:
         said = f"moved to {exchange.headers.get('location', '').partition('?')[0]}; give that address"
-    is_request_wrong = 400 <= status < 500 and status != 429
-    return AttemptError("agent" if is_request_wrong else "infra", f"HTTP {status}: {said}")
+    return ServerRefused(status, said, retry_after_s(exchange.headers))

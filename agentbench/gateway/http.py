@@ -43,7 +43,7 @@ class GatewayApp:
             body = dict(parse_body(await _body(receive)))
             await _Answer(route, body, receive, send).give()
         except Refused as refused:
-            await _whole(send, refused.status, error_body(refused))
+            await _whole(send, refused.status, error_body(refused), refused.headers)
 
     def _route(self, scope: Scope) -> tuple[Route, str]:
         token, _, path = scope["path"].lstrip("/").partition("/")
@@ -148,11 +148,9 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _whole(send: Send, status: int, content: bytes) -> None:
+async def _whole(send: Send, status: int, content: bytes, more: Mapping[str, str] | None = None) -> None:
     headers = [JSON, (b"content-length", str(len(content)).encode())]
-    if status == 429:
-        # The limit is the attempt's: trying again can't help, and clients of OpenAI's would.
-        headers.append((b"x-should-retry", b"false"))
+    headers += [(name.encode(), value.encode()) for name, value in (more or {}).items()]
     with suppress(ConnectionError):
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})

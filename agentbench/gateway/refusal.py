@@ -1,28 +1,35 @@
 """Requests that get no answer: the status and OpenAI's error shape."""
 
 import json
-import re
+from collections.abc import Mapping
 
-from agentbench.errors import AttemptError
+from agentbench.errors import AttemptError, ServerRefused
 
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 410: "gone"}
 
 
 class Refused(Exception):
-    """Ends a request with `status` and a message for whoever sent it."""
+    """Ends a request with `status`, `headers` and a message for whoever sent it."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
+
+
+# Trying again can't help, and clients of OpenAI's would.
+FINAL = {"x-should-retry": "false"}
 
 
 def refusal_of(error: AttemptError) -> Refused:
-    """What a failed call tells the framework: a refusal of the server's as it was, a failing server as 502, a limit
+    """What a failed call tells the framework: a refusal of the server's as it was, no answer at all as 502, a limit
     that is exceeded as 429."""
-    if error.kind == "agent":
-        status = re.match(r"HTTP (4\d\d): ", str(error))
-        return Refused(int(status[1]) if status else 400, str(error).removeprefix(status[0] if status else ""))
-    return Refused(429 if error.kind == "budget" else 502, str(error))
+    if isinstance(error, ServerRefused):
+        wait = error.retry_after_s
+        return Refused(error.status, error.said, {} if wait is None else {"retry-after": f"{wait:g}"})
+    if error.kind == "budget":
+        return Refused(429, str(error), FINAL)
+    return Refused(400 if error.kind == "agent" else 502, str(error))
 
 
 def error_body(refused: Refused) -> bytes:

@@ -37,7 +37,9 @@ class TestOpenAIHttp(BackendContract):
             yield backend
 
     @pytest.mark.parametrize(
-        ("status", "kind"), [(500, "infra"), (503, "infra"), (429, "infra"), (400, "agent"), (404, "agent")]
+        ("status", "kind"),
+        [(status, "infra") for status in (500, 503, 401, 403, 404, 408, 409, 429)]
+        + [(status, "agent") for status in (400, 413, 422)],
     )
     async def test_a_refusal_is_of_the_right_kind(self, backend: OpenAIHttpBackend, status: int, kind: str) -> None:
         pieces: list[bytes] = []

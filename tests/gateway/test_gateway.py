@@ -13,7 +13,7 @@ import pytest
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
 from agentbench.config import Limits
-from agentbench.errors import AttemptError
+from agentbench.errors import ServerRefused
 from agentbench.gateway import Gateway, Route
 from agentbench.protocols import Backend, ChatRequest, Endpoint, Relay
 from agentbench.recorder import Recorder
@@ -214,7 +214,7 @@ async def test_a_failing_server_is_502_and_recorded() -> None:
 async def test_a_refusal_of_the_server_passes_through() -> None:
     class Refusing(ScriptedBackend):
         async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
-            raise AttemptError("agent", "HTTP 422: max_tokens is too large")
+            raise ServerRefused(422, "max_tokens is too large")
 
     async with opened(Refusing(ECHO)) as (_, route, _recorder), client_of(route) as client:
         with pytest.raises(openai.UnprocessableEntityError, match="max_tokens is too large"):
@@ -353,3 +353,17 @@ async def test_calls_that_a_server_numbers_wrongly_are_seen_as_they_are_recorded
     assert [(call.id, call.function.arguments) for call in whole.tool_calls or ()] == wanted  # type: ignore[union-attr]
     for call in recorder.trace().model_calls:
         assert [each["id"] for each in call.reply["tool_calls"]] == ["call_1", "call_2"]
+
+
+async def test_a_busy_server_s_status_and_wait_are_passed_on() -> None:
+    class Busy(ScriptedBackend):
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            raise ServerRefused(429, "slow down", 2.5)
+
+    async with opened(Busy(ECHO)) as (_, route, recorder), client_of(route) as client:
+        with pytest.raises(openai.RateLimitError, match="slow down") as caught:
+            await client.chat.completions.create(model="m", messages=say("hi"))
+    assert caught.value.response.headers["retry-after"] == "2.5"
+    assert "x-should-retry" not in caught.value.response.headers
+    assert recorder.broken is not None
+    assert recorder.broken.kind == "infra"
