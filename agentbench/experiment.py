@@ -13,6 +13,7 @@ from agentbench import spec
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
 from agentbench.keeping import stored
+from agentbench.process import identity
 from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
 from agentbench.run import Run, RunKind
@@ -165,12 +166,22 @@ async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIte
         )
 
 
+def _take_up(run: Run, store: Store) -> None:
+    """A run that another process began, or that was broken off, is this process's now."""
+    mine = identity()
+    if any(run.environment.get(name) != value for name, value in mine.items()):
+        store.update_environment(run.id, mine)
+    if run.status != "running":
+        store.set_status(run.id, "running")
+
+
 async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attempt]:
     """Start the server, run what is missing, and yield each attempt once it is stored."""
     run, suite = experiment.run, experiment.suite
     stored_before = store.stored_keys(run.id)
     if experiment.is_done(stored_before):
         return
+    _take_up(run, store)
     async with started_server(suite, log_path(run)) as endpoint:
         store.update_environment(run.id, {"server": dict(endpoint.info) if endpoint else {}})
         async with opened_backend(suite, endpoint) as backend:

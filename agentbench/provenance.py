@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from agentbench import __version__
+from agentbench.process import identity
 
 PACKAGES = ("torch", "llguidance")
 UNTRACKED = 20
@@ -31,8 +32,7 @@ def provenance(root: Path, outputs: Sequence[Path] = ()) -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "host": platform.node(),
-        "pid": os.getpid(),
+        **identity(),
         "versions": {"agentbench": __version__, **{name: found for name in PACKAGES if (found := _version(name))}},
     }
 

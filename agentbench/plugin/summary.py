@@ -74,7 +74,7 @@ def _gating(run: Run, session: SuiteSession) -> Gating:
         return judge_run(session.store, run, options, directory=session.baselines)
     except UserError as error:
         gating = judge_run(session.store, run, gate_options(run, baseline=None))
-        return replace(gating, notes=(*gating.notes, str(error)))
+        return gating if _is_gated(run) else replace(gating, notes=(*gating.notes, str(error)))
 
 
 def _outcome(run: Run, reports: Sequence[ItemReport]) -> RunOutcome:

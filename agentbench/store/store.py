@@ -18,6 +18,7 @@ from agentbench.run import Run, RunStatus
 from agentbench.score import Attempt, Label
 from agentbench.store.baselines import baselines, set_baseline, superseded
 from agentbench.store.batch import insert_attempts
+from agentbench.store.broken_off import abandoned, settle
 from agentbench.store.engine import is_read_only, make_directory, make_engine, use_write_ahead_log, writing
 from agentbench.store.insert import insert_or_replace
 from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
@@ -77,6 +78,14 @@ class Store:
             row = find_run(session, run_id)
             row.status = status
             row.finished_at = None if status == "running" else datetime.now(UTC)
+
+    def settle_abandoned(self) -> None:
+        """Says how the runs ended whose process was killed, as far as this machine can know."""
+        with self._read() as session:
+            found = abandoned(session)
+        if found:
+            with self._write() as session:
+                settle(session, found)
 
     def discard_empty(self, run_id: str) -> bool:
         """Removes a run that has no attempt (its server did not start); False when it has one, or is not here."""
@@ -342,7 +351,10 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
         if engine is not None:
             engine.dispose()
         raise UserError(f"cannot open the store {name}: {_reason(error)}") from error
-    return Store(engine)
+    store = Store(engine)
+    if not is_read_only(where):
+        store.settle_abandoned()
+    return store
 
 
 def _reason(error: Exception) -> str:

@@ -1,13 +1,17 @@
 """Which database is opened, its schema, and what is said of one that cannot be."""
 
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from agentbench.errors import UserError
+from agentbench.process import identity
 from agentbench.store import open_store
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 from agentbench.store.schema import migrations
@@ -65,6 +69,21 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert "not a database" in refusal(str(path))
     assert path.read_bytes() == before
+
+
+def test_a_run_whose_process_was_killed_is_broken_off(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    child = "import json; from agentbench.process import identity; print(json.dumps(identity()))"
+    ended = json.loads(subprocess.run([sys.executable, "-c", child], capture_output=True, check=True).stdout)
+    with open_store(path) as store:
+        store.create_run(a_run("killed", environment=ended))
+        store.create_run(a_run("done", environment=ended, case_ids=()))
+        store.create_run(a_run("alive", environment=identity()))
+        store.create_run(a_run("elsewhere", environment={**ended, "host": "another"}))
+        assert store.get_run("killed").status == "running"
+    with open_store(path, create=False) as store:
+        found = {run.id: run.status for run in store.list_runs()}
+    assert found == {"killed": "interrupted", "done": "finished", "alive": "running", "elsewhere": "running"}
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
