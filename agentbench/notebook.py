@@ -61,7 +61,7 @@ class LoadedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedComparison:
-    """Two runs side by side, paired on case: A − B."""
+    """Two runs side by side, paired on case: what changed from A to B (B − A)."""
 
     view: CompareView
 

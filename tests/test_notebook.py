@@ -51,7 +51,7 @@ def test_what_a_notebook_shows_is_what_the_terminal_does(db: str) -> None:
     assert both.view.to_json() == view.to_json()
     for shown, names in (
         (run._repr_html_(), ("Accuracy", "TTFT p50")),
-        (both._repr_html_(), ("A − B", "agent.output")),
+        (both._repr_html_(), ("B − A", "agent.output")),
     ):
         assert shown.startswith("<pre")
         assert all(name in shown for name in names)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def compare_command(
-    a: Annotated[str, typer.Argument(help="Run A: id, its start or end, label, LABEL~N or latest~N.")],
+    a: Annotated[str, typer.Argument(help="Run A, the earlier one: id, its start or end, label, LABEL~N or latest~N.")],
     b: Annotated[str, typer.Argument(help="Run B: the same.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     gate: Annotated[
@@ -22,7 +22,8 @@ def compare_command(
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Compare two runs, paired on case: A − B with intervals, and what their configurations differ in."""
+    """Compare two runs, paired on case: the change from A to B (B − A) with intervals, and what their configurations
+    differ in."""
     from agentbench.gating import gate_options, judge
     from agentbench.report import compare_view
     from agentbench.store import open_store

@@ -9,8 +9,8 @@ from agentbench.report.markdown import cases, configuration, markdown
 
 def compare_markdown(view: CompareView) -> str:
     """Verdict, table, what changed, what the configurations differ in, what limits the comparison."""
-    parts = [f"## agentbench {markdown(view.a.run.suite)}: A against B", "", markdown(verdict(view).plain), ""]
-    parts += [f"| metric | A: {markdown(view.a.title)} | B: {markdown(view.b.title)} | A − B (95 %) |"]
+    parts = [f"## agentbench {markdown(view.a.run.suite)}: B against A", "", markdown(verdict(view).plain), ""]
+    parts += [f"| metric | A: {markdown(view.a.title)} | B: {markdown(view.b.title)} | B − A (95 %) |"]
     parts += ["|---|---:|---:|---:|", *(f"| {' | '.join(map(_cell, row))} |" for row in metric_rows(view)), ""]
     parts += cases("Better in A", view.passes.better_in_a, CASES_SHOWN)
     parts += cases("Better in B", view.passes.better_in_b, CASES_SHOWN)

@@ -33,18 +33,18 @@ def compare_report(view: CompareView, *, piped: bool = False) -> RenderableType:
 
 
 def _metrics(view: CompareView, piped: bool) -> Table:
-    table = grid(f"{line(view.a.run.suite)} · A against B", piped=piped)
+    table = grid(f"{line(view.a.run.suite)} · B against A", piped=piped)
     table.add_column("", style="bold", no_wrap=True)
     table.add_column(Text(f"A  {line(view.a.title)}", style="cyan"), justify="right", overflow="fold")
     table.add_column(Text(f"B  {line(view.b.title)}", style="blue"), justify="right", overflow="fold")
-    table.add_column(Text.assemble("A − B\n", ("95 % interval", "dim")), justify="right")
+    table.add_column(Text.assemble("B − A\n", ("95 % interval", "dim")), justify="right")
     for row in metric_rows(view):
         table.add_row(*row)
     return table
 
 
 def metric_rows(view: CompareView) -> list[Row]:
-    """Metric, A's, B's, A − B; what stands below a figure is its 95 % interval."""
+    """Metric, A's, B's, B − A; what stands below a figure is its 95 % interval."""
     return [*_verdict_rows(view), *_score_rows(view), *_latency_rows(view), *_rate_rows(view)]
 
 
@@ -129,7 +129,8 @@ def _rate_rows(view: CompareView) -> list[Row]:
 
 
 def _ratio(a: float | None, b: float | None) -> Text:
-    return Text(f"{figures.ratio(a, b)}", style="dim")
+    """How many times A's figure B's is."""
+    return Text(f"{figures.ratio(b, a)}", style="dim")
 
 
 def _moved(shift: PairedShift | None) -> Text:
@@ -172,12 +173,12 @@ def verdict(view: CompareView) -> Text:
 
 
 def conclusion(difference: float | None, p_value: float | None, a: str, b: str) -> str:
-    """What a difference in accuracy, a − b, shows."""
+    """What the change in accuracy from a to b, b − a, shows."""
     if difference is None or p_value is None:
         return "No case was graded in both runs: nothing to compare"
     if p_value >= ALPHA:
         return "No difference in accuracy is shown"
-    more, less = (a, b) if difference > 0 else (b, a)
+    more, less = (b, a) if difference > 0 else (a, b)
     return f"{more} is right more often than {less}"
 
 

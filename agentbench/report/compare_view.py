@@ -18,7 +18,7 @@ from agentbench.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareView:
-    """Runs `a` and `b`; every difference is a − b, paired on case.
+    """Run `a` and a later run `b`; every difference is the change from `a` to `b`, b − a, paired on case.
 
     `scores` are those of graded scorers. `adjusted` has every metric's p, adjusted for there being several (Holm):
     `pass_rate`, `ttft_p50`, `tpot_p50` and the scorers. `notes` say what limits the comparison.
@@ -35,7 +35,7 @@ class CompareView:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Both runs as `RunView.to_json`, and the paired differences (a − b; seconds; fractions)."""
+        """Both runs as `RunView.to_json`, and the paired differences (b − a; seconds; fractions)."""
         return {
             "a": self.a.to_json(),
             "b": self.b.to_json(),
@@ -64,14 +64,14 @@ def side_of(store: Store, run: Run) -> Side:
 
 
 def compare_view(store: Store, a: Run, b: Run) -> CompareView:
-    """Two stored runs compared, as far as they have come."""
+    """Two stored runs compared, as far as they have come: what changed from `a` to `b`."""
     return compare_sides(side_of(store, a), side_of(store, b))
 
 
 def compare_sides(a: Side, b: Side) -> CompareView:
     view_a, view_b = distinct([a.view, b.view])
-    passes = compare_passes(a.outcomes, b.outcomes)
-    ttft, tpot = (compare_latency(a.outcomes, b.outcomes, metric) for metric in ("ttft", "tpot"))
+    passes = _passes(a.outcomes, b.outcomes)
+    ttft, tpot = (compare_latency(b.outcomes, a.outcomes, metric) for metric in ("ttft", "tpot"))
     scores = _scores(a.outcomes, b.outcomes)
     return CompareView(
         a=view_a,
@@ -86,9 +86,21 @@ def compare_sides(a: Side, b: Side) -> CompareView:
     )
 
 
+def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparison:
+    """b − a. The statistics subtract their second run, a baseline, from their first; its names are turned with it."""
+    found = compare_passes(b, a)
+    return replace(
+        found,
+        rate_a=found.rate_b,
+        rate_b=found.rate_a,
+        better_in_a=found.better_in_b,
+        better_in_b=found.better_in_a,
+    )
+
+
 def _scores(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[ScoreComparison, ...]:
-    found = (compare_scores(a, b, scorer) for scorer in graded_scorers(a, b))
-    return tuple(score for score in found if score)
+    found = (compare_scores(b, a, scorer) for scorer in graded_scorers(a, b))
+    return tuple(replace(score, mean_a=score.mean_b, mean_b=score.mean_a) for score in found if score)
 
 
 def p_values(

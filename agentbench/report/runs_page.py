@@ -82,7 +82,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
     document = view.to_json()
     runs = document["runs"]
     said = [
-        conclusion(each.passes.difference, adjusted.get("pass_rate"), letter, "A")
+        conclusion(each.passes.difference, adjusted.get("pass_rate"), "A", letter)
         for each, adjusted, letter in zip(view.comparisons, view.adjusted, LETTERS[1:], strict=False)
     ]
     return {
@@ -99,7 +99,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
 
 def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView) -> Pair:
     sides = ((LETTERS[place], runs[place].run.id), ("A", runs[0].run.id))
-    gained, lost = found.passes.better_in_a, found.passes.better_in_b
+    gained, lost = found.passes.better_in_b, found.passes.better_in_a
     return Pair(
         letter=LETTERS[place],
         title=runs[place].title,

@@ -55,7 +55,7 @@ def runs_view(store: Store, runs: Sequence[Run]) -> RunsView:
     if not 2 <= len(runs) <= MOST:
         raise UserError(f"{len(runs)} runs to compare: expected 2 to {MOST}")
     sides = [side_of(store, run) for run in runs]
-    comparisons = tuple(compare_sides(side, sides[0]) for side in sides[1:])
+    comparisons = tuple(compare_sides(sides[0], side) for side in sides[1:])
     return RunsView(
         runs=tuple(distinct([side.view for side in sides])),
         comparisons=comparisons,

@@ -20,6 +20,8 @@ def compare_page(request: Request) -> Response:
     if len(names) < 2:
         raise HTTPException(400, "tick two runs or more in the list of runs, then press Compare")
     runs = [run_named(viewer.store, name) for name in names]
+    if request.query_params.get("order") == "started":
+        runs.sort(key=lambda run: (run.created_at, run.id))
     try:
         found = viewer.figures.page_of("compare", runs, lambda: runs_page(runs_view(viewer.store, runs), viewer.store))
     except UserError as error:

@@ -24,7 +24,7 @@ def third(store: Store) -> None:
 
 def test_a_comparison_is_that_of_the_two(store: Store) -> None:
     free, constrained = store.get_run("free"), store.get_run("constrained")
-    view, pair = runs_view(store, [free, constrained]), compare_view(store, constrained, free)
+    view, pair = runs_view(store, [free, constrained]), compare_view(store, free, constrained)
     (found,) = view.comparisons
     assert found.passes == pair.passes
     assert found.ttft == pair.ttft
@@ -56,10 +56,10 @@ def test_the_front_has_no_run_that_another_is_better_than(store: Store) -> None:
 def test_a_changed_case_has_both_transcripts(store: Store) -> None:
     view = runs_view(store, [store.get_run("free"), store.get_run("constrained")])
     body = str(runs_page(view, store).body)
-    better = view.comparisons[0].passes.better_in_a
+    better = view.comparisons[0].passes.better_in_b
     assert f"Better in B: {len(better)}" in body
     assert body.count('<div class="sides">') == min(15, len(better)) + min(
-        15, len(view.comparisons[0].passes.better_in_b)
+        15, len(view.comparisons[0].passes.better_in_a)
     )
     assert body.count('<div data-run="weather-20260304-050600-aaa111">') == body.count('<div class="sides">')
 

@@ -87,9 +87,11 @@ def test_the_numbers_of_a_comparison(store: Store) -> None:
     view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
     found = json.loads(json.dumps(view.to_json()))
     assert found["accuracy"]["cases"] == 59
-    assert found["accuracy"]["difference"] == pytest.approx(-20 / 59)
+    assert found["accuracy"]["difference"] == pytest.approx(20 / 59)
     assert found["accuracy"]["p_value"] < 1e-4
-    assert found["ttft_p50"]["difference_s"] == pytest.approx(0.418, abs=0.001)
+    assert found["accuracy"]["rate_b"] - found["accuracy"]["rate_a"] == pytest.approx(20 / 59)
+    assert (len(found["accuracy"]["better_in_a"]), len(found["accuracy"]["better_in_b"])) == (0, 20)
+    assert found["ttft_p50"]["difference_s"] == pytest.approx(-0.418, abs=0.001)
     assert found["config_diff"] == {"agent.output": {"a": "free", "b": "constrained"}}
 
 
@@ -98,7 +100,16 @@ def test_the_compare_table_fits(store: Store, width: int) -> None:
     view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
     text = shown(compare_report(view), width)
     assert max(map(len, text.splitlines())) <= width
-    for part in ("A  free", "B  constrained", "−33.9 pts", "p < 0.0001", "+418 ms", "Better in B (20)", "agent.output"):
+    for part in (
+        "A  free",
+        "B  constrained",
+        "B − A",
+        "+33.9 pts",
+        "p < 0.0001",
+        "−418 ms",
+        "Better in B (20)",
+        "agent.output",
+    ):
         assert part in text
     assert "Better in A" not in text
 
