@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Sequence
 
+from serving.browser_guard import is_loopback
+from serving.config import ServingConfig
 from serving.lifeline import end_with_parent
 from serving.listener import bind
-from serving.options import Options, UsageError, fail, parse_options
+from serving.options import UsageError, fail, parse_options
+from serving.pulled import with_model_found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -15,13 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
     if options.exit_with_parent:
         end_with_parent()
-    if not options.config.model.exists():
-        fail(f"there is no model at {options.config.model}: --model is a .gguf file or a directory")
-    _serve(options)
+    try:
+        config = with_model_found(options.config)
+    except UsageError as error:
+        fail(str(error))
+    if config.api_key is None and not config.open_access and not is_loopback(config.host):
+        fail(
+            f"--host {config.host}: others can reach the server there, and it has no key."
+            " Give one with --api-key @FILE, or let anyone in with --open-access true"
+        )
+    _serve(config, options.log_level)
 
 
-def _serve(options: Options) -> None:
-    config = options.config
+def _serve(config: ServingConfig, log_level: str) -> None:
     try:
         listener = bind(config.host, config.port)
     except OSError as error:
@@ -34,7 +43,7 @@ def _serve(options: Options) -> None:
 
     try:
         with listener:
-            serve(config, listener=listener, log_level=options.log_level)
+            serve(config, listener=listener, log_level=log_level)
     except ModelLoadError as error:
         fail(str(error))
 

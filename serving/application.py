@@ -1,7 +1,7 @@
 """The ASGI application: routes, errors, and what every request passes first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from serving.api_error import ApiError
 from serving.api_key import ApiKeyGuard
+from serving.browser_guard import BrowserGuard
 from serving.drain import Drain
 from serving.engine_port import Engine
 from serving.error_response import error_response
@@ -31,8 +32,9 @@ def create_app(
     limits: HttpLimits,
     drain: Drain,
     api_key: str | None = None,
+    hosts: Collection[str] | None = None,
 ) -> ASGIApp:
-    """It starts the engine's thread, and shuts it down after the last request."""
+    """It starts the engine's thread, and shuts it down after the last request. `hosts`: see `BrowserGuard`."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -46,6 +48,7 @@ def create_app(
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     if api_key is not None:
         app = ApiKeyGuard(app, api_key)
+    app = BrowserGuard(app, hosts)
     return RequestLog(app, frozenset(route.path for route in routes), metrics.responded)
 
 

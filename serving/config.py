@@ -59,7 +59,9 @@ class EngineConfig(BaseModel):
 class ServingConfig(EngineConfig):
     """The engine's knobs and the HTTP server's."""
 
-    model: Path = Field(description="A .gguf file or a directory with safetensors, config.json and tokenizer.json.")
+    model: Path = Field(
+        description="A .gguf file, a directory with safetensors, config.json and tokenizer.json, or a pulled model."
+    )
     served_model_name: str = Field(
         "", description="The name clients use; by default a file's stem, or the directory's name."
     )
@@ -68,6 +70,9 @@ class ServingConfig(EngineConfig):
     api_key: SecretStr | None = Field(
         None,
         description="Clients must send it as a bearer token. Better as @FILE: a command line is there for all to see.",
+    )
+    open_access: bool = Field(
+        False, description="Let anyone who reaches the address in without a key, on others than loopback too."
     )
     max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest body of a request; a larger one gets 413.")
     request_timeout_s: float = Field(60.0, gt=0, description="Longest time for a request to arrive, in seconds.")

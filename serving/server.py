@@ -5,9 +5,11 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Protocol
 
 from serving.application import create_app
+from serving.browser_guard import LOOPBACK, is_loopback
 from serving.config import EngineConfig, ServingConfig
 from serving.drain import Drain
 from serving.engine_port import Engine
@@ -47,8 +49,7 @@ class RunnableEngine(Engine, Protocol):
 
 
 def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket.socket, log_level: str) -> None:
-    model = config.model.resolve()
-    name = config.served_model_name or (model.name if model.is_dir() else model.stem)
+    name = config.served_model_name or model_name(config.model)
     limits, drain = http_limits(config), Drain(config.drain_s)
     key = config.api_key
     app = create_app(
@@ -59,6 +60,7 @@ def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket
         limits=limits,
         drain=drain,
         api_key=None if key is None else key.get_secret_value(),
+        hosts=LOOPBACK if key is None and is_loopback(config.host) else None,
     )
     run_http_server(
         app,
@@ -69,6 +71,12 @@ def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket
         give_up=engine.shutdown,
         log_level=log_level,
     )
+
+
+def model_name(path: Path) -> str:
+    """Of a directory its name, of a file its stem."""
+    model = path.resolve()
+    return model.name if model.is_dir() else model.stem
 
 
 def engine_config(config: ServingConfig) -> EngineConfig:

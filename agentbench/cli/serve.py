@@ -13,6 +13,12 @@ def serve_command(
     ] = "smollm2-135m-instruct",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", metavar="KEY|@FILE", help="Clients must send it as a bearer token.")
+    ] = None,
+    open_access: Annotated[
+        bool, typer.Option("--open-access", help="Let anyone in without a key, on a --host that others reach too.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="serving.KEY=VALUE", help="An engine knob; may be repeated."),
@@ -27,7 +33,8 @@ def serve_command(
     knobs = [part for setting in settings or [] for part in ("--set", _knob(setting))]
     path = resolve_model(model)
     command = [sys.executable, "-m", "serving", "--model", str(path), "--served-model-name", served_name(model)]
-    os.execv(sys.executable, [*command, "--host", host, "--port", str(port), *knobs])
+    access = [*(("--api-key", api_key) if api_key else ()), *(("--open-access", "true") if open_access else ())]
+    os.execv(sys.executable, [*command, "--host", host, "--port", str(port), *access, *knobs])
 
 
 def _knob(setting: str) -> str:

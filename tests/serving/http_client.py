@@ -1,6 +1,7 @@
 """Asking the application without a socket."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import httpx2
@@ -16,7 +17,12 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
 def app_of(
-    engine: FakeEngine, *, api_key: str | None = None, drain: Drain | None = None, limits: HttpLimits = LIMITS
+    engine: FakeEngine,
+    *,
+    api_key: str | None = None,
+    drain: Drain | None = None,
+    limits: HttpLimits = LIMITS,
+    hosts: Collection[str] | None = None,
 ) -> Any:
     return create_app(
         engine,
@@ -26,6 +32,7 @@ def app_of(
         limits=limits,
         drain=drain or Drain(limits.drain_s),
         api_key=api_key,
+        hosts=hosts,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from serving.__main__ import main
 from serving.options import UsageError, parse_options
+from serving.pulled import with_model_found
 from tests.serving.server_process import COMMAND, ROOT, running_server
 
 # A parent that starts the server as its owner would, tells the pid, and waits.
@@ -144,3 +145,25 @@ def test_without_a_group_of_its_own_only_the_process_ends() -> None:
     process = subprocess.Popen((sys.executable, "-c", code), cwd=ROOT, stdin=subprocess.PIPE)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_a_host_that_others_reach_needs_a_key_or_a_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = failure(capsys, "--model", str(tmp_path), "--host", "0.0.0.0")
+    assert "others can reach the server there, and it has no key" in line
+    assert "--api-key @FILE" in line
+    for more in (("--open-access", "true"), ("--api-key", "k")):
+        line = failure(capsys, "--model", str(tmp_path), "--host", "0.0.0.0", "--port", "0", *more)
+        assert "config.json" in line
+
+
+def test_a_pulled_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTBENCH_CACHE", str(tmp_path))
+    file = tmp_path / "small-model" / "abc" / "Small.Q4_1.gguf"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    config = with_model_found(parse_options(["--model", "small-model"]).config)
+    assert (config.model, config.served_model_name) == (file, "small-model")
+    named = with_model_found(parse_options(["--model", "small-model", "--served-model-name", "s"]).config)
+    assert named.served_model_name == "s"
+    with pytest.raises(UsageError, match=r"no model at other: .* a pulled model's name \(small-model\)"):
+        with_model_found(parse_options(["--model", "other"]).config)
