@@ -137,6 +137,8 @@ def named_baseline(name: str, suite: str | None, store: Store, directory: Path =
     suites = sorted({*files, *rows} & ({suite} if suite else {*files, *rows}))
     if not suites:
         known = sorted({path.stem for path in directory.glob("*/*.json")} | {named for _, named in store.baselines()})
+        if not known:
+            raise UserError(f"no baseline {name!r}, nor any other. Make one: agentbench baseline save {name} RUN")
         raise unknown_name("baseline", name if suite is None else f"{name} of {suite}", known)
     if len(suites) > 1:
         raise UserError(f"several suites have a baseline {name!r}; say which with --suite: {', '.join(suites)}")

@@ -11,7 +11,15 @@ from copy import deepcopy
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from agentbench.errors import UserError
 
@@ -58,6 +66,10 @@ class Limits(BaseModel):
     seconds: float | None = Field(None, gt=0, description="Longest an attempt may take.")
 
 
+LATER = ("tool_timeout_s", "scorer_timeout_s")
+"""Options of a run that older runs' configurations do not have."""
+
+
 class RunOptions(BaseModel):
     """How a run is driven; none of it is part of what is being measured but `concurrency`."""
 
@@ -69,9 +81,18 @@ class RunOptions(BaseModel):
     max_tries: int = Field(3, ge=1, description="Tries of an attempt that ends in an infra failure.")
     backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
     seed: int = Field(0, ge=0, description="Seed that the attempts' own seeds are derived from.")
+    tool_timeout_s: float = Field(30.0, gt=0, description="Longest one call of a tool may take; told to the agent.")
+    scorer_timeout_s: float = Field(600.0, gt=0, description="Longest a scorer may take over an attempt.")
     limits: Limits = Field(Limits(), description="What an attempt may use before it ends as a budget failure.")
     limit: int | None = Field(None, ge=1, description="Run only so many cases, drawn by sample_seed.")
     sample_seed: int = Field(0, ge=0, description="Seed of the draw that `limit` makes.")
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A configuration that sets none of the later options is the one that it was before there were any."""
+        written: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in written.items() if key not in LATER or value != fields[key].default}
 
 
 class RunConfig(BaseModel):

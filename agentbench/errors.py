@@ -54,4 +54,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     names = sorted(valid)
     near = get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return UserError(f"unknown {kind} {name!r}.{hint} Valid: {', '.join(names) or '(none)'}.")
+    listed = f"Valid: {', '.join(names)}." if names else "There is none."
+    return UserError(f"unknown {kind} {name!r}.{hint} {listed}")

@@ -14,8 +14,9 @@ from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
 from agentbench.keeping import stored
 from agentbench.process import identity
-from agentbench.protocols import Agent, Backend, Endpoint, Server, UsesAnswers, UsesBackend
+from agentbench.protocols import Agent, Backend, ChecksItself, Endpoint, Server, ToolSource, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
+from agentbench.references import beside
 from agentbench.run import Run, RunKind
 from agentbench.runner import Bench, Job, run_jobs
 from agentbench.score import Attempt
@@ -58,6 +59,7 @@ def plan(
     more cases.
     """
     drawn = suite.drawn()
+    _check_parts(drawn, store)
     config = as_mapping(drawn.config)
     run = Run(
         id=_new_id(drawn.name),
@@ -115,13 +117,21 @@ def resume(reference: str, store: Store) -> Experiment:
     return Experiment(run=run, suite=suite)
 
 
+def _server(suite: Suite) -> Server | None:
+    """Not started; None when the suite's backend needs none."""
+    if not spec.resolve("backends", suite.config.backend.name).needs_server:
+        return None
+    server: Server = spec.build("servers", suite.config.serving, prefix=("serving",))
+    return server
+
+
 @asynccontextmanager
 async def started_server(suite: Suite, log_path: Path) -> AsyncIterator[Endpoint | None]:
     """The suite's server, running for as long as the context lasts; None when its backend needs none."""
-    if not spec.resolve("backends", suite.config.backend.name).needs_server:
+    server = _server(suite)
+    if server is None:
         yield None
         return
-    server: Server = spec.build("servers", suite.config.serving, prefix=("serving",))
     try:
         yield await server.start(log_path)
     finally:
@@ -138,27 +148,50 @@ async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterat
         await backend.aclose()
 
 
+def _parts(suite: Suite) -> tuple[Agent, tuple[ToolSource, ...]]:
+    """What runs the suite's cases, built anew; `UserError` when code of the user's can't be imported."""
+    with beside(suite.root):
+        return spec.build("agents", suite.config.agent, prefix=("agent",)), load_tools(suite.tools, suite.root)
+
+
+def _check_parts(suite: Suite, store: Store) -> None:
+    """`UserError` for what would end the run at its start: nothing of it is stored then."""
+    agent, tools = _parts(suite)
+    for part in (agent, *tools, suite.user, *suite.scorers):
+        _answers_of(part, store)
+    checked: tuple[object, ...] = (agent, _server(suite))
+    for part in checked:
+        if isinstance(part, ChecksItself):
+            part.check()
+
+
+def _answers_of(part: object, store: Store) -> str | None:
+    """The run that a scorer holds answers against."""
+    if isinstance(part, UsesAnswers) and part.answers_of is not None:
+        return store.get_run(part.answers_of).id
+    return None
+
+
 @asynccontextmanager
 async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[Bench]:
     """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context.
 
     `store` has the runs that a scorer holds answers against.
     """
-    agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
-    tools = load_tools(suite.tools, suite.root)
+    agent, tools = _parts(suite)
     async with AsyncExitStack() as stack:
         for part in (agent, *tools, suite.user, *suite.scorers):
             if isinstance(part, UsesBackend):
                 part.use(backend)
-            if isinstance(part, UsesAnswers) and part.answers_of is not None:
-                part.use_answers(store.answers(store.get_run(part.answers_of).id))
+            if isinstance(part, UsesAnswers) and (run_id := _answers_of(part, store)):
+                part.use_answers(store.answers(run_id))
             if isinstance(part, AbstractAsyncContextManager):
                 await stack.enter_async_context(part)
         refuse_clashes(tools, suite.cases)
         yield Bench(
             agent=agent,
             backend=backend,
-            toolbox=partial(opened_toolbox, tools),
+            toolbox=partial(opened_toolbox, tools, timeout_s=suite.config.run.tool_timeout_s),
             user=suite.user,
             scorers=suite.scorers,
             passed_by=suite.passed_by,

@@ -21,10 +21,11 @@ async def stored(
 
     Closed early, or when an attempt raises, what has ended by then is stored too.
     """
-    waiting: asyncio.Queue[Ended | None] = asyncio.Queue(WAITING * concurrency)
-    pump = asyncio.create_task(_pump(attempts, waiting))
+    waiting: asyncio.Queue[Ended | None] = asyncio.Queue()
+    room = asyncio.Semaphore(WAITING * concurrency)
+    pump = asyncio.create_task(_pump(attempts, waiting, room))
     try:
-        while (batch := await _batch(waiting)) is not None:
+        while (batch := await _batch(waiting, room)) is not None:
             had = await in_thread(lambda batch=batch: store.add_attempts(run_id, batch))  # type: ignore[misc]
             for attempt, _ in batch:
                 if (attempt.case_id, attempt.repeat) not in had:
@@ -33,34 +34,32 @@ async def stored(
     finally:
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
-        if rest := _taken(waiting):
+        if rest := _taken(waiting, room):
             await in_thread(lambda: store.add_attempts(run_id, rest))
 
 
-async def _pump(attempts: AsyncIterator[Ended], waiting: "asyncio.Queue[Ended | None]") -> None:
-    """Ends with None, for which it waits until there is room: whoever takes attempts waits for that end."""
+async def _pump(
+    attempts: AsyncIterator[Ended], waiting: "asyncio.Queue[Ended | None]", room: asyncio.Semaphore
+) -> None:
+    """Ends with None, whatever ends it: whoever takes attempts waits for that. There may be as many as have room."""
     try:
         async for ended in attempts:
-            await waiting.put(ended)
-    except asyncio.CancelledError:
-        # There may be no room for the end, and nobody waits for it.
-        raise
-    except BaseException:
-        await waiting.put(None)
-        raise
-    await waiting.put(None)
+            waiting.put_nowait(ended)
+            await room.acquire()
+    finally:
+        waiting.put_nowait(None)
 
 
-async def _batch(waiting: "asyncio.Queue[Ended | None]") -> list[Ended] | None:
+async def _batch(waiting: "asyncio.Queue[Ended | None]", room: asyncio.Semaphore) -> list[Ended] | None:
     """What waits, at least one; None at the end."""
     first = await waiting.get()
     if first is None:
         return None
-    rest = _taken(waiting)
-    return [first, *rest]
+    room.release()
+    return [first, *_taken(waiting, room)]
 
 
-def _taken(waiting: "asyncio.Queue[Ended | None]") -> list[Ended]:
+def _taken(waiting: "asyncio.Queue[Ended | None]", room: asyncio.Semaphore) -> list[Ended]:
     taken: list[Ended] = []
     while not waiting.empty():
         ended = waiting.get_nowait()
@@ -68,6 +67,7 @@ def _taken(waiting: "asyncio.Queue[Ended | None]") -> list[Ended]:
             waiting.put_nowait(None)
             break
         taken.append(ended)
+        room.release()
     return taken
 
 

@@ -6,6 +6,7 @@ it by its entry-point name. An agent, a tool source, a scorer or a user that hol
 (a process, a server) is an async context manager too: entered before the first attempt, left after the last.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from agentbench.case import Case, Message, ToolSpec
+from agentbench.errors import AttemptError, FailureKind
 from agentbench.score import Score
 from agentbench.trace import ModelCall, ToolCall, Trace
 
@@ -45,13 +47,30 @@ Relay = Callable[[bytes], None]
 """Given an answer's bytes as they come: the body of an OpenAI event stream. Must not block or raise."""
 
 
+class BrokenOff(AttemptError):
+    """An answer that broke after some of it had come; `call` has what came, with its times."""
+
+    def __init__(self, kind: FailureKind, message: str, call: ModelCall) -> None:
+        super().__init__(kind, message)
+        self.call = call
+
+
+class CutOff(asyncio.CancelledError):
+    """The cancellation of a request, with what had come of its answer."""
+
+    def __init__(self, call: ModelCall) -> None:
+        super().__init__()
+        self.call = call
+
+
 class Backend(Protocol):
     """Answers chat requests.
 
     `needs_server` is False when it answers by itself; its endpoint is None then. `chat` raises
     `AttemptError("infra", …)` when no answer came (refused, reset), and `ServerRefused` with the status of one that is
     none: the agent's failure where the request itself was wrong (400, 413, 422), else the server's. Safe for
-    concurrent use. `relay` sees the answer while it comes, nothing of a refusal.
+    concurrent use. `relay` sees the answer while it comes, nothing of a refusal. Where some of an answer came before it
+    broke or was cancelled, a backend that can tell it raises `BrokenOff` or `CutOff`.
     """
 
     needs_server: bool
@@ -273,7 +292,8 @@ class Server(Protocol):
 
 @runtime_checkable
 class ChecksItself(Protocol):
-    """A server that knows, without being started, that it can't: `UserError` for a model that is not here."""
+    """A server or an agent that knows, without being started, that it can't: `UserError` for a model or a program
+    that is not here."""
 
     def check(self) -> None: ...
 

@@ -1,17 +1,21 @@
 """Records what one attempt does while it does it, and holds it to its limits."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Any
 
 from agentbench.case import Message, ToolSpec
 from agentbench.config import Limits
 from agentbench.errors import AttemptError
-from agentbench.protocols import Backend, ChatRequest, Held, Relay, Toolbox
+from agentbench.protocols import Backend, BrokenOff, ChatRequest, CutOff, Held, Relay, Toolbox
 from agentbench.trace import STEP, ModelCall, Step, ToolCall, Trace, UserTurn
+
+BRAKE_S = 1.0
+"""How long a call waits for its refusal when the attempt is over: whoever makes it may do so for ever."""
 
 
 class Recorder:
@@ -35,6 +39,8 @@ class Recorder:
         self._unobserved: list[ToolCall] = []
         self._unanswered: AttemptError | None = None
         self._ended: AttemptError | None = None
+        self._in_flight: list[_Flight] = []
+        self._closed_at: int | None = None
 
     @property
     def broken(self) -> AttemptError | None:
@@ -63,20 +69,18 @@ class Recorder:
     ) -> ModelCall:
         """The answer of this backend; `step` names the agent's step whose own it is."""
         self._models_started += 1
-        self._hold("model_calls", self._models_started)
-        self._hold("tokens", self._tokens)
+        await self._hold("model_calls", self._models_started)
+        await self._hold("tokens", self._tokens)
         seeded = request.with_seed(self._seed)
         intended_at = perf_counter_ns()
         try:
-            call = _marked(await backend.chat(seeded, relay), step)
+            with self._recorded(lambda error: _marked(_failed(seeded, intended_at, error), step)):
+                call = _marked(await backend.chat(seeded, relay), step)
         except AttemptError as error:
             self._unanswered = error if error.kind == "infra" else None
-            self._steps.append(_marked(_failed(seeded, intended_at, error), step))
             raise
-        except asyncio.CancelledError:
-            gone = "cancelled: whoever asked went away or ran out of time"
-            self._steps.append(_marked(_failed(seeded, intended_at, gone), step))
-            raise
+        except CutOff as error:
+            raise asyncio.CancelledError(*error.args) from None
         self._unanswered = None
         self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
         self._steps.append(call)
@@ -84,9 +88,11 @@ class Recorder:
 
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
         self._tools_started += 1
-        self._hold("tool_calls", self._tools_started)
+        await self._hold("tool_calls", self._tools_started)
+        started_at = perf_counter_ns()
         try:
-            call = await self._tools.call(name, arguments, call_id)
+            with self._recorded(lambda error: self._failed_call(name, arguments, call_id, started_at, error)):
+                call = await self._tools.call(name, arguments, call_id)
         except AttemptError as error:
             self._ended = error
             raise
@@ -94,12 +100,52 @@ class Recorder:
         self._unobserved.append(call)
         return call
 
+    def _failed_call(
+        self, name: str, arguments: str | Mapping[str, Any], call_id: str, started_at: int, error: BaseException | None
+    ) -> ToolCall:
+        return ToolCall(
+            call_id=call_id,
+            name=name,
+            arguments=_as_object(arguments),
+            started_at=started_at,
+            ended_at=perf_counter_ns(),
+            executed=self.executes(name),
+            error=str(error) if isinstance(error, AttemptError) else "cut off: the attempt ended while it ran",
+        )
+
+    @contextmanager
+    def _recorded(self, failed: Callable[[BaseException | None], Step]) -> Iterator[None]:
+        """A step that is recorded as failed when it breaks, is cut off, or has not ended when the attempt has."""
+        task = asyncio.current_task()
+        assert task is not None
+        flight = _Flight(task, failed)
+        self._in_flight.append(flight)
+        try:
+            yield
+        except (AttemptError, asyncio.CancelledError) as error:
+            self._steps.append(failed(error))
+            raise
+        finally:
+            self._in_flight.remove(flight)
+
     async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
         return await self._held.enter_async_context(resource)
 
     async def release(self) -> None:
         """Leave what is held; the attempt is over."""
         await self._held.aclose()
+
+    def close(self) -> int:
+        """The attempt is over, now or since the first such call (`perf_counter_ns`).
+
+        An agent that was left behind may go on, but is answered nothing any more, and what it still waits for is
+        cancelled.
+        """
+        if self._closed_at is None:
+            self._closed_at = perf_counter_ns()
+            for flight in self._in_flight:
+                flight.task.cancel()
+        return self._closed_at
 
     def observe(self, call: ToolCall) -> None:
         """Once for each call: one that was made with our tools is known already, be it without its id, which
@@ -117,15 +163,31 @@ class Recorder:
         self._steps.append(UserTurn(messages=messages, state=state, started_at=started_at, ended_at=perf_counter_ns()))
 
     def trace(self, output: str = "", state: Any = None) -> Trace:
-        steps = tuple(sorted(self._steps, key=_began))
+        cut_off = (flight.failed(None) for flight in self._in_flight)
+        steps = tuple(sorted((*self._steps, *cut_off), key=_began))
         return Trace(steps=steps, output=output, state=state, cold_start_ns=self._cold_start_ns)
 
-    def _hold(self, limit: str, used: int) -> None:
-        """Raises when `used` is over the limit, and remembers it: an agent can't swallow that."""
+    async def _hold(self, limit: str, used: int) -> None:
+        """Raises when the attempt is over or `used` is over the limit, and remembers it: an agent can't swallow that.
+
+        An agent that swallows it may ask again at once, and for ever: the loop has to come to others between.
+        """
+        if self._closed_at is not None:
+            await asyncio.sleep(BRAKE_S)
+            raise AttemptError("agent", "the attempt has ended")
         most = getattr(self._limits, limit)
         if most is not None and used > most:
             self._ended = AttemptError("budget", f"more than run.limits.{limit}={most}")
+            await asyncio.sleep(0)
             raise self._ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A step that goes on: whose task it is, and what is recorded of it when it does not end well."""
+
+    task: asyncio.Task[Any]
+    failed: Callable[[BaseException | None], Step]
 
 
 class StepClient:
@@ -160,7 +222,11 @@ def _began(step: Step) -> int:
     return step.sent_at if isinstance(step, ModelCall) else step.started_at
 
 
-def _failed(request: ChatRequest, intended_at: int, error: AttemptError | str) -> ModelCall:
+def _failed(request: ChatRequest, intended_at: int, error: BaseException | None) -> ModelCall:
+    """The call as far as it came; without an error it goes on while the attempt ends."""
+    said = str(error) if isinstance(error, AttemptError) else "cancelled: whoever asked went away or ran out of time"
+    if isinstance(error, BrokenOff | CutOff):
+        return replace(error.call, error=said)
     return ModelCall(
         messages=request.messages,
         request={"seed": request.seed},
@@ -169,5 +235,15 @@ def _failed(request: ChatRequest, intended_at: int, error: AttemptError | str) -
         intended_at=intended_at,
         sent_at=intended_at,
         ended_at=perf_counter_ns(),
-        error=str(error),
+        error=said,
     )
+
+
+def _as_object(arguments: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(arguments, Mapping):
+        return arguments
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}

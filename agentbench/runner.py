@@ -5,15 +5,17 @@ import hashlib
 import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter_ns
 from typing import TypeVar
 
 from agentbench.case import Case
 from agentbench.config import RunOptions
 from agentbench.errors import AttemptError, FailureKind
-from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User
+from agentbench.guest import GuestContext, Late, Raised, contained, described
+from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User, UserSession
 from agentbench.recorder import Recorder
 from agentbench.score import Attempt, Score, verdict
 from agentbench.server_watch import ServerWatch
@@ -23,6 +25,12 @@ Result = TypeVar("Result")
 
 WALL_ANCHOR_NS = time.time_ns() - perf_counter_ns()
 """Added to a `perf_counter_ns` reading of this process it gives nanoseconds since the Unix epoch."""
+
+OPENING_S = 120.0
+"""Longest that the tools of an attempt may take to open."""
+
+LEAVING_S = 30.0
+"""Longest that tools, or what an agent holds, may take to close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,25 +65,33 @@ async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[At
     refuses all of them (a wrong key) ends it with a `UserError`: those that it refused are lost too.
     """
     waiting = iter(jobs)
-    running: dict[asyncio.Task[Attempt], Case] = {}
+    running: dict[asyncio.Task[Attempt], Job] = {}
     try:
         while True:
             for job in waiting:
-                running[asyncio.create_task(run_job(job, bench))] = job.case
+                running[asyncio.create_task(run_job(job, bench))] = job
                 if len(running) >= bench.options.concurrency:
                     break
             if not running:
                 return
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                attempt, case = task.result(), running.pop(task)
+                job = running.pop(task)
+                attempt = _cancelled(job, bench) if task.cancelled() else task.result()
                 if attempt.failure is not None:
                     bench.watch.require_answers()
-                yield attempt, case
+                yield attempt, job.case
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _cancelled(job: Job, bench: Bench) -> Attempt:
+    """An attempt that somebody else cancelled: an agent that cancels every task of the process."""
+    failure = Failure(kind="agent", message="the attempt was cancelled by other code in this process")
+    now = perf_counter_ns()
+    return _attempt(job, bench, 1, _Work(trace=Trace(), failure=failure, started_at=now, ended_at=now), ())
 
 
 async def run_job(job: Job, bench: Bench) -> Attempt:
@@ -105,65 +121,82 @@ class _Work:
 
 
 async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
-    seed = attempt_seed(bench.options.seed, job.case.id, job.repeat)
-    work = await _work(job.case, bench, seed)
-    scores = work.failure or await _grade(bench.scorers, job.case, work.trace)
+    work = await _work(job, bench)
+    return _attempt(job, bench, tries, work, work.failure or await _grade(bench, job.case, work.trace))
+
+
+def _attempt(job: Job, bench: Bench, tries: int, work: _Work, scores: tuple[Score, ...] | Failure) -> Attempt:
     graded = () if isinstance(scores, Failure) else scores
     return Attempt(
         case_id=job.case.id,
         cluster=job.case.cluster,
         repeat=job.repeat,
-        seed=seed,
+        seed=_seed(job, bench),
         tries=tries,
         started_at=work.started_at,
         ended_at=work.ended_at,
         wall_anchor_ns=WALL_ANCHOR_NS,
         trace=work.trace,
-        failure=scores if isinstance(scores, Failure) else None,
+        failure=work.failure or (scores if isinstance(scores, Failure) else None),
         scores=graded,
         passed=verdict(graded, bench.passed_by),
     )
 
 
-async def _work(case: Case, bench: Bench, seed: int) -> _Work:
+async def _work(job: Job, bench: Bench) -> _Work:
     """The agent at work, with the tools of an attempt of its own."""
-    async with AsyncExitStack() as stack:
-        started_at = perf_counter_ns()
-        tools = await _guarded("tool", stack.enter_async_context(bench.toolbox(case)))
-        if isinstance(tools, Failure):
-            return _Work(trace=Trace(), failure=tools, started_at=started_at, ended_at=perf_counter_ns())
-        recorder = Recorder(bench.watch.over(bench.backend), tools, seed, bench.options.limits)
-        stack.push_async_callback(recorder.release)
-        started_at = perf_counter_ns()
-        answer = await _ask(case, bench, recorder, seed)
-        ended_at = perf_counter_ns()
+    started_at = perf_counter_ns()
+    context = GuestContext(bench.toolbox(job.case))
+    tools = await context.enter(OPENING_S)
+    if isinstance(tools, Raised | Late):
+        failure = _failure("tool", tools, f"the tools were not open after {OPENING_S:g} s")
+        return _Work(trace=Trace(), failure=failure, started_at=started_at, ended_at=perf_counter_ns())
+    try:
+        work = await _with_tools(job, bench, tools)
+    finally:
+        left = await context.leave(LEAVING_S)
+    failed = _failure("tool", left, f"the tools were not closed after {LEAVING_S:g} s") if left else None
+    return replace(work, failure=work.failure or failed)
+
+
+async def _with_tools(job: Job, bench: Bench, tools: Toolbox) -> _Work:
+    recorder = Recorder(bench.watch.over(bench.backend), tools, _seed(job, bench), bench.options.limits)
+    started_at = perf_counter_ns()
+    try:
+        answer = await _ask(job, bench, recorder)
+        ended_at = recorder.close()
         if isinstance(answer, Failure):
             return _Work(trace=recorder.trace(), failure=answer, started_at=started_at, ended_at=ended_at)
-        state = await _guarded("tool", tools.state())
-        failure = state if isinstance(state, Failure) else None
-        trace = recorder.trace(answer, None if failure else state)
-        return _Work(trace=trace, failure=failure, started_at=started_at, ended_at=ended_at)
+        state = await _guarded("tool", tools.state, bench.options.tool_timeout_s)
+    finally:
+        released = await _guarded("agent", recorder.release, LEAVING_S)
+    failures = (each for each in (state, released) if isinstance(each, Failure))
+    return _Work(
+        trace=recorder.trace(answer, None if isinstance(state, Failure) else state),
+        failure=next(failures, None),
+        started_at=started_at,
+        ended_at=ended_at,
+    )
 
 
-async def _ask(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str | Failure:
-    """The agent's final text, or why there is none."""
+async def _ask(job: Job, bench: Bench, recorder: Recorder) -> str | Failure:
+    """The agent's final text, or why there is none. From its limit on, nothing that it does is of the attempt."""
     options = bench.options
     limit_s = min(options.timeout_s, options.limits.seconds or options.timeout_s)
-    try:
-        async with asyncio.timeout(limit_s):
-            answer = await _guarded("agent", _talk(case, bench, recorder, seed))
-    except TimeoutError:
+    answer = await contained(partial(_talk, job, bench, recorder), limit_s, recorder.close)
+    if isinstance(answer, Late):
         if limit_s < options.timeout_s:
             return Failure(kind="budget", message=f"more than run.limits.seconds={limit_s:g}")
         return Failure(kind="timeout", message=f"not done after {limit_s:g} s")
     if recorder.broken is not None:
         return Failure(kind=recorder.broken.kind, message=str(recorder.broken), detail=recorder.broken.detail)
-    return answer
+    return _failure("agent", answer) if isinstance(answer, Raised) else answer
 
 
-async def _talk(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str:
+async def _talk(job: Job, bench: Bench, recorder: Recorder) -> str:
     """The agent and the user in turn until the user has nothing more to say; the agent's last text."""
-    user = bench.user.session(case, seed) if case.user else None
+    case = job.case
+    user = await _by_the_user(partial(_session, bench.user, case, _seed(job, bench))) if case.user else None
     while True:
         answer = await bench.agent(case, recorder, recorder)
         reply = Reply(text=answer) if isinstance(answer, str) else answer
@@ -172,35 +205,70 @@ async def _talk(case: Case, bench: Bench, recorder: Recorder, seed: int) -> str:
         added = reply.messages or ({"role": "assistant", "content": reply.text},)
         conversation = (*case.messages, *added)
         started_at = perf_counter_ns()
-        said = await _guarded("infra", user.say(conversation))
-        if isinstance(said, Failure):
-            raise AttemptError("infra", f"the simulated user: {said.message}")
+        said = await _by_the_user(partial(user.say, conversation))
         if not said:
             return reply.text
         recorder.user_turn(said, await recorder.state(), started_at)
         case = replace(case, messages=(*conversation, *said))
 
 
-async def _grade(scorers: Sequence[Scorer], case: Case, trace: Trace) -> tuple[Score, ...] | Failure:
+async def _session(user: User, case: Case, seed: int) -> UserSession:
+    return user.session(case, seed)
+
+
+async def _by_the_user(work: Callable[[], Awaitable[Result]]) -> Result:
+    """What the simulated user does; when it can't, that is not the agent's failure."""
+    done = await _guarded("infra", work)
+    if isinstance(done, Failure):
+        raise AttemptError("infra", f"the simulated user: {done.message}", done.detail)
+    return done
+
+
+async def _grade(bench: Bench, case: Case, trace: Trace) -> tuple[Score, ...] | Failure:
     scores: list[Score] = []
-    for scorer in scorers:
-        score = await _guarded("grader", scorer.score(case, trace))
+    for scorer in bench.scorers:
+        score = await _guarded("grader", partial(scorer.score, case, trace), bench.options.scorer_timeout_s)
         if isinstance(score, Failure):
-            return score
+            return replace(score, message=f"{scorer.name}: {score.message}")
+        if flaw := _flaw(score):
+            return Failure(kind="grader", message=f"{scorer.name}: {flaw}")
         scores.append(replace(score, name=scorer.name))
     return tuple(scores)
 
 
-async def _guarded(kind: FailureKind, work: Awaitable[Result]) -> Result | Failure:
+def _flaw(score: object) -> str:
+    """Why what a scorer returned is no score, nothing when it is one."""
+    if not isinstance(score, Score):
+        return f"returned a {type(score).__name__}, not a Score"
+    if not isinstance(score.value, int | float) or not 0 <= score.value <= 1:
+        return f"its value is {score.value!r}; a score is a number from 0 to 1"
+    if score.passed not in (True, False, None):
+        return f"its passed is {score.passed!r}; expected True, False or None"
+    return ""
+
+
+async def _guarded(
+    kind: FailureKind, work: Callable[[], Awaitable[Result]], limit_s: float | None = None
+) -> Result | Failure:
     """What `work` returns, or the failure that it raised; `kind` is that of an exception that names none."""
-    try:
-        return await work
-    except AttemptError as error:
+    outcome = await contained(work, limit_s)
+    if isinstance(outcome, Raised | Late):
+        return _failure(kind, outcome, f"not done after {limit_s or 0:g} s")
+    return outcome
+
+
+def _failure(kind: FailureKind, outcome: Raised | Late, late: str = "") -> Failure:
+    """The failure of code that is not ours: it may raise anything, and none of it may end the run."""
+    if isinstance(outcome, Late):
+        return Failure(kind=kind, message=late)
+    error = outcome.error
+    if isinstance(error, AttemptError):
         return Failure(kind=error.kind, message=str(error), detail=error.detail)
-    # The one broad except: a user's agent or scorer may raise anything, and none of it may end the run.
-    except Exception as error:
-        detail = "".join(traceback.format_exception(error))
-        return Failure(kind=kind, message=f"{type(error).__name__}: {error}", detail=detail)
+    return Failure(kind=kind, message=described(error), detail="".join(traceback.format_exception(error)))
+
+
+def _seed(job: Job, bench: Bench) -> int:
+    return attempt_seed(bench.options.seed, job.case.id, job.repeat)
 
 
 def attempt_seed(run_seed: int, case_id: str, repeat: int) -> int:

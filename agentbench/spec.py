@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 from agentbench.config import Component
 from agentbench.errors import UserError, unknown_name
+from agentbench.references import located
 from agentbench.validation import Location, validate
 
 Kind = Literal["agents", "backends", "servers", "datasets", "scorers", "tools", "users"]
+
+OURS = __name__.partition(".")[0]
 
 
 @cache
@@ -32,12 +35,16 @@ def resolve(kind: Kind, name: str, place: str = "") -> Any:
     if found is None:
         error = unknown_name(kind.removesuffix("s"), name, _registered(kind))
         raise UserError(f"{place}: {error}" if place else str(error))
+    what = f"{kind.removesuffix('s')} {name!r} ({found.value}) can't be imported"
     try:
         return found.load()
     except ImportError as error:
-        raise UserError(
-            f"{kind.removesuffix('s')} {name!r} ({found.value}) can't be imported: {error}. Is its extra installed?"
-        ) from None
+        raise UserError(f"{what}: {error}. Is its extra installed?") from None
+    except KeyboardInterrupt:
+        raise
+    # Another package's module may raise anything.
+    except BaseException as error:
+        raise UserError(f"{what}: {located(error)}") from None
 
 
 def build(
@@ -50,4 +57,12 @@ def build(
     """The implementation of `component`, its options validated: `cls(config, *parts)`."""
     implementation = resolve(kind, component.name, where((*prefix, "name")))
     config = validate(implementation.Config, component.options, where, prefix)
-    return implementation(config, *parts)
+    if implementation.__module__.partition(".")[0] == OURS:
+        return implementation(config, *parts)
+    try:
+        return implementation(config, *parts)
+    except (UserError, KeyboardInterrupt):
+        raise
+    # Another package's class may raise anything.
+    except BaseException as error:
+        raise UserError(f"{kind.removesuffix('s')} {component.name!r} can't be made: {located(error)}") from None

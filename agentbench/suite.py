@@ -27,6 +27,7 @@ from agentbench.duration import Seconds
 from agentbench.errors import UserError, unknown_name
 from agentbench.gate import GateOptions
 from agentbench.protocols import ChecksCases, Dataset, KnowsPlaces, Scorer, User, UsesRoot
+from agentbench.references import beside
 from agentbench.validation import Location, validate
 
 SUITE_FILE = "suite.yaml"
@@ -147,16 +148,27 @@ def suite_file(reference: Path) -> Path:
     path = reference / SUITE_FILE if reference.is_dir() else reference
     if path.is_file():
         return path
-    parent = reference.parent if reference.parent.is_dir() else Path("suites")
-    valid = [str(found.parent) for found in sorted(parent.glob(f"*/{SUITE_FILE}"))]
+    valid = sorted({str(found.parent) for place in _near(reference) for found in place.glob(f"*/{SUITE_FILE}")})
+    if not valid:
+        raise UserError(f"there is no suite at {reference}: it has to be a directory with a {SUITE_FILE}, or that file")
     raise unknown_name("suite", str(reference), valid)
+
+
+def _near(reference: Path) -> tuple[Path, ...]:
+    """Directories in which the suite that was meant may be."""
+    return tuple(place for place in (reference, reference.parent, Path("suites"), Path()) if place.is_dir())
 
 
 def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> Suite:
     """Read a suite; `UserError` names file, line and key of whatever is wrong in it."""
     document = read_yaml(suite_file(reference))
-    where = _places(document, overrides or {})
-    file = validate(SuiteFile, apply_overrides(document.data, overrides or {}), where)
+    with beside(document.path.parent):
+        return _loaded(document, overrides or {})
+
+
+def _loaded(document: Document, overrides: Mapping[str, Any]) -> Suite:
+    where = _places(document, overrides)
+    file = validate(SuiteFile, apply_overrides(document.data, overrides), where)
     config = RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run)
     check_components(config, where)
     check_tools(file.tools, where)
@@ -218,8 +230,9 @@ def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence
 def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:
     """The suite with dotted paths of its configuration set; `UserError` names `where` for a bad path or value."""
     config = validate(RunConfig, apply_overrides(as_mapping(suite.config), overrides), where)
-    check_components(config, where)
-    check_offered(config.agent, suite.tools, suite.cases, suite.root, where)
+    with beside(suite.root):
+        check_components(config, where)
+        check_offered(config.agent, suite.tools, suite.cases, suite.root, where)
     return replace(suite, config=config)
 
 

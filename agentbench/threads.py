@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -38,7 +39,8 @@ async def in_thread(function: Callable[[], Result]) -> Result:
         # A user's function may raise anything, and all of it is for the caller.
         except BaseException as caught:
             error = caught
-        if not loop.is_closed():
+        # The loop may be closed by now, when nobody waits any more.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name="agentbench call", daemon=True).start()

@@ -1,18 +1,24 @@
 """The runner: attempts from cases, failures as values, retries, bounds."""
 
 import asyncio
-from contextlib import nullcontext
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from agentbench.case import Case
+from agentbench import guest, recorder
+from agentbench.case import Case, Message
 from agentbench.config import RunOptions
 from agentbench.errors import AttemptError
 from agentbench.protocols import Agent, ChatClient, ChatRequest, Toolbox
 from agentbench.runner import Bench, Job, attempt_seed, run_job, run_jobs
 from agentbench.score import Attempt, Score, verdict
 from agentbench.scorers.text import ExactConfig, ExactScorer
+from agentbench.threads import in_thread
+from agentbench.tools import CaseToolbox, FunctionTool
 from agentbench.trace import Trace
 from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend, a_case, adder
@@ -201,3 +207,302 @@ async def test_a_score_has_the_name_that_its_scorer_has_in_the_suite() -> None:
     attempt = await run_job(Job(case=a_case(), repeat=0), bench)
     assert [score.name for score in attempt.scores] == ["label"]
     assert attempt.passed is True
+
+
+class OwnBaseException(BaseException):
+    """What no `except Exception` sees."""
+
+
+async def cancelled_itself() -> None:
+    task = asyncio.create_task(asyncio.Event().wait())
+    task.cancel()
+    await task
+
+
+async def cancelled_its_own_task() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def left() -> None:
+    sys.exit(3)
+
+
+async def left_in_a_thread() -> None:
+    await in_thread(lambda: sys.exit(3))
+
+
+async def cancelled_in_a_thread() -> None:
+    def raising() -> None:
+        raise asyncio.CancelledError
+
+    await in_thread(raising)
+
+
+async def raised_its_own() -> None:
+    raise OwnBaseException("mine")
+
+
+async def was_closed() -> None:
+    raise GeneratorExit
+
+
+async def interrupted_itself() -> None:
+    raise KeyboardInterrupt
+
+
+WAYS: dict[Callable[[], Awaitable[None]], str] = {
+    cancelled_itself: "CancelledError: a task was cancelled, and not by the run",
+    cancelled_its_own_task: "CancelledError: a task was cancelled, and not by the run",
+    cancelled_in_a_thread: "CancelledError: a task was cancelled, and not by the run",
+    left: "SystemExit: 3",
+    left_in_a_thread: "SystemExit: 3",
+    raised_its_own: "OwnBaseException: mine",
+    was_closed: "GeneratorExit: ",
+    interrupted_itself: "KeyboardInterrupt: ",
+}
+"""How code of a user's may end beside returning and raising an exception, and how that is told."""
+
+
+async def attempts_with(bench: Bench) -> dict[str, Attempt]:
+    jobs = [Job(case=a_case(f"c{index:02}"), repeat=0) for index in range(20)]
+    return {attempt.case_id: attempt for attempt in await collect(jobs, bench)}
+
+
+def assert_only_c03_failed(attempts: dict[str, Attempt], kind: str, message: str) -> None:
+    failures = {name: attempt.failure for name, attempt in attempts.items() if attempt.failure}
+    assert list(failures) == ["c03"]
+    assert (failures["c03"].kind, failures["c03"].message) == (kind, message)
+    assert sum(attempt.passed is True for attempt in attempts.values()) == 19
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_however_an_agent_ends_it_is_a_failure_of_its_attempt(way: Callable[[], Awaitable[None]]) -> None:
+    async def agent(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        if case.id == "c03":
+            await way()
+        return "5"
+
+    assert_only_c03_failed(await attempts_with(a_bench(agent)), "agent", WAYS[way])
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_however_a_scorer_ends_it_is_a_failure_of_its_attempt(way: Callable[[], Awaitable[None]]) -> None:
+    class Ending(ExactScorer):
+        async def score(self, case: Case, trace: Trace) -> Score:
+            if case.id == "c03":
+                await way()
+            return await super().score(case, trace)
+
+    attempts = await attempts_with(a_bench(ask, scorer=Ending(ExactConfig())))
+    assert_only_c03_failed(attempts, "grader", f"exact: {WAYS[way]}")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_however_a_simulated_user_ends_it_is_a_failure_of_its_attempt(
+    way: Callable[[], Awaitable[None]],
+) -> None:
+    class Ending:
+        async def say(self, conversation: Sequence[Message]) -> tuple[Message, ...]:
+            if conversation[0]["content"] == "end":
+                await way()
+            return ()
+
+    class EndingUser(ScriptedUser):
+        def session(self, case: Case, seed: int) -> Any:
+            return Ending()
+
+    bench = replace(a_bench(ask, max_tries=1), user=EndingUser(ScriptedUserConfig()))
+    jobs = [Job(case=replace(a_case(name, name), user={"any": True}), repeat=0) for name in ("go on", "end")]
+    ended, going = sorted(await collect(jobs, bench), key=lambda attempt: attempt.case_id)
+    assert going.passed is True
+    assert ended.failure is not None
+    assert (ended.failure.kind, ended.failure.message) == ("infra", f"the simulated user: {WAYS[way]}")
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in (left, left_in_a_thread)])
+async def test_a_tool_that_is_cancelled_breaks_its_attempt(way: Callable[[], Awaitable[None]]) -> None:
+    async def look() -> str:
+        """Look."""
+        await way()
+        return ""
+
+    async def agent(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        if case.id == "c03":
+            await tools.call("look", {})
+        return "5"
+
+    bench = replace(a_bench(agent), toolbox=lambda case: nullcontext(CaseToolbox([FunctionTool(look)], [])))
+    attempts = await attempts_with(bench)
+    assert_only_c03_failed(attempts, "tool", f"look: {WAYS[way]}")
+    assert [call.name for call in attempts["c03"].trace.tool_calls] == ["look"]
+
+
+@pytest.mark.parametrize("at", ["opening", "state", "closing"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_however_the_tools_of_an_attempt_end_it_is_a_failure_of_it(
+    way: Callable[[], Awaitable[None]], at: str
+) -> None:
+    class Stateful(CaseToolbox):
+        async def state(self) -> Any:
+            await way()
+
+    @asynccontextmanager
+    async def opened(case: Case) -> AsyncIterator[CaseToolbox]:
+        breaks = case.id == "c03"
+        if breaks and at == "opening":
+            await way()
+        yield Stateful([], []) if breaks and at == "state" else adder()
+        if breaks and at == "closing":
+            await way()
+
+    attempts = await attempts_with(replace(a_bench(ask), toolbox=opened))
+    assert_only_c03_failed(attempts, "tool", WAYS[way])
+
+
+async def test_tools_are_closed_by_the_task_that_opened_them() -> None:
+    tasks: list[object] = []
+
+    @asynccontextmanager
+    async def opened(case: Case) -> AsyncIterator[CaseToolbox]:
+        tasks.append(asyncio.current_task())
+        yield adder()
+        tasks.append(asyncio.current_task())
+
+    await run_job(Job(case=a_case(), repeat=0), replace(a_bench(ask), toolbox=opened))
+    assert tasks[0] is tasks[1]
+
+
+async def test_an_attempt_that_an_agent_cancels_is_told_and_the_others_go_on() -> None:
+    """As by an agent that ends every task of what it takes for its own process."""
+    waiting = asyncio.Event()
+    release = asyncio.Event()
+
+    async def agent(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        if case.id == "cancelled":
+            waiting.set()
+            await release.wait()
+        await waiting.wait()
+        for task in asyncio.all_tasks() - before:
+            if "cancelled" in repr(task.get_coro().cr_frame.f_locals):  # type: ignore[union-attr]
+                task.cancel()
+        return "5"
+
+    before = asyncio.all_tasks()
+    jobs = [Job(case=a_case(name), repeat=0) for name in ("cancelled", "cancelling")]
+    attempts = {attempt.case_id: attempt for attempt in await collect(jobs, a_bench(agent))}
+    assert attempts["cancelling"].passed is True
+    failure = attempts["cancelled"].failure
+    assert failure is not None
+    assert failure.kind == "agent"
+
+
+async def test_an_agent_that_swallows_its_cancellation_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "GRACE_S", 0.02)
+    monkeypatch.setattr(recorder, "BRAKE_S", 0.0)
+    release, ended = asyncio.Event(), asyncio.Event()
+    late: list[BaseException] = []
+
+    async def stubborn(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        if case.id != "c03":
+            return "5"
+        while not release.is_set():
+            with suppress(BaseException):
+                await release.wait()
+        for call in (backend.chat(ChatRequest(messages=case.messages)), tools.call("add", {"a": 1})):
+            try:
+                await call
+            except AttemptError as error:
+                late.append(error)
+        ended.set()
+        return "5"
+
+    bench = a_bench(stubborn, timeout_s=0.05, concurrency=2)
+    attempts = await attempts_with(bench)
+    assert_only_c03_failed(attempts, "timeout", "not done after 0.05 s")
+    assert (attempts["c03"].ended_at - attempts["c03"].started_at) < 10**9
+    release.set()
+    await ended.wait()
+    assert list(map(str, late)) == ["the attempt has ended"] * 2
+    assert bench.backend.requests == []  # type: ignore[attr-defined]
+
+
+async def test_an_agent_that_asks_again_for_ever_over_its_budget_is_ended() -> None:
+    async def insistent(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        while True:
+            with suppress(Exception):
+                await backend.chat(ChatRequest(messages=case.messages))
+
+    bench = a_bench(insistent, timeout_s=0.05, limits={"model_calls": 2})
+    attempt = await asyncio.wait_for(run_job(Job(case=a_case(), repeat=0), bench), 10)
+    assert attempt.failure is not None
+    assert len(attempt.trace.model_calls) == 2
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_a_call_that_the_timeout_cuts_off_is_in_the_trace(in_time: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be it that the tool is cancelled, or that it swallows that."""
+    monkeypatch.setattr(guest, "GRACE_S", 0.02)
+    release = asyncio.Event()
+
+    async def look(at: str) -> str:
+        """Look."""
+        while not release.is_set():
+            with suppress(*(() if in_time else (asyncio.CancelledError,))):
+                await release.wait()
+        return "seen"
+
+    async def agent(case: Case, backend: ChatClient, tools: Toolbox) -> str:
+        return (await tools.call("look", '{"at": "it"}', "call_1")).result or ""
+
+    box = CaseToolbox([FunctionTool(look)], [])
+    bench = replace(a_bench(agent, timeout_s=0.05), toolbox=lambda case: nullcontext(box))
+    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    release.set()
+    assert attempt.failure is not None
+    assert attempt.failure.kind == "timeout"
+    [call] = attempt.trace.tool_calls
+    assert (call.name, call.arguments, call.call_id, call.executed) == ("look", {"at": "it"}, "call_1", True)
+    assert call.error == "cut off: the attempt ended while it ran"
+    assert call.started_at < call.ended_at
+
+
+@pytest.mark.parametrize(
+    ("score", "flaw"),
+    [
+        (Score(name="s", value=float("nan"), passed=True), "its value is nan; a score is a number from 0 to 1"),
+        (Score(name="s", value=2.0, passed=True), "its value is 2.0; a score is a number from 0 to 1"),
+        (Score(name="s", value=-1, passed=True), "its value is -1; a score is a number from 0 to 1"),
+        (Score(name="s", value=float("inf"), passed=True), "its value is inf; a score is a number from 0 to 1"),
+        (Score(name="s", value="1", passed=True), "its value is '1'; a score is a number from 0 to 1"),  # type: ignore[arg-type]
+        (Score(name="s", value=1, passed="yes"), "its passed is 'yes'; expected True, False or None"),  # type: ignore[arg-type]
+        (0.5, "returned a float, not a Score"),
+        (None, "returned a NoneType, not a Score"),
+    ],
+)
+async def test_a_score_that_is_none_is_a_grader_failure(score: Any, flaw: str) -> None:
+    class Odd:
+        name = "exact"
+
+        async def score(self, case: Case, trace: Trace) -> Score:
+            return score  # type: ignore[no-any-return]
+
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Odd()))
+    assert attempt.failure is not None
+    assert (attempt.failure.kind, attempt.failure.message) == ("grader", f"exact: {flaw}")
+    assert (attempt.scores, attempt.passed) == ((), None)
+
+
+async def test_a_scorer_that_does_not_end_is_a_grader_failure() -> None:
+    class Endless:
+        name = "exact"
+
+        async def score(self, case: Case, trace: Trace) -> Score:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Endless(), scorer_timeout_s=0.05))
+    assert attempt.failure is not None
+    assert (attempt.failure.kind, attempt.failure.message) == ("grader", "exact: not done after 0.05 s")

@@ -98,8 +98,7 @@ def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judge
 
 def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "Tuned":
     """By this process and those that help it, or by Ray's."""
-    import asyncio
-
+    from agentbench import event_loop
     from tuners.progress import StudyProgress
     from tuners.ray_workers import work_with_ray
     from tuners.team import helped
@@ -109,7 +108,7 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
         work_with_ray(made.name, db, team.count, made.file.resources, judged)
         return tuned(made, store)
     with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1, judged):
-        asyncio.run(tune(made, store, db, progress, judged=judged))
+        event_loop.run(tune(made, store, db, progress, judged=judged))
     if not judged:
         store.studies.set_status(made.name, "interrupted")
     return tuned(made, store)

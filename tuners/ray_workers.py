@@ -41,8 +41,7 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources, 
 
 def _work(study: str, db: str, directory: str, judged: bool) -> str:
     """One worker, in a process of Ray's; what was wrong, nothing when all went well."""
-    import asyncio
-
+    from agentbench import event_loop
     from agentbench.store import open_store
     from tuners.progress import StudyProgress
     from tuners.study import find_study
@@ -52,7 +51,7 @@ def _work(study: str, db: str, directory: str, judged: bool) -> str:
         os.chdir(directory)
     try:
         with open_store(db, create=False) as store:
-            asyncio.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
+            event_loop.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
     except UserError as error:
         return str(error)
     return ""

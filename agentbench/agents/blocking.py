@@ -11,6 +11,9 @@ from agentbench.trace import ModelCall, ToolCall
 
 Result = TypeVar("Result")
 
+BRAKE_S = 1.0
+"""How long a call waits for its refusal when the attempt is over: a thread that goes on may make it for ever."""
+
 
 class Bridge:
     """From a thread to the loop of an attempt, while that lasts.
@@ -29,6 +32,7 @@ class Bridge:
 
     async def _do(self, work: Callable[[], Awaitable[Result]]) -> Result:
         if self._closed:
+            await asyncio.sleep(BRAKE_S)
             raise AttemptError("agent", "the attempt has ended")
         task = asyncio.current_task()
         assert task is not None

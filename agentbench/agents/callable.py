@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
 from agentbench.gateway import Gateway
 from agentbench.protocols import ChatClient, Reply, Toolbox
+from agentbench.references import load_object
 from agentbench.threads import in_thread
 
 OURS = ("case", "backend", "tools")
@@ -28,7 +28,7 @@ class CallableConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    target: str = Field(description="package.module:function, importable from where the run starts.")
+    target: str = Field(description="file.py:function or package.module:function.")
     options: Mapping[str, Any] = Field(default_factory=dict, description="Keyword arguments handed to it.")
 
 
@@ -124,15 +124,10 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 def _import(target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise UserError(f"agent.target {target!r}: expected package.module:function")
     try:
-        function = functools.reduce(getattr, attribute.split("."), import_module(module_name))
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"agent.target {target!r} can't be imported: {error}") from None
-    if not callable(function):
-        raise UserError(f"agent.target {target!r} is a {type(function).__name__}, not a function")
+        function: Callable[..., Any] = load_object(target)
+    except ValueError as error:
+        raise UserError(f"agent.target {target!r}: {error}") from None
     return function
 
 

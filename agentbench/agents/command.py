@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
+from shutil import which
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal, Self
@@ -12,6 +14,7 @@ from agentbench.agents.lifeline import Lifeline
 from agentbench.agents.pool import ProcessPool
 from agentbench.agents.process import Payload, run_once
 from agentbench.case import Case
+from agentbench.errors import UserError
 from agentbench.gateway import Gateway, Route
 from agentbench.protocols import ChatClient, Toolbox
 
@@ -64,6 +67,13 @@ class CommandAgent:
         self._lifeline = Lifeline()
         self._held = AsyncExitStack()
         self._pool: ProcessPool | None = None
+
+    def check(self) -> None:
+        """`UserError` for a program that is not here."""
+        program, path = self._config.command[0], self._config.env.get("PATH")
+        if which(program, path=path) is None:
+            where = f"from {Path.cwd()}" if Path(program).name != program else "on PATH"
+            raise UserError(f"agent.command {program!r}: there is no such program {where}; install it or give its path")
 
     async def __aenter__(self) -> Self:
         config, hosting = self._config, self._config.hosting

@@ -8,7 +8,7 @@ from agentbench import spec
 from agentbench.agents.offered import OffersTools
 from agentbench.agents.step_model import StepModel, StepModelOptions
 from agentbench.config import Component
-from agentbench.protocols import Agent, Toolbox
+from agentbench.protocols import Agent, ChecksItself, Toolbox
 
 
 class WithInner:
@@ -25,6 +25,10 @@ class WithInner:
     def offered(self, tools: Toolbox) -> Toolbox:
         """Those of the tools that the inner agent offers its model."""
         return self._inner.offered(tools) if isinstance(self._inner, OffersTools) else tools
+
+    def check(self) -> None:
+        if isinstance(self._inner, ChecksItself):
+            self._inner.check()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 from jsonschema.validators import validator_for
@@ -16,6 +15,7 @@ from agentbench.case import Case
 from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ChatClient, Reply, Toolbox
+from agentbench.references import load_object
 from agentbench.thoughts import answer_in
 
 Check = Callable[[Case, Reply, DraftTools], str | None]
@@ -74,10 +74,9 @@ def _check(name: str) -> Check:
         return _calls
     if name == "json":
         return _json
-    module, _, function = name.partition(":")
     try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = load_object(name)
+    except ValueError as error:
         raise UserError(f"agent.check = {name!r}: use calls, json or module:function ({error})") from None
     return lambda case, reply, drafted: found(case, answer_in(reply.text))
 

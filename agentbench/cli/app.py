@@ -1,6 +1,8 @@
 """The `agentbench` command: its subcommands, and how a mistake is told."""
 
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -24,6 +26,9 @@ from agentbench.cli.serve import serve_command
 from agentbench.cli.show import show_command
 from agentbench.cli.ui import ui_command
 from agentbench.errors import UserError
+
+GRACE_S = 5.0
+"""How long threads that are left at the end may take to return."""
 
 app = typer.Typer(
     name="agentbench",
@@ -78,3 +83,22 @@ def main() -> None:
     except UserError as error:
         print(f"agentbench: {error}", file=sys.stderr)
         sys.exit(2)
+    except SystemExit as leaving:
+        _end_with(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+        raise
+
+
+def _end_with(code: int) -> None:
+    """A thread of an agent's own that never returns would hold the process for ever: it ends after a grace."""
+    import threading
+
+    def end() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+    if threading.active_count() > 1:
+        timer = threading.Timer(GRACE_S, end)
+        timer.daemon = True
+        timer.start()

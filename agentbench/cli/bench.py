@@ -179,12 +179,13 @@ def _measure(
     """Whatever ends it, what was measured is written."""
     import asyncio
 
+    from agentbench import event_loop
     from agentbench.loadtest.bench import run_bench
     from agentbench.loadtest.result import write_json
 
     interrupted = False
     try:
-        asyncio.run(run_bench(plan, work.make, work.forms, result, _tell))
+        event_loop.run(run_bench(plan, work.make, work.forms, result, _tell))
     except (KeyboardInterrupt, asyncio.CancelledError):
         interrupted = True
     except UserError:
@@ -202,6 +203,9 @@ def _measure(
     if interrupted:
         typer.echo("agentbench: interrupted; what was measured until then is stored", err=True)
         raise typer.Exit(130)
+    if dead := result.unanswered():
+        typer.echo(f"agentbench: no request was answered by {dead}", err=True)
+        raise typer.Exit(1)
 
 
 def _show_stored(paths: list[Path], html_path: Path | None) -> None:

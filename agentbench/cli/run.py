@@ -54,6 +54,7 @@ def run_command(
         )
         _perform(experiment, store)
         _print(experiment, store, as_json)
+        _require_graded(experiment, store)
     finally:
         store.close()
 
@@ -88,17 +89,18 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
     """Run what is missing; the run's status says how it ended."""
     import asyncio
 
+    from agentbench import event_loop
     from agentbench.cli.progress import RunProgress
 
     run = experiment.run
     try:
         with RunProgress(experiment, store) as progress:
-            asyncio.run(_attempts(experiment, store, progress.advance))
+            event_loop.run(_attempts(experiment, store, progress.advance))
     except (KeyboardInterrupt, asyncio.CancelledError):
         store.set_status(run.id, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
         raise typer.Exit(130) from None
-    except UserError:
+    except BaseException:
         if not store.discard_empty(run.id):
             store.set_status(run.id, "interrupted")
         raise
@@ -119,3 +121,23 @@ def _print(experiment: "Experiment", store: "Store", as_json: bool) -> None:
     from agentbench.cli.show import print_run
 
     print_run(store, store.get_run(experiment.run.id), as_json)
+
+
+def _require_graded(experiment: "Experiment", store: "Store") -> None:
+    """Exit code 1 when no attempt has an answer to grade: whoever runs it in a script must not take it for a result."""
+    run = experiment.run
+    first = None
+    for attempt in store.measured_attempts(run.id):
+        if attempt.failure is None:
+            return
+        first = first or attempt
+    if first is None or first.failure is None:
+        return
+    failure = store.attempt(run.id, first.case_id, first.repeat)
+    why = failure.failure if failure and failure.failure else first.failure
+    typer.echo(
+        f"agentbench: nothing was graded: every attempt failed, the first in {why.kind}: {why.message.splitlines()[0]}"
+        f" (agentbench show {run.id} --case {first.case_id})",
+        err=True,
+    )
+    raise typer.Exit(1)

@@ -137,6 +137,17 @@ class BenchResult:
         self.points.append(point)
         return point
 
+    def unanswered(self) -> str:
+        """The first side of which no request was answered, with the first's error; empty when each has answers."""
+        records: dict[str, list[Record]] = {}
+        for point in self.points:
+            for side, rounds in point.sides.items():
+                records.setdefault(side, []).extend(record for each in rounds for record in each.records)
+        for side, found in records.items():
+            if found and all(record.error for record in found):
+                return f"{side}: {len(found)} requests, the first: {found[0].error} {found[0].detail}".rstrip()
+        return ""
+
     def stop(self, why: str) -> None:
         self.ended = why
 

@@ -19,6 +19,7 @@ from agentbench.errors import UserError
 from agentbench.loadtest.workload import Path, Session, Turn
 from agentbench.protocols import Agent, Backend, Endpoint
 from agentbench.recorder import Recorder
+from agentbench.references import beside
 from agentbench.suite import Suite, load_suite
 from agentbench.tools import load_tools, opened_toolbox
 
@@ -65,7 +66,8 @@ def _turn(body: Mapping[str, Any]) -> Turn:
 
 async def first_requests(suite: Suite) -> dict[str, Mapping[str, Any]]:
     """Case id to the body of the first request that its agent sends."""
-    agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
+    with beside(suite.root):
+        agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
     found: dict[str, Mapping[str, Any]] = {}
     async with _listener() as (endpoint, bodies):

@@ -4,8 +4,10 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, TypeVar
+
+from agentbench.event_loop import DaemonThreads, let_go
 
 Result = TypeVar("Result")
 
@@ -15,12 +17,27 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="agentbench", daemon=True)
+        self._loop.set_default_executor(DaemonThreads())
+        self._thread = threading.Thread(target=self._serve, name="agentbench", daemon=True)
         self._thread.start()
         self._contexts = AsyncExitStack()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _serve(self) -> None:
+        """Until it is told to stop: a SystemExit in a task that an agent started ends that task, not the loop."""
+        while True:
+            with suppress(SystemExit, KeyboardInterrupt):
+                return self._loop.run_forever()
 
     def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._own(work), self._loop)
+
+    async def _own(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await work
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The coroutine's result; an interrupt while waiting cancels it."""
@@ -37,14 +54,15 @@ class LoopThread:
     def close(self) -> None:
         """Wait for what was cancelled, leave the contexts (servers stop), end the loop and its thread."""
         try:
-            self.run(_cancelled())
+            self.run(self._cancelled())
             self.run(self._contexts.aclose())
+            self.run(let_go())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
-
-async def _cancelled() -> None:
-    """What is being cancelled has ended."""
-    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.cancelling()), return_exceptions=True)
+    async def _cancelled(self) -> None:
+        """What was started here and is being cancelled has ended."""
+        if tasks := [task for task in self._tasks if task.cancelling()]:
+            await asyncio.wait(tasks)

@@ -18,6 +18,7 @@ class RunTally:
         self.verdicts: Counter[str] = Counter()
         self.failures: Counter[FailureKind] = Counter()
         self._index = CaseIndex()
+        self.cold_starts_s: list[float] = []
         self._cases = CaseCounts()
         self._passes = SampleColumn(self._index)
         self._gated = SampleColumn(self._index)
@@ -40,6 +41,8 @@ class RunTally:
             column = self._scores.setdefault(name, SampleColumn(self._index))
             column.add(number, score_values(outcome, name))
         self._serving.add(outcome)
+        if outcome.cold_start_s is not None:
+            self.cold_starts_s.append(outcome.cold_start_s)
 
     def passes(self) -> CaseSamples:
         return self._passes.samples()

@@ -1,6 +1,6 @@
 """Every number that is said of a run, from its stored rows; tables and JSON show these and no other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,17 @@ from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile
 from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.repeats import Repeated, repeated
 from agentbench.stats.samples import CaseSamples
+from agentbench.stats.serving import percentile
 from agentbench.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStarts:
+    """How long the agent took to be ready, over the attempts that had to start it."""
+
+    count: int
+    p50_s: float
+    max_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,7 @@ class RunView:
     serving: ServingSummary
     cost: float | None
     ttft_p95: Estimate | None
+    cold_starts: ColdStarts | None
     outcomes: tuple[CaseOutcome, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +87,9 @@ class RunView:
             "objectives_s": dict(self.objectives),
             **asdict(self.serving),
             "cost": self.cost,
+            "cold_starts": self.cold_starts.count if self.cold_starts else 0,
+            "cold_start_p50_s": self.cold_starts and self.cold_starts.p50_s,
+            "cold_start_max_s": self.cold_starts and self.cold_starts.max_s,
             "ttft_p95_low_s": tail and tail.low,
             "ttft_p95_high_s": tail and tail.high,
             "cases": [outcome.to_json() for outcome in self.outcomes],
@@ -146,8 +160,14 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
         serving=serving,
         cost=_cost(serving, (run.environment.get("prices") or {}).get(model)),
         ttft_p95=percentile_estimate(tally.ttft(), 95),
+        cold_starts=_cold_starts(tally.cold_starts_s),
         outcomes=tally.cases(),
     )
+
+
+def _cold_starts(found: Sequence[float]) -> ColdStarts | None:
+    p50 = percentile(found, 50)
+    return None if p50 is None else ColdStarts(count=len(found), p50_s=p50, max_s=max(found))
 
 
 def _cost(serving: ServingSummary, prices: Mapping[str, float] | None) -> float | None:

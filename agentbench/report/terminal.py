@@ -128,7 +128,16 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         ("Tokens in / out", tokens(view), cached(view)),
         *([("Cost", figures.cost(view.cost), "of its tokens, at the suite's prices")] if view.cost is not None else []),
         ("Wall time", figures.seconds(serving.wall_s), ""),
+        *_cold_start_rows(view),
     ]
+
+
+def _cold_start_rows(view: RunView) -> list[tuple[str, str, str]]:
+    found = view.cold_starts
+    if found is None:
+        return []
+    remark = f"of {figures.count(found.count)} starts of the agent, longest {figures.seconds(found.max_s)}"
+    return [("Cold start p50", figures.seconds(found.p50_s), remark)]
 
 
 def model_calls(serving: ServingSummary) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agentbench.environment import variable
 from agentbench.errors import AttemptError, UserError
 from agentbench.extras import install_hint
-from agentbench.scorers.function import imported
+from agentbench.references import load_object
 from agentbench.transport.client import HttpClient, Target
 from agentbench.transport.json_answer import NoAnswer, model_names, post
 
@@ -108,7 +108,7 @@ def make_embedding(named: str, model: str | None, api_key_env: str) -> Embedding
         return MiniLmEmbedding()
     if named.startswith(("http://", "https://")):
         return ServerEmbedding(named, model, api_key_env)
-    return FunctionEmbedding(imported(named))
+    return FunctionEmbedding(load_object(named))
 
 
 def ngram_counts(texts: Sequence[str]) -> Vectors:

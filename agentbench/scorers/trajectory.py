@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agentbench.case import Case
 from agentbench.errors import UserError
+from agentbench.references import load_object
 from agentbench.score import Score
 from agentbench.scorers.assignment import Pair, most_pairs, most_pairs_in_order
 from agentbench.scorers.brief import brief
 from agentbench.scorers.expected import expected_of
-from agentbench.scorers.function import imported
 from agentbench.trace import ToolCall, Trace
 
 Mode = Literal["strict", "unordered", "subset", "superset"]
@@ -43,7 +43,7 @@ class TrajectoryConfig(BaseModel):
         if value not in ARGUMENT_MATCHES:
             if ":" not in value:
                 raise ValueError(f"use {', '.join(ARGUMENT_MATCHES)} or module:function")
-            imported(value)
+            load_object(value)
         return value
 
 
@@ -68,7 +68,7 @@ class TrajectoryScorer:
 
     def __init__(self, config: TrajectoryConfig) -> None:
         self._mode: Mode = config.mode
-        self._fits = ARGUMENT_MATCHES.get(config.arguments) or imported(config.arguments)
+        self._fits = ARGUMENT_MATCHES.get(config.arguments) or load_object(config.arguments)
         self._reads_arguments = config.arguments != "ignore"
         self._only_executed = config.only_executed
 

@@ -42,7 +42,7 @@ class Outcome:
     `passed` is None when it failed, or its verdict is still to come; `scores` has those whose verdict is there. The
     latencies have one value in seconds for each model call that defines it, in the order of the calls. `began_at`
     and `ended_at` are nanoseconds since the Unix epoch; `agent_s` is the time between them, without a simulated
-    user's turns.
+    user's turns, `cold_start_s` how long the agent took to be ready where the attempt had to start it.
     """
 
     case_id: str
@@ -59,6 +59,7 @@ class Outcome:
     began_at: int = 0
     ended_at: int = 0
     agent_s: float = 0.0
+    cold_start_s: float | None = None
 
 
 def outcome_of(attempt: Attempt) -> Outcome:
@@ -80,6 +81,7 @@ def outcome_of(attempt: Attempt) -> Outcome:
         began_at=attempt.wall_anchor_ns + attempt.started_at,
         ended_at=attempt.wall_anchor_ns + attempt.ended_at,
         agent_s=_agent_s(attempt),
+        cold_start_s=None if attempt.trace.cold_start_ns is None else attempt.trace.cold_start_ns * NS,
     )
 
 

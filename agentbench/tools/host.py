@@ -15,8 +15,7 @@ from typing import Any
 from agentbench.case import Case
 from agentbench.protocols import ConvertsArguments, ToolSession
 from agentbench.tools.confinement import confine
-from agentbench.tools.reference import load_object
-from agentbench.tools.toolkit import ToolkitSession
+from agentbench.tools.toolkit import ToolkitSession, toolkit_class
 
 PROCESSES = 4096
 """A thread counts too, and the limit is the user's, not this process's."""
@@ -42,7 +41,7 @@ async def serve(opened: Callable[[Mapping[str, Any]], Awaitable[ToolSession]]) -
 
 
 async def _opened(opening: Mapping[str, Any]) -> ToolkitSession:
-    instance = load_object(opening["target"], Path(opening["root"]), {}, "class")()
+    instance = toolkit_class(opening["target"], Path(opening["root"]))()
     session = ToolkitSession(instance, tuple(opening["include"]), tuple(opening["exclude"]))
     await session.reset(Case(**{**opening["case"], "tools": (), "messages": tuple(opening["case"]["messages"])}))
     return session

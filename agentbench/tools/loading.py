@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from agentbench import spec
 from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ToolSource
+from agentbench.references import Files, beside, load_object
 from agentbench.tools.function import FunctionTool
-from agentbench.tools.reference import load_object
 
 
 def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource, ...]:
@@ -17,11 +16,12 @@ def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource
 
     A file is run once, however many of its functions are named, and again when tools are loaded again.
     """
-    files: dict[Path, ModuleType] = {}
+    files: Files = {}
     sources: list[ToolSource] = []
     for number, tool in enumerate(tools):
         if isinstance(tool, str):
-            sources.append(_load(tool, root, files))
+            with beside(root):
+                sources.append(_load(tool, files))
         else:
             sources.append(spec.build("tools", tool, root, prefix=("tools", number)))
     names = [source.spec.name for source in sources if isinstance(source, FunctionTool)]
@@ -31,8 +31,11 @@ def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource
     return tuple(sources)
 
 
-def _load(reference: str, root: Path, files: dict[Path, ModuleType]) -> FunctionTool:
-    function = load_object(reference, root, files, "function")
+def _load(reference: str, files: Files) -> FunctionTool:
+    try:
+        function = load_object(reference, files=files)
+    except ValueError as error:
+        raise UserError(f"tool {reference!r}: {error}") from None
     try:
         return FunctionTool(function)
     except UserError as error:

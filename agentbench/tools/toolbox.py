@@ -1,7 +1,7 @@
 """The tools of one attempt: the suite's functions, and what the case declares."""
 
-import asyncio
 import json
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter_ns
@@ -9,6 +9,7 @@ from typing import Any
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import AttemptError, UserError
+from agentbench.guest import Late, Raised, contained, described
 from agentbench.protocols import ConvertsArguments, MayHang, ToolSession, ToolSource
 from agentbench.trace import ToolCall
 
@@ -65,25 +66,30 @@ class CaseToolbox:
         return await session.converted(name, arguments) if isinstance(session, ConvertsArguments) else arguments
 
     async def _run(self, name: str, arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """The result or the error. A user's tool may raise anything, and all of it is for the agent to see."""
-        try:
-            async with asyncio.timeout(self._timeout_s) as limit:
-                return await self._executing[name].call(name, arguments), None
-        except AttemptError:
-            raise
-        except (Exception, SystemExit) as error:
-            if limit.expired():
-                await _require_answers(self._executing[name])
-                return None, f"{name} was not done after {self._timeout_s:g} s"
-            return None, f"{type(error).__name__}: {error}"
+        """The result or the error. A user's tool may raise anything: an exception is for the agent to see, what is none
+        (a cancellation that nobody here asked for) breaks the attempt."""
+        outcome = await contained(lambda: self._executing[name].call(name, arguments), self._timeout_s)
+        if isinstance(outcome, Late):
+            await _require_answers(self._executing[name])
+            return None, f"{name} was not done after {self._timeout_s:g} s"
+        if not isinstance(outcome, Raised):
+            return outcome, None
+        if isinstance(outcome.error, AttemptError):
+            raise outcome.error
+        if isinstance(outcome.error, Exception | SystemExit):
+            return None, described(outcome.error)
+        detail = "".join(traceback.format_exception(outcome.error))
+        raise AttemptError("tool", f"{name}: {described(outcome.error)}", detail)
 
 
 @asynccontextmanager
-async def opened_toolbox(sources: Sequence[ToolSource], case: Case) -> AsyncIterator[CaseToolbox]:
+async def opened_toolbox(
+    sources: Sequence[ToolSource], case: Case, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[CaseToolbox]:
     """The tools of one attempt of `case`: a session of each source, and what the case declares."""
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(source.session(case)) for source in sources]
-        yield CaseToolbox(sessions, case.tools)
+        yield CaseToolbox(sessions, case.tools, timeout_s)
 
 
 async def _require_answers(session: ToolSession) -> None:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import UserError
+from agentbench.references import beside, load_object
 from agentbench.tools.function import FunctionTool
 from agentbench.tools.hosted import HostedToolkit, Hosting
-from agentbench.tools.reference import load_object
 
 NOT_TOOLS = ("reset", "state")
 
@@ -43,9 +43,7 @@ class ToolkitSource:
     def __init__(self, config: ToolkitConfig, root: Path) -> None:
         self._config = config
         self._root = root
-        self._class = load_object(config.target, root, {}, "class")
-        if not inspect.isclass(self._class):
-            raise UserError(f"tool {config.target!r} is a {type(self._class).__name__}, not a class")
+        self._class = toolkit_class(config.target, root)
 
     @asynccontextmanager
     async def session(self, case: Case) -> AsyncIterator["ToolkitSession | HostedToolkit"]:
@@ -77,6 +75,18 @@ class ToolkitSource:
             "exclude": self._config.exclude,
             "case": asdict(case),
         }
+
+
+def toolkit_class(target: str, root: Path) -> type:
+    """The class that `target` names, its file run anew; `UserError` when there is none."""
+    try:
+        with beside(root):
+            found = load_object(target, "class", {})
+    except ValueError as error:
+        raise UserError(f"tool {target!r}: {error}") from None
+    if not inspect.isclass(found):
+        raise UserError(f"tool {target!r} is a {type(found).__name__}, not a class")
+    return found
 
 
 class ToolkitSession:

@@ -175,7 +175,7 @@ async def test_a_result_that_is_neither_text_nor_json_is_an_agent_failure() -> N
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("nonsense", "expected package.module:function"),
+        ("nonsense", "expected file.py:function or package.module:function"),
         ("no_such_module:run", "can't be imported"),
         (f"{__name__}:missing", "can't be imported"),
         (f"{__name__}:NOT_A_FUNCTION", "is a int, not a function"),

@@ -54,14 +54,14 @@ def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def bench(*arguments: str) -> str:
+def bench(*arguments: str, exit_code: int = 0) -> str:
     """Standard output; a `UserError` is raised."""
     app = typer.Typer()
     app.command()(bench_command)
     result = CliRunner().invoke(app, [*arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return result.stdout
 
 
@@ -226,10 +226,21 @@ def test_refusals_and_breaks_are_counted_by_kind() -> None:
 
 def test_a_server_that_fails_from_the_start_is_no_crash() -> None:
     with scripted_server("--fail-every", "1", "--status", "503") as server:
-        text = bench("--server", server.base_url, "--concurrency", "1,2", *SMALL)
+        text = bench("--server", server.base_url, "--concurrency", "1,2", *SMALL, exit_code=1)
     assert "16 HTTP 503" in text
     assert "Ended: no request was answered at c=1" in text
     assert "could not be asked what it understands" in text
+
+
+def test_a_server_of_two_that_answers_nothing_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with scripted_server() as good, scripted_server("--fail-every", "1", "--status", "503") as bad:
+        app = typer.Typer()
+        app.command()(bench_command)
+        arguments = ["--server", good.base_url, "--vs", bad.base_url, "--vs-name", "other", "--requests", "4", *SMALL]
+        result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "no request was answered by other: " in result.stderr
+    assert "HTTP 503" in result.stderr
 
 
 def test_a_server_that_dies_in_the_middle_leaves_what_was_measured() -> None:

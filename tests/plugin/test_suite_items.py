@@ -145,3 +145,41 @@ def test_a_case_that_waits_for_a_person_is_skipped(pytester: pytest.Pytester, su
     result = pytester.runpytest("capitals", "-rs")
     result.assert_outcomes(skipped=2, failed=1)
     result.stdout.fnmatch_lines(["*Waiting for review*2*", "*SKIPPED*waits for review: agentbench review capitals-*"])
+
+
+def test_an_agent_that_cannot_be_imported_is_one_line_and_leaves_no_run(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "broken_agent.py").write_text("import os\n\n1 / 0\n")
+    (suite / "suite.yaml").write_text(
+        SUITE.replace("agent: chat", "agent: {name: callable, target: broken_agent.py:answer}")
+    )
+    result = pytester.runpytest("capitals")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["*ZeroDivisionError: division by zero (capitals/broken_agent.py, line 3)"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    with open_store(str(pytester.path / "store.db")) as store:
+        assert list(store.list_runs()) == []
+
+
+LEAVING = """
+import asyncio, sys
+
+async def leave(code):
+    sys.exit(code)
+
+async def answer(case):
+    if case.id == "peru":
+        sys.exit(3)
+    if case.id == "atlantis":
+        await asyncio.create_task(leave(4))
+    return "Paris"
+"""
+
+
+def test_an_agent_that_leaves_the_process_fails_its_own_item_alone(pytester: pytest.Pytester, suite: Path) -> None:
+    (suite / "leaving_agent.py").write_text(LEAVING)
+    (suite / "suite.yaml").write_text(
+        SUITE.replace("agent: chat", "agent: {name: callable, target: leaving_agent.py:answer}")
+    )
+    result = pytester.runpytest("capitals")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*agent failure: SystemExit: 3", "*agent failure: SystemExit: 4"])

@@ -75,7 +75,9 @@ async def test_a_function_that_gives_no_vectors_is_a_grader_failure(function: st
 
 
 def test_an_unknown_embedding_is_told() -> None:
-    with pytest.raises(ValidationError, match=r"embedding 'mini': expected package.module:function"):
+    with pytest.raises(
+        ValidationError, match=r"embedding 'mini': expected file.py:function or package.module:function"
+    ):
         SemanticConfig(embedding="mini")
 
 
