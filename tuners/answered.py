@@ -11,6 +11,7 @@ from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
 from agentbench.store import Store
 from agentbench.study import Purpose, StudyRun
 from tuners.configuration import Configuration
+from tuners.made_of import MadeOf
 from tuners.space import Settings
 
 Keys = set[tuple[str, int]]
@@ -24,9 +25,10 @@ class AnsweredCases:
     of the run's own attempts.
     """
 
-    def __init__(self, store: Store, study: str) -> None:
+    def __init__(self, store: Store, study: str, parts: MadeOf) -> None:
         self._store = store
         self._study = study
+        self._parts = parts
         self._opened: dict[str, Experiment] = {}
 
     def experiment(
@@ -36,7 +38,10 @@ class AnsweredCases:
         suite = configuration.suite.only(frozenset(cases))
         found = self.find(configuration, purpose)
         if found is None:
-            facts = {"study": {"name": self._study, "purpose": purpose, "settings": dict(settings)}}
+            facts = {
+                "study": {"name": self._study, "purpose": purpose, "settings": dict(settings)},
+                "made_of": dict(self._parts),
+            }
             made = plan(suite, self._store, f"study:{self._study}", facts, "study")
             self._store.studies.add_run(
                 StudyRun(

@@ -9,6 +9,7 @@ from agentbench.config import Component
 from agentbench.errors import UserError
 from agentbench.protocols import ChecksItself
 from agentbench.suite import Suite
+from agentbench.tools import load_tools
 from tuners.configuration import configure, needs_server
 from tuners.installed import needs
 from tuners.parameter import Condition
@@ -23,6 +24,7 @@ FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
 def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
     """`UserError` for the first thing that could not be run."""
     needs("optuna", "tuning", "tune")
+    load_tools(suite.tools, suite.root)
     if study.sampler == "gp":
         needs("torch", "the sampler gp", "serving")
     _check("baseline", study.baseline, suite, where(("baseline",)))
@@ -45,6 +47,7 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
         found = configure(suite, settings).suite
         if needs_server(found):
             _check_server(found.config.serving)
+        spec.build("agents", found.config.agent, prefix=("agent",))
         for server in step_servers(found.config.agent):
             _check_server(server)
     except UserError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agentbench.baseline import stored_outcomes
@@ -23,6 +24,7 @@ from tuners.case_runs import CaseRuns, OnAttempt
 from tuners.configuration import Configuration, configure, needs_server, value_at
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured, OutOfBudget
 from tuners.figures import Prices, at_best, figures_of
+from tuners.made_of import MadeOf, NamedFiles, answers_hash
 from tuners.space import Settings
 from tuners.split import Split
 from tuners.trace_replay import TraceReplay
@@ -32,7 +34,8 @@ from tuners.warm_server import WarmServer
 class LiveEvaluator:
     """Runs what the study's store does not have yet on the suite's server, which stays warm between candidates.
 
-    `baseline` is applied under every candidate's settings. `traces` is how many attempts a replay sends again.
+    `baseline` is applied under every candidate's settings. `parts` is what the attempts are made of, which their runs
+    say. `traces` is how many attempts a replay sends again.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class LiveEvaluator:
         seed: int,
         prices: Prices,
         traces: int,
+        parts: MadeOf | None = None,
         on_attempt: OnAttempt = lambda: None,
     ) -> None:
         self._suite = suite
@@ -57,13 +61,15 @@ class LiveEvaluator:
         self._log_path = Path("results") / "logs" / f"study-{study}.server.log"
         self._server = WarmServer(self._log_path)
         self._replay = TraceReplay(traces, self._log_path)
-        self.answered = AnsweredCases(store, study)
+        self._files = NamedFiles(suite.root)
+        self.answered = AnsweredCases(store, study, parts or {})
         self._case_runs = CaseRuns(store, study, self._server, self.answered, self.spent, on_attempt)
         self.cached = 0
         self._keys: dict[str, str] = {}
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
-        return configure(self._suite, {**self._baseline, **settings}, seed)
+        found = configure(self._suite, {**self._baseline, **settings}, seed)
+        return replace(found, answers=answers_hash(found, self._files))
 
     async def answer(
         self,

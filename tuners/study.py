@@ -15,6 +15,7 @@ from agentbench.suite import Suite, load_suite
 from tuners.check import candidates, check_study
 from tuners.configuration import configure, lossless_knobs
 from tuners.evaluator import limits_of
+from tuners.made_of import MadeOf, changed, made_of
 from tuners.rungs import plan_rungs
 from tuners.search import Plan
 from tuners.space import Space
@@ -42,6 +43,9 @@ class Study:
     def train(self) -> dict[str, Case]:
         chosen = frozenset(self.split.train)
         return {case.id: case for case in self.suite.cases if case.id in chosen}
+
+    def made_of(self) -> MadeOf:
+        return made_of(self.suite, self.document)
 
     def spaces(self) -> tuple[Space, Space]:
         """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
@@ -99,12 +103,25 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any]) -> Study:
     suite = _suite(file)
     if suite.content_hash() != record.suite_hash:
         raise UserError(f"study {name} can't go on: the cases of {record.suite_path} have changed since it was started")
+    _check_parts(name, store, suite, record.document)
     if overrides:
         store.studies.set_document(name, document, canonical_hash(document))
         # A verdict for which no test case was asked is none that lasts.
         store.studies.reopen(name)
     split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
     return Study(file=file, document=document, suite=suite, split=split)
+
+
+def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, Any]) -> None:
+    """`UserError` where the study's attempts were made of other things than there are now."""
+    now = made_of(suite, document)
+    for run in store.studies.runs(name):
+        before = store.get_run(run.run_id).environment.get("made_of")
+        if before is not None and (parts := changed(before, now)):
+            raise UserError(
+                f"study {name} can't go on: what it is made of has changed since it was started: {', '.join(parts)} of"
+                f" {suite.path}. Undo that, or start a study of another name"
+            )
 
 
 def store_study(study: Study, store: Store) -> None:

@@ -70,6 +70,7 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher, *, 
         seed=study.file.seed,
         prices=study.file.all_prices(study.suite),
         traces=study.file.replay.attempts,
+        parts=study.made_of(),
         on_attempt=watcher.attempt,
     )
     journal = StoredJournal(store, study.name)

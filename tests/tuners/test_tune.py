@@ -309,3 +309,37 @@ def test_a_baseline_that_broke_is_tried_again(study: StudyWriter, monkeypatch: p
     went_on = agentbench("tune", "--resume", "toy")
     assert went_on.exit_code == 0, went_on.output
     assert study_json()["candidates"][0]["end"] == "finished"
+
+
+SCORER = "scorers: [exact]"
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("part", ["scorers", "agent", "tools", "file"])
+def test_a_study_whose_parts_changed_does_not_go_on(study: StudyWriter, suite: Path, part: str) -> None:
+    tool, file = suite / "tool.py", suite / "suite.yaml"
+    tool.write_text('def add(a: int) -> int:\n    """Adds."""\n    return a\n')
+    text = file.read_text().replace("agent: chat", "tools: [tool.py:add]\nagent: {name: tool_loop, max_tokens: 30}")
+    file.write_text(text)
+    path = study(STUDY.replace("trials: 5", "trials: 1"))
+    assert agentbench("tune", path, "--search-only").exit_code == 0
+    changes = {
+        "scorers": lambda: file.write_text(text.replace(SCORER, "scorers: [includes]")),
+        "agent": lambda: file.write_text(text.replace("max_tokens: 30", "max_tokens: 40")),
+        "tools": lambda: file.write_text(text.replace("tools: [tool.py:add]\n", "")),
+        "file": lambda: tool.write_text(tool.read_text().replace("return a", "return a + 1")),
+    }
+    changes[part]()
+    said = refused("tune", "--resume", "toy")
+    assert "what it is made of has changed since it was started" in said
+    assert ("tool.py" if part == "file" else part) in said
+    assert study_json()["verdict"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_an_agent_that_cannot_be_imported_leaves_no_study_behind(study: StudyWriter) -> None:
+    text = STUDY.replace("space:", "baseline: {agent: {name: callable, target: 'no_such_module:answer'}}\nspace:")
+    assert "no_such_module" in refused("tune", study(text))
+    choice = STUDY + "  agent: [chat, {name: callable, target: 'no_such_module:answer'}]\n"
+    assert "space.agent" in refused("tune", study(choice))
+    assert not Path("results").exists()
