@@ -55,7 +55,7 @@ def tune_command(
             store_study(made, store)
         _tell_budget(made, store)
         done = _tuned(made, store, db, team, judged=not search_only)
-        view = study_view(made.name, store, db)
+        view = study_view(made.name, store)
         _print(view, as_json)
         try:
             _write_page(view, store, PAGES / made.name / "study.html")
@@ -142,7 +142,7 @@ def study_command(
     from tuners.study_view import study_view
 
     with open_store(db, create=False) as store:
-        view = study_view(name, store, db)
+        view = study_view(name, store)
         if html is not None:
             _write_page(view, store, html)
     _print(view, as_json)

@@ -1,6 +1,5 @@
 """Optuna's study of a study, in the database of the store: its own tables, which its dashboard reads."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import sleep
@@ -53,21 +52,3 @@ def _storage(url: str, options: dict[str, Any]) -> "RDBStorage":
                 raise
             sleep(PAUSE_S)
     raise AssertionError("not reached")
-
-
-def importance(study: "Study") -> dict[str, float]:
-    """Parameter to its share of what quality depends on, by Optuna's default evaluator; empty with too few trials."""
-    from optuna.importance import get_param_importances
-    from optuna.trial import TrialState
-
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
-        return {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that many trials are alike
-            return dict(get_param_importances(study))
-    except (ValueError, RuntimeError):  # all trials alike
-        return {}
-
-
-LEAST_TRIALS = 8

@@ -41,7 +41,7 @@ def study_report(store: Store, name: str, db: str | None) -> Report | None:
     """The report of the study of this name; None when there is none."""
     if store.studies.progress(name) is None:
         return None
-    view = study_view(name, store, db)
+    view = study_view(name, store)
     return Report(page=lambda: study_page(view, store), to_json=view.to_json)
 
 
@@ -124,8 +124,8 @@ def _charts(view: StudyView) -> dict[str, Chart]:
     paths = [path for path in view.file.space if any(path in each.settings for each in scored)]
     if paths:
         found["parallel"] = parallel_chart(scored, paths)
-    if view.importance:
-        found["importance"] = page_charts.importance_chart(view.importance)
+    if view.effects:
+        found["effects"] = page_charts.effects_chart(view.effects)
     return found
 
 

@@ -8,6 +8,7 @@ from agentbench.report import figures
 from agentbench.report.chart_page import Chart
 from agentbench.report.plain import line
 from tuners.candidate import BASELINE, Candidate
+from tuners.effects import Effect
 from tuners.told import changes
 
 TOLD = "the table of candidates has the figures"
@@ -63,18 +64,21 @@ def _quality_axis() -> dict[str, Any]:
     return {"title": {"text": "quality on train"}, "tickformat": ".0%"}
 
 
-def importance_chart(importance: Mapping[str, float]) -> Chart:
-    shares = sorted(importance.items(), key=lambda each: each[1])
+def effects_chart(effects: Mapping[str, Effect]) -> Chart:
+    """Each parameter's effect on quality with its interval of 95 %."""
+    rows = list(effects.items())[::-1]
     bars = {
         "type": "bar",
         "orientation": "h",
-        "x": [share for _, share in shares],
-        "y": [path for path, _ in shares],
+        "x": [each.difference for _, each in rows],
+        "y": [path for path, _ in rows],
+        "error_x": {"type": "data", "array": [each.margin for _, each in rows], "color": COLOURS["dropped"]},
+        "text": [line(f"{each.best} over {each.worst}").replace("<", "‹").replace(">", "›") for _, each in rows],
         "marker": {"color": COLOURS["finished"]},
-        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+        "hovertemplate": "%{y}: %{x:.1%}, %{text}<extra></extra>",
     }
-    axis = {"tickformat": ".0%", "title": {"text": "share of what quality depends on"}}
-    layout = {"xaxis": axis, "yaxis": {"automargin": True}, "height": 120 + 28 * len(shares)}
+    axis = {"tickformat": ".0%", "title": {"text": "quality under its best value less that under its worst, fitted"}}
+    layout = {"xaxis": axis, "yaxis": {"automargin": True}, "height": 120 + 28 * len(rows)}
     return Chart(caption="What quality depends on", data=[bars], layout=layout)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from agentbench.report import figures
 from agentbench.report.plain import line
 from agentbench.report.terminal import grid
+from tuners.effects import Effect
 from tuners.proposals_told import proposal_lines
 from tuners.study_view import StudyView
 from tuners.told import COLUMNS, beyond, candidate_row, changes
@@ -33,16 +34,27 @@ FULL, LESS = 120, ("rung", "TPOT p50", "s")
 
 
 def study_report(view: StudyView, *, piped: bool = False, width: int = 200) -> RenderableType:
-    """Candidates by quality, those of the front marked, the importance of each parameter, and the verdict.
+    """Candidates by quality, those of the front marked, the effect of each parameter, and the verdict.
 
     `width` is that of the terminal, in characters.
     """
     parts: list[RenderableType] = [_candidates(view, piped, width)]
     parts.append(Text(f"● Pareto front over {', '.join(view.file.objectives)}: {len(view.front)}", style="dim"))
-    if view.importance:
-        shares = ", ".join(f"{path} {figures.percent(share)}" for path, share in view.importance.items())
-        parts.append(Text.assemble(("Importance for quality  ", "bold"), line(shares)))
-    return Group(*parts, *proposal_lines(view.proposals), *verdict_lines(view))
+    return Group(*parts, *effect_lines(view.effects), *proposal_lines(view.proposals), *verdict_lines(view))
+
+
+def effect_lines(effects: Mapping[str, Effect]) -> list[Text]:
+    """What each parameter did to quality, with its error; those whose effect is within it by their names."""
+    if not effects:
+        return []
+    shown = [
+        f"{path} {figures.points(each.difference)} ± {100 * each.margin:.0f} ({each.best} over {each.worst})"
+        for path, each in effects.items()
+        if each.is_shown
+    ]
+    unclear = [path for path, each in effects.items() if not each.is_shown]
+    shown += [f"within their error: {', '.join(unclear)}"] if unclear else []
+    return [Text.assemble(("What quality depends on  ", "bold"), line("; ".join(shown)))]
 
 
 def _candidates(view: StudyView, piped: bool, width: int) -> Table:

@@ -8,8 +8,8 @@ from typing import Any
 from agentbench.store import Store
 from agentbench.study import ProposalRecord, StudyRecord
 from tuners.candidate import Candidate
+from tuners.effects import Effect, effects_of
 from tuners.front import front, front_so_far
-from tuners.optuna_storage import importance, opened_trials
 from tuners.proposals_told import proposal_json
 from tuners.stored_journal import candidate_so_far
 from tuners.study_file import StudyFile, checked_study
@@ -26,7 +26,7 @@ class StudyView:
     candidates: Sequence[Candidate]
     ended: Mapping[int, datetime]
     front: Sequence[int]
-    importance: Mapping[str, float]
+    effects: Mapping[str, Effect]
     proposals: Sequence[ProposalRecord]
     verdict: Verdict | None
 
@@ -57,14 +57,14 @@ class StudyView:
             "document": dict(record.document),
             "split": {side: list(ids) for side, ids in record.split.items()},
             "front": list(self.front),
-            "importance": dict(self.importance),
+            "effects": {path: effect.to_json() for path, effect in self.effects.items()},
             "proposals": [proposal_json(each) for each in self.proposals],
             "candidates": [each.to_json() for each in self.candidates],
             "verdict": self.verdict and self.verdict.to_json(),
         }
 
 
-def study_view(name: str, store: Store, db: str | None) -> StudyView:
+def study_view(name: str, store: Store) -> StudyView:
     """`UserError` when there is no study of this name."""
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
@@ -72,15 +72,13 @@ def study_view(name: str, store: Store, db: str | None) -> StudyView:
     candidates = [found for each in records if (found := candidate_so_far(each)) is not None]
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     on_front = (front if verdict else front_so_far)(candidates, file.objectives)
-    with opened_trials(db, name) as trials:
-        shares = importance(trials)
     return StudyView(
         record=record,
         file=file,
         candidates=candidates,
         ended={each.number: each.ended_at for each in records if each.ended_at is not None},
         front=[each.number for each in on_front or front_so_far(candidates, file.objectives)],
-        importance=shares,
+        effects=effects_of(candidates, list(file.space)),
         proposals=store.studies.proposals(name),
         verdict=verdict,
     )
