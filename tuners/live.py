@@ -202,6 +202,12 @@ class LiveEvaluator:
     def outcomes_of_run(self, run_id: str) -> list[Outcome]:
         return stored_outcomes(self._store, run_id)
 
+    def failure_of_run(self, run_id: str) -> str:
+        return self.answered.failure(run_id)
+
+    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
+        return self.figures(outcomes, self.configuration({})).get("goodput")
+
     def attempts_of(self, candidate: Candidate) -> list[Attempt]:
         """What the search has of a candidate's attempts, all on train."""
         return self.attempts_under(candidate.settings)

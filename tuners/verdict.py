@@ -3,23 +3,62 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from agentbench.errors import UserError
 from agentbench.loadtest.ratios import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.outcomes import agent_failures_as_wrong
 from agentbench.stats.shift import compare_latency
+from agentbench.study import Purpose
 from tuners.candidate import BASELINE, Candidate
-from tuners.evaluator import Answers, Broken, Figures, too_many
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, too_many
 from tuners.finalists import choose_finalists, choose_winner
-from tuners.live import LiveEvaluator
 from tuners.search import Plan
 from tuners.space import Settings
 from tuners.study import Study
 
 FRESH = 1_000_003
 """Added to the study's seed it is that of the finals: no answer of the search was given with it."""
+
+
+class Jury(Protocol):
+    """Answers cases for a verdict, and knows the runs that these answers are in."""
+
+    async def answer(
+        self,
+        settings: Settings,
+        cases: Sequence[str],
+        seed: int,
+        allowance: Allowance = UNBOUNDED,
+        purpose: Purpose = "search",
+    ) -> Answers:
+        """As in a search; those of another purpose are in a run of their own."""
+        ...
+
+    def test_run(self, settings: Settings) -> str:
+        """The id of the run on test under these settings."""
+        ...
+
+    def outcomes_of_run(self, run_id: str) -> Sequence[Outcome]: ...
+
+    def failure_of_run(self, run_id: str) -> str:
+        """Why one of its attempts failed without the agent's doing."""
+        ...
+
+    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
+        """Right answers per second that met the study's objectives."""
+        ...
+
+    def answers_alike(self, a: Settings, b: Settings) -> bool:
+        """Whether they differ in nothing that decides an answer."""
+        ...
+
+    async def in_turn(
+        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
+    ) -> Sequence[tuple[Figures, Figures]]:
+        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +96,7 @@ def verdict_of_json(data: Mapping[str, Any]) -> Verdict:
     return Verdict(**{**data, "notes": tuple(data["notes"])})
 
 
-async def judge(
-    study: Study, plan: Plan, evaluator: LiveEvaluator, candidates: Sequence[Candidate], seconds: float
-) -> Verdict:
+async def judge(study: Study, plan: Plan, evaluator: Jury, candidates: Sequence[Candidate], seconds: float) -> Verdict:
     """The verdict on what the search found, in `seconds` so far."""
     began = monotonic()
     finalists = choose_finalists(candidates, study.file.rungs.finalists, study.file.objectives)
@@ -94,7 +131,7 @@ def _without_winner(candidates: Sequence[Candidate]) -> Verdict:
 
 
 async def _finals(
-    study: Study, plan: Plan, evaluator: LiveEvaluator, finalists: Sequence[Candidate]
+    study: Study, plan: Plan, evaluator: Jury, finalists: Sequence[Candidate]
 ) -> tuple[dict[int, Answers], list[str]]:
     """Number to what it answers on all of train with seeds that the search did not use; and who broke of what."""
     found: dict[int, Answers] = {}
@@ -118,7 +155,7 @@ def _mean(answers: Answers) -> float:
     return sum(answers.scores.values()) / len(answers.scores) if answers.scores else 0.0
 
 
-async def _on_test(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
+async def _on_test(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """The winner and the baseline on the test cases, once; a run that is there is not made again.
 
     There is no winner where one of the two broke, or where too many of the cases could not be compared: what was left
@@ -137,7 +174,7 @@ async def _on_test(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> 
     winner, baseline = (evaluator.outcomes_of_run(runs[side]) for side in ("winner", "baseline"))
     passes = _passes(winner, baseline)
     if too_many(passes["excluded"], len(baseline), study.file.max_failures):
-        failures = [evaluator.answered.failure(run_id) for run_id in runs.values()]
+        failures = [evaluator.failure_of_run(run_id) for run_id in runs.values()]
         left_out = f"{passes['excluded']} of {len(baseline)} attempts on test were left out on one side or the other"
         return _undecided(verdict, runs, f"{left_out}, more than max_failures allows: {' / '.join(failures)}")
     shifts = {name: compare_latency(winner, baseline, name) for name in ("ttft", "tpot")}
@@ -158,7 +195,7 @@ def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
     return passes
 
 
-async def _with_references(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
+async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """The references on the test cases, once, each held against the winner."""
     for name, settings in study.file.references.items() if verdict.runs else ():
         try:
@@ -169,14 +206,14 @@ async def _with_references(study: Study, evaluator: LiveEvaluator, verdict: Verd
         run = evaluator.test_run(settings)
         passes = _passes(evaluator.outcomes_of_run(verdict.runs["winner"]), evaluator.outcomes_of_run(run))
         if too_many(passes["excluded"], len(study.split.test), study.file.max_failures):
-            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.answered.failure(run)}"
+            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.failure_of_run(run)}"
             verdict = replace(verdict, notes=(*verdict.notes, note))
             continue
         verdict = replace(verdict, runs={**verdict.runs, name: run}, references={**verdict.references, name: passes})
     return verdict
 
 
-async def _with_serving(study: Study, evaluator: LiveEvaluator, verdict: Verdict) -> Verdict:
+async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """The winner's server against the baseline's under the winner's agent: traces of test sent to both in turn."""
     agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
     if agent == verdict.settings or not verdict.runs:
@@ -204,7 +241,7 @@ def _named(figures: Figures) -> dict[str, float]:
     return {renamed.get(name, f"{name}_s"): value for name, value in figures.items()}
 
 
-def _payback(evaluator: LiveEvaluator, study: Study, verdict: Verdict, seconds: float) -> Mapping[str, float | None]:
+def _payback(evaluator: Jury, study: Study, verdict: Verdict, seconds: float) -> Mapping[str, float | None]:
     """Server seconds of an attempt and of a right answer, of both; the attempts after which `seconds` are made up for.
 
     None where the winner saves nothing.
@@ -214,12 +251,11 @@ def _payback(evaluator: LiveEvaluator, study: Study, verdict: Verdict, seconds: 
     found: dict[str, float | None] = {"seconds": seconds}
     for side in ("winner", "baseline"):
         outcomes = evaluator.outcomes_of_run(verdict.runs[side])
-        figures = evaluator.figures(outcomes, evaluator.configuration({}))
         right = sum(outcome.passed is True for outcome in outcomes)
         elapsed = _elapsed(outcomes)
         found[f"{side}_s_per_attempt"] = elapsed / len(outcomes)
         found[f"{side}_s_per_right"] = elapsed / right if right else None
-        found[f"{side}_goodput"] = figures.get("goodput")
+        found[f"{side}_goodput"] = evaluator.goodput(outcomes)
     found["attempts"] = _after(seconds, found["baseline_s_per_attempt"], found["winner_s_per_attempt"])
     found["right_answers"] = _after(seconds, found["baseline_s_per_right"], found["winner_s_per_right"])
     return found

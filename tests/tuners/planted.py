@@ -1,0 +1,226 @@
+"""Studies over worlds whose truth is planted, with failures of every kind in them: whole searches and verdicts, on an
+evaluator that draws answers in place of an engine.
+
+`python -m tests.tuners.planted 500` runs so many of each kind and prints how often the interval held.
+"""
+
+import asyncio
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+
+from agentbench.case import Case
+from agentbench.errors import FailureKind, UserError
+from agentbench.stats import Outcome
+from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
+from agentbench.study import Purpose
+from tuners.answered import mean_scores
+from tuners.budget import Spending
+from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured
+from tuners.journal import MemoryJournal
+from tuners.parameter import Choices
+from tuners.rungs import plan_rungs
+from tuners.samplers import seeded
+from tuners.search import Plan, Search
+from tuners.space import Settings, Space
+from tuners.split import Split
+from tuners.study import Study
+from tuners.study_file import StudyFile
+from tuners.trials import Trials
+from tuners.verdict import Verdict, judge
+
+PATHS = ("agent.a", "agent.b")
+SPACE = Space(parameters={"agent.a": Choices(choices=(0, 1, 2, 3)), "agent.b": Choices(choices=(0, 1))})
+BASELINE = {"agent.a": 0, "agent.b": 0}
+BEST = {"agent.a": 2, "agent.b": 1}
+BROKEN = 3
+"""The value of `agent.a` whose server, tools or scorers are broken."""
+
+Harm = Literal["fails where it is wrong", "fails on test where it is wrong", "dies", "does not start"]
+HARMS: tuple[Harm, ...] = ("fails where it is wrong", "fails on test where it is wrong", "dies", "does not start")
+NOT_THE_AGENTS: tuple[FailureKind, ...] = ("infra", "tool", "grader")
+SIDE = 80
+"""Cases of train, and of test."""
+
+
+@dataclass
+class World:
+    """Draws answers; the same attempt is always the same. Where `gain` is not 0, `BEST` is right so much more often.
+
+    One attempt of fifty fails without the agent's doing, and one of a hundred by it, whatever the candidate.
+    """
+
+    seed: int
+    gain: float = 0.0
+    made_by: dict[tuple[str, int, str], Outcome] = field(default_factory=dict)
+    runs: dict[str, tuple[Settings, Purpose]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        chance = random.Random(self.seed)
+        self.harm = HARMS[self.seed % len(HARMS)]
+        self.kind = chance.choice(NOT_THE_AGENTS)
+        self.train = [f"train{number}" for number in range(SIDE)]
+        self.test = [f"test{number}" for number in range(SIDE)]
+        self.rates = {case: chance.uniform(0.2, 0.7) for case in (*self.train, *self.test)}
+
+    def truth(self, settings: Settings) -> float:
+        """How much more often than the baseline it is right, over all cases there could be, where it is not broken:
+        an attempt that its agent ended counts as wrong."""
+        return (self.gain if self._is(settings, BEST) else 0.0) * (1 - 0.01)
+
+    def _is(self, settings: Settings, whole: Settings) -> bool:
+        return {**BASELINE, **settings} == whole
+
+    def _outcome(self, settings: Settings, case: str, seed: int) -> Outcome:
+        full = {**BASELINE, **settings}
+        chance = random.Random(f"{self.seed} {sorted(full.items())} {case} {seed}")
+        right = chance.random() < self.rates[case] + (self.gain if full == BEST else 0.0)
+        failure: FailureKind | None = chance.choice(NOT_THE_AGENTS) if chance.random() < 0.02 else None
+        if failure is None and chance.random() < 0.01:
+            failure = "timeout"
+        if full["agent.a"] == BROKEN and not right and self._harms(case):
+            failure = self.kind
+        return Outcome(case_id=case, cluster=case, passed=None if failure else right, failure=failure)
+
+    def _harms(self, case: str) -> bool:
+        return self.harm == "fails where it is wrong" or (
+            self.harm == "fails on test where it is wrong" and case.startswith("test")
+        )
+
+    async def answer(
+        self,
+        settings: Settings,
+        cases: Sequence[str],
+        seed: int,
+        allowance: Allowance = UNBOUNDED,
+        purpose: Purpose = "search",
+    ) -> Answers:
+        if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "does not start":
+            raise Broken("out of memory")
+        key = self.key(settings)
+        fresh = [case for case in cases if (key, seed, case) not in self.made_by]
+        self.made_by |= {(key, seed, case): self._outcome(settings, case, seed) for case in fresh}
+        if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "dies":
+            raise Broken("the server died while it answered", len(fresh))
+        found = agent_failures_as_wrong(self.made_by[key, seed, case] for case in cases)
+        failed = sum(each.failure is not None for each in found)
+        return Answers(
+            scores=mean_scores(found), fresh=len(fresh), attempts=len(found), failed=failed, failure=self.kind
+        )
+
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+        return Measured(figures={}, replayed=0)
+
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        return sum((self.key(settings), seed, case) in self.made_by for case in cases)
+
+    def key(self, settings: Settings) -> str:
+        return str(sorted({**BASELINE, **settings}.items()))
+
+    def served(self, settings: Settings) -> str:
+        return ""
+
+    def spent(self) -> int:
+        return len(self.made_by)
+
+    def test_run(self, settings: Settings) -> str:
+        return self.key(settings)
+
+    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
+        return [self.made_by[run_id, 0, case] for case in self.test]
+
+    def failure_of_run(self, run_id: str) -> str:
+        failures = [
+            each.failure for each in self.outcomes_of_run(run_id) if each.failure not in (None, *AGENT_FAILURES)
+        ]
+        return str(failures[0]) if failures else "none"
+
+    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
+        return None
+
+    def answers_alike(self, a: Settings, b: Settings) -> bool:
+        return self.key(a) == self.key(b)
+
+    async def in_turn(
+        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
+    ) -> list[tuple[Figures, Figures]]:
+        raise AssertionError("all candidates have one server")
+
+
+async def verdict_of(world: World) -> Verdict | None:
+    """Of a whole study in this world; None where no finalist held up."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    cases = [Case(id=case, messages=()) for case in world.train]
+    file = StudyFile.model_validate(
+        {"name": "planted", "objectives": ["quality"], "budget": {"trials": 8}, "space": {"agent.a": [0]}, "seed": 0}
+    )
+    plan = Plan(
+        outer=SPACE,
+        rungs=plan_rungs(cases, (8, 16, 32), 0.05, world.seed),
+        clusters={case.id: case.id for case in cases},
+        max_failures=file.max_failures,
+        seed=file.seed,
+    )
+    trials = Trials(optuna.create_study(direction="maximize"), SPACE, seeded("random", world.seed))
+    search = Search(plan, world, trials, MemoryJournal(), Spending(file.budget, clock=lambda: 0.0))
+    candidates = [candidate async for candidate in search.run()]
+    nothing: Any = None
+    study = Study(file=file, document={}, suite=nothing, split=Split(train=tuple(world.train), test=tuple(world.test)))
+    try:
+        return await judge(study, plan, world, candidates, 0.0)
+    except UserError:
+        return None
+
+
+@dataclass
+class Tally:
+    """What came of studies."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
+    intervals: int = 0
+    held: int = 0
+    found: int = 0
+
+    def count(self, world: World, verdict: Verdict | None) -> None:
+        if verdict is None or verdict.winner is None:
+            self.ends["no verdict"] += 1
+            return
+        self.ends["baseline" if verdict.winner == 0 else "winner"] += 1
+        self.broken += verdict.settings.get("agent.a") == BROKEN
+        self.found += verdict.settings == BEST
+        if verdict.passes:
+            self.intervals += 1
+            self.held += verdict.passes["low"] <= world.truth(verdict.settings) <= verdict.passes["high"]
+
+
+async def tallied(worlds: Sequence[World]) -> Tally:
+    tally = Tally()
+    for world in worlds:
+        tally.count(world, await verdict_of(world))
+    return tally
+
+
+def null_worlds(count: int) -> list[World]:
+    return [World(seed) for seed in range(count)]
+
+
+def planted_worlds(count: int) -> list[World]:
+    return [World(10_000 + seed, gain=0.25) for seed in range(count)]
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    for name, worlds in (("null", null_worlds(count)), ("planted", planted_worlds(count))):
+        tally = asyncio.run(tallied(worlds))
+        held = f"{tally.held} of {tally.intervals} intervals held ({tally.held / max(1, tally.intervals):.1%})"
+        print(f"{name}: {dict(tally.ends)}, best found {tally.found}, broken won {tally.broken}, {held}")
+
+
+if __name__ == "__main__":
+    main()
