@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serving.api_error import ApiError
+from serving.bounded_template import BoundedEnvironment, rendered
 from serving.tool_prompt import without_tools
 
 Message = Mapping[str, Any]
@@ -34,8 +33,9 @@ class ChatTemplate:
     def __init__(self, source: str | None, *, bos_token: str | None = None, eos_token: str | None = None) -> None:
         try:
             self._template = _environment().from_string(source or CHATML)
-        except TemplateError as error:
-            raise ValueError(f"the model's chat template is not valid: {error}") from None
+        except (TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"the model's chat template is not valid: {reason}") from None
         self._tokens = {"bos_token": bos_token or "", "eos_token": eos_token or ""}
         self._knows_developer = "developer" in (source or CHATML)
         self.knows_tools = "tools" in (source or CHATML)
@@ -48,10 +48,12 @@ class ChatTemplate:
         else:
             turns, offered = without_tools(messages, tools), None
         try:
-            return self._template.render(messages=turns, tools=offered, add_generation_prompt=True, **self._tokens)
+            text = rendered(self._template, messages=turns, tools=offered, add_generation_prompt=True, **self._tokens)
+            text.encode()  # a lone surrogate has no tokens
+            return text
         # The template is the model's own program: whatever it trips over is an answer, not our failure.
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            reason = str(error) or type(error).__name__
+        except _TRIPS as error:
+            reason = _reason(error)
             message = f"The model's chat template refuses these messages: {reason}"
             raise ApiError(message, param="messages", code="chat_template_error") from None
 
@@ -61,8 +63,20 @@ class ChatTemplate:
         return _with_parsed_arguments(message) if message["role"] == "assistant" else message
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+_TRIPS = (
+    *(TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError),
+    *(RecursionError, MemoryError),
+)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "it writes an unpaired surrogate"
+    return "it nests too deep" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+
+
+def _environment() -> BoundedEnvironment:
+    environment = BoundedEnvironment()
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
@@ -98,6 +112,8 @@ def _with_parsed_arguments(message: Message) -> dict[str, Any]:
 
 def _parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = dict(call["function"])
-    with suppress(ValueError):  # a call that was cut off stays a string
-        function["arguments"] = json.loads(function["arguments"])
+    with suppress(ValueError, RecursionError):  # a call that was cut off, or is nested too deep, stays a string
+        arguments = json.loads(function["arguments"])
+        json.dumps(arguments, ensure_ascii=False).encode()  # an unpaired surrogate is in no text
+        function["arguments"] = arguments
     return {**call, "function": function}

@@ -91,3 +91,63 @@ def test_a_template_does_not_leave_the_sandbox(escape: str) -> None:
 def test_a_template_that_is_none_is_found_at_once() -> None:
     with pytest.raises(ValueError, match="chat template is not valid"):
         ChatTemplate("{% for %}")
+
+
+def test_what_a_model_is_trained_on_is_marked_in_published_templates() -> None:
+    source = "{% for m in messages %}{% generation %}{{ m.content }}{{ '!' }}{% endgeneration %}{% endfor %}"
+    assert ChatTemplate(source).render(HELLO) == "Hello!"
+
+
+BOUNDLESS = [
+    "{{ 'a' * 3000000000 }}",
+    "{{ 3000000000 * 'a' }}",
+    "{{ [1] * 3000000000 }}",
+    "{{ 9 ** (9 ** 9) }}",
+    "{{ (9 ** 1000) * (9 ** 1000) }}",
+    "{{ 'a' | center(3000000000) }}",
+    "{{ 'a' | indent(3000000000, true) }}",
+    "{{ 'a'.ljust(3000000000) }}",
+    "{{ 'a'.zfill(width) }}",
+    "{{ '\t'.expandtabs(3000000000) }}",
+    "{{ '%3000000000d' % 1 }}",
+    "{{ '%*d' % (3000000000, 1) }}",
+    "{{ '%3000000000d' | format(1) }}",
+    "{{ '{:>3000000000}'.format(1) }}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}",
+    "{% set ns = namespace(s=[1]) %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = ns.s.replace('a', ns.s) %}{% endfor %}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = ns.s | replace('a', ns.s) %}{% endfor %}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = [ns.s, ns.s] | join %}{% endfor %}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = ns.s.join([ns.s, ns.s]) %}{% endfor %}",
+    "{% set ns = namespace(s='aa') %}{% for i in range(64) %}{% set ns.s = '%s%s' % (ns.s, ns.s) %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% set big = 'a' * 9999999 %}{% for a in range(99999) %}{{ big }}{% endfor %}",
+    "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+    "{{ range(3000000000) | list }}",
+    "{{ " + "(" * 100_000 + "1" + ")" * 100_000 + " }}",
+    "{{ " + "[" * 500 + "]" * 500 + " }}",
+    "a" * 2_000_000,
+]
+
+
+@pytest.mark.parametrize("source", BOUNDLESS, ids=range(len(BOUNDLESS)))
+def test_a_template_that_would_take_all_memory_or_all_time_is_one_line(source: str) -> None:
+    """At load a ValueError, while rendering the client's error; nothing is computed at load."""
+    with pytest.raises((ValueError, ApiError)) as refused:
+        ChatTemplate("{% set width = 3000000000 %}" + source).render(HELLO)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("arguments", ["[" * 2000, '{"s": "\\ud800"}', "{", ""])
+def test_any_arguments_of_a_call_that_is_sent_again_are_rendered(arguments: str) -> None:
+    source = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments }}{% endfor %}{% endfor %}"
+    call = {**CALL, "function": {"name": "f", "arguments": arguments}}
+    turns = [*HELLO, {"role": "assistant", "tool_calls": [call]}]
+    assert ChatTemplate(source + "{# tools #}").render(turns, [TOOL]) == arguments
+    ChatTemplate(None).render(turns, [TOOL])
+
+
+def test_a_lone_surrogate_of_a_template_is_told() -> None:
+    with pytest.raises(ApiError, match="unpaired surrogate"):
+        ChatTemplate("{{ '\\ud800' }}").render(HELLO)
