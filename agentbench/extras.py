@@ -20,6 +20,24 @@ def install_hint(extra: str) -> str:
     return "pip install " + _requirement(extra, json.loads(origin) if origin else None)
 
 
+def requirement() -> str | None:
+    """What pip installs anywhere else to get this very version; None when it came from a directory."""
+    try:
+        found = distribution(DISTRIBUTION)
+    except PackageNotFoundError:
+        return None
+    written = found.read_text("direct_url.json")
+    if not written:
+        return f"{DISTRIBUTION}=={found.version}"
+    repository = _repository(json.loads(written))
+    return repository and f"{DISTRIBUTION} @ {repository}"
+
+
+def _repository(origin: dict[str, dict[str, str]]) -> str | None:
+    facts = origin.get("vcs_info")
+    return f"{facts['vcs']}+{origin['url']}@{facts['commit_id']}" if facts else None
+
+
 def _requirement(extra: str, origin: dict[str, dict[str, str]] | None) -> str:
     """`origin` is a `direct_url.json` (PEP 610), None for an installation from an index."""
     named = f"{DISTRIBUTION}[{extra}]"
@@ -28,6 +46,4 @@ def _requirement(extra: str, origin: dict[str, dict[str, str]] | None) -> str:
     url = str(origin["url"])
     if origin.get("dir_info", {}).get("editable"):
         return "-e " + shlex.quote(f"{Path(url2pathname(urlsplit(url).path))}[{extra}]")
-    if repository := origin.get("vcs_info"):
-        url = f"{repository['vcs']}+{url}@{repository['commit_id']}"
-    return shlex.quote(f"{named} @ {url}")
+    return shlex.quote(f"{named} @ {_repository(origin) or url}")

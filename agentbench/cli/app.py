@@ -16,6 +16,7 @@ from agentbench.cli.compare import compare_command
 from agentbench.cli.doctor import doctor_command
 from agentbench.cli.export import export_command, import_command
 from agentbench.cli.gate import gate_command
+from agentbench.cli.init import init_command
 from agentbench.cli.power import power_command
 from agentbench.cli.pull import pull_command
 from agentbench.cli.report import report_command
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("init")(init_command)
 app.command("pull")(pull_command)
 app.command("serve")(serve_command)
 app.command("run")(run_command)

@@ -1,0 +1,128 @@
+"""`agentbench init`: a first suite with its agent, its test and its CI workflow, for a repository that has none."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentbench.errors import UserError
+
+KEPT_OUT = ("results/*", "!results/baselines/")
+"""Lines of .gitignore: the store and logs stay out of the repository, baselines belong into it."""
+
+UNKNOWN_ORIGIN = "git+URL-OF-THE-REPOSITORY@COMMIT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterFile:
+    """A file to write. One that `may_exist` is left as it is where there is one already."""
+
+    path: Path
+    template: str
+    purpose: str
+    may_exist: bool = False
+
+
+def init_command(
+    name: Annotated[str, typer.Argument(help="The suite's name: letters, digits, dashes.")] = "support",
+    directory: Annotated[Path, typer.Option("--dir", help="The repository.")] = Path("."),
+) -> None:
+    """Write a first suite, its agent, a test, a CI workflow and .gitignore lines; then pytest passes."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise UserError(
+            f"suite name {name!r}: begin with a letter; use letters, digits and dashes, for example support"
+        )
+    if not directory.is_dir():
+        raise UserError(f"--dir {str(directory)!r} is not a directory; make it first")
+    planned = _starter(name)
+    if taken := [each.path for each in planned if not each.may_exist and (directory / each.path).exists()]:
+        there = ", ".join(map(str, taken))
+        raise UserError(f"there already: {there}. Nothing was written; give another name than {name!r}")
+    for each in planned:
+        typer.echo(f"{_write(each, name, directory)}  {each.path!s:<32}  {each.purpose}")
+    typer.echo(f"{_keep_out(directory)}  {'.gitignore':<32}  keeps the store out, baselines in")
+    typer.echo("\n".join(_next(name, directory)))
+
+
+def _starter(name: str) -> tuple[StarterFile, ...]:
+    suite = Path("suites") / name
+    return (
+        StarterFile(
+            path=suite / "suite.yaml", template="suite.yaml", purpose="who answers, how it is graded, the gate"
+        ),
+        StarterFile(path=suite / "cases.jsonl", template="cases.jsonl", purpose="what is asked and expected"),
+        StarterFile(path=suite / "agent.py", template="agent.py", purpose="the agent: put yours here"),
+        StarterFile(path=_test_file(name), template="test_agent.py", purpose="assertions about a run, in Python"),
+        StarterFile(
+            path=Path("requirements-agents.txt"),
+            template="requirements-agents.txt",
+            purpose="what CI installs",
+            may_exist=True,
+        ),
+        StarterFile(
+            path=Path(".github/workflows/agents.yml"),
+            template="agents.yml",
+            purpose="gates pull requests, keeps main's baseline",
+            may_exist=True,
+        ),
+    )
+
+
+def _test_file(name: str) -> Path:
+    return Path("tests") / f"test_{name.replace('-', '_')}_agent.py"
+
+
+def _write(file: StarterFile, name: str, directory: Path) -> str:
+    """Writes the file; says what was done."""
+    path = directory / file.path
+    if path.exists():
+        return "kept "
+    text = (files("agentbench.cli") / "starter" / f"{file.template}.txt").read_text(encoding="utf-8")
+    text = text.replace("tests/test_NAME_agent.py", _test_file(name).as_posix())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.replace("NAME", name).replace("REQUIREMENT", _requirement()), encoding="utf-8")
+    return "wrote"
+
+
+def _keep_out(directory: Path) -> str:
+    file = directory / ".gitignore"
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    missing = [line for line in KEPT_OUT if line not in map(str.strip, text.splitlines())]
+    if not missing:
+        return "kept "
+    gap = "" if not text or text.endswith("\n") else "\n"
+    with file.open("a", encoding="utf-8") as out:
+        out.write(gap + "".join(f"{line}\n" for line in missing))
+    return "added" if text else "wrote"
+
+
+def _requirement() -> str:
+    from agentbench.extras import DISTRIBUTION, requirement
+
+    return requirement() or f"{DISTRIBUTION} @ {UNKNOWN_ORIGIN}"
+
+
+def _next(name: str, directory: Path) -> Iterator[str]:
+    yield ""
+    yield f"Next: pytest suites/{name} {_test_file(name)}"
+    yield f"      then put your agent into suites/{name}/agent.py and your cases into suites/{name}/cases.jsonl"
+    if UNKNOWN_ORIGIN in (directory / "requirements-agents.txt").read_text(encoding="utf-8"):
+        yield f"      and put the repository that CI installs agentbench from in place of {UNKNOWN_ORIGIN},"
+        yield "      in requirements-agents.txt: it was installed from a directory here"
+    if _is_ignored(directory):
+        yield "      and let .gitignore keep results/baselines: a line in it leaves the whole of results/ out"
+
+
+def _is_ignored(directory: Path) -> bool:
+    """Whether git would leave a baseline out; False where that is not known."""
+    import subprocess
+
+    try:
+        asked = ["git", "-C", str(directory), "check-ignore", "-q", "results/baselines/any/main.json"]
+        return subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
