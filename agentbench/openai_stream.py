@@ -5,6 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 OBJECT = b"{"
+MOST_TOKENS = 2**53
+"""No answer has more; a count above is a server's mistake, and sums of such counts would not fit a database."""
+
+
+def token_count(value: Any) -> int | None:
+    """A number of tokens as a server told it, None where it told none. `ValueError` for what is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool | str) or not 0 <= value <= MOST_TOKENS or value != int(value):
+        raise ValueError(f"{value!r:.40} is no number of tokens")
+    return int(value)
 
 
 def text_of(content: Any) -> str:

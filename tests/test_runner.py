@@ -13,13 +13,13 @@ from agentbench import guest, recorder
 from agentbench.case import Case, Message
 from agentbench.config import RunOptions
 from agentbench.errors import AttemptError
-from agentbench.protocols import Agent, ChatClient, ChatRequest, Toolbox
+from agentbench.protocols import Agent, BrokenOff, ChatClient, ChatRequest, CutOff, Relay, Toolbox
 from agentbench.runner import Bench, Job, attempt_seed, run_job, run_jobs
 from agentbench.score import Attempt, Score, verdict
 from agentbench.scorers.text import ExactConfig, ExactScorer
 from agentbench.threads import in_thread
 from agentbench.tools import CaseToolbox, FunctionTool
-from agentbench.trace import Trace
+from agentbench.trace import ModelCall, Trace
 from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend, a_case, adder
 
@@ -506,3 +506,34 @@ async def test_a_scorer_that_does_not_end_is_a_grader_failure() -> None:
     attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Endless(), scorer_timeout_s=0.05))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("grader", "exact: not done after 0.05 s")
+
+
+async def test_what_came_of_an_answer_that_broke_is_in_the_trace() -> None:
+    class Breaks(SayBackend):
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            raise BrokenOff("infra", "the connection was cut", await super().chat(request, relay))
+
+    bench = replace(a_bench(ask, max_tries=1), backend=Breaks("hel"))
+    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    assert attempt.failure is not None
+    assert (attempt.failure.kind, attempt.failure.message) == ("infra", "the connection was cut")
+    [call] = attempt.trace.model_calls
+    assert (call.text, call.error) == ("hel", "the connection was cut")
+
+
+async def test_what_came_of_an_answer_that_the_timeout_cut_off_is_in_the_trace() -> None:
+    class Hangs(SayBackend):
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            call = await super().chat(request, relay)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise CutOff(call) from None
+            return call
+
+    bench = replace(a_bench(ask, timeout_s=0.05), backend=Hangs("hel"))
+    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    assert attempt.failure is not None
+    assert attempt.failure.kind == "timeout"
+    [call] = attempt.trace.model_calls
+    assert (call.text, call.error) == ("hel", "cancelled: whoever asked went away or ran out of time")

@@ -3,20 +3,24 @@
 Servers add fields of their own, so that unknown ones are let through here, unlike in what a user writes.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
+
+from agentbench.openai_stream import token_count
+
+Count = Annotated[int | None, BeforeValidator(token_count)]
 
 
 class PromptTokensDetails(BaseModel):
-    cached_tokens: int | None = None
+    cached_tokens: Count = None
 
 
 class Usage(BaseModel):
     """The server's counts so far."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
     prompt_tokens_details: PromptTokensDetails | None = None
 
 

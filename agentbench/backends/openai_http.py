@@ -1,6 +1,8 @@
 """A server that speaks OpenAI's chat completions over HTTP, streamed, with the time of every chunk."""
 
+import asyncio
 import json
+from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentbench.backends.reply import ReplyBuilder
 from agentbench.errors import AttemptError, ServerRefused
 from agentbench.openai_stream import as_events, is_one_piece
-from agentbench.protocols import ChatRequest, Endpoint, Relay
+from agentbench.protocols import BrokenOff, ChatRequest, CutOff, Endpoint, Relay
 from agentbench.trace import ModelCall
 from agentbench.transport.client import HttpClient, Target
 from agentbench.transport.exchange import Exchange
@@ -45,16 +47,22 @@ class OpenAIHttpBackend:
         body = self._body(request)
         exchange = Exchange(relay=_EventsOnly(relay) if relay else None)
         intended_at = perf_counter_ns()
-        await self._client.send(self._client.encode("chat/completions", body), exchange)
-        reply = self._reply(exchange)
+        try:
+            await self._client.send(self._client.encode("chat/completions", body), exchange)
+            reply = self._reply(exchange)
+        except asyncio.CancelledError:
+            if seen := _seen(exchange, request, body, intended_at):
+                raise CutOff(seen) from None
+            raise
+        except ServerRefused:
+            raise
+        except AttemptError as error:
+            if seen := _seen(exchange, request, body, intended_at):
+                raise BrokenOff(error.kind, str(error), seen) from None
+            raise
         if relay and is_one_piece(exchange.body):
             relay(as_events(json.loads(exchange.body)))
-        return reply.model_call(
-            messages=request.messages,
-            request={key: value for key, value in body.items() if key not in NOT_RECORDED},
-            intended_at=intended_at,
-            sent_at=exchange.sent_at,
-        )
+        return _call(reply, exchange, request, body, intended_at)
 
     def _reply(self, exchange: Exchange) -> ReplyBuilder:
         """The whole answer; `AttemptError` when there is none."""
@@ -94,6 +102,27 @@ class OpenAIHttpBackend:
 
     async def aclose(self) -> None:
         self._client.close()
+
+
+def _call(
+    reply: ReplyBuilder, exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], intended_at: int
+) -> ModelCall:
+    return reply.model_call(
+        messages=request.messages,
+        request={key: value for key, value in body.items() if key not in NOT_RECORDED},
+        intended_at=intended_at,
+        sent_at=exchange.sent_at,
+    )
+
+
+def _seen(exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], intended_at: int) -> ModelCall | None:
+    """What had come of an answer that broke or was cancelled, with its times; None when nothing had."""
+    if exchange.status != 200 or not exchange.pieces:
+        return None
+    reply = ReplyBuilder()
+    reply.read(exchange.pieces)
+    call = _call(reply, exchange, request, body, intended_at)
+    return call if call.chunk_at else None
 
 
 class _EventsOnly:

@@ -56,9 +56,11 @@ class ReplyBuilder:
     def _read(self, at: int, data: bytes) -> None:
         try:
             self.add(Chunk.model_validate_json(data), at)
-        # Beside pydantic's, what the shape of a choice makes of the rules that read it.
-        except (ValidationError, ValueError, TypeError, AttributeError):
-            self.error = f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
+        except ValidationError as error:
+            self.error = _misfit(error) or _no_chunk(data)
+        # What the shape of a choice makes of the rules that read it.
+        except (ValueError, TypeError, AttributeError):
+            self.error = _no_chunk(data)
 
     def add(self, chunk: Chunk, at: int) -> None:
         if chunk.error:
@@ -125,8 +127,20 @@ class ReplyBuilder:
         )
 
     def _chunk_tokens(self) -> tuple[int, ...]:
-        """Tokens of each chunk, when every chunk said how many there were so far."""
+        """Tokens of each chunk, when every chunk said how many there were so far, none fewer than before."""
         counts = [count for count in self._counts if count is not None]
-        if len(counts) != len(self._counts):
+        if len(counts) != len(self._counts) or counts != sorted(counts):
             return ()
         return tuple(now - before for before, now in zip([0, *counts], counts, strict=False))
+
+
+def _no_chunk(data: bytes) -> str:
+    return f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
+
+
+def _misfit(error: ValidationError) -> str:
+    """What is wrong with the counts of an event, where it is they."""
+    found = error.errors(include_url=False)[0]
+    if found["loc"][:1] != ("usage",):
+        return ""
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg'].removeprefix('Value error, ')}"

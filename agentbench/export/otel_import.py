@@ -16,6 +16,7 @@ from agentbench.case import Case, Message
 from agentbench.errors import UserError
 from agentbench.export.otel_messages import messages_of
 from agentbench.export.otlp_file import Span, bytes_of, spans_of
+from agentbench.openai_stream import token_count
 from agentbench.run import Run
 from agentbench.score import Attempt, Score, verdict
 from agentbench.store import AlreadyStored, Store
@@ -42,7 +43,7 @@ def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[R
         )
     try:
         pairs = list(_attempts(sorted(told.values(), key=lambda spans: min(span.begin for span in spans))))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: an attribute is not as the GenAI conventions have it: {error}") from None
     run = _run(path, data, next(iter(told.values()))[0].resource, suite, pairs)
     try:
@@ -153,7 +154,7 @@ def _chunks(span: Span) -> tuple[int, ...]:
 
 def _count(given: Mapping[str, Any], name: str) -> int | None:
     value = given.get(name)
-    return None if value is None else int(value)
+    return None if value is None else token_count(int(value))
 
 
 def _tool_call(span: Span) -> ToolCall:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentbench.openai_stream import failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
+from agentbench.openai_stream import failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of, token_count
 from agentbench.transport.event_stream import DONE, EndlessStream, events
 from agentbench.transport.refusal import message_of
 
@@ -94,10 +94,10 @@ def _usage(answer: Answer, usage: Mapping[str, Any] | None) -> int:
     if not usage:
         return 0
     before = answer.completion_tokens or 0
-    answer.prompt_tokens = usage.get("prompt_tokens", answer.prompt_tokens)
-    answer.completion_tokens = usage.get("completion_tokens", answer.completion_tokens)
+    answer.prompt_tokens = token_count(usage.get("prompt_tokens", answer.prompt_tokens))
+    answer.completion_tokens = token_count(usage.get("completion_tokens", answer.completion_tokens))
     details = usage.get("prompt_tokens_details") or {}
-    answer.cached_tokens = details.get("cached_tokens", answer.cached_tokens)
+    answer.cached_tokens = token_count(details.get("cached_tokens", answer.cached_tokens))
     return (answer.completion_tokens or 0) - before
 
 

@@ -39,6 +39,16 @@ async def _cut_off() -> AsyncIterator[str]:
     yield _chunk({"content": "hel"})
 
 
+async def _gives_up() -> AsyncIterator[str]:
+    yield _chunk({"content": "hel"})
+    yield 'data: {"error": {"message": "out of memory"}}\n\n'
+
+
+async def _hangs() -> AsyncIterator[str]:
+    yield _chunk({"content": "hel"})
+    await asyncio.sleep(30)
+
+
 async def _tool_call() -> AsyncIterator[str]:
     def fragment(index: int, **rest: Any) -> dict[str, Any]:
         return {"tool_calls": [{"index": index, **rest}]}
@@ -62,6 +72,9 @@ async def _unnumbered() -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
+STREAMS = {"cut": _cut_off, "gives up": _gives_up, "hangs": _hangs, "tools": _tool_call, "unnumbered": _unnumbered}
+
+
 async def _chat(request: Request) -> Response:
     body = await request.json()
     asked = body["messages"][-1]["content"]
@@ -72,7 +85,7 @@ async def _chat(request: Request) -> Response:
         message = {"role": "assistant", "content": "hello world"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return JSONResponse({"id": "x", "object": "chat.completion", "choices": [choice], "usage": _usage(2)})
-    stream = {"cut": _cut_off, "tools": _tool_call, "unnumbered": _unnumbered}.get(asked, _hello)
+    stream = STREAMS.get(asked, _hello)
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 

@@ -1,5 +1,6 @@
 """The HTTP backend against a real HTTP server."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.case import ToolSpec
 from agentbench.errors import AttemptError
-from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.protocols import BrokenOff, ChatRequest, CutOff, Endpoint
 from agentbench.stats.calls import latency_s, ttft_s
 from agentbench.transport.event_stream import DONE, events
 from tests.contracts.backend_contract import BackendContract
@@ -52,6 +53,28 @@ class TestOpenAIHttp(BackendContract):
         with pytest.raises(AttemptError, match="ended before its answer was complete") as caught:
             await backend.chat(ask("cut"))
         assert caught.value.kind == "infra"
+
+    @pytest.mark.parametrize(
+        ("asked", "why"), [("cut", "ended before its answer was complete"), ("gives up", "out of memory")]
+    )
+    async def test_what_came_before_a_stream_broke_is_told_with_its_times(
+        self, backend: OpenAIHttpBackend, asked: str, why: str
+    ) -> None:
+        with pytest.raises(BrokenOff, match=why) as broken:
+            await backend.chat(ask(asked))
+        call = broken.value.call
+        assert (call.text, call.finish_reason, len(call.chunk_at)) == ("hel", None, 1)
+        assert call.intended_at <= call.sent_at < call.chunk_at[0] <= call.ended_at
+        assert (call.messages, call.request["model"]) == (ask(asked).messages, "m")
+
+    async def test_what_came_before_a_request_was_cancelled_is_told(self, backend: OpenAIHttpBackend) -> None:
+        came = asyncio.Event()
+        asking = asyncio.create_task(backend.chat(ask("hangs"), lambda piece: came.set()))
+        await came.wait()
+        asking.cancel()
+        with pytest.raises(CutOff) as cut:
+            await asking
+        assert (cut.value.call.text, len(cut.value.call.chunk_at)) == ("hel", 1)
 
     async def test_tool_call_fragments_are_put_together(self, backend: OpenAIHttpBackend) -> None:
         call = await backend.chat(ask("tools"))

@@ -103,3 +103,20 @@ def test_what_a_server_leaves_null_or_adds_does_no_harm() -> None:
         b'data: {"choices": [{"delta": null, "finish_reason": "stop"}]}\n\n',
     )
     assert (call.text, call.finish_reason, call.completion_tokens) == ("a", "stop", None)
+
+
+@pytest.mark.parametrize("count", [-1, 2**63, 2**100, 1.5, "3", True])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_a_count_that_is_none_is_the_servers_failure(name: str, count: Any) -> None:
+    reply = read(chunk({"content": "hi"}), chunk({}, "stop", usage={**usage(1), name: count}), DONE)
+    assert reply.error == f"usage.{name}: {count!r} is no number of tokens"
+
+
+def test_a_count_of_cached_tokens_that_is_none_is_the_servers_failure() -> None:
+    reply = read(chunk({"content": "hi"}), chunk({}, "stop", usage=usage(1, cached=-5)), DONE)
+    assert reply.error == "usage.prompt_tokens_details.cached_tokens: -5 is no number of tokens"
+
+
+def test_counts_that_fall_are_no_counts_of_chunks() -> None:
+    call = call_of(chunk({"content": "a"}, usage=usage(5)), chunk({"content": "b"}, "stop", usage=usage(2)), DONE)
+    assert (call.chunk_tokens, call.completion_tokens) == ((), 2)

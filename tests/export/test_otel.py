@@ -274,3 +274,15 @@ def test_messages_come_back() -> None:
 
 def replace_content(message: dict[str, Any], content: Any) -> dict[str, Any]:
     return {**message, "content": content}
+
+
+@pytest.mark.parametrize("count", ["-1", "9223372036854775808", "9223372036854775807"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    attribute = {"key": "gen_ai.usage.input_tokens", "value": {"intValue": count}}
+    span = {**CHAT, "attributes": [*CHAT["attributes"], attribute]}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+    with open_store(str(tmp_path / "a.db")) as store:
+        with pytest.raises(UserError, match=f"{count} is no number of tokens"):
+            import_traces(path, store)
+        assert store.list_runs() == []

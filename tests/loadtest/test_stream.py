@@ -78,3 +78,10 @@ def test_the_digest_is_of_the_text() -> None:
     one = said(event({"text": "ab"}), event({"text": "c"}))
     assert one.digest == said(event({"text": "a"}), event({"text": "bc"})).digest
     assert one.digest != said(event({"text": "abd"})).digest
+
+
+def test_a_count_that_is_none_is_an_error() -> None:
+    for count in (-1, 2**63, "5"):
+        counts = {"prompt_tokens": count, "completion_tokens": 1}
+        answer = said(event({"delta": {"content": "a"}}), event({"delta": {}, "finish_reason": "stop"}, usage=counts))
+        assert "no chunk of an answer" in answer.error
