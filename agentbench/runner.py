@@ -15,7 +15,7 @@ from agentbench.case import Case
 from agentbench.config import RunOptions
 from agentbench.errors import AttemptError, FailureKind
 from agentbench.guest import GuestContext, Late, Raised, contained, described
-from agentbench.protocols import Agent, Backend, Reply, Scorer, Toolbox, User, UserSession
+from agentbench.protocols import Agent, Backend, MayHang, Reply, Scorer, Toolbox, User, UserSession
 from agentbench.recorder import Recorder
 from agentbench.score import Attempt, Score, verdict
 from agentbench.server_watch import ServerWatch
@@ -31,6 +31,10 @@ OPENING_S = 120.0
 
 LEAVING_S = 30.0
 """Longest that tools, or what an agent holds, may take to close."""
+
+
+OUT_OF_TIME = ("timeout", "budget")
+"""Failures of the agent's, unless it waited for a tool that is stuck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +169,8 @@ async def _with_tools(job: Job, bench: Bench, tools: Toolbox) -> _Work:
     try:
         answer = await _ask(job, bench, recorder)
         ended_at = recorder.close()
+        if isinstance(answer, Failure) and answer.kind in OUT_OF_TIME:
+            answer = await _stuck(tools) or answer
         if isinstance(answer, Failure):
             return _Work(trace=recorder.trace(), failure=answer, started_at=started_at, ended_at=ended_at)
         state = await _guarded("tool", tools.state, bench.options.tool_timeout_s)
@@ -177,6 +183,12 @@ async def _with_tools(job: Job, bench: Bench, tools: Toolbox) -> _Work:
         started_at=started_at,
         ended_at=ended_at,
     )
+
+
+async def _stuck(tools: Toolbox) -> Failure | None:
+    """The tool's failure when it was a tool that the agent waited for, and its server answers nothing."""
+    found = await _guarded("tool", tools.check) if isinstance(tools, MayHang) else None
+    return found if isinstance(found, Failure) else None
 
 
 async def _ask(job: Job, bench: Bench, recorder: Recorder) -> str | Failure:

@@ -1,7 +1,7 @@
 """Every number that is said of a run, from its stored rows; tables and JSON show these and no other."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agentbench.report.outcomes import CaseOutcome
@@ -13,6 +13,8 @@ from agentbench.stats.repeats import Repeated, repeated
 from agentbench.stats.samples import CaseSamples
 from agentbench.stats.serving import percentile
 from agentbench.store import Store
+
+REASONS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class RunView:
     mean where there are several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the
     repeats that were asked, when that is above 1: without failed attempts, and with the agent's failures as wrong
     answers. `objectives` (seconds) limit what counts
-    as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model.
+    as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model. `reasons` are
+    kind, message and number of the failures there are most of.
     """
 
     run: Run
@@ -57,6 +60,7 @@ class RunView:
     ttft_p95: Estimate | None
     cold_starts: ColdStarts | None
     outcomes: tuple[CaseOutcome, ...]
+    reasons: tuple[tuple[str, str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """One flat object; times end in _s (seconds), rates in _per_s, fractions are from 0 to 1."""
@@ -72,6 +76,7 @@ class RunView:
             "attempts_failed": self.failed,
             "attempts_waiting": self.waiting,
             "failures": dict(self.failures),
+            "failure_reasons": [dict(zip(("kind", "message", "count"), each, strict=True)) for each in self.reasons],
             "accuracy": accuracy and accuracy.value,
             "accuracy_low": accuracy and accuracy.low,
             "accuracy_high": accuracy and accuracy.high,
@@ -131,7 +136,8 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-    return view_of(run, map(outcome_of, store.measured_attempts(run.id)), store.first_request(run.id))
+    view = view_of(run, map(outcome_of, store.measured_attempts(run.id)), store.first_request(run.id))
+    return replace(view, reasons=tuple(store.failures(run.id, REASONS))) if view.failed else view
 
 
 def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | None = None) -> RunView:

@@ -45,7 +45,7 @@ def run_report(view: RunView, *, piped: bool = False) -> RenderableType:
     table.add_column("", style="dim")
     for name, value, remark in run_rows(view):
         table.add_row(name, Text(line(value)), Text(line(remark)))
-    return Group(table, *outcome_lines(view.outcomes))
+    return Group(table, *reason_lines(view), *outcome_lines(view.outcomes))
 
 
 def run_rows(view: RunView) -> list[tuple[str, str, str]]:
@@ -159,6 +159,24 @@ def tokens(view: RunView) -> str:
 def cached(view: RunView) -> str:
     found = view.serving.cached_tokens
     return f"{figures.count(found)} of the prompt from the cache" if found else ""
+
+
+WHOSE = {"infra": "of the model server or the network", "tool": "of a tool", "grader": "of a scorer"}
+"""Who failed when it was not the agent."""
+
+
+def reason_lines(view: RunView) -> list[Text]:
+    """What the failures that there are most of say, and whose they are."""
+    return [
+        Text.assemble(
+            (
+                f"{kind} failure {WHOSE.get(kind, 'of the agent')}, {number} of {view.failed}",
+                f"bold {STYLES['failed']}",
+            ),
+            f"  {line(message)}",
+        )
+        for kind, message, number in view.reasons
+    ]
 
 
 def outcome_lines(outcomes: tuple[CaseOutcome, ...]) -> list[Text]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -174,6 +174,17 @@ class Store:
         with self._read() as session:
             found: Mapping[str, Any] | None = session.scalars(query).first()
             return found
+
+    def failures(self, run_id: str, most: int) -> list[tuple[str, str, int]]:
+        """Kind, message and number of the run's failures that say the same, the most frequent first."""
+        number = func.count()
+        query = select(AttemptRow.failure_kind, AttemptRow.failure_message, number).group_by(
+            AttemptRow.failure_kind, AttemptRow.failure_message
+        )
+        query = query.where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_not(None))
+        query = query.order_by(number.desc(), AttemptRow.failure_kind, AttemptRow.failure_message).limit(most)
+        with self._read() as session:
+            return [(kind or "", message or "", count) for kind, message, count in session.execute(query)]
 
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run, whole, in the order they were stored."""

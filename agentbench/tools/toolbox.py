@@ -40,6 +40,11 @@ class CaseToolbox:
         states = [state for session in self._sessions if (state := await session.state()) is not None]
         return states[0] if len(states) == 1 else states or None
 
+    async def check(self) -> None:
+        """`AttemptError` when a call was given up and its server turns out to be stuck."""
+        for session in self._sessions:
+            await _require_answers(session)
+
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
         started_at = perf_counter_ns()
         parsed, error = _parsed(arguments)

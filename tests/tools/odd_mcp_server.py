@@ -5,6 +5,7 @@ What a tool answers is in its name's entry of `RESULTS`; `mode` is how the serve
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import threading
@@ -34,6 +35,7 @@ RESULTS: dict[str, Any] = {
     "unstructured": {"result": {"content": [TEXT]}},
     "slow": None,
     "stuck": None,
+    "die": None,
 }
 N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 TOOLS = [
@@ -63,6 +65,8 @@ class OddServer:
         if method == "tools/list":
             return self._listed()
         if method == "tools/call":
+            if params["name"] == "die":
+                os._exit(3)
             self._is_stuck = params["name"] == "stuck"
             found: dict[str, Any] | None = RESULTS[params["name"]]
             return found
