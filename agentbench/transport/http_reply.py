@@ -109,8 +109,10 @@ class HttpReply:
 
     def _add(self, at: int, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size > BODY_LIMIT or len(self.pieces) >= READS_LIMIT:
-            raise MalformedReply(f"no end after {self._size / 2**20:.0f} MiB in {len(self.pieces):,} reads")
+        if self._size > BODY_LIMIT:
+            raise MalformedReply(f"no end after {BODY_LIMIT / 2**20:g} MiB")
+        if len(self.pieces) >= READS_LIMIT:
+            raise MalformedReply(f"no end after {READS_LIMIT:,} reads")
         self.pieces.append((at, piece))
 
     def _chunks(self, at: int, data: bytes) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from agentbench.cli.app import main
+from agentbench.cli.app import app
 from agentbench.store import open_store
 from agentbench.tools import connection
 from agentbench.transport import http_reply
@@ -146,14 +147,9 @@ def nothing_is_graded(store: Path) -> bool:
         return all(attempt.failure and attempt.failure.kind in ("infra", "tool") for attempt in attempts)
 
 
-def test_a_run_ends_and_tells_whose_failure_it_was(
-    folder: Path, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["agentbench", "run", str(folder)])
-    with pytest.raises(SystemExit):
-        main()
-    captured = capsys.readouterr()
-    assert said in " ".join((captured.out + captured.err).split("\n"))
+def test_a_run_ends_and_tells_whose_failure_it_was(folder: Path, said: str) -> None:
+    result = CliRunner().invoke(app, ["run", str(folder)])
+    assert said in " ".join(f"{result.output}{result.exception}".split("\n"))
     assert nothing_is_graded(folder.parent / "store.db")
 
 
