@@ -65,8 +65,8 @@ class JsonLines:
 class Csv:
     """RFC 4180 in UTF-8 with a header; None is an empty cell, bools are true and false, JSON is text.
 
-    What UTF-8 or CSV readers can't hold (lone surrogates, U+0000) is escaped as in the store. Cells are data: one that
-    begins with `=` is given as it is, and a spreadsheet must be told to take it for text.
+    What UTF-8 or CSV readers can't hold (lone surrogates, U+0000) is escaped as in the store. Text that a spreadsheet
+    would compute has an apostrophe before it, and so has text that begins with one: the first is taken off again.
     """
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
@@ -89,7 +89,15 @@ def _cell(column: Column, value: Any) -> str | int | float:
         return ""
     if column.kind == "bool":
         return json.dumps(bool(value))
-    return escape(value) if column.kind == "text" else value
+    return _harmless(escape(value)) if column.kind == "text" else value
+
+
+COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+"""What a cell begins with that a spreadsheet takes for a formula, or for a mark of text."""
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(COMPUTED) else text
 
 
 class Parquet:

@@ -51,9 +51,18 @@ def database(config: pytest.Config) -> str:
     written = str(config.getini("agentbench_db") or "").strip()
     if "://" in written:
         return written
-    root = config.inipath.parent if written and config.inipath else config.rootpath
+    root = config.inipath.parent if written and config.inipath else root_directory(config)
     return str(root / Path(written or DEFAULT).expanduser())
 
 
 def baselines_directory(config: pytest.Config) -> Path:
-    return config.rootpath / DIRECTORY
+    return root_directory(config) / DIRECTORY
+
+
+def root_directory(config: pytest.Config) -> Path:
+    """pytest's root directory where a file or an option says which it is, else where pytest was started.
+
+    Without one pytest guesses from its arguments, and takes the value of an option (a summary's file) for one of them.
+    """
+    told = config.inipath or config.getoption("rootdir") or (config.rootpath / "setup.py").is_file()
+    return config.rootpath if told else config.invocation_params.dir

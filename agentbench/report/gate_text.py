@@ -47,7 +47,8 @@ Row = tuple[str, str, str, str]
 
 
 def gate_markdown(title: str, gating: Gating, rows: Sequence[Row], outcome: RunOutcome | None = None) -> str:
-    """A section of a summary: verdict, checks, a table of the rows if there are some, what changed."""
+    """A section of a summary: verdict, checks, what changed; with `rows` a table of them and of the configuration (a
+    comparison has both already)."""
     passed = gating.verdict.passed
     said: RunOutcome = outcome or ("passed" if passed else "failed")
     parts = [f"## {MARKS[said]} {markdown(title)}: {said}", ""]
@@ -57,7 +58,7 @@ def gate_markdown(title: str, gating: Gating, rows: Sequence[Row], outcome: RunO
     if gating.failures:
         counts = ", ".join(f"{kind} {count}" for kind, count in gating.failures.items())
         parts.append(f"**Attempts without an answer**: {counts}\n")
-    if gating.baseline is not None:
+    if gating.baseline is not None and rows:
         parts += configuration(config_diff(gating.baseline.config, gating.run.config), "baseline", "run")
     parts += [f"_{markdown(note)}_\n" for note in gating.notes]
     if gating.commands and not passed:

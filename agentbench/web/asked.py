@@ -30,6 +30,15 @@ def asked_run(request: Request, store: Store) -> Run:
     return run_named(store, request.path_params["run"])
 
 
+def whole_number(name: str, text: str, otherwise: int) -> int:
+    """`otherwise` for a field that is empty or missing; 400 for one that is no whole number."""
+    if not text:
+        return otherwise
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise HTTPException(400, f"{name} {text[:40]!r}: expected a whole number of at most 8 digits")
+    return int(text)
+
+
 def asked_page(request: Request, limit: int) -> Page:
     number = request.query_params.get("page", "1")
     place = int(number) - 1 if number.isascii() and number.isdigit() and 0 < len(number) < 9 else 0

@@ -86,7 +86,9 @@ def _same(given: str, token: str) -> bool:
 
 def _remembered(request: Request, token: str) -> Response:
     rest = [(name, value) for name, value in QueryParams(request.url.query).multi_items() if name != "token"]
-    answer = RedirectResponse(request.url.path + (f"?{urlencode(rest)}" if rest else ""), status_code=303)
+    # A path that begins with two slashes would be the address of another host.
+    path = "/" + request.url.path.lstrip("/")
+    answer = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), status_code=303)
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
     return answer

@@ -14,7 +14,7 @@ from agentbench.report.review_queue import Key, Wanted
 from agentbench.report.told_attempt import told_attempt
 from agentbench.run import Run
 from agentbench.score import Label
-from agentbench.web.asked import asked_form, asked_run, run_named
+from agentbench.web.asked import asked_form, asked_run, run_named, whole_number
 from agentbench.web.queue import Queue
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
@@ -80,7 +80,7 @@ def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
     verdict = form.get("verdict")
     if verdict not in ("pass", "fail"):
         raise HTTPException(400, f"verdict {verdict!r}: expected pass or fail")
-    key = (form.get("case", ""), int(form["repeat"]) if form.get("repeat", "").isdigit() else 0)
+    key = (form.get("case", ""), whole_number("repeat", form.get("repeat", ""), 0))
     given = Label(
         case_id=key[0],
         repeat=key[1],
@@ -135,18 +135,14 @@ def _queue(request: Request, viewer: Viewer, run: Run, kind: str, reviewer: str)
         raise HTTPException(400, "name the run that verdicts are held against")
     wanted = Wanted(
         reviewer=reviewer,
-        sample=_whole(size, SAMPLE) if kind in ("sample", "uncertain") else None,
+        sample=whole_number("size", size, SAMPLE) if kind in ("sample", "uncertain") else None,
         uncertain=kind == "uncertain",
         against=run_named(viewer.store, against).id if kind == "changed" else None,
-        seed=_whole(seed, 0),
+        seed=whole_number("seed", seed, 0),
     )
     return viewer.queues.of(run.id, wanted)
 
 
-def _whole(text: str, otherwise: int) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else otherwise
-
-
 def _key_asked(request: Request) -> Key | None:
     case_id = request.query_params.get("case")
-    return None if case_id is None else (case_id, _whole(request.query_params.get("repeat", "0"), 0))
+    return None if case_id is None else (case_id, whole_number("repeat", request.query_params.get("repeat", ""), 0))

@@ -68,4 +68,6 @@ def test_a_gate_on_the_comparison_decides_the_exit_code(app: typer.Typer, tmp_pa
     assert "gate passed" in better.stdout
     assert worse.exit_code == told.exit_code == 1
     assert "free: failed" in worse.stdout
+    assert "| metric | run | baseline | difference |" not in worse.stdout, "the table is the comparison's"
+    assert worse.stdout.count("| agent\\.output |") == 1
     assert json.loads(told.stdout)["gate"]["passed"] is False

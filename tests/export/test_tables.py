@@ -97,6 +97,25 @@ def test_verdicts_are_true_false_or_none(tables: tuple[Format, Mapping[str, Rows
     assert said["rome"]["failure_kind"] == "timeout"
 
 
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "'", "1-1", "", "a=1", " =1"]
+)
+def test_a_spreadsheet_computes_no_cell_of_a_csv(store: Store, tmp_path: Path, text: str) -> None:
+    store.create_run(a_run("hostile"))
+    score = Score(name="exact", value=0.0, passed=False, reason=text)
+    attempt = an_attempt(trace=Trace(output=text), scores=(score,), passed=False)
+    store.add_attempt("hostile", attempt, a_case())
+    for form in ("csv", "jsonl", "parquet"):
+        export_tables(store, store.get_run("hostile"), form, tmp_path / form)
+    told = read_csv(tmp_path / "csv" / "attempts.csv")[0]["output"]
+    assert not told.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))
+    assert (told[1:] if told.startswith("'") else told) == text
+    assert read_csv(tmp_path / "csv" / "scores.csv")[0]["reason"] == told
+    assert float(read_csv(tmp_path / "csv" / "scores.csv")[0]["value"]) == 0.0
+    for form, read in (("jsonl", read_jsonl), ("parquet", read_parquet)):
+        assert read(tmp_path / form / f"attempts.{form}")[0]["output"] == text
+
+
 def test_what_is_there_is_kept(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

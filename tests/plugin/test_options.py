@@ -63,6 +63,19 @@ def test_store_and_baselines_are_under_the_root_directory(
     result.stdout.fnmatch_lines(["ok   not shown worse than baseline main*"])
 
 
+def test_without_an_ini_file_they_are_where_pytest_was_started(
+    pytester: pytest.Pytester, suite: Path, tmp_path: Path
+) -> None:
+    """pytest itself takes the value of an option for a file to be tested, and what both are in for its root."""
+    (pytester.path / "tox.ini").unlink()
+    summary = tmp_path / "summary.md"
+    summary.touch()
+    asked = ("numbers", "-p", "no:asyncio", "--agentbench-summary", str(summary))
+    assert pytester.runpytest(*asked).ret == 0
+    assert summary.read_text() != ""
+    assert (pytester.path / "results/agentbench.db").is_file()
+
+
 def test_the_ini_file_names_the_store_and_the_suites(pytester: pytest.Pytester, suite: Path) -> None:
     pytester.makeini(INI + "agentbench_db = kept/runs.db\nagentbench_suites = agents.yaml numbers/suite.yaml\n")
     other = pytester.mkdir("other")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -118,6 +119,31 @@ def test_without_review_nothing_can_be_written(reader: TestClient, store: Store)
     assert reader.get(f"/runs/{FREE}/review").status_code == 404
     assert store.labels(FREE) == []
     assert store.notes.known_tags() == []
+
+
+@pytest.mark.parametrize("path", ["//evil.example/x", "///evil.example", "/\\evil.example", "//evil.example"])
+def test_a_token_never_leads_to_another_host(store: Store, db: str, path: str) -> None:
+    app = make_app(viewer_of(store, db), hosts=None, token="secret")
+    with TestClient(app, base_url="http://localhost", follow_redirects=False) as client:
+        answer = client.get(f"http://localhost{path}?token=secret&q=a")
+    assert answer.status_code == 303
+    location = answer.headers["location"]
+    assert urlsplit(urljoin("http://localhost/", location)).hostname == "localhost"
+    assert ("token" not in location, "\\" not in location) == (True, True)
+
+
+@pytest.mark.parametrize("number", ["²", "x", "-1", "1.5", "9" * 30, "9" * 5000])
+def test_a_number_that_is_none_is_told(client: TestClient, store: Store, number: str) -> None:
+    address = f"/runs/{FREE}/review?queue=sample&size=5"
+    found = re.search(r'name="csrf" value="([^"]+)"', client.get(address).text)
+    assert found is not None
+    body = {"csrf": found[1], "case": "case_0", "verdict": "pass", "repeat": number}
+    answer = client.post(f"/runs/{FREE}/review/label?queue=all", data=body)
+    assert (answer.status_code, "expected a whole number" in answer.text) == (400, True)
+    assert store.labels(FREE) == []
+    for field in ("size", "seed", "repeat"):
+        answer = client.get(f"/runs/{FREE}/review", params={"queue": "sample", "case": "case_0", field: number})
+        assert (answer.status_code, f"{field} " in answer.text) == (400, True)
 
 
 def test_a_form_has_a_limit(client: TestClient) -> None:
