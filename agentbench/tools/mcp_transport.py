@@ -17,6 +17,8 @@ from agentbench.transport.refusal import refusal
 
 INTERNAL_ERROR = -32603
 CONNECT_S = 10.0
+BODY_LIMIT = 64 * 2**20
+FRAMING = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class WatchedStream:
@@ -84,11 +86,14 @@ class McpHttpClient(httpx2.AsyncClient):
             return await super().send(request, **options)
         try:
             response = await super().send(request, **options)
-            if response.status_code < 400:
+            if response.status_code < 400 and not _is_json(response):
                 return response
-            body = await response.aread()
+            response = await _read(response)
         except httpx2.TransportError as error:
             return self._unanswered(request, message_id, f"died: {error or type(error).__name__}")
+        body = response.content
+        if response.status_code < 400:
+            return response
         expired = response.status_code == 404 and "mcp-session-id" in request.headers
         if not expired and _is_error_of(body, message_id):
             return response
@@ -99,6 +104,25 @@ class McpHttpClient(httpx2.AsyncClient):
     def _unanswered(self, request: httpx2.Request, message_id: Any, why: str) -> httpx2.Response:
         error = {"code": INTERNAL_ERROR, "message": why, "data": self.mark}
         return httpx2.Response(400, json={"jsonrpc": "2.0", "id": message_id, "error": error}, request=request)
+
+
+def _is_json(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").lower().startswith("application/json")
+
+
+async def _read(response: httpx2.Response) -> httpx2.Response:
+    """The same with its body here, whose size is bounded; the SDK bounds the events of a stream itself."""
+    body = bytearray()
+    try:
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > BODY_LIMIT:
+                raise httpx2.ReadError(f"no end of its answer after {BODY_LIMIT / 2**20:g} MiB")
+    finally:
+        await response.aclose()
+    # What the bytes came as is undone by now.
+    headers = {name: value for name, value in response.headers.items() if name.lower() not in FRAMING}
+    return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 
 
 def _request_id(request: httpx2.Request) -> Any:

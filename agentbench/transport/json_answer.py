@@ -7,10 +7,12 @@ from typing import Any
 
 from agentbench.transport.client import HttpClient
 from agentbench.transport.exchange import Exchange
-from agentbench.transport.refusal import refusal
+from agentbench.transport.refusal import refusal, retry_after_s
 
 PAUSES_S = (0.5, 2.0)
 """Before each further try of a request that may be sent again."""
+MOST_WAIT_S = 30.0
+"""Of the wait that a busy server asks for."""
 BUSY = (408, 409, 429)
 
 
@@ -40,7 +42,7 @@ async def post(client: HttpClient, path: str, body: Mapping[str, Any], pauses_s:
     for pause_s in pauses_s:
         if not (exchange.error or exchange.status in BUSY or exchange.status >= 500):
             break
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(max(pause_s, min(MOST_WAIT_S, retry_after_s(exchange.headers) or 0)))
         exchange = Exchange()
         await client.send(request, exchange)
     return _decoded(exchange)

@@ -142,9 +142,11 @@ def said(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
 
 
 def nothing_is_graded(store: Path) -> bool:
+    """And of a tool that failed, the call is there that it failed in."""
     with open_store(str(store)) as opened:
-        attempts = (attempt for run in opened.list_runs() for attempt in opened.attempts(run.id))
-        return all(attempt.failure and attempt.failure.kind in ("infra", "tool") for attempt in attempts)
+        found = [attempt for run in opened.list_runs() for attempt in opened.attempts(run.id)]
+    kinds = {attempt.failure.kind if attempt.failure else "" for attempt in found}
+    return kinds <= {"infra", "tool"} and all(len(attempt.trace.tool_calls) == ("tool" in kinds) for attempt in found)
 
 
 def test_a_run_ends_and_tells_whose_failure_it_was(folder: Path, said: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
-from agentbench.tools import CaseToolbox, opened_toolbox
+from agentbench.tools import CaseToolbox, mcp_transport, opened_toolbox
 from agentbench.tools.mcp import McpConfig, McpSource
 from tests.tools import odd_mcp_server
 from tests.tools.odd_mcp_server import odd_http_server
@@ -185,3 +185,17 @@ async def test_a_command_s_files_are_looked_for_beside_the_suite(tmp_path: Path)
     config = McpConfig(command=(sys.executable, "servers/odd.py"))
     async with McpSource(config, tmp_path / "suite") as source, opened_toolbox([source], CASE) as tools:
         assert (await tools.call("fine", {})).result == "fine"
+
+
+async def test_an_answer_without_end_breaks_the_attempt(
+    http: tuple[str, Refusals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, refusals = http
+    async with opened(url=url) as source, opened_toolbox([source], CASE) as tools:
+        monkeypatch.setattr(mcp_transport, "BODY_LIMIT", 2**20)
+        refusals.append((200, b" " * 2**21, "application/json"))
+        try:
+            with pytest.raises(AttemptError, match="died: no end of its answer after 1 MiB"):
+                await tools.call("fine", {})
+        finally:
+            refusals.clear()
