@@ -87,10 +87,13 @@ def _told(view: RunView, metric: str) -> str:
 
 
 def _name(series: Series) -> str:
-    """By the label of its newest run, where it has one."""
-    label = series.runs[-1].run.label
-    short = series.config_hash[:8]
-    return _without_markup(f"{label} · {short}" if label else short)
+    """By the label of its newest run, where it has one, its configuration and its cases."""
+    newest = series.runs[-1].run
+    part = f" of {newest.suite_cases}" if newest.is_part else ""
+    named = f"{newest.label} · " if newest.label else ""
+    return _without_markup(
+        f"{named}{series.config_hash[:8]} · version {newest.suite_version}, {len(newest.case_ids)}{part} cases"
+    )
 
 
 def _without_markup(said: str) -> str:

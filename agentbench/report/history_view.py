@@ -1,7 +1,9 @@
-"""A suite over time: its runs by configuration, and where their level changed."""
+"""A suite over time: its runs by what was run on which cases and how graded, and where their level changed."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from agentbench.report.config_diff import flat
@@ -21,8 +23,11 @@ METRICS: Mapping[str, Callable[[RunView], float | None]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """The runs of one configuration, the oldest first. `changes` has each metric's changes; their `at` is a place among
-    the runs that have the metric, of which `known` has the places in `runs`."""
+    """Runs whose figures mean the same, the oldest first: of one configuration, on the same cases, graded alike.
+
+    `changes` has each metric's changes; their `at` is a place among the runs that have the metric, of which `known` has
+    the places in `runs`.
+    """
 
     config_hash: str
     settings: Mapping[str, Any]
@@ -33,7 +38,8 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryView:
-    """`series` are in the order of their last run, the newest first; `settings` are those that tell them apart."""
+    """`series` are in the order of their last run, the newest first, those of a part of the suite after the others;
+    `settings` are those that tell them apart."""
 
     suite: str
     series: tuple[Series, ...]
@@ -44,8 +50,13 @@ class HistoryView:
 
 
 def _series(series: Series) -> dict[str, Any]:
+    newest = series.runs[-1].run
     return {
         "config_hash": series.config_hash,
+        "suite_version": newest.suite_version,
+        "suite_hash": newest.suite_hash,
+        "cases": len(newest.case_ids),
+        "suite_cases": newest.suite_cases,
         "settings": dict(series.settings),
         "runs": [_point(view) for view in series.runs],
         "changes": {
@@ -69,13 +80,24 @@ def commit_of(run: Run) -> str:
 
 def history_view(suite: str, views: Sequence[RunView]) -> HistoryView:
     """Of runs of the suite, the oldest first."""
-    groups: dict[str, list[RunView]] = {}
+    groups: dict[tuple[str, ...], list[RunView]] = {}
     for view in views:
-        groups.setdefault(view.run.config_hash, []).append(view)
-    newest_first = sorted(groups.values(), key=lambda group: group[-1].run.created_at, reverse=True)
+        groups.setdefault(_line_of(view.run), []).append(view)
+    newest_first = sorted(groups.values(), key=_place, reverse=True)
     apart = _apart([group[-1].run for group in newest_first])
     found = [_of_group(group, settings) for group, settings in zip(newest_first, apart, strict=True)]
     return HistoryView(suite=suite, series=tuple(found))
+
+
+def _line_of(run: Run) -> tuple[str, ...]:
+    """What the runs of a line share; a part of a suite has other cases, and so a line of its own."""
+    written = {"suite": run.environment.get("suite"), "passed_by": run.environment.get("passed_by")}
+    return run.config_hash, run.suite_hash, json.dumps(written, sort_keys=True, default=str)
+
+
+def _place(group: Sequence[RunView]) -> tuple[bool, datetime]:
+    newest = group[-1].run
+    return not newest.is_part, newest.created_at
 
 
 def _of_group(group: Sequence[RunView], settings: Mapping[str, Any]) -> Series:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -51,6 +52,42 @@ def test_the_change_is_where_it_was_made(store: Store) -> None:
     assert change["first"] == f"night-{CHANGED:02}"
     assert change["before"] < 0.45 < change["after"]
     assert nightly.changes["ttft_p95_s"] == ()
+
+
+def test_other_cases_other_graders_and_a_part_are_lines_of_their_own(tmp_path: Path) -> None:
+    """Eight runs that are right on a quarter, eight of another version that are right on all: no change of one line."""
+    asked = {"suite": {"scorers": [{"name": "exact"}]}, "suite_cases": 25}
+    with open_store(str(tmp_path / "b.db")) as store:
+        for number in range(16):
+            new = number >= 8
+            run = replace(
+                a_run(f"night-{number:02}", "", 25, "free"),
+                created_at=STARTED + timedelta(days=number),
+                suite_version="2" if new else "1",
+                suite_hash=("2" if new else "1") * 64,
+                environment=asked,
+            )
+            store.create_run(run)
+            store.add_attempts(run.id, [(an_attempt(n, right=new or n < 6, ttft_ms=500), a_case(n)) for n in range(25)])
+        last = store.get_run("night-15")
+        part = replace(last, id="part", suite_hash="3" * 64, case_ids=last.case_ids[:3], kind="part")
+        other = {**asked, "suite": {"scorers": [{"name": "judge"}]}}
+        for run in (part, replace(last, id="judged", environment=other), replace(last, id="again", kind="rerun")):
+            store.create_run(replace(run, created_at=STARTED + timedelta(days=30)))
+            store.add_attempts(run.id, [(an_attempt(n, right=False, ttft_ms=500), a_case(n)) for n in range(3)])
+        view = history_of(store, "weather")
+    assert view is not None
+    lines = [[each.run.id for each in series.runs] for series in view.series]
+    assert [(each[0], len(each)) for each in lines] == [("judged", 1), ("night-08", 8), ("night-00", 8), ("part", 1)]
+    assert all(changes == () for series in view.series for changes in series.changes.values())
+    told = [(each["suite_version"], each["cases"], each["suite_cases"]) for each in view.to_json()["series"]]
+    assert told == [("2", 25, 25), ("2", 25, 25), ("1", 25, 25), ("2", 3, 25)]
+    page = history_page(view)
+    text = re.sub(r"<[^>]+>", "", str(page.body))
+    assert "version 2: a part, 3 of 25 cases" in text
+    assert "version 1: 25 cases" in text
+    names = [line["name"] for line in page.charts["history_accuracy"].data]
+    assert names[-1].endswith("version 2, 3 of 25 cases")
 
 
 def test_its_numbers_are_those_of_the_json(store: Store, tmp_path: Path) -> None:
