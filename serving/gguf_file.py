@@ -102,8 +102,8 @@ class GGUFFile:
 def _config(path: Path, content: GGUFContent) -> ModelConfig:
     """From the keys `<architecture>.…`. Gemma's norms have their 1 added already in this format."""
     architecture = content.metadata["general.architecture"]
-    if architecture not in TRAITS:
-        raise unsupported_architecture(architecture)
+    if not isinstance(architecture, str) or architecture not in TRAITS:
+        raise unsupported_architecture(str(architecture)[:80])
     about = _Keys(content.metadata, architecture)
     heads, hidden = about["attention.head_count"], about["embedding_length"]
     head_dim = about.get("attention.key_length", hidden // heads)

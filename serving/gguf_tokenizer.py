@@ -57,7 +57,7 @@ _PRE_TOKENIZERS = MappingProxyType(
 def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
     """Byte-level BPE ('gpt2') or SentencePiece ('llama'); `ModelLoadError` for another kind."""
     metadata = file.metadata
-    kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "default")
+    kind, pre = str(metadata.get("tokenizer.ggml.model")), str(metadata.get("tokenizer.ggml.pre", "default"))
     if kind != "llama" and (kind != "gpt2" or pre not in _PRE_TOKENIZERS):
         raise ModelLoadError(
             f"{file.path}: tokenizer {kind!r} with pre-tokenizer {pre!r} is not supported, only 'llama', and 'gpt2' "
@@ -71,12 +71,15 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
     except Exception as error:  # the binding raises Exception itself
         raise ModelLoadError(f"{file.path}: the tokenizer is corrupt ({error}); fetch it again.") from error
     ends = ("eos_token_id", "eot_token_id", "eom_token_id")
-    return Tokenizer(
-        hf,
-        eos_ids=[metadata[f"tokenizer.ggml.{key}"] for key in ends if f"tokenizer.ggml.{key}" in metadata],
-        bos_id=metadata.get("tokenizer.ggml.bos_token_id"),
-        chat_template=metadata.get("tokenizer.chat_template"),
-    )
+    try:
+        return Tokenizer(
+            hf,
+            eos_ids=[metadata[f"tokenizer.ggml.{key}"] for key in ends if f"tokenizer.ggml.{key}" in metadata],
+            bos_id=metadata.get("tokenizer.ggml.bos_token_id"),
+            chat_template=metadata.get("tokenizer.chat_template"),
+        )
+    except ModelLoadError as error:
+        raise ModelLoadError(f"{file.path}: {error} Fetch it again.") from None
 
 
 def _byte_pair_encoding(metadata: Mapping[str, Any], pre: str) -> tokenizers.Tokenizer:

@@ -35,9 +35,9 @@ _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
     """The dimensions that `raw`, the content of `file`, gives; `ModelLoadError` when it is not supported."""
     name = raw.get("model_type", "(none)")
-    architecture = _ARCHITECTURE_OF.get(name, name)
+    architecture = _ARCHITECTURE_OF.get(name, name) if isinstance(name, str) else ""
     if architecture not in TRAITS:
-        raise unsupported_architecture(name)
+        raise unsupported_architecture(str(name)[:80])
     try:
         # Gemma models that see pictures too nest the language model's settings.
         raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
@@ -47,7 +47,7 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
         raise ModelLoadError(f"{file}: the key {error} is missing; fetch the model again.") from error
     except ModelLoadError:
         raise
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, MemoryError) as error:
         raise ModelLoadError(f"{file}: {error}; fetch the model again.") from error
 
 

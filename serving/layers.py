@@ -30,7 +30,7 @@ class Rotary:
         self, head_dim: int, max_position: int, theta: float, precision: Precision, factor: float = 1.0
     ) -> None:
         exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-        frequencies = 1.0 / theta**exponents / factor
+        frequencies = 1.0 / float(theta) ** exponents / factor
         angles = torch.outer(torch.arange(max_position, dtype=torch.float32), frequencies)
         self.cos = angles.cos().to(device=precision.device, dtype=precision.activations)
         self.sin = angles.sin().to(device=precision.device, dtype=precision.activations)

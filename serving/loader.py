@@ -25,6 +25,8 @@ class Checkpoint:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """A .gguf file, or a directory of config.json, *.safetensors and tokenizer.json."""
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise ModelLoadError(f"{path}: neither a file nor a directory; give a .gguf file or a directory.")
     try:
         return _load_directory(path) if path.is_dir() else _load_gguf(path)
     except OSError as error:

@@ -57,7 +57,9 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
     if group is not None:
         precision = replace(precision, device=group.own(precision.device))
     longest = config.max_model_len or model_config.max_position
-    model = build_model(model_config, checkpoint.weights, precision, longest, group)
+    # No more positions than the cache could hold: a file may claim any context.
+    positions = min(longest, _capacity(model_config, config, precision.kv_cache.itemsize))
+    model = build_model(model_config, checkpoint.weights, precision, positions, group)
     attention = make_attention(
         model.attention_specs,
         precision,
@@ -87,6 +89,13 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
             "max_model_len": max_model_len,
         },
     )
+
+
+def _capacity(model: ModelConfig, config: EngineConfig, bytes_per_value: int) -> int:
+    """Tokens that the KV cache holds at most."""
+    kv_heads = max(1, model.num_kv_heads // config.tensor_parallel_size)
+    per_token = 2 * model.num_layers * kv_heads * model.head_dim * bytes_per_value
+    return max(config.block_size, config.kv_cache_memory_mb * 2**20 // per_token)
 
 
 def _decode_graphs(

@@ -38,9 +38,11 @@ class SafetensorsDirectory:
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file of a model; `ModelLoadError` if it is missing or is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except FileNotFoundError as error:
         raise ModelLoadError(f"{path}: no such file; a model directory needs it.") from error
+    except RecursionError as error:
+        raise ModelLoadError(f"{path}: it is nested too deep; fetch the model again.") from error
     except ValueError as error:
         raise ModelLoadError(f"{path}: not valid JSON ({error}); fetch the model again.") from error
     if not isinstance(value, dict):
@@ -48,7 +50,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_text(path: Path) -> str:
+    """Of a file as such: reading a pipe or a device would wait, or never end."""
+    if path.exists() and not path.is_file():
+        raise ModelLoadError(f"{path}: not a regular file; fetch the model again.")
+    return path.read_text(encoding="utf-8")
+
+
 def _open(file: Path) -> Any:
+    if not file.is_file():
+        raise ModelLoadError(f"{file}: not a regular file; fetch the model again.")
     try:
         return safe_open(file, framework="pt")
     except (SafetensorError, OSError) as error:

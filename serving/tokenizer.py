@@ -7,12 +7,13 @@ from typing import Any
 
 import tokenizers
 
-from serving.safetensors_directory import read_json
+from serving.safetensors_directory import read_json, read_text
 from serving.sentence_piece import SPACE
 from serving.weights import ModelLoadError
 
 _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
 # Chat models end a turn with one of these, even where the metadata name only another end of sequence.
+_MOST_IDS = 2**22
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>")
 
 
@@ -34,9 +35,10 @@ class Tokenizer:
         self._literal = tokenizers.Tokenizer.from_str(hf.to_str())
         self._literal.encode_special_tokens = True
         self.vocab_size: int = hf.get_vocab_size()
+        ends = list(eos_ids)
+        _check(hf, self.vocab_size, [*ends, *([] if bos_id is None else [bos_id])], chat_template)
         added = hf.get_added_tokens_decoder()
         self.special_ids = frozenset(id_ for id_, token in added.items() if token.special)
-        ends = list(eos_ids)
         self.eos_ids = frozenset(ends) | self.special_ids.intersection(self._known(_TURN_ENDS))
         self.bos_id = bos_id
         self.bos_token: str | None = None if bos_id is None else hf.id_to_token(bos_id)
@@ -67,8 +69,32 @@ class Tokenizer:
         return {id_ for token in tokens if (id_ := self.hf.token_to_id(token)) is not None}
 
 
+def _check(hf: tokenizers.Tokenizer, size: int, named: list[Any], chat_template: object) -> None:
+    """`ModelLoadError` for ids that the vocabulary lacks, or that would take all memory, and for other kinds."""
+    highest = max(hf.get_vocab().values(), default=-1)
+    if highest >= _MOST_IDS:
+        raise ModelLoadError(f"the tokenizer has token id {highest}; at most {_MOST_IDS - 1} was expected.")
+    for id_ in named:
+        if type(id_) is not int or not 0 <= id_ <= max(highest, size - 1):
+            raise ModelLoadError(f"the beginning or end of a text is token {id_!r:.60}, which the vocabulary lacks.")
+    if chat_template is not None and not isinstance(chat_template, str):
+        raise ModelLoadError(f"the chat template is {chat_template!r:.60}; a text was expected.")
+
+
 def directory_tokenizer(path: Path) -> Tokenizer:
     """From a directory's tokenizer.json and the JSON files and template beside it."""
+    try:
+        return _directory_tokenizer(path)
+    except ModelLoadError as error:
+        raise (error if str(path) in str(error) else ModelLoadError(f"{path}: {error}")) from error.__cause__
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelLoadError(
+            f"{path}: the tokenizer's files are not understood ({detail}); fetch them again."
+        ) from error
+
+
+def _directory_tokenizer(path: Path) -> Tokenizer:
     file = path / "tokenizer.json"
     read_json(file)
     try:
@@ -103,7 +129,7 @@ def _token_ids(hf: tokenizers.Tokenizer, token: str | dict[str, Any] | None) -> 
 def _chat_template(path: Path, settings: dict[str, Any]) -> str | None:
     file = path / "chat_template.jinja"
     if file.exists():
-        return file.read_text(encoding="utf-8")
+        return read_text(file)
     template = settings.get("chat_template")
     if isinstance(template, list):  # several by name
         template = {entry["name"]: entry["template"] for entry in template}.get("default")

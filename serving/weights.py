@@ -8,8 +8,16 @@ if TYPE_CHECKING:
     import torch
 
 
+_LONGEST = 500  # characters of a message
+
+
 class ModelLoadError(ValueError):
     """The model cannot be loaded. One line: what is wrong, with which file, what to do."""
+
+    def __init__(self, message: str) -> None:
+        """`message` may quote a library or a file: what is left is one line of bounded length."""
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
 
 
 class Weights(Protocol):

@@ -1,8 +1,26 @@
 """A decoder's dimensions and variations, from whatever file format."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from serving.prologue import Activation
+
+_MOST = MappingProxyType(
+    {
+        "vocab_size": 2**22,
+        "hidden_size": 2**18,
+        "intermediate_size": 2**20,
+        "num_layers": 2**12,
+        "num_heads": 2**12,
+        "num_kv_heads": 2**12,
+        "head_dim": 2**13,
+        "max_position": 2**31,
+    }
+)
+"""Whole numbers, and bounds far beyond any published model's."""
+_POSITIVE = ("rope_theta", "rms_norm_eps", "embedding_scale", "attention_scale", "local_rope_theta", "rope_factor")
+
+_OPTIONAL = frozenset(("attention_scale", "local_rope_theta"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +56,15 @@ class ModelConfig:
     rope_factor: float = 1.0  # positions of the layers that see all are divided by it
 
     def __post_init__(self) -> None:
-        if min(self.num_layers, self.num_heads, self.num_kv_heads, self.head_dim, self.vocab_size) < 1:
-            raise ValueError("a dimension is below 1")
+        """ValueError for what no model has: whoever made the file decides on every field."""
+        for name, most in _MOST.items():
+            _check_whole(name, getattr(self, name), most)
+        for name in _POSITIVE:
+            _check_positive(name, getattr(self, name), optional=name in _OPTIONAL)
+        if type(self.window) is not int or not 0 <= self.window < 2**31:
+            raise ValueError(f"a sliding window of {self.window!r:.60} tokens; a whole number was expected")
+        if not isinstance(self.tie_embeddings, bool):
+            raise ValueError(f"tie_embeddings is {self.tie_embeddings!r:.60}; true or false was expected")
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} KV heads")
         if self.head_dim % 2:
@@ -50,3 +75,14 @@ class ModelConfig:
     def is_local(self, layer: int) -> bool:
         """Whether a layer sees only the last `window` tokens."""
         return layer in self.local_layers
+
+
+def _check_whole(name: str, value: object, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r:.60}; a whole number from 1 to {most} was expected")
+
+
+def _check_positive(name: str, value: object, *, optional: bool) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e15
+    if not is_number and not (optional and value is None):
+        raise ValueError(f"{name} is {value!r:.60}; a number above 0 and below 1e15 was expected")

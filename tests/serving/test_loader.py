@@ -1,15 +1,21 @@
 import json
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 import torch
 
+from serving.config import EngineConfig
+from serving.gguf_reader import GGUFContent, read_gguf
 from serving.loader import ModelLoadError, load_checkpoint
+from serving.loading import load_model
 from tests.serving.conftest import CheckpointMaker
+from tests.serving.gguf_models import write_gguf_model
 
 HIDDEN, HEADS = 8, 2
 Q_ROWS = np.arange(HIDDEN * HIDDEN, dtype=np.float32).reshape(HIDDEN, HIDDEN)
@@ -159,3 +165,100 @@ def test_a_directory_loads(make_checkpoint: CheckpointMaker) -> None:
     assert checkpoint.config.head_dim == 8
     assert checkpoint.tokenizer.eos_ids == {256}
     assert checkpoint.tokenizer.chat_template == "{{ messages }}"
+
+
+SMALL = EngineConfig(device="cpu", kv_cache_memory_mb=1, dtype="float32")
+
+
+def why_not(model: Path) -> str:
+    """Empty where it loads."""
+    try:
+        load_model(model, SMALL)
+    except ModelLoadError as error:
+        return str(error)
+    return ""
+
+
+WRONG: list[Any] = [None, -5, 0, "128", 2**40, 2**70, 1.5, 1e400, True, [], {}, [1], {"a": 1}, "x" * 500]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:20])
+def test_any_value_of_any_key_loads_or_is_one_line(tiny_model: Path, tmp_path: Path, wrong: Any) -> None:
+    """Nothing else is raised, and a context of any length takes no memory."""
+    directory = copy(tiny_model, tmp_path)
+    files = {name: json.loads((directory / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
+    more = {"config.json": ["head_dim", "rope_scaling", "text_config"], "tokenizer_config.json": ["eos_token"]}
+    for name, content in files.items():
+        for key in (*content, *more[name]):
+            (directory / name).write_text(json.dumps({**content, key: wrong}))
+            assert "\n" not in why_not(directory)
+        (directory / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:20])
+def test_any_value_of_any_key_of_a_gguf_loads_or_is_one_line(
+    tiny_model: Path, tmp_path: Path, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = read_gguf(write_gguf_model(tiny_model, tmp_path / "m.gguf"))
+    optional = (
+        "general.alignment",
+        "llama.rope.scaling.type",
+        "tokenizer.chat_template",
+        "tokenizer.ggml.bos_token_id",
+    )
+    for key in (*content.metadata, *optional):
+        changed = GGUFContent(metadata={**content.metadata, key: wrong}, tensors=content.tensors)
+        monkeypatch.setattr("serving.gguf_file.read_gguf", lambda path, changed=changed: changed)
+        assert "\n" not in why_not(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("max_position_embeddings", 2**31 - 1), ("max_position_embeddings", 2**31)],
+)
+def test_a_context_of_any_length_is_cut_to_what_the_cache_holds(
+    tiny_model: Path, tmp_path: Path, key: str, value: int
+) -> None:
+    directory = copy(tiny_model, tmp_path)
+    change_config(directory, **{key: value})
+    loaded = load_model(directory, SMALL)
+    assert loaded.max_model_len < 10_000
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    directory = copy(tiny_model, tmp_path)
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises(ModelLoadError, match="not a regular file"):
+        load_checkpoint(directory)
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelLoadError, match="neither a file nor a directory"):
+        load_checkpoint(tmp_path / "pipe.gguf")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_json_that_is_nested_too_deep_is_told(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    directory = copy(tiny_model, tmp_path)
+    (directory / name).write_text("[" * 100_000)
+    with pytest.raises(ModelLoadError, match="nested too deep"):
+        load_checkpoint(directory)
+
+
+@pytest.mark.parametrize("id_", [2**32 - 1, 2**23, 300])
+def test_an_end_that_the_vocabulary_lacks_is_told(tiny_model: Path, tmp_path: Path, id_: int) -> None:
+    directory = copy(tiny_model, tmp_path)
+    for name in ("config.json", "generation_config.json"):
+        (directory / name).write_text(json.dumps({**json.loads((directory / name).read_text()), "eos_token_id": id_}))
+    with pytest.raises(ModelLoadError, match=f"token {id_}, which the vocabulary lacks"):
+        load_checkpoint(directory)
+
+
+@pytest.mark.parametrize("id_", [2**32 - 1, 2**22])
+def test_a_token_id_takes_no_memory_of_its_size(tiny_model: Path, tmp_path: Path, id_: int) -> None:
+    directory = copy(tiny_model, tmp_path)
+    content = json.loads((directory / "tokenizer.json").read_text())
+    content["model"]["vocab"]["stranger"] = id_
+    (directory / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ModelLoadError, match=f"token id {id_}"):
+        load_checkpoint(directory)
