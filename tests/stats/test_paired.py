@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -34,6 +34,7 @@ def test_a_comparison_by_hand() -> None:
     assert found.p_value == pytest.approx(2 * 37 / 256)
 
 
+@settings(deadline=None)
 @given(outcomes)
 def test_the_test_is_mcnemars_exact_one(pairs: list[tuple[str, str]]) -> None:
     found = compare_passes(verdicts(text(pairs, 0)), verdicts(text(pairs, 1)))
@@ -46,6 +47,7 @@ def test_the_test_is_mcnemars_exact_one(pairs: list[tuple[str, str]]) -> None:
     assert found.cases == len(pairs) - found.excluded
 
 
+@settings(deadline=None)
 @given(outcomes, st.integers(1, 4))
 def test_exchanging_the_runs_turns_the_sign(pairs: list[tuple[str, str]], size: int) -> None:
     a, b = verdicts(text(pairs, 0), size), verdicts(text(pairs, 1), size)
