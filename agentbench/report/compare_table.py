@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentbench.report import figures
-from agentbench.report.compare_view import CompareView
+from agentbench.report.compare_view import CompareView, score_metric
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView
 from agentbench.report.terminal import case_line, grid, tokens, verdicts
@@ -51,11 +51,9 @@ def metric_rows(view: CompareView) -> list[Row]:
 def _verdict_rows(view: CompareView) -> list[Row]:
     paired = view.passes
     span = _span(figures.points, paired.difference, paired.low, paired.high)
-    better = paired.low is not None and paired.low > 0
-    worse = paired.high is not None and paired.high < 0
     return [
         ("Model", _dim(view.a.model), _dim(view.b.model), ""),
-        ("Accuracy", _accuracy(view.a), _accuracy(view.b), _judged(span, better, worse)),
+        ("Accuracy", _accuracy(view.a), _accuracy(view.b), _judged(view, "pass_rate", paired.difference, span)),
         ("Right / wrong / failed", verdicts(view.a), verdicts(view.b), Text(_p_value(view), style="dim")),
         *_repeats_rows(view),
     ]
@@ -86,12 +84,11 @@ def _p_value(view: CompareView) -> str:
 
 
 def _score_rows(view: CompareView) -> list[Row]:
-    """The graded scorers, each coloured when its difference holds beside the other metrics'."""
+    """The graded scorers."""
     rows: list[Row] = []
     for score in view.scores:
         span = _span(figures.points, score.difference, score.low, score.high)
-        shown = view.adjusted[score.scorer] < ALPHA
-        judged = _judged(span, shown and score.difference > 0, shown and score.difference < 0)
+        judged = _judged(view, score_metric(score.scorer), score.difference, span)
         rows.append((line(score.scorer), figures.percent(score.mean_a), figures.percent(score.mean_b), judged))
     return rows
 
@@ -105,14 +102,14 @@ def _accuracy(view: RunView) -> Text:
 def _latency_rows(view: CompareView) -> list[Row]:
     a, b = view.a.serving, view.b.serving
     return [
-        ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _moved(view.ttft)),
+        ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _moved(view, "ttft_p50", view.ttft)),
         (
             "TTFT p95",
             figures.seconds(a.ttft_p95_s),
             figures.seconds(b.ttft_p95_s),
             _ratio(a.ttft_p95_s, b.ttft_p95_s),
         ),
-        ("TPOT p50", figures.seconds(a.tpot_p50_s), figures.seconds(b.tpot_p50_s), _moved(view.tpot)),
+        ("TPOT p50", figures.seconds(a.tpot_p50_s), figures.seconds(b.tpot_p50_s), _moved(view, "tpot_p50", view.tpot)),
     ]
 
 
@@ -133,14 +130,12 @@ def _ratio(a: float | None, b: float | None) -> Text:
     return Text(f"{figures.ratio(b, a)}", style="dim")
 
 
-def _moved(shift: PairedShift | None) -> Text:
+def _moved(view: CompareView, metric: str, shift: PairedShift | None) -> Text:
     """The paired difference of a latency; less is better."""
     if shift is None:
         return Text(figures.NONE)
     span = _span(figures.shift, shift.difference_s, shift.low_s, shift.high_s)
-    better = shift.high_s is not None and shift.high_s < 0
-    worse = shift.low_s is not None and shift.low_s > 0
-    return _judged(span, better, worse)
+    return _judged(view, metric, -shift.difference_s, span)
 
 
 def _span(
@@ -149,8 +144,10 @@ def _span(
     return form(value), "" if low is None or high is None else figures.bounds(form(low), form(high))
 
 
-def _judged(span: tuple[str, str], better: bool, worse: bool) -> Text:
-    style = "bold green" if better else "bold red" if worse else "bold"
+def _judged(view: CompareView, metric: str, gain: float | None, span: tuple[str, str]) -> Text:
+    """Coloured when the difference holds beside the other metrics': by the p that is adjusted for them."""
+    shown = gain is not None and view.adjusted.get(metric, 1.0) < ALPHA
+    style = "bold" if gain is None or not shown else "bold green" if gain > 0 else "bold red"
     return Text.assemble((span[0], style), "\n", (span[1], "dim"))
 
 
@@ -169,7 +166,7 @@ def verdict(view: CompareView) -> Text:
     if len(view.adjusted) > 1:
         test += f"; {figures.probability(adjusted)} as one of {len(view.adjusted)} metrics (Holm)"
     clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
-    return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}")
+    return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}".rstrip())
 
 
 def conclusion(difference: float | None, p_value: float | None, a: str, b: str) -> str:
@@ -185,7 +182,8 @@ def conclusion(difference: float | None, p_value: float | None, a: str, b: str) 
 def _detectable(view: CompareView) -> str:
     least = view.passes.smallest_detectable
     if least is None:
-        return "There are too few cases to show any difference."
+        shown = view.adjusted["pass_rate"] < ALPHA
+        return "" if shown else "There are too few cases to show any difference."
     return f"Smallest difference it could have seen: {100 * least:.1f} pts (power 0.8)."
 
 

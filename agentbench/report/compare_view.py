@@ -21,7 +21,7 @@ class CompareView:
     """Run `a` and a later run `b`; every difference is the change from `a` to `b`, b − a, paired on case.
 
     `scores` are those of graded scorers. `adjusted` has every metric's p, adjusted for there being several (Holm):
-    `pass_rate`, `ttft_p50`, `tpot_p50` and the scorers. `notes` say what limits the comparison.
+    `pass_rate`, `ttft_p50`, `tpot_p50` and each scorer, as `score:NAME`. `notes` say what limits the comparison.
     """
 
     a: RunView
@@ -103,6 +103,11 @@ def _scores(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[ScoreComparison
     return tuple(replace(score, mean_a=score.mean_b, mean_b=score.mean_a) for score in found if score)
 
 
+def score_metric(scorer: str) -> str:
+    """A scorer's name among the metrics: one of its own, whatever a suite calls it."""
+    return f"score:{scorer}"
+
+
 def p_values(
     passes: PairedComparison,
     ttft: PairedShift | None,
@@ -114,7 +119,7 @@ def p_values(
         "pass_rate": passes.p_value,
         "ttft_p50": ttft.p_value if ttft else None,
         "tpot_p50": tpot.p_value if tpot else None,
-        **{score.scorer: score.p_value for score in scores},
+        **{score_metric(score.scorer): score.p_value for score in scores},
     }
     return {name: p for name, p in found.items() if p is not None}
 

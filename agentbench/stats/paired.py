@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from agentbench.stats.differences import differences_of
+from agentbench.stats.differences import Differences, differences_of
 from agentbench.stats.estimates import CONFIDENCE
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import Pairs, pair_cases, usable
@@ -89,9 +89,20 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
         unpaired=unpaired,
         better_in_a=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d > 1e-12),
         better_in_b=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d < -1e-12),
-        smallest_detectable=power.smallest(alpha=(1 - CONFIDENCE) / 2),
+        smallest_detectable=_smallest(found, power, pairs, clusters),
         power=power,
     )
+
+
+def _smallest(found: Differences, drop: DropPower, pairs: Pairs, clusters: Sequence[str]) -> float | None:
+    """The smallest drop that would be found, or rise where `b` has too few passes to lose: a rise is a drop of what is
+    not passed."""
+    alpha = (1 - CONFIDENCE) / 2
+    least = drop.smallest(alpha)
+    if least is not None:
+        return least
+    means = _means(pairs, clusters)
+    return drop_power(found, replace(means, run=1 - means.run, baseline=1 - means.baseline)).smallest(alpha)
 
 
 def _means(pairs: Pairs, clusters: Sequence[str]) -> CaseMeans:

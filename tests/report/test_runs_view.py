@@ -47,6 +47,15 @@ def test_p_is_adjusted_over_every_comparison(store: Store) -> None:
     assert any(found[key] > raw[int(key[0]), key[2:]] for key in found)
 
 
+def test_a_figure_of_the_page_is_coloured_by_the_p_that_is_adjusted(store: Store) -> None:
+    view = runs_view(store, [store.get_run("free"), store.get_run("constrained")])
+    assert '<span class="good">' in str(runs_page(view, store).body)
+    none = replace(view, adjusted=(dict.fromkeys(view.adjusted[0], 0.06),))
+    body = str(runs_page(none, store).body)
+    assert '<span class="good">' not in body
+    assert '<span class="bad">' not in body
+
+
 def test_the_front_has_no_run_that_another_is_better_than(store: Store) -> None:
     third(store)
     view = runs_view(store, [store.get_run(name) for name in ("free", "constrained", "third")])

@@ -8,12 +8,15 @@ from itertools import product
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from agentbench.report import compare_view, run_view
-from agentbench.report.compare_table import compare_report
+from agentbench.report.compare_table import compare_report, metric_rows
+from agentbench.report.compare_view import CompareView
 from agentbench.report.config_diff import config_diff
 from agentbench.report.terminal import run_report
 from agentbench.report.transcript import transcript
+from agentbench.score import Score
 from agentbench.store import Store
 from agentbench.trace import Failure
 from tests.report.runs import a_case, a_run, an_attempt
@@ -93,6 +96,44 @@ def test_the_numbers_of_a_comparison(store: Store) -> None:
     assert (len(found["accuracy"]["better_in_a"]), len(found["accuracy"]["better_in_b"])) == (0, 20)
     assert found["ttft_p50"]["difference_s"] == pytest.approx(-0.418, abs=0.001)
     assert found["config_diff"] == {"agent.output": {"a": "free", "b": "constrained"}}
+
+
+def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Store) -> None:
+    for name, share in (("best", 1.0), ("good", 0.9), ("poor", 0.1), ("none", 0.0)):
+        run = a_run(name, name, 40, "free")
+        store.create_run(run)
+        pairs = [(an_attempt(n, right=n < 40 * share, ttft_ms=300), a_case(n)) for n in range(40)]
+        store.add_attempts(run.id, pairs)
+    for a, b in product(("best", "good"), ("poor", "none")):
+        text = shown(compare_report(compare_view(store, store.get_run(a), store.get_run(b))), 200)
+        assert "A is right more often than B" in text
+        assert "too few cases" not in text
+    same = shown(compare_report(compare_view(store, store.get_run("none"), store.get_run("none"))), 200)
+    assert re.search(r"Smallest difference it could have seen: 1\d\.\d pts", same)
+
+
+def test_a_scorer_and_a_figure_of_one_name_do_not_meet(store: Store) -> None:
+    for name, value in (("first", 0.25), ("second", 0.75)):
+        store.create_run(a_run(name, name, 20, "free"))
+        for number in range(20):
+            attempt = an_attempt(number, right=number % 2 == 0, ttft_ms=300)
+            graded = tuple(Score(name=of, value=value, passed=True) for of in ("pass_rate", "ttft_p50"))
+            store.add_attempt(name, replace(attempt, scores=(*attempt.scores, *graded)), a_case(number))
+    view = compare_view(store, store.get_run("first"), store.get_run("second"))
+    assert set(view.adjusted) == {"pass_rate", "ttft_p50", "tpot_p50", "score:pass_rate", "score:ttft_p50"}
+    assert (view.adjusted["pass_rate"], view.adjusted["ttft_p50"]) == (1.0, 1.0)
+    assert view.adjusted["score:pass_rate"] < 0.001
+    assert "No difference in accuracy is shown" in shown(compare_report(view))
+
+
+def test_a_figure_is_coloured_by_the_p_that_is_adjusted(store: Store) -> None:
+    view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
+
+    def styles(of: CompareView) -> set[str]:
+        return {str(span.style) for row in metric_rows(of) if isinstance(row[3], Text) for span in row[3].spans}
+
+    assert {"bold green", "bold red"} & styles(view)
+    assert not {"bold green", "bold red"} & styles(replace(view, adjusted=dict.fromkeys(view.adjusted, 0.06)))
 
 
 @pytest.mark.parametrize("width", [80, 100])
