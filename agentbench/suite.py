@@ -70,8 +70,8 @@ class SuiteFile(BaseModel):
     gate: GateOptions = GateOptions()
     objectives: Objectives = Objectives()
     prices: Mapping[
-        str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0, allow_inf_nan=False)]]
-    ] = Field(default_factory=dict, description="Model to the price of a million prompt and completion tokens.")
+        str, Mapping[Literal["prompt", "cached", "completion"], Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+    ] = Field(default_factory=dict, description="Model to the price of a million prompt, cached and completion tokens.")
     agent: Component
     serving: Serving = Component(name="bundled")
     backend: Component = Component(name="openai_http")
@@ -92,10 +92,10 @@ class SuiteFile(BaseModel):
 class Suite:
     """A suite, read and checked: every name in it resolved, every option validated.
 
-    `prices` are those of a million prompt and completion tokens, by model. `passed_by` names the scorers that must all
-    pass for an attempt to pass. `written` has the tools, the user and the scorers as the file has them. `config` is
-    the suite's default configuration with the overrides applied, whose paths are `overridden`. `size` is how many cases
-    the file asks for: a suite with fewer of them is a part.
+    `prices` are those of a million prompt, cached and completion tokens, by model. `passed_by` names the scorers that
+    must all pass for an attempt to pass. `written` has the tools, the user and the scorers as the file has them.
+    `config` is the suite's default configuration with the overrides applied, whose paths are `overridden`. `size` is
+    how many cases the file asks for: a suite with fewer of them is a part.
     """
 
     name: str

@@ -64,7 +64,7 @@ def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
         except UserError:
             continue  # told where the space is checked
         model = str(serving.options.get("model", ""))
-        if prices.get(model, {}).keys() != {"prompt", "completion"}:
+        if not {"prompt", "completion"} <= prices.get(model, {}).keys():
             raise UserError(
                 f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens of"
                 f" {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"

@@ -1,24 +1,24 @@
 """Figures of a server and of spending, from outcomes; each is defined in `agentbench.stats`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from scipy import stats
 
 from agentbench.stats import Outcome, summarize_serving
-from agentbench.stats.outcomes import total
+from agentbench.stats.costs import Prices, cost_of
+from agentbench.stats.outcomes import ModelUsage, added
 from tuners.evaluator import Figures
 
-Prices = Mapping[str, Mapping[str, float]]
-"""Model to the price of a million `prompt` and `completion` tokens."""
 
-
-def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], price: Mapping[str, float]) -> Figures:
+def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], prices: Prices, model: str = "") -> Figures:
     """Metric to value, those that are defined: times in seconds, rates a second, tokens and cost of an attempt.
 
-    `goodput` counts attempts that were right and met every limit.
+    `goodput` counts attempts that were right and met every limit. A sum from which a call is missing is not given: it
+    would make a candidate look cheaper than it is. `model` is the one configured, whose price is that of calls under
+    another name where they are all to one model.
     """
     summary = summarize_serving(outcomes, limits)
-    prompt, completion = _mean(outcomes, "prompt_tokens"), _mean(outcomes, "completion_tokens")
     found = {
         "ttft_p50": summary.ttft_p50_s,
         "ttft_p95": summary.ttft_p95_s,
@@ -27,26 +27,32 @@ def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], price: 
         "tpot_p95": summary.tpot_p95_s,
         "latency_p50": summary.latency_p50_s,
         "latency_p95": summary.latency_p95_s,
-        "output_tokens_per_s": summary.output_tokens_per_s,
+        "output_tokens_per_s": None if summary.uncounted_timed else summary.output_tokens_per_s,
         "attempts_per_s": len(outcomes) / summary.wall_s if summary.wall_s else None,
         "goodput": summary.agent_goodput_per_s,
-        "tokens": None if prompt is None or completion is None else prompt + completion,
-        "cost": _cost(prompt, completion, price),
+        "tokens": _tokens(outcomes),
+        "cost": _cost(outcomes, prices, model),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _mean(outcomes: Sequence[Outcome], field: str) -> float | None:
-    """Of the outcomes that did not fail; None where one of them has no count: it may be any."""
-    counts = [getattr(each.usage, field) for each in outcomes if each.failure is None and each.usage.calls]
-    tokens = None if None in counts else total(counts)
-    return None if tokens is None else tokens / len(outcomes)
+def _usages(outcomes: Sequence[Outcome]) -> tuple[ModelUsage, ...]:
+    """Of the outcomes that did not fail; nothing where a call of one has no count: it may be any."""
+    found = added(usage for each in outcomes if each.failure is None for usage in each.usage.models)
+    return () if any(each.uncounted for each in found) else found
 
 
-def _cost(prompt: float | None, completion: float | None, price: Mapping[str, float]) -> float | None:
-    if not price or prompt is None or completion is None:
-        return None
-    return (prompt * price.get("prompt", 0.0) + completion * price.get("completion", 0.0)) / 1e6
+def _tokens(outcomes: Sequence[Outcome]) -> float | None:
+    usages = _usages(outcomes)
+    return sum(each.prompt_tokens + each.completion_tokens for each in usages) / len(outcomes) if usages else None
+
+
+def _cost(outcomes: Sequence[Outcome], prices: Prices, model: str) -> float | None:
+    usages = _usages(outcomes)
+    if len(usages) == 1 and usages[0].model not in prices:
+        usages = (replace(usages[0], model=model),)
+    found = cost_of(usages, prices)
+    return None if found is None or found.unknown_calls else found.value / len(outcomes)
 
 
 ALPHA = 0.05

@@ -13,6 +13,7 @@ from agentbench.protocols import ChatRequest
 from agentbench.runner import Job
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
+from agentbench.stats.costs import Prices
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.study import Purpose
@@ -23,7 +24,7 @@ from tuners.candidate import Candidate
 from tuners.case_runs import CaseRuns, OnAttempt
 from tuners.configuration import Configuration, configure, needs_server, value_at
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured, OutOfBudget
-from tuners.figures import Prices, at_best, figures_of
+from tuners.figures import at_best, figures_of
 from tuners.made_of import MadeOf, NamedFiles, answers_hash
 from tuners.space import Settings
 from tuners.split import Split
@@ -134,7 +135,7 @@ class LiveEvaluator:
     def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
         suite = configuration.suite
         model = str(suite.config.serving.options.get("model", ""))
-        return figures_of(outcomes, suite.objectives, self._prices.get(model, {}))
+        return figures_of(outcomes, suite.objectives, self._prices, model)
 
     async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
         """By a server of its own, started for this: one that had answered these cases would know their prefixes."""

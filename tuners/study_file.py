@@ -95,8 +95,8 @@ class StudyFile(BaseModel):
         description="Share of attempts that server, tools and scorers may fail; above it one is broken.",
     )
     replay: ReplayOptions = ReplayOptions()
-    prices: Mapping[str, Mapping[Literal["prompt", "completion"], Annotated[float, Field(ge=0)]]] = Field(
-        default_factory=dict, description="Model to the price of a million prompt and completion tokens."
+    prices: Mapping[str, Mapping[Literal["prompt", "cached", "completion"], Annotated[float, Field(ge=0)]]] = Field(
+        default_factory=dict, description="Model to the price of a million prompt, cached and completion tokens."
     )
     resources: Resources = Resources()
     seed: int = Field(0, ge=0)

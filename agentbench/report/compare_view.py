@@ -60,7 +60,7 @@ class Side:
 def side_of(store: Store, run: Run) -> Side:
     """A stored run as far as it has come."""
     outcomes = stored_outcomes(store, run.id)
-    return Side(view=view_of(run, outcomes, store.first_request(run.id)), outcomes=outcomes)
+    return Side(view=view_of(run, outcomes), outcomes=outcomes)
 
 
 def compare_view(store: Store, a: Run, b: Run) -> CompareView:

@@ -38,6 +38,11 @@ def count(value: int | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 
+def at_least(shown: str, unknown: int) -> str:
+    """A sum from which `unknown` parts are missing."""
+    return f"≥ {shown}" if unknown and shown != NONE else shown
+
+
 def points(value: float | None) -> str:
     """A difference of two fractions in percentage points, signed."""
     return NONE if value is None else f"{_signed(100 * value, '.1f')} pts"

@@ -17,7 +17,7 @@ def summary_markdown(gating: Gating, store: Store, outcome: RunOutcome | None = 
 
     `outcome`: in place of the gate's verdict.
     """
-    view = view_of(gating.run, gating.outcomes, store.first_request(gating.run.id))
+    view = view_of(gating.run, gating.outcomes)
     rows = [*_verdict_rows(view, gating), *_times(view, gating)]
     return gate_markdown(f"agentbench {gating.run.suite}", gating, rows, outcome)
 

@@ -27,7 +27,7 @@ class RunFigures:
 def run_figures(store: Store, run: Run) -> RunFigures:
     """The figures of a run as far as it has come."""
     drawn = _Drawn()
-    view = view_of(run, drawn.outcomes(store.measured_attempts(run.id)), store.first_request(run.id))
+    view = view_of(run, drawn.outcomes(store.measured_attempts(run.id)))
     document = {name: value for name, value in view.to_json().items() if name != "cases"}
     return RunFigures(view=view, charts=drawn.charts(), document=document)
 

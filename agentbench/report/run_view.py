@@ -8,6 +8,7 @@ from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.run_tally import RunTally
 from agentbench.run import Run
 from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate
+from agentbench.stats.costs import Cost, cost_of
 from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.repeats import Repeated, repeated
 from agentbench.stats.samples import CaseSamples
@@ -35,8 +36,12 @@ class RunView:
     mean where there are several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the
     repeats that were asked, when that is above 1: without failed attempts, and with the agent's failures as wrong
     answers. `objectives` (seconds) limit what counts
+<<<<<<< HEAD
     as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model. `reasons` are
     kind, message and number of the failures there are most of.
+=======
+    as goodput. `cost` is that of each call's tokens at the suite's price for its model, None where none has one.
+>>>>>>> 28cc061 (Each call has its own model's name and price; a sum from which calls are missing says so)
     """
 
     run: Run
@@ -56,7 +61,7 @@ class RunView:
     repeated_as_gated: Repeated | None
     objectives: Mapping[str, float]
     serving: ServingSummary
-    cost: float | None
+    cost: Cost | None
     ttft_p95: Estimate | None
     cold_starts: ColdStarts | None
     outcomes: tuple[CaseOutcome, ...]
@@ -91,7 +96,8 @@ class RunView:
             **_repeated("_as_gated", self.repeated_as_gated),
             "objectives_s": dict(self.objectives),
             **asdict(self.serving),
-            "cost": self.cost,
+            "cost": self.cost and self.cost.value,
+            "cost_unknown_calls": self.cost.unknown_calls if self.cost else 0,
             "cold_starts": self.cold_starts.count if self.cold_starts else 0,
             "cold_start_p50_s": self.cold_starts and self.cold_starts.p50_s,
             "cold_start_max_s": self.cold_starts and self.cold_starts.max_s,
@@ -136,21 +142,25 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-    view = view_of(run, map(outcome_of, store.measured_attempts(run.id)), store.first_request(run.id))
+<<<<<<< HEAD
+    view = view_of(run, map(outcome_of, store.measured_attempts(run.id)))
     return replace(view, reasons=tuple(store.failures(run.id, REASONS))) if view.failed else view
+=======
+    return view_of(run, map(outcome_of, store.measured_attempts(run.id)))
+>>>>>>> 28cc061 (Each call has its own model's name and price; a sum from which calls are missing says so)
 
 
-def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | None = None) -> RunView:
-    """The view of a run and its attempts' outcomes; `request` is one of its model calls', which names the model."""
+def view_of(run: Run, outcomes: Iterable[Outcome]) -> RunView:
+    """The view of a run and its attempts' outcomes."""
     objectives = dict(run.environment.get("objectives") or {})
     tally = RunTally(outcomes, objectives)
-    serving, model = tally.serving(), _model(run, request)
+    serving = tally.serving()
     samples = tally.passes()
     return RunView(
         run=run,
         title=run.label or short_id(run.id),
         agent=_name(run.config.get("agent")),
-        model=model,
+        model=_model(run, serving),
         server=_server(run),
         planned=len(run.case_ids) * run.repeats,
         right=tally.verdicts["right"],
@@ -164,7 +174,7 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
         repeated_as_gated=repeated(tally.passes_as_gated(), run.repeats),
         objectives=objectives,
         serving=serving,
-        cost=_cost(serving, (run.environment.get("prices") or {}).get(model)),
+        cost=cost_of(serving.models, run.environment.get("prices") or {}),
         ttft_p95=percentile_estimate(tally.ttft(), 95),
         cold_starts=_cold_starts(tally.cold_starts_s),
         outcomes=tally.cases(),
@@ -174,17 +184,6 @@ def view_of(run: Run, outcomes: Iterable[Outcome], request: Mapping[str, Any] | 
 def _cold_starts(found: Sequence[float]) -> ColdStarts | None:
     p50 = percentile(found, 50)
     return None if p50 is None else ColdStarts(count=len(found), p50_s=p50, max_s=max(found))
-
-
-def _cost(serving: ServingSummary, prices: Mapping[str, float] | None) -> float | None:
-    """Of the tokens that the run's server counted, at the model's prices per million."""
-    if not prices or serving.prompt_tokens is None or serving.completion_tokens is None:
-        return None
-    spent = (
-        serving.prompt_tokens * prices.get("prompt", 0.0),
-        serving.completion_tokens * prices.get("completion", 0.0),
-    )
-    return sum(spent) / 1e6
 
 
 def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:
@@ -211,6 +210,7 @@ def _server(run: Run) -> str:
     return _name(run.config.get("serving"), "server") or backend
 
 
-def _model(run: Run, request: Mapping[str, Any] | None) -> str:
-    """The model that was asked for, else the one configured."""
-    return str((request or {}).get("model") or "") or _name(run.config.get("serving"), "model")
+def _model(run: Run, serving: ServingSummary) -> str:
+    """The models that were asked, that of most calls first; the one configured where none was."""
+    asked = [each.model for each in serving.models if each.model]
+    return ", ".join(asked) or _name(run.config.get("serving"), "model")

@@ -38,6 +38,14 @@ ROWS = (
 )
 """What is shown of each run: name, key of its JSON, form."""
 
+INCOMPLETE = {
+    "output_tokens_per_s": "uncounted_timed",
+    "prompt_tokens": "uncounted_prompts",
+    "completion_tokens": "uncounted_completions",
+    "cost": "cost_unknown_calls",
+}
+"""Keys of sums, and of the calls that are missing from each: with any it is the least that it was."""
+
 WHERE_KNOWN = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
 """Keys whose row is left out when no run has a value."""
 
@@ -91,6 +99,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
         "scorers": list(dict.fromkeys(name for run in view.runs for name in run.scores)),
         "rows": [row for row in ROWS if row[1] not in WHERE_KNOWN or any(run[row[1]] is not None for run in runs)],
         "letters": LETTERS,
+        "incomplete": INCOMPLETE,
         "lookup": at,
         "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),
         "pairs": [_pair(store, view.runs, place, each) for place, each in enumerate(view.comparisons, 1)],

@@ -123,10 +123,14 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         ),
         ("TTFT p95", figures.seconds(serving.ttft_p95_s), spread),
         ("TPOT p50", figures.seconds(serving.tpot_p50_s), "per output token after the first"),
-        ("Output tokens/s", figures.rate(serving.output_tokens_per_s), "all streams together"),
+        (
+            "Output tokens/s",
+            figures.at_least(figures.rate(serving.output_tokens_per_s), serving.uncounted_timed),
+            "all streams together",
+        ),
         ("Agent goodput/s", figures.rate(serving.agent_goodput_per_s), goodput_remark(within)),
         ("Tokens in / out", tokens(view), cached(view)),
-        *([("Cost", figures.cost(view.cost), "of its tokens, at the suite's prices")] if view.cost is not None else []),
+        *_cost_rows(view),
         ("Wall time", figures.seconds(serving.wall_s), ""),
         *_cold_start_rows(view),
     ]
@@ -153,7 +157,19 @@ def goodput_remark(within: str) -> str:
 
 def tokens(view: RunView) -> str:
     serving = view.serving
-    return f"{figures.count(serving.prompt_tokens)} / {figures.count(serving.completion_tokens)}"
+    read = figures.at_least(figures.count(serving.prompt_tokens), serving.uncounted_prompts)
+    written = figures.at_least(figures.count(serving.completion_tokens), serving.uncounted_completions)
+    return f"{read} / {written}"
+
+
+def _cost_rows(view: RunView) -> list[tuple[str, str, str]]:
+    """What the tokens cost, and of how many calls that is not known."""
+    if view.cost is None:
+        return []
+    unknown = view.cost.unknown_calls
+    left_out = f"; without {figures.count(unknown)} calls of unknown cost" if unknown else ""
+    value = figures.at_least(figures.cost(view.cost.value), unknown)
+    return [("Cost", value, f"of its tokens, at the suite's prices{left_out}")]
 
 
 def cached(view: RunView) -> str:

@@ -14,8 +14,24 @@ grader) are of what it is tested with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsage:
+    """What the calls to one model took together, of those that counted it. `model` is the name that was asked for.
+
+    `uncounted` calls lack the count of their prompt or of their completion: what they took is not in the sums.
+    """
+
+    model: str
+    calls: int
+    uncounted: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an attempt's model calls took together; counts are None where no call has one.
+    """What an attempt's model calls took together; counts are None where no call has one, and sums of those that have
+    one where some do: `uncounted_prompts`, `uncounted_completions` and `uncounted_timed` are how many have none.
 
     `unanswered` counts the calls whose first token has no time, `timed_tokens` the completion tokens of those whose
     last one has. Times are nanoseconds since the Unix epoch: of the first call that was sent, and of the last token,
@@ -30,6 +46,10 @@ class Usage:
     timed_tokens: int | None = None
     first_sent_at: int | None = None
     last_token_at: int | None = None
+    uncounted_prompts: int = 0
+    uncounted_completions: int = 0
+    uncounted_timed: int = 0
+    models: tuple[ModelUsage, ...] = ()
 
 
 NOTHING = Usage()
@@ -126,6 +146,52 @@ def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
         timed_tokens=total(completion_tokens(call) for call, _ in ends),
         first_sent_at=min((anchor + call.sent_at for call, _ in ends), default=None),
         last_token_at=max((anchor + at for _, at in ends), default=None),
+        uncounted_prompts=sum(call.prompt_tokens is None for call in made if _took_tokens(call)),
+        uncounted_completions=sum(completion_tokens(call) is None for call in made if _took_tokens(call)),
+        uncounted_timed=sum(completion_tokens(call) is None for call, _ in ends),
+        models=tuple(_model_usage(name, made) for name in dict.fromkeys(map(_model, made))),
+    )
+
+
+def _took_tokens(call: ModelCall) -> bool:
+    """One that broke before anything came may have taken none."""
+    return call.error is None or bool(call.chunk_at)
+
+
+def _model(call: ModelCall) -> str:
+    return str(call.request.get("model") or "")
+
+
+def _model_usage(model: str, calls: Iterable[ModelCall]) -> ModelUsage:
+    own = [call for call in calls if _model(call) == model]
+    lacking = [call.prompt_tokens is None or completion_tokens(call) is None for call in own if _took_tokens(call)]
+    return ModelUsage(
+        model=model,
+        calls=len(own),
+        uncounted=sum(lacking),
+        prompt_tokens=sum(call.prompt_tokens or 0 for call in own),
+        cached_tokens=sum(call.cached_tokens or 0 for call in own),
+        completion_tokens=sum(completion_tokens(call) or 0 for call in own),
+    )
+
+
+def added(usages: Iterable[ModelUsage]) -> tuple[ModelUsage, ...]:
+    """One for each model, those of most calls first."""
+    found: dict[str, ModelUsage] = {}
+    for each in usages:
+        known = found.get(each.model)
+        found[each.model] = each if known is None else _plus(known, each)
+    return tuple(sorted(found.values(), key=lambda each: (-each.calls, each.model)))
+
+
+def _plus(a: ModelUsage, b: ModelUsage) -> ModelUsage:
+    return ModelUsage(
+        model=a.model,
+        calls=a.calls + b.calls,
+        uncounted=a.uncounted + b.uncounted,
+        prompt_tokens=a.prompt_tokens + b.prompt_tokens,
+        cached_tokens=a.cached_tokens + b.cached_tokens,
+        completion_tokens=a.completion_tokens + b.completion_tokens,
     )
 
 

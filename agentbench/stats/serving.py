@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agentbench.stats.calls import NS
 from agentbench.stats.objectives import meets
-from agentbench.stats.outcomes import Outcome, total
+from agentbench.stats.outcomes import ModelUsage, Outcome, added, total
 
 Nanoseconds = NDArray[np.int64]
 
@@ -20,9 +20,10 @@ class ServingSummary:
 
     Percentiles are over model calls that were answered, by linear interpolation. `wall_s` is the time in which at
     least one attempt was in flight, on the wall clock, so that attempts of several processes share one axis: the
-    pause before a run was resumed is not part of it, nor of any rate. Token counts are sums over every call, None
-    when no call has a count. `ttft_calls` counts the model calls whose TTFT is known: not that of an answer in one
-    piece.
+    pause before a run was resumed is not part of it, nor of any rate. Token counts are sums over every call that has
+    one, None when none has; with `uncounted_prompts` or `uncounted_completions` calls above 0 they, and with
+    `uncounted_timed` above 0 `output_tokens_per_s`, are the least that it was. `models` has what each model took.
+    `ttft_calls` counts the model calls whose TTFT is known: not that of an answer in one piece.
     """
 
     model_calls: int
@@ -41,6 +42,10 @@ class ServingSummary:
     completion_tokens: int | None
     wall_s: float | None
     agent_goodput_per_s: float | None
+    uncounted_prompts: int
+    uncounted_completions: int
+    uncounted_timed: int
+    models: tuple[ModelUsage, ...]
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:
@@ -73,6 +78,8 @@ class ServingTally:
         self._ttft, self._tpot, self._latency = array("d"), array("d"), array("d")
         self._calls = self._good = 0
         self._prompt = self._cached = self._completion = self._timed = None  # type: int | None
+        self._uncounted = [0, 0, 0]
+        self._models: tuple[ModelUsage, ...] = ()
         self._first_sent_at = self._last_token_at = None  # type: int | None
         self._began_at, self._ended_at = array("q"), array("q")
 
@@ -87,6 +94,9 @@ class ServingTally:
         self._cached = total((self._cached, usage.cached_tokens))
         self._completion = total((self._completion, usage.completion_tokens))
         self._timed = total((self._timed, usage.timed_tokens))
+        lacking = (usage.uncounted_prompts, usage.uncounted_completions, usage.uncounted_timed)
+        self._uncounted = [before + more for before, more in zip(self._uncounted, lacking, strict=True)]
+        self._models = added((*self._models, *usage.models))
         self._first_sent_at = _least(self._first_sent_at, usage.first_sent_at)
         self._last_token_at = _most(self._last_token_at, usage.last_token_at)
         self._began_at.append(outcome.began_at)
@@ -114,6 +124,10 @@ class ServingTally:
             completion_tokens=self._completion,
             wall_s=wall,
             agent_goodput_per_s=_rate(self._good, wall),
+            uncounted_prompts=self._uncounted[0],
+            uncounted_completions=self._uncounted[1],
+            uncounted_timed=self._uncounted[2],
+            models=self._models,
         )
 
     def _served(self, began: Nanoseconds, ended: Nanoseconds) -> float | None:

@@ -1,9 +1,12 @@
 """Attempts without what was said in them, a few hundred in memory at a time."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Text, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from agentbench.score import Attempt, Score
@@ -11,6 +14,9 @@ from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCall
 from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 
 CHUNK = 500
+START = 300
+"""Characters of a request's JSON that are read: the model's name comes first in those that this program writes."""
+MODEL = re.compile(r'\{"model":("(?:[^"\\]|\\.)*")[,}]')
 
 ATTEMPT = (
     *(AttemptRow.id, AttemptRow.case_id, AttemptRow.cluster, AttemptRow.repeat, AttemptRow.seed, AttemptRow.tries),
@@ -21,6 +27,7 @@ CALL = (
     *(ModelCallRow.attempt_id, ModelCallRow.position, ModelCallRow.finish_reason, ModelCallRow.intended_at),
     *(ModelCallRow.sent_at, ModelCallRow.ended_at, ModelCallRow.chunk_at, ModelCallRow.chunk_tokens),
     *(ModelCallRow.prompt_tokens, ModelCallRow.cached_tokens, ModelCallRow.completion_tokens, ModelCallRow.error),
+    func.substr(type_coerce(ModelCallRow.request, Text), 1, START).label("request_start"),
 )
 TOOL = (
     *(ToolCallRow.attempt_id, ToolCallRow.position, ToolCallRow.name, ToolCallRow.started_at, ToolCallRow.ended_at),
@@ -49,6 +56,7 @@ def attempts_of(session: Session, rows: Sequence[Row[Any]]) -> Iterator[Attempt]
     for columns, table, make in ((CALL, ModelCallRow, _call), (TOOL, ToolCallRow, _tool), (TURN, UserTurnRow, _turn)):
         for part in session.execute(select(*columns).where(table.attempt_id.in_(ids))):
             steps.setdefault(part.attempt_id, []).append((part.position, make(part)))
+    _name_models(session, steps)
     scores: dict[int, list[Score]] = {}
     query = select(*SCORE).where(ScoreRow.attempt_id.in_(ids)).order_by(ScoreRow.attempt_id, ScoreRow.position)
     for part in session.execute(query):
@@ -78,10 +86,21 @@ def _attempt(row: Row[Any], steps: tuple[Step, ...], scores: tuple[Score, ...]) 
     )
 
 
+def _name_models(session: Session, steps: dict[int, list[tuple[int, Step]]]) -> None:
+    """Reads the requests whose start does not name the model."""
+    for attempt_id, found in steps.items():
+        for place, (position, step) in enumerate(found):
+            if isinstance(step, ModelCall) and not step.request:
+                request = session.get_one(ModelCallRow, (attempt_id, position)).request
+                named = {"model": request["model"]} if isinstance(request, dict) and "model" in request else {}
+                found[place] = position, replace(step, request=named)
+
+
 def _call(row: Row[Any]) -> Step:
+    named = MODEL.match(row.request_start)
     return ModelCall(
         messages=(),
-        request={},
+        request={"model": json.loads(named[1])} if named else {},
         reply={},
         finish_reason=row.finish_reason,
         intended_at=row.intended_at,

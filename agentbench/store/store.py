@@ -31,7 +31,7 @@ from agentbench.store.rows import attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.studies import Studies
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
-from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, ModelCallRow, NoteRow, RunRow, ScoreRow, TagRow
+from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
 from agentbench.store.whole import insert_run, whole_attempts, with_cases
 from agentbench.thoughts import answer_in
@@ -162,18 +162,11 @@ class Store:
     def measured_attempts(self, run_id: str) -> Iterator[Attempt]:
         """The run's attempts in the order they were stored, without what was said: for figures over many of them.
 
-        Messages, requests, replies and tool results are empty; verdicts, times, token counts and scores are there.
+        Messages, replies and tool results are empty, and requests but for the model's name; verdicts, times, token
+        counts and scores are there.
         """
         with self._read() as session:
             yield from map(Deciding(session, run_id), measured(session, run_id))
-
-    def first_request(self, run_id: str) -> Mapping[str, Any] | None:
-        """The request of one of the run's model calls, None when it made none."""
-        query = select(ModelCallRow.request).join(AttemptRow, AttemptRow.id == ModelCallRow.attempt_id)
-        query = query.where(AttemptRow.run_id == run_id, ModelCallRow.error.is_(None)).limit(1)
-        with self._read() as session:
-            found: Mapping[str, Any] | None = session.scalars(query).first()
-            return found
 
     def failures(self, run_id: str, most: int) -> list[tuple[str, str, int]]:
         """Kind, message and number of the run's failures that say the same, the most frequent first."""

@@ -1,6 +1,6 @@
 """Whether the gate and the intervals hold: pairs of runs drawn from a known truth, judged by the functions users call.
 
-PYTHONPATH=. python results/benchmarks/2026-11-23-gate/simulate.py --pairs 2000 --seed 1
+PYTHONPATH=. python results/benchmarks/2026-11-28-gate/simulate.py --pairs 2000 --seed 1
 
 writes figures.json and README.md beside itself. The figures do not depend on the machine.
 """
@@ -161,7 +161,7 @@ def main() -> None:
 
 README = """# The gate, its intervals and its power, by simulation
 
-`PYTHONPATH=. python results/benchmarks/2026-11-23-gate/simulate.py --pairs {pairs} --seed {seed}`; the figures do not
+`PYTHONPATH=. python results/benchmarks/2026-11-28-gate/simulate.py --pairs {pairs} --seed {seed}`; the figures do not
 depend on the machine.
 
 {pairs} worlds drawn at random: pass rates 0.05 to 0.95, 20 to 400 cases, half of them in clusters, 1 to 5 repeats. In

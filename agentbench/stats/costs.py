@@ -1,0 +1,38 @@
+"""What tokens cost: each call's at the price of its own model."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agentbench.stats.outcomes import ModelUsage
+
+Prices = Mapping[str, Mapping[str, float]]
+"""Model to the price of a million `prompt`, `cached` and `completion` tokens. Prompt tokens from the cache cost
+`cached`, what others do where it is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of the calls whose tokens and prices are known; `unknown_calls` are not in it, so that it is the least it was."""
+
+    value: float
+    unknown_calls: int
+
+
+def cost_of(usages: Iterable[ModelUsage], prices: Prices) -> Cost | None:
+    """None where no call's model has a price, or none of them counted its tokens."""
+    made = list(usages)
+    priced = [each for each in made if each.model in prices and each.calls > each.uncounted]
+    if not priced:
+        return None
+    unknown = sum(each.uncounted if each.model in prices else each.calls for each in made)
+    return Cost(value=sum(_cost(each, prices[each.model]) for each in priced), unknown_calls=unknown)
+
+
+def _cost(usage: ModelUsage, price: Mapping[str, float]) -> float:
+    prompt = price.get("prompt", 0.0)
+    spent = (
+        (usage.prompt_tokens - usage.cached_tokens) * prompt,
+        usage.cached_tokens * price.get("cached", prompt),
+        usage.completion_tokens * price.get("completion", 0.0),
+    )
+    return sum(spent) / 1e6
