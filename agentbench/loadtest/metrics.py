@@ -33,7 +33,7 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
     window = window_s(records)
     within = sum(meets(outcome_of(as_attempt(record)), limits) for record in answered)
     output = sum(completion_tokens(call) or 0 for call in calls)
-    prompt = sum(call.prompt_tokens or 0 for call in calls)
+    prompt = _all_of([call.prompt_tokens for call in calls])
     return {
         **_counts(rounds, records),
         **_quantiles("ttft", [ttft_s(call) for call in calls]),
@@ -44,7 +44,7 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
         **_quantiles("send_lag", [(record.sent_at - record.intended_at) * NS for record in answered]),
         "window_s": window,
         "output_tokens_per_s": output_throughput([outcome_of(as_attempt(record)) for record in answered]),
-        "total_tokens_per_s": _rate(prompt + output, window),
+        "total_tokens_per_s": None if prompt is None else _rate(prompt + output, window),
         "requests_per_s": _rate(len(answered), window),
         "goodput_per_s": _rate(within, window),
         "within_objectives": within,
@@ -138,18 +138,26 @@ def _quantiles(name: str, values: Sequence[float | None]) -> Figures:
 
 
 def _tokens(answered: Sequence[Record]) -> Figures:
-    prompt = sum(record.prompt_tokens or 0 for record in answered)
+    prompt = _all_of([record.prompt_tokens for record in answered])
     cached = [record.cached_tokens for record in answered if record.cached_tokens is not None]
     asked = [record for record in answered if record.asked_prompt_tokens is not None]
+    counted = [record for record in asked if record.prompt_tokens is not None]
+    known = [record for record in asked if record.completion_tokens is not None and not record.tokens_assumed]
     return {
         "prompt_tokens": prompt,
         "cached_tokens": sum(cached) if cached else None,
         "completion_tokens": sum(record.completion_tokens or 0 for record in answered),
         "prefix_hit_share": sum(cached) / prompt if cached and prompt else None,
-        "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in asked]),
-        "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in asked]),
+        "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in counted]),
+        "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in known]),
         "tokens_assumed": any(record.tokens_assumed for record in answered),
     }
+
+
+def _all_of(counts: Sequence[int | None]) -> int | None:
+    """Their sum; None when one is missing: less than all of them is not what was read."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _share(found: Sequence[bool]) -> float | None:

@@ -36,12 +36,8 @@ class RunView:
     mean where there are several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the
     repeats that were asked, when that is above 1: without failed attempts, and with the agent's failures as wrong
     answers. `objectives` (seconds) limit what counts
-<<<<<<< HEAD
     as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model. `reasons` are
     kind, message and number of the failures there are most of.
-=======
-    as goodput. `cost` is that of each call's tokens at the suite's price for its model, None where none has one.
->>>>>>> 28cc061 (Each call has its own model's name and price; a sum from which calls are missing says so)
     """
 
     run: Run
@@ -142,12 +138,8 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def run_view(store: Store, run: Run) -> RunView:
     """The view of a run as far as it has come."""
-<<<<<<< HEAD
     view = view_of(run, map(outcome_of, store.measured_attempts(run.id)))
     return replace(view, reasons=tuple(store.failures(run.id, REASONS))) if view.failed else view
-=======
-    return view_of(run, map(outcome_of, store.measured_attempts(run.id)))
->>>>>>> 28cc061 (Each call has its own model's name and price; a sum from which calls are missing says so)
 
 
 def view_of(run: Run, outcomes: Iterable[Outcome]) -> RunView:

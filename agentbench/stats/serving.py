@@ -62,9 +62,14 @@ def summarize_serving(outcomes: Iterable[Outcome], limits: Mapping[str, float] |
 
 
 def output_throughput(outcomes: Iterable[Outcome]) -> float | None:
-    """Σ completion tokens / (last token − first send) over all calls, in tokens per second, without the time in which
-    no attempt was in flight."""
-    return summarize_serving(outcomes).output_tokens_per_s
+    """Σ completion tokens / (last token − first send) over all calls, in tokens per second: of a load, whose pauses
+    are part of it, as those of a run that was resumed are not."""
+    usages = [outcome.usage for outcome in outcomes]
+    first = min((each.first_sent_at for each in usages if each.first_sent_at is not None), default=None)
+    last = max((each.last_token_at for each in usages if each.last_token_at is not None), default=None)
+    if first is None or last is None:
+        return None
+    return _rate(total(each.timed_tokens for each in usages), (last - first) * NS)
 
 
 class ServingTally:

@@ -1,5 +1,7 @@
 """Figures against an example worked out by hand."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,17 @@ def test_the_example() -> None:
     assert (found["within_objectives"], found["goodput_per_s"]) == (1, pytest.approx(1 / 0.340))
     assert found["prefix_hit_share"] == pytest.approx(5 / 20)
     assert found["send_lag_p99_s"] == pytest.approx(0.0396)
+
+
+def test_what_a_server_without_usage_does_not_say_is_unknown() -> None:
+    asked: dict[str, Any] = {"asked_prompt_tokens": 10, "asked_output_tokens": 3}
+    silent = record(1, prompt_tokens=None, cached_tokens=None, tokens_assumed=True, **asked)
+    found = summarize([[silent]], {})
+    assert (found["prompt_tokens"], found["total_tokens_per_s"], found["prefix_hit_share"]) == (None, None, None)
+    assert (found["prompt_tokens_as_asked"], found["output_tokens_as_asked"]) == (None, None)
+    both = summarize([[silent, record(2, **asked)]], {})
+    assert (both["prompt_tokens"], both["total_tokens_per_s"]) == (None, None)
+    assert (both["prompt_tokens_as_asked"], both["output_tokens_as_asked"]) == (1.0, 1.0)
 
 
 def test_outstanding() -> None:

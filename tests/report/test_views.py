@@ -14,11 +14,13 @@ from agentbench.report import compare_view, run_view
 from agentbench.report.compare_table import compare_report, metric_rows
 from agentbench.report.compare_view import CompareView
 from agentbench.report.config_diff import config_diff
+from agentbench.report.runs_page import runs_page
+from agentbench.report.runs_view import runs_view
 from agentbench.report.terminal import run_report
 from agentbench.report.transcript import transcript
 from agentbench.score import Score
 from agentbench.store import Store
-from agentbench.trace import Failure
+from agentbench.trace import Failure, ModelCall
 from tests.report.runs import a_case, a_run, an_attempt
 
 
@@ -96,6 +98,36 @@ def test_the_numbers_of_a_comparison(store: Store) -> None:
     assert (len(found["accuracy"]["better_in_a"]), len(found["accuracy"]["better_in_b"])) == (0, 20)
     assert found["ttft_p50"]["difference_s"] == pytest.approx(-0.418, abs=0.001)
     assert found["config_diff"] == {"agent.output": {"a": "free", "b": "constrained"}}
+
+
+def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said(store: Store) -> None:
+    environment = {
+        "prices": {"planner": {"prompt": 10.0, "completion": 0.0}, "small": {"prompt": 1.0, "completion": 0.0}}
+    }
+    run = replace(a_run("planned", "planned", 2, "free"), environment=environment)
+    store.create_run(run)
+    for number in range(2):
+        attempt = an_attempt(number, right=True, ttft_ms=100)
+        plan, tool, act = attempt.trace.steps
+        assert isinstance(plan, ModelCall)
+        assert isinstance(act, ModelCall)
+        # The request of a framework may begin with anything.
+        plan = replace(plan, request={"tools": ["x" * 1000], "model": "planner"})
+        act = replace(act, request={"model": "small"}, prompt_tokens=None if number else 120)
+        again = replace(act, prompt_tokens=1000)
+        trace = replace(attempt.trace, steps=(plan, tool, act, again))
+        store.add_attempt(run.id, replace(attempt, trace=trace), a_case(number))
+    view = run_view(store, run)
+    assert view.model == "small, planner"
+    found = view.to_json()
+    assert found["cost"] == pytest.approx((240 * 10 + 2120 * 1) / 1e6)
+    assert (found["cost_unknown_calls"], found["uncounted_prompts"], found["uncounted_completions"]) == (1, 1, 0)
+    text = shown(run_report(view), 120)
+    assert "≥ 2,360 / 66" in text
+    assert "≥ 0.00452" in text
+    assert "without 1 calls of unknown cost" in text
+    page = str(runs_page(runs_view(store, [run, store.get_run("free")]), store).body)
+    assert re.search(r"≥ <[^>]*>2,360<", page)
 
 
 def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Store) -> None:
@@ -188,5 +220,6 @@ def test_what_its_tokens_cost_is_told_at_the_suites_prices(store: Store) -> None
     assert view.serving.prompt_tokens is not None
     assert view.serving.completion_tokens is not None
     expected = (2.0 * view.serving.prompt_tokens + 10.0 * view.serving.completion_tokens) / 1e6
-    assert view.cost == pytest.approx(expected)
-    assert view.to_json()["cost"] == view.cost
+    assert view.cost is not None
+    assert view.cost.value == pytest.approx(expected)
+    assert view.to_json()["cost"] == view.cost.value
