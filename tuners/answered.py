@@ -22,11 +22,13 @@ class AnsweredCases:
     """The runs of a study: one for each configuration, cases and purpose; their attempts are the cache.
 
     Runs whose configurations differ in nothing that decides an answer share their answers, and only those: times are
-    of the run's own attempts.
+    of the run's own attempts. A search shares them with those of other studies in the store too, on its own train
+    cases; what is asked for a verdict is asked anew.
     """
 
-    def __init__(self, store: Store, study: str, parts: MadeOf) -> None:
+    def __init__(self, store: Store, study: str, train: Sequence[str], parts: MadeOf) -> None:
         self._store = store
+        self._train = frozenset(train)
         self._study = study
         self._parts = parts
         self._opened: dict[str, Experiment] = {}
@@ -85,13 +87,22 @@ class AnsweredCases:
 
     def outcomes(self, configuration: Configuration, purpose: Purpose) -> list[Outcome]:
         """Every answer there is, of whichever run; without what failed for reasons that are not the agent's."""
-        runs = self._store.studies.runs(self._study, purpose, configuration.answers)
         found: dict[tuple[str, int], Outcome] = {}
-        for run in runs:
+        for run in self._runs(configuration, purpose):
             for outcome in agent_failures_as_wrong(stored_outcomes(self._store, run.run_id)):
-                if outcome.failure is None:
+                if outcome.failure is None and self._is_known(outcome.case_id, purpose):
                     found.setdefault((outcome.case_id, outcome.repeat), outcome)
         return list(found.values())
+
+    def _runs(self, configuration: Configuration, purpose: Purpose) -> list[StudyRun]:
+        """Those of this study first."""
+        study = None if purpose == "search" else self._study
+        found = self._store.studies.runs(study, purpose, configuration.answers)
+        return sorted(found, key=lambda run: run.study != self._study)
+
+    def _is_known(self, case_id: str, purpose: Purpose) -> bool:
+        """Whether a search may see what was answered to the case: another study's train cases may be ours for test."""
+        return purpose != "search" or case_id in self._train
 
     def own(self, run_id: str, keys: Keys) -> list[Outcome]:
         """The outcomes of this very run, of these cases and repeats."""
@@ -112,9 +123,9 @@ class AnsweredCases:
     def attempts(self, configuration: Configuration) -> list[Attempt]:
         """Whole attempts of the search that did not fail, one for each case and repeat."""
         found: dict[tuple[str, int], Attempt] = {}
-        for run in self._store.studies.runs(self._study, "search", configuration.answers):
+        for run in self._runs(configuration, "search"):
             for attempt in self._store.attempts(run.run_id):
-                if attempt.failure is None:
+                if attempt.failure is None and self._is_known(attempt.case_id, "search"):
                     found.setdefault((attempt.case_id, attempt.repeat), attempt)
         return list(found.values())
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from time import monotonic
 
+from agentbench.config import as_mapping
 from agentbench.errors import UserError
 from agentbench.experiment import Experiment, run_stored
 from agentbench.protocols import Backend
@@ -113,7 +114,7 @@ class CaseRuns:
         tries, outages, left = 0, 0, list(jobs)
         while left:
             backend = await self._backend(experiment, configuration)
-            if await self._round(experiment, meter.jobs(left), backend):
+            if await self._unless_refused(experiment, meter.jobs(left), backend, configuration):
                 tries += 1
             else:
                 outages += 1
@@ -121,6 +122,25 @@ class CaseRuns:
             if meter.is_used_up or tries == 2:
                 return
             left = self._again(experiment, jobs, meter)
+
+    async def _unless_refused(
+        self, experiment: Experiment, jobs: Iterator[Job], backend: Backend, configuration: Configuration
+    ) -> bool:
+        """A server that refuses everything (a key, a model's name) breaks its candidate; one that did not before, where
+        it was asked in the same way, stops the study."""
+        try:
+            return await self._round(experiment, jobs, backend)
+        except UserError as error:
+            if self._answered_before(configuration):
+                raise
+            raise Broken(str(error)) from error
+
+    def _answered_before(self, configuration: Configuration) -> bool:
+        """Whether its very server has answered an attempt in this study."""
+        serving = as_mapping(configuration.suite.config)["serving"]
+        runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
+        alike = (run.id for run in runs if run.config.get("serving") == serving)
+        return any(verdict is not None for run_id in alike for _, _, verdict in self._store.verdicts(run_id))
 
     async def _round(self, experiment: Experiment, jobs: Iterator[Job], backend: Backend) -> bool:
         """False when the server went away meanwhile; the attempts in flight are ended then."""

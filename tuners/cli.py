@@ -50,7 +50,7 @@ def tune_command(
         made = make_study(study, given)
     with open_store(db, create=resume is None) as store:
         if resume is not None:
-            made = find_study(resume, store, given)
+            made = find_study(resume, store, given, db)
         else:
             store_study(made, store)
         _tell_budget(made, store)

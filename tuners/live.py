@@ -63,7 +63,7 @@ class LiveEvaluator:
         self._server = WarmServer(self._log_path)
         self._replay = TraceReplay(traces, self._log_path)
         self._files = NamedFiles(suite.root)
-        self.answered = AnsweredCases(store, study, parts or {})
+        self.answered = AnsweredCases(store, study, split.train, parts or {})
         self._case_runs = CaseRuns(store, study, self._server, self.answered, self.spent, on_attempt)
         self.cached = 0
         self._keys: dict[str, str] = {}

@@ -177,8 +177,9 @@ class Search:
 
     @property
     def _idle(self) -> int:
-        """Suggestions since the last one that made a candidate, by whichever worker and before whichever kill."""
-        return self._trials.count - max(self._begun, default=0)
+        """Suggestions since the last one that made a candidate, or since there were more choices, by whichever worker
+        and before whichever kill."""
+        return self._trials.count - max(self._trials.extended_at, *self._begun, 0)
 
     def _untried(self) -> list[Settings]:
         """What is left of a space that is small enough to be listed."""

@@ -16,11 +16,15 @@ from tuners.check import candidates, check_study
 from tuners.configuration import configure, lossless_knobs
 from tuners.evaluator import limits_of
 from tuners.made_of import MadeOf, changed, made_of
+from tuners.optuna_storage import extend_trials
+from tuners.parameter import Choices, Parameter, same
 from tuners.rungs import plan_rungs
 from tuners.search import Plan
 from tuners.space import Space
 from tuners.split import Split, split_cases
+from tuners.stored_journal import at_work
 from tuners.study_file import StudyFile, checked_study, overridden, read_study
+from tuners.worker import this_worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,25 +95,64 @@ def make_study(path: Path, overrides: Mapping[str, Any]) -> Study:
     return Study(file=file, document=document, suite=suite, split=split_cases(suite.cases, file.split))
 
 
-def find_study(name: str, store: Store, overrides: Mapping[str, Any]) -> Study:
-    """A study in the store, as it was asked for; only its budget may be another one now."""
-    if other := next((path for path in overrides if path.split(".")[0] != "budget"), None):
-        raise UserError(f"--set {other}: a study that goes on may change its budget only; start one of another name")
+def find_study(name: str, store: Store, overrides: Mapping[str, Any], db: str | None = None) -> Study:
+    """A study in the store, as it was asked for; its budget may be another one now, and parameters may have more
+    choices than before."""
+    if other := next((path for path in overrides if path.split(".")[0] not in ("budget", "space")), None):
+        raise UserError(
+            f"--set {other}: a study that goes on may change its budget, and may get more choices"
+            " (space.PATH=[the ones before, NEW]); start one of another name for the rest"
+        )
     record = store.studies.get(name)
     if overrides and record.verdict.get("runs"):
-        raise UserError(f"study {name} has its verdict: its test cases are used up. Start one of another name")
+        raise UserError(
+            f"study {name} has its verdict: its test cases are used up. Start one of another name; it finds the answers"
+            " of this one in the store"
+        )
     document = overridden(record.document, overrides)
     file = checked_study(document, lambda location: f"study {name}")
     suite = _suite(file)
     if suite.content_hash() != record.suite_hash:
         raise UserError(f"study {name} can't go on: the cases of {record.suite_path} have changed since it was started")
     _check_parts(name, store, suite, record.document)
+    split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
+    study = Study(file=file, document=document, suite=suite, split=split)
     if overrides:
+        before = replace(study, file=checked_study(record.document, lambda location: f"study {name}"))
+        _extend(before, study, store, db)
         store.studies.set_document(name, document, canonical_hash(document))
         # A verdict for which no test case was asked is none that lasts.
         store.studies.reopen(name)
-    split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
-    return Study(file=file, document=document, suite=suite, split=split)
+    return study
+
+
+def _extend(before: Study, study: Study, store: Store, db: str | None) -> None:
+    """The sampler's trials over the choices there are now, where they are more; `UserError` for another change."""
+    if before.file.space == study.file.space:
+        return
+    name = study.name
+    for path, parameter in study.file.space.items():
+        old = before.file.space.get(path)
+        if old != parameter and not (old is not None and _has_more(old, parameter)):
+            raise UserError(
+                f"study {name}: space.{path} may only get more choices, after those it has:"
+                f" {_choices_of(old) if old is not None else 'it is not in the space'}; start one of another name"
+            )
+    others = (each for each in store.studies.begun(name, ended=False) if each.worker != this_worker())
+    if at_it := [each.worker for each in others if at_work(each)]:
+        raise UserError(f"study {name}: {at_it[0]} is at work on it; extend it when all its workers have ended")
+    check_study(study.file, study.suite, lambda location: f"study {name}")
+    extend_trials(db, name, before.spaces()[0], study.spaces()[0])
+
+
+def _has_more(old: Parameter, new: Parameter) -> bool:
+    if not isinstance(old, Choices) or not isinstance(new, Choices) or old.when != new.when:
+        return False
+    return same(list(old.choices), list(new.choices[: len(old.choices)]))
+
+
+def _choices_of(parameter: Parameter) -> str:
+    return str(list(parameter.choices)) if isinstance(parameter, Choices) else "it is no list of choices"
 
 
 def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, Any]) -> None:

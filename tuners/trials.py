@@ -66,6 +66,11 @@ class Trials:
         """How many were asked for, by whichever worker."""
         return len(self._study.get_trials(deepcopy=False))
 
+    @property
+    def extended_at(self) -> int:
+        """How many there were when the space got more choices; 0 for a space as it was."""
+        return int(self._study.user_attrs.get("extended_at", 0))
+
     def _running(self) -> "list[FrozenTrial]":
         from optuna.trial import TrialState
 

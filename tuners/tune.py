@@ -139,7 +139,7 @@ async def _searched(
     _reopen(study, store, spending)
     for candidate in ended_candidates(store, study.name):
         watcher.end(candidate)
-    with opened_trials(db, study.name) as optuna_study:
+    with opened_trials(db, study.name, plan.outer) as optuna_study:
         trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
         search = Search(plan, evaluator, trials, journal, spending, prepare, told)
         try:

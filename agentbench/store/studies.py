@@ -187,8 +187,11 @@ class Studies:
         with self._write() as session:
             insert_new(session, StudyRunRow, [_values(run)])
 
-    def runs(self, study: str, purpose: Purpose | None = None, answers: str | None = None) -> list[StudyRun]:
-        query = select(StudyRunRow).where(StudyRunRow.study == study).order_by(StudyRunRow.run_id)
+    def runs(self, study: str | None, purpose: Purpose | None = None, answers: str | None = None) -> list[StudyRun]:
+        """Of one study, or of all."""
+        query = select(StudyRunRow).order_by(StudyRunRow.run_id)
+        if study is not None:
+            query = query.where(StudyRunRow.study == study)
         if purpose is not None:
             query = query.where(StudyRunRow.purpose == purpose)
         if answers is not None:

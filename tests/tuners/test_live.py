@@ -1,11 +1,13 @@
 """The evaluator on a server: what is answered once, what a knob leaves alone, what a crash leaves behind."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentbench.errors import UserError
+from agentbench.score import Attempt
 from agentbench.store import Store
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import FAILED, StubConfig, StubServer
@@ -222,6 +224,28 @@ async def test_an_outage_of_somebody_elses_server_is_waited_for(
             await other.answer({"agent.max_tokens": 8}, made.split.train, 0)
     for each in servers:
         await each.stop()
+
+
+async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_study_that_it_answered(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, cases = evaluator(study(), store)
+
+    async def refusing(*_: Any) -> AsyncIterator[Attempt]:
+        none: tuple[Attempt, ...] = ()
+        for attempt in none:
+            yield attempt
+        raise UserError("the model server refuses the run's requests: HTTP 401")
+
+    async with opened(live):
+        with monkeypatch.context() as patched:
+            patched.setattr(case_runs, "run_stored", refusing)
+            with pytest.raises(Broken, match="HTTP 401"):
+                await live.answer({}, cases[:4], 0)
+        await live.answer({}, cases[:4], 0)
+        monkeypatch.setattr(case_runs, "run_stored", refusing)
+        with pytest.raises(UserError, match="HTTP 401"):
+            await live.answer({"agent.max_tokens": 8}, cases[:4], 0)
 
 
 async def test_an_address_that_never_answered_is_no_outage(study: StudyWriter, store: Store) -> None:

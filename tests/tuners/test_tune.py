@@ -136,7 +136,7 @@ def test_the_verdict_may_be_left_for_later(study: StudyWriter, stub: type[StubSe
 @pytest.mark.usefixtures("here")
 def test_a_study_that_goes_on_may_change_its_budget_only(study: StudyWriter) -> None:
     agentbench("tune", study())
-    assert "its budget only" in refused("tune", "--resume", "toy", "--set", "seed=3")
+    assert "may change its budget" in refused("tune", "--resume", "toy", "--set", "seed=3")
     assert "has its verdict" in refused("tune", "--resume", "toy", "--set", "budget.trials=9")
     assert "which study?" in refused("tune")
 
@@ -343,3 +343,54 @@ def test_an_agent_that_cannot_be_imported_leaves_no_study_behind(study: StudyWri
     choice = STUDY + "  agent: [chat, {name: callable, target: 'no_such_module:answer'}]\n"
     assert "space.agent" in refused("tune", study(choice))
     assert not Path("results").exists()
+
+
+PLAIN = STUDY.replace("  serving.knob: [1, 2]\n", "")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_gets_more_choices_and_goes_on_with_what_it_has(study: StudyWriter, stub: type[StubServer]) -> None:
+    path = study(PLAIN.replace("[never, even, odd]", "[never, odd]").replace("trials: 5", "trials: 9"))
+    assert agentbench("tune", path, "--search-only").exit_code == 0
+    before = study_json()
+    asked = len(stub.asked)
+    for other in ("[odd, never, even]", "[never]", "{low: 1, high: 2}"):
+        said = refused("tune", "--resume", "toy", "--set", f"space.serving.word={other}")
+        assert "may only get more choices, after those it has: ['never', 'odd']" in said
+    assert "it is not in the space" in refused("tune", "--resume", "toy", "--set", "space.serving.other=[1, 2]")
+    assert study_json() == before
+    more = ("--set", "space.serving.word=[never, odd, even]", "--search-only")
+    went_on = agentbench("tune", "--resume", "toy", *more)
+    assert went_on.exit_code == 0, went_on.output
+    *old, new = study_json()["candidates"]
+    assert old == before["candidates"]
+    assert (new["settings"], new["quality"], new["case_runs"]) == ({"serving.word": "even"}, 1.0, 20)
+    assert len(stub.asked) - asked == 20
+    assert agentbench("tune", "--resume", "toy", "--search-only").exit_code == 0
+    assert study_json()["candidates"] == [*old, new]
+
+
+@pytest.mark.usefixtures("here")
+def test_another_study_finds_the_answers_of_the_first(study: StudyWriter, stub: type[StubServer]) -> None:
+    agentbench("tune", study(PLAIN))
+    stub.asked.clear()
+    other = PLAIN.replace("name: toy", "name: other").replace("[never, even, odd]", "[never, even, odd, other]")
+    assert agentbench("tune", study(other), "--search-only").exit_code == 0
+    runs = {each["settings"].get("serving.word"): each["case_runs"] for each in study_json("other")["candidates"]}
+    assert runs[None] == runs["even"] == runs["odd"] == 0
+    assert runs["other"] == len(stub.asked) > 0
+
+
+@pytest.mark.usefixtures("here")
+def test_a_search_sees_no_answer_of_another_study_to_its_own_test_cases(
+    study: StudyWriter, stub: type[StubServer]
+) -> None:
+    agentbench("tune", study(PLAIN), "--search-only")
+    stub.asked.clear()
+    other = PLAIN.replace("name: toy", "name: other").replace("seed: 1", "seed: 2")
+    agentbench("tune", study(other))
+    found = study_json("other")
+    test = set(found["split"]["test"])
+    assert all(not set(each["scores"]) & test for each in found["candidates"])
+    asked = [str(body["messages"]) for body in stub.asked]
+    assert all(any(f" {int(case[1:])}'" in said for said in asked) for case in test)
