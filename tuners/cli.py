@@ -91,7 +91,8 @@ def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judge
         store.studies.set_status(made.name, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {made.name}", err=True)
         raise typer.Exit(130) from None
-    except UserError:
+    except Exception:
+        # Whatever it was: nobody is at work on the study any more.
         store.studies.set_status(made.name, "interrupted")
         raise
 

@@ -394,3 +394,15 @@ def test_a_search_sees_no_answer_of_another_study_to_its_own_test_cases(
     assert all(not set(each["scores"]) & test for each in found["candidates"])
     asked = [str(body["messages"]) for body in stub.asked]
     assert all(any(f" {int(case[1:])}'" in said for said in asked) for case in test)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_that_an_error_ended_is_not_shown_as_running(
+    study: StudyWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("tuners.live.LiveEvaluator.answer", failing)
+    assert isinstance(agentbench("tune", study()).exception, RuntimeError)
+    assert study_json()["status"] == "interrupted"

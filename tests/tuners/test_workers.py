@@ -80,6 +80,7 @@ def summary(store: Store) -> dict[str, Any]:
         "status": record.status,
         "word": record.verdict and record.verdict["settings"]["serving.word"],
         "candidates": [(each.number, each.end) for each in candidates],
+        "runs": [each.result.get("case_runs") for each in candidates],
         "workers": len({each.worker for each in candidates}),
         "case_runs": len(answers),
         "twice": len(answers) - len(set(answers)),
