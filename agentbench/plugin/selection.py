@@ -1,10 +1,22 @@
-"""Which items a session runs: whoever selects cases of a suite has its gate too."""
+"""Which items a session runs, and how often: whoever selects cases of a suite has its gate too; plugins that run a test
+again would show it the attempts of the same run."""
 
 from collections.abc import Generator
 
 import pytest
 
 from agentbench.plugin.stash import SESSION
+
+REPEATED = (
+    "pytest-repeat would show every repeat the same run: --agentbench-repeats {count} makes {count} attempts of each"
+    " case, each with a seed of its own; -m 'not agent_suite' leaves the suites out"
+)
+RERUN = (
+    "The agent was not asked again for --reruns or the mark flaky: all items of a suite share the attempts of one run."
+    " --agentbench-flake-reruns N asks it again about its failing cases."
+)
+ONCE: pytest.StashKey[bool] = pytest.StashKey()
+"""Of an item that pytest-rerunfailures was to run again."""
 
 
 class Selection:
@@ -17,10 +29,29 @@ class Selection:
             from agentbench.plugin.items import keep_gates
 
             _count_as_selected(config, keep_gates(items))
-        if any(item.get_closest_marker("agent_suite") for item in items):
-            from agentbench.plugin.options import check_store
+        ours = [item for item in items if item.get_closest_marker("agent_suite")]
+        if not ours:
+            return
+        from agentbench.plugin.options import check_store
+        from agentbench.plugin.workers import is_worker
 
-            check_store(config)
+        if not is_worker(config) and (refusal := next(filter(None, map(_refusal, ours)), "")):
+            raise pytest.UsageError(refusal)
+        for item in ours:
+            _run_once(item)
+        check_store(config)
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """A worker's wrong usage ends as a failure of the item: what it raises while it collects is told as a crash."""
+        if item.get_closest_marker("agent_suite") and (refusal := _refusal(item)):
+            pytest.fail(refusal, pytrace=False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed and item.stash.get(ONCE, False):
+            report.sections.append(("agentbench", RERUN))
+        return report
 
 
 def _count_as_selected(config: pytest.Config, kept: list[pytest.Item]) -> None:
@@ -30,3 +61,20 @@ def _count_as_selected(config: pytest.Config, kept: list[pytest.Item]) -> None:
     names = {item.nodeid for item in kept}
     if stats.get("deselected"):
         stats["deselected"] = [item for item in stats["deselected"] if item.nodeid not in names]
+
+
+def _refusal(item: pytest.Item) -> str:
+    """Why pytest-repeat may not repeat the item; empty when it is not asked to."""
+    if not item.config.pluginmanager.hasplugin("repeat"):
+        return ""
+    mark = item.get_closest_marker("repeat")
+    count = mark.args[0] if mark and mark.args else item.config.getoption("count", 1)
+    return REPEATED.format(count=count) if isinstance(count, int) and count > 1 else ""
+
+
+def _run_once(item: pytest.Item) -> None:
+    """pytest-rerunfailures would run the item again with the attempts it had."""
+    if not item.config.pluginmanager.hasplugin("rerunfailures"):
+        return
+    item.stash[ONCE] = bool(item.get_closest_marker("flaky") or item.config.getoption("reruns", None))
+    item.add_marker(pytest.mark.flaky(reruns=0), append=False)

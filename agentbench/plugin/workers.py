@@ -20,6 +20,10 @@ def share_directory(config: pytest.Config, workerinput: dict[str, Any]) -> None:
     workerinput[INPUT] = str(config.stash[SHARED])
 
 
+def is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
 def shared_directory(config: pytest.Config) -> Path | None:
     """The session's directory in a worker, None in any other process."""
     found = getattr(config, "workerinput", {}).get(INPUT)
