@@ -105,10 +105,18 @@ def _new_id(suite: str) -> str:
 
 
 def resume(reference: str, store: Store) -> Experiment:
-    """A run that was broken off, with its own configuration; `UserError` when its suite has changed since."""
+    """A run that was broken off, with its own configuration; `UserError` when its suite has changed since, or what goes
+    on with it is not this."""
     run = store.get_run(reference)
+    if run.kind == "rerun":
+        raise UserError(f"run {run.id} is a rerun of failing cases, which pytest makes; run its suite again instead")
+    if run.kind == "study":
+        study = (run.environment.get("study") or {}).get("name", "NAME")
+        raise UserError(f"run {run.id} is of a study; go on with that: agentbench tune --resume {study}")
     overrides = {key: run.config[key] for key in run.config}
     suite = load_suite(Path(run.suite_path), overrides).drawn()
+    if run.is_part:
+        suite = suite.only(frozenset(run.case_ids))
     if suite.content_hash() != run.suite_hash:
         raise UserError(
             f"run {run.id} can't be resumed: the cases of {run.suite_path} have changed since it was started."

@@ -1,0 +1,65 @@
+"""What a run is planned as, and which runs can be gone on with."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentbench.errors import UserError
+from agentbench.experiment import plan, resume
+from agentbench.store import Store, open_store
+from agentbench.suite import Suite, load_suite
+
+SUITE = """\
+name: letters
+dataset: {name: jsonl}
+scorers: [{name: includes, texts: [ok]}]
+agent: chat
+backend: {name: scripted, default: ok}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(str(tmp_path / "a.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    lines = [json.dumps({"id": name, "input": "?"}) + "\n" for name in "abcde"]
+    (tmp_path / "cases.jsonl").write_text("".join(lines))
+    return load_suite(tmp_path)
+
+
+def test_a_part_that_was_broken_off_goes_on_with_its_own_cases(suite: Suite, store: Store) -> None:
+    begun = plan(suite.only(frozenset("bd")), store)
+    assert (begun.run.kind, begun.run.suite_cases) == ("part", 5)
+    again = resume("latest", store)
+    assert [case.id for case in again.suite.cases] == ["b", "d"]
+    with (suite.root / "cases.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "f", "input": "?"}) + "\n")
+    assert [case.id for case in resume("latest", store).suite.cases] == ["b", "d"]
+    (suite.root / "cases.jsonl").write_text(json.dumps({"id": "b", "input": "other"}))
+    with pytest.raises(UserError, match=r"the cases of .* have changed"):
+        resume("latest", store)
+
+
+def test_a_rerun_and_a_run_of_a_study_are_gone_on_with_elsewhere(suite: Suite, store: Store) -> None:
+    run = plan(suite, store).run
+    store.create_run(replace(run, id="again", kind="rerun"))
+    store.create_run(replace(run, id="inner", kind="study", environment={"study": {"name": "words"}}))
+    with pytest.raises(UserError, match="run again is a rerun of failing cases"):
+        resume("again", store)
+    with pytest.raises(UserError, match="agentbench tune --resume words"):
+        resume("inner", store)
+
+
+def test_settings_from_outside_are_known(suite: Suite, store: Store) -> None:
+    other = load_suite(suite.root, {"agent.max_tokens": 9, "run.limit": 2})
+    run = plan(other, store).run
+    assert (run.kind, len(run.case_ids), run.suite_cases) == ("part", 2, 5)
+    assert run.environment["overridden"] == ["agent.max_tokens", "run.limit"]
