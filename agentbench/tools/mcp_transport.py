@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx2
 from mcp.client._transport import TransportStreams
 
+from agentbench.credentials import forms_of, redacted
 from agentbench.transport.refusal import refusal
 
 INTERNAL_ERROR = -32603
@@ -78,6 +79,7 @@ class McpHttpClient(httpx2.AsyncClient):
 
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__(headers=headers, timeout=httpx2.Timeout(None, connect=CONNECT_S))
+        self._secrets = forms_of(headers.values())
         self.mark = f"agentbench-{secrets.token_hex(8)}"
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -97,7 +99,7 @@ class McpHttpClient(httpx2.AsyncClient):
         expired = response.status_code == 404 and "mcp-session-id" in request.headers
         if not expired and _is_error_of(body, message_id):
             return response
-        said = refusal(body) or response.reason_phrase
+        said = refusal(redacted(body, self._secrets)) or response.reason_phrase
         what = "ended the session" if expired else "refused the request"
         return self._unanswered(request, message_id, f"{what}: HTTP {response.status_code}: {said}")
 

@@ -199,3 +199,20 @@ async def test_an_answer_without_end_breaks_the_attempt(
                 await tools.call("fine", {})
         finally:
             refusals.clear()
+
+
+async def test_a_header_that_a_refusal_echoes_is_not_told(
+    http: tuple[str, Refusals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, refusals = http
+    monkeypatch.setenv("MY_TOKEN", "Bearer sk-0123456789")
+    async with (
+        opened(url=url, headers_env={"Authorization": "MY_TOKEN"}) as source,
+        opened_toolbox([source], CASE) as tools,
+    ):
+        refusals.append((401, b"bad token sk-0123456789", "text/plain"))
+        try:
+            with pytest.raises(AttemptError, match=r"HTTP 401: bad token \[secret\]$"):
+                await tools.call("fine", {})
+        finally:
+            refusals.clear()
