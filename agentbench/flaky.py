@@ -64,7 +64,8 @@ def _verdicts(store: Store, run_id: str) -> Verdicts:
 
 
 def _mixed(verdicts: Verdicts) -> set[str]:
-    return {case_id for case_id, passed in set(verdicts) if (case_id, not passed) in set(verdicts)}
+    both = set(verdicts)
+    return {case_id for case_id, passed in both if (case_id, not passed) in both}
 
 
 def _back_and_forth(history: Sequence[Verdicts]) -> set[str]:

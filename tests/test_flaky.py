@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentbench.baseline import stored_outcomes
-from agentbench.flaky import flaky_cases, rerun_label, rescued_cases
+from agentbench.flaky import _mixed, flaky_cases, rerun_label, rescued_cases
 from agentbench.store import Store, open_store
 from tests.report.runs import STARTED, a_case, a_run, an_attempt
 
@@ -77,3 +77,22 @@ def test_a_case_that_a_rerun_got_right_is_flaky(store: Store) -> None:
     add(store, 1, "r", rerun_of=run)
     assert is_flaky(store, run)
     assert rescued_cases(store, store.get_run(run)) == ("case_0",)
+
+
+class Counted(str):
+    """A case id that counts how often a set asks for its hash."""
+
+    asked = 0
+
+    def __hash__(self) -> int:
+        Counted.asked += 1
+        return str.__hash__(self)
+
+
+def test_the_work_grows_as_the_cases_do() -> None:
+    """No set of them all is made for each of them, which was most of the time of a gate on many cases."""
+    cases = 300
+    verdicts = tuple((Counted(f"c{number}"), passed) for number in range(cases) for passed in (True, False))
+    Counted.asked = 0
+    assert len(_mixed(verdicts)) == cases
+    assert Counted.asked < 20 * cases

@@ -84,7 +84,13 @@ def step_values(step: Step) -> tuple[type[Base], dict[str, Any]]:
 STEP_TABLES: dict[type[Step], type[Base]] = {ModelCall: ModelCallRow, ToolCall: ToolCallRow, UserTurn: UserTurnRow}
 
 
+class NoScore(ValueError):
+    """A value that no figure could be made of."""
+
+
 def score_values(position: int, score: Score) -> dict[str, Any]:
+    if not 0 <= score.value <= 1:
+        raise NoScore(f"score {score.name!r} is {score.value!r}: a score is a number from 0 to 1")
     values = {"name": score.name, "value": score.value, "passed": score.passed, "reason": score.reason}
     return {"position": position, **values}
 

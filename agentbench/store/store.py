@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine, delete, func, select
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from agentbench.case import Case
@@ -19,6 +19,7 @@ from agentbench.score import Attempt, Label
 from agentbench.store.baselines import baselines, set_baseline, superseded
 from agentbench.store.batch import insert_attempts
 from agentbench.store.broken_off import abandoned, settle
+from agentbench.store.damage import damage_told
 from agentbench.store.engine import is_read_only, make_directory, make_engine, use_write_ahead_log, writing
 from agentbench.store.insert import insert_or_replace
 from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
@@ -27,7 +28,7 @@ from agentbench.store.measured import measured
 from agentbench.store.notes import Noted, Notes
 from agentbench.store.patience import Patience
 from agentbench.store.reference import find_run
-from agentbench.store.rows import attempt_of, case_of, run_of, run_row
+from agentbench.store.rows import NoScore, attempt_of, case_of, run_of, run_row
 from agentbench.store.schema import upgrade
 from agentbench.store.studies import Studies
 from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
@@ -39,6 +40,10 @@ from agentbench.thoughts import answer_in
 NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
 """Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
+
+
+REFUSED = (IntegrityError, DataError, NoScore, OverflowError, UnicodeError)
+"""What databases and their drivers raise for a row that they do not take."""
 
 
 class AlreadyStored(Exception):
@@ -143,14 +148,33 @@ class Store:
             with self._write() as session:
                 known = frozenset(self._known_cases)
                 foreign, digests = insert_attempts(session, run_id, attempts, known, again=again)
-        except IntegrityError:
+        except REFUSED as error:
             with self._read() as session:
                 find_run(session, run_id)
-            # Another writer was faster with one of them: each by itself, the one that is there is then seen.
-            if len(attempts) == 1:
-                return {(attempts[0][0].case_id, attempts[0][0].repeat)}
-            return {key for pair in attempts for key in self._add(run_id, [pair], again)}
+            return self._add_each(run_id, attempts, again, error)
         self._known_cases = self._known_cases | digests if len(self._known_cases) < KNOWN_CASES else digests
+        return foreign
+
+    def _add_each(
+        self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool, error: Exception
+    ) -> set[tuple[str, int]]:
+        """Each by itself: another writer may have been faster with one of them, which is then there; one that is not,
+        and that the database refuses, is told when all others are stored."""
+        if len(attempts) == 1:
+            key = (attempts[0][0].case_id, attempts[0][0].repeat)
+            if key in self.stored_keys(run_id):
+                return {key}
+            cause = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise UserError(f"the store refuses case {key[0]!r}, repeat {key[1]}, of run {run_id}: {cause}") from error
+        foreign: set[tuple[str, int]] = set()
+        refused: UserError | None = None
+        for pair in attempts:
+            try:
+                foreign |= self._add(run_id, [pair], again)
+            except UserError as told:
+                refused = refused or told
+        if refused is not None:
+            raise refused
         return foreign
 
     def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
@@ -203,8 +227,11 @@ class Store:
         with self._read() as session:
             if session.get(RunRow, run.id) is not None:
                 raise AlreadyStored(f"run {run.id!r} is stored already")
-        with self._write() as session:
-            insert_run(session, run, parts)
+        try:
+            with self._write() as session:
+                insert_run(session, run, parts)
+        except NoScore as error:
+            raise UserError(f"run {run.id} can't be stored: {error}") from None
 
     def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
         """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
@@ -318,13 +345,13 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with Session(self._engine) as session:
+        with damage_told(self._engine.url), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
         try:
-            with Session(self._writing) as session, session.begin():
+            with damage_told(self._engine.url), Session(self._writing) as session, session.begin():
                 yield session
         except OperationalError as error:
             if self._patience.is_away(error):
@@ -346,11 +373,12 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
         raise UserError(f"there is no store at {name}. Make it with agentbench run, or name one with --db.")
     engine = None
     try:
-        engine = make_engine(where)
-        make_directory(where)
-        if not is_read_only(where):
-            use_write_ahead_log(engine)
-        upgrade(engine)
+        with damage_told(where):
+            engine = make_engine(where)
+            make_directory(where)
+            if not is_read_only(where):
+                use_write_ahead_log(engine)
+            upgrade(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError, UserError) as error:
         if engine is not None:
             engine.dispose()

@@ -79,6 +79,21 @@ class StoreContract:
         with pytest.raises(UserError, match="no run 'absent'"):
             store.add_attempt("absent", an_attempt(), a_case())
 
+    @pytest.mark.parametrize("value", [float("nan"), 2.0, -1.0, float("inf")])
+    def test_an_attempt_that_is_refused_is_told_and_the_others_are_kept(self, store: Store, value: float) -> None:
+        store.create_run(a_run())
+        odd = replace(an_attempt("odd"), scores=(Score(name="s", value=value, passed=True),))
+        attempts = [(an_attempt("a"), a_case("a")), (odd, a_case("odd")), (an_attempt("b"), a_case("b"))]
+        with pytest.raises(UserError, match=r"refuses case 'odd', repeat 0, of run run-1: score 's' is"):
+            store.add_attempts("run-1", attempts)
+        assert store.stored_keys("run-1") == {("a", 0), ("b", 0)}
+
+    def test_a_number_that_no_column_takes_is_told_and_nothing_is_taken_for_stored(self, store: Store) -> None:
+        store.create_run(a_run())
+        with pytest.raises(UserError, match="refuses case 'a', repeat 0, of run run-1"):
+            store.add_attempts("run-1", [(replace(an_attempt("a"), seed=2**70), a_case("a"))])
+        assert store.stored_keys("run-1") == set()
+
     def test_the_case_of_an_attempt_is_kept(self, filled: Store) -> None:
         assert filled.case("run-1", "paris") == a_case("paris")
         with pytest.raises(UserError, match="no attempt of case 'oslo'"):

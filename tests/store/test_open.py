@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from agentbench.store import open_store
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 from agentbench.store.schema import migrations
 from agentbench.store.tables import Base
-from tests.store.samples import a_run
+from tests.store.samples import a_case, a_run, an_attempt
 
 
 def refusal(url: str) -> str:
@@ -185,3 +186,44 @@ def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: 
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
     path.with_name(f"{path.name}-wal").write_bytes(b"changes")
     assert "its last changes are still in" in refusal(str(path))
+
+
+def damaged(tmp_path: Path, table: str) -> Path:
+    """A store of three runs; the pages of a table are overwritten."""
+    path = tmp_path / "a.db"
+    with open_store(str(path)) as store:
+        for name in ("one", "two", "three"):
+            store.create_run(a_run(name))
+            store.add_attempts(name, [(an_attempt(f"c{number}"), a_case(f"c{number}")) for number in range(30)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = connection.execute(
+            "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno", (table,)
+        ).fetchall()
+        [size] = connection.execute("PRAGMA page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    for (page,) in pages[-1:]:
+        content[(page - 1) * size : page * size] = b"\xa5" * size
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_told_in_one_line_with_what_can_be_read(tmp_path: Path) -> None:
+    path = damaged(tmp_path, "attempts")
+    with open_store(str(path)) as store, pytest.raises(UserError) as told:
+        [store.attempts(name) for name in ("one", "two", "three")]
+    message = str(told.value)
+    assert "\n" not in message
+    assert message.startswith(f"the store {path} is damaged (database disk image is malformed); 2 of its 3 runs can be")
+    for advice in ("agentbench export RUN", ".recover", "PRAGMA integrity_check", "restore a backup"):
+        assert advice in message
+
+
+def test_writing_to_a_damaged_file_is_told_too(tmp_path: Path) -> None:
+    path = damaged(tmp_path, "attempts")
+    with open_store(str(path)) as store, pytest.raises(UserError, match="is damaged"):
+        store.add_attempts("three", [(an_attempt("new"), a_case("new"))])
+
+
+def test_a_damaged_list_of_runs_is_told(tmp_path: Path) -> None:
+    assert "the list of its runs can't be read" in refusal(str(damaged(tmp_path, "runs")))
