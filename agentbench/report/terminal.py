@@ -177,8 +177,8 @@ def cached(view: RunView) -> str:
     return f"{figures.count(found)} of the prompt from the cache" if found else ""
 
 
-WHOSE = {"infra": "of the model server or the network", "tool": "of a tool", "grader": "of a scorer"}
-"""Who failed when it was not the agent."""
+WHOSE = {"infra": " of the model server or the network", "timeout": " of the agent", "budget": " of the agent"}
+"""Whose a failure is where its kind does not say it."""
 
 
 def reason_lines(view: RunView) -> list[Text]:
@@ -186,7 +186,7 @@ def reason_lines(view: RunView) -> list[Text]:
     return [
         Text.assemble(
             (
-                f"{kind} failure {WHOSE.get(kind, 'of the agent')}, {number} of {view.failed}",
+                f"{kind} failure{WHOSE.get(kind, '')}, {number} of {view.failed}",
                 f"bold {STYLES['failed']}",
             ),
             f"  {line(message)}",

@@ -122,13 +122,13 @@ KINDS: dict[str, tuple[Callable[[str], str], Answer | None, str]] = {
         endless,
         "infra failure of the model server or the network, 2 of 2  no answer from http://127.0.0.1:",
     ),
-    "dead MCP server": (lambda url: by_mcp("die"), None, "tool failure of a tool, 2 of 2  the MCP server "),
+    "dead MCP server": (lambda url: by_mcp("die"), None, "tool failure, 2 of 2  the MCP server "),
     "MCP server that lists no tools": (
         lambda url: by_mcp("fine", "unlisted", startup_timeout_s=0.5),
         None,
         " unlisted did not answer within 0.5 s",
     ),
-    "stuck MCP server": (lambda url: by_mcp("stuck"), None, "tool failure of a tool, 2 of 2  the MCP server "),
+    "stuck MCP server": (lambda url: by_mcp("stuck"), None, "tool failure, 2 of 2  the MCP server "),
 }
 
 
