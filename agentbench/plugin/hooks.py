@@ -9,7 +9,7 @@ import pytest
 from agentbench.plugin.arguments import add_options, check_summary, is_suite
 from agentbench.plugin.item_reports import ItemReports, mark_report
 from agentbench.plugin.selection import Selection
-from agentbench.plugin.stash import SESSION, SHOWN_AS
+from agentbench.plugin.stash import HANDED_OUT_AGAIN, SESSION, SHOWN_AS
 
 if TYPE_CHECKING:
     from agentbench.plugin.agent_run import AgentRun
@@ -75,6 +75,8 @@ def pytest_make_collect_report(
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
+    if report.outcome == HANDED_OUT_AGAIN:
+        return HANDED_OUT_AGAIN, "R", ("RERUN", {"yellow": True})
     said = dict(getattr(report, "user_properties", ())).get(SHOWN_AS)
     if report.when == "call" and report.passed and said in SHOWN:
         return SHOWN[said]
@@ -87,6 +89,14 @@ def pytest_configure_node(node: Any) -> None:
     from agentbench.plugin.workers import share_directory
 
     share_directory(node.config, node.workerinput)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+    """A worker died while it waited for this item's attempts: which of them ended it is found out by who goes on."""
+    from agentbench.plugin.workers import hand_out_again
+
+    hand_out_again(crashitem, report, sched)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

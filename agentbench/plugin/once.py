@@ -24,6 +24,7 @@ class Once:
         self._lock = directory / f"{name}.lock"
         self._facts = directory / f"{name}.json"
         self._stop = directory / STOP
+        self.in_flight = directory / f"{name}.flight"
         self._held: IO[str] | None = None
 
     def take(self) -> bool:

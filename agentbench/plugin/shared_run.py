@@ -8,6 +8,7 @@ from typing import TypeVar
 from agentbench.case import Case
 from agentbench.errors import UserError
 from agentbench.experiment import Experiment
+from agentbench.plugin.in_flight import InFlight, parts
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.once import POLL_S, Once
 from agentbench.plugin.suite_run import BatchRun
@@ -77,7 +78,8 @@ class SharedRun:
             self._once.tell(error=str(error))
             raise
         self._once.tell(run=experiment.run.id)
-        self._batch = BatchRun(experiment, self._store, self._loop)
+        made = parts(experiment, InFlight(self._once.in_flight), self._store)
+        self._batch = BatchRun(experiment, self._store, self._loop, made)
         self._batch.work.add_done_callback(self._ended)
 
     def _ended(self, work: "Future[None]") -> None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 SHOWN_AS = "agentbench"
 """The user property that says how an item is shown that did not pass and does not fail by itself."""
 
+HANDED_OUT_AGAIN = "rerun"
+"""The outcome of an item whose worker died, and which another gets; pytest-rerunfailures has the same one."""
+
 SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
 """Of the configuration: the suites and runs of this process."""
 

@@ -1,6 +1,7 @@
 """Where an item's attempts come from: a suite's run, all of it at once, so that the server can batch."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing
 from typing import Protocol
@@ -32,9 +33,13 @@ class SuiteRun(Protocol):
 class BatchRun:
     """Runs all selected cases in the background; items come in their own order and wait for their case."""
 
-    def __init__(self, experiment: Experiment, store: Store, loop: LoopThread) -> None:
+    def __init__(
+        self, experiment: Experiment, store: Store, loop: LoopThread, parts: Sequence[Experiment] = ()
+    ) -> None:
+        """`parts`: the experiments that are made one after the other, in place of the whole one."""
         self.run_id = experiment.run.id
         self._experiment = experiment
+        self._parts = parts or (experiment,)
         self._store = store
         self._attempts: dict[str, list[Attempt]] = {case.id: [] for case in experiment.suite.cases}
         self._changed = threading.Condition()
@@ -42,10 +47,11 @@ class BatchRun:
         self.work.add_done_callback(lambda _: self._wake())
 
     async def _perform(self) -> None:
-        async with aclosing(perform(self._experiment, self._store)) as attempts:
-            async for attempt in attempts:
-                self._attempts[attempt.case_id].append(attempt)
-                self._wake()
+        for part in self._parts:
+            async with aclosing(perform(part, self._store)) as attempts:
+                async for attempt in attempts:
+                    self._attempts[attempt.case_id].append(attempt)
+                    self._wake()
 
     def _wake(self) -> None:
         with self._changed:

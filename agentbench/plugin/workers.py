@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentbench.plugin.once import runs_of, stop
+from agentbench.plugin.stash import HANDED_OUT_AGAIN
 
 SHARED = pytest.StashKey[Path]()
 INPUT = "agentbench"
@@ -43,3 +44,17 @@ def forget(config: pytest.Config) -> None:
     """Remove the directory, once the workers are gone."""
     if SHARED in config.stash:
         shutil.rmtree(config.stash[SHARED], ignore_errors=True)
+
+
+def hand_out_again(item: str, report: pytest.TestReport, sched: Any) -> None:
+    """In the controller: an item of a suite whose worker died goes to another one. It did not end the worker itself:
+    what did is one of the attempts in flight.
+
+    Schedulers that hand out whole files (loadfile, loadscope) can't do that; the item then stays failed.
+    """
+    if item.partition("::")[0].endswith((".yaml", ".yml")):
+        try:
+            sched.mark_test_pending(item)
+        except NotImplementedError:
+            return
+        vars(report)["outcome"] = HANDED_OUT_AGAIN

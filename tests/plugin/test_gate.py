@@ -316,11 +316,36 @@ def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite
     pytester.makepyfile(crashing=CRASHING_AGENT)
     pytester.makeini("[pytest]\npythonpath = .\n")
     result = pytester.runpytest_subprocess("numbers", "-n2")
-    outcomes = result.parseoutcomes()
-    assert (outcomes["passed"], outcomes["failed"]) == (24, 1), "one item is lost with the worker that it ran in"
+    assert result.parseoutcomes() == {"passed": 25, "rerun": 1}, "the item that the worker was at is handed out again"
     with open_store(str(pytester.path / "store.db")) as store:
         [run] = store.list_runs()
     assert (run.passed, run.status) == (24, "finished")
+
+
+LEAVING_AGENT = """\
+import os
+def answer(case, tools):
+    if case.id == "n05":
+        os._exit(1)
+    return case.id[1:]
+"""
+
+
+def test_an_agent_that_ends_its_worker_fails_its_own_case(pytester: pytest.Pytester, suite: Path) -> None:
+    text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "leaving:answer"}')
+    (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]") + "gate: {min_pass_rate: 0.99}\n")
+    (suite / "leaving.py").write_text(LEAVING_AGENT)
+    result = pytester.runpytest_subprocess("numbers", "-n2")
+    outcomes = result.parseoutcomes()
+    assert {name: outcomes[name] for name in outcomes if name != "rerun"} == {"passed": 23, "broken": 1, "failed": 1}
+    result.stdout.fnmatch_lines(["FAILED numbers/suite.yaml::gate - FAIL pass rate 95.8 %*"])
+    with open_store(str(pytester.path / "store.db")) as store:
+        [run] = store.list_runs()
+        [broken] = [attempt for attempt in store.attempts(run.id) if attempt.failure]
+    assert broken.case_id == "n05"
+    assert broken.failure
+    assert broken.failure.kind == "agent"
+    assert "ended the process that it ran in" in broken.failure.message
 
 
 USAGE = "def pytest_runtest_setup(item):\n    raise "
