@@ -8,21 +8,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-WATCH = """
-import os, signal, sys
-groups = set()
-for line in sys.stdin:
-    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
-"""
+from agentbench import marked
 
 
 class Lifeline:
-    """A small process that holds a pipe of ours: when it closes, it kills the process groups it was told of.
+    """A small process that holds a pipe of ours: when it closes, it ends the processes it was told of with all they
+    started (`agentbench.marked`).
 
     A program's own standard input closes too when we die, but not every program reads it to its end, and one that
     was given its task has seen its end already.
@@ -33,7 +24,11 @@ class Lifeline:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", WATCH), stdin=asyncio.subprocess.PIPE, start_new_session=True
+            *(sys.executable, "-I", "-S", marked.__file__),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            # Not marked itself, where we are what another agentbench runs: it has to outlive us.
+            env={},
         )
         return self
 
@@ -46,14 +41,14 @@ class Lifeline:
         process.stdin.close()
         await process.wait()
 
-    def hold(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+    def hold(self, group: int, mark: str) -> None:
+        self._tell(f"+{group} {mark}\n")
 
-    def end(self, group: int) -> None:
-        """Kill it now; one that ended already is no error."""
+    def end(self, group: int, mark: str) -> None:
+        """Kill it now, and soon what left its group; one that ended already is no error."""
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-        self._tell(f"-{group}\n")
+        self._tell(f"-{group} {mark}\n")
 
     def _tell(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:

@@ -5,8 +5,10 @@ import contextlib
 import json
 import signal
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
+from agentbench import marked
 from agentbench.agents.lifeline import Lifeline
 from agentbench.environment import with_variables
 from agentbench.errors import AttemptError
@@ -24,29 +26,31 @@ class AgentProcess:
     `owes` is set while it has been asked something and has not answered: it can't be asked anything else then.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, lifeline: Lifeline) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, lifeline: Lifeline, mark: str) -> None:
         self.owes = False
+        self._mark = mark
         self._process = process
         self._lifeline = lifeline
         self._errors = b""
         self._listening = asyncio.create_task(self._listen())
-        lifeline.hold(process.pid)
+        lifeline.hold(process.pid, mark)
 
     @classmethod
     async def start(cls, command: tuple[str, ...], env: Mapping[str, str], lifeline: Lifeline) -> "AgentProcess":
+        mark = token_hex(16)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=with_variables(**env),
+                env=with_variables(**{**env, marked.VARIABLE: mark}),
                 start_new_session=True,
                 limit=ANSWER_LIMIT,
             )
         except OSError as error:
             raise AttemptError("agent", f"{command[0]!r} can't be run: {error.strerror}") from None
-        return cls(process, lifeline)
+        return cls(process, lifeline, mark)
 
     @property
     def is_running(self) -> bool:
@@ -108,7 +112,7 @@ class AgentProcess:
 
     async def kill(self) -> None:
         """End it and all it started; safe to call twice."""
-        self._lifeline.end(self._process.pid)
+        self._lifeline.end(self._process.pid, self._mark)
         await self._process.wait()
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentbench import marked
 from agentbench.case import ToolSpec
 from agentbench.environment import with_variables
 from agentbench.errors import AttemptError
+from agentbench.threads import in_thread
 
 LINE_LIMIT = 16 * 2**20
 
@@ -50,6 +52,7 @@ class HostedToolkit:
         self._host = host
         self._variables = {"PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
         self._process: asyncio.subprocess.Process | None = None
+        self._mark = token_hex(16)
         self._turn = asyncio.Lock()
         self.specs: tuple[ToolSpec, ...] = ()
 
@@ -59,7 +62,7 @@ class HostedToolkit:
             *(sys.executable, "-m", self._host),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=with_variables(**self._variables),
+            env=with_variables(**{**self._variables, marked.VARIABLE: self._mark}),
             start_new_session=True,
             limit=LINE_LIMIT,
         )
@@ -102,8 +105,7 @@ class HostedToolkit:
         process, self._process = self._process, None
         if process is None:
             return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        await in_thread(partial(marked.end, process.pid, self._mark))
         await process.wait()
 
 

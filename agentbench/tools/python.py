@@ -6,14 +6,18 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentbench import marked
 from agentbench.case import Case, ToolSpec
 from agentbench.errors import AttemptError
+from agentbench.threads import in_thread
 from agentbench.tools import confinement
 
 OUTPUT_BYTES = 2**16
@@ -72,7 +76,7 @@ class PythonSource:
             return await self._run(code, folder)
 
     async def _run(self, code: str, folder: str) -> str:
-        config = self._config
+        config, mark = self._config, token_hex(16)
         limits = (config.memory_mb, config.cpu_s, config.processes, int(config.network == "allowed"))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", confinement.__file__, *map(str, limits)),
@@ -80,7 +84,7 @@ class PythonSource:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=folder,
-            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8"},
+            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8", marked.VARIABLE: mark},
             start_new_session=True,
         )
         printed = bytearray()
@@ -92,8 +96,7 @@ class PythonSource:
             return f"{_text(printed)}\n[ended: not done after {config.timeout_s:g} s]"
         finally:
             # Children that it left running would hold its output open, and the machine.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            await in_thread(partial(marked.end, process.pid, mark))
             await process.wait()
         if status == confinement.NO_NETWORK:
             raise AttemptError("tool", f"{config.name}: {_text(printed)}; set network: allowed to run it with one")

@@ -143,6 +143,23 @@ async def test_an_attempt_that_is_cancelled_leaves_no_process(tmp_path: Path) ->
         assert wait_until(lambda: not is_running(child), 10)
 
 
+DETACHED = """
+import os, subprocess, sys, pathlib
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+pathlib.Path("PATH").write_text(str(child.pid))
+print("left it behind")
+"""
+
+
+async def test_a_child_that_left_its_group_does_not_outlive_the_run(tmp_path: Path) -> None:
+    each = recorder()
+    async with opened(script(tmp_path, DETACHED.replace("PATH", str(tmp_path / "pid")))) as agent:
+        assert await agent(a_case(), each, each) == "left it behind"
+        child = int((tmp_path / "pid").read_text())
+    assert wait_until(lambda: not is_running(child), 10)
+
+
 async def test_a_pool_keeps_its_processes(tmp_path: Path) -> None:
     recorders = [recorder() for _ in range(12)]
     async with opened(script(tmp_path, POOLED), hosting={"mode": "pooled", "size": 2}) as agent:

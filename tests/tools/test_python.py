@@ -45,3 +45,11 @@ async def test_what_it_starts_ends_with_it() -> None:
     code = "import os, time\npid = os.fork()\nif not pid: time.sleep(600)\nprint(pid)"
     pid = int((await run(code, timeout_s=1.0, processes=4096)).split()[0])
     assert wait_until(lambda: not is_running(pid), 10)
+
+
+async def test_what_left_its_group_ends_with_it() -> None:
+    code = "import subprocess, sys\n"
+    code += "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True,\n"
+    code += "                         stdin=-3, stdout=-3, stderr=-3)\nprint(child.pid)"
+    child = int(await run(code))
+    assert wait_until(lambda: not is_running(child), 10)
