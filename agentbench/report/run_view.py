@@ -132,6 +132,7 @@ def _identity(run: Run) -> dict[str, Any]:
         "config_hash": run.config_hash,
         "repeats": run.repeats,
         "kind": run.kind,
+        "cases_planned": len(run.case_ids),
         "suite_cases": run.suite_cases,
     }
 

@@ -9,6 +9,7 @@ from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView, short_id
+from agentbench.run import Run
 from agentbench.stats import Estimate, ServingSummary
 
 PIPED_WIDTH = 100
@@ -57,9 +58,17 @@ def _identity_rows(view: RunView) -> list[tuple[str, str, str]]:
     run = view.run
     return [
         ("Run", run.id, f"{run.status}, started {run.created_at:%Y-%m-%d %H:%M} UTC"),
+        *_part_rows(run),
         ("Agent", view.agent or figures.NONE, f"configuration {run.config_hash[:8]}"),
         ("Model", view.model or figures.NONE, f"served by {view.server}" if view.server else ""),
     ]
+
+
+def _part_rows(run: Run) -> list[tuple[str, str, str]]:
+    """What a run is of that is not of its whole suite."""
+    if run.kind == "rerun":
+        return [("Rerun", f"{len(run.case_ids)} cases", f"failing ones of {run.environment.get('rerun_of', 'a run')}")]
+    return [("Part", f"{len(run.case_ids)} cases", f"of the suite's {run.suite_cases}")] if run.is_part else []
 
 
 def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:

@@ -53,6 +53,17 @@ def test_its_figures_are_those_of_the_view(store: Store) -> None:
     assert len(view.outcomes) == len(re.findall(r"(?:<td><data [^>]*>\d+</data></td>){3}</tr>", html))
 
 
+def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
+    with store:
+        fill(store, cases=20)
+        free = store.get_run("free")
+        store.create_run(replace(free, id="part", label="p", kind="part", environment={"suite_cases": 400}))
+        pages = [html_of(run_page(page_of(store, store.get_run(name)))) for name in ("part", "free")]
+    told = [" ".join(words(shown(html)).split()) for html in pages]
+    assert "Part 20 cases of the suite's 400" in told[0]
+    assert "of the suite's" not in told[1]
+
+
 def test_those_that_were_not_right_are_told_first(store: Store) -> None:
     with store:
         fill(store, cases=20)

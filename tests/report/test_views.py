@@ -80,6 +80,19 @@ def test_pass_hat_k_is_of_the_k_that_was_asked_and_both_its_readings_are_named(s
     assert re.search(r"failures as wrong +\| +50\.0 % \| +75\.0 %", both.replace("│", "|"))
 
 
+def test_a_run_that_is_not_of_the_whole_suite_says_so(store: Store) -> None:
+    free = store.get_run("free")
+    assert "Part" not in shown(run_report(run_view(store, free)))
+    facts = {**free.environment, "suite_cases": 400, "rerun_of": "weather-1"}
+    for kind, said in (("part", "of the suite's 400"), ("rerun", "failing ones of weather-1")):
+        store.create_run(replace(free, id=kind, label=kind, kind=kind, environment=facts))  # type: ignore[arg-type]
+        view = run_view(store, store.get_run(kind))
+        text = " ".join(shown(run_report(view)).split())
+        assert kind.capitalize() in text
+        assert said in text
+        assert (view.to_json()["cases_planned"], view.to_json()["suite_cases"]) == (60, 400)
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_run_table_fits(store: Store, width: int) -> None:
     text = shown(run_report(run_view(store, store.get_run("free"))), width)
