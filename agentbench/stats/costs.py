@@ -19,10 +19,10 @@ class Cost:
 
 
 def cost_of(usages: Iterable[ModelUsage], prices: Prices) -> Cost | None:
-    """None where no call's model has a price, or none of them counted its tokens."""
+    """None where no call's model has a price, or none of those that have counted its tokens."""
     made = list(usages)
-    priced = [each for each in made if each.model in prices and each.calls > each.uncounted]
-    if not priced:
+    priced = [each for each in made if each.model in prices]
+    if not any(each.calls > each.uncounted for each in priced):
         return None
     unknown = sum(each.uncounted if each.model in prices else each.calls for each in made)
     return Cost(value=sum(_cost(each, prices[each.model]) for each in priced), unknown_calls=unknown)
