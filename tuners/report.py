@@ -118,8 +118,7 @@ def _on_test(verdict: Verdict) -> list[Text]:
 
 
 def _against(passes: Mapping[str, Any], name: str) -> str:
-    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
-    difference = f"{figures.points(passes['difference'])} (95 %: {span}; {figures.probability(passes['p_value'])})"
+    difference = f"{figures.points(passes['difference'])} ({_span(passes)}; {figures.probability(passes['p_value'])})"
     rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of {line(name)}"
     left_out = f", {passes['excluded']} attempts left out that failed" if passes["excluded"] else ""
     return f"{rates}: {difference}, {passes['cases']} cases, paired{left_out}"
@@ -147,8 +146,14 @@ def _same(verdict: Verdict) -> str:
     passes = verdict.served_passes
     if not passes:
         return "same answers"
-    span = figures.bounds(figures.points(passes["low"]), figures.points(passes["high"]))
-    return f"{figures.points(passes['difference'])} of right answers (95 %: {span})"
+    return f"{figures.points(passes['difference'])} of right answers ({_span(passes)})"
+
+
+def _span(passes: Mapping[str, Any]) -> str:
+    """The interval; there is none where the test cases are of too few clusters."""
+    if passes["low"] is None or passes["high"] is None:
+        return "no interval: too few clusters"
+    return f"95 %: {figures.bounds(figures.points(passes['low']), figures.points(passes['high']))}"
 
 
 def _payback(verdict: Verdict) -> list[Text]:
