@@ -1,6 +1,7 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
-# make test: set up if needed, then every test.   make check: what CI runs.
+# make test: set up if needed, then every test.   make check: the same, with format, lint, types, layers and coverage.
+# make versions: tests with the lowest releases, with those of a year ago, and on the newest Python. CI runs both.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,7 +11,7 @@ LIMIT  ?= 60
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test check format lint types layers coverage pull clean
+.PHONY: help demo examples test versions check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -36,6 +37,9 @@ demo: pull
 
 test: $(VENV)/.dev pull
 	$(BIN)/python -m pytest $(PARALLEL)
+
+versions: $(VENV)/.dev
+	.ci/versions $(VENV)/versions $(BIN)/uv $(SET)
 
 # Each framework in an environment of its own: their requirements contradict each other, and agentbench's.
 FRAMEWORKS ?= $(VENV)/frameworks

@@ -77,6 +77,23 @@ def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
     return added
 
 
+class _Reason:
+    """A failure's message as pytest's reports have one. pytest before 9 leaves plain text out of its short summary."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    @property
+    def reprcrash(self) -> "_Reason":
+        return self
+
+    def toterminal(self, terminal: Any) -> None:
+        terminal.line(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class _SuiteItem(pytest.Item):
     """Shows our own failures as their message, without a traceback."""
 
@@ -86,7 +103,7 @@ class _SuiteItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, CaseFailed | GateFailed | UserError):
-            return str(excinfo.value)
+            return _Reason(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
