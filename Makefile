@@ -1,7 +1,7 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
 # make test: set up if needed, then every test.   make check: the same, with format, lint, types, layers and coverage.
-# make versions: tests with the lowest releases, with those of a year ago, and on the newest Python. CI runs both.
+# make versions: tests with the lowest releases, with those of a year ago, and on the newest Python.
 
 PYTHON ?= python3
 VENV   ?= .venv
