@@ -1,5 +1,6 @@
 """`agentbench export` and `import`: a run taken out of its store, and a run or traces put into one."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -73,6 +74,10 @@ def import_command(
         typer.Argument(help="A file that `agentbench export --format run` made, or OpenTelemetry traces (OTLP JSON)."),
     ],
     suite: Annotated[str | None, typer.Option(help="Of traces: the suite they are kept under.")] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=LOW:HIGH", help="Of traces: the scale of a score that is not from 0 to 1."),
+    ] = None,
     db: Db = None,
 ) -> None:
     """Put the run of a file, or the traces in it as a run, into the store: all of it, or nothing."""
@@ -83,11 +88,23 @@ def import_command(
 
     with open_store(db) as store:
         if is_traces(file):
-            run, counts, new = import_traces(file, store, suite)
+            run, counts, new = import_traces(file, store, suite, dict(map(_scale, scale or ())))
         else:
             run, counts, new = read_run_file(file, store)
     said = "imported" if new else "is here already, with the same content"
     typer.echo(f"{run.id} {said}: {_counted(counts)}")
+
+
+def _scale(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, bounds = text.rpartition("=")
+    low, _, high = bounds.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not name or not -math.inf < found[0] < found[1] < math.inf:
+        raise UserError(f"--scale {text!r}: expected NAME=LOW:HIGH, for example helpfulness=1:5")
+    return name, found
 
 
 def _counted(counts: Mapping[str, int]) -> str:

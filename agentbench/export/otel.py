@@ -37,27 +37,50 @@ def send_otel(store: Store, run: Run, endpoint: str | None) -> Mapping[str, int]
     `endpoint` is a collector's address (http://localhost:4318); None takes that of OpenTelemetry's own variables
     (OTEL_EXPORTER_OTLP_ENDPOINT, …_HEADERS …). `UserError` when it does not take them.
     """
-    exporter, result = _exporter(endpoint)
+    answers: list[bytes] = []
+    exporter, result = _exporter(endpoint, answers)
     counts = {"spans": 0}
+    where = endpoint or "the collector of OTEL_EXPORTER_OTLP_ENDPOINT"
     try:
         for spans in _chunks(store, run):
             if exporter.export(spans) is not result.SUCCESS:
-                where = endpoint or "the collector of OTEL_EXPORTER_OTLP_ENDPOINT"
                 raise UserError(f"{where} did not take the spans (sent before: {counts['spans']}). Is it listening?")
             counts["spans"] += len(spans)
+        if told := _rejected(answers):
+            raise UserError(f"{where} did not take all of the {counts['spans']} spans: {told}")
     finally:
         exporter.shutdown()
     return counts
 
 
-def _exporter(endpoint: str | None) -> tuple[Any, Any]:
+def _rejected(answers: Sequence[bytes]) -> str:
+    """What the collector said of spans that it took the request of and not them (OTLP's partial success)."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    count, reason = 0, ""
+    for answer in answers:
+        try:
+            found = ExportTraceServiceResponse.FromString(answer).partial_success
+        except DecodeError:
+            continue
+        count += found.rejected_spans
+        reason = reason or " ".join(found.error_message.split())
+    return f"it rejected {count}: {reason or 'without a reason'}" if count else ""
+
+
+def _exporter(endpoint: str | None, answers: list[bytes]) -> tuple[Any, Any]:
+    """The exporter, which puts the body of each answer into `answers`."""
     try:
+        import requests
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError:
         raise _not_installed() from None
     given = None if endpoint is None else f"{endpoint.removesuffix('/').removesuffix('/v1/traces')}/v1/traces"
-    return OTLPSpanExporter(endpoint=given, timeout=10), SpanExportResult
+    session = requests.Session()
+    session.hooks["response"].append(lambda response, **_: answers.append(response.content))
+    return OTLPSpanExporter(endpoint=given, timeout=10, session=session), SpanExportResult
 
 
 def _not_installed() -> UserError:

@@ -23,18 +23,22 @@ from agentbench.store import AlreadyStored, Store
 from agentbench.trace import Failure, ModelCall, ToolCall, Trace
 
 CHAT = ("chat", "generate_content", "text_completion")
+Scales = Mapping[str, tuple[float, float]]
 HUMAN = Score(name="human", value=0.0, passed=None, reason="waits for review")
 
 
-def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[Run, Mapping[str, int], bool]:
+def import_traces(
+    path: Path, store: Store, suite: str | None = None, scales: Scales | None = None
+) -> tuple[Run, Mapping[str, int], bool]:
     """Puts the traces of a file (OTLP's JSON, one request or one a line, may be gzip) into the store as one run.
 
-    Gives the run, how many attempts it has, and whether it is new: the same traces are the same run. `UserError` when
-    the file is none, or has no span of a model call, a tool or an agent.
+    `scales` has the least and the greatest value of scores that are not from 0 to 1, by their names; one outside its
+    scale is refused. Gives the run, how many attempts it has, and whether it is new: the same traces are the same run.
+    `UserError` when the file is none, or has no span of a model call, a tool or an agent.
     """
     data = bytes_of(path)
     traces: dict[str, list[Span]] = defaultdict(list)
-    for span in spans_of(path, data):
+    for span in _once(spans_of(path, data)):
         traces[span.trace].append(span)
     told = {trace: spans for trace, spans in traces.items() if any(map(_told, spans))}
     if not told:
@@ -42,7 +46,8 @@ def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[R
             f"{path}: {len(traces)} traces, none with a span of the GenAI conventions (gen_ai.operation.name)"
         )
     try:
-        pairs = list(_attempts(sorted(told.values(), key=lambda spans: min(span.begin for span in spans))))
+        ordered = sorted(told.values(), key=lambda spans: min(span.begin for span in spans))
+        pairs = list(_attempts(ordered, path, scales or {}))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: an attribute is not as the GenAI conventions have it: {error}") from None
     run = _run(path, data, next(iter(told.values()))[0].resource, suite, pairs)
@@ -53,16 +58,40 @@ def import_traces(path: Path, store: Store, suite: str | None = None) -> tuple[R
     return run, {"attempts": len(pairs)}, True
 
 
+def _once(spans: Iterable[Span]) -> Iterator[Span]:
+    """A span that was sent twice (an exporter that tried again) is one span."""
+    seen: set[tuple[str, str]] = set()
+    for span in spans:
+        if not span.id or (span.trace, span.id) not in seen:
+            seen.add((span.trace, span.id))
+            yield span
+
+
+def _requests(spans: Sequence[Span]) -> list[Span]:
+    """The spans without those of model calls that hold another: a client's span around the one of the library that it
+    uses is the same request."""
+    by_id = {span.id: span for span in spans if span.id}
+    around: set[str] = set()
+    for span in spans:
+        seen: set[str] = set()
+        parent = by_id.get(span.parent) if span.operation in CHAT else None
+        while parent is not None and parent.id not in seen:
+            seen.add(parent.id)
+            around |= {parent.id} if parent.operation in CHAT else set()
+            parent = by_id.get(parent.parent)
+    return [span for span in spans if span.id not in around]
+
+
 def _told(span: Span) -> bool:
     return span.operation in (*CHAT, "execute_tool", "invoke_agent")
 
 
-def _attempts(traces: Iterable[list[Span]]) -> Iterator[tuple[Attempt, Case]]:
+def _attempts(traces: Iterable[list[Span]], path: Path, scales: Scales) -> Iterator[tuple[Attempt, Case]]:
     repeats: dict[str, int] = defaultdict(int)
     for spans in traces:
         ordered = sorted(spans, key=lambda span: span.begin)
         case = _case(ordered)
-        yield _attempt(ordered, case, repeats[case.id]), case
+        yield _attempt(ordered, case, repeats[case.id], path, scales), case
         repeats[case.id] += 1
 
 
@@ -87,11 +116,11 @@ def _messages(span: Span, name: str) -> list[Message]:
         return [{"role": "user", "content": str(value)}]
 
 
-def _attempt(spans: Sequence[Span], case: Case, repeat: int) -> Attempt:
+def _attempt(spans: Sequence[Span], case: Case, repeat: int, path: Path, scales: Scales) -> Attempt:
     root = next((span for span in spans if span.operation == "invoke_agent"), None)
-    steps = tuple(step for span in spans if (step := _step(span)) is not None)
+    steps = tuple(step for span in _requests(spans) if (step := _step(span)) is not None)
     failure = _failure(root)
-    scores = () if failure else tuple(_scores(spans)) or (HUMAN,)
+    scores = () if failure else tuple(_scores(spans, path, scales)) or (HUMAN,)
     return Attempt(
         case_id=case.id,
         cluster=case.cluster,
@@ -195,26 +224,33 @@ def _failure(root: Span | None) -> Failure | None:
     kind = root.attributes.get("agentbench.failure")
     known = ("infra", "timeout", "agent", "tool", "grader", "budget")
     name = next((each for each in known if each == kind), "agent")
-    return Failure(kind=name, message=root.error)  # type: ignore[arg-type]  # one of `known`
+    return Failure(kind=name, message=root.error.removeprefix(f"{name}: "))  # type: ignore[arg-type]  # one of `known`
 
 
-def _scores(spans: Sequence[Span]) -> Iterator[Score]:
+def _scores(spans: Sequence[Span], path: Path, scales: Scales) -> Iterator[Score]:
     for span in spans:
         for name, given in span.events:
             if name == "gen_ai.evaluation.result":
-                yield _score(given)
+                yield _score(given, path, scales)
 
 
-def _score(given: Mapping[str, Any]) -> Score:
+def _score(given: Mapping[str, Any], path: Path, scales: Scales) -> Score:
     label, value = (
         str(given.get("gen_ai.evaluation.score.label", "")).lower(),
         given.get("gen_ai.evaluation.score.value"),
     )
     passed = {"pass": True, "passed": True, "true": True, "fail": False, "failed": False, "false": False}.get(label)
+    name = str(given.get("gen_ai.evaluation.name") or "evaluation")
     number = float(value) if value is not None else float(passed or 0)
+    low, high = scales.get(name, (0.0, 1.0))
+    if not low <= number <= high:
+        raise UserError(
+            f"{path}: score {name!r} is {number:g}, outside {low:g} to {high:g};"
+            f" say its scale: agentbench import {path} --scale {name}=LOW:HIGH"
+        )
     return Score(
-        name=str(given.get("gen_ai.evaluation.name") or "evaluation"),
-        value=min(1.0, max(0.0, number)),
+        name=name,
+        value=(number - low) / (high - low),
         passed=passed,
         reason=str(given.get("gen_ai.evaluation.explanation") or ""),
     )

@@ -14,6 +14,7 @@ from agentbench.errors import UserError
 class Span:
     """Times are nanoseconds since the Unix epoch."""
 
+    id: str
     trace: str
     name: str
     parent: str
@@ -80,6 +81,7 @@ def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
     status = span.get("status") or {}
     failed = status.get("code") in (2, "STATUS_CODE_ERROR")
     return Span(
+        id=str(span.get("spanId", "")),
         trace=str(span["traceId"]),
         name=str(span.get("name", "")),
         parent=str(span.get("parentSpanId", "")),

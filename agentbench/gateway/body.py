@@ -1,6 +1,7 @@
 """A chat completions body as a request to the run's backend."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ OURS = frozenset({*TYPED, "messages", "model", "stream", "stream_options", "tool
 def parse_body(content: bytes) -> Mapping[str, Any]:
     """The body as an object; `Refused` when it is none."""
     try:
-        body = json.loads(content)
+        body = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
@@ -25,11 +26,23 @@ def parse_body(content: bytes) -> Mapping[str, Any]:
     return body
 
 
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """Python reads 1e999 as infinity, which no JSON that is written later may hold."""
+    return value if math.isfinite(value := float(text)) else _no_number(text)
+
+
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
     """The request; what it has no field for goes along in `extra`. The model is always the run's."""
     messages = body.get("messages")
     if not _is_objects(messages) or not messages:
         raise Refused(400, "messages: expected a list of one or more objects")
+    for number, message in enumerate(messages):
+        if not _is_calls(message.get("tool_calls")):
+            raise Refused(400, f"messages[{number}].tool_calls: expected calls with a function's name and arguments")
     if body.get("n") not in (None, 1):
         raise Refused(400, f"n = {body['n']!r}: one choice a request is recorded; send {body['n']} requests")
     extra = {key: value for key, value in body.items() if key not in OURS and value is not None}
@@ -40,6 +53,19 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         stop=_stop(body.get("stop")),
         extra=extra | ({"tools": raw} if raw else {}),
         **{key: body.get(key) for key in TYPED},
+    )
+
+
+def _is_calls(calls: Any) -> bool:
+    """Whether a message's tool calls have the shape that every reader of the record relies on; there may be none."""
+    if calls is None:
+        return True
+    functions = [call.get("function") for call in calls] if _is_objects(calls) else [None]
+    return all(
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments") or "", str | dict)
+        for function in functions
     )
 
 

@@ -286,3 +286,84 @@ def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
         with pytest.raises(UserError, match=f"{count} is no number of tokens"):
             import_traces(path, store)
         assert store.list_runs() == []
+
+
+def imported(tmp_path: Path, *spans: dict[str, Any], options: tuple[str, ...] = ()) -> Any:
+    """The only attempt of what is imported; what was told when it is refused."""
+    path, db = tmp_path / "a.json", str(tmp_path / "a.db")
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}))
+    result = CliRunner().invoke(app, ["import", str(path), "--db", db, *options])
+    if result.exception is not None:
+        return str(result.exception)
+    with open_store(db) as store:
+        [attempt] = store.attempts(store.get_run("latest").id)
+        return attempt
+
+
+def test_a_span_that_was_sent_twice_is_one(tmp_path: Path) -> None:
+    attempt = imported(tmp_path, CHAT, OTHER, CHAT, {**CHAT, "spanId": "d"})
+    assert len(attempt.trace.model_calls) == 2
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_model_call_around_another_is_one(tmp_path: Path, between: bool) -> None:
+    outer = {**CHAT, "spanId": "outer", "attributes": given(gen_ai__operation__name="chat")}
+    post = {**CHAT, "spanId": "post", "name": "POST", "parentSpanId": "outer", "attributes": []}
+    inner = {**CHAT, "spanId": "inner", "parentSpanId": "post" if between else "outer"}
+    attempt = imported(tmp_path, outer, *([post] if between else []), inner)
+    [call] = attempt.trace.model_calls
+    assert (call.text, call.completion_tokens) == ("Yes", 11)
+
+
+def scored(value: float) -> dict[str, Any]:
+    attributes = given(gen_ai__evaluation__name="helpfulness", gen_ai__evaluation__score__value=value)
+    return {**CHAT, "events": [{"name": "gen_ai.evaluation.result", "attributes": attributes}]}
+
+
+@pytest.mark.parametrize("value", [4.0, -1.0])
+def test_a_score_on_another_scale_is_asked_for_its_scale(tmp_path: Path, value: float) -> None:
+    told = imported(tmp_path, scored(value))
+    assert f"score 'helpfulness' is {value:g}, outside 0 to 1; say its scale: agentbench import" in told
+
+
+def test_a_score_is_put_from_its_scale_to_one_from_0_to_1(tmp_path: Path) -> None:
+    [score] = imported(tmp_path, scored(4.0), options=("--scale", "helpfulness=1:5")).scores
+    assert (score.name, score.value) == ("helpfulness", 0.75)
+
+
+@pytest.mark.parametrize("scale", ["helpfulness", "helpfulness=5:1", "=1:5", "helpfulness=a:b", "helpfulness=0:inf"])
+def test_a_scale_that_is_none_is_told(tmp_path: Path, scale: str) -> None:
+    assert "expected NAME=LOW:HIGH" in imported(tmp_path, scored(4.0), options=("--scale", scale))
+
+
+def test_spans_that_a_collector_rejects_are_told(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+        ExportTracePartialSuccess,
+        ExportTraceServiceResponse,
+    )
+
+    said = ExportTracePartialSuccess(rejected_spans=2, error_message="too many attributes")
+    answer = ExportTraceServiceResponse(partial_success=said).SerializeToString()
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            return None
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server, open_store(str(tmp_path / "a.db")) as store:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            fill(store, cases=2)
+            endpoint = f"http://127.0.0.1:{server.server_port}"
+            with pytest.raises(UserError, match=r"not take all of the \d+ spans: it rejected 2: too many attributes"):
+                send_otel(store, store.get_run("latest"), endpoint)
+        finally:
+            server.shutdown()
+            serving.join()
