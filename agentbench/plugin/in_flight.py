@@ -32,13 +32,16 @@ class InFlight:
             out.write(json.dumps([*key, alone]) + "\n")
 
     def unfinished(self, stored: set[Key]) -> dict[Key, bool]:
-        """Those that began and are not stored, and whether each was alone when it did last."""
+        """Those that began and are not stored, and whether each was alone in flight at the end.
+
+        Of those made alone only the last was: the ones before it had ended, and waited to be stored.
+        """
         if not self._file.exists():
             return {}
         # The last line may be cut off: its process died.
         whole = self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
-        began = {(case_id, repeat): alone for case_id, repeat, alone in map(json.loads, whole)}
-        return {key: alone for key, alone in began.items() if key not in stored}
+        began = [((case_id, repeat), alone) for case_id, repeat, alone in map(json.loads, whole)]
+        return {key: alone and key == began[-1][0] for key, alone in began if key not in stored}
 
 
 @dataclass(frozen=True, kw_only=True)
