@@ -85,10 +85,11 @@ def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path
         raise UserError(f"run {run.id} has no attempts; a baseline needs some")
     baseline = baseline_of(name, run, store)
     part = f", a part: {baseline.cases} of {run.suite_cases} cases" if baseline.cases < run.suite_cases else ""
+    file = baseline_file(name, run.suite, directory)
     if in_store:
         store.set_baseline(run.suite, name, run.id)
-        return f"baseline {name} of {run.suite} is run {run.id}, in the store{part}"
-    file = baseline_file(name, run.suite, directory)
+        hidden = f"; but gates take the file {file} of that name before it: remove one" if file.is_file() else ""
+        return f"baseline {name} of {run.suite} is run {run.id}, in the store{part}{hidden}"
     if not write_baseline(baseline, file):
         return f"baseline {name} of {run.suite} stays as it is: run {run.id} answered as {file} has it{part}"
     return f"baseline {name} of {run.suite} is run {run.id}, in {file}{part}"
@@ -139,7 +140,8 @@ def show(
         "run": found.run_id,
         "commit": found.commit,
         "branch": found.branch,
-        "cases": len({outcome.case_id for outcome in found.outcomes}),
+        "cases": found.cases,
+        "suite_cases": found.suite_cases,
         "attempts_right": right,
         "attempts": len(found.outcomes),
         "before": [{"run": run_id, "since": since.isoformat()} for run_id, since in before],
@@ -147,8 +149,10 @@ def show(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
-    for key in ("suite", "name", "where", "run", "commit", "branch", "cases"):
+    for key in ("suite", "name", "where", "run", "commit", "branch"):
         typer.echo(f"{key:<8}  {facts[key]}")
+    part = f" of {found.suite_cases}" if found.cases < found.suite_cases else ""
+    typer.echo(f"{'cases':<8}  {found.cases}{part}")
     typer.echo(f"{'right':<8}  {right} of {len(found.outcomes)} attempts")
     for run_id, since in before:
         typer.echo(f"{'before':<8}  {run_id}, from {since:%Y-%m-%d %H:%M} UTC")

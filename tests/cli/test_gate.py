@@ -87,6 +87,16 @@ def test_the_gate_s_exit_code_says_whether_it_got_worse(where: tuple[str, ...]) 
     assert said("gate", "good", "--min-pass-rate", "0.95")[0] == 1
 
 
+def test_a_baseline_in_the_store_behind_a_file_is_told() -> None:
+    assert said("baseline", "save", "main", "bad", "--in-store")[1].endswith(", in the store\n")
+    said("baseline", "save", "main", "good")
+    code, output = said("baseline", "save", "main", "bad", "--in-store")
+    assert (code, "but gates take the file results/baselines/numbers/main.json of that name before it" in output) == (
+        0,
+        True,
+    )
+
+
 def test_a_baseline_that_is_not_there_is_told() -> None:
     said("baseline", "save", "main", "good")
     code, output = said("gate", "bad", "--baseline", "mian")
@@ -193,6 +203,8 @@ def test_a_part_is_held_against_the_same_part_of_the_baseline() -> None:
     assert "| run.limit | — | 10 |" in text
     assert "Judged on 10 of 20 cases" in text
     said("baseline", "save", "small", "part")
+    assert "cases     10 of 20\n" in said("baseline", "show", "small")[1]
+    assert "cases     20\n" in said("baseline", "show", "main")[1]
     assert '"part_of": 20' in Path("results/baselines/numbers/small.json").read_text()
     assert "note: The baseline is a part: 10 of its suite's 20 cases." in said("gate", "good", "--baseline", "small")[1]
 

@@ -39,8 +39,8 @@ class Repository:
         self._clones = 0
         tools = str(Path(sys.executable).parent)
         who = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        # No settings of this machine's; the agent is imported from where the job runs.
-        apart = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": "."}
+        # No settings of this machine's.
+        apart = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         self._environment = {**os.environ, **who, **apart, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
         self._environment.pop("AGENTBENCH_DB", None)
         self.git("init", "-q", "--bare", "-b", "main", "bare", at=folder)
