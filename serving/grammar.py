@@ -1,6 +1,7 @@
 """Grammars over the vocabulary (llguidance): which token may come next."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,23 @@ from numpy.typing import NDArray
 from serving.api_error import ApiError
 from serving.json_schema import NO_ARGUMENTS, Schema, closed
 from serving.request import Constraint
+from serving.rewording import reworded
 
 # JSON as `json.dumps` writes it: one way to write a value, so that no tokens are spent on white space.
-JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# Nor is a character written as \uXXXX: under such a name, a property would pass for another.
+JSON_STYLE = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "json_allowed_escapes": 'nrbtf\\"',
+}
 MOST_CALLS = 16
+_UNKNOWN_KEYWORDS = re.compile(r"Unimplemented keys: (\[.*\])")
+_MISSING = re.compile(r"Resource ('.*?') is not present in a registry")
+_ONE_OF = (
+    "oneOf: that a value fits only one of its options can't be told. Give each a required property "
+    "with a const of its own, or use anyOf."
+)
 COMPILED = 128  # grammars kept, a few tens of KB each
 
 
@@ -165,7 +179,7 @@ def _arguments(function: CallableFunction) -> str:
 
 def _json(schema: Schema, *, lenient: bool) -> str:
     style = {**JSON_STYLE, "lenient": lenient, "coerce_one_of": lenient}
-    return f"%json {json.dumps({**closed(schema), 'x-guidance': style})}"
+    return f"%json {json.dumps({**reworded(closed(schema)), 'x-guidance': style})}"
 
 
 def _lark(*rules: str) -> str:
@@ -174,5 +188,16 @@ def _lark(*rules: str) -> str:
 
 def _reason(param: str, error: str) -> str:
     """llguidance's own reason, without the place in a grammar that the client has not written."""
-    first = error.strip().partition("\n")[0].rpartition("failed to compile JSON schema: ")[2]
-    return f"{param}: this schema can't be enforced: {first}"
+    lines = error.strip().rpartition("failed to compile JSON schema: ")[2].splitlines()
+    return f"{param}: this schema can't be enforced: {_in_one_line(lines)}"
+
+
+def _in_one_line(lines: Sequence[str]) -> str:
+    first = lines[0]
+    if first == "regex parse error:":
+        return "pattern: " + next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), first)
+    if missing := _MISSING.match(first):
+        return f"$ref: {missing[1]} is not in the schema, and nothing is fetched."
+    if unknown := _UNKNOWN_KEYWORDS.match(first):
+        return ", ".join(json.loads(unknown[1])) + ": not supported."
+    return _ONE_OF if first.startswith("oneOf constraints") else first

@@ -1,6 +1,7 @@
 """JSON schemas made ready to constrain with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -10,7 +11,8 @@ _COMBINING = frozenset(("properties", "anyOf", "oneOf", "$ref"))
 _NEVER_CLOSED = ("additionalProperties", "patternProperties", "minProperties", "unevaluatedProperties")
 _SCHEMAS = ("items", "additionalProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "prefixItems")
-_MAPS_OF_SCHEMAS = ("properties", "$defs", "definitions")
+_DEFINITIONS = ("$defs", "definitions")
+_MAPS_OF_SCHEMAS = ("properties", *_DEFINITIONS)
 
 
 def closed(schema: Schema) -> Schema:
@@ -18,16 +20,36 @@ def closed(schema: Schema) -> Schema:
 
     What fits the closed schema fits the original. A model that may invent keys does not stop inventing
     them, so an object is open only by request. A schema that composes objects (allOf, not, properties
-    beside anyOf) is returned as it is: closing its parts could leave nothing that fits all of them.
+    beside anyOf) is returned as it is: closing its parts could leave nothing that fits all of them. So is one
+    with a oneOf whose options only their closing would tell apart: a value of one may fit another as it was.
+    A oneOf whose options exclude each other as they are is an anyOf.
     """
-    return schema if _composes(schema) else _mapped(schema, _close)
+    definitions = _definitions(schema)
+    schema = _mapped(schema, partial(_as_any, definitions))
+    return schema if _composes(schema) or not _told_apart(schema, definitions) else _mapped(schema, _close)
+
+
+def _as_any(definitions: Schema, schema: Schema) -> Schema:
+    options = schema.get("oneOf")
+    if not isinstance(options, list) or "anyOf" in schema:
+        return schema
+    resolved = [_resolved(option, definitions) for option in options]
+    if not _tagged(resolved) or not _of_different_types(resolved):
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "oneOf"}, "anyOf": options}
+
+
+def _of_different_types(options: Sequence[Schema]) -> bool:
+    """But for objects."""
+    types = [option["type"].replace("integer", "number") for option in options if option["type"] != "object"]
+    return len(types) == len(set(types))
 
 
 def _close(schema: Schema) -> Schema:
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or any(key in schema for key in _NEVER_CLOSED):
         return schema
-    if any(name not in properties for name in schema.get("required") or ()):
+    if any(name not in properties for name in texts(schema.get("required"))):
         return schema
     return {**schema, "additionalProperties": False}
 
@@ -51,12 +73,97 @@ def _mapped_value(key: str, value: Any, change: Callable[[Schema], Schema]) -> A
 
 
 def _composes(schema: Schema) -> bool:
+    return any(node.keys() & {"allOf", "not", "if"} or len(node.keys() & _COMBINING) > 1 for node in _parts(schema))
+
+
+def _parts(schema: Schema) -> list[Schema]:
+    """The schema and all inside it."""
     found: list[Schema] = []
 
     def look(inner: Schema) -> Schema:
-        if inner.keys() & {"allOf", "not", "if"} or len(inner.keys() & _COMBINING) > 1:
-            found.append(inner)
+        found.append(inner)
         return inner
 
     _mapped(schema, look)
-    return bool(found)
+    return found
+
+
+def _told_apart(schema: Schema, definitions: Schema) -> bool:
+    """Whether the objects among each oneOf's options have a tag: a required property with literals of its own."""
+    lists = [node["oneOf"] for node in _parts(schema) if isinstance(node.get("oneOf"), list)]
+    return all(_tagged([_resolved(option, definitions) for option in options]) for options in lists)
+
+
+def _tagged(options: Sequence[Any]) -> bool:
+    if not all(isinstance(option, Mapping) and isinstance(option.get("type"), str) for option in options):
+        return False
+    objects = [option for option in options if option["type"] == "object"]
+    names = set.intersection(*(set(texts(option.get("required"))) for option in objects)) if objects else set()
+    return len(objects) < 2 or any(_is_tag(name, objects) for name in names)
+
+
+def _is_tag(name: str, objects: Sequence[Schema]) -> bool:
+    values = [_literals(mapping(option.get("properties")).get(name)) for option in objects]
+    return all(values) and len(set().union(*values)) == sum(map(len, values))
+
+
+def _literals(schema: Any) -> set[str]:
+    """The texts that a const or an enum allows; empty where it allows anything else."""
+    if not isinstance(schema, Mapping):
+        return set()
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return set(texts(values)) if isinstance(values, list) and len(texts(values)) == len(values) else set()
+
+
+def _definitions(schema: Schema) -> Schema:
+    """What references lead to, by reference; without those that may lead elsewhere."""
+    if any("$id" in node for node in nodes(schema) if node is not schema):
+        return {}
+    maps = ((key, schema.get(key)) for key in _DEFINITIONS)
+    return {
+        f"#/{key}/{name}": part for key, parts in maps if isinstance(parts, Mapping) for name, part in parts.items()
+    }
+
+
+def _resolved(option: Any, definitions: Schema) -> Any:
+    reference = option.get("$ref") if isinstance(option, Mapping) else None
+    if not isinstance(reference, str) or reference.count("/") != 2 or set("~%") & set(reference):
+        return option
+    return definitions.get(reference, option)
+
+
+def mapping(value: Any) -> Schema:
+    """The value where it is one, as it should be; else nothing."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def texts(value: Any) -> list[str]:
+    """The texts of a list; none of anything else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def nodes(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping inside, schema or not."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            yield value
+        pending.extend(inner_values(value) or ())
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    """Every value inside that is no mapping and no list."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        inner = inner_values(value)
+        if inner is None:
+            yield value
+        pending.extend(inner or ())
+
+
+def inner_values(value: Any) -> list[Any] | None:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else None

@@ -23,6 +23,7 @@ from serving.openai_api import (
 from serving.request import Constraint, SamplingParams
 from serving.sampling import chat_logprobs, sampling_params
 from serving.schema_limits import check_schemas
+from serving.strict_schemas import check_strict
 from serving.tool_calls import OPENING, ToolCallStream
 from serving.tool_choice import Calling, calling
 from serving.weights import ModelLoadError
@@ -57,6 +58,8 @@ class Preparation:
         schema = _answer_schema(body.response_format)
         check_schemas([] if schema is None else [schema], "response_format")
         check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
+        check_strict([] if schema is None else [schema], "response_format")
+        check_strict([tool.function.parameters or {} for tool in body.tools or () if tool.function.strict], "tools")
         use = calling(body, schema)
         text = self._render(body) + (self._forced(use) if use else "")
         # A model's own template writes the token that begins a text; ours knows none.

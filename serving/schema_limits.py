@@ -1,12 +1,14 @@
-"""Which JSON schemas are too much: compiling them would take seconds, or each step with them would."""
+"""Which JSON schemas are refused before they are compiled: those that would take seconds, to compile or each step, and
+those with literals that would be answered as others."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from serving.api_error import ApiError
-from serving.json_schema import Schema
+from serving.json_schema import Schema, inner_values, mapping, nodes, scalars
 
 # Measured with llguidance 1.9 on a vocabulary of 49152: an object of 5000 optional properties takes 3 s to compile
 # and 0.25 s a step, 2000 alternatives 0.1 s a step, a constant of 1 MB 2 s a step.
@@ -19,6 +21,10 @@ MAX_DEPTH = 1000
 MAX_INTEGER = 2**53
 """The grammar engine computes with 64-bit floats, which have no integers of their own beyond it."""
 _EXACT = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
+_ESCAPE = re.compile(
+    r"\\(?:[xuU]\{0*([0-9a-fA-F]{1,2})\}|x([0-9a-fA-F]{2})|u00([0-9a-fA-F]{2})|U0{6}([0-9a-fA-F]{2})|([av]))"
+)
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
@@ -29,20 +35,21 @@ def check_schemas(schemas: Iterable[Schema], param: str) -> None:
         left -= len(json.dumps(schema))
         if left < 0:
             raise _too_much(param, f"it has more than {MAX_BYTES} bytes")
-        for node in _nodes(schema):
+        for node in nodes(schema):
             _check_node(node, param)
         _check_depth(schema, param)
 
 
 def _check_node(node: Mapping[str, Any], param: str) -> None:
     properties = node.get("properties")
-    names = list(properties) if isinstance(properties, Mapping) else []
+    names = list(mapping(properties))
     _check_count(param, "properties", len(names), MAX_PROPERTIES)
     for key in _ALTERNATIVES:
         if isinstance(node.get(key), list):
             _check_count(param, key, len(node[key]), MAX_ALTERNATIVES)
     for key in _EXACT:
         _check_integers(param, key, node.get(key))
+    _check_control_characters(node, param)
     values = node.get("enum")
     literals = [node.get("const"), node.get("pattern"), *names, *(values if isinstance(values, list) else ())]
     longest = max(len(json.dumps(value)) for value in literals)
@@ -60,19 +67,33 @@ def _check_integers(param: str, key: str, value: Any) -> None:
 
 
 def _integers(value: Any) -> Iterator[int]:
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, int):
-            yield value
-        pending.extend(_inner(value) or ())
+    return (scalar for scalar in scalars(value) if isinstance(scalar, int))
+
+
+def _check_control_characters(node: Mapping[str, Any], param: str) -> None:
+    """An answer would lack them: it is written without \\uXXXX (see `serving.grammar`)."""
+    found = [(key, text) for key in ("const", "enum") for text in scalars(node.get(key)) if isinstance(text, str)]
+    names = mapping(node.get("patternProperties"))
+    patterns = [("pattern", node.get("pattern")), *(("patternProperties", name) for name in names)]
+    found += [(key, _unescaped(pattern)) for key, pattern in patterns if isinstance(pattern, str)]
+    key = next((key for key, text in found if _CONTROL.search(text)), None)
+    if key is not None:
+        message = (
+            f"{param}: {key} has a control character, which answers can't have (but for \\t, \\n, \\r, \\b and \\f)."
+        )
+        raise ApiError(message, param=param, code="invalid_schema")
+
+
+def _unescaped(pattern: str) -> str:
+    """With the characters that a regular expression's escapes stand for, as far as they may be control characters."""
+    return _ESCAPE.sub(lambda found: "\v" if found[5] else chr(int("".join(filter(None, found.groups())), 16)), pattern)
 
 
 def _check_depth(schema: Schema, param: str) -> None:
     """References may form a chain: their targets count together."""
     depths: dict[int, int] = {}
     deepest = _measure(schema, depths)
-    references = {node["$ref"] for node in _nodes(schema) if isinstance(node.get("$ref"), str)}
+    references = {node["$ref"] for node in nodes(schema) if isinstance(node.get("$ref"), str)}
     depth = deepest + sum(_depth_of(reference, schema, depths, deepest) for reference in references)
     if depth > MAX_DEPTH:
         raise _too_much(param, f"its parts and references are {depth} deep together; at most {MAX_DEPTH} are allowed")
@@ -89,27 +110,12 @@ def _too_much(param: str, reason: str) -> ApiError:
 
 def _measure(value: Any, depths: dict[int, int]) -> int:
     """How deep the value is nested; `depths` takes that of all its lists and objects, by identity."""
-    inner = _inner(value)
+    inner = inner_values(value)
     if inner is None:
         return 0
     depth = 1 + max((_measure(item, depths) for item in inner), default=0)
     depths[id(value)] = depth
     return depth
-
-
-def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, Mapping):
-            yield value
-        pending.extend(_inner(value) or ())
-
-
-def _inner(value: Any) -> list[Any] | None:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else None
 
 
 def _depth_of(reference: str, schema: Schema, depths: Mapping[int, int], deepest: int) -> int:

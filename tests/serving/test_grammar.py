@@ -174,6 +174,72 @@ def test_objects_are_closed_where_that_loses_nothing() -> None:
         assert closed(schema) == schema
 
 
+def takes(schema: dict[str, Any], text: str) -> bool:
+    return accepts(json_grammar(schema), text) == (True, True)
+
+
+def test_a_property_does_not_pass_under_an_escaped_name() -> None:
+    properties = {name: {"type": "integer"} for name in ("a", "é", 'q"', "n\n")}
+    schema = {"type": "object", "properties": properties, "additionalProperties": {"type": "string"}}
+    for name in (r"\u0061", r"\u00e9", r"q\u0022", r"n\u000a"):
+        assert not takes(schema, f'{{"{name}": "text"}}')
+    assert takes(schema, '{"é": 1, "other\\n": "text"}')
+    assert not takes({"patternProperties": {"^é": False}}, r'{"\u00e9": 1}')
+
+
+def test_closing_objects_does_not_make_one_of_several_fit() -> None:
+    options = [
+        {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+        {"type": "object", "properties": {"b": {"type": "integer"}}},
+    ]
+    with pytest.raises(ApiError, match="oneOf: that a value fits only one"):
+        accepts(json_grammar({"oneOf": options}), '{"a": 1}')
+    shut = [{**option, "additionalProperties": False} for option in options]
+    assert takes({"oneOf": shut}, '{"a": 1}')
+    tagged = [{**POINT, "properties": {"x": {}, "k": {"const": tag}}, "required": ["x", "k"]} for tag in "ab"]
+    union = {"$defs": {"a": tagged[0]}, "oneOf": [{"$ref": "#/$defs/a"}, tagged[1]]}
+    assert takes(union, '{"x": 1, "k": "b"}')
+    assert not accepts(json_grammar(union), '{"x": 1, "k": "b", "more"')[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("date", ["2024-02-29", "2000-02-29", "1999-12-31"], ["2023-02-29", "1900-02-29", "2024-04-31", "0000-01-01"]),
+        ("time", ["23:59:59Z", "08:30:00.25+02:00"], ["23:59:60Z", "24:00:00Z", "08:30:00"]),
+        ("date-time", ["2024-02-29T00:00:00-23:59"], ["2023-02-29T00:00:00Z", "2024-02-29 00:00:00Z"]),
+    ],
+)
+def test_dates_and_times_exist(name: str, right: list[str], wrong: list[str]) -> None:
+    schema = {"$ref": "#/parts/Day", "parts": {"Day": {"type": "string", "format": name, "pattern": "^[0-2]"}}}
+    assert [text for text in right if not takes(schema, f'"{text}"')] == []
+    assert [text for text in wrong if takes(schema, f'"{text}"')] == []
+
+
+def test_keywords_that_say_nothing_where_they_are_do_no_harm() -> None:
+    assert takes({"type": "array", "uniqueItems": True, "maxItems": 1}, "[1]")
+    assert takes({"uniqueItems": False, "then": False, "minContains": 3}, "[1, 1]")
+    names = {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "integer"}}
+    assert takes(names, '{"x": 1}')
+    few = {**names, "propertyNames": {"pattern": "^x"}}
+    assert takes(few, '{"x": 1}')
+    assert not accepts(json_grammar(few), '{"y"')[0]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"dependentRequired": {"a": ["b"]}}, "dependentRequired: not supported"),
+        ({"if": {}, "then": {}, "else": {}}, "else, if, then: not supported"),
+        ({"$ref": "http://elsewhere/x"}, "\\$ref: 'http://elsewhere/x' is not in the schema"),
+        ({"pattern": "(?=a)"}, "pattern: look-around"),
+    ],
+)
+def test_the_reason_names_the_keyword_in_one_line(schema: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ApiError, match=f"^response_format: this schema can't be enforced: {reason}[^\n]*$"):
+        GRAMMARS.constraint(json_grammar(schema), "response_format")
+
+
 @pytest.mark.model
 def test_the_real_vocabulary(model_path: Any) -> None:
     from serving.loader import load_checkpoint
