@@ -13,6 +13,7 @@ from agentbench import spec
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.errors import UserError
 from agentbench.keeping import stored
+from agentbench.made_of import changed, graded_by, run_made_of
 from agentbench.process import identity
 from agentbench.protocols import Agent, Backend, ChecksItself, Endpoint, Server, ToolSource, UsesAnswers, UsesBackend
 from agentbench.provenance import provenance
@@ -83,6 +84,7 @@ def plan(
             "overridden": list(drawn.overridden),
             "mode": drawn.mode,
             "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
+            "made_of": dict(run_made_of(drawn)),
             **(facts or {}),
         },
         created_at=datetime.now(UTC),
@@ -122,7 +124,23 @@ def resume(reference: str, store: Store) -> Experiment:
             f"run {run.id} can't be resumed: the cases of {run.suite_path} have changed since it was started."
             " Start a new run instead."
         )
+    if parts := _changed_parts(run, suite):
+        raise UserError(
+            f"run {run.id} can't be resumed: {', '.join(parts)} changed since it was started, and one run would mix"
+            " two of them. Start a new run instead."
+        )
     return Experiment(run=run, suite=suite)
+
+
+def _changed_parts(run: Run, suite: Suite) -> list[str]:
+    """What of the run's suite, and of the files that it names, is not what it was. Runs of earlier versions know only
+    the suite's words."""
+    environment = run.environment
+    if made_of := environment.get("made_of"):
+        return changed(made_of, run_made_of(suite))
+    before = {**environment.get("suite", {}), "passed_by": list(environment.get("passed_by", suite.passed_by))}
+    now = graded_by(suite)
+    return [name for name in before if before[name] != now.get(name)]
 
 
 def _server(suite: Suite) -> Server | None:

@@ -48,6 +48,41 @@ def test_a_part_that_was_broken_off_goes_on_with_its_own_cases(suite: Suite, sto
         resume("latest", store)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "part"),
+    [
+        ("suite.yaml", "texts: [ok]", "texts: [bad]", "scorers"),
+        ("suite.yaml", "[tools.py:now]", "[]", "tools"),
+        ("tools.py", '"now"', '"then"', "tools.py"),
+        ("agent.py", '"ok"', '"bad"', "agent.py"),
+    ],
+)
+def test_a_run_goes_on_only_with_the_parts_that_it_was_begun_with(
+    suite: Suite, store: Store, file: str, old: str, new: str, part: str
+) -> None:
+    """Else one run would mix two graders, or two agents."""
+    root = suite.root
+    (root / "agent.py").write_text('def answer(case):\n    return "ok"\n')
+    (root / "tools.py").write_text('def now() -> str:\n    """Now."""\n    return "now"\n')
+    agent = "tools: [tools.py:now]\nagent: {name: callable, target: agent.py:answer}"
+    suite.path.write_text(SUITE.replace("agent: chat", agent))
+    plan(load_suite(root), store)
+    resume("latest", store)
+    (root / file).write_text((root / file).read_text().replace(old, new))
+    with pytest.raises(UserError, match=rf"can't be resumed: .*{part}.* changed since it was started"):
+        resume("latest", store)
+
+
+def test_a_run_of_an_earlier_version_knows_its_scorers_words(suite: Suite, store: Store) -> None:
+    run = plan(suite, store).run
+    environment = {key: value for key, value in run.environment.items() if key != "made_of"}
+    store.create_run(replace(run, id="old", environment=environment))
+    resume("old", store)
+    suite.path.write_text(SUITE.replace("texts: [ok]", "texts: [bad]"))
+    with pytest.raises(UserError, match="can't be resumed: scorers changed"):
+        resume("old", store)
+
+
 def test_a_rerun_and_a_run_of_a_study_are_gone_on_with_elsewhere(suite: Suite, store: Store) -> None:
     run = plan(suite, store).run
     store.create_run(replace(run, id="again", kind="rerun"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agentbench.baseline import stored_outcomes
 from agentbench.experiment import Experiment, plan
+from agentbench.made_of import MadeOf
 from agentbench.runner import Job
 from agentbench.score import Attempt
 from agentbench.stats import Outcome
@@ -11,7 +12,6 @@ from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
 from agentbench.store import Store
 from agentbench.study import Purpose, StudyRun
 from tuners.configuration import Configuration
-from tuners.made_of import MadeOf
 from tuners.space import Settings
 
 Keys = set[tuple[str, int]]

@@ -9,6 +9,7 @@ from agentbench.baseline import stored_outcomes
 from agentbench.config import canonical_hash
 from agentbench.errors import AttemptError, UserError
 from agentbench.experiment import Experiment
+from agentbench.made_of import MadeOf, NamedFiles
 from agentbench.protocols import ChatRequest
 from agentbench.runner import Job
 from agentbench.score import Attempt
@@ -25,7 +26,7 @@ from tuners.case_runs import CaseRuns, OnAttempt
 from tuners.configuration import Configuration, configure, needs_server, value_at
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured, OutOfBudget
 from tuners.figures import at_best, figures_of
-from tuners.made_of import MadeOf, NamedFiles, answers_hash
+from tuners.parts import answers_hash
 from tuners.space import Settings
 from tuners.split import Split
 from tuners.trace_replay import TraceReplay

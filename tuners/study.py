@@ -9,15 +9,16 @@ from typing import Any
 from agentbench.case import Case
 from agentbench.config import canonical_hash
 from agentbench.errors import UserError
+from agentbench.made_of import MadeOf, changed
 from agentbench.store import Store
 from agentbench.study import StudyRecord
 from agentbench.suite import Suite, load_suite
 from tuners.check import candidates, check_study
 from tuners.configuration import configure, lossless_knobs
 from tuners.evaluator import limits_of
-from tuners.made_of import MadeOf, changed, made_of
 from tuners.optuna_storage import extend_trials
 from tuners.parameter import Choices, Parameter, same
+from tuners.parts import made_of
 from tuners.rungs import plan_rungs
 from tuners.search import Plan
 from tuners.space import Space

@@ -1,5 +1,5 @@
-"""What a study's attempts are made of beside the cases: its suite's configuration, scorers and tools, and the files
-that these name. A study whose parts change would mix two things in one verdict."""
+"""What attempts are made of beside the cases: their suite's scorers and tools, and the files that these and the
+configuration name. A run or a study that goes on with other parts would mix two things in one figure."""
 
 import hashlib
 import importlib.util
@@ -10,16 +10,12 @@ from typing import Any
 
 from agentbench.config import as_mapping, canonical_hash
 from agentbench.suite import Suite
-from tuners.configuration import Configuration
 
 LARGE = 1_000_000
 """A file of more bytes (a model) is known by its size and time instead of its content."""
 
 LONGEST = 1000
 """A longer text names no file."""
-
-SEARCHED = ("baseline", "references", "space")
-"""The keys of a study.yaml whose values get into configurations."""
 
 MadeOf = Mapping[str, str]
 """Name of a part (`scorers`, `agent`, or a file's path) to its hash."""
@@ -42,22 +38,15 @@ class NamedFiles:
         return found
 
 
-def made_of(suite: Suite, document: Mapping[str, Any]) -> MadeOf:
-    """Of the suite as its file has it, nothing of the study applied, and of all that the study may set."""
-    parts = {**as_mapping(suite.config), **_graded_by(suite)}
-    files = NamedFiles(suite.root).of([parts, *(document.get(key) for key in SEARCHED)])
+def run_made_of(suite: Suite) -> MadeOf:
+    """Of a run: what decides with its configuration what is answered and how that is graded."""
+    parts = graded_by(suite)
+    files = NamedFiles(suite.root).of([as_mapping(suite.config), parts])
     return {**{name: canonical_hash(part) for name, part in parts.items()}, **files}
 
 
-def answers_hash(configuration: Configuration, files: NamedFiles) -> str:
-    """Of all that decides what an attempt answers and how that is graded, files included: studies that have the same
-    one may share the answer."""
-    suite = configuration.suite
-    parts = _graded_by(suite)
-    return canonical_hash([configuration.answers, parts, files.of([as_mapping(suite.config), parts])])
-
-
-def _graded_by(suite: Suite) -> dict[str, Any]:
+def graded_by(suite: Suite) -> dict[str, Any]:
+    """What a suite's file says of scorers, tools and the user."""
     return {**suite.written, "passed_by": list(suite.passed_by)}
 
 
