@@ -173,8 +173,8 @@ else was tried: docs/notes/intervals.md.
 |---|---:|---|---|
 {rows}
 
-The standard error of a coverage over all is 0.5 points, of a cell of 200 pairs 1.5. With fewer than 5 clusters an
-interval of a difference covers less than it says: a suite of so few sources is too small for one.
+The standard error of a coverage of N pairs is 22/√N points: 1.5 of 200, 0.5 of 2,000. With fewer than 5 effective
+clusters no interval is given. Cell by cell: cells.md.
 """
 FAILS, COVERS = "at most 6 %", "93.5 to 96.5 %"
 ABOUT = "as stated, within 3 points"
@@ -194,9 +194,8 @@ def readme(figures: dict[str, Any]) -> str:
     for claim, found in figures["claims"].items():
         cells = [each["percent"] for cell, each in found.items() if cell != "all" and each["pairs"] >= 150]
         wanted = COVERS if claim.startswith("cover") else WANTED.get(claim, "")
-        rows.append(
-            f"| {claim} | {found['all']['percent']:.1f} % | {wanted} | {min(cells):.1f} to {max(cells):.1f} % |"
-        )
+        spread = f"{min(cells):.1f} to {max(cells):.1f} %" if cells else "–"
+        rows.append(f"| {claim} | {found['all']['percent']:.1f} % | {wanted} | {spread} |")
     return README.format(pairs=figures["pairs"], seed=figures["seed"], rows="\n".join(rows))
 
 
