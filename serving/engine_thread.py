@@ -10,14 +10,14 @@ from queue import SimpleQueue
 from serving.config import EngineConfig
 from serving.engine import LLMEngine, without_values
 from serving.engine_stats import EngineStats
-from serving.refusals import EngineOverloaded
+from serving.refusals import EngineOverloaded, MachineFailed
 from serving.request import Request, TokenDelta
 
 _LOG = logging.getLogger(__name__)
 
 
 ENGINE_FAILED = "the engine failed; its log says where"
-"""All that clients are told: an exception's own words may hold another client's text."""
+"""All that clients are told of most: an exception's own words may hold another client's text."""
 
 
 class _Abort(str):
@@ -86,7 +86,8 @@ class EngineThread:
                 self._engine.step()
             except Exception as error:  # whatever a step raises ends its requests, never the loop
                 _LOG.error("a step failed; its requests are aborted: %s", without_values(error))
-                self._engine.abort_all(ENGINE_FAILED)
+                told = f"the engine failed: {error}" if isinstance(error, MachineFailed) else ENGINE_FAILED
+                self._engine.abort_all(told)
         self._engine.abort_all("the server is shutting down")
         self._engine.close()
 

@@ -1,4 +1,4 @@
-"""Why the engine does not take a request."""
+"""Why the engine does not take a request, or can no longer answer one."""
 
 
 class PromptTooLong(ValueError):
@@ -7,3 +7,7 @@ class PromptTooLong(ValueError):
 
 class EngineOverloaded(RuntimeError):
     """Too many requests wait already; try again later."""
+
+
+class MachineFailed(RuntimeError):
+    """Part of the machine is gone. Its words are for every client: they are never of a request."""

@@ -9,9 +9,10 @@ from serving.model_runner import ModelRunner
 from serving.parallel.group import Group
 from serving.parallel.step import encode_step
 from serving.parallel.workers import Workers
+from serving.refusals import MachineFailed
 
 
-class RankLost(RuntimeError):
+class RankLost(MachineFailed):
     """A rank ended or failed: the ranks are no longer in step, and no further step is possible."""
 
 
@@ -31,7 +32,7 @@ class ParallelRunner:
             self._workers.send(encode_step(batch, copies))
             return self._own.compute(batch, copies)
         except Exception as error:  # whatever it was: the others have computed something else meanwhile
-            raise RankLost(self._workers.give_up(f"tensor parallel rank 0 failed: {error}")) from error
+            raise RankLost(self._workers.give_up(f"tensor parallel rank 0 failed: {type(error).__name__}")) from error
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
         self._workers.watch(on_loss)

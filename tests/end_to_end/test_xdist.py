@@ -33,6 +33,6 @@ def test_two_workers_share_one_server(model: Path, tmp_path: Path, environment: 
         [run] = store.list_runs()
         attempts = store.attempts(run.id)
     assert (run.status, len(attempts)) == ("finished", 4)
-    assert {call.request["model"] for attempt in attempts for call in attempt.trace.model_calls} == {str(model)}
+    assert {call.request["model"] for attempt in attempts for call in attempt.trace.model_calls} == {model.stem}
     assert len(list((tmp_path / "results" / "logs").iterdir())) == 1
     assert wait_until(lambda: not running(str(model)))
