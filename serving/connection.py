@@ -126,10 +126,16 @@ class _LingeringTransport:
     def close(self) -> None:
         if not self._transport.is_closing() and self._lingers():
             if not self._closing:
-                self._transport.write_eof()
+                self._close_own_side()
         else:
             self._transport.close()
         self._closing = True
+
+    def _close_own_side(self) -> None:
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has reset the connection meanwhile
+            self._transport.abort()
 
 
 def connections(limits: HttpLimits) -> type[Connection]:

@@ -12,7 +12,7 @@ from serving.request_record import RequestRecord
 _LOG = logging.getLogger("serving.requests")
 # Asked every few seconds by whoever watches the server: logged for debugging only.
 QUIET_PATHS = frozenset(("/health", "/metrics"))
-OTHER = "other"  # any path that a client may think of
+OTHER = "other"  # any path that a client may think of: its text, which neither log nor metrics have
 _RECORD = "serving.record"
 
 
@@ -29,6 +29,8 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         record = scope[_RECORD] = RequestRecord.of(scope)
+        if record.path not in self._endpoints:
+            record.path = OTHER
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -39,7 +41,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._responded(record.path if record.path in self._endpoints else OTHER, record.status)
+            self._responded(record.path, record.status)
             level = logging.DEBUG if record.path in QUIET_PATHS else logging.INFO
             if _LOG.isEnabledFor(level):
                 _LOG.log(level, "%s", record.line(time.monotonic()))

@@ -35,7 +35,7 @@ class RequestRecord:
         client = scope.get("client")
         return cls(
             id=given if _ID.fullmatch(given) else f"req_{uuid4().hex}",
-            path=scope["path"][:_LONGEST],
+            path=scope["path"],
             client=str(client[0])[:_LONGEST] if client else "",
         )
 

@@ -283,7 +283,7 @@ def _text(rng: Random, words: int) -> str:
 
 def _post(path: str, body: object) -> bytes:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = f"POST /v1/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(content)}\r\n"
+    head = f"POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {len(content)}\r\n"
     return f"{head}content-type: application/json\r\n\r\n".encode() + content
 
 
@@ -312,7 +312,7 @@ def _settled(server: ServerProcess) -> tuple[dict[str, float], int]:
 
 async def _metrics(server: ServerProcess) -> dict[str, float]:
     reader, writer = await asyncio.open_connection(*server.address)
-    writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
     text = (await reader.read()).decode()
     writer.close()
     return {name: float(value) for name, value in re.findall(r"^serving_(\w+)\{[^}]*\} (\S+)$", text, re.MULTILINE)}

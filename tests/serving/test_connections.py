@@ -1,5 +1,7 @@
 """Clients that misbehave, and stop signals: a server process with all but a model, over real sockets."""
 
+import asyncio
+import errno
 import json
 import os
 import select
@@ -15,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from serving.connection import _LingeringTransport
 from tests.serving.server_process import ServerProcess, running_fake_server
 
 KEY = "sk-secret"
@@ -240,3 +243,26 @@ def test_a_client_that_leaves_ends_its_request(server: ServerProcess) -> None:
         assert running(server) == 1
     while running(server):
         select.select([], [], [], 0)
+
+
+class _ResetTransport(asyncio.Transport):
+    """Of a connection that the client has reset."""
+
+    aborted = False
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_refused_client_that_is_gone_already_is_let_go() -> None:
+    transport = _ResetTransport()
+    lingering = _LingeringTransport(transport, lambda: True)
+    lingering.close()
+    assert transport.aborted
+    assert lingering.is_closing()

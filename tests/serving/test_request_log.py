@@ -41,6 +41,13 @@ async def test_a_refusal_is_logged_with_its_code(caplog: pytest.LogCaptureFixtur
     assert line["request"].startswith("req_")
 
 
+async def test_a_path_that_the_server_does_not_have_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with client_of(app_of(FakeEngine("a"))) as client:
+        await client.get("/v1/secret")
+    assert json.loads(caplog.records[0].getMessage())["path"] == "other"
+    assert "secret" not in caplog.records[0].getMessage()
+
+
 @pytest.mark.parametrize("given", ["a" * 129, "a b", 'a"b', "a\tb", "ünicode", ""])
 async def test_an_id_that_is_not_plain_is_replaced(given: str) -> None:
     async with client_of(app_of(FakeEngine("a"))) as client:
