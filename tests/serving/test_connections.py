@@ -58,7 +58,7 @@ def connected(server: ServerProcess, data: bytes = b"", receive_buffer: int | No
 
 def request_of(body: object, *headers: str) -> bytes:
     content = json.dumps(body).encode()
-    head = ["POST /v1/completions HTTP/1.1", "host: x", f"content-length: {len(content)}", *headers]
+    head = ["POST /v1/completions HTTP/1.1", "host: localhost", f"content-length: {len(content)}", *headers]
     return "\r\n".join([*head, "", ""]).encode() + content
 
 
@@ -128,7 +128,7 @@ def test_a_head_that_never_ends_is_not_waited_for(server: ServerProcess) -> None
 
 
 def test_a_body_that_never_ends_is_a_408(server: ServerProcess) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\n{"
     with connected(server, head) as connection:
         response = read_all(connection)
     assert response.startswith(b"HTTP/1.1 408 ")
@@ -136,7 +136,7 @@ def test_a_body_that_never_ends_is_a_408(server: ServerProcess) -> None:
 
 
 def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(server: ServerProcess) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000000\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000000\r\n\r\n"
     with connected(server, head) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
@@ -158,13 +158,15 @@ def test_a_client_that_sends_all_of_a_large_body_at_once_gets_to_see_the_413(
 
 
 def test_a_client_that_sends_on_and_on_is_not_listened_to_for_long(server: ServerProcess) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+    head = (
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+    )
     with connected(server, head) as connection, pytest.raises(ConnectionError):
         deque(map(connection.sendall, repeat(b"x" * 65536)), maxlen=0)
 
 
 def test_a_client_that_leaves_half_way_through_its_body_is_forgotten(server: ServerProcess) -> None:
-    with connected(server, b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"):
+    with connected(server, b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\n{"):
         pass
     assert running(server) == 0
 
@@ -197,7 +199,9 @@ def test_a_stop_signal_lets_requests_end_and_takes_no_more() -> None:
 
 
 def test_a_stop_signal_waits_for_nobody_who_was_refused() -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+    head = (
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+    )
     with stoppable("--drain-s", "60") as server, connected(server, head) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
         assert server.stop() == 0
