@@ -305,7 +305,7 @@ def test_extra_fields_are_sent(url: str) -> None:
         (["--server", "bundeld"], "--server: unknown server 'bundeld'. Did you mean 'bundled'"),
         (["--concurrency", "x"], "--concurrency 'x': expected positive numbers"),
         (["--concurrency", "1", "--rate", "1"], "give one of them"),
-        (["--workload", "suite:nowhere", "--server", "URL"], "unknown suite 'nowhere'"),
+        (["--workload", "suite:nowhere", "--server", "URL"], "there is no suite at nowhere"),
         (["--workload", "trace:latest", "--server", "URL", "--db", "no.db"], "there is no store at"),
         (["--from", "missing.json"], "missing.json: can't be read as a stored benchmark"),
         (["x.json"], "stored results are shown with --from x.json"),
