@@ -31,8 +31,11 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture
-def page(browser: "Browser") -> "Iterator[Page]":
-    """A page that fails the test when its console has an error: a script that broke, or what the policy refused."""
+def page(browser: "Browser", site: Site) -> "Iterator[Page]":
+    """A page that fails the test when its console has an error: a script that broke, or what the policy refused.
+
+    It is closed before its site is: a live page goes on asking.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(10_000)
