@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("mcp")
+
 from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
 from agentbench.tools import CaseToolbox, mcp_transport, opened_toolbox
