@@ -175,9 +175,8 @@ class LLMEngine:
             return False
         try:
             reason = self._decodings[sequence].take(token.token_id, token.logprob)
-        except Exception:  # a grammar engine's failure must not end the other requests
-            self._end(sequence, "abort", CONSTRAINT_FAILED)
-            return False
+        except Exception as error:  # a grammar engine's failure, whatever it is, must not end the other requests
+            return self._end_without_grammar(sequence, error)
         self._counters.generation_tokens += 1
         if reason is not None:
             self._end(sequence, reason)
@@ -208,14 +207,18 @@ class LLMEngine:
             return True
         try:
             count, reason = self._decodings[sequence].take_forced()
-        except Exception:  # as in _take
-            self._end(sequence, "abort", CONSTRAINT_FAILED)
-            return False
+        except Exception as error:  # as in _take
+            return self._end_without_grammar(sequence, error)
         self._counters.forced_tokens += count
         self._counters.generation_tokens += count
         if reason is not None:
             self._end(sequence, reason)
         return reason is None
+
+    def _end_without_grammar(self, sequence: Sequence, error: Exception) -> bool:
+        _LOG.error("request %s is aborted: its grammar failed (%s)", sequence.id, type(error).__name__)
+        self._end(sequence, "abort", CONSTRAINT_FAILED)
+        return False
 
     def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
         """It ends, and with it the other answers of its request when they have not been forked off yet."""

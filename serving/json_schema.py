@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 Schema = Mapping[str, Any]
 ANY_OBJECT: Schema = {"type": "object"}
@@ -130,6 +131,22 @@ def _resolved(option: Any, definitions: Schema) -> Any:
     if not isinstance(reference, str) or reference.count("/") != 2 or set("~%") & set(reference):
         return option
     return definitions.get(reference, option)
+
+
+def pointed_at(reference: str, schema: Schema) -> Any:
+    """What a JSON pointer leads to (RFC 6901). Raises `LookupError` where it is none, or leads out of the schema."""
+    target: Any = schema
+    if reference != "#" and not reference.startswith("#/"):
+        raise LookupError(reference)
+    for part in unquote(reference[1:]).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, Mapping) and key in target:
+            target = target[key]
+        elif isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+            target = target[int(key)]
+        else:
+            raise LookupError(reference)
+    return target
 
 
 def mapping(value: Any) -> Schema:

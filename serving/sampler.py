@@ -1,5 +1,6 @@
 """Choosing the next tokens from logits: constraint masks, penalties, greedy, and seeded sampling."""
 
+import logging
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from math import isfinite
@@ -13,6 +14,7 @@ from serving.penalties import changes_logits, penalize
 from serving.request import Constraint, SamplingParams, TokenLogprob
 from serving.sequence import Sequence
 
+_LOG = logging.getLogger(__name__)
 Errors = dict[int, str]  # by row
 NOT_A_NUMBER = "the model's logits are not numbers"
 CONSTRAINT_FAILED = "the output constraint failed"
@@ -56,7 +58,8 @@ def constrain(logits: torch.Tensor, sequences: Seq[Sequence]) -> Errors:
             continue
         try:
             forbidden = _forbidden(sequence.constraint, logits.shape[1])
-        except Exception:  # a grammar engine's failure must not end the other requests
+        except Exception as error:  # a grammar engine's failure, whatever it is, must not end the other requests
+            _LOG.error("request %s is aborted: its grammar failed (%s)", sequence.id, type(error).__name__)
             errors[row] = CONSTRAINT_FAILED
             continue
         logits[row].masked_fill_(torch.from_numpy(forbidden).to(logits.device), float("-inf"))

@@ -28,7 +28,7 @@ def load_parallel(path: Path, config: EngineConfig) -> LoadedModel:
         assert isinstance(own.runner, ModelRunner)
         group.connect(workers.store, own.runner.device)
         own.runner.warm_up()
-    except BaseException:
+    except BaseException:  # an interrupt too: the other ranks would wait for this one
         workers.kill()
         workers.close()
         raise

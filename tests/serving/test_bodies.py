@@ -188,6 +188,20 @@ def deep(levels: int) -> dict[str, Any]:
     return schema
 
 
+NODE = {"$ref": "#/$defs/node"}
+
+
+def linked(following: dict[str, Any]) -> dict[str, Any]:
+    """Nodes, each of which requires what comes after it, behind a choice that leaves the beginning open."""
+    node = {"type": "object", "properties": {"next": following}, "required": ["next"]}
+    other = {
+        "type": "object",
+        "properties": {"size": {"type": "integer"}, "first": NODE},
+        "required": ["size", "first"],
+    }
+    return {"$defs": {"leaf": {"const": 0}, "node": node}, "anyOf": [other, NODE]}
+
+
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
@@ -207,7 +221,26 @@ def deep(levels: int) -> dict[str, Any]:
         ({"type": "object", "minProperties": 2}, "minProperties: 2 can't be enforced where names are free"),
         ({"enum": ["abcdefgh"] * 40_000}, "more than 262144 bytes"),
         (chain(2000), f"at most {MAX_SCHEMA_DEPTH} are allowed"),
-        ({"$ref": "#"}, "no value fits this schema|the grammar can't go on"),
+        ({"$ref": "#"}, "a value of # never ends"),
+        (linked(NODE), "a value of #/$defs/node never ends"),
+        (
+            linked({"anyOf": [NODE, {"type": "array", "items": NODE, "minItems": 1}]}),
+            "a value of #/$defs/node never ends",
+        ),
+        (linked({"oneOf": [{"type": "object", "additionalProperties": NODE, "required": ["x"]}, NODE]}), "never ends"),
+        (linked({"allOf": [{"type": "object"}, NODE]}), "a value of #/$defs/node never ends"),
+        (
+            linked(
+                {
+                    "type": ["array", "object"],
+                    "prefixItems": [{}, NODE],
+                    "minItems": 2,
+                    "required": ["x"],
+                    "properties": {"x": NODE},
+                }
+            ),
+            "never ends",
+        ),
         (deep(300), "nested more than"),
         ({"type": "string", "pattern": "(" * 3000 + ")" * 3000}, "characters in one literal|regex"),
     ],
@@ -225,6 +258,21 @@ async def test_a_schema_that_is_too_much_is_refused(schema: dict[str, Any], reas
     message = response.json()["error"]["message"]
     assert any(part in message for part in reason.split("|")), message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        {"anyOf": [NODE, {"type": "null"}]},
+        {"type": "array", "items": NODE},
+        {"type": "array", "prefixItems": [{"type": "integer"}, NODE], "minItems": 1},
+        {"type": ["object", "null"], "properties": {"x": NODE}, "required": ["x"]},
+        {"type": "object", "properties": {"x": NODE}},
+        {"anyOf": [{"type": "object", "properties": {"x": NODE}, "required": ["x"]}, {"$ref": "#/$defs/leaf"}]},
+    ],
+)
+def test_a_schema_that_refers_to_itself_is_taken_where_its_values_end(following: dict[str, Any]) -> None:
+    check_schemas([linked(following)], "tools")
 
 
 @pytest.mark.parametrize("schema", [chain(100), deep(50), {"enum": [f"value {i}" for i in range(5000)]}])

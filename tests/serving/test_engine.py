@@ -430,12 +430,15 @@ class FailsLater(Spell):
         return [] if len(self._tokens) > 1 else [256]
 
 
-def test_forced_tokens_that_fail_end_their_own_request_only(engine: LLMEngine) -> None:
+def test_forced_tokens_that_fail_end_their_own_request_only(
+    engine: LLMEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     good = [add(engine, [1], name=f"good{i}") for i in range(4)]
     broken = add(engine, [1], name="broken", constraint=FailsLater([72, 73]))
     finish(engine)
     assert broken.last.finish_reason == "abort"
     assert broken.last.error == CONSTRAINT_FAILED
+    assert "request broken is aborted: its grammar failed (AssertionError)" in caplog.text
     assert {each.last.finish_reason for each in good} == {"length"}
     assert len({tuple(each.token_ids) for each in good}) == 1
 
