@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from serving.browser_guard import is_loopback
 from serving.config import ServingConfig
+from serving.http.browser_guard import is_loopback
+from serving.http.listener import bind
 from serving.lifeline import end_with_parent
-from serving.listener import bind
 from serving.options import UsageError, fail, parse_options
 from serving.pulled import with_model_found
 
@@ -38,8 +38,8 @@ def _serve(config: ServingConfig, log_level: str) -> None:
         fail(f"can't listen on {where}: {error.strerror}; choose another --port (0 takes a free one)")
 
     # They import torch, which takes seconds: only once the port is ours.
+    from serving.model.weights import ModelLoadError
     from serving.server import serve
-    from serving.weights import ModelLoadError
 
     try:
         with listener:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scheduler import ScheduledSequence
+from serving.engine.scheduler import ScheduledSequence
 
 Ints = NDArray[np.int64]
 

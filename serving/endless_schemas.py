@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-from serving.json_schema import Schema, mapping, nodes, pointed_at, texts
+from serving.openai.json_schema import Schema, mapping, nodes, pointed_at, texts
 
 
 class _Conditions:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from serving.config import EngineConfig
-from serving.kernels.library import LANES, kernels
+from serving.model.kernels.library import LANES, kernels
 
 LOSSLESS_KNOBS = frozenset(
     {

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from serving.application import create_app
-from serving.browser_guard import LOOPBACK, is_loopback
 from serving.config import EngineConfig, ServingConfig
-from serving.drain import Drain
-from serving.engine_port import Engine
-from serving.engine_thread import EngineThread
-from serving.http_server import run_http_server
-from serving.limits import HttpLimits
-from serving.listener import base_url, bind
+from serving.engine.thread import EngineThread
+from serving.http.app import create_app
+from serving.http.browser_guard import LOOPBACK, is_loopback
+from serving.http.drain import Drain
+from serving.http.limits import HttpLimits
+from serving.http.listener import base_url, bind
+from serving.http.server import run_http_server
+from serving.openai.ports import Engine
 
 _LAST_WORDS_S = 1.0
 

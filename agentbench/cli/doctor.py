@@ -49,7 +49,7 @@ def _facts() -> dict[str, Any]:
     from agentbench.environment import cache_dir
     from agentbench.hub import cached
     from agentbench.provenance import cpu_model
-    from serving.kernels.library import find_compiler
+    from serving.model.kernels.library import find_compiler
 
     return {
         "agentbench": __version__,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.config import EngineConfig
-from serving.engine import LLMEngine
+from serving.engine.engine import LLMEngine
 from serving.request import Request, SamplingParams, TokenDelta
 
 PROMPTS, NEW_TOKENS = 100, 24

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.random_checkpoints import random_model, save_checkpoint
+from tests.serving.checkpoint.random_checkpoints import random_model, save_checkpoint
 
 CheckpointMaker = Callable[..., Path]
 

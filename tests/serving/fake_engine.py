@@ -5,9 +5,9 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from serving.checkpoint.tokenizer import _BYTE_OF
 from serving.engine_stats import EngineStats
 from serving.request import FinishReason, Request, TokenDelta, TokenLogprob
-from serving.tokenizer import _BYTE_OF
 
 
 class ByteTokenizer:

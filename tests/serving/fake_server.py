@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from serving.listener import bind
+from serving.http.listener import bind
 from serving.options import parse_options
 from serving.server import log_to_standard_error, serve_engine
 from tests.serving.paced_engine import PacedEngine

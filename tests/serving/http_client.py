@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx2
 
-from serving.application import create_app
-from serving.drain import Drain
-from serving.limits import HttpLimits
+from serving.http.app import create_app
+from serving.http.drain import Drain
+from serving.http.limits import HttpLimits
 from tests.serving.fake_engine import FakeEngine
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from serving.attention.varlen import VarlenAttention
 from serving.config import EngineConfig
-from serving.engine import LLMEngine
-from serving.loading import load_model
-from serving.torchao_linear import TorchaoLinear
+from serving.engine.engine import LLMEngine
+from serving.engine.loading import load_model
+from serving.model.attention.varlen import VarlenAttention
+from serving.model.torchao_linear import TorchaoLinear
 from tests.serving.conftest import CheckpointMaker
-from tests.serving.test_engine import answers, load, prompts
+from tests.serving.engine.test_engine import answers, load, prompts
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 needs_torchao = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs torchao")

@@ -15,7 +15,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.serving.json_schemas import schema
+from tests.serving.openai.json_schemas import schema
 from tests.serving.server_process import ServerProcess, running_server
 
 pytestmark = pytest.mark.model

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from serving.engine import LLMEngine
+from serving.checkpoint.tokenizer import Tokenizer
+from serving.engine.engine import LLMEngine
 from serving.request import SamplingParams
-from serving.tokenizer import Tokenizer
-from tests.serving.test_engine import add, finish, load
+from tests.serving.engine.test_engine import add, finish, load
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

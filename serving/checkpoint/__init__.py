@@ -1,0 +1,1 @@
+"""Models on disk: GGUF files and Hugging Face directories, with their tokenizers."""

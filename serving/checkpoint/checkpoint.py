@@ -1,0 +1,48 @@
+"""Opens a model: dispatches on what the path holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.checkpoint.gguf import GGUFFile
+from serving.checkpoint.gguf_reader import is_gguf
+from serving.checkpoint.gguf_tokenizer import gguf_tokenizer
+from serving.checkpoint.hugging_face import SafetensorsDirectory
+from serving.checkpoint.tokenizer import Tokenizer, directory_tokenizer
+from serving.model.config import ModelConfig
+from serving.model.weights import ModelLoadError, Weights
+
+__all__ = ["Checkpoint", "ModelLoadError", "load_checkpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model as it lies on disk."""
+
+    config: ModelConfig
+    weights: Weights
+    tokenizer: Tokenizer
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """A .gguf file, or a directory of config.json, *.safetensors and tokenizer.json."""
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise ModelLoadError(f"{path}: neither a file nor a directory; give a .gguf file or a directory.")
+    try:
+        return _load_directory(path) if path.is_dir() else _load_gguf(path)
+    except OSError as error:
+        raise ModelLoadError(f"{path}: cannot be read ({error.strerror}); give a .gguf file or a directory.") from error
+
+
+def _load_gguf(path: Path) -> Checkpoint:
+    if not is_gguf(path):
+        raise ModelLoadError(
+            f"{path}: not a GGUF file (it does not begin with 'GGUF'); "
+            "give a .gguf file or a directory with config.json and *.safetensors."
+        )
+    file = GGUFFile(path)
+    return Checkpoint(config=file.config, weights=file, tokenizer=gguf_tokenizer(file))
+
+
+def _load_directory(path: Path) -> Checkpoint:
+    directory = SafetensorsDirectory(path)
+    return Checkpoint(config=directory.config, weights=directory, tokenizer=directory_tokenizer(path))

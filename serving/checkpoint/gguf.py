@@ -1,0 +1,167 @@
+"""GGUF files: a model's dimensions, tensors and tokenizer data in one file."""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from serving.checkpoint.gguf_reader import GGUFContent, read_gguf
+from serving.model.config import ModelConfig
+from serving.model.registry import unsupported_architecture
+from serving.model.traits import TRAITS, all_but_every
+from serving.model.weights import ModelLoadError
+
+_TOP_NAMES = MappingProxyType(
+    {
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "lm_head": "output",
+    }
+)
+_LAYER_NAMES = MappingProxyType(
+    {
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+    }
+)
+# Gemma has norms after attention and MLP, and Hugging Face's names of the others' norms then mean other ones.
+_POST_NORM_NAMES = MappingProxyType(
+    {
+        "post_attention_layernorm": "post_attention_norm",
+        "pre_feedforward_layernorm": "ffn_norm",
+        "post_feedforward_layernorm": "post_ffw_norm",
+    }
+)
+_GEMMA3_PERIOD = 6  # each sixth layer sees everything
+_GEMMA3_27B_LAYERS = 62
+# What a reader of untrusted bytes raises when lengths, types or names in them are nonsense.
+_CORRUPT = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, ArithmeticError, struct.error)
+
+
+class GGUFFile:
+    """An open GGUF file; `metadata` by key, and `Weights` under Hugging Face names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = read_gguf(path)
+            self.config = _config(path, content)
+        except ModelLoadError:
+            raise
+        except _CORRUPT as error:
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            message = f"{path}: the GGUF file is truncated or corrupt ({detail}); fetch it again."
+            raise ModelLoadError(message) from error
+        self.metadata: Mapping[str, Any] = content.metadata
+        self._tensors = content.tensors
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._there(name) in self._tensors
+
+    def get(self, name: str) -> torch.Tensor:
+        tensor = self._tensors[self._there(name)]
+        try:
+            array = tensor.dequantized()
+        except NotImplementedError as error:
+            raise ModelLoadError(
+                f"{self.path}: tensor {tensor.name!r} has type {tensor.type.name}, which cannot be dequantized; "
+                "use a file with F32, F16, BF16, Q8_0, Q4_* or K quantization."
+            ) from error
+        return self._unpermute(name, torch.from_numpy(array))
+
+    def _there(self, name: str) -> str:
+        """`model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`."""
+        module, _, kind = name.rpartition(".")
+        if not module.startswith("model.layers."):
+            return f"{_TOP_NAMES.get(module, module)}.{kind}"
+        index, _, part = module.removeprefix("model.layers.").partition(".")
+        names = {**_LAYER_NAMES, **_POST_NORM_NAMES} if self.config.post_norms else _LAYER_NAMES
+        return f"blk.{index}.{names.get(part, part)}.{kind}"
+
+    def _unpermute(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """Llama files order a head's rows of Q and K for rotary pairs (2i, 2i + 1), not (i, i + half)."""
+        heads = {"q_proj": self.config.num_heads, "k_proj": self.config.num_kv_heads}.get(name.split(".")[-2])
+        if heads is None or self.config.architecture != "llama":
+            return tensor
+        pairs = tensor.view(heads, tensor.shape[0] // heads // 2, 2, *tensor.shape[1:])
+        return pairs.swapaxes(1, 2).reshape(tensor.shape)
+
+
+def _config(path: Path, content: GGUFContent) -> ModelConfig:
+    """From the keys `<architecture>.…`. Gemma's norms have their 1 added already in this format."""
+    architecture = content.metadata["general.architecture"]
+    if not isinstance(architecture, str) or architecture not in TRAITS:
+        raise unsupported_architecture(str(architecture)[:80])
+    about = _Keys(content.metadata, architecture)
+    heads, hidden = about["attention.head_count"], about["embedding_length"]
+    head_dim = about.get("attention.key_length", hidden // heads)
+    _refuse_unsupported(path, about, head_dim, content)
+    gemma = architecture == "gemma3"
+    return ModelConfig(
+        architecture=architecture,
+        vocab_size=len(content.metadata["tokenizer.ggml.tokens"]),
+        hidden_size=hidden,
+        intermediate_size=about["feed_forward_length"],
+        num_layers=about["block_count"],
+        num_heads=heads,
+        num_kv_heads=about.get("attention.head_count_kv", heads),
+        head_dim=head_dim,
+        max_position=about["context_length"],
+        rope_theta=about.get("rope.freq_base", 1e6 if gemma else 10000.0),
+        rope_factor=about["rope.scaling.factor"] if about.get("rope.scaling.type") == "linear" else 1.0,
+        local_rope_theta=about.get("rope.freq_base_swa", 10000.0) if gemma else None,
+        rms_norm_eps=about["attention.layer_norm_rms_epsilon"],
+        tie_embeddings="output.weight" not in content.tensors,
+        window=about["attention.sliding_window"] if gemma else 0,
+        local_layers=_local_layers(about) if gemma else frozenset(),
+        embedding_scale=hidden**0.5 if gemma else 1.0,
+        # The largest Gemma 3 alone has another scale than its head size gives; the format has no key for it.
+        attention_scale=(hidden / heads) ** -0.5 if gemma and about["block_count"] == _GEMMA3_27B_LAYERS else None,
+        **TRAITS[architecture],
+    )
+
+
+class _Keys:
+    """Metadata under an architecture's prefix."""
+
+    def __init__(self, metadata: Mapping[str, Any], architecture: str) -> None:
+        self._metadata, self._prefix = metadata, f"{architecture}."
+
+    def __getitem__(self, key: str) -> Any:
+        return self._metadata[self._prefix + key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._metadata.get(self._prefix + key, default)
+
+
+def _local_layers(about: _Keys) -> frozenset[int]:
+    """The pattern is a period or, in some files, one flag a layer; most files leave it out."""
+    pattern = about.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)
+    if isinstance(pattern, list):
+        return frozenset(layer for layer, is_local in enumerate(pattern) if is_local)
+    return all_but_every(pattern, about["block_count"])
+
+
+def _refuse_unsupported(path: Path, about: _Keys, head_dim: int, content: GGUFContent) -> None:
+    kind = about.get("rope.scaling.type", "none")
+    if kind not in ("none", "linear") or "rope_freqs.weight" in content.tensors:
+        found = "rope_freqs" if kind == "none" else kind
+        raise ModelLoadError(f"{path}: rotary scaling {found!r} is not supported, only 'linear'; use another model.")
+    rotated = about.get("rope.dimension_count", head_dim)
+    if rotated != head_dim:
+        raise ModelLoadError(
+            f"{path}: rotary positions on {rotated} of {head_dim} dimensions are not supported, only on all; "
+            "use another model."
+        )

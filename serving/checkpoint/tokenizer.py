@@ -1,0 +1,182 @@
+"""Text to token ids and back, around Hugging Face `tokenizers`."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from serving.checkpoint.hugging_face import read_json, read_text
+from serving.checkpoint.sentence_piece import SPACE
+from serving.model.weights import ModelLoadError
+
+_BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
+# Chat models end a turn with one of these, even where the metadata name only another end of sequence.
+_MOST_IDS = 2**22
+_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>")
+
+
+class Tokenizer:
+    """A vocabulary with its chat template. Safe to use from several threads.
+
+    `hf` is the wrapped tokenizer, `eos_ids` are all tokens that end a generation. The template is Jinja2.
+    """
+
+    def __init__(
+        self,
+        hf: tokenizers.Tokenizer,
+        *,
+        eos_ids: Iterable[int] = (),
+        bos_id: int | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        self.hf = hf
+        self._literal = tokenizers.Tokenizer.from_str(hf.to_str())
+        self._literal.encode_special_tokens = True
+        self.vocab_size: int = hf.get_vocab_size()
+        ends = list(eos_ids)
+        _check(hf, self.vocab_size, [*ends, *([] if bos_id is None else [bos_id])], chat_template)
+        added = hf.get_added_tokens_decoder()
+        self.special_ids = frozenset(id_ for id_, token in added.items() if token.special)
+        self.eos_ids = frozenset(ends) | self.special_ids.intersection(self._known(_TURN_ENDS))
+        self.bos_id = bos_id
+        self.bos_token: str | None = None if bos_id is None else hf.id_to_token(bos_id)
+        self.eos_token: str | None = hf.id_to_token(ends[0]) if ends else None
+        self.chat_template = chat_template
+        self._bytes = _all_token_bytes(hf, {id_: token.content for id_, token in added.items()})
+
+    def encode(self, text: str, add_special: bool = False) -> list[int]:
+        """Ids of the text; special tokens in it are parsed. `add_special` adds the model's beginning."""
+        ids: list[int] = self.hf.encode(text, add_special_tokens=add_special).ids
+        return ids
+
+    def encode_literal(self, text: str) -> list[int]:
+        """Ids of the text alone: a special token that it spells is text like any other."""
+        ids: list[int] = self._literal.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
+        """The text of the ids; bytes that are no UTF-8 become U+FFFD."""
+        skipped = self.special_ids if skip_special else frozenset()
+        return b"".join(self.token_bytes(i) for i in ids if i not in skipped).decode("utf-8", "replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes a token stands for, possibly part of a character; none for an id the vocabulary lacks."""
+        return self._bytes[token_id] if token_id < len(self._bytes) else b""
+
+    def _known(self, tokens: Iterable[str]) -> set[int]:
+        return {id_ for token in tokens if (id_ := self.hf.token_to_id(token)) is not None}
+
+
+def _check(hf: tokenizers.Tokenizer, size: int, named: list[Any], chat_template: object) -> None:
+    """`ModelLoadError` for ids that the vocabulary lacks, or that would take all memory, and for other kinds."""
+    highest = max(hf.get_vocab().values(), default=-1)
+    if highest >= _MOST_IDS:
+        raise ModelLoadError(f"the tokenizer has token id {highest}; at most {_MOST_IDS - 1} was expected.")
+    for id_ in named:
+        if type(id_) is not int or not 0 <= id_ <= max(highest, size - 1):
+            raise ModelLoadError(f"the beginning or end of a text is token {id_!r:.60}, which the vocabulary lacks.")
+    if chat_template is not None and not isinstance(chat_template, str):
+        raise ModelLoadError(f"the chat template is {chat_template!r:.60}; a text was expected.")
+
+
+def directory_tokenizer(path: Path) -> Tokenizer:
+    """From a directory's tokenizer.json and the JSON files and template beside it."""
+    try:
+        return _directory_tokenizer(path)
+    except ModelLoadError as error:
+        raise (error if str(path) in str(error) else ModelLoadError(f"{path}: {error}")) from error.__cause__
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelLoadError(
+            f"{path}: the tokenizer's files are not understood ({detail}); fetch them again."
+        ) from error
+
+
+def _directory_tokenizer(path: Path) -> Tokenizer:
+    file = path / "tokenizer.json"
+    read_json(file)
+    try:
+        hf = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the binding raises Exception itself
+        raise ModelLoadError(f"{file}: not a tokenizer ({error}); fetch the model again.") from error
+    settings = _optional_json(path / "tokenizer_config.json")
+    eos_ids = _eos_ids(path) or _token_ids(hf, settings.get("eos_token"))
+    return Tokenizer(
+        hf,
+        eos_ids=eos_ids,
+        bos_id=next(iter(_token_ids(hf, settings.get("bos_token"))), None),
+        chat_template=_chat_template(path, settings),
+    )
+
+
+def _eos_ids(path: Path) -> list[int]:
+    for name in ("generation_config.json", "config.json"):
+        ids = _optional_json(path / name).get("eos_token_id")
+        if ids is not None:
+            return [ids] if isinstance(ids, int) else list(ids)
+    return []
+
+
+def _token_ids(hf: tokenizers.Tokenizer, token: str | dict[str, Any] | None) -> list[int]:
+    """The id of a token as tokenizer_config.json names it, if it does."""
+    content = token.get("content") if isinstance(token, dict) else token
+    id_ = None if content is None else hf.token_to_id(content)
+    return [] if id_ is None else [id_]
+
+
+def _chat_template(path: Path, settings: dict[str, Any]) -> str | None:
+    file = path / "chat_template.jinja"
+    if file.exists():
+        return read_text(file)
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several by name
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    return template
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def _all_token_bytes(hf: tokenizers.Tokenizer, added: dict[int, str]) -> list[bytes]:
+    """Bytes of each id. Added tokens are literal text; others byte-level or, failing that, SentencePiece."""
+    spelling = _byte_level if b'"ByteLevel"' in _decoder_of(hf) else _sentence_piece
+    result = [b""] * hf.get_vocab_size()
+    for token, id_ in hf.get_vocab().items():
+        if id_ >= len(result):
+            result += [b""] * (id_ + 1 - len(result))
+        result[id_] = added[id_].encode() if id_ in added else spelling(token)
+    return result
+
+
+def _decoder_of(hf: tokenizers.Tokenizer) -> bytes:
+    """As JSON."""
+    state: bytes = b"" if hf.decoder is None else hf.decoder.__getstate__()
+    return state
+
+
+def _byte_level(token: str) -> bytes:
+    return bytes(_BYTE_OF[char] for char in token) if all(c in _BYTE_OF for c in token) else token.encode()
+
+
+def _sentence_piece(token: str) -> bytes:
+    """`<0x0A>` is a byte; U+2581 is a space."""
+    if token.startswith("<0x") and (byte := _BYTE_TOKEN.fullmatch(token)):
+        return bytes.fromhex(byte[1])
+    return token.replace(SPACE, " ").encode()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable character of each byte: itself, or the next free one from U+0100 on."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()

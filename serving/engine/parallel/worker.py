@@ -1,0 +1,62 @@
+"""`python -m serving.engine.parallel.worker FD`: a rank after the first. `Workers` starts it."""
+
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from serving.engine.loading import load_model, num_threads
+from serving.engine.parallel.assignment import Assignment, Loaded
+from serving.engine.parallel.step import decode_step
+from serving.engine.runner import ModelRunner
+from serving.lifeline import end_with_parent
+from serving.model.parallel.group import Group
+from serving.model.weights import ModelLoadError
+
+
+def main(descriptor: int) -> None:
+    end_with_parent()
+    # A stop signal to the whole group is for rank 0, which lets running requests end first.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    channel = Connection(descriptor)
+    assignment = Assignment.model_validate_json(channel.recv_bytes())
+    group = Group(rank=assignment.rank, size=assignment.config.tensor_parallel_size)
+    with torch.inference_mode():
+        runner = _load(assignment, group, channel)
+        if runner is not None:
+            _compute(runner, group, channel, assignment.store)
+
+
+def _load(assignment: Assignment, group: Group, channel: Connection) -> ModelRunner | None:
+    torch.set_num_threads(num_threads(assignment.config))
+    try:
+        loaded = load_model(assignment.model, assignment.config, group)
+    except ModelLoadError as error:
+        channel.send_bytes(Loaded(error=str(error)).model_dump_json().encode())
+        return None
+    channel.send_bytes(Loaded(facts=dict(loaded.facts)).model_dump_json().encode())
+    assert isinstance(loaded.runner, ModelRunner)
+    return loaded.runner
+
+
+def _compute(runner: ModelRunner, group: Group, channel: Connection, store: Path) -> None:
+    """Every step that rank 0 sends, until it closes the channel."""
+    group.connect(store, runner.device)
+    runner.warm_up()
+    while message := _receive(channel):
+        runner.compute(*decode_step(message))
+    group.disconnect()
+
+
+def _receive(channel: Connection) -> bytes:
+    try:
+        return channel.recv_bytes()
+    except EOFError:
+        return b""
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,9 +1,0 @@
-"""An error as an HTTP response."""
-
-from starlette.responses import JSONResponse
-
-from serving.api_error import ApiError
-
-
-def error_response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, error.headers)

@@ -1,0 +1,64 @@
+"""Web pages may not use the server: a browser on this machine sends whatever a page asks it to."""
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.http.errors import error_response
+from serving.openai.error import ApiError
+
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is for this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class BrowserGuard:
+    """Refuses what a page of another site sends, and, where `hosts` are given, what is meant for another host.
+
+    A page may send a POST of plain text without asking. One whose name is made to point here (DNS rebinding) may read
+    the answers too; its requests name its own host.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        answer = self._app if refusal is None else error_response(refusal)
+        await answer(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> ApiError | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None and _name_of(f"//{host}") not in self._hosts:
+            message = (
+                f"The server answers to {', '.join(sorted(self._hosts))} only; the request's Host is {host[:80]!r}."
+            )
+            return ApiError(message, status=421, code="wrong_host")
+        if origin is not None and not _same_site(origin, host):
+            message = f"Web pages may not use this server; the request's Origin is {origin[:80]!r}."
+            return ApiError(message, status=403, code="cross_origin")
+        return None
+
+
+def _name_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # brackets without an address
+        return ""
+
+
+def _same_site(origin: str, host: str) -> bool:
+    try:
+        return bool(host) and urlsplit(origin).netloc == host
+    except ValueError:
+        return False

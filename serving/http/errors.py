@@ -1,0 +1,9 @@
+"""An error as an HTTP response."""
+
+from starlette.responses import JSONResponse
+
+from serving.openai.error import ApiError
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body(), error.status, error.headers)

@@ -1,0 +1,113 @@
+"""PyTorch's variable-length attention on this GPU: which kernels, and whether they do what is wanted of them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from torch.nn.attention import activate_flash_attention_impl
+
+from serving.batch import Batch
+from serving.model.attention.base import Attention, AttentionSpec
+from serving.model.attention.eager import EagerAttention
+from serving.model.attention.varlen import Varlen, VarlenAttention
+from serving.model.precision import Precision
+
+_LOG = logging.getLogger(__name__)
+_IMPLEMENTATIONS = {9: "FA3", 10: "FA4"}  # by a GPU's major compute capability; PyTorch's own is FA2
+_CONTEXTS = (33, 1, 18)  # tokens of the sequences that are tried
+_TOLERANCE = 0.05  # of averages of values of about 1 in 16 bits
+
+
+def flash_attention(
+    specs: Sequence[AttentionSpec], num_blocks: int, block_size: int, precision: Precision
+) -> VarlenAttention | None:
+    """None where no kernel can be used, which the log says with the reason."""
+    from torch.nn.attention.varlen import varlen_attn  # it takes over a second
+
+    _activate(precision.device)
+    varlen = cast(Varlen, varlen_attn)  # a pair only with `return_aux`
+    reason = objection(specs, block_size, precision, varlen)
+    if reason is not None:
+        _LOG.warning(
+            "attention by single operators, without CUDA graphs, which is slower: %s. Some kernels need blocks of a "
+            "multiple of 256 tokens: try block_size=256.",
+            reason,
+        )
+        return None
+    return VarlenAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device, varlen)
+
+
+def objection(specs: Sequence[AttentionSpec], block_size: int, precision: Precision, varlen: Varlen) -> str | None:
+    """What speaks against `varlen` for these layers: each kind of layer is tried, and compared with plain operators."""
+    if precision.activations not in (torch.bfloat16, torch.float16):
+        return f"the kernels take bfloat16 and float16, not {precision.activations}"
+    if precision.kv_cache != precision.activations:
+        return f"the kernels take a KV cache of the activations' type, not of {precision.kv_cache}"
+    kinds = {(spec.heads, spec.kv_heads, spec.head_dim, spec.window): spec for spec in specs}
+    try:
+        off = max(_difference(spec, block_size, precision, varlen) for spec in kinds.values())
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        return " ".join(str(error).split())[:200]
+    return None if off <= _TOLERANCE else f"the kernels' results are off by {off:.2g}"
+
+
+def _activate(device: torch.device) -> None:
+    """Kernels made for this GPU, if their package is installed; they read pages of any size."""
+    implementation = _IMPLEMENTATIONS.get(torch.cuda.get_device_capability(device)[0])
+    if implementation is None:
+        return
+    try:
+        activate_flash_attention_impl(implementation)
+    except Exception as error:  # it imports and registers other people's packages: whatever they raise, FA2 is left
+        _LOG.info("%s is not used: %s", implementation, error)
+
+
+def _difference(spec: AttentionSpec, block_size: int, precision: Precision, varlen: Varlen) -> float:
+    """The greatest, over prompts and then a token each; NaN counts as infinite."""
+    dtype, device = precision.kv_cache, precision.device
+    width = -(-max(_CONTEXTS) // block_size)
+    blocks = width * len(_CONTEXTS)
+    short = replace(spec, window=min(spec.window, 7))  # so that a wrong window shows
+    eager = EagerAttention([short], blocks, block_size, dtype, device)
+    trial = VarlenAttention([short], blocks, block_size, dtype, device, varlen)
+    random = torch.Generator().manual_seed(0)
+    off = 0.0
+    for batch in _trial_steps(width, block_size):
+        shape = (len(batch.token_ids), (spec.heads + 2 * spec.kv_heads) * spec.head_dim)
+        qkv = torch.randn(shape, generator=random).to(device=device, dtype=precision.activations)
+        ours, theirs = (_attend(attention, batch, qkv) for attention in (trial, eager))
+        off = max(off, float((ours - theirs).abs().max().nan_to_num(nan=torch.inf)))
+    return off
+
+
+def _attend(attention: Attention, batch: Batch, qkv: torch.Tensor) -> torch.Tensor:
+    attention.begin(batch)
+    return attention(0, qkv.clone()).float()
+
+
+def _trial_steps(width: int, block_size: int) -> list[Batch]:
+    """All tokens but each sequence's last, where it has more than one; then the last ones."""
+    tables = np.arange(width * len(_CONTEXTS))[::-1].reshape(-1, width)
+    prompts = [(index, range(length - 1)) for index, length in enumerate(_CONTEXTS) if length > 1]
+    last = [(index, range(length - 1, length)) for index, length in enumerate(_CONTEXTS)]
+    return [_trial_step(rows, tables, block_size) for rows in (prompts, last)]
+
+
+def _trial_step(rows: list[tuple[int, range]], tables: np.typing.NDArray[np.int64], block_size: int) -> Batch:
+    positions = np.concatenate([np.array(tokens) for _, tokens in rows])
+    counts = np.array([len(tokens) for _, tokens in rows])
+    own = tables[[index for index, _ in rows]]
+    blocks = own[np.repeat(np.arange(len(rows)), counts), positions // block_size]
+    return Batch(
+        items=(),
+        counts=counts,
+        starts=np.concatenate([[0], np.cumsum(counts)]),
+        token_ids=np.zeros_like(positions),
+        positions=positions,
+        slots=blocks * block_size + positions % block_size,
+        tables=np.ascontiguousarray(own),
+        sampled_rows=np.zeros(0, np.int64),
+    )

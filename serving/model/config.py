@@ -1,0 +1,88 @@
+"""A decoder's dimensions and variations, from whatever file format."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from serving.model.fused_input import Activation
+
+_MOST = MappingProxyType(
+    {
+        "vocab_size": 2**22,
+        "hidden_size": 2**18,
+        "intermediate_size": 2**20,
+        "num_layers": 2**12,
+        "num_heads": 2**12,
+        "num_kv_heads": 2**12,
+        "head_dim": 2**13,
+        "max_position": 2**31,
+    }
+)
+"""Whole numbers, and bounds far beyond any published model's."""
+_POSITIVE = ("rope_theta", "rms_norm_eps", "embedding_scale", "attention_scale", "local_rope_theta", "rope_factor")
+
+_OPTIONAL = frozenset(("attention_scale", "local_rope_theta"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """A decoder of pre-norm blocks: grouped-query attention with rotary positions, and a gated MLP.
+
+    The architectures differ in the fields with defaults. `norm_offset` is added to every norm's weight: Gemma's
+    checkpoints store them less one. `local_layers` see only the last `window` tokens, with rotary base
+    `local_rope_theta` where it is set.
+    """
+
+    architecture: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_position: int
+    rope_theta: float
+    rms_norm_eps: float
+    tie_embeddings: bool
+    activation: Activation = "silu"
+    qk_norm: bool = False
+    post_norms: bool = False
+    norm_offset: float = 0.0
+    embedding_scale: float = 1.0
+    attention_scale: float | None = None  # head_dim**-0.5 by default
+    window: int = 0
+    local_layers: frozenset[int] = frozenset()
+    local_rope_theta: float | None = None
+    rope_factor: float = 1.0  # positions of the layers that see all are divided by it
+
+    def __post_init__(self) -> None:
+        """ValueError for what no model has: whoever made the file decides on every field."""
+        for name, most in _MOST.items():
+            _check_whole(name, getattr(self, name), most)
+        for name in _POSITIVE:
+            _check_positive(name, getattr(self, name), optional=name in _OPTIONAL)
+        if type(self.window) is not int or not 0 <= self.window < 2**31:
+            raise ValueError(f"a sliding window of {self.window!r:.60} tokens; a whole number was expected")
+        if not isinstance(self.tie_embeddings, bool):
+            raise ValueError(f"tie_embeddings is {self.tie_embeddings!r:.60}; true or false was expected")
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} KV heads")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd, rotary positions need pairs")
+        if self.local_layers and self.window < 1:
+            raise ValueError(f"layers with a sliding window of {self.window} tokens see nothing")
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer sees only the last `window` tokens."""
+        return layer in self.local_layers
+
+
+def _check_whole(name: str, value: object, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r:.60}; a whole number from 1 to {most} was expected")
+
+
+def _check_positive(name: str, value: object, *, optional: bool) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e15
+    if not is_number and not (optional and value is None):
+        raise ValueError(f"{name} is {value!r:.60}; a number above 0 and below 1e15 was expected")

@@ -1,0 +1,148 @@
+"""Linear layers: the seam for weight formats, and the choice among them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+
+from serving.model.fused_input import Gate, Prologue, RMSNorm
+from serving.model.kernels import linear as compiled
+from serving.model.kernels.pack import GROUP, rounded_int4, rounded_int8
+from serving.model.precision import Precision
+from serving.model.torchao_linear import Bits, TorchaoLinear
+from serving.model.weights import ModelLoadError
+
+_HALF_MAX = torch.finfo(torch.float16).max
+
+
+class Linear(Protocol):
+    """y = prologue(x) Wᵀ + b, in the activations' type."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights as they are read."""
+        ...
+
+    @property
+    def num_parameters(self) -> int: ...
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """x is [rows, in_features] ([rows, 2 * in_features] for a gate); y [rows, out_features].
+
+        With `out`, y is added to it and it is returned: the residual.
+        """
+        ...
+
+
+class DenseLinear:
+    """PyTorch's own product, weights and activations in one type."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
+        self._weight = weight
+        self._bias = bias
+        self._prologue = prologue
+
+    @property
+    def nbytes(self) -> int:
+        return self._weight.nbytes
+
+    @property
+    def num_parameters(self) -> int:
+        return self._weight.numel()
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        x = x if self._prologue is None else self._prologue(x)
+        y = F.linear(x, self._weight, self._bias)
+        return y if out is None else out.add_(y)
+
+
+class HalfLinear:
+    """float16 weights packed by FBGEMM, float32 activations: for a CPU without bfloat16 and without a compiler.
+
+    A bfloat16 weight is exact in float16 from 6.1e-5 up to 65504; below that it is off by at most 3e-8.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
+        self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+        self._prologue = prologue
+        self.num_parameters = weight.numel()
+
+    @property
+    def nbytes(self) -> int:
+        return 2 * self.num_parameters
+
+    def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        x = x if self._prologue is None else self._prologue(x)
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
+        return y if out is None else out.add_(y)
+
+
+def make_linear(
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor | None],
+    precision: Precision,
+    prologue: Prologue | None = None,
+    *,
+    least_bits: int = 4,
+) -> Linear:
+    """One layer of several float32 weights [out_i, in] that share their input (QKV, gate and up), stacked.
+
+    `least_bits` 8 keeps the layer at int8 where others are int4.
+    """
+    weight = torch.cat(list(weights))
+    bias = _stack_biases(weights, biases, precision)
+    format = _format(precision, least_bits)
+    if precision.quantization != "none" and weight.shape[1] % GROUP:
+        raise ModelLoadError(
+            f"quantization {precision.quantization!r} needs layers of a multiple of {GROUP} inputs, "
+            f"one has {weight.shape[1]}; use 'none'."
+        )
+    if precision.quantization != "none" and precision.device.type == "cuda":
+        bits: Bits = 4 if format is compiled.Format.INT4 else 8
+        device, dtype = precision.device, precision.activations
+        return TorchaoLinear(weight, bias, prologue, bits=bits, device=device, dtype=dtype)
+    if precision.kernels:
+        return _compiled(weight, bias, format, prologue)
+    if precision.quantization != "none":
+        weight = (rounded_int4 if format is compiled.Format.INT4 else rounded_int8)(weight)
+        return DenseLinear(weight, bias, prologue)
+    weight = precision.round(weight)
+    return HalfLinear(weight, bias, prologue) if _can_pack(weight, precision) else DenseLinear(weight, bias, prologue)
+
+
+def _format(precision: Precision, least_bits: int) -> compiled.Format:
+    if precision.quantization == "none":
+        return compiled.Format[str(precision.weights).removeprefix("torch.").upper()]
+    return compiled.Format.INT4 if precision.quantization == "int4" and least_bits <= 4 else compiled.Format.INT8
+
+
+def _compiled(
+    weight: torch.Tensor, bias: torch.Tensor | None, format: compiled.Format, prologue: Prologue | None
+) -> Linear:
+    if isinstance(prologue, RMSNorm):
+        kind = compiled.Prologue.RMS_NORM
+        return compiled.PackedLinear(weight, bias, format, kind, prologue.weight, prologue.eps)
+    if isinstance(prologue, Gate):
+        silu = prologue.activation == "silu"
+        return compiled.PackedLinear(
+            weight, bias, format, compiled.Prologue.SILU_GATE if silu else compiled.Prologue.GELU_GATE
+        )
+    return compiled.PackedLinear(weight, bias, format)
+
+
+def _stack_biases(
+    weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None], precision: Precision
+) -> torch.Tensor | None:
+    if all(bias is None for bias in biases):
+        return None
+    filled = [
+        torch.zeros(weight.shape[0]) if bias is None else bias for weight, bias in zip(weights, biases, strict=True)
+    ]
+    return precision.round(torch.cat(filled))
+
+
+def _can_pack(weight: torch.Tensor, precision: Precision) -> bool:
+    """16-bit weights with float32 activations, an FBGEMM build, and float16's range suffices."""
+    engines = torch.backends.quantized.supported_engines
+    return precision.weights != precision.activations and "fbgemm" in engines and float(weight.abs().max()) <= _HALF_MAX

@@ -1,0 +1,173 @@
+"""config.json as published and as saved, against what transformers makes of the same content."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from serving.checkpoint.checkpoint import load_checkpoint
+from serving.checkpoint.hugging_face_config import parse_config
+from serving.model.config import ModelConfig
+from serving.model.weights import ModelLoadError
+from tests.serving.conftest import CheckpointMaker
+
+FILE = Path("config.json")
+LLAMA = {
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 9,
+    "num_hidden_layers": 30,
+    "num_key_value_heads": 3,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 100000,
+    "tie_word_embeddings": True,
+    "vocab_size": 49152,
+}
+QWEN2 = {
+    **LLAMA,
+    "model_type": "qwen2",
+    "max_window_layers": 21,
+    "num_hidden_layers": 24,
+    "rope_theta": 1000000.0,
+    "sliding_window": 32768,
+    "use_sliding_window": False,
+}
+QWEN3 = {**QWEN2, "model_type": "qwen3", "head_dim": 128, "sliding_window": None, "rope_scaling": None}
+GEMMA = {
+    "model_type": "gemma3_text",
+    "attn_logit_softcapping": None,
+    "final_logit_softcapping": None,
+    "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "hidden_size": 640,
+    "intermediate_size": 2048,
+    "max_position_embeddings": 32768,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 18,
+    "num_key_value_heads": 1,
+    "query_pre_attn_scalar": 256,
+    "rms_norm_eps": 1e-6,
+    "rope_local_base_freq": 10000.0,
+    "rope_scaling": None,
+    "rope_theta": 1000000.0,
+    "sliding_window": 512,
+    "sliding_window_pattern": 6,
+    "vocab_size": 262144,
+}
+# The larger ones nest the language model's part, and leave out what is by default.
+GEMMA_4B_TEXT = {
+    "hidden_size": 2560,
+    "intermediate_size": 10240,
+    "model_type": "gemma3_text",
+    "num_hidden_layers": 34,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+    "sliding_window": 1024,
+}
+GEMMA_4B = {"model_type": "gemma3", "text_config": GEMMA_4B_TEXT, "vision_config": {"hidden_size": 1152}}
+CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "llama": (LLAMA, LLAMA),
+    "llama-scaled": ({**LLAMA, "rope_scaling": {"type": "linear", "factor": 2.0}},) * 2,
+    "qwen2": (QWEN2, QWEN2),
+    "qwen2-window": ({**QWEN2, "use_sliding_window": True},) * 2,
+    "qwen3": (QWEN3, QWEN3),
+    "qwen3-window": ({**QWEN3, "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 3},) * 2,
+    "gemma3": (GEMMA, GEMMA),
+    "gemma3-pictures": (GEMMA_4B, GEMMA_4B_TEXT),
+}
+
+
+@pytest.mark.parametrize(("content", "text"), CONTENTS.values(), ids=CONTENTS)
+def test_the_content_means_what_it_does_to_transformers(
+    content: dict[str, Any], text: dict[str, Any], transformers: Any
+) -> None:
+    theirs = transformers.CONFIG_MAPPING[text["model_type"]](**text)
+    ours = parse_config(FILE, content)
+    assert compared(ours) == reference(theirs)
+    saved = json.loads(theirs.to_json_string(use_diff=False))
+    assert parse_config(FILE, saved) == ours, "as transformers saves it"
+
+
+def compared(ours: ModelConfig) -> dict[str, Any]:
+    scale = ours.head_dim**-0.5 if ours.attention_scale is None else ours.attention_scale
+    return {
+        "vocab": ours.vocab_size,
+        "sizes": (ours.hidden_size, ours.intermediate_size, ours.num_layers, ours.head_dim),
+        "heads": (ours.num_heads, ours.num_kv_heads),
+        "context": ours.max_position,
+        "eps": ours.rms_norm_eps,
+        "tied": ours.tie_embeddings,
+        "scale": scale,
+        "local": [ours.is_local(layer) for layer in range(ours.num_layers)],
+        "window": ours.window,
+        "theta": ours.rope_theta,
+        "factor": ours.rope_factor,
+        "local theta": ours.local_rope_theta,
+    }
+
+
+def reference(theirs: Any) -> dict[str, Any]:
+    local = [kind == "sliding_attention" for kind in getattr(theirs, "layer_types", [])]
+    head_dim = getattr(theirs, "head_dim", None) or theirs.hidden_size // theirs.num_attention_heads
+    rope = theirs.rope_parameters
+    everywhere = rope.get("full_attention", rope)
+    return {
+        "vocab": theirs.vocab_size,
+        "sizes": (theirs.hidden_size, theirs.intermediate_size, theirs.num_hidden_layers, head_dim),
+        "heads": (theirs.num_attention_heads, theirs.num_key_value_heads),
+        "context": theirs.max_position_embeddings,
+        "eps": theirs.rms_norm_eps,
+        "tied": theirs.tie_word_embeddings,
+        "scale": getattr(theirs, "query_pre_attn_scalar", head_dim) ** -0.5,
+        "local": local or [False] * theirs.num_hidden_layers,
+        "window": theirs.sliding_window if any(local) else 0,
+        "theta": everywhere["rope_theta"],
+        "factor": everywhere.get("factor", 1.0),
+        "local theta": rope.get("sliding_attention", {}).get("rope_theta"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({**LLAMA, "rope_scaling": {"rope_type": "yarn"}}, "rope_type 'yarn' is not supported, only 'default' or"),
+        ({**LLAMA, "mlp_bias": True}, "mlp_bias True is not supported"),
+        ({**LLAMA, "quantization_config": {"bits": 4}}, "quantization_config"),
+        ({**LLAMA, "hidden_act": "gelu_pytorch_tanh"}, "hidden_act 'gelu_pytorch_tanh' is not supported, only 'silu'"),
+        ({**QWEN3, "layer_types": ["linear_attention"]}, "layer_types 'linear_attention' is not supported"),
+        ({**GEMMA, "final_logit_softcapping": 30.0}, "final_logit_softcapping 30.0 is not supported"),
+        ({**GEMMA, "use_bidirectional_attention": True}, "use_bidirectional_attention True"),
+        ({**GEMMA, "rope_parameters": {"full_attention": {}}}, "'sliding_attention' is missing"),
+        ({**QWEN2, "use_sliding_window": True, "sliding_window": -1}, "sliding window of -1 tokens"),
+        ({**GEMMA, "text_config": 3}, r"config\.json: "),
+        ({**LLAMA, "num_hidden_layers": "many"}, r"config\.json: "),
+        ({"model_type": "gemma3n_text"}, "architecture 'gemma3n_text' is not supported"),
+        ({}, r"architecture '\(none\)' is not supported"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message) as caught:
+        parse_config(FILE, content)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["language_model.model.", "model.language_model."])
+def test_the_language_model_within_one_that_sees_pictures(
+    prefix: str, make_checkpoint: CheckpointMaker, tmp_path: Path
+) -> None:
+    plain = make_checkpoint("gemma3", head_dim=16, num_attention_heads=6, sliding_window=8, query_pre_attn_scalar=16)
+    directory = Path(shutil.copytree(plain, tmp_path / "copy"))
+    tensors = load_file(directory / "model.safetensors")
+    renamed = {name.replace("model.", prefix, 1): tensor for name, tensor in tensors.items()}
+    save_file(renamed | {"vision_tower.patch.weight": torch.ones(1)}, directory / "model.safetensors")
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": config}))
+    ours, expected = load_checkpoint(directory), load_checkpoint(plain)
+    assert ours.config == expected.config
+    assert all(torch.equal(ours.weights.get(name), expected.weights.get(name)) for name in tensors)

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.checkpoint.checkpoint import load_checkpoint
+from serving.checkpoint.tokenizer import Tokenizer
+from tests.serving.engine.test_detokenizer import TOKENIZER
+
+
+@given(st.text(max_size=40))
+def test_decode_undoes_encode(text: str) -> None:
+    assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
+
+
+def test_special_tokens_in_the_text_are_parsed() -> None:
+    ids = TOKENIZER.encode("a<|im_end|>")
+    assert ids[1:] == [256]
+    assert TOKENIZER.decode(ids) == "a"
+    assert TOKENIZER.decode(ids, skip_special=False) == "a<|im_end|>"
+
+
+def test_token_bytes_of_a_part_of_a_character() -> None:
+    first, second = TOKENIZER.encode("é")
+    assert TOKENIZER.token_bytes(first) + TOKENIZER.token_bytes(second) == "é".encode()
+
+
+def test_an_id_beyond_the_vocabulary_has_no_bytes() -> None:
+    assert TOKENIZER.token_bytes(100_000) == b""
+
+
+@pytest.fixture(scope="module")
+def real(model_path: Path) -> Tokenizer:
+    return load_checkpoint(model_path).tokenizer
+
+
+@pytest.mark.model
+def test_the_default_models_tokenizer(real: Tokenizer) -> None:
+    assert real.vocab_size == 49152
+    assert (real.bos_token, real.eos_token) == ("<|im_start|>", "<|im_end|>")
+    assert 2 in real.eos_ids
+    assert real.chat_template is not None
+    assert "<|im_start|>" in real.chat_template
+
+
+@pytest.mark.model
+def test_the_default_model_splits_digits(real: Tokenizer) -> None:
+    assert [real.decode([i]) for i in real.encode("in 2024")] == ["in", " ", "2", "0", "2", "4"]
+    assert real.encode("<|im_start|>user") == [1, 4093]

@@ -1,0 +1,132 @@
+"""Decode steps from inputs that stay in place and are filled up: without a GPU, a graph is a call."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from serving.batch import Batch, build_batch
+from serving.checkpoint.checkpoint import load_checkpoint
+from serving.engine.graphs import Compute, DecodeGraphs
+from serving.engine.runner import ModelRunner
+from serving.engine.scheduler import ScheduledSequence
+from serving.model.attention.varlen import VarlenAttention
+from serving.model.precision import choose_precision
+from serving.model.registry import Model, build_model
+from serving.model.weights import ModelLoadError
+from serving.sequence import Sequence
+from tests.serving.model.forward import BLOCK_SIZE, make_sequence
+from tests.serving.model.reference_varlen import reference_varlen
+
+CPU = torch.device("cpu")
+MAX_LEN, NUM_BLOCKS, MAX_SEQS = 128, 64, 6
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> Model:
+    checkpoint = load_checkpoint(tiny_model)
+    precision = choose_precision("float32", "cpu", compiled=False)
+    return build_model(checkpoint.config, checkpoint.weights, precision, MAX_LEN)
+
+
+class Decoding:
+    """Sequences on their way through a model, with graphs or without."""
+
+    def __init__(self, model: Model, *, graphs: bool) -> None:
+        self.attention = VarlenAttention(
+            model.attention_specs, NUM_BLOCKS, BLOCK_SIZE, torch.float32, CPU, reference_varlen
+        )
+        self.graphs = DecodeGraphs(model, self.attention, CPU, max_num_seqs=MAX_SEQS, max_len=MAX_LEN)
+        self.replays = 0
+        self.graphs.capture(self._counted)
+        self.runner = ModelRunner(model, self.attention, CPU, self.graphs if graphs else None)
+
+    def _counted(self, compute: Compute) -> Compute:
+        def replay() -> torch.Tensor:
+            self.replays += 1
+            return compute()
+
+        return replay
+
+    def step(self, sequences: list[Sequence]) -> torch.Tensor:
+        """Logits of the last tokens; the likeliest are appended."""
+        logits = self.runner.run(batch_of(sequences))
+        for sequence, row in zip(sorted(sequences, key=lambda s: s.num_uncomputed > 1), logits, strict=True):
+            sequence.num_computed = len(sequence.token_ids)
+            sequence.token_ids.append(int(row.argmax()))
+        return logits
+
+
+def batch_of(sequences: list[Sequence]) -> Batch:
+    items = [ScheduledSequence(sequence=s, start=s.num_computed, count=s.num_uncomputed) for s in sequences]
+    return build_batch(items, BLOCK_SIZE)
+
+
+def sequences_of(lengths: list[int]) -> list[Sequence]:
+    return [make_sequence(list(range(3, 3 + length)), i, NUM_BLOCKS) for i, length in enumerate(lengths)]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("count", range(1, MAX_SEQS + 1))
+def test_graphs_compute_what_steps_without_them_do(model: Model, count: int) -> None:
+    lengths = [5, 40, 1, 17, 16, 31][:count]
+    ours, theirs = Decoding(model, graphs=True), Decoding(model, graphs=False)
+    sequences = [sequences_of(lengths) for _ in range(2)]
+    for step in range(20):
+        logits = [decoding.step(these) for decoding, these in zip((ours, theirs), sequences, strict=True)]
+        assert logits[0].shape == logits[1].shape
+        torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)
+        assert ours.replays == (step if max(lengths) > 1 else step + 1), "all but the prompts' step"
+    assert theirs.replays == 0
+
+
+@torch.inference_mode()
+def test_rows_that_fill_up_touch_nobodys_cache(model: Model) -> None:
+    """A sequence alone in a graph of its size, then as one of five in a graph of six, among others that go on."""
+    decoding = Decoding(model, graphs=True)
+    many = sequences_of([5, 40, 9, 17, 16])
+    alone = Decoding(model, graphs=False)
+    [one] = sequences_of([5])
+    decoding.step(many)
+    alone.step([one])
+    for width in (5, 3, 1, 5, 2):
+        for sequence in many[:width]:
+            assert sequence.num_uncomputed == 1
+        decoding.step(many[:width])
+        alone.step([one])
+        assert many[0].token_ids == one.token_ids
+
+
+def test_sizes_are_powers_of_two_and_the_most(model: Model) -> None:
+    attention = Decoding(model, graphs=True).attention
+
+    def sizes(most: int) -> list[int]:
+        return DecodeGraphs(model, attention, CPU, max_num_seqs=most, max_len=MAX_LEN).sizes
+
+    assert [sizes(most) for most in (1, 2, 6, 8, 33)] == [
+        [1],
+        [1, 2],
+        [1, 2, 4, 6],
+        [1, 2, 4, 8],
+        [1, 2, 4, 8, 16, 32, 33],
+    ]
+
+
+def test_only_single_tokens_whose_next_is_wanted_are_taken(model: Model) -> None:
+    graphs = Decoding(model, graphs=True).graphs
+    assert graphs.takes(batch_of(sequences_of([1] * 6)))
+    assert not graphs.takes(batch_of(sequences_of([1] * 7)))
+    assert not graphs.takes(batch_of(sequences_of([1, 2])))
+    [prompt] = sequences_of([9])
+    piece = build_batch([ScheduledSequence(sequence=prompt, start=0, count=1)], BLOCK_SIZE)
+    assert not graphs.takes(piece), "the next token is known"
+
+
+def test_what_cannot_be_captured_is_told_with_the_way_out(model: Model) -> None:
+    graphs = Decoding(model, graphs=True).graphs
+
+    def fail(compute: Compute) -> Compute:
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    with pytest.raises(ModelLoadError, match=r"not permitted when stream is capturing; set cuda_graphs=false\."):
+        graphs.capture(fail)

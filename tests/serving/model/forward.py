@@ -1,0 +1,95 @@
+"""Runs models step by step, as the engine does, without it."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import torch
+
+from serving.batch import build_batch
+from serving.checkpoint.checkpoint import Checkpoint
+from serving.engine.attention_choice import make_attention
+from serving.engine.scheduler import ScheduledSequence
+from serving.model.attention.base import Attention
+from serving.model.compiled import compiled as as_one_call
+from serving.model.parallel.group import Group
+from serving.model.precision import Precision
+from serving.model.registry import Model, build_model
+from serving.request import Request, SamplingParams
+from serving.sequence import Sequence
+
+MAX_LEN = 512
+BLOCK_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """A model with an empty cache."""
+
+    model: Model
+    attention: Attention
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        precision: Precision,
+        *,
+        compiled: bool,
+        max_len: int = MAX_LEN,
+        memory_mb: int = 8,
+        whole: bool = True,
+        group: Group | None = None,
+    ) -> "Forward":
+        """`compiled` is about the attention; the precision says it about the layers. `whole`: in one call.
+
+        With a group, a rank's part.
+        """
+        model = build_model(checkpoint.config, checkpoint.weights, precision, max_len, group)
+        attention = make_attention(model.attention_specs, precision, BLOCK_SIZE, memory_mb, compiled=compiled)
+        return cls(model=as_one_call(model, attention) if whole else model, attention=attention)
+
+    @torch.inference_mode()
+    def logits(self, prompts: Seq[Seq[int]], pieces: Seq[int]) -> list[torch.Tensor]:
+        """[tokens, vocab] of each prompt; all are computed together, in pieces of these lengths."""
+        sequences = [
+            make_sequence(list(prompt), index, self.attention.num_blocks) for index, prompt in enumerate(prompts)
+        ]
+        rows: list[list[torch.Tensor]] = [[] for _ in prompts]
+        for length in pieces:
+            left = [sequence for sequence in sequences if sequence.num_uncomputed]
+            step = [_piece(sequence, min(length, sequence.num_uncomputed)) for sequence in left]
+            for sequence, part in self._step(step) if step else ():
+                rows[sequences.index(sequence)].append(part)
+        return [torch.cat(parts) for parts in rows]
+
+    @torch.inference_mode()
+    def greedy(self, prompt: Seq[int], count: int) -> list[int]:
+        """The `count` most probable tokens that follow."""
+        sequence = make_sequence(list(prompt), 0, self.attention.num_blocks)
+        for _ in range(count):
+            ((_, logits),) = self._step([_piece(sequence, sequence.num_uncomputed)])
+            sequence.token_ids.append(int(logits[-1].argmax()))
+        return sequence.token_ids[len(prompt) :]
+
+    def _step(self, step: list[ScheduledSequence]) -> list[tuple[Sequence, torch.Tensor]]:
+        batch = build_batch(step, BLOCK_SIZE)
+        self.attention.begin(batch)
+        every_row = torch.arange(len(batch.token_ids))
+        logits = self.model.logits(torch.from_numpy(batch.token_ids), self.attention, every_row)
+        for item in step:
+            item.sequence.num_computed += item.count
+        parts = torch.split(logits, batch.counts.tolist())
+        return [(item.sequence, part) for item, part in zip(batch.items, parts, strict=True)]
+
+
+def make_sequence(prompt: list[int], index: int, num_blocks: int) -> Sequence:
+    """Its blocks are scattered, so that a mistaken address shows; eight sequences do not collide."""
+    request = Request(id=str(index), prompt_ids=prompt, params=SamplingParams(), on_delta=lambda delta: None)
+    sequence = Sequence.of(request, MAX_LEN)
+    own = list(range(index, num_blocks // 8 * 8, 8))
+    sequence.block_table += own[::2] + own[1::2][::-1]
+    return sequence
+
+
+def _piece(sequence: Sequence, count: int) -> ScheduledSequence:
+    return ScheduledSequence(sequence=sequence, start=sequence.num_computed, count=count)

@@ -1,0 +1,81 @@
+"""What a compiled grammar lets through, on a vocabulary of bytes: a given text, or a random one."""
+
+import random
+from typing import Any
+
+import numpy as np
+
+from serving.openai.checked_grammars import CheckedGrammars
+from serving.openai.error import ApiError
+from serving.openai.grammar import CallableFunction, arguments_grammar, json_grammar
+from serving.openai.schema_limits import check_schemas
+from serving.openai.strict_schemas import check_strict
+from serving.request import Constraint
+from tests.serving.fake_engine import ByteTokenizer
+
+TOKENIZER = ByteTokenizer()
+[END] = TOKENIZER.eos_ids
+_GRAMMARS = CheckedGrammars(TOKENIZER)
+_WORDS = (TOKENIZER.vocab_size + 31) // 32
+_CLOSING = frozenset(TOKENIZER.encode('"}],'))
+
+
+def answers_to(schema: dict[str, Any]) -> Constraint | str:
+    """What a response format with this schema is constrained by, or why it is refused."""
+    try:
+        check_schemas([schema], "schema")
+        check_strict([schema], "schema")
+        return _GRAMMARS.constraint(json_grammar(schema), "schema")
+    except ApiError as refused:
+        return refused.message
+
+
+def arguments_of(schema: dict[str, Any]) -> Constraint | str:
+    """The same for the arguments of a tool that is not strict."""
+    try:
+        check_schemas([schema], "schema")
+        return _GRAMMARS.constraint(arguments_grammar(CallableFunction(name="f", parameters=schema)), "schema")
+    except ApiError as refused:
+        return refused.message
+
+
+def takes(constraint: Constraint, text: str) -> bool:
+    """Whether the text may be an answer, as a whole."""
+    state = constraint.copy()
+    for token in TOKENIZER.encode(text):
+        if state.finished or token not in _allowed(state):
+            return False
+        state.accept(token)
+    return state.finished or END in _allowed(state)
+
+
+def random_answer(constraint: Constraint, source: random.Random, longest: int = 300) -> str | None:
+    """One that comes to its end within so many bytes, if this one does. What ends strings, lists and objects is
+    preferred, and printable characters."""
+    state, ids = constraint.copy(), list[int]()
+    while len(ids) < longest and not state.finished:
+        allowed = _allowed(state)
+        if END in allowed and (len(allowed) == 1 or source.random() < 0.5):
+            return _text(ids)
+        token = _chosen([token for token in allowed if token != END], source)
+        state.accept(token)
+        ids.append(token)
+    return _text(ids) if state.finished else None
+
+
+def _chosen(allowed: list[int], source: random.Random) -> int:
+    closing = [token for token in allowed if token in _CLOSING]
+    if closing and source.random() < 0.45:
+        return source.choice(closing)
+    printable = [token for token in allowed if b" " <= TOKENIZER.token_bytes(token) < b"\x7f"]
+    return source.choice(printable if printable and source.random() < 0.95 else allowed)
+
+
+def _allowed(state: Constraint) -> list[int]:
+    mask = np.zeros(_WORDS, np.int32)
+    state.fill_mask(mask)
+    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist()
+
+
+def _text(ids: list[int]) -> str:
+    return b"".join(TOKENIZER.token_bytes(token) for token in ids).decode()

@@ -1,0 +1,81 @@
+"""The tool-call stream gives the same calls however the text is cut."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.openai.tool_calls import CallArguments, CallStart, Content, ToolCallStream
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+CALLS = st.lists(st.tuples(st.text(min_size=1), st.dictionaries(st.text(), JSON, max_size=3)), min_size=1, max_size=3)
+
+
+def read(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
+    """The content, and the calls as (name, arguments)."""
+    stream = ToolCallStream()
+    events = [event for piece in pieces for event in stream.feed(piece)] + stream.finish()
+    content = ""
+    calls: list[tuple[str, str]] = []
+    for event in events:
+        match event:
+            case Content(text):
+                content += text
+            case CallStart(index, name):
+                assert index == len(calls)
+                calls.append((name, ""))
+            case CallArguments(index, text):
+                assert index == len(calls) - 1
+                calls[-1] = (calls[-1][0], calls[-1][1] + text)
+    return content, calls
+
+
+def cut(text: str, data: st.DataObject) -> list[str]:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def written(calls: list[tuple[str, dict[str, object]]]) -> str:
+    bodies = (json.dumps({"name": name, "arguments": arguments}) for name, arguments in calls)
+    return "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in bodies)
+
+
+@given(calls=CALLS, data=st.data())
+def test_any_cut_gives_the_calls(calls: list[tuple[str, dict[str, object]]], data: st.DataObject) -> None:
+    content, found = read(cut("Let me see. " + written(calls), data))
+    assert content == "Let me see."
+    assert [(name, json.loads(arguments)) for name, arguments in found] == calls
+
+
+@given(text=st.text(alphabet='<tool_call>/{}"name: \n', max_size=80), data=st.data())
+def test_any_text_reads_the_same_in_any_pieces(text: str, data: st.DataObject) -> None:
+    assert read(cut(text, data)) == read([text])
+
+
+@given(text=st.text(), data=st.data())
+def test_text_without_a_tag_is_content_to_the_letter(text: str, data: st.DataObject) -> None:
+    assert read(cut(text, data)) == (text, [])
+
+
+def test_a_possible_tag_is_held_back_until_it_is_none() -> None:
+    stream = ToolCallStream()
+    assert stream.feed("a <tool") == [Content("a")]
+    assert stream.feed("box>") == [Content(" <toolbox>")]
+
+
+def test_arguments_stream_as_they_come() -> None:
+    stream = ToolCallStream()
+    assert stream.feed('<tool_call>{"name": "f", "arguments": {"a"') == [
+        CallStart(0, "f"),
+        CallArguments(0, '{"a"'),
+    ]
+    assert stream.feed(": 1") == [CallArguments(0, ": 1")]
+
+
+def test_a_call_that_was_cut_off_keeps_its_arguments() -> None:
+    assert read(['<tool_call>\n{"name": "f", "arguments": {"a": "}']) == ("", [("f", '{"a": "}')])
+    assert read(['<tool_call>\n{"name": "f']) == ("", [])
