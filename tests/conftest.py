@@ -1,11 +1,13 @@
 """Order and placement of the tests: those with the model first, each pytest-xdist worker on a core of its own.
 
-And a private PostgreSQL server for those that want one.
+And a private PostgreSQL server for those that want one, and a watch on SQLite connections.
 """
 
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,28 @@ def postgresql_database(postgresql_server: str) -> str:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return make_url(postgresql_server).set(database=name).render_as_string()
+
+
+class WatchedConnection(sqlite3.Connection):
+    is_open = True
+
+    def close(self) -> None:
+        super().close()
+        self.is_open = False
+
+
+@pytest.fixture
+def open_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """How many SQLite connections that the test made are open. Python 3.13 warns of those that nobody closes."""
+    made: list[WatchedConnection] = []
+    connect = sqlite3.connect
+
+    def watched(*args: Any, **options: Any) -> WatchedConnection:
+        made.append(connect(*args, **options, factory=WatchedConnection))
+        return made[-1]
+
+    monkeypatch.setattr("sqlite3.connect", watched)
+    monkeypatch.setattr("sqlite3.dbapi2.connect", watched)
+    yield lambda: sum(each.is_open for each in made)
+    for each in made:
+        each.close()

@@ -129,14 +129,27 @@ def _with_choices(trial: "FrozenTrial", before: Space, space: Space) -> "FrozenT
 
 def _storage(url: str, options: dict[str, Any]) -> "RDBStorage":
     """Tried again where another process makes the tables at the same time."""
-    from optuna.storages import RDBStorage
     from sqlalchemy.exc import DBAPIError
 
     for left in reversed(range(TRIES)):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            return _connected(url, options)
         except DBAPIError:
             if not left:
                 raise
             sleep(PAUSE_S)
     raise AssertionError("not reached")
+
+
+def _connected(url: str, options: dict[str, Any]) -> "RDBStorage":
+    """Optuna's storage. It leaves no connection open when it can't be used."""
+    from optuna.storages import RDBStorage
+
+    storage = RDBStorage.__new__(RDBStorage)  # its engine is to be had though its constructor raises
+    try:
+        RDBStorage.__init__(storage, url, engine_kwargs=options)
+    except BaseException:
+        if engine := getattr(storage, "engine", None):
+            engine.dispose()
+        raise
+    return storage

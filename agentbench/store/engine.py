@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from agentbench.errors import UserError
 from agentbench.extras import install_hint
+from agentbench.store.pool import ClosingPool
 
 BUSY_S = 60
 """How long a writer waits for another one's transaction. An attempt is committed in milliseconds."""
@@ -20,7 +21,7 @@ def make_engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        return create_engine(url, poolclass=ClosingPool, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     except ModuleNotFoundError as error:
         raise UserError(
             f"PostgreSQL needs the package {error.name!r}. Install it: {install_hint('postgres')}"
@@ -49,7 +50,8 @@ def _sqlite_engine(url: URL) -> Engine:
         path = Path(str(url.database)).resolve()
         _check_log(path)
         url = url.set(database=path.as_uri(), query={"immutable": "1", "uri": "true"})
-    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    pool = None if url.database in (None, "", ":memory:") else ClosingPool  # one in memory is its connection's own
+    engine = create_engine(url, poolclass=pool, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -63,6 +65,14 @@ def _check_log(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: SqliteConnection, record: Any) -> None:
+    try:
+        _set_pragmas(connection)
+    except BaseException:
+        connection.close()  # SQLAlchemy before 2.1 forgets it
+        raise
+
+
+def _set_pragmas(connection: SqliteConnection) -> None:
     # None: the driver begins no transaction of its own, so that ours hold schema changes too.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")

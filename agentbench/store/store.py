@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -332,8 +332,8 @@ class Store:
         return tuple(Path(name + end) for end in ("", "-wal", "-shm", "-journal"))
 
     def close(self) -> None:
-        """Closes the connections; safe to call twice."""
-        self._engine.dispose()
+        """Closes the connections, those that a thread still uses once it is done; safe to call twice."""
+        self._engine.pool.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -371,22 +371,22 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     sqlite_path = where.database if where.get_backend_name() == "sqlite" else None
     if not create and sqlite_path and not Path(sqlite_path).exists():
         raise UserError(f"there is no store at {name}. Make it with agentbench run, or name one with --db.")
-    engine = None
-    try:
-        with damage_told(where):
-            engine = make_engine(where)
-            make_directory(where)
-            if not is_read_only(where):
-                use_write_ahead_log(engine)
-            upgrade(engine)
-    except (SQLAlchemyError, sqlite3.Error, OSError, UserError) as error:
-        if engine is not None:
-            engine.dispose()
-        raise UserError(f"cannot open the store {name}: {_reason(error)}") from error
-    store = Store(engine)
-    if not is_read_only(where):
-        store.settle_abandoned()
-    return store
+    with ExitStack() as undo:
+        try:
+            with damage_told(where):
+                engine = make_engine(where)
+                undo.callback(engine.dispose)
+                make_directory(where)
+                if not is_read_only(where):
+                    use_write_ahead_log(engine)
+                upgrade(engine)
+        except (SQLAlchemyError, sqlite3.Error, OSError, UserError) as error:
+            raise UserError(f"cannot open the store {name}: {_reason(error)}") from error
+        store = Store(engine)
+        if not is_read_only(where):
+            store.settle_abandoned()
+        undo.pop_all()
+        return store
 
 
 def _reason(error: Exception) -> str:

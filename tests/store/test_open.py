@@ -5,18 +5,23 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
 
 from agentbench.errors import UserError
 from agentbench.process import identity
-from agentbench.store import open_store
+from agentbench.store import Store, open_store
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
+from agentbench.store.reference import find_run
 from agentbench.store.schema import migrations
-from agentbench.store.tables import Base
+from agentbench.store.tables import Base, RunRow
 from tests.store.samples import a_case, a_run, an_attempt
 
 
@@ -225,5 +230,61 @@ def test_writing_to_a_damaged_file_is_told_too(tmp_path: Path) -> None:
         store.add_attempts("three", [(an_attempt("new"), a_case("new"))])
 
 
-def test_a_damaged_list_of_runs_is_told(tmp_path: Path) -> None:
+def test_a_damaged_list_of_runs_is_told_and_the_file_let_go(
+    tmp_path: Path, open_connections: Callable[[], int]
+) -> None:
     assert "the list of its runs can't be read" in refusal(str(damaged(tmp_path, "runs")))
+    assert open_connections() == 0
+
+
+def test_a_file_that_is_no_database_is_let_go(tmp_path: Path, open_connections: Callable[[], int]) -> None:
+    path = tmp_path / "a.db"
+    path.write_text("a text that is long enough to be read as the head of a file\n" * 20)
+    assert "file is not a database" in refusal(str(path))
+    assert open_connections() == 0
+
+
+def test_a_store_whose_opening_is_interrupted_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_connections: Callable[[], int]
+) -> None:
+    def interrupted(store: Store) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "settle_abandoned", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(str(tmp_path / "a.db"))
+    assert open_connections() == 0
+
+
+def test_a_thread_that_still_reads_when_the_store_is_closed_leaves_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_connections: Callable[[], int]
+) -> None:
+    reading, closed = threading.Event(), threading.Event()
+
+    def slowly(session: Session, reference: str, suite: str | None) -> RunRow:
+        found = find_run(session, reference, suite)
+        reading.set()
+        assert closed.wait(10)
+        return found
+
+    monkeypatch.setattr("agentbench.store.store.find_run", slowly)
+    store = open_store(str(tmp_path / "a.db"))
+    store.create_run(a_run())
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(store.get_run, "run-1")
+        assert reading.wait(10)
+        store.close()
+        assert open_connections() == 1
+        closed.set()
+        assert found.result(10) == a_run()
+    assert open_connections() == 0
+
+
+def test_who_comes_after_the_store_is_closed_leaves_no_connection(
+    tmp_path: Path, open_connections: Callable[[], int]
+) -> None:
+    store = open_store(str(tmp_path / "a.db"))
+    store.close()
+    store.create_run(a_run())
+    assert store.get_run("run-1") == a_run()
+    assert open_connections() == 0
