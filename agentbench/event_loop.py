@@ -37,7 +37,7 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 async def _ended(task: "asyncio.Task[Any]") -> None:
     """Waits for the task, and passes on a cancellation."""
-    with suppress(Exception):
+    with suppress(Exception):  # whatever the work raised: `run` takes it from the task
         await task
 
 

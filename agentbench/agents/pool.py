@@ -99,7 +99,7 @@ class ProcessPool:
         except TimeoutError:
             await process.kill()
             raise process.failure(f"the command was not ready after {self._startup_timeout_s:g} s") from None
-        except BaseException:
+        except BaseException:  # a cancellation too: nobody else knows of this process
             await process.kill()
             raise
         cold_start(perf_counter_ns() - began)

@@ -100,7 +100,7 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
         store.set_status(run.id, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
         raise typer.Exit(130) from None
-    except BaseException:
+    except BaseException:  # a SystemExit of an agent's too: nobody is at work on the run any more
         if not store.discard_empty(run.id):
             store.set_status(run.id, "interrupted")
         raise

@@ -16,6 +16,7 @@ from typing import Any
 
 from agentbench import spec
 from agentbench.errors import UserError
+from agentbench.guest import described
 from agentbench.loadtest.workload import Path, Session, Turn
 from agentbench.protocols import Agent, Backend, Endpoint
 from agentbench.recorder import Recorder
@@ -49,12 +50,14 @@ async def suite_prompts(reference: str) -> Recorded:
     """The workload of a suite, by its directory or, of those in suites/, its name. `UserError` where it has none."""
     named = SUITES / reference
     suite = load_suite(named if named.is_dir() else FilePath(reference)).drawn()
-    bodies = await first_requests(suite)
+    bodies, why = await first_requests(suite)
     if not bodies:
-        raise UserError(f"the agent of suite {suite.name!r} made no model call over HTTP, so there is nothing to send")
+        raise UserError(
+            f"the agent of suite {suite.name!r} made no model call over HTTP, so there is nothing to send{why}"
+        )
     sessions = tuple(Session(turns=(_turn(body),), name=case_id) for case_id, body in bodies.items())
     missing = len(suite.cases) - len(bodies)
-    rest = f"; {missing} cases made none" if missing else ""
+    rest = f"; {missing} cases made none{why}" if missing else ""
     note = f"the first model call of each of {len(bodies)} cases of suite {suite.name} {suite.version}{rest}"
     return Recorded(recorded=sessions, note=note)
 
@@ -64,27 +67,30 @@ def _turn(body: Mapping[str, Any]) -> Turn:
     return Turn(path="chat/completions", body=asked)
 
 
-async def first_requests(suite: Suite) -> dict[str, Mapping[str, Any]]:
-    """Case id to the body of the first request that its agent sends."""
+async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """Case id to the body of the first request that its agent sends; and what the first agent that sent none raised,
+    if one did."""
     with beside(suite.root):
         agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
     found: dict[str, Mapping[str, Any]] = {}
+    why = ""
     async with _listener() as (endpoint, bodies):
         backend: Backend = spec.build("backends", suite.config.backend, endpoint, prefix=("backend",))
         try:
             for case in suite.cases:
                 async with opened_toolbox(tools, case) as toolbox:
                     recorder = Recorder(backend, toolbox, suite.config.run.seed)
-                    # The refusal ends the agent, in whatever way a user's own agent takes it.
-                    with suppress(Exception):
+                    try:
                         await agent(case, recorder, recorder)
+                    except Exception as error:  # the refusal ends the agent, in whatever way a user's own takes it
+                        why = why or ("" if bodies else f" (case {case.id}: {described(error)})")
                 if bodies:
                     found[case.id] = bodies[0]
                 bodies.clear()
         finally:
             await backend.aclose()
-    return found
+    return found, why
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ class LoopThread:
         future = self.start(work)
         try:
             return future.result()
-        except BaseException:
+        except BaseException:  # of the work, or an interrupt of this thread; what has ended is not cancelled
             future.cancel()
             raise
 

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -111,7 +112,7 @@ def _set_journal(cursor: Any, deadline: float) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL").fetchone()
             return
-        except Exception as error:
+        except OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -185,7 +185,7 @@ class McpConnection:
                 self.broken = True
                 raise AttemptError("tool", self._failed(error)) from None
             raise
-        # anyio's closed and broken streams have no common base.
+        # anyio's closed and broken streams have no common base; what is not of the connection is raised on.
         except Exception as error:
             if self.broken:
                 raise AttemptError("tool", self._why("died", error)) from None

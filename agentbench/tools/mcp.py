@@ -117,7 +117,7 @@ class McpSource:
         try:
             async with asyncio.timeout(config.startup_timeout_s):
                 await connection.open()
-        except BaseException as error:
+        except BaseException as error:  # a cancellation too: the server is nobody's yet
             await connection.aclose()
             if not isinstance(error, TimeoutError):
                 raise

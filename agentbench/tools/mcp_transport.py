@@ -45,7 +45,7 @@ class WatchedStream:
     async def __anext__(self) -> Any:
         try:
             return await self._stream.__anext__()
-        except Exception:
+        except Exception:  # its end, or whatever a transport of the SDK's raises: there is no server any more
             self._ended()
             raise
 

@@ -34,7 +34,7 @@ async def _through(proxy: Proxy, host: str, port: int, receiver: Receiver, tls: 
         _, channel = await asyncio.get_running_loop().create_connection(
             lambda: TlsChannel(receiver), sock=connection, ssl=tls, server_hostname=host
         )
-    except BaseException:
+    except BaseException:  # a cancellation too: an open socket has no owner yet
         connection.close()
         raise
     return channel
@@ -51,7 +51,7 @@ async def _open(host: str, port: int) -> socket.socket:
         except OSError as found:
             connection.close()
             error = found
-        except BaseException:
+        except BaseException:  # as in `_through`
             connection.close()
             raise
         else:

@@ -61,7 +61,7 @@ def download(request: Request) -> Response:
     name = f"{run.id}.{ending}"
     try:
         write(store, run, directory / name)
-    except BaseException:
+    except BaseException:  # whatever it was: there is no answer to clean up after
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return FileResponse(directory / name, filename=name, background=clean)

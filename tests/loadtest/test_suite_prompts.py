@@ -49,6 +49,17 @@ async def test_a_suite_that_asks_no_server_has_nothing_to_send(tmp_path: Path) -
         await suite_prompts(str(tmp_path))
 
 
+async def test_what_an_agent_raised_before_it_asked_is_told(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(
+        "name: x\ndataset: {name: jsonl, path: c.jsonl}\nscorers: [exact]\nbackend: scripted\n"
+        "agent: {name: callable, target: agent.py:answer}\n"
+    )
+    (tmp_path / "c.jsonl").write_text('{"id": "a", "input": "hello", "expected": "x"}\n')
+    (tmp_path / "agent.py").write_text("def answer(case, tools):\n    raise KeyError('no such prompt')\n")
+    with pytest.raises(UserError, match=r"so there is nothing to send \(case a: .*no such prompt"):
+        await suite_prompts(str(tmp_path))
+
+
 def test_a_stored_run_keeps_its_turns_and_gaps(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
     with open_store(path) as store:

@@ -237,6 +237,10 @@ def test_asks_for_nothing(agent_run):
     agent_run.assert_slo()
 
 @pytest.mark.agent_suite("numbers", repeats=2)
+def test_no_baseline(agent_run):
+    agent_run.assert_not_worse_than(" ")
+
+@pytest.mark.agent_suite("numbers", repeats=2)
 def test_percent(agent_run):
     agent_run.assert_pass_rate(at_least=80)
 
@@ -253,7 +257,7 @@ def test_wrong_set(agent_run): ...
 def test_the_fixture(pytester: pytest.Pytester, suite: Path, baseline: Path) -> None:
     pytester.makepyfile(test_agents=TESTS)
     result = pytester.runpytest("test_agents.py")
-    assert result.parseoutcomes() == {"passed": 1, "failed": 6, "errors": 4}
+    assert result.parseoutcomes() == {"passed": 1, "failed": 7, "errors": 4}
     result.stdout.fnmatch_lines_random(
         [
             "*FAIL pass rate 83.3 % (*) over 24 cases is below 90 %",
@@ -263,6 +267,7 @@ def test_the_fixture(pytester: pytest.Pytester, suite: Path, baseline: Path) -> 
             '*agent_run needs a marker: @pytest.mark.agent_suite("suites/NAME", repeats=3)*',
             "*unknown objective 'tfft_p95'. Did you mean 'ttft_p95'*",
             "*assert_slo() asks for nothing; give one or more of goodput, *",
+            "*assert_not_worse_than(' '): name a baseline or a run, for example 'main'",
             "*agent_run: min_pass_rate = 80: *less than or equal to 1",
             "*FAIL the pass rate's lower bound at 95 % confidence is *, below 80 %: agentbench show numbers-*",
             "*agent_suite: set = {'agnt.output': 'free'}: expected paths under agent, serving, backend, run*",

@@ -11,9 +11,10 @@ from agentbench.case import Case
 from agentbench.errors import AttemptError, UserError
 from agentbench.tools import CaseToolbox, opened_toolbox
 from agentbench.tools.toolkit import ToolkitConfig, ToolkitSource
+from tests.end_to_end.processes import is_running, wait_until
 
 DESK = '''
-import os, socket, time
+import os, socket, subprocess, sys, time
 
 class Desk:
     """A till."""
@@ -52,6 +53,14 @@ class Desk:
     def eat(self) -> int:
         return len(bytearray(4 * 2**30))
 
+    def leave(self) -> int:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True,
+                                 stdin=-3, stdout=-3, stderr=-3)
+        return child.pid
+
+    def shout(self) -> str:
+        return "a" * (40 * 2**20)
+
     def _hidden(self) -> None: ...
 
     def state(self) -> dict:
@@ -61,6 +70,8 @@ class Broken:
     def __init__(self) -> None:
         raise RuntimeError("no till")
 '''
+
+LATER = ["leave", "shout"]
 
 
 @pytest.fixture
@@ -94,7 +105,7 @@ async def test_attempts_at_once_have_a_state_of_their_own(root: Path, process: b
         spec = tools.specs[0]
         assert (spec.name, spec.description) == ("deposit", "Put money in.")
         assert spec.parameters["properties"]["amount"] == {"type": "integer", "description": "In cents."}
-        assert [each.name for each in tools.specs] == ["deposit", "pid", "crash", "hang", "dial", "eat"]
+        assert [each.name for each in tools.specs] == ["deposit", "pid", "crash", "hang", "dial", "eat", *LATER]
 
 
 @pytest.mark.parametrize("process", [False, True])
@@ -124,6 +135,21 @@ async def test_a_process_is_held_to_its_limits(root: Path) -> None:
     async with opened_toolbox([desk], a_case(1)) as tools:
         assert "MemoryError" in str((await tools.call("eat", {})).error)
         assert "unreachable" in str((await tools.call("dial", {})).error)
+
+
+async def test_what_left_the_group_of_a_process_ends_with_it(root: Path) -> None:
+    desk = source(root, process=True, limits={"memory_mb": 4096})
+    async with opened_toolbox([desk], a_case(1)) as tools:
+        child = int(str((await tools.call("leave", {})).result))
+        assert is_running(child)
+    assert wait_until(lambda: not is_running(child), 10)
+
+
+async def test_an_answer_over_the_limit_breaks_the_attempt(root: Path) -> None:
+    desk = source(root, process=True, limits={"memory_mb": 4096})
+    async with opened_toolbox([desk], a_case(1)) as tools:
+        with pytest.raises(AttemptError, match=r"the process of desk\.py:Desk broke: "):
+            await tools.call("shout", {})
 
 
 async def test_a_process_that_hangs_is_ended_and_the_call_says_so(root: Path) -> None:
