@@ -5,12 +5,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
-from agentbench import guest
-from agentbench.guest import is_left_behind, leave_behind
-
-Result = TypeVar("Result")
+from agentbench.guest import GRACE_S, Result, is_left_behind, leave_behind
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
@@ -47,7 +44,7 @@ async def let_go() -> None:
     for task in tasks:
         task.cancel()
     if waited := [task for task in tasks if not is_left_behind(task)]:
-        await asyncio.wait(waited, timeout=guest.GRACE_S)
+        await asyncio.wait(waited, timeout=GRACE_S)
     for task in tasks:
         if not task.done():
             leave_behind(task)

@@ -11,7 +11,7 @@ from agentbench.bfcl.truth import truths
 from agentbench.case import Case
 from agentbench.hub import dataset_path
 
-Category = Literal["multi_turn_base", "multi_turn_miss_param"]
+MultiTurnCategory = Literal["multi_turn_base", "multi_turn_miss_param"]
 
 
 class BfclMultiTurnConfig(BaseModel):
@@ -19,7 +19,7 @@ class BfclMultiTurnConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    category: Category = Field("multi_turn_base", description="The leaderboard's category.")
+    category: MultiTurnCategory = Field("multi_turn_base", description="The leaderboard's category.")
 
 
 class BfclMultiTurnDataset:

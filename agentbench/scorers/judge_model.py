@@ -3,7 +3,7 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,10 +14,8 @@ from agentbench.errors import AttemptError
 from agentbench.model_access import opened_model
 from agentbench.protocols import Backend, ChatRequest
 from agentbench.scorers.brief import brief
-from agentbench.scorers.written_verdict import read_verdict
+from agentbench.scorers.written_verdict import Answer, read_verdict
 from agentbench.validation import validate
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class JudgeModelOptions(BaseModel):

@@ -17,7 +17,7 @@ from agentbench.scorers.judge_model import JudgeModel, JudgeModelOptions
 from agentbench.scorers.judge_prompt import as_text, filled, parts
 from agentbench.trace import Trace
 
-TEMPLATE = """\
+PAIR_TEMPLATE = """\
 What counts:
 {rubric}
 
@@ -30,7 +30,7 @@ Answer A:
 Answer B:
 {B}"""
 
-SYSTEM = (
+PAIR_SYSTEM = (
     "You compare two answers to one request. Neither their order nor their length counts for or against them. Give"
     ' your reason in at most three sentences, then which is better: "A", "B", or "tie" when neither is.'
 )
@@ -106,8 +106,8 @@ class PairwiseScorer:
 
     async def _ask(self, asked: str, a: str, b: str) -> Preference:
         material = {"input": asked, "A": a, "B": b}
-        shown, guard = filled(TEMPLATE, material, {"rubric": self._config.rubric}, self._config.max_chars)
-        system = {"role": "system", "content": f"{SYSTEM} {guard}"}
+        shown, guard = filled(PAIR_TEMPLATE, material, {"rubric": self._config.rubric}, self._config.max_chars)
+        system = {"role": "system", "content": f"{PAIR_SYSTEM} {guard}"}
         return await self._model.ask((system, {"role": "user", "content": shown}), Preference)
 
     def _reference(self, case: Case) -> str:

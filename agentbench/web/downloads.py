@@ -14,7 +14,8 @@ from starlette.responses import FileResponse, Response
 from agentbench.export.run_file import write_run_file
 from agentbench.export.run_tables import export_tables
 from agentbench.report.chart_page import html_of
-from agentbench.report.run_page import page_of, run_page
+from agentbench.report.run_page import page_of
+from agentbench.report.run_page import run_page as page_html
 from agentbench.run import Run
 from agentbench.store import Store
 from agentbench.web.asked import asked_run
@@ -28,7 +29,7 @@ def _json(store: Store, run: Run, path: Path) -> None:
 
 
 def _html(store: Store, run: Run, path: Path) -> None:
-    path.write_text(html_of(run_page(page_of(store, run))), encoding="utf-8")
+    path.write_text(html_of(page_html(page_of(store, run))), encoding="utf-8")
 
 
 def _run(store: Store, run: Run, path: Path) -> None:
