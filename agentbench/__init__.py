@@ -5,10 +5,12 @@ In a notebook, `agentbench.load` and `agentbench.compare` read stored runs.
 
 from typing import TYPE_CHECKING, Any
 
+from agentbench.version import __version__
+
 if TYPE_CHECKING:
     from agentbench.notebook import compare, load
 
-__version__ = "0.1.0"
+
 __all__ = ["__version__", "compare", "load"]
 
 

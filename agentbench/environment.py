@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from platformdirs import user_cache_path
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

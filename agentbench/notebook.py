@@ -1,4 +1,17 @@
-"""Stored runs in a notebook: data frames, and what the terminal shows of a run and of two side by side."""
+"""Stored runs in a notebook: data frames, and what the terminal shows of a run and of two side by side.
+
+A stored run's tables as pandas data frames.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from agentbench.core.errors import UserError
+from agentbench.export.tables import TABLES, Column, Kind, Row, label_row, rows_of
+from agentbench.extras import install_hint
+from agentbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
-from agentbench.export.frames import frames
 from agentbench.report.compare_table import compare_report
 from agentbench.report.compare_view import CompareView, compare_view
 from agentbench.report.run_view import RunView, run_view
@@ -16,6 +28,38 @@ from agentbench.store import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+DTYPES: dict[Kind, str] = {
+    "text": "string",
+    "int": "Int64",
+    "float": "Float64",
+    "bool": "boolean",
+    "json": "object",
+}
+"""Of pandas, those that know of a value that is not there."""
+
+
+def frames(store: Store, run_id: str) -> dict[str, "pd.DataFrame"]:
+    """A frame for each table of `TABLES`, with its columns. `UserError` when pandas is not installed."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise UserError(f"data frames need pandas: {install_hint('notebook')}") from None
+    rows: dict[str, list[Row]] = {name: [] for name in TABLES}
+    for attempt, _ in store.whole_attempts(run_id):
+        for table, row in rows_of(run_id, attempt):
+            rows[table].append(row)
+    rows["labels"] += [label_row(run_id, label) for label in store.labels(run_id)]
+    return {
+        name: pd.DataFrame({column.name: _series(pd, column, rows[name]) for column in columns})
+        for name, columns in TABLES.items()
+    }
+
+
+def _series(pd: Any, column: Column, rows: list[Row]) -> Any:
+    return pd.Series([row.get(column.name) for row in rows], dtype=DTYPES[column.kind])
+
 
 WIDTH = 110
 FORMAT = '<pre style="line-height:1.2;font-family:Menlo,Consolas,monospace;overflow-x:auto">{code}</pre>'

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.report.chart_page import Page
 from agentbench.report.history_page import history_of, history_page
 from agentbench.report.run_page import page_of, run_page

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.case import Case, ToolSpec
-from agentbench.protocols import ChatRequest, Relay, ToolSource
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.protocols import ChatRequest, Relay, ToolSource
+from agentbench.core.trace import ModelCall
 from agentbench.tools import CaseToolbox, FunctionTool
-from agentbench.trace import ModelCall
 
 ADD_SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]}
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.case_check import check_case
-from agentbench.errors import UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.suite.check import check_case
 
 
 def a_case(**values: Any) -> Case:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.config import RunConfig, apply_overrides, as_mapping, canonical_hash, parse_overrides
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.suite.config import RunConfig, apply_overrides, as_mapping, canonical_hash, parse_overrides
 
 BASE = {
     "agent": {"name": "tool_loop", "output": "free", "max_turns": 3},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.document import read_yaml
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.suite.yaml_file import read_yaml
 
 
 def test_keys_know_their_lines(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentbench.duration import seconds
+from agentbench.core.durations import seconds
 
 
 @pytest.mark.parametrize(

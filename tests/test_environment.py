@@ -2,8 +2,8 @@
 
 import pytest
 
+from agentbench.core.errors import UserError
 from agentbench.environment import Proxy, https_proxy
-from agentbench.errors import UserError
 
 
 @pytest.fixture(autouse=True)

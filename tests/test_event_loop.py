@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from agentbench import event_loop, guest
+from agentbench.core import guest
 from agentbench.plugin.loop_thread import LoopThread
 
 
@@ -23,7 +23,7 @@ async def outlives_a_task_that_leaves() -> str:
 
 
 def test_a_task_that_leaves_the_process_ends_itself_alone() -> None:
-    assert event_loop.run(outlives_a_task_that_leaves()) == "done"
+    assert guest.run(outlives_a_task_that_leaves()) == "done"
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
@@ -47,9 +47,9 @@ def test_what_is_raised_or_left_by_itself_is_passed_on() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        event_loop.run(raises())
+        guest.run(raises())
     with pytest.raises(SystemExit):
-        event_loop.run(leaves())
+        guest.run(leaves())
 
 
 def test_an_interrupt_of_the_users_cancels_it_once_and_ends_it() -> None:
@@ -65,7 +65,7 @@ def test_an_interrupt_of_the_users_cancels_it_once_and_ends_it() -> None:
             ended = True
 
     with pytest.raises(KeyboardInterrupt):
-        event_loop.run(interrupted())
+        guest.run(interrupted())
     assert ended
 
 
@@ -93,6 +93,6 @@ def test_a_task_that_never_ends_and_a_thread_that_never_returns_hold_up_nothing(
         assert loop.run(leaves_both()) == "done"
         loop.close()
     else:
-        assert event_loop.run(leaves_both()) == "done"
+        assert guest.run(leaves_both()) == "done"
     assert guest.is_left_behind(left_here[0])  # type: ignore[arg-type]
     release.set()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.experiment import plan, resume
+from agentbench.core.errors import UserError
+from agentbench.run.experiment import plan, resume
 from agentbench.store import Store, open_store
-from agentbench.suite import Suite, load_suite
+from agentbench.suite.suite import Suite, load_suite
 
 SUITE = """\
 name: letters

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.baseline import stored_outcomes
-from agentbench.flaky import _mixed, flaky_cases, rerun_label, rescued_cases
+from agentbench.gate.baseline import stored_outcomes
+from agentbench.gate.flaky import _mixed, flaky_cases, rerun_label, rescued_cases
 from agentbench.store import Store, open_store
 from tests.report.runs import STARTED, a_case, a_run, an_attempt
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.keeping import WAITING, stored
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.run.storing import WAITING, stored
 from agentbench.store import Store, open_store
 from tests.store.samples import a_case, a_run, an_attempt
 

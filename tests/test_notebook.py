@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import agentbench
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.export.tables import TABLES
-from agentbench.report import compare_view, run_view
+from agentbench.report.compare_view import compare_view
+from agentbench.report.run_view import run_view
 from agentbench.store import open_store
 from tests.report.runs import fill
 

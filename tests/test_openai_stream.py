@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from agentbench.backends.reply import ReplyBuilder
+from agentbench.core.trace import ModelCall
+from agentbench.http import event_stream
 from agentbench.loadtest.stream import Answer, decode
 from agentbench.openai_stream import ToolCalls
-from agentbench.trace import ModelCall
-from agentbench.transport import event_stream
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agentbench import process
-from agentbench.process import has_ended, identity
+from agentbench import processes
+from agentbench.processes import has_ended, identity
 
-IDENTITY = "import json; from agentbench.process import identity; print(json.dumps(identity()))"
+IDENTITY = "import json; from agentbench.processes import identity; print(json.dumps(identity()))"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,6 @@ def test_what_is_not_known_has_not_ended(ended: dict[str, Any]) -> None:
 
 
 def test_without_proc_a_pid_that_is_gone_has_ended(monkeypatch: pytest.MonkeyPatch, ended: dict[str, Any]) -> None:
-    monkeypatch.setattr(process, "_of", lambda pid: None)
+    monkeypatch.setattr(processes, "_of", lambda pid: None)
     assert has_ended({"host": platform.node(), "pid": ended["pid"]})
     assert not has_ended({"host": platform.node(), "pid": os.getpid()})

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import Store, open_store
 
 RUNNER = CliRunner()

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from agentbench import guest, recorder
-from agentbench.case import Case, Message
-from agentbench.config import RunOptions
-from agentbench.errors import AttemptError
-from agentbench.protocols import Agent, BrokenOff, ChatClient, ChatRequest, CutOff, Relay, Toolbox
-from agentbench.runner import Bench, Job, attempt_seed, run_job, run_jobs
-from agentbench.score import Attempt, Score, verdict
+from agentbench.core import guest
+from agentbench.core.attempt import Attempt, Score, verdict
+from agentbench.core.case import Case, Message
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import Agent, BrokenOff, ChatClient, ChatRequest, CutOff, Relay, Toolbox
+from agentbench.core.threads import in_thread
+from agentbench.core.trace import ModelCall, Trace
+from agentbench.run import recorder
+from agentbench.run.runner import Bench, Job, attempt_seed, run_job, run_jobs
 from agentbench.scorers.text import ExactConfig, ExactScorer
-from agentbench.threads import in_thread
+from agentbench.suite.config import RunOptions
 from agentbench.tools import CaseToolbox, FunctionTool
-from agentbench.trace import ModelCall, Trace
-from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
+from agentbench.users.users import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend, a_case, adder
 
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from agentbench.errors import ServerRefused, UserError
-from agentbench.protocols import ChatRequest, Relay
-from agentbench.runner import Bench, Job, run_job, run_jobs
-from agentbench.score import Attempt
-from agentbench.server_watch import ServerWatch
-from agentbench.trace import ModelCall
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import ServerRefused, UserError
+from agentbench.core.protocols import ChatRequest, Relay
+from agentbench.core.trace import ModelCall
+from agentbench.run.runner import Bench, Job, ServerWatch, run_job, run_jobs
 from tests.fakes import SayBackend, a_case
 from tests.test_runner import a_bench, ask
 

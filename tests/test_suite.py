@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.suite import load_suite
+from agentbench.core.errors import UserError
+from agentbench.suite.suite import load_suite
 
 GOOD = """\
 name: tiny

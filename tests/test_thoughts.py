@@ -6,21 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.agents.self_consistency import SelfConsistencyAgent, SelfConsistencyConfig
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
-from agentbench.config import Component
-from agentbench.protocols import Scorer
-from agentbench.recorder import Recorder
+from agentbench.agents.workflows import SelfConsistencyAgent, SelfConsistencyConfig
+from agentbench.core.protocols import Scorer
+from agentbench.core.thoughts import answer_in
+from agentbench.core.trace import Trace
+from agentbench.run.recorder import Recorder
 from agentbench.scorers.facts import FactsConfig, FactsScorer
-from agentbench.scorers.includes import IncludesConfig, IncludesScorer
-from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
-from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
-from agentbench.scorers.numeric import NumericConfig, NumericScorer
+from agentbench.scorers.json_answer import JsonEqualConfig, JsonEqualScorer, JsonSchemaConfig, JsonSchemaScorer
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
-from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
-from agentbench.thoughts import answer_in
-from agentbench.trace import Trace
-from agentbench.users.model import ModelUser, ModelUserConfig
+from agentbench.scorers.text import (
+    ExactConfig,
+    ExactScorer,
+    IncludesConfig,
+    IncludesScorer,
+    NumericConfig,
+    NumericScorer,
+    RegexConfig,
+    RegexScorer,
+)
+from agentbench.suite.config import Component
+from agentbench.users.users import ModelUser, ModelUserConfig
 from tests.fakes import SayBackend, a_case, adder
 
 FACT = {"facts": [{"fact": "it", "accept": ["41"]}]}

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agentbench.baseline import stored_outcomes
-from agentbench.experiment import Experiment, plan
-from agentbench.made_of import MadeOf
-from agentbench.runner import Job
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.study import Purpose, StudyRun
+from agentbench.gate.baseline import stored_outcomes
+from agentbench.run.experiment import Experiment, plan
+from agentbench.run.runner import Job
+from agentbench.run.sources import MadeOf
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
 from agentbench.store import Store
-from agentbench.study import Purpose, StudyRun
 from tuners.configuration import Configuration
 from tuners.space import Settings
 

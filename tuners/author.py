@@ -3,11 +3,11 @@
 import asyncio
 from typing import Protocol
 
-from agentbench import spec
-from agentbench.config import Component
-from agentbench.errors import AttemptError
-from agentbench.model_access import opened_model
-from agentbench.protocols import ChatRequest
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import ChatRequest
+from agentbench.run.model_server import opened_model
+from agentbench.suite import registry
+from agentbench.suite.config import Component
 from tuners.propose import ProposingModel
 from tuners.space import Settings
 
@@ -56,4 +56,4 @@ async def write(options: ProposingModel, host: Host, parent: Settings, request: 
 def _runs_here(options: ProposingModel) -> bool:
     backend = options.backend or Component(name="openai_http")
     serving = options.serving or Component(name="bundled")
-    return bool(spec.resolve("backends", backend.name).needs_server) and serving.name != RUNS_ELSEWHERE
+    return bool(registry.resolve("backends", backend.name).needs_server) and serving.name != RUNS_ELSEWHERE

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from agentbench.config import Component
-from agentbench.suite import Suite
+from agentbench.suite.config import Component
+from agentbench.suite.suite import Suite
 from tuners.configuration import configure
 from tuners.space import Settings
 from tuners.verdict import Verdict

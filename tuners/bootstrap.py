@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agentbench.case import Case
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
 from tuners.candidate import Candidate
 from tuners.parameter import Bootstrap
 from tuners.space import Settings, Space

@@ -8,7 +8,7 @@ from time import monotonic
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentbench.duration import Seconds
+from agentbench.core.durations import Seconds
 from tuners.evaluator import Allowance, OutOfBudget
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from time import monotonic
 
-from agentbench.config import as_mapping
-from agentbench.errors import UserError
-from agentbench.experiment import Experiment, run_stored
-from agentbench.protocols import Backend
-from agentbench.runner import Job
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Backend
+from agentbench.run.experiment import Experiment, run_stored
+from agentbench.run.runner import Job
 from agentbench.store import Store
+from agentbench.suite.config import as_mapping
 from tuners.answered import AnsweredCases
 from tuners.author import RUNS_ELSEWHERE
 from tuners.budget import within

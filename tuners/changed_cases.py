@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from agentbench.case import Case
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.trace import ToolCall
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
-from agentbench.trace import ToolCall
 
 SHOWN = 25
 """Cases told in full, each way."""

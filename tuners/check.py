@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from agentbench import spec
-from agentbench.component_check import check_model, step_servers
-from agentbench.config import Component
-from agentbench.errors import UserError
-from agentbench.protocols import ChecksItself
-from agentbench.suite import Suite
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChecksItself
+from agentbench.suite import registry
+from agentbench.suite.check import check_model, step_servers
+from agentbench.suite.config import Component
+from agentbench.suite.suite import Suite
 from agentbench.tools import load_tools
 from tuners.configuration import configure, needs_server
 from tuners.installed import needs
@@ -47,7 +47,7 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
         found = configure(suite, settings).suite
         if needs_server(found):
             _check_server(found.config.serving)
-        spec.build("agents", found.config.agent, prefix=("agent",))
+        registry.build("agents", found.config.agent, prefix=("agent",))
         for server in step_servers(found.config.agent):
             _check_server(server)
     except UserError as error:
@@ -83,7 +83,7 @@ def _check_proposing(model: ProposingModel, place: str) -> None:
 
 
 def _check_server(serving: Component) -> None:
-    server = spec.build("servers", serving, prefix=("serving",))
+    server = registry.build("servers", serving, prefix=("serving",))
     if isinstance(server, ChecksItself):
         server.check()
 

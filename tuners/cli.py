@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentbench.cli.runs import AsJson, Db
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.store import Store
@@ -99,7 +99,7 @@ def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judge
 
 def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "Tuned":
     """By this process and those that help it, or by Ray's."""
-    from agentbench import event_loop
+    from agentbench.core import guest
     from tuners.progress import StudyProgress
     from tuners.ray_workers import work_with_ray
     from tuners.team import helped
@@ -109,7 +109,7 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
         work_with_ray(made.name, db, team.count, made.file.resources, judged)
         return tuned(made, store)
     with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1, judged):
-        event_loop.run(tune(made, store, db, progress, judged=judged))
+        guest.run(tune(made, store, db, progress, judged=judged))
     if not judged:
         store.studies.set_status(made.name, "interrupted")
     return tuned(made, store)

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentbench import spec
-from agentbench.config import Component, as_mapping, canonical_hash
-from agentbench.protocols import Server
-from agentbench.suite import Suite, reconfigured
-from agentbench.validation import Location
+from agentbench.core.protocols import Server
+from agentbench.suite import registry
+from agentbench.suite.config import Component, as_mapping, canonical_hash
+from agentbench.suite.suite import Suite, reconfigured
+from agentbench.suite.validation import Location
 from tuners.space import Settings
 from tuners.workflow import parted, workflow_of, wrapped
 
-KINDS: Mapping[str, spec.Kind] = {"agent": "agents", "serving": "servers", "backend": "backends"}
+KINDS: Mapping[str, registry.Kind] = {"agent": "agents", "serving": "servers", "backend": "backends"}
 """The section of a configuration to the kind of what it names."""
 
 
@@ -83,17 +83,17 @@ def lossless_knobs(suite: Suite) -> frozenset[str]:
     """The knobs of the suite's server that never change an answer; none where no server is started."""
     if not needs_server(suite):
         return frozenset()
-    server: Server = spec.build("servers", suite.config.serving, prefix=("serving",))
+    server: Server = registry.build("servers", suite.config.serving, prefix=("serving",))
     return server.lossless_knobs
 
 
 def needs_server(suite: Suite) -> bool:
-    return bool(spec.resolve("backends", suite.config.backend.name).needs_server)
+    return bool(registry.resolve("backends", suite.config.backend.name).needs_server)
 
 
-def _complete(kind: spec.Kind, component: Component) -> Mapping[str, Any]:
+def _complete(kind: registry.Kind, component: Component) -> Mapping[str, Any]:
     """The component with its defaults filled in, so that one that is named explicitly is no difference."""
-    config = spec.resolve(kind, component.name).Config(**component.options)
+    config = registry.resolve(kind, component.name).Config(**component.options)
     inner = getattr(config, "inner", None)
     nested = {"inner": _complete(kind, inner)} if isinstance(inner, Component) else {}
     return {"name": component.name, **config.model_dump(mode="json"), **nested}

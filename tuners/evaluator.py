@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from tuners.space import Settings
 
 Figures = Mapping[str, float]

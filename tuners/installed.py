@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 
 

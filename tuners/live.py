@@ -5,20 +5,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agentbench.baseline import stored_outcomes
-from agentbench.config import canonical_hash
-from agentbench.errors import AttemptError, UserError
-from agentbench.experiment import Experiment
-from agentbench.made_of import MadeOf, NamedFiles
-from agentbench.protocols import ChatRequest
-from agentbench.runner import Job
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.protocols import ChatRequest
+from agentbench.core.study import Purpose
+from agentbench.gate.baseline import stored_outcomes
+from agentbench.run.experiment import Experiment
+from agentbench.run.runner import Job
+from agentbench.run.sources import MadeOf, NamedFiles
 from agentbench.stats import Outcome
 from agentbench.stats.costs import Prices
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
-from agentbench.study import Purpose
-from agentbench.suite import Suite
+from agentbench.suite.config import canonical_hash
+from agentbench.suite.suite import Suite
 from tuners.answered import AnsweredCases, mean_scores
 from tuners.budget import within
 from tuners.candidate import Candidate

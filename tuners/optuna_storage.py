@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from agentbench.config import canonical_hash
 from agentbench.store.url import database_url
+from agentbench.suite.config import canonical_hash
 from tuners.installed import needs
 from tuners.parameter import Choices
 from tuners.space import Space, labels_of

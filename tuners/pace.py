@@ -2,10 +2,10 @@
 
 from itertools import islice
 
-from agentbench.baseline import stored_outcomes
+from agentbench.gate.baseline import stored_outcomes
 from agentbench.stats import summarize_serving
 from agentbench.store import Store
-from agentbench.suite import Suite
+from agentbench.suite.suite import Suite
 
 LOOKED_AT = 5
 """Runs that are looked at, the newest first; and as many of studies."""

@@ -5,14 +5,14 @@ from typing import Any
 
 from rich.text import Text
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.report import figures
 from agentbench.report.chart_page import Chart, Page, figures_of, table
 from agentbench.report.datum import at, datum
 from agentbench.report.html_file import Html, block, text
 from agentbench.reporting import Report
 from agentbench.store import Store
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 from tuners import page_charts
 from tuners.candidate import Candidate
 from tuners.changed_cases import SHOWN, Changed, Side, changed_cases

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agentbench.config import as_mapping, canonical_hash
-from agentbench.made_of import MadeOf, NamedFiles, graded_by
-from agentbench.suite import Suite
+from agentbench.run.sources import MadeOf, NamedFiles, graded_by
+from agentbench.suite.config import as_mapping, canonical_hash
+from agentbench.suite.suite import Suite
 from tuners.configuration import Configuration
 
 SEARCHED = ("baseline", "references", "space")

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from agentbench.case import Case, Message
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
 
 LONGEST = 500
 """Characters of a question, an answer or a reason that are shown."""

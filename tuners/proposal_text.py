@@ -2,7 +2,7 @@
 
 import re
 
-from agentbench.thoughts import answer_in
+from agentbench.core.thoughts import answer_in
 
 MOST = 1200
 """Characters of an instruction; a small model may go on for ever."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.text import Text
 
+from agentbench.core.study import ProposalRecord
 from agentbench.report import figures
 from agentbench.report.plain import line
-from agentbench.study import ProposalRecord
 
 LONGEST = 160
 

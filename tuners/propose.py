@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentbench.config import Component, Serving
+from agentbench.suite.config import Component, Serving
 from tuners.templates import TEMPLATES, TemplateName
 
 STRICT = ConfigDict(extra="forbid", frozen=True)

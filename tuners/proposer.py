@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from agentbench.case import Case
-from agentbench.protocols import ChatRequest
-from agentbench.score import Attempt
-from agentbench.study import ProposalRecord
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.protocols import ChatRequest
+from agentbench.core.study import ProposalRecord
 from tuners.author import Host, NoAnswer, write
 from tuners.budget import Spending, within
 from tuners.candidate import Candidate

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.url import database_url
 from tuners.study_file import Resources
 
@@ -41,7 +41,7 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources, 
 
 def _work(study: str, db: str, directory: str, judged: bool) -> str:
     """One worker, in a process of Ray's; what was wrong, nothing when all went well."""
-    from agentbench import event_loop
+    from agentbench.core import guest
     from agentbench.store import open_store
     from tuners.progress import StudyProgress
     from tuners.study import find_study
@@ -51,7 +51,7 @@ def _work(study: str, db: str, directory: str, judged: bool) -> str:
         os.chdir(directory)
     try:
         with open_store(db, create=False) as store:
-            event_loop.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
+            guest.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
     except UserError as error:
         return str(error)
     return ""

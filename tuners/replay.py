@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentbench.config import canonical_hash
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.suite.config import canonical_hash
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Figures, Measured, OutOfBudget
 from tuners.space import Settings
 

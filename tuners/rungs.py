@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from agentbench.case import Case
+from agentbench.core.case import Case
 from agentbench.stats.samples import cluster_sums
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from tuners.parameter import Bootstrap, Choices, Condition, OneOf, Parameter, Range, Subset, is_among
 from tuners.propose import Propose
 

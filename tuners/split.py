@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentbench.case import Case
-from agentbench.errors import UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
 
 
 class SplitOptions(BaseModel):

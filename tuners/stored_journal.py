@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
+from agentbench.core.study import CandidateRecord
 from agentbench.store import Store
-from agentbench.study import CandidateRecord
 from tuners.candidate import Candidate, candidate_of_json
 from tuners.journal import Progress
 from tuners.space import Settings

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agentbench.case import Case
-from agentbench.config import canonical_hash
-from agentbench.errors import UserError
-from agentbench.made_of import MadeOf, changed
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.study import StudyRecord
+from agentbench.run.sources import MadeOf, changed
 from agentbench.store import Store
-from agentbench.study import StudyRecord
-from agentbench.suite import Suite, load_suite
+from agentbench.suite.config import canonical_hash
+from agentbench.suite.suite import Suite, load_suite
 from tuners.check import candidates, check_study
 from tuners.configuration import configure, lossless_knobs
 from tuners.evaluator import limits_of

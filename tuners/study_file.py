@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentbench.config import SECTIONS
-from agentbench.document import read_yaml
-from agentbench.duration import Seconds
-from agentbench.errors import UserError
-from agentbench.suite import Objectives, Suite
-from agentbench.validation import Location, validate
+from agentbench.core.durations import Seconds
+from agentbench.core.errors import UserError
+from agentbench.suite.config import SECTIONS
+from agentbench.suite.suite import Objectives, Suite
+from agentbench.suite.validation import Location, validate
+from agentbench.suite.yaml_file import read_yaml
 from tuners.budget import BudgetOptions
 from tuners.evaluator import limits_of
 from tuners.parameter import AnyParameter, Condition

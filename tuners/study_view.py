@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agentbench.core.study import ProposalRecord, StudyRecord
 from agentbench.store import Store
-from agentbench.study import ProposalRecord, StudyRecord
 from tuners.candidate import Candidate
 from tuners.effects import Effect, effects_of
 from tuners.front import front, front_so_far

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.url import database_url
 from tuners.installed import needs
 

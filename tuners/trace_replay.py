@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Failure, ModelCall, Trace
 from agentbench.loadtest.bench import run_stretch
 from agentbench.loadtest.metrics import measured
 from agentbench.loadtest.point import LoadPoint
@@ -19,10 +21,8 @@ from agentbench.loadtest.side import Side, SideSpec, opened_side
 from agentbench.loadtest.stretch import Stretch
 from agentbench.loadtest.workload import Path as RequestPath
 from agentbench.loadtest.workload import Session, Turn
-from agentbench.score import Attempt
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import outcome_of
-from agentbench.trace import Failure, ModelCall, Trace
 from tuners.configuration import Configuration
 from tuners.evaluator import Broken
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import Store
 from tuners.best_file import write_best
 from tuners.budget import Spending

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any, Protocol
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.core.study import Purpose
 from agentbench.loadtest.ratios import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.outcomes import agent_failures_as_wrong
 from agentbench.stats.shift import compare_latency
-from agentbench.study import Purpose
 from tuners.candidate import BASELINE, Candidate
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, too_many
 from tuners.finalists import choose_finalists, choose_winner

@@ -3,11 +3,11 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from agentbench.errors import UserError
-from agentbench.experiment import opened_backend, started_server
-from agentbench.protocols import Backend, Endpoint
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.exchange import Exchange
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Backend, Endpoint
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.exchange import Exchange
+from agentbench.run.experiment import opened_backend, started_server
 from tuners.configuration import Configuration
 from tuners.evaluator import Broken
 

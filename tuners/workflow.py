@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agentbench import spec
-from agentbench.config import Component
-from agentbench.errors import UserError
-from agentbench.validation import Location, validate
+from agentbench.core.errors import UserError
+from agentbench.suite import registry
+from agentbench.suite.config import Component
+from agentbench.suite.validation import Location, validate
 from tuners.space import Settings
 
 PATH = "workflow"
@@ -42,22 +42,22 @@ def workflow_of(settings: Settings) -> Component | None:
 
 def _checked(options: Mapping[str, Any]) -> Component:
     name = str(options["name"])
-    if name not in spec.names("agents") or not _takes_inner(name):
+    if name not in registry.names("agents") or not _takes_inner(name):
         raise UserError(f"{PATH} = {name!r}: expected one of {', '.join(workflows())}")
     if "inner" in options:
         raise UserError(f"{PATH}.inner: the agent inside is the one that agent.* describes; leave it out")
     rest = {key: value for key, value in options.items() if key != "name"}
-    validate(spec.resolve("agents", name).Config, rest, _where, (PATH,))
+    validate(registry.resolve("agents", name).Config, rest, _where, (PATH,))
     return Component(name=name, **rest)
 
 
 def workflows() -> list[str]:
     """The names there are: `direct`, and the agents that have another in them."""
-    return [DIRECT, *(name for name in spec.names("agents") if _takes_inner(name))]
+    return [DIRECT, *(name for name in registry.names("agents") if _takes_inner(name))]
 
 
 def _takes_inner(name: str) -> bool:
-    return "inner" in spec.resolve("agents", name).Config.model_fields
+    return "inner" in registry.resolve("agents", name).Config.model_fields
 
 
 def _where(location: Location) -> str:

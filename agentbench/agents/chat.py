@@ -2,10 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.agents.demonstrations import Demonstration, demonstrated
-from agentbench.agents.memory import Memory, MemoryConfig
-from agentbench.case import Case
-from agentbench.protocols import ChatClient, ChatRequest, Toolbox
+from agentbench.agents.context import Demonstration, Memory, MemoryConfig, demonstrated
+from agentbench.core.case import Case
+from agentbench.core.protocols import ChatClient, ChatRequest, Toolbox
 
 
 class ChatConfig(BaseModel):

@@ -10,13 +10,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentbench.agents.lifeline import Lifeline
-from agentbench.agents.pool import ProcessPool
-from agentbench.agents.process import Payload, run_once
-from agentbench.case import Case
-from agentbench.errors import UserError
+from agentbench.agents.process import Payload, ProcessPool, run_once
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChatClient, Toolbox
 from agentbench.gateway import Gateway, Route
-from agentbench.protocols import ChatClient, Toolbox
+from agentbench.processes import Lifeline
 
 
 class Hosting(BaseModel):

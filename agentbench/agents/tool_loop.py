@@ -6,16 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentbench.agents.call_prompt import LISTED, told_prompt
-from agentbench.agents.call_text import call_schema, find_calls
-from agentbench.agents.demonstrations import Demonstration, demonstrated
-from agentbench.agents.memory import Memory, MemoryConfig
-from agentbench.agents.offered import OfferedTools
-from agentbench.agents.tool_prompt import ToolFormat, describe
-from agentbench.case import Case, Message
-from agentbench.errors import AttemptError
-from agentbench.protocols import ChatClient, ChatRequest, Reply, Toolbox
-from agentbench.trace import ModelCall, ToolCall
+from agentbench.agents.context import Demonstration, Memory, MemoryConfig, OfferedTools, demonstrated
+from agentbench.agents.prompted_calls import LISTED, ToolFormat, call_schema, describe, find_calls, told_prompt
+from agentbench.core.case import Case, Message
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import ChatClient, ChatRequest, Reply, Toolbox
+from agentbench.core.trace import ModelCall, ToolCall
 
 OutputMode = Literal["free", "json_schema", "native_tools"]
 

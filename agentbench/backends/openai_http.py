@@ -9,13 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.backends.reply import ReplyBuilder
-from agentbench.errors import AttemptError, ServerRefused
+from agentbench.core.errors import AttemptError, ServerRefused
+from agentbench.core.protocols import BrokenOff, ChatRequest, CutOff, Endpoint, Relay
+from agentbench.core.trace import ModelCall
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.exchange import Exchange, refusal, retry_after_s
 from agentbench.openai_stream import as_events, is_one_piece
-from agentbench.protocols import BrokenOff, ChatRequest, CutOff, Endpoint, Relay
-from agentbench.trace import ModelCall
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.exchange import Exchange
-from agentbench.transport.refusal import refusal, retry_after_s
 
 NOT_RECORDED = ("messages", "stream", "stream_options")
 

@@ -6,11 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentbench.backends.chunks import Chunk, Usage
-from agentbench.case import Message
+from agentbench.core.case import Message
+from agentbench.core.trace import ModelCall
+from agentbench.http.event_stream import DONE, EndlessStream, events
+from agentbench.http.exchange import message_of
 from agentbench.openai_stream import ToolCalls, failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of
-from agentbench.trace import ModelCall
-from agentbench.transport.event_stream import DONE, EndlessStream, events
-from agentbench.transport.refusal import message_of
 
 
 class ReplyBuilder:

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agentbench.case import Message
-from agentbench.errors import AttemptError
-from agentbench.protocols import ChatRequest, Endpoint, Relay
-from agentbench.trace import ModelCall
+from agentbench.core.case import Message
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import ChatRequest, Endpoint, Relay
+from agentbench.core.trace import ModelCall
 
 
 class ScriptedCall(BaseModel):

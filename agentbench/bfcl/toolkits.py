@@ -1,18 +1,27 @@
 """The toolkits of the multi-turn categories: the package's own classes, imported from the wheel without installing it.
 
 For a process that is there for nothing else: the import path is changed, and what a model wrote reaches these classes.
+
+Run as a program (`python -m agentbench.bfcl.toolkits WHEEL`) it answers what the ground truth of multi-turn rows leads
+to: the results of its calls and the toolkits' state after each turn. Questions come on standard input, answers go to
+standard output, both as JSON. The calls are parsed, never evaluated.
 """
 
+import ast
 import importlib
 import inspect
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from agentbench.bfcl.archive import DOCUMENTS
+from agentbench.bfcl.archive import DOCUMENTS, Row
+from agentbench.core.errors import UserError
+from agentbench.environment import with_variables
+from agentbench.extras import install_hint
 
 MODULES = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
 
@@ -83,3 +92,56 @@ def _json(value: Any) -> Any:
         return value
     # The file system's nodes: a directory has contents, a file has content; the way back to the parent is left out.
     return {key: _json(part) for key, part in vars(value).items() if key in ("name", "content", "contents")}
+
+
+def truths(wheel: Path, rows: Sequence[Row], answers: Sequence[Sequence[Sequence[str]]]) -> list[list[dict[str, Any]]]:
+    """For each row, for each of its turns: `calls` (name, arguments by name), their `results`, and the `state`."""
+    questions = [
+        {"classes": row["involved_classes"], "initial": row["initial_config"], "turns": [_parsed(t) for t in turns]}
+        for row, turns in zip(rows, answers, strict=True)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "agentbench.bfcl.toolkits", str(wheel)],
+        input=json.dumps(questions),
+        capture_output=True,
+        text=True,
+        env=with_variables(**ENVIRONMENT),
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        advice = f" Install it: {install_hint('bfcl')}" if "mpmath" in last else ""
+        raise UserError(f"the toolkits of {wheel.name} can't be run: {last}.{advice}")
+    found: list[list[dict[str, Any]]] = json.loads(done.stdout)
+    return found
+
+
+ENVIRONMENT = {"TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
+"""Of a process with toolkits: the trading toolkit writes down local times."""
+
+
+def parsed_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """A call written in Python, its arguments literals: name, positional and keyword arguments."""
+    tree = ast.parse(text, mode="eval").body
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise ValueError(f"not a call of a function: {text!r}")
+    keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+    return tree.func.id, [ast.literal_eval(argument) for argument in tree.args], keywords
+
+
+def _parsed(turn: Sequence[str]) -> list[tuple[str, list[Any], dict[str, Any]]]:
+    return [parsed_call(text) for text in turn]
+
+
+def _answer(wheel: Path, question: Mapping[str, Any]) -> list[dict[str, Any]]:
+    toolkits = Toolkits(wheel, question["classes"], question["initial"])
+    turns = []
+    for turn in question["turns"]:
+        calls = [{"name": name, "arguments": toolkits.named(name, args, keywords)} for name, args, keywords in turn]
+        results = [toolkits.call(call["name"], call["arguments"]) for call in calls]
+        turns.append({"calls": calls, "results": results, "state": toolkits.state()})
+    return turns
+
+
+if __name__ == "__main__":
+    json.dump([_answer(Path(sys.argv[1]), question) for question in json.load(sys.stdin)], sys.stdout)

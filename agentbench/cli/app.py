@@ -8,25 +8,17 @@ from typing import Annotated
 
 import typer
 
-from agentbench import __version__
-from agentbench.cli.agreement import agreement_command
 from agentbench.cli.baseline import baseline_app
 from agentbench.cli.bench import bench_command
-from agentbench.cli.compare import compare_command
-from agentbench.cli.doctor import doctor_command
+from agentbench.cli.compare import compare_command, gate_command, power_command
 from agentbench.cli.export import export_command, import_command
-from agentbench.cli.gate import gate_command
-from agentbench.cli.init import init_command
-from agentbench.cli.power import power_command
-from agentbench.cli.pull import pull_command
-from agentbench.cli.report import report_command
-from agentbench.cli.review import label_command, review_command
+from agentbench.cli.review import agreement_command, label_command, review_command
 from agentbench.cli.run import run_command
-from agentbench.cli.runs import runs_command
-from agentbench.cli.serve import serve_command
-from agentbench.cli.show import show_command
-from agentbench.cli.ui import ui_command
-from agentbench.errors import UserError
+from agentbench.cli.runs import report_command, runs_command, show_command
+from agentbench.cli.serve import serve_command, ui_command
+from agentbench.cli.setup import doctor_command, init_command, pull_command
+from agentbench.core.errors import UserError
+from agentbench.version import __version__
 
 GRACE_S = 5.0
 """How long threads that are left at the end may take to return."""

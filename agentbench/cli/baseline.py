@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentbench.cli.runs import AsJson, Db
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from agentbench.run import Run
+    from agentbench.core.run import Run
     from agentbench.store import Store
 
 baseline_app = typer.Typer(
@@ -37,7 +37,7 @@ def save(
 ) -> None:
     """Make a run the baseline NAME of its suite; refuses one that is not complete, or is a rerun."""
     _check_name(name)
-    from agentbench.promotion import incomplete
+    from agentbench.gate.judge import incomplete
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
@@ -61,7 +61,7 @@ def promote(
     """As save, for a run on the main branch: refuses one that fails its gate or is worse than the baseline NAME, that
     is not of the whole suite, or that ran with anything that is not committed."""
     _check_name(name)
-    from agentbench.promotion import unfit
+    from agentbench.gate.judge import unfit
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
@@ -79,7 +79,7 @@ def _check_name(name: str) -> None:
 
 
 def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path) -> str:
-    from agentbench.baseline import baseline_file, baseline_of, write_baseline
+    from agentbench.gate.baseline import baseline_file, baseline_of, write_baseline
 
     if not store.verdicts(run.id):
         raise UserError(f"run {run.id} has no attempts; a baseline needs some")
@@ -98,7 +98,7 @@ def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path
 @baseline_app.command("list")
 def list_baselines(directory: Directory = DEFAULT_DIRECTORY, as_json: AsJson = False, db: Db = None) -> None:
     """List baselines: files, and those named in the store."""
-    from agentbench.baseline import read_baseline
+    from agentbench.gate.baseline import read_baseline
     from agentbench.store import open_store
 
     rows = []
@@ -126,7 +126,7 @@ def show(
     db: Db = None,
 ) -> None:
     """Show what a baseline holds, and in the store which runs it was before."""
-    from agentbench.baseline import named_baseline
+    from agentbench.gate.baseline import named_baseline
     from agentbench.store import open_store
 
     with open_store(db) as store:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.loadtest.plan import LoadPlan
@@ -139,7 +139,7 @@ def _new_result(plan: "LoadPlan", work: "WorkloadSpec") -> "BenchResult":
     from datetime import UTC, datetime
 
     from agentbench.loadtest.result import BenchResult
-    from agentbench.provenance import provenance
+    from agentbench.run.provenance import provenance
 
     now = datetime.now(UTC)
     id = f"{now:%Y%m%d-%H%M%S}-{plan.file_name}"
@@ -179,13 +179,13 @@ def _measure(
     """Whatever ends it, what was measured is written."""
     import asyncio
 
-    from agentbench import event_loop
+    from agentbench.core import guest
     from agentbench.loadtest.bench import run_bench
     from agentbench.loadtest.result import write_json
 
     interrupted = False
     try:
-        event_loop.run(run_bench(plan, work.make, work.forms, result, _tell))
+        guest.run(run_bench(plan, work.make, work.forms, result, _tell))
     except (KeyboardInterrupt, asyncio.CancelledError):
         interrupted = True
     except UserError:

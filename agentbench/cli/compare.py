@@ -1,4 +1,9 @@
-"""`agentbench compare`: two runs side by side."""
+"""`agentbench compare`: two runs side by side.
+
+`agentbench gate`: a stored run before its gate.
+
+`agentbench power`: how many cases a gate needs for the drop one cares about.
+"""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -8,8 +13,17 @@ import typer
 from agentbench.cli.runs import AsJson, Db
 
 if TYPE_CHECKING:
-    from agentbench.gating import Gating
-    from agentbench.report import CompareView
+    from agentbench.gate.judge import Gating
+    from agentbench.report.compare_view import CompareView
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentbench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from agentbench.gate.judge import Gating
+    from agentbench.store import Store
 
 
 def compare_command(
@@ -24,8 +38,8 @@ def compare_command(
 ) -> None:
     """Compare two runs, paired on case: the change from A to B (B − A) with intervals, and what their configurations
     differ in."""
-    from agentbench.gating import gate_options, judge
-    from agentbench.report import compare_view
+    from agentbench.gate.judge import gate_options, judge
+    from agentbench.report.compare_view import compare_view
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
@@ -59,3 +73,89 @@ def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None
     else:
         typer.echo("\n".join(gate_lines(gating)))
         typer.echo(verdict_line(gating))
+
+
+def gate_command(
+    run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, LABEL~N or latest~N.")],
+    baseline: Annotated[str | None, typer.Option(help="A baseline's name, or a run, to hold it against.")] = None,
+    min_pass_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Least pass rate (a fraction).")] = None,
+    min_pass_hat_k: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least pass^k of the run's k repeats (a fraction)."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Ask for non-inferiority: at most so much worse (a fraction).")
+    ] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIGURE=LIMIT", help="A limit such as ttft_p95=500ms or goodput=2; may be repeated."),
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Add the verdict to this file, as Markdown.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Judge a run by its suite's gate; exit code 0 when it passes, 1 when it does not."""
+    from agentbench.gate.judge import gate_options, judge
+    from agentbench.report.gate_text import gate_lines, verdict_line
+    from agentbench.store import open_store
+
+    given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
+    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    if margin is not None:
+        changes["test"] = "non_inferiority"
+    if slo:
+        changes["slo"] = dict(_limit(each) for each in slo)
+    with open_store(db, create=False) as store:
+        found = store.get_run(run)
+        gating = judge(store, found, gate_options(found, **changes))
+        if markdown is not None:
+            _append(markdown, gating, store)
+    if as_json:
+        typer.echo(json.dumps(gating.to_json(), indent=2, default=str))
+    else:
+        typer.echo("\n".join(gate_lines(gating)))
+        typer.echo(verdict_line(gating))
+    if not gating.verdict.passed:
+        raise typer.Exit(1)
+
+
+def _limit(text: str) -> tuple[str, str]:
+    name, separator, limit = text.partition("=")
+    if not separator:
+        raise UserError(f"--slo {text!r}: expected FIGURE=LIMIT, for example ttft_p95=500ms")
+    return name, limit
+
+
+def _append(file: Path, gating: "Gating", store: "Store") -> None:
+    from agentbench.report.gate_summary import summary_markdown
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as out:
+        out.write(summary_markdown(gating, store) + "\n")
+
+
+def power_command(
+    difference: Annotated[float, typer.Option(help="The drop in pass rate to be found (0.05 = 5 points).")],
+    pass_rate: Annotated[float, typer.Option(help="The pass rate expected of the baseline.")],
+    flips: Annotated[
+        float | None,
+        typer.Option(help="Share of verdicts that differ between two equal runs.", show_default="half of chance"),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Repeats of each case.")] = 1,
+    alpha: Annotated[float, typer.Option(help="Share of unchanged runs that the gate may fail.")] = 0.05,
+    power: Annotated[float, typer.Option(help="Probability with which the drop is to be found.")] = 0.8,
+) -> None:
+    """Say how many cases a regression gate needs to find a drop in pass rate."""
+    from agentbench.stats.planning import cases_needed, planned
+
+    for name, value in (("pass-rate", pass_rate), ("alpha", alpha), ("power", power)):
+        if not 0 < value < 1:
+            raise UserError(f"--{name} {value:g} is not between 0 and 1; give a fraction, as in --{name} 0.8")
+    found = pass_rate * (1 - pass_rate) if flips is None else flips
+    cases = cases_needed(difference, pass_rate, found, repeats, alpha, power)
+    reached = planned(cases, pass_rate, found, repeats).of(difference, alpha)
+    runs = f" × {repeats} repeats" if repeats > 1 else ""
+    typer.echo(
+        f"{cases} cases{runs} find a drop of {100 * difference:g} points from {100 * pass_rate:g} %"
+        f" with power {reached:.2f} (α = {alpha:g}, {100 * found:.1f} % of verdicts flip between equal runs)"
+    )

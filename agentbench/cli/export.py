@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agentbench.cli.runs import Db
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from agentbench.run import Run
+    from agentbench.core.run import Run
     from agentbench.store import Store
 
 ExportFormat = Literal["parquet", "csv", "jsonl", "run", "otlp"]
@@ -59,7 +59,7 @@ def export_command(
 def _written(store: "Store", run: "Run", form: ExportFormat, out: Path, force: bool) -> Mapping[str, int]:
     from agentbench.export.otel import write_otel
     from agentbench.export.run_file import write_run_file
-    from agentbench.export.run_tables import export_tables
+    from agentbench.export.table_files import export_tables
 
     if form == "run":
         return write_run_file(store, run, out, force=force)
@@ -82,7 +82,7 @@ def import_command(
 ) -> None:
     """Put the run of a file, or the traces in it as a run, into the store: all of it, or nothing."""
     from agentbench.export.otel_import import import_traces
-    from agentbench.export.otlp_file import is_traces
+    from agentbench.export.otlp import is_traces
     from agentbench.export.run_file import read_run_file
     from agentbench.store import open_store
 

@@ -14,9 +14,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agentbench.experiment import Experiment
+from agentbench.core.attempt import Attempt
 from agentbench.report.outcomes import verdict_of
-from agentbench.score import Attempt
+from agentbench.run.experiment import Experiment
 from agentbench.store import Store
 
 

@@ -1,4 +1,7 @@
-"""`agentbench review` and `agentbench label`: people's verdicts on attempts."""
+"""`agentbench review` and `agentbench label`: people's verdicts on attempts.
+
+`agentbench agreement`: how far scorers and reviewers agree.
+"""
 
 import json
 import sys
@@ -8,12 +11,34 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agentbench.cli.runs import AsJson, Db
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
+    from agentbench.core.attempt import Attempt
     from agentbench.report.review_queue import Key
-    from agentbench.score import Attempt
     from agentbench.store import Store
+
+
+def agreement_command(
+    run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
+    scorer: Annotated[str | None, typer.Option(help="Hold just this scorer against the reviewers.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Compare the scorers' verdicts with people's labels, and the reviewers with each other (Cohen's kappa)."""
+    from agentbench.report.agreement_table import agreement_report
+    from agentbench.report.agreement_view import agreement_view
+    from agentbench.report.terminal import console
+    from agentbench.store import open_store
+
+    with open_store(db, create=False) as store:
+        view = agreement_view(store, store.get_run(run), scorer)
+    if as_json:
+        typer.echo(json.dumps(view.to_json(), indent=2))
+        return
+    out = console()
+    out.print(agreement_report(view, piped=not out.is_terminal))
+
 
 Reviewer = Annotated[str | None, typer.Option(help="Who labels; the name you are logged in by, by default.")]
 Verdict = Literal["pass", "fail", "skip"]
@@ -92,7 +117,7 @@ def _attempt_named(store: "Store", run_id: str, reference: str) -> tuple[str, in
 
 
 def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, reviewer: str, comment: str) -> None:
-    from agentbench.score import Label
+    from agentbench.core.attempt import Label
 
     label = Label(
         case_id=key[0],

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentbench.experiment import Experiment
-    from agentbench.score import Attempt
+    from agentbench.core.attempt import Attempt
+    from agentbench.run.experiment import Experiment
     from agentbench.store import Store
 
 
@@ -60,7 +60,7 @@ def run_command(
 
 
 def _resumed(reference: str, store: "Store") -> "Experiment":
-    from agentbench.experiment import resume
+    from agentbench.run.experiment import resume
 
     return resume(reference, store)
 
@@ -74,10 +74,10 @@ def _planned(
     label: str,
     store: "Store",
 ) -> "Experiment":
-    from agentbench.config import parse_overrides
-    from agentbench.experiment import backend_overrides, merged, plan
-    from agentbench.settings_file import read_settings
-    from agentbench.suite import load_suite
+    from agentbench.run.experiment import backend_overrides, merged, plan
+    from agentbench.suite.config import parse_overrides
+    from agentbench.suite.suite import load_suite
+    from agentbench.suite.yaml_file import read_settings
 
     assert suite is not None
     filed = read_settings(config) if config else {}
@@ -89,13 +89,13 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
     """Run what is missing; the run's status says how it ended."""
     import asyncio
 
-    from agentbench import event_loop
     from agentbench.cli.progress import RunProgress
+    from agentbench.core import guest
 
     run = experiment.run
     try:
         with RunProgress(experiment, store) as progress:
-            event_loop.run(_attempts(experiment, store, progress.advance))
+            guest.run(_attempts(experiment, store, progress.advance))
     except (KeyboardInterrupt, asyncio.CancelledError):
         store.set_status(run.id, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
@@ -110,7 +110,7 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
 async def _attempts(experiment: "Experiment", store: "Store", advance: "Callable[[Attempt], None]") -> None:
     from contextlib import aclosing
 
-    from agentbench.experiment import perform
+    from agentbench.run.experiment import perform
 
     async with aclosing(perform(experiment, store)) as attempts:
         async for attempt in attempts:
@@ -118,7 +118,7 @@ async def _attempts(experiment: "Experiment", store: "Store", advance: "Callable
 
 
 def _print(experiment: "Experiment", store: "Store", as_json: bool) -> None:
-    from agentbench.cli.show import print_run
+    from agentbench.cli.runs import print_run
 
     print_run(store, store.get_run(experiment.run.id), as_json)
 

@@ -10,9 +10,9 @@ from typing import Any, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.case import Case, ToolSpec
-from agentbench.errors import UserError
-from agentbench.validation import validate
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import UserError
+from agentbench.suite.validation import validate
 
 
 class JsonlConfig(BaseModel):

@@ -12,15 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agentbench.case import Case, Message
-from agentbench.errors import UserError
-from agentbench.export.otel_messages import messages_of
-from agentbench.export.otlp_file import Span, bytes_of, spans_of
+from agentbench.core.attempt import Attempt, Score, verdict
+from agentbench.core.case import Case, Message
+from agentbench.core.errors import UserError
+from agentbench.core.run import Run
+from agentbench.core.trace import Failure, ModelCall, ToolCall, Trace
+from agentbench.export.otlp import Span, bytes_of, messages_of, spans_of
 from agentbench.openai_stream import token_count
-from agentbench.run import Run
-from agentbench.score import Attempt, Score, verdict
 from agentbench.store import AlreadyStored, Store
-from agentbench.trace import Failure, ModelCall, ToolCall, Trace
 
 CHAT = ("chat", "generate_content", "text_completion")
 Scales = Mapping[str, tuple[float, float]]
@@ -97,12 +96,12 @@ def _attempts(traces: Iterable[list[Span]], path: Path, scales: Scales) -> Itera
 
 def _case(spans: Sequence[Span]) -> Case:
     """Named by agentbench's own attribute, else by the trace; asked what the first model call was asked."""
-    own = next((span.attributes for span in spans if "agentbench.case.id" in span.attributes), {})
+    own = next((span.attributes for span in spans if "agentbench.core.case.id" in span.attributes), {})
     asked = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
-    expected = own.get("agentbench.case.expected")
+    expected = own.get("agentbench.core.case.expected")
     return Case(
-        id=str(own.get("agentbench.case.id") or spans[0].trace),
-        cluster=str(own.get("agentbench.case.cluster") or ""),
+        id=str(own.get("agentbench.core.case.id") or spans[0].trace),
+        cluster=str(own.get("agentbench.core.case.cluster") or ""),
         messages=tuple(asked),
         expected=None if expected is None else json.loads(expected),
     )

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from agentbench.score import Attempt, Label
+from agentbench.core.attempt import Attempt, Label
+from agentbench.core.trace import ModelCall, Step, ToolCall
 from agentbench.stats.calls import CALL_METRICS, NS
-from agentbench.trace import ModelCall, Step, ToolCall
 
 Kind = Literal["text", "int", "float", "bool", "json"]
 Row = dict[str, Any]

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentbench.case import ToolSpec
+from agentbench.core.case import ToolSpec
+from agentbench.core.protocols import ChatRequest
 from agentbench.gateway.refusal import Refused
-from agentbench.protocols import ChatRequest
 
 TYPED = ("tool_choice", "response_format", "temperature", "top_p", "max_tokens", "seed")
 """Keys that are fields of `ChatRequest` of the same name and shape."""

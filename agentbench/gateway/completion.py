@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agentbench.trace import ModelCall
-from agentbench.transport.event_stream import DONE, events
+from agentbench.core.trace import ModelCall
+from agentbench.http.event_stream import DONE, events
 
 
 def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
+from agentbench.core.protocols import ChatClient
 from agentbench.gateway.http import GatewayApp
 from agentbench.gateway.observed import ObservedCalls
 from agentbench.gateway.route import Route
-from agentbench.protocols import ChatClient
 
 if TYPE_CHECKING:
     import uvicorn

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from agentbench.errors import AttemptError
+from agentbench.core.errors import AttemptError
+from agentbench.core.trace import ModelCall
 from agentbench.gateway.body import parse_body
 from agentbench.gateway.completion import completion
 from agentbench.gateway.outgoing import Outgoing
 from agentbench.gateway.refusal import Refused, error_body, refusal_of
 from agentbench.gateway.route import Route
-from agentbench.trace import ModelCall
 
 BODY_LIMIT = 64 * 2**20
 JSON = (b"content-type", b"application/json")

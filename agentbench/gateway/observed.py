@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.case import Message
-from agentbench.trace import ModelCall, ToolCall
+from agentbench.core.case import Message
+from agentbench.core.trace import ModelCall, ToolCall
 
 
 class ObservedCalls:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from agentbench.errors import AttemptError, ServerRefused
+from agentbench.core.errors import AttemptError, ServerRefused
 
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 410: "gone"}
 

@@ -5,10 +5,10 @@ import secrets
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 
+from agentbench.core.protocols import ChatClient, ChatRequest, Relay
+from agentbench.core.trace import ModelCall
 from agentbench.gateway.body import chat_request
 from agentbench.gateway.observed import ObservedCalls
-from agentbench.protocols import ChatClient, ChatRequest, Relay
-from agentbench.trace import ModelCall
 
 
 @dataclass(slots=True, kw_only=True)

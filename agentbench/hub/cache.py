@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from agentbench.core.errors import UserError, unknown_name
 from agentbench.environment import cache_dir
-from agentbench.errors import UserError, unknown_name
 from agentbench.hub.catalog import CATALOG, Artifact
 
 
@@ -46,7 +46,7 @@ def resolve_model(model: str) -> Path:
     if artifact is not None and artifact.kind == "model":
         return _pulled(artifact)
     if model.startswith("hf:"):
-        from agentbench.hub.hugging_face import snapshot_path
+        from agentbench.hub.sources import snapshot_path
 
         return snapshot_path(model)
     return _local(model) or _unknown(model)

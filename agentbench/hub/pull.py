@@ -11,11 +11,11 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import IO
 
+from agentbench.core.errors import UserError, unknown_name
 from agentbench.environment import cache_dir
-from agentbench.errors import UserError, unknown_name
 from agentbench.hub.cache import artifact_path
 from agentbench.hub.catalog import CATALOG, Artifact
-from agentbench.hub.package_index import download
+from agentbench.hub.sources import download
 
 Report = Callable[[str, int], None]
 """Called with what is being done and the bytes of it so far."""

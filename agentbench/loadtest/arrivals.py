@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Literal
 
-from agentbench.errors import unknown_name
+from agentbench.core.errors import unknown_name
 
 Arrivals = Literal["poisson", "gamma", "constant"]
 ARRIVALS: tuple[Arrivals, ...] = ("poisson", "gamma", "constant")

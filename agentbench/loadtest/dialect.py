@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Endpoint
+from agentbench.http.client import HttpClient
+from agentbench.http.exchange import Exchange
 from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.workload import Turn
-from agentbench.protocols import Endpoint
-from agentbench.transport.client import HttpClient
-from agentbench.transport.exchange import Exchange
 
 PROBE_TOKENS = 2
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from agentbench.http.exchange import Exchange
 from agentbench.loadtest.workload import Turn
-from agentbench.transport.exchange import Exchange
 
 
 @dataclass(slots=True, kw_only=True)

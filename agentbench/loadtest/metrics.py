@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.trace import Failure, Trace
 from agentbench.loadtest.outstanding import mean_outstanding, most_outstanding
 from agentbench.loadtest.record import Record
-from agentbench.score import Attempt
 from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.serving import output_throughput, percentile
-from agentbench.trace import Failure, Trace
 
 QUANTILES = (50, 90, 95, 99)
 

@@ -4,16 +4,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from agentbench import spec
-from agentbench.config import Component, apply_overrides, parse_overrides
-from agentbench.duration import seconds
-from agentbench.errors import UserError, unknown_name
+from agentbench.core.durations import seconds
+from agentbench.core.errors import UserError, unknown_name
 from agentbench.loadtest.arrivals import ARRIVALS
 from agentbench.loadtest.plan import LoadPlan
 from agentbench.loadtest.side import SideSpec
 from agentbench.loadtest.workloads import WORKLOADS, WorkloadKind, WorkloadSpec
 from agentbench.stats.objectives import OBJECTIVES
-from agentbench.validation import validate
+from agentbench.suite import registry
+from agentbench.suite.config import Component, apply_overrides, parse_overrides
+from agentbench.suite.validation import validate
 
 Number = TypeVar("Number", int, float)
 ROUNDS = 4
@@ -99,7 +99,7 @@ def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> 
     if model is not None:
         overrides = {**overrides, "serving.model": model}
     component = Component.model_validate(apply_overrides({"serving": chosen}, overrides)["serving"])
-    found = spec.resolve("servers", component.name, "--server")
+    found = registry.resolve("servers", component.name, "--server")
     validate(found.Config, component.options, lambda location: "--set", ("serving",))
     return SideSpec(name=name, server=component)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agentbench.core.trace import ModelCall
+from agentbench.http.exchange import refusal
 from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.stream import Answer, decode
-from agentbench.trace import ModelCall
-from agentbench.transport.refusal import refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

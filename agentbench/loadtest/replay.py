@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from agentbench.errors import UserError
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError
+from agentbench.core.trace import ModelCall
 from agentbench.loadtest.suite_prompts import LEFT_OUT, Recorded
 from agentbench.loadtest.workload import Session, Turn
-from agentbench.score import Attempt
 from agentbench.store import open_store
-from agentbench.trace import ModelCall
 
 
 def stored_run(reference: str, db: str | None) -> Recorded:

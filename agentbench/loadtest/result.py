@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.loadtest.metrics import Figures, summarize
 from agentbench.loadtest.point import LoadPoint
 from agentbench.loadtest.ratios import ratios

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agentbench import spec
-from agentbench.config import Component
+from agentbench.core.protocols import Endpoint, Server
+from agentbench.http.client import HttpClient, Target
 from agentbench.loadtest.dialect import Dialect, ask_dialect, model_card, stream_options
 from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.workload import Turn
-from agentbench.protocols import Endpoint, Server
-from agentbench.transport.client import HttpClient, Target
+from agentbench.suite import registry
+from agentbench.suite.config import Component
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ async def opened_side(
     wanted: SideSpec, log_path: Path, timeout_s: float, extra: Mapping[str, Any]
 ) -> AsyncIterator[Side]:
     """The server, started or found, for as long as the context lasts."""
-    server: Server = spec.build("servers", wanted.server, prefix=("serving",))
+    server: Server = registry.build("servers", wanted.server, prefix=("serving",))
     try:
         endpoint = await server.start(log_path)
         client = HttpClient(Target.of(endpoint), timeout_s)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentbench.http.event_stream import DONE, EndlessStream, events
+from agentbench.http.exchange import message_of
 from agentbench.openai_stream import failure_of, is_one_piece, refusal_of, said_in, text_of, thoughts_of, token_count
-from agentbench.transport.event_stream import DONE, EndlessStream, events
-from agentbench.transport.refusal import message_of
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from itertools import islice
 from time import perf_counter_ns
 from typing import Any
 
+from agentbench.http.client import HttpClient
 from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.point import LoadPoint
 from agentbench.loadtest.workload import Session, Turn
-from agentbench.transport.client import HttpClient
 
 Encode = Callable[[Turn], bytes]
 

@@ -14,14 +14,14 @@ from itertools import cycle
 from pathlib import Path as FilePath
 from typing import Any
 
-from agentbench import spec
-from agentbench.errors import UserError
-from agentbench.guest import described
+from agentbench.core.errors import UserError
+from agentbench.core.guest import described
+from agentbench.core.protocols import Agent, Backend, Endpoint
 from agentbench.loadtest.workload import Path, Session, Turn
-from agentbench.protocols import Agent, Backend, Endpoint
-from agentbench.recorder import Recorder
 from agentbench.references import beside
-from agentbench.suite import Suite, load_suite
+from agentbench.run.recorder import Recorder
+from agentbench.suite import registry
+from agentbench.suite.suite import Suite, load_suite
 from agentbench.tools import load_tools, opened_toolbox
 
 LEFT_OUT = ("model", "stream", "stream_options")
@@ -71,12 +71,12 @@ async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], st
     """Case id to the body of the first request that its agent sends; and what the first agent that sent none raised,
     if one did."""
     with beside(suite.root):
-        agent: Agent = spec.build("agents", suite.config.agent, prefix=("agent",))
+        agent: Agent = registry.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
     found: dict[str, Mapping[str, Any]] = {}
     why = ""
     async with _listener() as (endpoint, bodies):
-        backend: Backend = spec.build("backends", suite.config.backend, endpoint, prefix=("backend",))
+        backend: Backend = registry.build("backends", suite.config.backend, endpoint, prefix=("backend",))
         try:
             for case in suite.cases:
                 async with opened_toolbox(tools, case) as toolbox:

@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from agentbench.baseline import stored_outcomes
-from agentbench.config import SECTIONS
-from agentbench.errors import UserError, unknown_name
-from agentbench.experiment import backend_overrides, merged
-from agentbench.gate import GateOptions, Slo
-from agentbench.gating import judge_run
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError, unknown_name
+from agentbench.core.run import Run
+from agentbench.gate.baseline import stored_outcomes
+from agentbench.gate.judge import judge_run
 from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import Checks, set_record
 from agentbench.plugin.suite_run import SuiteRun
 from agentbench.report.gate_text import gate_lines
-from agentbench.run import Run
-from agentbench.score import Attempt
+from agentbench.run.experiment import backend_overrides, merged
 from agentbench.stats import mean_estimate
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.samples import passes
-from agentbench.suite import Suite, load_suite, suite_file
-from agentbench.validation import validate
+from agentbench.suite.config import SECTIONS
+from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.suite import Suite, load_suite, suite_file
+from agentbench.suite.validation import validate
 
 OPTIONS = ("repeats", "limit", "sample_seed", "backend", "set")
 

@@ -5,16 +5,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.document import read_yaml
-from agentbench.errors import UserError
-from agentbench.gating import judge_run
-from agentbench.plugin.properties import case_properties, gate_properties
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.gate.judge import judge_run
 from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import SHOWN_AS, set_record
 from agentbench.plugin.suite_run import SuiteRun
+from agentbench.plugin.summary import case_properties, gate_properties
 from agentbench.report.gate_text import gate_lines
-from agentbench.score import Attempt
+from agentbench.suite.yaml_file import read_yaml
 
 REQUIRED = frozenset({"dataset", "scorers", "agent"})
 """Keys that every suite has."""

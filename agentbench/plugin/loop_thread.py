@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, TypeVar
 
-from agentbench.event_loop import DaemonThreads, let_go
+from agentbench.core.guest import DaemonThreads, let_go
 
 Result = TypeVar("Result")
 

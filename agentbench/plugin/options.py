@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from agentbench import environment
-from agentbench.baseline import DIRECTORY
-from agentbench.config import parse_overrides
-from agentbench.errors import UserError
-from agentbench.experiment import backend_overrides, merged
-from agentbench.plugin.workers import shared_directory
+from agentbench.core.errors import UserError
+from agentbench.environment import database_url
+from agentbench.gate.baseline import DIRECTORY
+from agentbench.run.experiment import backend_overrides, merged
 from agentbench.store.url import DEFAULT
+from agentbench.suite.config import parse_overrides
 
 RUN_OPTIONS = ("limit", "sample_seed", "repeats")
 
@@ -32,21 +31,9 @@ def check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
-def check_store(config: pytest.Config) -> None:
-    """A store that can't be opened is told once, before the first item; a worker's items each say so themselves."""
-    if config.getoption("collectonly") or shared_directory(config) is not None:
-        return
-    from agentbench.plugin.session import SuiteSession
-
-    try:
-        assert SuiteSession.of(config).store
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
 def database(config: pytest.Config) -> str:
     """The store: the option, AGENTBENCH_DB, the ini file's, else results/agentbench.db under the root directory."""
-    if named := config.getoption("agentbench_db") or environment.database_url():
+    if named := config.getoption("agentbench_db") or database_url():
         return str(named)
     written = str(config.getini("agentbench_db") or "").strip()
     if "://" in written:

@@ -32,7 +32,7 @@ class Selection:
         ours = [item for item in items if item.get_closest_marker("agent_suite")]
         if not ours:
             return
-        from agentbench.plugin.options import check_store
+        from agentbench.plugin.session import check_store
         from agentbench.plugin.workers import is_worker
 
         if not is_worker(config) and (refusal := next(filter(None, map(_refusal, ours)), "")):

@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.experiment import Experiment, plan
+from agentbench.core.errors import UserError
 from agentbench.plugin.loop_thread import LoopThread
-from agentbench.plugin.once import Once
 from agentbench.plugin.options import baselines_directory, database, overrides
-from agentbench.plugin.reruns import Reruns
 from agentbench.plugin.shared_run import SharedRun
 from agentbench.plugin.stash import SESSION
-from agentbench.plugin.suite_run import BatchRun, SuiteRun
-from agentbench.plugin.workers import shared_directory
+from agentbench.plugin.suite_run import BatchRun, Reruns, SuiteRun
+from agentbench.plugin.workers import Once, shared_directory
+from agentbench.run.experiment import Experiment, plan
 from agentbench.store import Store, open_store
-from agentbench.suite import Suite, load_suite
+from agentbench.suite.suite import Suite, load_suite
 
 
 class SuiteSession:
@@ -146,3 +144,13 @@ class SuiteSession:
     def close_store(self) -> None:
         if "store" in self.__dict__:
             self.store.close()
+
+
+def check_store(config: pytest.Config) -> None:
+    """A store that can't be opened is told once, before the first item; a worker's items each say so themselves."""
+    if config.getoption("collectonly") or shared_directory(config) is not None:
+        return
+    try:
+        assert SuiteSession.of(config).store
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None

@@ -1,11 +1,8 @@
 """What the plugin keeps in pytest's stashes and properties, by name. It imports nothing of the plugin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from agentbench.plugin.session import SuiteSession
 
 SHOWN_AS = "agentbench"
 """The user property that says how an item is shown that did not pass and does not fail by itself."""
@@ -13,8 +10,8 @@ SHOWN_AS = "agentbench"
 HANDED_OUT_AGAIN = "rerun"
 """The outcome of an item whose worker died, and which another gets; pytest-rerunfailures has the same one."""
 
-SESSION: "pytest.StashKey[SuiteSession]" = pytest.StashKey()
-"""Of the configuration: the suites and runs of this process."""
+SESSION: pytest.StashKey[Any] = pytest.StashKey()
+"""Of the configuration: the suites and runs of this process, a `SuiteSession`."""
 
 Checks = list[tuple[str, bool]]
 

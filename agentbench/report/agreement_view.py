@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from agentbench.errors import unknown_name
-from agentbench.run import Run
-from agentbench.score import Attempt, Label
+from agentbench.core.attempt import Attempt, Label
+from agentbench.core.errors import unknown_name
+from agentbench.core.run import Run
 from agentbench.stats.agreement import Agreement, Rated, agree
 from agentbench.store import Store
 from agentbench.store.labels import by_attempt, majority

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from agentbench.case import Case
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.trace import ModelCall, Step, ToolCall
 from agentbench.stats.calls import CALL_METRICS
 from agentbench.stats.outcomes import outcome_of
-from agentbench.trace import ModelCall, Step, ToolCall
 
 
 def attempt_json(case: Case, attempt: Attempt) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agentbench.baseline import stored_outcomes
+from agentbench.core.run import Run, changed_parts
+from agentbench.gate.baseline import stored_outcomes
 from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
-from agentbench.run import Run, changed_parts
 from agentbench.stats import Outcome, PairedComparison, compare_passes
 from agentbench.stats.clusters import LEAST_CLUSTERS
 from agentbench.stats.graded import ScoreComparison, compare_scores, graded_scorers

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agentbench.case import Case, Message
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report.transcript import graded_answer, new_messages
-from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
-from agentbench.trace import ModelCall, ToolCall, UserTurn
 
 NS = 1e-9
 

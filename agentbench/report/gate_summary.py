@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from agentbench.baseline import Baseline
-from agentbench.gating import Gating
+from agentbench.gate.baseline import Baseline
+from agentbench.gate.judge import Gating
 from agentbench.report import figures
 from agentbench.report.gate_text import Row, RunOutcome, gate_markdown
 from agentbench.report.run_view import RunView, view_of

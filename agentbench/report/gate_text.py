@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from agentbench.gating import Gating
+from agentbench.gate.judge import Gating
 from agentbench.report.config_diff import config_diff
 from agentbench.report.markdown import cases, configuration, markdown
 from agentbench.report.plain import line

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from agentbench.core.run import Run
 from agentbench.report.config_diff import flat
 from agentbench.report.run_view import RunView
-from agentbench.run import Run
 from agentbench.stats.change_points import ChangePoint, change_points
 
 NEWEST = 60

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.report.plain import line, plain
 

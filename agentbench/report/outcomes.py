@@ -4,7 +4,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Literal
 
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.samples import CaseIndex
 

@@ -4,8 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentbench.errors import unknown_name
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import unknown_name
 from agentbench.store import Store
 
 Key = tuple[str, int]

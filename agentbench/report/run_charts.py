@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.trace import ModelCall, ToolCall
 from agentbench.report.chart_page import Chart
 from agentbench.report.plain import line
-from agentbench.score import Attempt
 from agentbench.stats.calls import NS, ttft_s
-from agentbench.trace import ModelCall, ToolCall
 
 BINS = 40
 SHOWN = 200

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.run import Run
 from agentbench.report.chart_page import Chart
 from agentbench.report.run_charts import SHOWN, began, latency_charts, timeline_chart
 from agentbench.report.run_view import RunView, view_of
-from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import outcome_of
 from agentbench.store import Store

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentbench.case import Case
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.run import Run
 from agentbench.report.chart_page import Page, figures_of
 from agentbench.report.html_file import Html
 from agentbench.report.run_figures import RunFigures, run_figures
 from agentbench.report.template import render
 from agentbench.report.told_attempt import told_attempt
-from agentbench.run import Run
-from agentbench.score import Attempt
 from agentbench.store import Store
 
 TOLD = 60

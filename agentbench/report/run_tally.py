@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from agentbench.errors import FailureKind
+from agentbench.core.errors import FailureKind
 from agentbench.report.outcomes import CaseCounts, CaseOutcome, verdict_of
 from agentbench.stats import ServingSummary
 from agentbench.stats.outcomes import Outcome, agent_failure_as_wrong

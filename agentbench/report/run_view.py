@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from agentbench.core.run import Run
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.run_tally import RunTally
-from agentbench.run import Run
 from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate
 from agentbench.stats.costs import Cost, cost_of
 from agentbench.stats.outcomes import Outcome, outcome_of

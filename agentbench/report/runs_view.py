@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.core.run import Run
 from agentbench.report.compare_view import CompareView, compare_sides, distinct, p_values, side_of
 from agentbench.report.config_diff import flat
 from agentbench.report.run_view import RunView
-from agentbench.run import Run
 from agentbench.stats.holm import holm
 from agentbench.store import Store
 

@@ -4,7 +4,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.report.datum import datum
 from agentbench.report.html_file import block

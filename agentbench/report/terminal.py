@@ -5,11 +5,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agentbench.core.run import Run
 from agentbench.report import figures
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView, short_id
-from agentbench.run import Run
 from agentbench.stats import Estimate, ServingSummary
 
 PIPED_WIDTH = 100

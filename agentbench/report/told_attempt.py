@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentbench.case import Case
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
 from agentbench.report.attempt_json import attempt_json
 from agentbench.report.conversation import Part, conversation, said
 from agentbench.report.outcomes import Verdict, verdict_of
-from agentbench.score import Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentbench.case import Case, Message
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report import figures
 from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
-from agentbench.score import Attempt
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
-from agentbench.trace import ModelCall, ToolCall, UserTurn
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 

@@ -5,14 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from agentbench.case import Case
-from agentbench.errors import UserError
-from agentbench.score import Score
-from agentbench.scorers.brief import brief
-from agentbench.scorers.expected import expected_of
-from agentbench.scorers.pattern import compiled
-from agentbench.trace import Trace
-from agentbench.validation import validate
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace
+from agentbench.scorers.expected import brief, compiled, expected_of
+from agentbench.suite.validation import validate
 
 SHAPE = '{"facts": [{"fact": …, "accept": [pattern, …]}, …], "false": [{"fact": …, "pattern": …, "unless": …}, …]}'
 

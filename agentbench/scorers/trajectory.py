@@ -1,4 +1,7 @@
-"""Scorer of the tool calls an agent made, against those it should have made."""
+"""Scorer of the tool calls an agent made, against those it should have made.
+
+Which made call stands for which expected one: as many pairs that fit as there can be.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +9,52 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agentbench.case import Case
-from agentbench.errors import UserError
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.trace import ToolCall, Trace
 from agentbench.references import load_object
-from agentbench.score import Score
-from agentbench.scorers.assignment import Pair, most_pairs, most_pairs_in_order
-from agentbench.scorers.brief import brief
-from agentbench.scorers.expected import expected_of
-from agentbench.trace import ToolCall, Trace
+from agentbench.scorers.expected import brief, expected_of
+
+Fits = Sequence[Sequence[bool]]
+"""Whether the made call of a row fits the expected call of a column: [made, expected]."""
+
+Pair = tuple[int, int]
+"""Made, expected."""
+
+
+def most_pairs(fits: Fits) -> list[Pair]:
+    """A maximum matching whatever the order: the rows and columns paired, each at most once."""
+    if not fits or not fits[0]:
+        return []
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    weights = np.array(fits, dtype=np.int8)  # [made, expected]
+    rows, columns = linear_sum_assignment(weights, maximize=True)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if weights[row, column]]
+
+
+def most_pairs_in_order(fits: Fits) -> list[Pair]:
+    """The longest common subsequence: pairs that fit, none of which crosses another."""
+    made, expected = len(fits), len(fits[0]) if fits else 0
+    # longest[i][j]: the most pairs among the made calls from i on and the expected ones from j on.
+    longest = [[0] * (expected + 1) for _ in range(made + 1)]
+    for i in reversed(range(made)):
+        for j in reversed(range(expected)):
+            skipped = max(longest[i + 1][j], longest[i][j + 1])
+            longest[i][j] = max(skipped, 1 + longest[i + 1][j + 1]) if fits[i][j] else skipped
+    pairs, i, j = [], 0, 0
+    while i < made and j < expected:
+        if fits[i][j] and longest[i][j] == 1 + longest[i + 1][j + 1]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif longest[i + 1][j] >= longest[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
 
 Mode = Literal["strict", "unordered", "subset", "superset"]
 ArgumentMatch = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]

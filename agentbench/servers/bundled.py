@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Endpoint
 from agentbench.extras import install_hint
 from agentbench.hub import resolve_model, served_name
-from agentbench.protocols import Endpoint
 from serving.config import EngineConfig
 from serving.lossless import lossless_knobs
 

@@ -7,12 +7,12 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Endpoint
 from agentbench.credentials import StorableUrl, StorableValues
 from agentbench.environment import variable
-from agentbench.errors import UserError
-from agentbench.protocols import Endpoint
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.json_answer import NoAnswer, model_names
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.json_answer import NoAnswer, model_names
 
 OURS = ("messages", "stream")
 """Fields of a request that nothing else can set."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from agentbench.errors import unknown_name
-from agentbench.trace import ModelCall
+from agentbench.core.errors import unknown_name
+from agentbench.core.trace import ModelCall
 
 NS = 1e-9
 """Seconds in a nanosecond."""

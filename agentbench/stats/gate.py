@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentbench.duration import shown
-from agentbench.gate import GateOptions, Slo
+from agentbench.core.durations import shown
 from agentbench.stats.estimates import mean_estimate
 from agentbench.stats.gate_baseline import judge_baseline
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
@@ -12,6 +11,7 @@ from agentbench.stats.paired import PairedComparison
 from agentbench.stats.repeats import pass_hat_k_of
 from agentbench.stats.samples import passes
 from agentbench.stats.serving import ServingSummary
+from agentbench.suite.gate_options import GateOptions, Slo
 
 ROUNDING = 1e-9
 SERVING_FIELDS = {"goodput": "agent_goodput_per_s", "output_tokens_per_s": "output_tokens_per_s"}

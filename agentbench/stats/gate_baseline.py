@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentbench.gate import GateOptions
 from agentbench.stats.clusters import LEAST_CLUSTERS
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.paired import PairedComparison, compare_passes
 from agentbench.stats.sign_flip import LEAST, attainable
+from agentbench.suite.gate_options import GateOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

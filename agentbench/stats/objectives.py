@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agentbench.errors import unknown_name
+from agentbench.core.errors import unknown_name
 from agentbench.stats.outcomes import Outcome
 
 OBJECTIVES = ("ttft", "tpot", "latency")

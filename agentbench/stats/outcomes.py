@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from agentbench.errors import FailureKind
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import FailureKind
+from agentbench.core.trace import ModelCall, UserTurn
 from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_s
-from agentbench.trace import ModelCall, UserTurn
 
 AGENT_FAILURES: frozenset[FailureKind] = frozenset({"agent", "budget", "timeout"})
 """Failures of what is tested: the agent raised, or did not finish within its limits. The other kinds (infra, tool,

@@ -2,7 +2,7 @@
 
 import math
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.stats.differences import Differences
 from agentbench.stats.power import POWER, DropPower
 

@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.stats.estimates import Estimate, mean_estimate
 from agentbench.stats.samples import CaseSample, CaseSamples
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentbench.errors import unknown_name
+from agentbench.core.errors import unknown_name
 from agentbench.stats.estimates import percentile_estimate
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.pairs import pair_cases, usable

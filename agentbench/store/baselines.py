@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.reference import find_run
 from agentbench.store.tables import BaselineRow, SupersededBaselineRow
 

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from agentbench.case import Case
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
 from agentbench.store.insert import insert_new
 from agentbench.store.rows import attempt_values, case_values, score_values, step_values
 from agentbench.store.tables import (

@@ -5,7 +5,7 @@ from collections import Counter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from agentbench.process import has_ended
+from agentbench.processes import has_ended
 from agentbench.store.tables import AttemptRow, RunRow
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.url import shown
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.store.pool import ClosingPool
 

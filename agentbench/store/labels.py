@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
-from agentbench.score import Attempt, Label, Score, verdict
+from agentbench.core.attempt import Attempt, Label, Score, verdict
 from agentbench.store.rows import score_of
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow
 

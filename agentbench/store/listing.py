@@ -9,8 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from agentbench.run import STANDALONE, Run
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.run import STANDALONE, Run
 from agentbench.store.labels import Deciding, verdicts_from_labels
 from agentbench.store.measured import ATTEMPT, CHUNK, attempts_of
 from agentbench.store.rows import run_of

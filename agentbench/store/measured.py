@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Row, Text, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from agentbench.score import Attempt, Score
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
-from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 
 CHUNK = 500
 START = 300

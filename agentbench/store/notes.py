@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.insert import insert_new, insert_or_replace
 
 Transaction = Callable[[], AbstractContextManager[Session]]

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.url import shown
 
 Result = TypeVar("Result")

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from agentbench.errors import UserError
-from agentbench.run import STANDALONE
+from agentbench.core.errors import UserError
+from agentbench.core.run import STANDALONE
 from agentbench.store.tables import RunRow
 
 LATEST = re.compile(r"latest(?:~(\d+))?")

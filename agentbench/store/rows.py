@@ -5,12 +5,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from agentbench.case import Case, ToolSpec
-from agentbench.run import Run
-from agentbench.score import Attempt, Score
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.run import Run
+from agentbench.core.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 from agentbench.store.columns import to_json
 from agentbench.store.tables import AttemptRow, Base, CaseRow, ModelCallRow, RunRow, ScoreRow, ToolCallRow, UserTurnRow
-from agentbench.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 
 
 def run_row(run: Run) -> RunRow:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store.engine import writing
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 

@@ -12,10 +12,11 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from agentbench.case import Case
-from agentbench.errors import UserError
-from agentbench.run import Run, RunStatus
-from agentbench.score import Attempt, Label
+from agentbench.core.attempt import Attempt, Label
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.run import Run, RunStatus
+from agentbench.core.thoughts import answer_in
 from agentbench.store.baselines import baselines, set_baseline, superseded
 from agentbench.store.batch import insert_attempts
 from agentbench.store.broken_off import abandoned, settle
@@ -35,7 +36,6 @@ from agentbench.store.summary import RunSummary, summaries, summary_of, with_ver
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
 from agentbench.store.whole import insert_run, whole_attempts, with_cases
-from agentbench.thoughts import answer_in
 
 NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from agentbench.errors import UserError, unknown_name
+from agentbench.core.errors import UserError, unknown_name
+from agentbench.core.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 from agentbench.store.insert import insert_new, insert_or_replace
 from agentbench.store.listing import Page
 from agentbench.store.notes import Noted, Notes
@@ -24,7 +25,6 @@ from agentbench.store.study_tables import (
     StudyTagRow,
 )
 from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
-from agentbench.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
+from agentbench.core.study import StudyStatus
 from agentbench.store.listing import Page
 from agentbench.store.study_tables import CandidateRow, StudyRow, StudyTagRow
-from agentbench.study import StudyStatus
 
 StudySort = Literal["created_at", "name", "suite", "status", "seconds", "candidates"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, case, func, select
 
-from agentbench.run import RunKind, RunStatus
+from agentbench.core.run import RunKind, RunStatus
 from agentbench.store.tables import AttemptRow, RunRow
 
 

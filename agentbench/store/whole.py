@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, selectinload
 
-from agentbench.case import Case
-from agentbench.run import Run
-from agentbench.score import Attempt, Label
+from agentbench.core.attempt import Attempt, Label
+from agentbench.core.case import Case
+from agentbench.core.run import Run
 from agentbench.store.batch import insert_attempts
 from agentbench.store.labels import label_values
 from agentbench.store.rows import attempt_of, case_of, run_row

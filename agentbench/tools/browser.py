@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.case import Case
-from agentbench.errors import UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
-from agentbench.tools.browser_page import BrowserPage
-from agentbench.tools.site import StaticSite
+from agentbench.tools.browser_page import BrowserPage, StaticSite
 from agentbench.tools.toolkit import ToolkitSession
 
 if TYPE_CHECKING:

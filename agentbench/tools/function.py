@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, Validation
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError
 
-from agentbench.case import Case, ToolSpec
-from agentbench.errors import UserError
-from agentbench.threads import in_thread
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import UserError
+from agentbench.core.threads import in_thread
 
 Function = Callable[..., Any]
 

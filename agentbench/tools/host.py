@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentbench.case import Case
-from agentbench.protocols import ConvertsArguments, ToolSession
+from agentbench.core.case import Case
+from agentbench.core.protocols import ConvertsArguments, ToolSession
 from agentbench.tools.confinement import confine
 from agentbench.tools.toolkit import ToolkitSession, toolkit_class
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentbench.case import Case, ToolSpec
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import AttemptError, UserError
 from agentbench.credentials import StorableUrl
 from agentbench.environment import variable
-from agentbench.errors import AttemptError, UserError
-from agentbench.tools.connection import McpConnection
+from agentbench.tools.mcp_connection import McpConnection
 
 LOGS = Path("results") / "logs"
 RESTARTS = 5

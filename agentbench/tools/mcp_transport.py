@@ -14,7 +14,7 @@ import httpx2
 from mcp.client._transport import TransportStreams
 
 from agentbench.credentials import forms_of, redacted
-from agentbench.transport.refusal import refusal
+from agentbench.http.exchange import refusal
 
 INTERNAL_ERROR = -32603
 CONNECT_S = 10.0

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench import marked
-from agentbench.case import Case, ToolSpec
-from agentbench.errors import AttemptError
-from agentbench.threads import in_thread
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import AttemptError
+from agentbench.core.threads import in_thread
+from agentbench.process_mark import MARK_VARIABLE, end_marked
 from agentbench.tools import confinement
 
 OUTPUT_BYTES = 2**16
@@ -84,7 +84,7 @@ class PythonSource:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=folder,
-            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8", marked.VARIABLE: mark},
+            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8", MARK_VARIABLE: mark},
             start_new_session=True,
         )
         printed = bytearray()
@@ -96,7 +96,7 @@ class PythonSource:
             return f"{_text(printed)}\n[ended: not done after {config.timeout_s:g} s]"
         finally:
             # Children that it left running would hold its output open, and the machine.
-            await in_thread(partial(marked.end, process.pid, mark))
+            await in_thread(partial(end_marked, process.pid, mark))
             await process.wait()
         if status == confinement.NO_NETWORK:
             raise AttemptError("tool", f"{config.name}: {_text(printed)}; set network: allowed to run it with one")

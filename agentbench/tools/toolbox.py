@@ -1,17 +1,86 @@
-"""The tools of one attempt: the suite's functions, and what the case declares."""
+"""The tools of one attempt: the suite's functions, and what the case declares.
+
+Finds the tools that a suite names: `module:function`, `file.py:function` beside the suite, or a source by name.
+
+Two tools of one name: an agent could not say which it means.
+"""
 
 import json
 import traceback
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from agentbench.case import Case, ToolSpec
-from agentbench.errors import AttemptError, UserError
-from agentbench.guest import Late, Raised, contained, described
-from agentbench.protocols import ConvertsArguments, MayHang, ToolSession, ToolSource
-from agentbench.trace import ToolCall
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.guest import Late, Raised, contained, described
+from agentbench.core.protocols import ConvertsArguments, KnowsTools, MayHang, ToolSession, ToolSource
+from agentbench.core.trace import ToolCall
+from agentbench.references import Files, beside, load_object
+from agentbench.suite import registry
+from agentbench.suite.config import Component
+from agentbench.tools.function import FunctionTool
+
+
+def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource, ...]:
+    """The sources in order; `UserError` names the reference that is wrong. `root` is the suite's directory.
+
+    A file is run once, however many of its functions are named, and again when tools are loaded again.
+    """
+    files: Files = {}
+    sources: list[ToolSource] = []
+    for number, tool in enumerate(tools):
+        if isinstance(tool, str):
+            with beside(root):
+                sources.append(_load(tool, files))
+        else:
+            sources.append(registry.build("tools", tool, root, prefix=("tools", number)))
+    names = [source.spec.name for source in sources if isinstance(source, FunctionTool)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"tools: two are named {name!r}: {', '.join(map(str, tools))}")
+    return tuple(sources)
+
+
+def _load(reference: str, files: Files) -> FunctionTool:
+    try:
+        function = load_object(reference, files=files)
+    except ValueError as error:
+        raise UserError(f"tool {reference!r}: {error}") from None
+    try:
+        return FunctionTool(function)
+    except UserError as error:
+        raise UserError(f"tool {reference!r}: {error}") from None
+
+
+def refuse_clashes(sources: Sequence[ToolSource], cases: Iterable[Case]) -> None:
+    """`UserError` when two of the suite's tools, or one of a case and another, have one name.
+
+    Sources that know their names only in an attempt are left out.
+    """
+    found: set[str] = set()
+    for number, source in enumerate(sources):
+        for name in source.names if isinstance(source, KnowsTools) else ():
+            if name in found:
+                raise UserError(
+                    f"tools.{number}: a tool of the suite is named {name!r} already; leave one out (exclude) or give"
+                    " an MCP server's a prefix"
+                )
+            found.add(name)
+    for case in cases:
+        _refuse_in(case, found)
+
+
+def _refuse_in(case: Case, found: set[str]) -> None:
+    declared: set[str] = set()
+    for tool in case.tools:
+        if tool.name in found or tool.name in declared:
+            other = "the suite has" if tool.name in found else "it declares twice"
+            raise UserError(f"case {case.id!r} declares the tool {tool.name!r}, which {other}; rename one")
+        declared.add(tool.name)
+
 
 TIMEOUT_S = 30.0
 RESULT_CHARS = 20_000

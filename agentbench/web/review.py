@@ -9,15 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from agentbench.errors import UserError
+from agentbench.core.attempt import Label
+from agentbench.core.errors import UserError
+from agentbench.core.run import Run
 from agentbench.report.review_queue import Key, Wanted
 from agentbench.report.told_attempt import told_attempt
-from agentbench.run import Run
-from agentbench.score import Label
-from agentbench.web.asked import asked_form, asked_run, run_named, whole_number
-from agentbench.web.queue import Queue
+from agentbench.web.filters import asked_form, asked_run, run_named, whole_number
 from agentbench.web.rendering import page, viewer_at
-from agentbench.web.viewer import Viewer
+from agentbench.web.viewer import Queue, Viewer
 
 KINDS = {
     "all": "every attempt",

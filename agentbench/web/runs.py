@@ -1,20 +1,121 @@
-"""The list of runs, and a run: its figures, its attempts, its tags and note."""
+"""The list of runs, and a run: its figures, its attempts, its tags and note.
 
+A run that is running, told as it goes on: server-sent events.
+
+A run taken out of the viewer: as JSON, as a report, as tables, as a file that can be imported.
+"""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.run import Run
+from agentbench.export.run_file import write_run_file
+from agentbench.export.table_files import export_tables
 from agentbench.report.attempt_json import attempt_figures
-from agentbench.report.chart_page import figures_of
+from agentbench.report.chart_page import figures_of, html_of
 from agentbench.report.outcomes import verdict_of
+from agentbench.report.run_page import page_of
+from agentbench.report.run_page import run_page as page_html
 from agentbench.report.runs_table import summary_json
-from agentbench.run import Run
-from agentbench.score import Attempt
-from agentbench.web.annotating import annotated
-from agentbench.web.asked import asked_page, asked_run, attempt_filter, run_filter
+from agentbench.store import Store
+from agentbench.store.listing import Progress
+from agentbench.web.filters import annotated, asked_page, asked_run, attempt_filter, run_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
+
+EVERY_S = 0.5
+"""How often the store is asked."""
+
+BEAT = 30
+"""Times it is asked without news until a comment keeps the connection from being taken for dead."""
+
+
+async def events(request: Request) -> Response:
+    """`progress` whenever attempts were added, then `ended` when the run is no longer running."""
+    viewer = viewer_at(request)
+    run = await run_in_threadpool(asked_run, request, viewer.store)
+    planned = len(run.case_ids) * run.repeats
+
+    async def stream() -> AsyncIterator[str]:
+        before: Progress | None = None
+        quiet = 0
+        while not await request.is_disconnected():
+            now = await run_in_threadpool(viewer.store.listing.progress, run.id)
+            if now != before:
+                yield _event("progress" if now.status == "running" else "ended", now, planned)
+                before, quiet = now, 0
+            if now.status != "running":
+                return
+            quiet += 1
+            if quiet % BEAT == 0:
+                yield ": still there\n\n"
+            await asyncio.sleep(EVERY_S)
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _event(name: str, progress: Progress, planned: int) -> str:
+    said = {"status": progress.status, "attempts": progress.attempts, "planned": planned}
+    return f"event: {name}\ndata: {json.dumps(said)}\n\n"
+
+
+def _json(store: Store, run: Run, path: Path) -> None:
+    from agentbench.report.run_view import run_view
+
+    path.write_text(json.dumps(run_view(store, run).to_json(), indent=2, default=str), encoding="utf-8")
+
+
+def _html(store: Store, run: Run, path: Path) -> None:
+    path.write_text(html_of(page_html(page_of(store, run))), encoding="utf-8")
+
+
+def _run(store: Store, run: Run, path: Path) -> None:
+    write_run_file(store, run, path)
+
+
+def _csv(store: Store, run: Run, path: Path) -> None:
+    tables = path.with_suffix("")
+    export_tables(store, run, "csv", tables)
+    shutil.make_archive(str(tables), "zip", tables)
+
+
+KINDS: Mapping[str, tuple[str, Callable[[Store, Run, Path], None]]] = {
+    "json": ("json", _json),
+    "html": ("html", _html),
+    "csv": ("zip", _csv),
+    "run": ("run.jsonl.gz", _run),
+}
+"""What a run can be had as: the end of the file's name, and what writes it."""
+
+
+def download(request: Request) -> Response:
+    store = viewer_at(request).store
+    run, kind = asked_run(request, store), request.path_params["kind"]
+    if kind not in KINDS:
+        raise HTTPException(404, f"no download {kind!r}: there are {', '.join(KINDS)}")
+    ending, write = KINDS[kind]
+    directory = Path(tempfile.mkdtemp(prefix="agentbench-ui-"))
+    clean = BackgroundTask(shutil.rmtree, directory, ignore_errors=True)
+    name = f"{run.id}.{ending}"
+    try:
+        write(store, run, directory / name)
+    except BaseException:  # whatever it was: there is no answer to clean up after
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return FileResponse(directory / name, filename=name, background=clean)
+
 
 RUNS = 50
 ATTEMPTS = 100

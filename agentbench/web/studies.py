@@ -10,8 +10,7 @@ from agentbench.extras import install_hint
 from agentbench.report.chart_page import Page
 from agentbench.report.studies_table import study_summary_json
 from agentbench.reporting import Report
-from agentbench.web.annotating import annotated
-from agentbench.web.asked import asked_page, study_filter
+from agentbench.web.filters import annotated, asked_page, study_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
 

@@ -1,11 +1,116 @@
-"""What every page of the viewer stands on: the store, what was worked out of it, and what visitors may do."""
+"""What every page of the viewer stands on: the store, what was worked out of it, and what visitors may do.
+
+Figures of runs, worked out once for as long as nothing is added to the run.
+
+The attempts that a reviewer goes through, drawn once and then walked along.
+"""
 
 import secrets
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Generic, TypeVar
 
+from agentbench.core.attempt import Label
+from agentbench.core.run import Run
+from agentbench.report.agreement_view import AgreementView, agreement_view
+from agentbench.report.chart_page import Page
+from agentbench.report.review_queue import Key, Wanted, review_queue
+from agentbench.report.run_figures import RunFigures, run_figures
 from agentbench.store import Store
-from agentbench.web.figures import FigureCache
-from agentbench.web.queue import QueueCache
+
+KEPT = 80
+"""Results that are remembered, those that were asked for last."""
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """The last results by key, each with the state of the store that it is true of.
+
+    Safe among threads. One result at a time is worked out, so that two visitors of a large run do not both do it.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, tuple[object, T]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, state: object, make: Callable[[], T]) -> T:
+        known = self._known.get(key)
+        if known is not None and known[0] == state:
+            return known[1]
+        with self._lock:
+            known = self._known.get(key)
+            if known is None or known[0] != state:
+                known = (state, make())
+            self._known[key] = known
+            self._known.move_to_end(key)
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+            return known[1]
+
+
+class FigureCache:
+    """The figures of runs, the agreement on them, pages of several of them, and pages of studies."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs: Remembered[RunFigures] = Remembered()
+        self._agreements: Remembered[AgreementView] = Remembered()
+        self._pages: Remembered[Page] = Remembered()
+
+    def of(self, run: Run) -> RunFigures:
+        state = self._store.listing.progress(run.id)
+        return self._runs.get(run.id, state, lambda: run_figures(self._store, run))
+
+    def agreement_on(self, run: Run) -> AgreementView:
+        state = self._store.listing.progress(run.id)
+        return self._agreements.get(run.id, state, lambda: agreement_view(self._store, run))
+
+    def page_of(self, kind: str, runs: Sequence[Run], make: Callable[[], Page]) -> Page:
+        """A page of this kind that shows these runs."""
+        state = [self._store.listing.progress(run.id) for run in runs]
+        return self._pages.get((kind, *(run.id for run in runs)), state, make)
+
+    def page_of_study(self, name: str, make: Callable[[], Page]) -> Page:
+        """The page of a study that there is."""
+        return self._pages.get(("study", name), self._store.studies.progress(name), make)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """`keys` in their order, `labels` those of the reviewer by key."""
+
+    keys: tuple[Key, ...]
+    labels: Mapping[Key, Label]
+
+    @property
+    def done(self) -> int:
+        return sum(key in self.labels for key in self.keys)
+
+    def next_after(self, key: Key | None) -> Key | None:
+        """The first one without a label behind `key`, from the front again at the end; None when all have one."""
+        start = self.keys.index(key) + 1 if key in self.keys else 0
+        order = (*self.keys[start:], *self.keys[:start])
+        return next((each for each in order if each not in self.labels and each != key), None)
+
+
+class QueueCache:
+    """The queues of runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: Remembered[tuple[Key, ...]] = Remembered()
+
+    def of(self, run_id: str, wanted: Wanted) -> Queue:
+        """With everything in it that `wanted` draws, also what its reviewer has labelled since."""
+        progress = self._store.listing.progress(run_id)
+        state = (progress.attempts, progress.last)
+        drawn = replace(wanted, reviewer="")
+        keys = self._known.get((run_id, drawn), state, lambda: tuple(review_queue(self._store, run_id, drawn)))
+        labels = [label for label in self._store.labels(run_id) if label.reviewer == wanted.reviewer]
+        return Queue(keys=keys, labels={(label.case_id, label.repeat): label for label in labels})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

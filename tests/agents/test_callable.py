@@ -8,14 +8,13 @@ from collections.abc import Awaitable
 import openai
 import pytest
 
-from agentbench.agents.blocking import BlockingClient, BlockingTools
-from agentbench.agents.callable import CallableAgent, CallableConfig
+from agentbench.agents.callable import BlockingClient, BlockingTools, CallableAgent, CallableConfig
 from agentbench.agents.chat import ChatAgent, ChatConfig
-from agentbench.case import Case
-from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import ChatClient, ChatRequest, Reply, Toolbox
-from agentbench.recorder import Recorder
-from agentbench.trace import Trace
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.protocols import ChatClient, ChatRequest, Reply, Toolbox
+from agentbench.core.trace import Trace
+from agentbench.run.recorder import Recorder
 from tests.fakes import SayBackend, a_case, adder
 
 

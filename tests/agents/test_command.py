@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from agentbench.agents.command import CommandAgent, CommandConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.case import Case
-from agentbench.errors import AttemptError
-from agentbench.recorder import Recorder
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError
+from agentbench.run.recorder import Recorder
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.processes import is_running, running, wait_until
 from tests.fakes import a_case, adder
@@ -222,7 +222,7 @@ async def test_a_session_that_was_given_up_ends_its_process(tmp_path: Path) -> N
 HELD = """
 import asyncio, sys
 from agentbench.agents.command import CommandAgent, CommandConfig
-from agentbench.recorder import Recorder
+from agentbench.run.recorder import Recorder
 from tests.fakes import SayBackend, a_case, adder
 
 async def main():

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench import spec
-from agentbench.agents.memory import Memory, MemoryConfig, turns_of
-from agentbench.case import Case, Message
-from agentbench.config import Component
-from agentbench.protocols import Agent, Reply
-from agentbench.recorder import Recorder
+from agentbench.agents.context import Memory, MemoryConfig, turns_of
+from agentbench.core.case import Case, Message
+from agentbench.core.protocols import Agent, Reply
+from agentbench.core.trace import Trace
+from agentbench.run.recorder import Recorder
+from agentbench.suite import registry
+from agentbench.suite.config import Component
 from agentbench.tools import CaseToolbox
-from agentbench.trace import Trace
 from tests.fakes import SayBackend, a_case, adder, calls, declared
 
 
@@ -22,7 +22,7 @@ def text_of(answer: str | Reply) -> str:
 
 
 async def work(name: str, backend: SayBackend, tools: CaseToolbox, case: Case | None = None, **options: Any) -> Trace:
-    agent: Agent = spec.build("agents", Component(name=name, **options))
+    agent: Agent = registry.build("agents", Component(name=name, **options))
     recorder = Recorder(backend, tools, seed=7)
     return recorder.trace(text_of(await agent(case or a_case(), recorder, recorder)))
 
@@ -39,7 +39,7 @@ async def test_a_plan_is_made_of_the_tools_and_then_followed() -> None:
 async def test_an_inner_agent_that_needs_a_gateway_has_it() -> None:
     inner = {"name": "callable", "target": "tests.agents.test_callable:over_http"}
     recorder = Recorder(SayBackend("not yet", '{"a": 1}'), adder(), seed=7)
-    agent = spec.build("agents", Component(name="retry_with_feedback", inner=inner, check="json"))
+    agent = registry.build("agents", Component(name="retry_with_feedback", inner=inner, check="json"))
     async with agent:
         assert text_of(await agent(a_case(), recorder, recorder)) == '{"a": 1}'
     assert len(recorder.trace().model_calls) == 2
@@ -142,7 +142,7 @@ async def test_a_summary_is_asked_for_and_recorded() -> None:
     ],
 )
 def test_a_mistake_is_told_in_one_line(agent: dict[str, Any], said: str) -> None:
-    from agentbench.errors import UserError
+    from agentbench.core.errors import UserError
 
     with pytest.raises(UserError, match=said.replace(".", r"\.").replace("[", r"\[")):
-        spec.build("agents", Component(**agent))
+        registry.build("agents", Component(**agent))

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from agentbench import spec
-from agentbench.case import Case
-from agentbench.config import Component
-from agentbench.errors import UserError
-from agentbench.protocols import Agent, Reply
-from agentbench.recorder import Recorder
-from agentbench.suite import load_suite, reconfigured
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Agent, Reply
+from agentbench.core.trace import Trace
+from agentbench.run.recorder import Recorder
+from agentbench.suite import registry
+from agentbench.suite.config import Component
+from agentbench.suite.suite import load_suite, reconfigured
 from agentbench.tools import CaseToolbox
-from agentbench.trace import Trace
 from tests.fakes import SayBackend, a_case, adder, calls, declared
 
 
 async def work(backend: SayBackend, box: CaseToolbox, name: str = "tool_loop", **options: Any) -> Trace:
-    agent: Agent = spec.build("agents", Component(name=name, **options))
+    agent: Agent = registry.build("agents", Component(name=name, **options))
     recorder = Recorder(backend, box, seed=7)
     case = Case(id="c", messages=a_case().messages, tools=box.specs)
     answer = await agent(case, recorder, recorder)

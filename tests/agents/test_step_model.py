@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from agentbench import spec
-from agentbench.config import Component, Limits
-from agentbench.errors import AttemptError, UserError
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.protocols import ChatRequest, Endpoint, Relay, Reply
+from agentbench.core.trace import STEP, ModelCall, Trace
 from agentbench.loadtest.replay import session_of
-from agentbench.protocols import ChatRequest, Endpoint, Relay, Reply
-from agentbench.recorder import Recorder
-from agentbench.score import Attempt
-from agentbench.trace import STEP, ModelCall, Trace
+from agentbench.run.recorder import Recorder
+from agentbench.suite import registry
+from agentbench.suite.config import Component, Limits
 from tests.fakes import SayBackend, a_case, adder
 
 
@@ -46,9 +46,9 @@ class OtherBackend(SayBackend):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    known = spec._registered
+    known = registry._registered
     entry = EntryPoint("other", f"{__name__}:OtherBackend", "agentbench.backends")
-    monkeypatch.setattr(spec, "_registered", lambda kind: {**known(kind), "other": entry})
+    monkeypatch.setattr(registry, "_registered", lambda kind: {**known(kind), "other": entry})
     OtherBackend.opened = []
     yield
     assert not OtherBackend.opened, "left open"
@@ -59,7 +59,7 @@ def model(says: str) -> dict[str, Any]:
 
 
 async def work(recorder: Recorder, name: str, **options: Any) -> Trace:
-    async with spec.build("agents", Component(name=name, **options)) as agent:
+    async with registry.build("agents", Component(name=name, **options)) as agent:
         answer = await agent(a_case(), recorder, recorder)
     return recorder.trace(answer.text if isinstance(answer, Reply) else answer)
 
@@ -136,8 +136,8 @@ async def test_a_trace_sent_again_leaves_out_what_another_model_answered() -> No
     ],
 )
 def test_a_mistake_in_it_is_told_before_anything_starts(plan_model: dict[str, Any], said: str) -> None:
-    from agentbench.component_check import check_components
-    from agentbench.config import RunConfig
+    from agentbench.suite.check import check_components
+    from agentbench.suite.config import RunConfig
 
     config = RunConfig(agent=Component(name="plan_then_act", plan_model=plan_model))
     with pytest.raises(UserError) as error:

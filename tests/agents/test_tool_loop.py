@@ -6,10 +6,10 @@ import jsonschema
 import pytest
 
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
-from agentbench.errors import AttemptError
-from agentbench.recorder import Recorder
+from agentbench.core.errors import AttemptError
+from agentbench.core.trace import Trace
+from agentbench.run.recorder import Recorder
 from agentbench.tools import CaseToolbox
-from agentbench.trace import Trace
 from tests.fakes import SayBackend, a_case, adder, calls, declared
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
-from agentbench.errors import AttemptError
-from agentbench.protocols import ChatRequest, Endpoint
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import ChatRequest, Endpoint
 from tests.loadtest.scripted_server import scripted_server
 from tests.transport.misbehaving_server import END, HEAD, answering, framed, listening, plain, request_of
 
@@ -170,7 +170,7 @@ async def test_what_a_server_does_not_understand_is_the_agents_fault() -> None:
 
 @pytest.mark.parametrize("endless", [b"data: {", framed(b"x" * 60_000)[:-2], b"0" * 60_000])
 async def test_what_never_ends_is_broken_off(endless: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentbench.transport.http_reply.BODY_LIMIT", 2**20)
+    monkeypatch.setattr("agentbench.http.wire.BODY_LIMIT", 2**20)
 
     async def for_ever(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
-from agentbench.case import ToolSpec
-from agentbench.errors import AttemptError
-from agentbench.protocols import BrokenOff, ChatRequest, CutOff, Endpoint
+from agentbench.core.case import ToolSpec
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import BrokenOff, ChatRequest, CutOff, Endpoint
+from agentbench.http.event_stream import DONE, events
 from agentbench.stats.calls import latency_s, ttft_s
-from agentbench.transport.event_stream import DONE, events
 from tests.contracts.backend_contract import BackendContract
 
 

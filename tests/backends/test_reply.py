@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentbench.backends.reply import ReplyBuilder
-from agentbench.trace import ModelCall
+from agentbench.core.trace import ModelCall
 
 
 def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None, **rest: Any) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.protocols import ChatRequest
+from agentbench.core.protocols import ChatRequest
 from tests.contracts.backend_contract import BackendContract
 
 

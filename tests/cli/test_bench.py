@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from agentbench.cli.bench import bench_command
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.loadtest.metrics import summarize
 from agentbench.loadtest.record import record_of_json
 from tests.cli.test_app import agentbench as command

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import open_store
 from tests.report.runs import fill
 

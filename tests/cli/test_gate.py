@@ -12,13 +12,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agentbench.baseline import baseline_of, find_baseline, read_baseline
 from agentbench.cli.app import app
-from agentbench.errors import UserError
-from agentbench.gate import GateOptions
-from agentbench.gating import judge_run
+from agentbench.core.errors import UserError
+from agentbench.gate.baseline import baseline_of, find_baseline, read_baseline
+from agentbench.gate.judge import judge_run
 from agentbench.stats.outcomes import Outcome
 from agentbench.store import open_store
+from agentbench.suite.gate_options import GateOptions
 
 RUNNER = CliRunner()
 SUITE = """\

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentbench.cli.init import init_command
-from agentbench.errors import UserError
+from agentbench.cli.setup import init_command
+from agentbench.core.errors import UserError
 
 pytest_plugins = ["pytester"]
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 
 
 def test_it_says_how_many_cases_are_needed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.hub import Artifact
 from tests.hub.conftest import tiny
 from tests.hub.test_pull import PARTS, register
@@ -47,7 +47,7 @@ def test_at_a_terminal_the_terms_are_a_question(
     answer: str, exit_code: int, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, replace(tiny, terms=TERMS))
-    monkeypatch.setattr("agentbench.cli.pull._at_terminal", lambda: True)
+    monkeypatch.setattr("agentbench.cli.setup._at_terminal", lambda: True)
     done = typed("tiny-model", answer=answer)
     assert done.exit_code == exit_code
     assert TERMS in done.stderr

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from agentbench.cli.agreement import agreement_command
-from agentbench.cli.review import label_command, review_command
-from agentbench.cli.runs import runs_command
-from agentbench.cli.show import show_command
-from agentbench.errors import UserError
-from agentbench.score import Score
+from agentbench.cli.review import agreement_command, label_command, review_command
+from agentbench.cli.runs import runs_command, show_command
+from agentbench.core.attempt import Score
+from agentbench.core.errors import UserError
 from agentbench.store import open_store
 from tests.report.runs import a_case, a_run, an_attempt
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from agentbench.cli.run import run_command
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import open_store
 
 SUITE: dict[str, Any] = {

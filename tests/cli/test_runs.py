@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentbench.cli.runs import runs_command
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import open_store
 from tests.report.runs import fill
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.cli.show import show_command
-from agentbench.errors import UserError
+from agentbench.cli.runs import show_command
+from agentbench.core.errors import UserError
 from agentbench.store import open_store
 from tests.report.runs import fill
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from agentbench.errors import AttemptError
-from agentbench.protocols import Backend, ChatRequest
-from agentbench.transport.event_stream import DONE, events
+from agentbench.core.errors import AttemptError
+from agentbench.core.protocols import Backend, ChatRequest
+from agentbench.http.event_stream import DONE, events
 
 QUESTION = ({"role": "user", "content": "say hello world"},)
 

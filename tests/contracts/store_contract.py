@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.errors import UserError
-from agentbench.run import RunKind
-from agentbench.score import Attempt, Label, Score
+from agentbench.core.attempt import Attempt, Label, Score
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.run import RunKind
+from agentbench.core.study import ProposalRecord, StudyRun
+from agentbench.core.trace import Trace
 from agentbench.store import AlreadyStored, Store, open_store
 from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
 from agentbench.store.study_listing import StudyFilter
-from agentbench.study import ProposalRecord, StudyRun
-from agentbench.trace import Trace
 from tests.store.samples import EPOCH, a_candidate, a_case, a_failed_attempt, a_run, a_study, an_attempt
 
 ROOT = Path(__file__).parents[2]

@@ -6,11 +6,11 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentbench.bfcl.schema import json_schema
-from agentbench.case import Case
-from agentbench.datasets.bfcl import BfclConfig, BfclDataset, Category
-from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
-from agentbench.trace import ToolCall, Trace
+from agentbench.bfcl.archive import json_schema
+from agentbench.bfcl.call_scorer import ToolCallMatchConfig, ToolCallMatchScorer
+from agentbench.bfcl.dataset import BfclConfig, BfclDataset, Category
+from agentbench.core.case import Case
+from agentbench.core.trace import ToolCall, Trace
 
 SIZES = {
     "simple_python": 400,

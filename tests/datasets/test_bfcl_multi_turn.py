@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from agentbench.bfcl.truth import parsed_call
-from agentbench.case import Case, Message
-from agentbench.config import Component, RunOptions
-from agentbench.protocols import ChatClient, Reply, Toolbox
-from agentbench.runner import Bench, Job, run_job
-from agentbench.score import Attempt
-from agentbench.scorers.bfcl_multi_turn import BfclMultiTurnConfig, BfclMultiTurnScorer
-from agentbench.suite import load_suite
+from agentbench.bfcl.multi_turn_scorer import BfclMultiTurnConfig, BfclMultiTurnScorer
+from agentbench.bfcl.toolkits import parsed_call
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.protocols import ChatClient, Reply, Toolbox
+from agentbench.run.runner import Bench, Job, run_job
+from agentbench.suite.config import Component, RunOptions
+from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
-from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
+from agentbench.users.users import ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend
 
 ROOT = Path(__file__).parents[2] / "suites" / "bfcl_multi_turn"

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agentbench.case import Case
-from agentbench.datasets.bfcl import BfclConfig, BfclDataset
-from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
-from agentbench.trace import Trace
+from agentbench.bfcl.call_scorer import ToolCallMatchConfig, ToolCallMatchScorer
+from agentbench.bfcl.dataset import BfclConfig, BfclDataset
+from agentbench.core.case import Case
+from agentbench.core.trace import Trace
 from tests.datasets.test_bfcl import _made as accepted
 
 

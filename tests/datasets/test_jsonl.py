@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from agentbench.core.errors import UserError
 from agentbench.datasets.jsonl import JsonlConfig, JsonlDataset
-from agentbench.errors import UserError
 
 
 def load(folder: Path, text: str) -> list[object]:

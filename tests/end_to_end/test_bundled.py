@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
-from agentbench.errors import UserError
-from agentbench.experiment import perform, plan
-from agentbench.protocols import ChatRequest
-from agentbench.report import run_view
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChatRequest
+from agentbench.report.run_view import run_view
+from agentbench.run.experiment import perform, plan
 from agentbench.servers.bundled import BundledConfig, BundledServer
 from agentbench.stats.calls import tpot_s, ttft_s
 from agentbench.store import open_store
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 from serving.config import EngineConfig
 from serving.lossless import LOSSLESS_KNOBS
 from tests.end_to_end.conftest import ROOT

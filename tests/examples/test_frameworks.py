@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from agentbench.core.attempt import Attempt
 from agentbench.environment import variable
-from agentbench.experiment import perform, plan
-from agentbench.score import Attempt
+from agentbench.run.experiment import perform, plan
 from agentbench.store import open_store
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 
 pytestmark = [pytest.mark.model, pytest.mark.framework]
 

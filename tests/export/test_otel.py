@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.export.otel import send_otel, write_otel
 from agentbench.export.otel_import import import_traces
-from agentbench.export.otel_messages import messages_of, otel_message
-from agentbench.report import run_view
+from agentbench.export.otlp import messages_of, otel_message
+from agentbench.report.run_view import run_view
 from agentbench.store import Store, open_store
 from tests.report.runs import fill
 
@@ -231,7 +231,7 @@ ANYTHING = st.recursive(
 NAMES = [
     *(pair["key"] for pair in CHAT["attributes"]),
     *(
-        "agentbench.case.expected",
+        "agentbench.core.case.expected",
         "agentbench.chunk_at",
         "gen_ai.response.finish_reasons",
         "gen_ai.system_instructions",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from agentbench.errors import UserError
+from agentbench.core.attempt import Attempt, Label
+from agentbench.core.errors import UserError
 from agentbench.export.run_file import read_run_file, write_run_file
-from agentbench.score import Attempt, Label
 from agentbench.store import Store, open_store
 from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 from tests.store.strategies import attempts

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from agentbench.errors import UserError
-from agentbench.export.run_tables import export_tables
+from agentbench.core.attempt import Label, Score
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace, UserTurn
+from agentbench.export.table_files import Format, export_tables
 from agentbench.export.tables import TABLES
-from agentbench.export.writers import Format
-from agentbench.score import Label, Score
 from agentbench.store import Store, open_store
-from agentbench.trace import Trace, UserTurn
 from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
 HOSTILE = 'a, "b"\r\n=1+1;\x00\ud800 ü'

@@ -12,12 +12,12 @@ import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.config import Limits
-from agentbench.errors import ServerRefused
+from agentbench.core.errors import ServerRefused
+from agentbench.core.protocols import Backend, ChatRequest, Endpoint, Relay
+from agentbench.core.trace import ModelCall
 from agentbench.gateway import Gateway, Route
-from agentbench.protocols import Backend, ChatRequest, Endpoint, Relay
-from agentbench.recorder import Recorder
-from agentbench.trace import ModelCall
+from agentbench.run.recorder import Recorder
+from agentbench.suite.config import Limits
 from tests.backends.chat_server import chat_server
 from tests.fakes import SayBackend, adder
 

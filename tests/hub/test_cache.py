@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.hub import dataset_path, resolve_model, served_name
 
 

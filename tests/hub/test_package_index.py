@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.hub import Artifact, cached, pull
 from tests.hub.test_pull import register
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.hub import CATALOG, Artifact, cached, pull, resolve_model
 from agentbench.hub import catalog as catalog_module
 

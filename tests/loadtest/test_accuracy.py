@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
+from agentbench.core.protocols import ChatRequest, Endpoint
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.event_stream import events
 from agentbench.loadtest.point import LoadPoint
 from agentbench.loadtest.random_prompts import RandomPrompts
 from agentbench.loadtest.record import record_of
 from agentbench.loadtest.stretch import Driver, Stretch
-from agentbench.protocols import ChatRequest, Endpoint
-from agentbench.recorder import Recorder
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.event_stream import events
+from agentbench.run.recorder import Recorder
 from tests.fakes import declared
 from tests.loadtest.scripted_server import scripted_server
 

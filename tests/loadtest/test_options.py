@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.loadtest import options
 from agentbench.loadtest.workloads import WorkloadSpec
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.loadtest.replay import stored_run
 from agentbench.loadtest.suite_prompts import suite_prompts
 from agentbench.store import open_store

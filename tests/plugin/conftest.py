@@ -4,9 +4,8 @@ import pytest
 
 # pytester forgets what a run in this process imported first, and SQLAlchemy can't be imported twice.
 import agentbench.plugin.agent_run
-import agentbench.plugin.ending
+import agentbench.plugin.hooks
 import agentbench.plugin.items
-import agentbench.plugin.properties
 import agentbench.plugin.summary
 import agentbench.plugin.workers  # noqa: F401
 

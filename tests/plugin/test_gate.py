@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agentbench.baseline import baseline_of, write_baseline
+from agentbench.gate.baseline import baseline_of, write_baseline
 from agentbench.store import open_store
 from tests.plugin.numbers_suite import SUITE, write
 

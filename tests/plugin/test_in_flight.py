@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agentbench.plugin.in_flight import InFlight
+from agentbench.plugin.shared_run import InFlight
 
 
 def test_only_the_last_of_those_made_alone_was_alone_in_flight(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.baseline import baseline_of, write_baseline
+from agentbench.gate.baseline import baseline_of, write_baseline
 from agentbench.store import open_store
 from tests.plugin.numbers_suite import write
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.experiment import Experiment, plan
+from agentbench.core.errors import UserError
 from agentbench.plugin.loop_thread import LoopThread
-from agentbench.plugin.once import Once, runs_of
 from agentbench.plugin.shared_run import SharedRun
+from agentbench.plugin.workers import Once, runs_of
+from agentbench.run.experiment import Experiment, plan
 from agentbench.store import Store, open_store
-from agentbench.suite import Suite, load_suite
+from agentbench.suite.suite import Suite, load_suite
 
 SUITE = """\
 name: numbers

@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
+from agentbench.http import wire
 from agentbench.store import open_store
-from agentbench.tools import connection
-from agentbench.transport import http_reply
+from agentbench.tools import mcp_connection
 from tests.tools import odd_mcp_server
 
 pytest_plugins = ["pytester"]
@@ -96,8 +96,8 @@ def write(folder: Path, rest: str, limit_s: float) -> None:
 @pytest.fixture
 def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AGENTBENCH_DB", str(pytester.path / "store.db"))
-    monkeypatch.setattr(http_reply, "BODY_LIMIT", 2**20)
-    monkeypatch.setattr(connection, "PROBE_S", 0.5)
+    monkeypatch.setattr(wire, "BODY_LIMIT", 2**20)
+    monkeypatch.setattr(mcp_connection, "PROBE_S", 0.5)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     return pytester.path / "numbers"
 

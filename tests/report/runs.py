@@ -4,11 +4,11 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agentbench.case import Case
-from agentbench.run import Run
-from agentbench.score import Attempt, Score
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.case import Case
+from agentbench.core.run import Run
+from agentbench.core.trace import Failure, ModelCall, ToolCall, Trace
 from agentbench.store import Store
-from agentbench.trace import Failure, ModelCall, ToolCall, Trace
 
 MS = 1_000_000
 STARTED = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)

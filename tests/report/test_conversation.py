@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.trace import Failure, Trace
 from agentbench.report.conversation import conversation
 from agentbench.report.transcript import transcript
-from agentbench.score import Attempt
-from agentbench.trace import Failure, Trace
 from tests.store.samples import a_case, an_attempt
 
 

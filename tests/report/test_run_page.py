@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.report import figures, run_view
+from agentbench.report import figures
 from agentbench.report.chart_page import html_of
 from agentbench.report.run_page import page_of, run_page
+from agentbench.report.run_view import run_view
 from agentbench.store import Store, open_store
 from tests.report.runs import a_case, a_run, an_attempt, fill
 

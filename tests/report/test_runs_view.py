@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.report import compare_view
+from agentbench.core.errors import UserError
+from agentbench.report.compare_view import compare_view
 from agentbench.report.runs_page import runs_page
 from agentbench.report.runs_view import runs_view
 from agentbench.stats.holm import holm

@@ -10,17 +10,17 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from agentbench.report import compare_view, run_view
+from agentbench.core.attempt import Score
+from agentbench.core.trace import Failure, ModelCall
 from agentbench.report.compare_table import compare_report, metric_rows
-from agentbench.report.compare_view import CompareView
+from agentbench.report.compare_view import CompareView, compare_view
 from agentbench.report.config_diff import config_diff
+from agentbench.report.run_view import run_view
 from agentbench.report.runs_page import runs_page
 from agentbench.report.runs_view import runs_view
 from agentbench.report.terminal import run_report
 from agentbench.report.transcript import transcript
-from agentbench.score import Score
 from agentbench.store import Store
-from agentbench.trace import Failure, ModelCall
 from tests.report.runs import a_case, a_run, an_attempt
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agentbench.trace import Step, ToolCall, Trace, UserTurn
+from agentbench.core.trace import Step, ToolCall, Trace, UserTurn
 
 
 def a_call(name: str, arguments: Mapping[str, Any] | None = None, error: str | None = None) -> ToolCall:

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.errors import UserError
-from agentbench.scorers.call_match import mismatch
-from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
-from agentbench.trace import ToolCall, Trace
+from agentbench.bfcl.call_scorer import ToolCallMatchConfig, ToolCallMatchScorer, mismatch
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.trace import ToolCall, Trace
 
 NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 OBJECTS = {"type": "array", "items": {"type": "object"}}

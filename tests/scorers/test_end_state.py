@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentbench.errors import UserError
-from agentbench.score import Score
-from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
-from agentbench.scorers.state_diff import Rules, differences, parse_path
+from agentbench.core.attempt import Score
+from agentbench.core.errors import UserError
+from agentbench.scorers.end_state import EndStateConfig, EndStateScorer, Rules, differences, parse_path
 from tests.fakes import a_case
 from tests.scorers.calls_made import a_trace
 

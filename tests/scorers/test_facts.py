@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace
 from agentbench.scorers.facts import FactsConfig, FactsScorer
-from agentbench.trace import Trace
 from tests.fakes import a_case
 
 EXPECTED: dict[str, Any] = {

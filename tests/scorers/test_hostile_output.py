@@ -4,20 +4,26 @@ from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.protocols import Scorer
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Scorer
+from agentbench.core.trace import Trace
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
-from agentbench.scorers.human import HumanConfig, HumanScorer
-from agentbench.scorers.includes import IncludesConfig, IncludesScorer
-from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
-from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
-from agentbench.scorers.judge import JudgeConfig, JudgeScorer
-from agentbench.scorers.numeric import NumericConfig, NumericScorer
-from agentbench.scorers.pairwise import PairwiseConfig, PairwiseScorer
+from agentbench.scorers.json_answer import JsonEqualConfig, JsonEqualScorer, JsonSchemaConfig, JsonSchemaScorer
+from agentbench.scorers.judge import JudgeConfig, JudgeScorer, PairwiseConfig, PairwiseScorer
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
-from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
+from agentbench.scorers.text import (
+    ExactConfig,
+    ExactScorer,
+    HumanConfig,
+    HumanScorer,
+    IncludesConfig,
+    IncludesScorer,
+    NumericConfig,
+    NumericScorer,
+    RegexConfig,
+    RegexScorer,
+)
 from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer
-from agentbench.trace import Trace
 from tests.fakes import SayBackend, a_case
 from tests.scorers.calls_made import a_call, a_trace
 

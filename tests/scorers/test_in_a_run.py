@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.experiment import perform, plan
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError
+from agentbench.run.experiment import perform, plan
 from agentbench.store import Store, open_store
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 
 SUITE = """\
 name: capitals

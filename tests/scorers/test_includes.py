@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentbench.errors import UserError
-from agentbench.scorers.includes import IncludesConfig, IncludesScorer
-from agentbench.trace import Trace
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace
+from agentbench.scorers.text import IncludesConfig, IncludesScorer
 from tests.fakes import a_case
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentbench.errors import UserError
-from agentbench.score import Score
-from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
-from agentbench.trace import Trace
+from agentbench.core.attempt import Score
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace
+from agentbench.scorers.json_answer import JsonSchemaConfig, JsonSchemaScorer
 from tests.fakes import a_case
 
 SCHEMA = {

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentbench.case import Case
-from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import ChatRequest, Relay
-from agentbench.score import Score
-from agentbench.scorers.judge import JudgeConfig, JudgeScorer
-from agentbench.scorers.pairwise import PairwiseConfig, PairwiseScorer
-from agentbench.trace import ModelCall, Trace
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.protocols import ChatRequest, Relay
+from agentbench.core.trace import ModelCall, Trace
+from agentbench.scorers.judge import JudgeConfig, JudgeScorer, PairwiseConfig, PairwiseScorer
 from tests.fakes import SayBackend, a_case
 from tests.scorers.calls_made import a_call, a_trace
 

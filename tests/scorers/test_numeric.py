@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.errors import UserError
-from agentbench.scorers.numeric import NumericConfig, NumericScorer, last_number
-from agentbench.trace import Trace
+from agentbench.core.errors import UserError
+from agentbench.core.trace import Trace
+from agentbench.scorers.text import NumericConfig, NumericScorer, last_number
 from tests.fakes import a_case
 
 

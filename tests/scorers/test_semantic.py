@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentbench.errors import AttemptError, UserError
+from agentbench.core.attempt import Score
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.trace import Trace
 from agentbench.extras import install_hint
-from agentbench.score import Score
-from agentbench.scorers.embedding import ngram_counts
-from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
-from agentbench.trace import Trace
+from agentbench.scorers.semantic import SemanticConfig, SemanticScorer, ngram_counts
 from tests.fakes import a_case
 from tests.transport.misbehaving_server import answering, plain
 

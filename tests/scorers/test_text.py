@@ -7,18 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.case import Case
-from agentbench.protocols import Scorer
-from agentbench.score import Score
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case
+from agentbench.core.protocols import Scorer
+from agentbench.core.trace import Trace
 from agentbench.scorers.facts import FactsConfig, FactsScorer
-from agentbench.scorers.includes import IncludesConfig, IncludesScorer
-from agentbench.scorers.json_equal import JsonEqualConfig, JsonEqualScorer
-from agentbench.scorers.json_schema import JsonSchemaConfig, JsonSchemaScorer
-from agentbench.scorers.numeric import NumericConfig, NumericScorer, last_number
+from agentbench.scorers.json_answer import JsonEqualConfig, JsonEqualScorer, JsonSchemaConfig, JsonSchemaScorer
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer
-from agentbench.scorers.text import ExactConfig, ExactScorer, RegexConfig, RegexScorer
+from agentbench.scorers.text import (
+    ExactConfig,
+    ExactScorer,
+    IncludesConfig,
+    IncludesScorer,
+    NumericConfig,
+    NumericScorer,
+    RegexConfig,
+    RegexScorer,
+    last_number,
+)
 from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer
-from agentbench.trace import Trace
 from tests.fakes import a_case
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case, ToolSpec
-from agentbench.score import Score
-from agentbench.scorers.tool_calls import ToolCallMatchConfig, ToolCallMatchScorer
-from agentbench.trace import ToolCall, Trace
+from agentbench.bfcl.call_scorer import ToolCallMatchConfig, ToolCallMatchScorer
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.trace import ToolCall, Trace
 
 INT, NUM, STR = {"type": "integer"}, {"type": "number"}, {"type": "string"}
 BOOL, OBJ = {"type": "boolean"}, {"type": "object"}

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentbench.errors import UserError
-from agentbench.score import Score
-from agentbench.scorers.assignment import most_pairs, most_pairs_in_order
-from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer
-from agentbench.trace import ToolCall
+from agentbench.core.attempt import Score
+from agentbench.core.errors import UserError
+from agentbench.core.trace import ToolCall
+from agentbench.scorers.trajectory import TrajectoryConfig, TrajectoryScorer, most_pairs, most_pairs_in_order
 from tests.fakes import a_case
 from tests.scorers.calls_made import a_call, a_trace
 

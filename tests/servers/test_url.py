@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
-from agentbench.errors import AttemptError, UserError
-from agentbench.protocols import ChatRequest
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.core.protocols import ChatRequest
+from agentbench.core.trace import ModelCall
+from agentbench.http.client import Target
 from agentbench.servers.url import UrlConfig, UrlServer
-from agentbench.trace import ModelCall
-from agentbench.transport.client import Target
-from agentbench.validation import validate
+from agentbench.suite.validation import validate
 from tests.backends.chat_server import chat_server
 from tests.transport.misbehaving_server import answering, listening, plain
 

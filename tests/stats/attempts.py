@@ -1,8 +1,8 @@
 """Attempts and outcomes with given verdicts and times, for the statistics' tests."""
 
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.trace import Failure, ModelCall, Trace
 from agentbench.stats.outcomes import Outcome, outcome_of
-from agentbench.trace import Failure, ModelCall, Trace
 
 MS = 1_000_000
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.errors import FailureKind
-from agentbench.gate import GateOptions, Slo
+from agentbench.core.errors import FailureKind
+from agentbench.core.trace import Failure
 from agentbench.stats import GateVerdict, Outcome, judge_gate, summarize_serving
 from agentbench.stats.outcomes import outcome_of
-from agentbench.trace import Failure
+from agentbench.suite.gate_options import GateOptions, Slo
 from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
 
 NOTHING = summarize_serving([])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.paired import compare_passes
 from agentbench.stats.shift import compare_latency

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.stats.differences import differences_of
 from agentbench.stats.paired import compare_passes
 from agentbench.stats.planning import cases_needed, planned

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from agentbench.gate import GateOptions, Slo
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.run import Run
+from agentbench.core.trace import Failure, ModelCall, Trace
 from agentbench.loadtest.metrics import summarize
 from agentbench.report.compare_view import Side, compare_sides
 from agentbench.report.run_view import RunView, view_of
-from agentbench.run import Run
-from agentbench.score import Attempt, Score
 from agentbench.stats import judge_gate, summarize_serving
 from agentbench.stats.outcomes import outcomes_of
-from agentbench.trace import Failure, ModelCall, Trace
+from agentbench.suite.gate_options import GateOptions, Slo
 from tests.loadtest.records import record
 
 MS = 1_000_000

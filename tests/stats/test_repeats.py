@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.stats.intervals import normal_quantile, wilson
 from agentbench.stats.repeats import pass_at_k, pass_at_k_estimate, pass_hat_k, pass_hat_k_estimate, repeated
 from agentbench.stats.samples import CaseSample

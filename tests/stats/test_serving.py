@@ -2,13 +2,13 @@
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.gate import GateOptions, Slo
+from agentbench.core.errors import UserError
 from agentbench.stats import judge_gate
 from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of, outcomes_of
 from agentbench.stats.serving import summarize_serving
+from agentbench.suite.gate_options import GateOptions, Slo
 from tests.stats.attempts import MS, a_call, an_attempt
 
 

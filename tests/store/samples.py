@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentbench.case import Case, ToolSpec
-from agentbench.run import Run
-from agentbench.score import Attempt, Score
-from agentbench.study import CandidateRecord, StudyRecord
-from agentbench.trace import Failure, ModelCall, ToolCall, Trace
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.run import Run
+from agentbench.core.study import CandidateRecord, StudyRecord
+from agentbench.core.trace import Failure, ModelCall, ToolCall, Trace
 
 EPOCH = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

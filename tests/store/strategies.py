@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from agentbench.score import Attempt, Score
-from agentbench.trace import Failure, ModelCall, ToolCall, Trace, UserTurn
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.trace import Failure, ModelCall, ToolCall, Trace, UserTurn
 
 # Any Python string: U+0000, lone surrogates and the store's own escape among them.
 text = st.text(st.one_of(st.characters(), st.characters(categories=["Cs"]), st.sampled_from("\x00\ufdd0")))

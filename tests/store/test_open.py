@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
-from agentbench.errors import UserError
-from agentbench.process import identity
+from agentbench.core.errors import UserError
+from agentbench.processes import identity
 from agentbench.store import Store, open_store
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 from agentbench.store.reference import find_run
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_whose_process_was_killed_is_broken_off(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
-    child = "import json; from agentbench.process import identity; print(json.dumps(identity()))"
+    child = "import json; from agentbench.processes import identity; print(json.dumps(identity()))"
     ended = json.loads(subprocess.run([sys.executable, "-c", child], capture_output=True, check=True).stdout)
     with open_store(path) as store:
         store.create_run(a_run("killed", environment=ended))

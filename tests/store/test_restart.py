@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.experiment import perform, plan
+from agentbench.run.experiment import perform, plan
 from agentbench.store import open_store
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 from tests.store.cluster import Cluster
 
 pytestmark = pytest.mark.postgres

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agentbench.case import Case
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
 from agentbench.store import Store, open_store
 from tests.contracts.store_contract import StoreContract
 from tests.store.samples import a_run, an_attempt

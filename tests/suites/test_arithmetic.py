@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools
 from tests.fakes import toolbox_of
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
-from agentbench.case import Case
-from agentbench.config import RunOptions
-from agentbench.protocols import Toolbox
-from agentbench.runner import Bench, Job, run_job
-from agentbench.suite import load_suite
+from agentbench.core.case import Case
+from agentbench.core.protocols import Toolbox
+from agentbench.core.trace import Trace
+from agentbench.run.runner import Bench, Job, run_job
+from agentbench.suite.config import RunOptions
+from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
 from agentbench.tools.browser import BrowserConfig, BrowserSource, installed_browser
-from agentbench.trace import Trace
 from tests.fakes import SayBackend, calls
 
 ROOT = Path(__file__).parents[2] / "suites" / "channel_digest"

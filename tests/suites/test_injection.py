@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agentbench.case import Case
-from agentbench.suite import load_suite
+from agentbench.core.case import Case
+from agentbench.core.trace import Trace
+from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
-from agentbench.trace import Trace
 
 ROOT = Path(__file__).parents[2] / "suites" / "injection"
 SUITE = load_suite(ROOT)

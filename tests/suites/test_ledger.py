@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
+from agentbench.core.case import Case
+from agentbench.core.trace import Trace
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
-from agentbench.suite import load_suite
+from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
-from agentbench.trace import Trace
 
 ROOT = Path(__file__).parents[2] / "suites" / "ledger"
 SUITE = load_suite(ROOT)

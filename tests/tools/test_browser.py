@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import AttemptError, UserError
+from agentbench.core.errors import AttemptError, UserError
 from agentbench.tools import opened_toolbox
 from agentbench.tools.browser import BrowserConfig, BrowserSource, installed_browser
 from tests.fakes import a_case

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.case import Case, ToolSpec
-from agentbench.errors import UserError
-from agentbench.protocols import ToolSource
+from agentbench.core.case import Case, ToolSpec
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ToolSource
 from agentbench.tools import FunctionTool, refuse_clashes
 from agentbench.tools.mcp import McpConfig, McpSource
 from agentbench.tools.python import PythonConfig, PythonSource

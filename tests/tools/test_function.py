@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from agentbench.case import ToolSpec
-from agentbench.errors import UserError
+from agentbench.core.case import ToolSpec
+from agentbench.core.errors import UserError
 from agentbench.tools import CaseToolbox, FunctionTool, load_tools
 from tests.fakes import toolbox_of
 

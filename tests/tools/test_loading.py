@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.tools import load_tools
 from tests.fakes import toolbox_of
 

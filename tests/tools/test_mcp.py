@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.case import Case
-from agentbench.errors import AttemptError, UserError
-from agentbench.recorder import Recorder
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError, UserError
+from agentbench.run.recorder import Recorder
 from agentbench.tools import opened_toolbox
 from agentbench.tools.mcp import McpConfig, McpSource
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("mcp")
 
-from agentbench.case import Case
-from agentbench.errors import AttemptError, UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError, UserError
 from agentbench.tools import CaseToolbox, mcp_transport, opened_toolbox
 from agentbench.tools.mcp import McpConfig, McpSource
 from tests.tools import odd_mcp_server
@@ -104,7 +104,7 @@ async def test_tools_that_are_not_listed_are_told_before_the_run(mode: str, said
 async def test_a_slow_tool_is_the_call_s_error_and_a_stuck_server_a_tool_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("agentbench.tools.connection.PROBE_S", 0.5)
+    monkeypatch.setattr("agentbench.tools.mcp_connection.PROBE_S", 0.5)
     async with opened(command=STDIO) as source:
         async with source.session(CASE) as session:
             tools = CaseToolbox([session], (), timeout_s=0.2)
@@ -119,7 +119,7 @@ async def test_a_slow_tool_is_the_call_s_error_and_a_stuck_server_a_tool_failure
 async def test_a_server_that_got_stuck_in_an_attempt_s_last_call_is_started_again_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("agentbench.tools.connection.PROBE_S", 0.5)
+    monkeypatch.setattr("agentbench.tools.mcp_connection.PROBE_S", 0.5)
     async with opened(command=STDIO) as source:
         async with opened_toolbox([source], CASE) as tools:
             call = asyncio.create_task(tools.call("stuck", {}))

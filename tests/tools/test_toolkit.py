@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.errors import AttemptError, UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import AttemptError, UserError
 from agentbench.tools import CaseToolbox, opened_toolbox
 from agentbench.tools.toolkit import ToolkitConfig, ToolkitSource
 from tests.end_to_end.processes import is_running, wait_until

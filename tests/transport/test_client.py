@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter_ns
 
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.exchange import Exchange
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.exchange import Exchange
 from tests.transport.misbehaving_server import HEAD, TOKEN, WHOLE, answering, framed, listening, request_of
 
 

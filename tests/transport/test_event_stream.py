@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.transport import event_stream
-from agentbench.transport.event_stream import EndlessStream, events
+from agentbench.http import event_stream
+from agentbench.http.event_stream import EndlessStream, events
 
 
 @given(st.lists(st.integers(1, 200), max_size=10), st.booleans())

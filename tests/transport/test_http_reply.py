@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.transport import http_reply
-from agentbench.transport.http_reply import HttpReply, MalformedReply
+from agentbench.http import wire
+from agentbench.http.wire import HttpReply, MalformedReply
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -92,7 +92,7 @@ def flood(reply: HttpReply) -> None:
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"])
 @pytest.mark.parametrize(("limit", "most"), [("BODY_LIMIT", 100), ("READS_LIMIT", 3)])
 def test_a_body_without_end_is_broken_off(head: bytes, limit: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_reply, limit, most)
+    monkeypatch.setattr(wire, limit, most)
     reply = HttpReply()
     reply.feed(1, head)
     for at in range(2, 5):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.transport.client import HttpClient, Target
-from agentbench.transport.exchange import Exchange
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.exchange import Exchange
 from tests.transport.misbehaving_server import WHOLE, listening, request_of
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agentbench.transport.json_answer import NoAnswer, model_names, post
+from agentbench.http.json_answer import NoAnswer, model_names, post
 from tests.transport.misbehaving_server import answering, plain
 from tests.transport.test_client import client_of
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentbench.transport.refusal import refusal, retry_after_s
+from agentbench.http.exchange import refusal, retry_after_s
 
 
 @pytest.mark.parametrize(

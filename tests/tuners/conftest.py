@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbench import spec
 from agentbench.store import Store, open_store
+from agentbench.suite import registry
 from tests.tuners.stub_server import StubServer
 
 CASES = 40
@@ -17,13 +17,13 @@ CASES = 40
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """The stub as a registered server."""
-    registered = spec._registered
+    registered = registry._registered
     entry = EntryPoint("stub", "tests.tuners.stub_server:StubServer", "agentbench.servers")
 
-    def with_stub(kind: spec.Kind) -> dict[str, EntryPoint]:
+    def with_stub(kind: registry.Kind) -> dict[str, EntryPoint]:
         return {**registered(kind), "stub": entry} if kind == "servers" else registered(kind)
 
-    monkeypatch.setattr(spec, "_registered", with_stub)
+    monkeypatch.setattr(registry, "_registered", with_stub)
     StubServer.started = StubServer.running = StubServer.most_at_once = 0
     StubServer.asked = []
     StubServer.proposals = ["Answer."]

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import optuna
 
-from agentbench.case import Case
-from agentbench.errors import FailureKind, UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import FailureKind, UserError
+from agentbench.core.study import Purpose
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
-from agentbench.study import Purpose
 from tuners.answered import mean_scores
 from tuners.budget import Spending
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agentbench.errors import UserError
-from agentbench.protocols import Endpoint
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Endpoint
 from tuners.proposal_prompt import TASK
 
 FAILED = b"{}"

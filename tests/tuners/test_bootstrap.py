@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case, Message
-from agentbench.score import Attempt
-from agentbench.trace import ModelCall, Trace
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.trace import ModelCall, Trace
 from tuners.bootstrap import Bootstrapper, demonstration_of
 from tuners.candidate import Candidate
 from tuners.parameter import Bootstrap

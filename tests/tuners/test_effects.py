@@ -6,7 +6,7 @@ from itertools import product
 import optuna
 import pytest
 
-from agentbench.case import Case
+from agentbench.core.case import Case
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate
 from tuners.effects import Effect, effects_of

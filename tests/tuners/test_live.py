@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError
 from agentbench.store import Store
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import FAILED, StubConfig, StubServer

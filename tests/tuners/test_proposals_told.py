@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from agentbench.study import ProposalRecord
+from agentbench.core.study import ProposalRecord
 from tuners.proposals_told import proposal_json, proposal_lines
 
 REFUSED = ProposalRecord(

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentbench.case import Case
-from agentbench.score import Attempt, Score
-from agentbench.trace import Trace
+from agentbench.core.attempt import Attempt, Score
+from agentbench.core.case import Case
+from agentbench.core.trace import Trace
 from tests.tuners.test_space import Script, read
 from tuners.check import candidates
 from tuners.proposal_prompt import LONGEST, proposal_messages

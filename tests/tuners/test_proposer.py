@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from agentbench.case import Case
-from agentbench.errors import UserError
-from agentbench.protocols import ChatRequest
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChatRequest
+from agentbench.core.trace import Trace
 from agentbench.store import Store
-from agentbench.trace import Trace
 from tests.tuners.stub_server import StubServer
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.case import Case
+from agentbench.core.case import Case
 from tuners.rungs import plan_rungs, projected, worse_p
 
 

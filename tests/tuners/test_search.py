@@ -9,7 +9,7 @@ from itertools import product
 import optuna
 import pytest
 
-from agentbench.case import Case
+from agentbench.core.case import Case
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import BASELINE, Candidate
 from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Limit, Measured

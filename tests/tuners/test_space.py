@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from tuners.parameter import AnyParameter, Choices, Range, Subset
 from tuners.space import Space, every, labels_of, suggest
 

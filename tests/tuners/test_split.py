@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.case import Case
-from agentbench.errors import UserError
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
 from tuners.split import SplitOptions, split_cases
 
 

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from agentbench.cli.app import app
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import Store, open_store
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import FAILED, StubServer

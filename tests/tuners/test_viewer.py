@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from agentbench.cli.app import app
 from agentbench.store import Store, open_store
 from agentbench.tools.browser import ARGUMENTS, installed_browser
-from agentbench.web import make_app, viewer_of
+from agentbench.web.app import make_app
+from agentbench.web.viewer import viewer_of
 from tests.web.conftest import serving
 from tests.web.test_numbers import checked
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.store import Store, open_store
 from tuners.installed import needs
 from tuners.team import Team, parse_team

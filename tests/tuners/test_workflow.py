@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from agentbench.config import as_mapping, canonical_hash
-from agentbench.errors import UserError
-from agentbench.settings_file import read_settings
+from agentbench.core.errors import UserError
 from agentbench.store import Store
-from agentbench.suite import Suite, load_suite
+from agentbench.suite.config import as_mapping, canonical_hash
+from agentbench.suite.suite import Suite, load_suite
+from agentbench.suite.yaml_file import read_settings
 from tests.tuners.stub_server import StubServer
 from tuners.best_file import write_best
 from tuners.configuration import configure

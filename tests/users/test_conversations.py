@@ -9,20 +9,19 @@ import pytest
 
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.case import Case, Message
-from agentbench.config import RunOptions
-from agentbench.protocols import Agent, Backend, Toolbox, User
-from agentbench.runner import Bench, Job, run_job
-from agentbench.score import Attempt
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.protocols import Agent, Backend, Toolbox, User
+from agentbench.core.trace import ModelCall, UserTurn
+from agentbench.run.runner import Bench, Job, run_job
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of
 from agentbench.store import open_store
+from agentbench.suite.config import RunOptions
 from agentbench.tools import opened_toolbox
 from agentbench.tools.toolkit import ToolkitConfig, ToolkitSource
-from agentbench.trace import ModelCall, UserTurn
-from agentbench.users.model import ModelUser, ModelUserConfig
-from agentbench.users.scripted import ScriptedUser, ScriptedUserConfig
+from agentbench.users.users import ModelUser, ModelUserConfig, ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend
 from tests.store.samples import a_run
 

@@ -11,7 +11,8 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from agentbench.store import Store, open_store
-from agentbench.web import make_app, viewer_of
+from agentbench.web.app import make_app
+from agentbench.web.viewer import viewer_of
 from tests.report.runs import fill
 
 FREE, CONSTRAINED = "weather-20260304-050600-aaa111", "weather-20260304-050700-bbb222"

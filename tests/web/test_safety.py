@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from agentbench.store import Store
-from agentbench.web import make_app, viewer_of
+from agentbench.web.app import make_app
+from agentbench.web.viewer import viewer_of
 from tests.report.runs import a_case, a_run, an_attempt
 from tests.web.conftest import CONSTRAINED, FREE
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
+from agentbench.core.protocols import ChatRequest, Endpoint
 from agentbench.gateway import Gateway
-from agentbench.protocols import ChatRequest, Endpoint
-from agentbench.provenance import provenance
-from agentbench.recorder import Recorder
+from agentbench.run.provenance import provenance
+from agentbench.run.recorder import Recorder
 from agentbench.servers.bundled import BundledConfig, BundledServer
 from agentbench.stats.calls import ttft_s
 from agentbench.tools import CaseToolbox

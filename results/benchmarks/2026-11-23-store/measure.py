@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentbench.provenance import provenance
+from agentbench.run.provenance import provenance
 from agentbench.store import AlreadyStored, open_store
 from tests.store.cluster import postgresql, server_binaries
 from tests.store.samples import a_case, a_run, an_attempt

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from agentbench.case import Case
+from agentbench.core.case import Case
 from tuners.budget import BudgetOptions, Spending
 from tuners.candidate import Candidate
 from tuners.evaluator import Answers, Limit, limits_of

@@ -24,13 +24,13 @@ from urllib.parse import quote
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
-from agentbench.case import Case
-from agentbench.provenance import cpu_model
-from agentbench.run import Run
-from agentbench.score import Attempt, Label, Score
+from agentbench.core.attempt import Attempt, Label, Score
+from agentbench.core.case import Case
+from agentbench.core.run import Run
+from agentbench.core.study import CandidateRecord, StudyRecord
+from agentbench.core.trace import ModelCall, ToolCall, Trace
+from agentbench.run.provenance import cpu_model
 from agentbench.store import Store, open_store
-from agentbench.study import CandidateRecord, StudyRecord
-from agentbench.trace import ModelCall, ToolCall, Trace
 from tuners.candidate import Candidate
 from tuners.optuna_storage import opened_trials
 

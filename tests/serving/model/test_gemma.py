@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from agentbench.errors import UserError
+from agentbench.core.errors import UserError
 from agentbench.hub import resolve_model
 from serving.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from serving.model.precision import choose_precision

@@ -1,0 +1,154 @@
+"""Example exchanges that an agent shows the model before the case's own messages.
+
+What of a long conversation the model is shown: all of it, the last turns, or those after a summary.
+
+Which of an attempt's tools a model is offered, in which order, and what it is told of them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentbench.core.case import Message, ToolSpec
+from agentbench.core.protocols import ChatClient, ChatRequest, Toolbox
+from agentbench.core.trace import ToolCall
+
+
+class Demonstration(BaseModel):
+    """What a user asked, and the answer to give."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: str
+    output: str
+
+
+def demonstrated(demonstrations: Iterable[Demonstration], asked: Sequence[Message] = ()) -> Iterator[Message]:
+    """The demonstrations as messages, a user's and an assistant's each.
+
+    One whose input stands in the messages `asked` is left out: it would tell the answer to what it demonstrates.
+    """
+    for each in demonstrations:
+        if any(message.get("content") == each.input for message in asked):
+            continue
+        yield {"role": "user", "content": each.input}
+        yield {"role": "assistant", "content": each.output}
+
+
+SUMMARIZE = (
+    "Summarize the conversation so far in a few sentences. Keep names, numbers, decisions and what is still open."
+)
+
+
+class MemoryConfig(BaseModel):
+    """Options of an agent's memory. A turn is a user's message and all that follows it up to the next."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["none", "window", "summary"] = Field("none", description="none: everything is shown.")
+    turns: int = Field(4, ge=1, description="window and summary: turns shown whole.")
+    max_tokens: int = Field(200, gt=0, description="summary: most tokens of one.")
+
+
+class Memory:
+    """System messages are always shown. A turn is kept or left out whole, so that no tool result loses its call."""
+
+    def __init__(self, config: MemoryConfig) -> None:
+        self._config = config
+
+    async def shown(self, conversation: Sequence[Message], backend: ChatClient) -> list[Message]:
+        """What to send. A summary of what is left out is asked of the model, and recorded like any call."""
+        system = [message for message in conversation if message.get("role") == "system"]
+        turns = turns_of([message for message in conversation if message.get("role") != "system"])
+        if self._config.kind == "none" or len(turns) <= self._config.turns:
+            return list(conversation)
+        kept = [message for turn in turns[-self._config.turns :] for message in turn]
+        if self._config.kind == "window":
+            return [*system, *kept]
+        left_out = [message for turn in turns[: -self._config.turns] for message in turn]
+        summary = await self._summary(left_out, backend)
+        return [*system, {"role": "system", "content": f"Earlier in this conversation: {summary}"}, *kept]
+
+    async def _summary(self, messages: Sequence[Message], backend: ChatClient) -> str:
+        request = ChatRequest(
+            messages=(*messages, {"role": "user", "content": SUMMARIZE}),
+            temperature=0.0,
+            max_tokens=self._config.max_tokens,
+        )
+        return (await backend.chat(request)).answer
+
+
+def turns_of(conversation: Sequence[Message]) -> list[list[Message]]:
+    """The conversation cut before each user message; what comes before the first is a turn too."""
+    turns: list[list[Message]] = []
+    for message in conversation:
+        if message.get("role") == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+@runtime_checkable
+class OffersTools(Protocol):
+    """An agent that does not offer its model every tool there is."""
+
+    def offered(self, tools: Toolbox) -> Toolbox: ...
+
+
+class OfferedTools:
+    """The tools named, in the order named (all of them for None), with the `descriptions` given in place of their own.
+
+    A name that this attempt has no tool of is passed over: cases have tools of their own. A tool that is not offered
+    does not exist for the model; a call of it is told as an error, as that of an unknown one is, and is not made.
+    `record` is where it is kept that there was such a call.
+    """
+
+    def __init__(
+        self,
+        tools: Toolbox,
+        names: Sequence[str] | None,
+        descriptions: Mapping[str, str],
+        record: ChatClient | None = None,
+    ) -> None:
+        self._tools = tools
+        self._record = record
+        self.specs: tuple[ToolSpec, ...] = tuple(
+            replace(spec, description=descriptions.get(spec.name, spec.description))
+            for spec in _chosen(tools.specs, names)
+        )
+        self._names = {spec.name for spec in self.specs}
+        self._hidden = {spec.name for spec in tools.specs} - self._names
+
+    def executes(self, name: str) -> bool:
+        return name in self._names and self._tools.executes(name)
+
+    async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
+        if name not in self._hidden:
+            return await self._tools.call(name, arguments, call_id)
+        call = self._refused(name, arguments, call_id)
+        if self._record is not None:
+            self._record.observe(call)
+        return call
+
+    async def state(self) -> Any:
+        return await self._tools.state()
+
+    def _refused(self, name: str, arguments: str | Mapping[str, Any], call_id: str) -> ToolCall:
+        at = perf_counter_ns()
+        return ToolCall(
+            call_id=call_id,
+            name=name,
+            arguments=arguments if isinstance(arguments, Mapping) else {},
+            started_at=at,
+            ended_at=at,
+            executed=False,
+            error=f"there is no tool {name!r}; there are: {', '.join(sorted(self._names)) or 'none'}",
+        )
+
+
+def _chosen(specs: Sequence[ToolSpec], names: Sequence[str] | None) -> list[ToolSpec]:
+    by_name = {spec.name: spec for spec in specs}
+    return list(specs) if names is None else [by_name[name] for name in names if name in by_name]

@@ -1,0 +1,183 @@
+"""The built-in system prompts of an agent that is told of its tools in the prompt; {tools} stands for them.
+
+How tools are described to a model that is told of them in its prompt.
+
+Tool calls that a model wrote as text: found as JSON objects or as Python calls.
+"""
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agentbench.core.case import JsonSchema, ToolSpec
+
+TOOLS = "You are an assistant that answers by calling functions. You can call these functions:\n{tools}\n\n"
+ONE = 'To call one, answer with JSON only: {"name": "the function", "arguments": {"parameter": value}}.'
+SEVERAL = (
+    "To call them, answer with a JSON list only, with as many calls as are needed:"
+    ' [{"name": "the function", "arguments": {"parameter": value}}].'
+)
+NONE = " When no function fits the question, answer with []."
+ANSWER = ' When you know the final answer, answer with {"answer": "your answer"}.'
+LISTED = "(listed before the question)"
+"""Stands for the tools where they are told with the question."""
+
+
+def told_prompt(*, runs_tools: bool, several: bool) -> str:
+    """How calls are written, and what is answered when there is nothing to call."""
+    prompt = TOOLS + (SEVERAL if several else ONE)
+    if runs_tools:
+        return prompt + ANSWER
+    return prompt + NONE if several else prompt
+
+
+ToolFormat = Literal["json", "signature", "required"]
+"""`required` is a signature of the required parameters alone."""
+
+
+def describe(specs: tuple[ToolSpec, ...], style: ToolFormat) -> str:
+    """One tool a line (json), or a signature with its parameters below it."""
+    if style == "json":
+        return "\n".join(_as_json(spec) for spec in specs)
+    return "\n".join(_as_signature(spec, all_of_them=style == "signature") for spec in specs)
+
+
+def _as_json(spec: ToolSpec) -> str:
+    return json.dumps(
+        {"name": spec.name, "description": spec.description, "parameters": spec.parameters},
+        ensure_ascii=False,
+    )
+
+
+def _as_signature(spec: ToolSpec, *, all_of_them: bool) -> str:
+    required = set(spec.parameters.get("required", ()))
+    given: Mapping[str, Any] = spec.parameters.get("properties", {})
+    properties = {name: schema for name, schema in given.items() if all_of_them or name in required}
+    names = ", ".join(name if name in required else f"{name}=None" for name in properties)
+    lines = [f"{spec.name}({names}): {spec.description}"]
+    lines += [f"  {name} ({_type(schema)}): {schema.get('description', '')}" for name, schema in properties.items()]
+    return "\n".join(lines)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    return str(schema.get("type", "any"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenCall:
+    """A call as the model wrote it; `arguments` is its JSON object."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+MOST_CALLS = 8
+"""Of one answer that may have several: a model that repeats itself would go on until its tokens are used up."""
+
+
+def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool, several: bool = False) -> JsonSchema:
+    """JSON Schema of one call of one of the tools, or also of `{"answer": text}` when `may_answer`.
+
+    With `several` it is a list of calls, which may be empty where there is no other way not to call.
+    """
+    branches: list[JsonSchema] = [_branch(spec) for spec in specs]
+    if several:
+        least = 1 if may_answer else 0
+        branches = [{"type": "array", "items": _any_of(branches), "minItems": least, "maxItems": MOST_CALLS}]
+    if may_answer:
+        branches.append(
+            {
+                "type": "object",
+                "properties": {"answer": {"type": "string"}},
+                "required": ["answer"],
+                "additionalProperties": False,
+            }
+        )
+    return _any_of(branches)
+
+
+def _any_of(branches: list[JsonSchema]) -> JsonSchema:
+    return branches[0] if len(branches) == 1 else {"anyOf": branches}
+
+
+def _branch(spec: ToolSpec) -> JsonSchema:
+    return {
+        "type": "object",
+        "properties": {"name": {"const": spec.name}, "arguments": _closed(spec.parameters)},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _closed(schema: JsonSchema) -> JsonSchema:
+    """The schema with no properties allowed but those it names, all the way down."""
+    closed = dict(schema)
+    if "properties" in schema:
+        closed["properties"] = {name: _closed(inner) for name, inner in schema["properties"].items()}
+        closed.setdefault("additionalProperties", False)
+    if isinstance(schema.get("items"), Mapping):
+        closed["items"] = _closed(schema["items"])
+    return closed
+
+
+def find_calls(text: str, names: frozenset[str]) -> list[WrittenCall]:
+    """The calls of known tools in free text, in order: JSON objects first, Python calls when there are none."""
+    calls = [call for value in _json_objects(text) if (call := _from_json(value, names))]
+    return calls or list(_python_calls(text, names))
+
+
+def _json_objects(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    at = text.find("{")
+    while at != -1:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)
+
+
+def _from_json(value: Any, names: frozenset[str]) -> WrittenCall | None:
+    name = value.get("name")
+    arguments = value.get("arguments", value.get("parameters"))
+    if isinstance(name, str) and name in names and isinstance(arguments, dict):
+        return WrittenCall(name=name, arguments=arguments)
+    if len(value) == 1:
+        [(name, arguments)] = value.items()
+        if name in names and isinstance(arguments, dict):
+            return WrittenCall(name=name, arguments=arguments)
+    return None
+
+
+def _python_calls(text: str, names: frozenset[str]) -> Iterator[WrittenCall]:
+    found: list[tuple[int, WrittenCall]] = []
+    for name in names:
+        at = text.find(name + "(")
+        while at != -1:
+            if call := _python_call(text[at:], name):
+                found.append((at, call))
+            at = text.find(name + "(", at + 1)
+    for _, call in sorted(found, key=lambda item: item[0]):
+        yield call
+
+
+def _python_call(text: str, name: str) -> WrittenCall | None:
+    """The call that `text` starts with, when it is one with literal keyword arguments."""
+    closing = text.find(")")
+    while closing != -1:
+        try:
+            tree = ast.parse(text[: closing + 1], mode="eval").body
+            if isinstance(tree, ast.Call) and not tree.args:
+                arguments = {kw.arg: ast.literal_eval(kw.value) for kw in tree.keywords if kw.arg}
+                json.dumps(arguments)
+                return WrittenCall(name=name, arguments=arguments)
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+            pass
+        closing = text.find(")", closing + 1) if closing < 2000 else -1
+    return None

@@ -1,0 +1,35 @@
+"""A file or directory that appears whole, or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentbench.core.errors import UserError
+
+
+@contextmanager
+def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """A path in a new directory beside `path`; what was written to it takes `path`'s place at the end.
+
+    Nothing is left when the block raises. `UserError` when `path` exists, unless `force`, or can't be written.
+    """
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; name another --out, or replace it with --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        made = scratch / path.name
+        yield made
+        if path.exists():
+            os.replace(path, scratch / "replaced")
+        os.replace(made, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

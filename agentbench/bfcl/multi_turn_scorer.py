@@ -1,0 +1,99 @@
+"""Scorer of the leaderboard's multi-turn cases."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from agentbench.core.attempt import Score
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.trace import ToolCall, Trace, UserTurn
+from agentbench.scorers.expected import shown
+
+
+class BfclMultiTurnConfig(BaseModel):
+    """The `bfcl_multi_turn` scorer has no options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BfclMultiTurnScorer:
+    """Passes when each turn led where the ground truth leads, by the rules of the leaderboard's multi-turn checker.
+
+    For every turn in which the ground truth calls something: the agent called something too, the toolkits' state
+    after the turn is the ground truth's, and the results of the ground truth's calls are among the results that the
+    agent has had so far, each as often. Further calls that change nothing are no mistake.
+    """
+
+    Config = BfclMultiTurnConfig
+    name: str = "bfcl_multi_turn"
+
+    def __init__(self, config: BfclMultiTurnConfig) -> None:
+        self._config = config
+
+    def check(self, case: Case) -> None:
+        _expected(case)
+
+    async def score(self, case: Case, trace: Trace) -> Score:
+        reason = _judge(_expected(case), trace)
+        return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "as expected")
+
+
+def _expected(case: Case) -> Sequence[Mapping[str, Any]]:
+    expected = case.expected.get("turns") if isinstance(case.expected, Mapping) else None
+    if not isinstance(expected, list):
+        raise UserError(
+            f"case {case.id!r}: expected = {shown(case.expected)}; bfcl_multi_turn needs expected.turns,"
+            " as the data set of that name gives it"
+        )
+    return expected
+
+
+def _judge(expected: Sequence[Mapping[str, Any]], trace: Trace) -> str | None:
+    """What is wrong with the first turn that is wrong, None when none is."""
+    turns = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
+    if len(turns) != len(expected):
+        return f"the conversation ended after turn {len(turns)} of {len(expected)}"
+    states = [step.state for step in trace.steps if isinstance(step, UserTurn)] + [trace.state]
+    results: list[str | None] = []
+    for number, (wanted, calls, state) in enumerate(zip(expected, turns, states, strict=True), start=1):
+        results += [call.result for call in calls]
+        if wanted["results"] and (wrong := _turn_mismatch(wanted, calls, state, results)):
+            return f"turn {number}: {wrong}"
+    return None
+
+
+def _turn_mismatch(
+    wanted: Mapping[str, Any], calls: Sequence[ToolCall], state: Any, results: Sequence[str | None]
+) -> str | None:
+    if not calls:
+        return "no call was made"
+    if wanted["state"] != state:
+        return f"the state differs: {_differing(wanted['state'], state)}"
+    missing = _missing(wanted["results"], results)
+    return f"no call gave {shown(missing[0])}" if missing else None
+
+
+def _missing(wanted: Sequence[str], results: Sequence[str | None]) -> list[str]:
+    left = list(results)
+    missing = []
+    for result in wanted:
+        if result in left:
+            left.remove(result)
+        else:
+            missing.append(result)
+    return missing
+
+
+def _differing(wanted: Mapping[str, Any], state: Any) -> str:
+    """The attributes of the toolkits that are not as they should be."""
+    if not isinstance(state, Mapping):
+        return f"there is none, but {shown(state)}"
+    names = (
+        f"{toolkit}.{attribute} is {shown(state.get(toolkit, {}).get(attribute), 80)}, expected {shown(value, 80)}"
+        for toolkit, attributes in wanted.items()
+        for attribute, value in attributes.items()
+        if state.get(toolkit, {}).get(attribute) != value
+    )
+    return "; ".join(names) or "there are more toolkits than there should be"

@@ -1,0 +1,76 @@
+"""One request on the wire: what was sent when, and the undecoded answer with the time of each read."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from agentbench.credentials import redacted
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Filled in while the request runs, decoded after it. Times are `perf_counter_ns`.
+
+    `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). Of a
+    request that was sent twice it is the first time, so that a latency never looks shorter than the wait was;
+    `retries` is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`),
+    empty when the response came whole. `relay` is given each piece of the body of an answer (not of a refusal) as it
+    comes, and must neither block nor raise.
+    """
+
+    sent_at: int = 0
+    ended_at: int = 0
+    retries: int = 0
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: list[tuple[int, bytes]] = field(default_factory=list)
+    error: str = ""
+    detail: str = ""
+    relay: Callable[[bytes], None] | None = None
+
+    def redact(self, secrets: Collection[str]) -> None:
+        """Take out what was sent as a secret and is echoed. Times stay, but of a secret that several reads brought."""
+        body = self.body if secrets else b""
+        if redacted(body, secrets) == body:
+            return
+        self.pieces = [(at, redacted(piece, secrets)) for at, piece in self.pieces]
+        body = self.body
+        if (whole := redacted(body, secrets)) != body:
+            self.pieces = [(self.pieces[-1][0], whole)]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(piece for _, piece in self.pieces)
+
+
+MESSAGE_LIMIT = 300
+
+
+def refusal(body: bytes) -> str:
+    """The message in the body of an answer that is an error; the body itself when it is no JSON."""
+    text = body.decode("utf-8", "replace")
+    try:
+        return message_of(json.loads(text))
+    except ValueError:
+        return message_of(text)
+
+
+def message_of(body: Any) -> str:
+    """The message of an error in OpenAI's shape, or what there is of it."""
+    found = body.get("error", body) if isinstance(body, dict) else body
+    message = found.get("message", found) if isinstance(found, dict) else found
+    return " ".join(str(message).split())[:MESSAGE_LIMIT]
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long a server asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date."""
+    given = headers.get("retry-after", "")
+    try:
+        if given.replace(".", "", 1).isdecimal():
+            return float(given)
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()) if given else None
+    except (ValueError, TypeError, OverflowError):
+        return None

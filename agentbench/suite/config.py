@@ -1,0 +1,183 @@
+"""The configuration of a run: components named by entry point, and how the run is driven.
+
+One set of dotted paths (`agent.output`, `serving.max_num_seqs`, `run.concurrency`) serves YAML, `--set`, the
+store and reports.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from agentbench.core.errors import UserError
+
+SECTIONS = ("agent", "serving", "backend", "run")
+"""The top-level keys of a configuration."""
+
+
+class Component(BaseModel):
+    """An implementation by its registered `name`; every other key is an option of that implementation."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _server_key(value: Any) -> Any:
+    """`serving: {server: bundled, …}` reads better than `name`; inside they are one."""
+    if not isinstance(value, Mapping):
+        return value
+    rest = dict(value)
+    return {"name": rest.pop("server", "bundled"), **rest}
+
+
+Serving = Annotated[Component, BeforeValidator(_server_key)]
+
+
+class Limits(BaseModel):
+    """What an attempt may use, whatever its agent; going over one ends it with a `budget` failure."""
+
+    # Pydantic before 2.10 warns of every field whose name begins with model_.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model_calls: int | None = Field(None, ge=1, description="Most model calls.")
+    tool_calls: int | None = Field(None, ge=0, description="Most tool calls.")
+    tokens: int | None = Field(None, ge=1, description="Most tokens, prompts and completions of all calls together.")
+    seconds: float | None = Field(None, gt=0, description="Longest an attempt may take.")
+
+
+LATER = ("tool_timeout_s", "scorer_timeout_s")
+"""Options of a run that older runs' configurations do not have."""
+
+
+class RunOptions(BaseModel):
+    """How a run is driven; none of it is part of what is being measured but `concurrency`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    repeats: int = Field(1, ge=1, description="Times each case is run, each with a seed of its own.")
+    concurrency: int = Field(16, ge=1, description="Attempts in flight at once.")
+    timeout_s: float = Field(300.0, gt=0, description="Limit of one attempt in seconds.")
+    max_tries: int = Field(3, ge=1, description="Tries of an attempt that ends in an infra failure.")
+    backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
+    seed: int = Field(0, ge=0, description="Seed that the attempts' own seeds are derived from.")
+    tool_timeout_s: float = Field(30.0, gt=0, description="Longest one call of a tool may take; told to the agent.")
+    scorer_timeout_s: float = Field(600.0, gt=0, description="Longest a scorer may take over an attempt.")
+    limits: Limits = Field(Limits(), description="What an attempt may use before it ends as a budget failure.")
+    limit: int | None = Field(None, ge=1, description="Run only so many cases, drawn by sample_seed.")
+    sample_seed: int = Field(0, ge=0, description="Seed of the draw that `limit` makes.")
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A configuration that sets none of the later options is the one that it was before there were any."""
+        written: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in written.items() if key not in LATER or value != fields[key].default}
+
+
+class RunConfig(BaseModel):
+    """Everything that decides what a run does, beside the suite's cases."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: Component
+    serving: Serving = Component(name="bundled")
+    backend: Component = Component(name="openai_http")
+    run: RunOptions = RunOptions()
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["agent.output=free", …]` as dotted path to value; values are read as YAML."""
+    overrides: dict[str, Any] = {}
+    for pair in pairs:
+        path, separator, text = pair.partition("=")
+        if not separator or path.split(".")[0] not in SECTIONS:
+            raise UserError(
+                f"--set {pair!r}: expected PATH=VALUE with a path under {', '.join(SECTIONS)},"
+                " for example agent.output=free or serving.max_num_seqs=8."
+            )
+        try:
+            overrides[path] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            overrides[path] = text
+    return overrides
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `data` with each dotted path set.
+
+    Naming another implementation (`agent=chat`, `agent.name=chat`, `serving.server=url`) drops the options
+    of the one it replaces, since they are not its own.
+    """
+    result: dict[str, Any] = deepcopy(dict(data))
+    for path, value in overrides.items():
+        section, *keys = path.split(".")
+        if not keys or (section != "run" and keys in (["name"], ["server"])):
+            result[section] = _switch(result.get(section), value)
+        else:
+            _set(result, [section, *keys], value)
+    return result
+
+
+def _switch(current: Any, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    name = current.get("name", current.get("server")) if isinstance(current, Mapping) else current
+    return current if name == value else {"name": value}
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        child = tree.get(key)
+        if isinstance(child, str):
+            child = {"name": child}
+        tree[key] = dict(child) if isinstance(child, Mapping) else {}
+        tree = tree[key]
+    tree[keys[-1]] = value
+
+
+def canonical_hash(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """SHA-256 of the value's canonical JSON (sorted keys, no spaces)."""
+    return hashlib.sha256(_canonical(value, default)).hexdigest()
+
+
+def _canonical(value: Any, default: Callable[[Any], Any] | None) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=default)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def canonical_list_hash(values: Iterable[Any]) -> str:
+    """`canonical_hash` of the list of the values, which need not be in memory together."""
+    digest = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        digest.update(("," if number else "").encode() + _canonical(value, None))
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def as_mapping(config: RunConfig) -> dict[str, Any]:
+    """The configuration as it would stand in YAML; reading it again gives an equal configuration."""
+    data = config.model_dump(mode="json")
+    serving = data["serving"]
+    data["serving"] = {"server": serving.pop("name"), **serving}
+    return data

@@ -1,0 +1,127 @@
+"""Tags and notes that visitors write.
+
+What a visitor asks for, as the store's filters.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, get_args
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from agentbench.core.errors import UserError
+from agentbench.core.run import Run
+from agentbench.store import Store
+from agentbench.store.listing import AttemptFilter, AttemptSort, Page, RunFilter, RunSort, Verdict
+from agentbench.store.notes import Notes
+from agentbench.store.study_listing import StudyFilter, StudySort
+from agentbench.web.rendering import viewer_at
+
+LONGEST_FORM = 100_000
+"""Bytes."""
+
+T = TypeVar("T", bound=str)
+
+
+def run_named(store: Store, reference: str) -> Run:
+    """404 with what the command line would say, when there is none."""
+    try:
+        return store.get_run(reference)
+    except UserError as error:
+        raise HTTPException(404, str(error)) from None
+
+
+def asked_run(request: Request, store: Store) -> Run:
+    return run_named(store, request.path_params["run"])
+
+
+def whole_number(name: str, text: str, otherwise: int) -> int:
+    """`otherwise` for a field that is empty or missing; 400 for one that is no whole number."""
+    if not text:
+        return otherwise
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise HTTPException(400, f"{name} {text[:40]!r}: expected a whole number of at most 8 digits")
+    return int(text)
+
+
+def asked_page(request: Request, limit: int) -> Page:
+    number = request.query_params.get("page", "1")
+    place = int(number) - 1 if number.isascii() and number.isdigit() and 0 < len(number) < 9 else 0
+    return Page(offset=max(0, place) * limit, limit=limit)
+
+
+def run_filter(request: Request) -> RunFilter:
+    given = request.query_params
+    return RunFilter(
+        text=given.get("q", "").strip(),
+        suite=given.get("suite", ""),
+        status=given.get("status", ""),
+        tag=given.get("tag", ""),
+        of_studies=given.get("of_studies") == "1",
+        sort=_one_of(get_args(RunSort), given.get("sort"), "created_at"),
+        descending=given.get("order", "down") != "up",
+    )
+
+
+def study_filter(request: Request) -> StudyFilter:
+    given = request.query_params
+    return StudyFilter(
+        text=given.get("q", "").strip(),
+        suite=given.get("suite", ""),
+        status=given.get("status", ""),
+        tag=given.get("tag", ""),
+        sort=_one_of(get_args(StudySort), given.get("sort"), "created_at"),
+        descending=given.get("order", "down") != "up",
+    )
+
+
+def attempt_filter(request: Request) -> AttemptFilter:
+    given = request.query_params
+    verdict = given.get("verdict")
+    return AttemptFilter(
+        text=given.get("q", "").strip(),
+        verdict=_one_of(get_args(Verdict), verdict, "right") if verdict in get_args(Verdict) else None,
+        sort=_one_of(get_args(AttemptSort), given.get("sort"), "stored"),
+        descending=given.get("order", "up") == "down",
+    )
+
+
+def _one_of(known: tuple[T, ...], given: str | None, otherwise: T) -> T:
+    return next((name for name in known if name == given), otherwise)
+
+
+async def asked_form(request: Request, csrf: str) -> dict[str, str]:
+    """The fields of a form that a page of the viewer sent; 403 for one without its token."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST_FORM:
+            raise HTTPException(413, f"a form of more than {LONGEST_FORM:,} bytes")
+    text = body.decode("utf-8", "replace")
+    fields = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
+    if not csrf or fields.get("csrf") != csrf:
+        raise HTTPException(403, "the form is not of this viewer: load its page again")
+    return fields
+
+
+async def annotated(request: Request, notes: Notes, asked: Callable[[Request], str], route: str) -> Response:
+    """Adds or removes a tag of what is `asked` for, or writes its note; then back to its page, at `route`."""
+    form = await asked_form(request, viewer_at(request).csrf)
+    name = await run_in_threadpool(asked, request)
+    try:
+        await run_in_threadpool(_annotate, notes, name, form)
+    except UserError as error:
+        raise HTTPException(400, str(error)) from None
+    return RedirectResponse(request.url_for(route, **{route: name}).path, status_code=303)
+
+
+def _annotate(notes: Notes, name: str, form: dict[str, str]) -> None:
+    if "tag" in form:
+        notes.add_tag(name, form["tag"])
+    if "untag" in form:
+        notes.remove_tag(name, form["untag"])
+    if "note" in form:
+        notes.set_note(name, form["note"].replace("\r\n", "\n"))
