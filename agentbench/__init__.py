@@ -1,23 +1,51 @@
 """agentbench tests, evaluates and tunes LLM agents together with the model server under them.
 
-In a notebook, `agentbench.load` and `agentbench.compare` read stored runs.
+What an agent, a tool or a scorer of one's own is made of is imported from here; in a notebook, `agentbench.load` and
+`agentbench.compare` read stored runs.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agentbench.version import __version__
 
 if TYPE_CHECKING:
+    from agentbench.core.attempt import Score
+    from agentbench.core.case import Case
+    from agentbench.core.protocols import Agent, ChatClient, ChatRequest, Scorer, Toolbox
+    from agentbench.core.trace import Trace
     from agentbench.notebook import compare, load
 
+HOMES = {
+    "Agent": "agentbench.core.protocols",
+    "Case": "agentbench.core.case",
+    "ChatClient": "agentbench.core.protocols",
+    "ChatRequest": "agentbench.core.protocols",
+    "Score": "agentbench.core.attempt",
+    "Scorer": "agentbench.core.protocols",
+    "Toolbox": "agentbench.core.protocols",
+    "Trace": "agentbench.core.trace",
+    "compare": "agentbench.notebook",
+    "load": "agentbench.notebook",
+}
 
-__all__ = ["__version__", "compare", "load"]
+__all__ = [
+    "Agent",
+    "Case",
+    "ChatClient",
+    "ChatRequest",
+    "Score",
+    "Scorer",
+    "Toolbox",
+    "Trace",
+    "__version__",
+    "compare",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """What only a notebook needs is imported when it is used."""
-    if name not in ("compare", "load"):
+    """Each is imported when it is used: a command or a pytest run that needs none of them waits for none."""
+    if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from agentbench import notebook
-
-    return getattr(notebook, name)
+    return getattr(import_module(HOMES[name]), name)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentbench.core.errors import UserError
-from agentbench.suite.yaml_file import read_settings
+from agentbench.suite.config import read_settings
 
 
 def test_paths_and_sections_are_read_alike(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a study's attempts are made of: see `agentbench.made_of`."""
+"""What a study's attempts are made of: see `agentbench.run.sources`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -40,7 +40,7 @@ class BfclToolkitsSource:
                 f"case {case.id!r}: metadata.toolkits = {classes!r:.80}; bfcl_toolkits needs a list of some of:"
                 f" {', '.join(DOCUMENTS)}"
             )
-        hosted = HostedToolkit("bfcl_toolkits", self._config.limits, "agentbench.tools.bfcl_host", ENVIRONMENT)
+        hosted = HostedToolkit("bfcl_toolkits", self._config.limits, "agentbench.bfcl.host", ENVIRONMENT)
         try:
             await hosted.start({"wheel": str(wheel), "classes": classes, "initial": case.metadata["initial"]})
             hosted.specs = tuple(spec for name in classes for spec in toolkit_specs(wheel, name))

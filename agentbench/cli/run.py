@@ -75,9 +75,8 @@ def _planned(
     store: "Store",
 ) -> "Experiment":
     from agentbench.run.experiment import backend_overrides, merged, plan
-    from agentbench.suite.config import parse_overrides
+    from agentbench.suite.config import parse_overrides, read_settings
     from agentbench.suite.suite import load_suite
-    from agentbench.suite.yaml_file import read_settings
 
     assert suite is not None
     filed = read_settings(config) if config else {}

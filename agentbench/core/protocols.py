@@ -1,9 +1,9 @@
 """The seams: what an agent, a backend, a toolbox, a server, a dataset and a scorer promise.
 
 An implementation is a class with a `Config` (a pydantic model with `extra="forbid"`) that is built as
-`cls(config)`, a backend as `cls(config, endpoint)`, a tool source as `cls(config, root)`; `agentbench.spec` finds
-it by its entry-point name. An agent, a tool source, a scorer or a user that holds something for as long as a run lasts
-(a process, a server) is an async context manager too: entered before the first attempt, left after the last.
+`cls(config)`, a backend as `cls(config, endpoint)`, a tool source as `cls(config, root)`; `agentbench.suite.registry`
+finds it by its entry-point name. An agent, a tool source, a scorer or a user that holds something for as long as a run
+lasts (a process, a server) is an async context manager too: entered before the first attempt, left after the last.
 """
 
 import asyncio

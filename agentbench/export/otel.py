@@ -122,9 +122,9 @@ def _attempt_attributes(run: Run, attempt: Attempt, case: Case) -> Attributes:
         "gen_ai.conversation.id": f"{run.id}/{attempt.case_id}/{attempt.repeat}",
         "gen_ai.input.messages": _json([otel_message(each) for each in case.messages]),
         "gen_ai.output.messages": _json([otel_message({"role": "assistant", "content": attempt.trace.output}, "stop")]),
-        "agentbench.core.case.id": attempt.case_id,
-        "agentbench.core.case.cluster": attempt.cluster,
-        "agentbench.core.case.expected": None if case.expected is None else _json(case.expected),
+        "agentbench.case.id": attempt.case_id,
+        "agentbench.case.cluster": attempt.cluster,
+        "agentbench.case.expected": None if case.expected is None else _json(case.expected),
         "agentbench.repeat": attempt.repeat,
         "agentbench.passed": attempt.passed,
         "agentbench.failure": attempt.failure.kind if attempt.failure else None,
@@ -277,7 +277,7 @@ def _chunks(store: Store, run: Run) -> "Iterator[list[ReadableSpan]]":
         from opentelemetry.sdk.resources import Resource
     except ImportError:
         raise _not_installed() from None
-    about = {"service.name": "agentbench", "agentbench.core.run.id": run.id, "agentbench.core.run.label": run.label}
+    about = {"service.name": "agentbench", "agentbench.run.id": run.id, "agentbench.run.label": run.label}
     resource = Resource({**about, "agentbench.suite": run.suite, "agentbench.config_hash": run.config_hash})
     spans: list[ReadableSpan] = []
     for number, (attempt, case) in enumerate(store.whole_attempts(run.id), 1):

@@ -96,12 +96,12 @@ def _attempts(traces: Iterable[list[Span]], path: Path, scales: Scales) -> Itera
 
 def _case(spans: Sequence[Span]) -> Case:
     """Named by agentbench's own attribute, else by the trace; asked what the first model call was asked."""
-    own = next((span.attributes for span in spans if "agentbench.core.case.id" in span.attributes), {})
+    own = next((span.attributes for span in spans if "agentbench.case.id" in span.attributes), {})
     asked = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
-    expected = own.get("agentbench.core.case.expected")
+    expected = own.get("agentbench.case.expected")
     return Case(
-        id=str(own.get("agentbench.core.case.id") or spans[0].trace),
-        cluster=str(own.get("agentbench.core.case.cluster") or ""),
+        id=str(own.get("agentbench.case.id") or spans[0].trace),
+        cluster=str(own.get("agentbench.case.cluster") or ""),
         messages=tuple(asked),
         expected=None if expected is None else json.loads(expected),
     )

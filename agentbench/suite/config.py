@@ -6,8 +6,9 @@ store and reports.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
@@ -22,6 +23,7 @@ from pydantic import (
 )
 
 from agentbench.core.errors import UserError
+from agentbench.suite.yaml_file import Document, read_yaml
 
 SECTIONS = ("agent", "serving", "backend", "run")
 """The top-level keys of a configuration."""
@@ -181,3 +183,29 @@ def as_mapping(config: RunConfig) -> dict[str, Any]:
     serving = data["serving"]
     data["serving"] = {"server": serving.pop("name"), **serving}
     return data
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Dotted path to value, from dotted paths (`agent.output: free`) and sections (`agent: {output: free}`) alike.
+
+    `UserError` names file and line of a key that is neither.
+    """
+    document = read_yaml(path)
+    settings: dict[str, Any] = {}
+    for key, value in document.data.items():
+        settings.update(_settings(str(key), value, document))
+    return settings
+
+
+def _settings(key: str, value: Any, document: Document) -> Iterator[tuple[str, Any]]:
+    if key.split(".")[0] not in SECTIONS:
+        raise UserError(
+            f"{document.where((key,))}: unknown key {key!r}. Valid: {', '.join(SECTIONS)}, or a path under them"
+            " such as agent.output"
+        )
+    if "." in key or not isinstance(value, Mapping):
+        yield key, value
+        return
+    # A name first: it drops the options of the implementation it replaces.
+    for name in sorted(value, key=lambda name: name not in ("name", "server")):
+        yield f"{key}.{name}", value[name]

@@ -1,9 +1,6 @@
-"""YAML documents that remember the line of every key, so that a mistake can be pointed at.
+"""YAML documents that remember the line of every key, so that a mistake can be pointed at."""
 
-A file of settings: what `--set` takes one by one, as YAML.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +8,6 @@ from typing import Any
 import yaml
 
 from agentbench.core.errors import UserError
-from agentbench.suite.config import SECTIONS
 
 KeyPath = tuple[str | int, ...]
 
@@ -66,29 +62,3 @@ def _collect_lines(path: Path, node: yaml.Node, prefix: KeyPath, lines: dict[Key
         for index, item in enumerate(node.value):
             lines[(*prefix, index)] = item.start_mark.line + 1
             _collect_lines(path, item, (*prefix, index), lines)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Dotted path to value, from dotted paths (`agent.output: free`) and sections (`agent: {output: free}`) alike.
-
-    `UserError` names file and line of a key that is neither.
-    """
-    document = read_yaml(path)
-    settings: dict[str, Any] = {}
-    for key, value in document.data.items():
-        settings.update(_settings(str(key), value, document))
-    return settings
-
-
-def _settings(key: str, value: Any, document: Document) -> Iterator[tuple[str, Any]]:
-    if key.split(".")[0] not in SECTIONS:
-        raise UserError(
-            f"{document.where((key,))}: unknown key {key!r}. Valid: {', '.join(SECTIONS)}, or a path under them"
-            " such as agent.output"
-        )
-    if "." in key or not isinstance(value, Mapping):
-        yield key, value
-        return
-    # A name first: it drops the options of the implementation it replaces.
-    for name in sorted(value, key=lambda name: name not in ("name", "server")):
-        yield f"{key}.{name}", value[name]

@@ -231,7 +231,7 @@ ANYTHING = st.recursive(
 NAMES = [
     *(pair["key"] for pair in CHAT["attributes"]),
     *(
-        "agentbench.core.case.expected",
+        "agentbench.case.expected",
         "agentbench.chunk_at",
         "gen_ai.response.finish_reasons",
         "gen_ai.system_instructions",

@@ -8,9 +8,8 @@ import pytest
 
 from agentbench.core.errors import UserError
 from agentbench.store import Store
-from agentbench.suite.config import as_mapping, canonical_hash
+from agentbench.suite.config import as_mapping, canonical_hash, read_settings
 from agentbench.suite.suite import Suite, load_suite
-from agentbench.suite.yaml_file import read_settings
 from tests.tuners.stub_server import StubServer
 from tuners.best_file import write_best
 from tuners.configuration import configure
