@@ -10,8 +10,8 @@ import pytest
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatRequest, Endpoint
+from tests.http.misbehaving_server import END, HEAD, answering, framed, listening, plain, request_of
 from tests.loadtest.scripted_server import scripted_server
-from tests.transport.misbehaving_server import END, HEAD, answering, framed, listening, plain, request_of
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "x"},), max_tokens=4)
 TOKEN = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": null}]}\n\n'

@@ -11,7 +11,7 @@ from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.metrics import summarize
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.workload import Turn
-from tests.transport.misbehaving_server import DONE, END, HEAD, TOKEN, WHOLE, answering, framed, plain
+from tests.http.misbehaving_server import DONE, END, HEAD, TOKEN, WHOLE, answering, framed, plain
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from agentbench.core.trace import Trace
 from agentbench.extras import install_hint
 from agentbench.scorers.semantic import SemanticConfig, SemanticScorer, ngram_counts
 from tests.fakes import a_case
-from tests.transport.misbehaving_server import answering, plain
+from tests.http.misbehaving_server import answering, plain
 
 HERE = "tests.scorers.test_semantic"
 

@@ -18,7 +18,7 @@ from agentbench.http.client import Target
 from agentbench.servers.url import UrlConfig, UrlServer
 from agentbench.suite.validation import validate
 from tests.backends.chat_server import chat_server
-from tests.transport.misbehaving_server import answering, listening, plain
+from tests.http.misbehaving_server import answering, listening, plain
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from agentbench.core.protocols import ChatRequest, Relay
 from agentbench.core.trace import ModelCall
 from agentbench.run.runner import Bench, Job, ServerWatch, run_job, run_jobs
 from tests.fakes import SayBackend, a_case
-from tests.test_runner import a_bench, ask
+from tests.run.test_runner import a_bench, ask
 
 
 class Scripted(SayBackend):

@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 from agentbench.http.client import HttpClient, Target
 from agentbench.http.exchange import Exchange
-from tests.transport.misbehaving_server import HEAD, TOKEN, WHOLE, answering, framed, listening, request_of
+from tests.http.misbehaving_server import HEAD, TOKEN, WHOLE, answering, framed, listening, request_of
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from agentbench.bfcl.call_scorer import ToolCallMatchConfig, ToolCallMatchScorer
 from agentbench.bfcl.dataset import BfclConfig, BfclDataset
 from agentbench.core.case import Case
 from agentbench.core.trace import Trace
-from tests.datasets.test_bfcl import _made as accepted
+from tests.bfcl.test_dataset import _made as accepted
 
 
 @cache

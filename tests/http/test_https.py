@@ -10,7 +10,7 @@ import pytest
 
 from agentbench.http.client import HttpClient, Target
 from agentbench.http.exchange import Exchange
-from tests.transport.misbehaving_server import WHOLE, listening, request_of
+from tests.http.misbehaving_server import WHOLE, listening, request_of
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 

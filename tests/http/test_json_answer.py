@@ -5,8 +5,8 @@ import json
 import pytest
 
 from agentbench.http.json_answer import NoAnswer, model_names, post
-from tests.transport.misbehaving_server import answering, plain
-from tests.transport.test_client import client_of
+from tests.http.misbehaving_server import answering, plain
+from tests.http.test_client import client_of
 
 WHOLE = plain(200, b'{"data": [{"id": "a"}, {"id": "b"}]}')
 
