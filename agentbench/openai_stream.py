@@ -1,8 +1,20 @@
-"""What an answer of OpenAI's API says, where servers differ in how they say it: rules that all who read one share."""
+"""The one decoder of an answer of OpenAI's API: what it says and when its tokens came, however a server says it.
 
+Runs, load tests, the gateway and the replay of traces all read by it. Answers are decoded when they are whole: `decode`
+takes the reads of a body with their times.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
+
+from agentbench.core.case import Message
+from agentbench.http.event_stream import DONE, EndlessStream, events
+from agentbench.http.exchange import message_of
 
 OBJECT = b"{"
 MOST_TOKENS = 2**53
@@ -11,8 +23,8 @@ MOST_TOKENS = 2**53
 
 def token_count(value: Any) -> int | None:
     """A number of tokens as a server told it, None where it told none. `ValueError` for what is none."""
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
+        return value
     if isinstance(value, bool | str) or not 0 <= value <= MOST_TOKENS or value != int(value):
         raise ValueError(f"{value!r:.40} is no number of tokens")
     return int(value)
@@ -81,6 +93,204 @@ def as_events(body: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChunks:
+    """When tokens came: the time of each chunk, and how many tokens it brought.
+
+    `counted` says that the server counted in every chunk; else each event with something in it stands for one token.
+    A reader sees nothing of the first `silent` chunks.
+    """
+
+    at: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+    counted: bool = False
+    silent: int = 0
+
+
+class BadCount(ValueError):
+    """A number of tokens that is none."""
+
+
+class StreamedAnswer:
+    """An answer put together from its events, which `feed` takes in their order.
+
+    Events of one read came together: they are one chunk. A chunk brought a token when a reader sees something of it
+    (text, reasoning, a refusal, part of a tool call), or when a server that counts in every chunk counts more tokens
+    than before; in a text completion without counts an empty text is a token too. A role alone is none, nor is the
+    closing event, unless the limit ended the answer. `error` says why it is no answer.
+    """
+
+    def __init__(self, *, in_one_piece: bool = False) -> None:
+        self.in_one_piece = self.done = in_one_piece
+        self.finish_reason: str | None = None
+        self.error = ""
+        self.ended_at = 0
+        self.prompt_tokens: int | None = None
+        self.cached_tokens: int | None = None
+        self.completion_tokens: int | None = None
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._calls = ToolCalls()
+        self._at: list[int] = []
+        self._counts: list[int | None] = []  # of each chunk: the tokens so far, as the server counts
+        self._events: list[int] = []  # of each chunk: the events that are tokens without a count too
+        self._seen_at: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server said that the answer is complete."""
+        return self.done or self.finish_reason is not None
+
+    @property
+    def carried(self) -> bool:
+        """Whether there was anything in it."""
+        return bool(self._text or self._reasoning or self._refusal or self._calls)
+
+    def read(self, at: int, data: bytes) -> None:
+        """One event as it came; what is none is an error in the answer."""
+        try:
+            self.feed(at, parsed(data))
+        except BadCount as error:
+            self.error = str(error)
+        # What the shape of an event makes of the rules that read it.
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            self.error = f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
+
+    def feed(self, at: int, event: Mapping[str, Any]) -> None:
+        """One event, decoded, and the time at which its last byte had come."""
+        failure = event.get("error")
+        count = None if failure else self._usage(event.get("usage"))
+        was_open = self.finish_reason is None
+        seen = blank = False
+        for choice in () if failure else event.get("choices") or ():
+            if failure := failure_of(choice):
+                break
+            seen = self._take(choice) or seen
+            blank = blank or (choice.get("text") == "" and not choice.get("finish_reason"))
+        if failure:
+            self.error = message_of(failure)
+            return
+        self.ended_at = at
+        is_silent_token = blank if count is None else was_open and self._rose(count)
+        if (seen or is_silent_token) and not self.in_one_piece:
+            self._stamp(at, count, seen, blank)
+
+    def _usage(self, usage: Mapping[str, Any] | None) -> int | None:
+        """Takes the server's counts; that of completion tokens, None where the event has none."""
+        if not usage:
+            return None
+        details = usage.get("prompt_tokens_details") or {}
+        prompt, count = _counted(usage, "prompt_tokens"), _counted(usage, "completion_tokens")
+        cached = _counted(details, "cached_tokens", "prompt_tokens_details.")
+        self.prompt_tokens = self.prompt_tokens if prompt is None else prompt
+        self.cached_tokens = self.cached_tokens if cached is None else cached
+        self.completion_tokens = self.completion_tokens if count is None else count
+        return count
+
+    def _take(self, choice: Mapping[str, Any]) -> bool:
+        """Whether a reader sees something of it."""
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        delta = said_in(choice)
+        seen = False
+        for said, parts in (
+            (text_of(choice.get("text")) or text_of(delta.get("content")), self._text),
+            (thoughts_of(delta), self._reasoning),
+            (refusal_of(delta), self._refusal),
+        ):
+            if said:
+                parts.append(said)
+                seen = True
+        if calls := delta.get("tool_calls"):
+            self._calls.add(calls)
+            seen = True
+        return seen
+
+    def _rose(self, count: int) -> bool:
+        before = self._counts[-1] if self._counts else 0
+        return self.finish_reason in (None, "length") and before is not None and count > before
+
+    def _stamp(self, at: int, count: int | None, seen: bool, blank: bool) -> None:
+        if seen and self._seen_at is None:
+            self._seen_at = at
+        if self._at and self._at[-1] == at:
+            self._counts[-1] = count
+            self._events[-1] += seen or blank
+        else:
+            self._at.append(at)
+            self._counts.append(count)
+            self._events.append(int(seen or blank))
+
+    def chunks(self) -> TokenChunks:
+        """The chunks with tokens; a server that did not count in each of them counted in none."""
+        rises = _rises(self._counts)
+        found = list(zip(self._at, rises or self._events, self._events, strict=True))
+        kept = found if rises else [chunk for chunk in found if chunk[-1]]
+        at = tuple(chunk[0] for chunk in kept)
+        silent = len(at) if self._seen_at is None else at.index(self._seen_at)
+        return TokenChunks(at=at, tokens=tuple(chunk[1] for chunk in kept), counted=bool(rises), silent=silent)
+
+    def message(self) -> Message:
+        """As a request has it; what a model says in place of an answer is its content too."""
+        refusal = "".join(self._refusal)
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or refusal or None}
+        if refusal:
+            message["refusal"] = refusal
+        if reasoning := "".join(self._reasoning):
+            message["reasoning_content"] = reasoning
+        if calls := self._calls.whole():
+            message["tool_calls"] = calls
+        return message
+
+    @property
+    def digest(self) -> str:
+        """The start of the SHA-256 of what it says."""
+        functions = [json.dumps(call["function"], sort_keys=True) for call in self._calls.whole()]
+        said = "".join([*self._reasoning, *self._text, *self._refusal, *functions])
+        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def decode(pieces: list[tuple[int, bytes]]) -> StreamedAnswer:
+    """The answer in the reads of a body: an event stream or one object. It stops at the first error."""
+    if pieces and is_one_piece(b"".join(piece for _, piece in pieces[:8])):
+        answer = StreamedAnswer(in_one_piece=True)
+        answer.read(pieces[-1][0], b"".join(piece for _, piece in pieces))
+        return answer
+    answer = StreamedAnswer()
+    try:
+        for at, data in events(pieces):
+            if data == DONE or answer.error:
+                answer.done = True
+                break
+            answer.read(at, data)
+    except EndlessStream as error:
+        answer.error = str(error)
+    return answer
+
+
+def parsed(data: bytes) -> Any:
+    """The JSON of an event; lone surrogates, which servers send of a character in two halves, stay."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return json.loads(data)
+
+
+def _counted(counts: Mapping[str, Any], name: str, inside: str = "") -> int | None:
+    try:
+        return token_count(counts.get(name))
+    except ValueError as error:
+        raise BadCount(f"usage.{inside}{name}: {error}") from None
+
+
+def _rises(counts: Sequence[int | None]) -> list[int]:
+    """Tokens of each chunk, where each said how many there were so far, none fewer than before; else nothing."""
+    known = [count for count in counts if count is not None]
+    if len(known) != len(counts) or known != sorted(known) or not any(known):
+        return []
+    return [now - before for before, now in zip([0, *known], known, strict=False)]
+
+
 class ToolCalls:
     """Puts fragments of tool calls together.
 
@@ -92,6 +302,9 @@ class ToolCalls:
         self._calls: dict[int, dict[str, str]] = {}
         self._places: dict[int, int] = {}
         self._last = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
 
     def add(self, fragments: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The fragments of one delta as OpenAI would have sent them: at their call's index, its name once."""

@@ -8,13 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbench.backends.reply import ReplyBuilder
 from agentbench.core.errors import AttemptError, ServerRefused
 from agentbench.core.protocols import BrokenOff, ChatRequest, CutOff, Endpoint, Relay
 from agentbench.core.trace import ModelCall
 from agentbench.http.client import HttpClient, Target
 from agentbench.http.exchange import Exchange, refusal, retry_after_s
-from agentbench.openai_stream import as_events, is_one_piece
+from agentbench.openai_stream import StreamedAnswer, as_events, decode, is_one_piece
 
 NOT_RECORDED = ("messages", "stream", "stream_options")
 
@@ -48,7 +47,7 @@ class OpenAIHttpBackend:
         intended_at = perf_counter_ns()
         try:
             await self._client.send(self._client.encode("chat/completions", body), exchange)
-            reply = self._reply(exchange)
+            answer = self._answer(exchange)
         except asyncio.CancelledError:
             if seen := _seen(exchange, request, body, intended_at):
                 raise CutOff(seen) from None
@@ -61,22 +60,21 @@ class OpenAIHttpBackend:
             raise
         if relay and is_one_piece(exchange.body):
             relay(as_events(json.loads(exchange.body)))
-        return _call(reply, exchange, request, body, intended_at)
+        return _call(answer, exchange, request, body, intended_at)
 
-    def _reply(self, exchange: Exchange) -> ReplyBuilder:
+    def _answer(self, exchange: Exchange) -> StreamedAnswer:
         """The whole answer; `AttemptError` when there is none."""
         url = self._endpoint.base_url
         if exchange.error:
             raise AttemptError("infra", f"no answer from {url}: {exchange.detail}")
         if exchange.status != 200:
             raise _refused(exchange)
-        reply = ReplyBuilder()
-        reply.read(exchange.pieces)
-        if reply.error:
-            raise AttemptError("infra", f"no answer from {url}: {reply.error}")
-        if not reply.is_whole:
+        answer = decode(exchange.pieces)
+        if answer.error:
+            raise AttemptError("infra", f"no answer from {url}: {answer.error}")
+        if not answer.is_whole:
             raise AttemptError("infra", f"the stream from {url} ended before its answer was complete")
-        return reply
+        return answer
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         options: dict[str, Any] = {"include_usage": True}
@@ -104,13 +102,23 @@ class OpenAIHttpBackend:
 
 
 def _call(
-    reply: ReplyBuilder, exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], intended_at: int
+    answer: StreamedAnswer, exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], intended_at: int
 ) -> ModelCall:
-    return reply.model_call(
+    chunks = answer.chunks()
+    return ModelCall(
         messages=request.messages,
         request={key: value for key, value in body.items() if key not in NOT_RECORDED},
+        reply=answer.message(),
+        finish_reason=answer.finish_reason,
         intended_at=intended_at,
         sent_at=exchange.sent_at,
+        ended_at=answer.ended_at,
+        chunk_at=chunks.at,
+        chunk_tokens=chunks.tokens if chunks.counted or answer.completion_tokens is None else (),
+        silent_chunks=chunks.silent,
+        prompt_tokens=answer.prompt_tokens,
+        cached_tokens=answer.cached_tokens,
+        completion_tokens=answer.completion_tokens,
     )
 
 
@@ -118,9 +126,7 @@ def _seen(exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], int
     """What had come of an answer that broke or was cancelled, with its times; None when nothing had."""
     if exchange.status != 200 or not exchange.pieces:
         return None
-    reply = ReplyBuilder()
-    reply.read(exchange.pieces)
-    call = _call(reply, exchange, request, body, intended_at)
+    call = _call(decode(exchange.pieces), exchange, request, body, intended_at)
     return call if call.chunk_at else None
 
 

@@ -21,9 +21,10 @@ class ModelCall:
     """One request to a model and its answer.
 
     `request` is the request body without its messages (model, sampling, tools, response_format), and `STEP`.
-    `chunk_at` has one entry for each chunk that carried text, a tool-call fragment or reasoning (an empty
-    role-only chunk has none, and what one read brought is one chunk); `chunk_tokens` has the completion tokens
-    of each, or is empty when the server did not say. Token counts are the server's own, None when it reported none.
+    `chunk_at` has the time of each chunk that brought tokens (what one read brought is one chunk; a role is no token).
+    A reader sees nothing of the first `silent_chunks`: their text was held back. `chunk_tokens` has the completion
+    tokens of each, and is empty when the server counted at the end only; when it counted nothing at all, each event
+    with something in it stands for one token. The other counts are the server's own, None when it reported none.
     """
 
     messages: tuple[Message, ...]
@@ -35,6 +36,7 @@ class ModelCall:
     ended_at: int
     chunk_at: tuple[int, ...] = ()
     chunk_tokens: tuple[int, ...] = ()
+    silent_chunks: int = 0
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None

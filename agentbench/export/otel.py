@@ -16,7 +16,7 @@ from agentbench.core.case import Case
 from agentbench.core.run import Run
 from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.export.otlp import otel_message
-from agentbench.stats.calls import completion_tokens, ttft_s
+from agentbench.stats.calls import ttft_s
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -85,10 +85,12 @@ def _model_span(attempt: Attempt, call: ModelCall, ids: Ids, resource: "Resource
             "gen_ai.response.time_to_first_chunk": ttft_s(call),
             "gen_ai.usage.input_tokens": call.prompt_tokens,
             "gen_ai.usage.cache_read.input_tokens": call.cached_tokens,
-            "gen_ai.usage.output_tokens": completion_tokens(call),
+            "gen_ai.usage.output_tokens": call.completion_tokens,
             "gen_ai.input.messages": _json([otel_message(each) for each in call.messages]),
             "gen_ai.output.messages": _json([otel_message(call.reply, call.finish_reason or "")]),
             "agentbench.chunk_at": [attempt.wall_anchor_ns + at for at in call.chunk_at],
+            "agentbench.chunk_tokens": list(call.chunk_tokens),
+            "agentbench.silent_chunks": call.silent_chunks,
             "error.type": "model_call" if call.error else None,
         },
         error=call.error,

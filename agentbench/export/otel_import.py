@@ -163,6 +163,8 @@ def _model_call(span: Span) -> ModelCall:
         sent_at=span.begin,
         ended_at=span.end,
         chunk_at=_chunks(span),
+        chunk_tokens=tuple(token_count(each) or 0 for each in given.get("agentbench.chunk_tokens") or ()),
+        silent_chunks=_count(given, "agentbench.silent_chunks") or 0,
         prompt_tokens=_count(given, "gen_ai.usage.input_tokens"),
         cached_tokens=_count(given, "gen_ai.usage.cache_read.input_tokens"),
         completion_tokens=_count(given, "gen_ai.usage.output_tokens"),

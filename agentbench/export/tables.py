@@ -42,7 +42,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         "text: finish_reason error",
         "int: intended_at_ns sent_at_ns ended_at_ns",
         "float: " + " ".join(f"{name}_s" for name in CALL_METRICS),
-        "int: prompt_tokens cached_tokens completion_tokens",
+        "int: prompt_tokens cached_tokens completion_tokens silent_chunks",
         "json: chunk_at_ns chunk_tokens messages request reply",
     ),
     "tool_calls": _table(
@@ -117,8 +117,8 @@ def _step(step: Step, anchor: int) -> tuple[str, Row]:
 
 
 def _model_call(call: ModelCall, anchor: int) -> Row:
-    same = ("finish_reason", "error", "prompt_tokens", "cached_tokens", "completion_tokens", "chunk_tokens")
-    said = {name: getattr(call, name) for name in (*same, "messages", "request", "reply")}
+    counts = ("prompt_tokens", "cached_tokens", "completion_tokens", "chunk_tokens", "silent_chunks")
+    said = {name: getattr(call, name) for name in ("finish_reason", "error", *counts, "messages", "request", "reply")}
     times = {f"{name}_ns": anchor + getattr(call, name) for name in ("intended_at", "sent_at", "ended_at")}
     metrics = {f"{name}_s": None if call.error else measure(call) for name, measure in CALL_METRICS.items()}
     return said | times | metrics | {"chunk_at_ns": [anchor + at for at in call.chunk_at]}

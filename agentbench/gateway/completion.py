@@ -6,6 +6,7 @@ from typing import Any
 
 from agentbench.core.trace import ModelCall
 from agentbench.http.event_stream import DONE, events
+from agentbench.openai_stream import parsed
 
 
 def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:
@@ -44,7 +45,7 @@ def _usage(call: ModelCall) -> dict[str, Any]:
 
 def _chunks(pieces: Sequence[bytes]) -> list[dict[str, Any]]:
     found = (data for _, data in events([(0, piece) for piece in pieces]) if data != DONE)
-    return [chunk for data in found if isinstance(chunk := json.loads(data), dict)]
+    return [chunk for data in found if isinstance(chunk := parsed(data), dict)]
 
 
 def _logprobs(chunks: Sequence[dict[str, Any]]) -> list[Any]:

@@ -3,14 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from agentbench.core.attempt import Attempt
 from agentbench.core.trace import Failure, Trace
 from agentbench.loadtest.outstanding import mean_outstanding, most_outstanding
 from agentbench.loadtest.record import Record
-from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_from_intent_s, ttft_s
+from agentbench.stats.calls import (
+    NS,
+    completion_tokens,
+    first_token_s,
+    gaps_s,
+    last_token_at,
+    latency_s,
+    tpot_s,
+    ttft_from_intent_s,
+    ttft_s,
+)
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.serving import output_throughput, percentile
@@ -37,9 +46,10 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
     return {
         **_counts(rounds, records),
         **_quantiles("ttft", [ttft_s(call) for call in calls]),
+        **_quantiles("first_token", [first_token_s(call) for call in calls]),
         **_quantiles("ttft_from_intent", [ttft_from_intent_s(call) for call in calls]),
         **_quantiles("tpot", [tpot_s(call) for call in calls]),
-        **_quantiles("itl", [gap for record in answered for gap in gaps_s(record)]),
+        **_quantiles("itl", [gap for call in calls for gap in gaps_s(call)]),
         **_quantiles("latency", [latency_s(call) for call in calls]),
         **_quantiles("send_lag", [(record.sent_at - record.intended_at) * NS for record in answered]),
         "window_s": window,
@@ -73,11 +83,6 @@ def as_attempt(record: Record) -> Attempt:
         trace=Trace(steps=(record.as_call(),)),
         failure=Failure(kind="infra", message=record.error) if record.error else None,
     )
-
-
-def gaps_s(record: Record) -> list[float]:
-    """Inter-token latencies: the gaps between a request's token chunks."""
-    return [(later - earlier) * NS for earlier, later in pairwise(record.chunk_at)]
 
 
 def window_s(records: Sequence[Record]) -> float | None:

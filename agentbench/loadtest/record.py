@@ -7,7 +7,7 @@ from typing import Any
 from agentbench.core.trace import ModelCall
 from agentbench.http.exchange import refusal
 from agentbench.loadtest.exchange import TurnExchange
-from agentbench.loadtest.stream import Answer, decode
+from agentbench.openai_stream import StreamedAnswer, decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,10 @@ class Record:
     `sent_at` is `ended_at` when nothing could be sent.
 
     `chunk_at` has the reads that brought tokens, `chunk_tokens` how many each; `counted` says that the server
-    told so in every chunk, else each event is taken for one token. `completion_tokens` is the server's count;
-    when it gave none, `tokens_assumed` is set and it is the sum over chunks. `error` is a kind, None when the
-    answer came whole; one without chunks came in one piece. `digest` is the start of the SHA-256 of the answer's text.
+    counted in every chunk, else each event is taken for one token. A reader sees nothing of the first `silent_chunks`.
+    `completion_tokens` is the server's count; when it gave none, `tokens_assumed` is set and it is the sum over chunks.
+    `error` is a kind, None when the answer came whole; one without chunks came in one piece. `digest` is the start of
+    the SHA-256 of what was answered.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Record:
     digest: str
     error: str | None
     detail: str
+    silent_chunks: int = 0
 
     def as_call(self) -> ModelCall:
         """The same facts as a model call, whose metrics `stats` defines."""
@@ -55,10 +57,11 @@ class Record:
             sent_at=self.sent_at,
             ended_at=self.ended_at,
             chunk_at=self.chunk_at,
-            chunk_tokens=self.chunk_tokens if self.counted else (),
+            chunk_tokens=self.chunk_tokens if self.counted or self.tokens_assumed else (),
+            silent_chunks=self.silent_chunks,
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
-            completion_tokens=self.completion_tokens,
+            completion_tokens=None if self.tokens_assumed else self.completion_tokens,
             error=self.error,
         )
 
@@ -73,7 +76,8 @@ def record_of_json(data: Mapping[str, Any]) -> Record:
 
 def record_of(exchange: TurnExchange, start: int) -> Record:
     """Decodes what came over the wire; `start` is the `perf_counter_ns` that times are counted from."""
-    answer = decode(exchange.pieces) if exchange.status == 200 else Answer()
+    answer = decode(exchange.pieces) if exchange.status == 200 else StreamedAnswer()
+    chunks = answer.chunks()
     error, detail = _error(exchange, answer)
     assumed = answer.completion_tokens is None
     return Record(
@@ -84,14 +88,14 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
         intended_at=exchange.intended_at - start,
         sent_at=(exchange.sent_at or exchange.ended_at) - start,
         ended_at=exchange.ended_at - start,
-        chunk_at=tuple(at - start for at in answer.chunk_at),
-        chunk_tokens=tuple(answer.chunk_tokens),
-        counted=answer.counted and bool(answer.chunk_at),
+        chunk_at=tuple(at - start for at in chunks.at),
+        chunk_tokens=chunks.tokens,
+        counted=chunks.counted,
         asked_prompt_tokens=exchange.asked.prompt_tokens,
         asked_output_tokens=exchange.asked.output_tokens,
         prompt_tokens=answer.prompt_tokens,
         cached_tokens=answer.cached_tokens,
-        completion_tokens=(sum(answer.chunk_tokens) or None) if assumed else answer.completion_tokens,
+        completion_tokens=(sum(chunks.tokens) or None) if assumed else answer.completion_tokens,
         tokens_assumed=assumed,
         finish_reason=answer.finish_reason,
         status=exchange.status,
@@ -99,10 +103,11 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
         digest=answer.digest,
         error=error,
         detail=detail,
+        silent_chunks=chunks.silent,
     )
 
 
-def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
+def _error(exchange: TurnExchange, answer: StreamedAnswer) -> tuple[str | None, str]:
     """Kind and detail of what went wrong; (None, "") for a whole answer."""
     if exchange.error:
         return exchange.error, exchange.detail
@@ -110,6 +115,6 @@ def _error(exchange: TurnExchange, answer: Answer) -> tuple[str | None, str]:
         return f"HTTP {exchange.status}", refusal(exchange.body)
     if answer.error:
         return "stream error", answer.error
-    if not (answer.finish_reason or answer.done):
+    if not answer.is_whole:
         return "broken", "the stream ended before its answer was complete"
-    return (None, "") if answer.chunk_at or answer.carried else ("empty", "an answer without a token")
+    return (None, "") if answer.chunks().at or answer.carried else ("empty", "an answer without a token")

@@ -9,7 +9,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report.transcript import graded_answer, new_messages
-from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
 
 NS = 1e-9
 
@@ -61,11 +61,12 @@ def _answer(call: ModelCall, place: int) -> Part:
         calls=_asked(call.reply),
         figures={
             "ttft_s": ttft_s(call),
+            "first_token_s": held_back_s(call),
             "tpot_s": tpot_s(call),
             "latency_s": latency_s(call),
             "prompt_tokens": call.prompt_tokens,
             "cached_tokens": call.cached_tokens,
-            "completion_tokens": completion_tokens(call),
+            "completion_tokens": call.completion_tokens,
         },
         error=call.error or "",
         note=call.finish_reason or "",

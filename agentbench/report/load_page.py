@@ -11,7 +11,7 @@ from agentbench.report.chart_page import Page, html_of
 from agentbench.report.datum import at, datum
 from agentbench.report.html_file import Html, text, write_html
 from agentbench.report.load_page_chart import Series, line_chart
-from agentbench.report.load_table import COMPARED, models, notes
+from agentbench.report.load_table import COMPARED, held_text_back, models, notes
 from agentbench.report.roofline_chart import roofline
 
 Json = Mapping[str, Any]
@@ -179,6 +179,7 @@ def _ratio(document: Json, where: Place | None, more: bool) -> str:
 
 ROWS: tuple[tuple[str, str, str], ...] = (
     *((f"TTFT p{q}", f"ttft_p{q}_s", "seconds") for q in (50, 90, 95, 99)),
+    *((f"first token p{q}", f"first_token_p{q}_s", "seconds") for q in (50, 95)),
     ("from intent p95", "ttft_from_intent_p95_s", "seconds"),
     *((f"TPOT p{q}", f"tpot_p{q}_s", "seconds") for q in (50, 90, 95, 99)),
     *((f"ITL p{q}", f"itl_p{q}_s", "seconds") for q in (50, 99)),
@@ -210,6 +211,7 @@ def _figures(document: Json) -> str:
     rows = "".join(
         f"<tr><th>{name}</th>{''.join(f'<td>{datum(document, (*where, key), form)}</td>' for where, _ in columns)}</tr>"
         for name, key, form in ROWS
+        if held_text_back(document) or not key.startswith("first_token")
     )
     return f"<h3>Figures</h3>{_table(loads, f'<tr><th>answered</th>{answered}</tr>{rows}')}"
 

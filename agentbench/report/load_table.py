@@ -47,6 +47,7 @@ def _latency_table(document: Json, piped: bool) -> Table:
     columns: list[Column] = [
         ("TTFT p50", lambda f: figures.seconds(f["ttft_p50_s"])),
         ("p95", lambda f: figures.seconds(f["ttft_p95_s"])),
+        *([("1st token p50", lambda f: figures.seconds(f["first_token_p50_s"]))] if held_text_back(document) else []),
         ("TPOT p50", lambda f: figures.seconds(f["tpot_p50_s"])),
         ("p95", lambda f: figures.seconds(f["tpot_p95_s"])),
         ("ITL p99", lambda f: figures.seconds(f["itl_p99_s"])),
@@ -55,6 +56,12 @@ def _latency_table(document: Json, piped: bool) -> Table:
         ("Wall", lambda f: figures.seconds(f["wall_s"])),
     ]
     return _table(document, f"{title(document)} · latency", columns, piped)
+
+
+def held_text_back(document: Json) -> bool:
+    """Whether first tokens were counted before anything of them was seen; older documents do not say."""
+    found = [side["figures"] for point in document["points"] for side in point["sides"].values()]
+    return any(f.get("first_token_p50_s") not in (None, f["ttft_p50_s"]) for f in found)
 
 
 def _rate_table(document: Json, piped: bool) -> Table:

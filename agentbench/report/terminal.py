@@ -131,6 +131,7 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
             model_calls(serving),
         ),
         ("TTFT p95", figures.seconds(serving.ttft_p95_s), spread),
+        *_first_token_rows(serving),
         ("TPOT p50", figures.seconds(serving.tpot_p50_s), "per output token after the first"),
         (
             "Output tokens/s",
@@ -143,6 +144,13 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
         ("Wall time", figures.seconds(serving.wall_s), ""),
         *_cold_start_rows(view),
     ]
+
+
+def _first_token_rows(serving: ServingSummary) -> list[tuple[str, str, str]]:
+    if not serving.held_text_back:
+        return []
+    p95 = f"p95 {figures.seconds(serving.first_token_p95_s)}; its text was held back until the TTFT"
+    return [("First token p50", figures.seconds(serving.first_token_p50_s), p95)]
 
 
 def _cold_start_rows(view: RunView) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report import figures
 from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
-from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_s
+from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
@@ -112,9 +112,11 @@ def _tool_result(call: ToolCall) -> Text:
 
 
 def _timing(call: ModelCall) -> Text:
-    counted = f"{figures.count(call.prompt_tokens)} in, {figures.count(completion_tokens(call))} out"
+    counted = f"{figures.count(call.prompt_tokens)} in, {figures.count(call.completion_tokens)} out"
+    first = held_back_s(call)
     parts = [
         f"TTFT {figures.seconds(ttft_s(call))}",
+        f"first token {figures.seconds(first)}" if first is not None else "",
         f"TPOT {figures.seconds(tpot_s(call))}",
         f"latency {figures.seconds(latency_s(call))}",
         f"tokens {counted}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from agentbench.core.attempt import Attempt
 from agentbench.core.errors import FailureKind
 from agentbench.core.trace import ModelCall, UserTurn
-from agentbench.stats.calls import NS, completion_tokens, last_token_at, latency_s, tpot_s, ttft_s
+from agentbench.stats.calls import NS, completion_tokens, first_token_s, last_token_at, latency_s, tpot_s, ttft_s
 
 AGENT_FAILURES: frozenset[FailureKind] = frozenset({"agent", "budget", "timeout"})
 """Failures of what is tested: the agent raised, or did not finish within its limits. The other kinds (infra, tool,
@@ -73,6 +73,7 @@ class Outcome:
     tries: int = 1
     scores: Mapping[str, float] = field(default_factory=dict)
     ttft_s: tuple[float, ...] = ()
+    first_token_s: tuple[float, ...] = ()
     tpot_s: tuple[float, ...] = ()
     latency_s: tuple[float, ...] = ()
     usage: Usage = NOTHING
@@ -85,8 +86,8 @@ class Outcome:
 def outcome_of(attempt: Attempt) -> Outcome:
     calls = [call for call in attempt.trace.model_calls if call.error is None]
     measured = {
-        name: tuple(value for call in calls if (value := metric(call)) is not None)
-        for name, metric in (("ttft_s", ttft_s), ("tpot_s", tpot_s), ("latency_s", latency_s))
+        metric.__name__: tuple(value for call in calls if (value := metric(call)) is not None)
+        for metric in (ttft_s, first_token_s, tpot_s, latency_s)
     }
     return Outcome(
         case_id=attempt.case_id,
@@ -139,7 +140,7 @@ def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
     ends = [(call, at) for call in made if (at := last_token_at(call)) is not None]
     return Usage(
         calls=len(made),
-        unanswered=sum(not call.chunk_at for call in made),
+        unanswered=sum(ttft_s(call) is None for call in made),
         prompt_tokens=total(call.prompt_tokens for call in made),
         cached_tokens=total(call.cached_tokens for call in made),
         completion_tokens=total(completion_tokens(call) for call in made),
@@ -147,8 +148,8 @@ def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
         first_sent_at=min((anchor + call.sent_at for call, _ in ends), default=None),
         last_token_at=max((anchor + at for _, at in ends), default=None),
         uncounted_prompts=sum(call.prompt_tokens is None for call in made if _took_tokens(call)),
-        uncounted_completions=sum(completion_tokens(call) is None for call in made if _took_tokens(call)),
-        uncounted_timed=sum(completion_tokens(call) is None for call, _ in ends),
+        uncounted_completions=sum(call.completion_tokens is None for call in made if _took_tokens(call)),
+        uncounted_timed=sum(call.completion_tokens is None for call, _ in ends),
         models=tuple(_model_usage(name, made) for name in dict.fromkeys(map(_model, made))),
     )
 
@@ -164,7 +165,7 @@ def _model(call: ModelCall) -> str:
 
 def _model_usage(model: str, calls: Iterable[ModelCall]) -> ModelUsage:
     own = [call for call in calls if _model(call) == model]
-    lacking = [call.prompt_tokens is None or completion_tokens(call) is None for call in own if _took_tokens(call)]
+    lacking = [call.prompt_tokens is None or call.completion_tokens is None for call in own if _took_tokens(call)]
     return ModelUsage(
         model=model,
         calls=len(own),

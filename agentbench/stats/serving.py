@@ -32,6 +32,8 @@ class ServingSummary:
     ttft_p90_s: float | None
     ttft_p95_s: float | None
     ttft_p99_s: float | None
+    first_token_p50_s: float | None
+    first_token_p95_s: float | None
     tpot_p50_s: float | None
     tpot_p95_s: float | None
     latency_p50_s: float | None
@@ -46,6 +48,12 @@ class ServingSummary:
     uncounted_completions: int
     uncounted_timed: int
     models: tuple[ModelUsage, ...]
+
+    @property
+    def held_text_back(self) -> bool:
+        """Whether first tokens were counted before anything of them was seen."""
+        counted, seen = (self.first_token_p50_s, self.first_token_p95_s), (self.ttft_p50_s, self.ttft_p95_s)
+        return self.first_token_p50_s is not None and counted != seen
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:
@@ -80,7 +88,7 @@ class ServingTally:
 
     def __init__(self, limits: Mapping[str, float]) -> None:
         self._limits = limits
-        self._ttft, self._tpot, self._latency = array("d"), array("d"), array("d")
+        self._ttft, self._first_token, self._tpot, self._latency = (array("d") for _ in range(4))
         self._calls = self._good = 0
         self._prompt = self._cached = self._completion = self._timed = None  # type: int | None
         self._uncounted = [0, 0, 0]
@@ -91,6 +99,7 @@ class ServingTally:
     def add(self, outcome: Outcome) -> None:
         usage = outcome.usage
         self._ttft.extend(outcome.ttft_s)
+        self._first_token.extend(outcome.first_token_s)
         self._tpot.extend(outcome.tpot_s)
         self._latency.extend(outcome.latency_s)
         self._calls += usage.calls
@@ -119,6 +128,8 @@ class ServingTally:
             ttft_p90_s=percentile(ttft, 90),
             ttft_p95_s=percentile(ttft, 95),
             ttft_p99_s=percentile(ttft, 99),
+            first_token_p50_s=percentile(self._first_token, 50),
+            first_token_p95_s=percentile(self._first_token, 95),
             tpot_p50_s=percentile(tpot, 50),
             tpot_p95_s=percentile(tpot, 95),
             latency_p50_s=percentile(latency, 50),

@@ -26,6 +26,7 @@ ATTEMPT = (
 CALL = (
     *(ModelCallRow.attempt_id, ModelCallRow.position, ModelCallRow.finish_reason, ModelCallRow.intended_at),
     *(ModelCallRow.sent_at, ModelCallRow.ended_at, ModelCallRow.chunk_at, ModelCallRow.chunk_tokens),
+    ModelCallRow.silent_chunks,
     *(ModelCallRow.prompt_tokens, ModelCallRow.cached_tokens, ModelCallRow.completion_tokens, ModelCallRow.error),
     func.substr(type_coerce(ModelCallRow.request, Text), 1, START).label("request_start"),
 )
@@ -108,6 +109,7 @@ def _call(row: Row[Any]) -> Step:
         ended_at=row.ended_at,
         chunk_at=tuple(row.chunk_at),
         chunk_tokens=tuple(row.chunk_tokens),
+        silent_chunks=row.silent_chunks,
         prompt_tokens=row.prompt_tokens,
         cached_tokens=row.cached_tokens,
         completion_tokens=row.completion_tokens,

@@ -105,6 +105,7 @@ class ModelCallRow(Base):
     ended_at: Mapped[int]
     chunk_at: Mapped[Any] = mapped_column(Json, nullable=False)
     chunk_tokens: Mapped[Any] = mapped_column(Json, nullable=False)
+    silent_chunks: Mapped[int]
     prompt_tokens: Mapped[int | None]
     cached_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]

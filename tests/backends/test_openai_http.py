@@ -85,7 +85,7 @@ class TestOpenAIHttp(BackendContract):
         ]
         assert (call.text, call.finish_reason) == ("", "tool_calls")
         assert call.reply["reasoning_content"] == "let me see"
-        assert call.chunk_tokens == ()
+        assert (call.completion_tokens, sum(call.chunk_tokens)) == (None, 7), "one for each event: no count came"
 
     async def test_an_answer_in_one_piece_is_relayed_as_events_and_has_no_first_token(
         self, backend: OpenAIHttpBackend

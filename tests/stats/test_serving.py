@@ -4,7 +4,16 @@ import pytest
 
 from agentbench.core.errors import UserError
 from agentbench.stats import judge_gate
-from agentbench.stats.calls import completion_tokens, latency_s, tpot_s, ttft_from_intent_s, ttft_s
+from agentbench.stats.calls import (
+    completion_tokens,
+    first_token_s,
+    gaps_s,
+    held_back_s,
+    latency_s,
+    tpot_s,
+    ttft_from_intent_s,
+    ttft_s,
+)
 from agentbench.stats.objectives import meets
 from agentbench.stats.outcomes import outcome_of, outcomes_of
 from agentbench.stats.serving import summarize_serving
@@ -18,6 +27,36 @@ def test_the_metrics_of_a_streamed_call() -> None:
     assert ttft_from_intent_s(call) == pytest.approx(0.130)
     assert latency_s(call) == pytest.approx(0.090)
     assert tpot_s(call) == pytest.approx(0.040 / 4)
+
+
+def test_what_is_not_seen_is_no_first_token_that_a_reader_waits_for() -> None:
+    call = a_call(0, (250, 350, 450, 550, 650), 5, chunk_tokens=(1, 1, 1, 1, 1), silent_chunks=1)
+    assert (ttft_s(call), first_token_s(call), held_back_s(call)) == pytest.approx((0.350, 0.250, 0.250))
+    assert tpot_s(call) == pytest.approx(0.100)
+    assert gaps_s(call) == pytest.approx([0.100] * 4)
+    assert latency_s(call) == pytest.approx(0.650)
+    seen = a_call(0, (250, 350), 2, chunk_tokens=(1, 1))
+    assert (held_back_s(seen), first_token_s(a_call(0, (250, 350), 2))) == (None, None)
+
+
+def test_of_an_answer_that_shows_nothing_only_the_first_token_is_known() -> None:
+    call = a_call(0, (250, 350), 2, chunk_tokens=(1, 1), silent_chunks=2)
+    assert (ttft_s(call), tpot_s(call)) == (None, None)
+    assert first_token_s(call) == pytest.approx(0.250)
+    assert not meets(outcome_of(an_attempt("a", calls=(call,))), {"ttft": 1.0})
+
+
+def test_tokens_of_the_first_chunk_are_no_part_of_the_time_per_token() -> None:
+    assert tpot_s(a_call(0, (100, 200, 300), 9, chunk_tokens=(5, 2, 2))) == pytest.approx(0.200 / 4)
+    assert tpot_s(a_call(0, (100, 200), 5, chunk_tokens=(5, 0))) is None
+
+
+def test_counts_that_no_server_gave_are_the_least_that_there_were() -> None:
+    guessed = a_call(0, (100, 200, 300), None, chunk_tokens=(1, 2, 1))
+    assert tpot_s(guessed) == pytest.approx(0.200 / 3)
+    assert first_token_s(guessed) is None
+    summary = summarize_serving(outcomes_of([an_attempt("a", calls=(guessed, a_call(0, (100,), 6)))]))
+    assert (summary.completion_tokens, summary.uncounted_completions, summary.uncounted_timed) == (10, 1, 1)
 
 
 def test_a_call_without_tokens_has_no_latency() -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError
 from agentbench.processes import identity
+from agentbench.stats.calls import first_token_s, tpot_s, ttft_s
 from agentbench.store import Store, open_store
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 from agentbench.store.reference import find_run
@@ -167,6 +168,30 @@ def test_runs_of_an_earlier_version_are_of_the_kind_that_their_environment_says(
         kinds = {run_id: store.get_run(run_id).kind for run_id in environments}
         assert kinds == {"whole": "suite", "part": "part", "again": "rerun", "study": "study"}
         assert store.get_run("part").suite_cases == 9
+
+
+def test_the_figures_of_a_run_of_an_earlier_version_are_derived_by_todays_rules(tmp_path: Path) -> None:
+    """It has the chunks that showed something, at 350, 450 and 650 ms; two tokens had come with the first of them."""
+    path = tmp_path / "a.db"
+    with open_store(str(path)) as store:
+        store.create_run(a_run())
+        store.add_attempt("run-1", an_attempt(), a_case())
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE model_calls DROP COLUMN silent_chunks")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0007'")
+        connection.exec_driver_sql(
+            "UPDATE model_calls SET sent_at = 0, chunk_at = '[350000000, 450000000, 650000000]',"
+            " chunk_tokens = '[2, 1, 2]', completion_tokens = 5, error = NULL"
+        )
+    engine.dispose()
+    with open_store(str(path)) as store:
+        [attempt] = store.attempts("run-1")
+        [measured] = store.measured_attempts("run-1")
+    call = attempt.trace.model_calls[0]
+    assert (call.chunk_at, call.chunk_tokens) == ((350_000_000, 450_000_000, 650_000_000), (2, 1, 2))
+    assert (ttft_s(call), first_token_s(call), tpot_s(call)) == pytest.approx((0.350, 0.350, 0.100))
+    assert tpot_s(measured.trace.model_calls[0]) == tpot_s(call)
 
 
 def test_the_revision_known_without_alembic_is_the_newest(tmp_path: Path) -> None:
