@@ -106,6 +106,8 @@ def test_a_run_comes_back_with_the_same_figures(store: Store, tmp_path: Path) ->
         assert there[case].trace.output == attempt.trace.output
         assert [type(step) for step in there[case].trace.steps] == [type(step) for step in attempt.trace.steps]
         assert there[case].trace.model_calls[1].messages[0] == attempt.trace.model_calls[1].messages[0]
+        before_and_after = zip(attempt.trace.model_calls, there[case].trace.model_calls, strict=True)
+        assert all(one.chunk_tokens == other.chunk_tokens for one, other in before_and_after)
 
 
 @contextmanager
@@ -233,6 +235,8 @@ NAMES = [
     *(
         "agentbench.case.expected",
         "agentbench.chunk_at",
+        "agentbench.chunk_tokens",
+        "agentbench.silent_chunks",
         "gen_ai.response.finish_reasons",
         "gen_ai.system_instructions",
     ),

@@ -28,6 +28,7 @@ model_calls = st.builds(
     ended_at=nanoseconds,
     chunk_at=st.lists(nanoseconds, max_size=3).map(tuple),
     chunk_tokens=st.lists(st.integers(0, 9), max_size=3).map(tuple),
+    silent_chunks=st.integers(0, 3),
     prompt_tokens=tokens,
     cached_tokens=tokens,
     completion_tokens=tokens,
