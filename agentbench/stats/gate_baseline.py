@@ -54,7 +54,7 @@ def _regression(options: GateOptions, name: str, found: PairedComparison) -> tup
 
 def _non_inferiority(options: GateOptions, name: str, found: PairedComparison) -> tuple[bool, str]:
     assert found.power is not None
-    low = found.power.found.interval(1 - 2 * options.alpha)[0]
+    low = found.power.found.lower_bound(options.alpha)
     passed = low is not None and low > -options.margin
     bound = _too_few(found) if low is None else f" (at least {_points(low)} at α = {options.alpha:g})"
     margin = f"less than {100 * options.margin:g} points worse than {name}"

@@ -55,7 +55,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
         return None
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
-    found = differences_of(values, clusters, once=False)
+    found = differences_of(values, clusters, verdicts=False)
     low, high = _interval(found, cluster_sums(values - found.mean, clusters))
     return ScoreComparison(
         scorer=scorer,

@@ -66,7 +66,7 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
         return PairedComparison(excluded=kept.excluded, unmatched=kept.unmatched, unpaired=unpaired)
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
-    found = differences_of(values, clusters, once=_once(pairs))
+    found = differences_of(values, clusters, verdicts=True, once=_once(pairs))
     low, high = found.interval(confidence)
     sums = cluster_sums(values, clusters)
     less, more = sign_flip_tails(sums, lattice_step([len(side.values) for pair in pairs for side in pair]))

@@ -17,13 +17,15 @@ def planned(cases: int, rate: float, flips: float, repeats: int = 1) -> DropPowe
     """
     found = Differences(
         mean=0.0,
+        size=flips / repeats,
+        square=flips / repeats,
         standard_error=math.sqrt(flips / repeats / cases),
-        step=1.0,
-        discordance=flips / repeats,
         pairs=float(cases),
         clusters=cases,
         effective=float(cases),
         freedom=float(max(1, cases - 1)),
+        verdicts=True,
+        independent=True,
         simple=repeats == 1,
     )
     # E[p²] over cases is rate − flips/2; the squared mean of `repeats` verdicts adds its own noise.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from agentbench.stats.differences import Differences, difference_quantile
+from agentbench.stats.differences import Differences
 from agentbench.stats.intervals import bisected, student_quantile, tango_variance
 from agentbench.stats.samples import Floats, Integers, cluster_sums
 from agentbench.stats.sign_flip import attainable
@@ -61,7 +61,7 @@ class DropPower:
         if not 0 < drop <= self.rate:
             return 0.0
         if self.found.simple:
-            return mcnemar_power(self.found.clusters, self.found.discordance, drop, alpha, self.rate)
+            return mcnemar_power(self.found.clusters, self.found.square, drop, alpha, self.rate)
         if self.means is not None and self.means.count <= FEW_CLUSTERS:
             return few_clusters_power(self.means, drop / self.rate, alpha)
         return self._of_clusters(drop, alpha)
@@ -89,10 +89,10 @@ class DropPower:
         found = self.found
         if not found.supports_interval:
             return 0.0
-        steps = margin / found.step
-        error = math.sqrt(max(found.discordance, 1e-12) / found.pairs)
-        bound = math.sqrt(tango_variance(0.0, found.discordance, -min(1.0, steps)) / found.pairs)
-        return float(special.ndtr((steps - difference_quantile(found, 1 - 2 * alpha) * bound) / error))
+        steps, changed = margin / found.bound_step, max(found.square / found.bound_step**2, 1e-12)
+        error = math.sqrt(changed / found.pairs)
+        bound = math.sqrt(tango_variance(0.0, changed, -min(1.0, steps)) / found.pairs)
+        return float(special.ndtr((steps - found.bound_quantile(alpha) * bound) / error))
 
 
 def drop_power(found: Differences, means: CaseMeans) -> DropPower:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agentbench.core.errors import UserError
+from agentbench.stats.differences import differences_of
 from agentbench.stats.outcomes import Outcome, outcome_of
 from agentbench.stats.paired import compare_passes
 from agentbench.stats.shift import compare_latency
@@ -115,6 +116,38 @@ def test_unequal_repeats_of_one_configuration_differ_no_more_often_than_said(
     assert np.mean([each.p_value is not None and each.p_value < 0.05 for each in found]) <= 0.06
     inside = [each.low <= 0 <= each.high for each in found if each.low is not None and each.high is not None]
     assert np.mean(inside) >= 0.93
+
+
+@pytest.mark.parametrize(("cases", "repeats"), [(20, 5), (20, 10), (40, 10), (60, 10)])
+def test_a_bar_of_repeated_verdicts_holds_where_few_cases_break_altogether(cases: int, repeats: int) -> None:
+    # Most cases differ by a repeat or two; the few that broke, of which some runs have none, by all of them.
+    generator = np.random.default_rng(9)
+    names, margin = [f"c{case}" for case in range(cases)], 0.05
+    passes, covered = [], []
+    for _ in range(400):
+        rate = generator.uniform(0.6, 0.98)
+        chances = generator.beta(rate, 1 - rate, size=cases)
+        kept = chances * (generator.random(cases) >= margin / rate)
+        values = (generator.binomial(repeats, kept) - generator.binomial(repeats, chances)) / repeats
+        found = differences_of(values, names, verdicts=True)
+        bound, (low, high) = found.lower_bound(0.05), found.interval(0.95)
+        assert bound is not None
+        assert low is not None
+        assert high is not None
+        passes.append(bound > -margin)
+        covered.append(low - 1e-9 <= -margin <= high + 1e-9)
+    assert np.mean(passes) <= 0.06
+    assert np.mean(covered) >= 0.935
+
+
+def test_an_interval_of_changes_in_one_direction_has_no_gap() -> None:
+    # Steps of half their own size and half 1 would leave a share below 0 of pairs that changed for the better.
+    values = np.array([-1.0] * 4 + [-0.5] * 2 + [0.0] * 14)
+    found = differences_of(values, [str(case) for case in range(20)], verdicts=True)
+    low, high = found.interval(0.95)
+    assert low is not None
+    assert high is not None
+    assert low < found.mean < -0.09 < high < 0
 
 
 def test_cases_of_one_run_only_are_counted_and_left_out() -> None:

@@ -371,15 +371,17 @@ def check_comparison(a: list[Row], repeats_a: int, b: list[Row], repeats_b: int)
 
 def check_interval(found: Any, values: Floats, clusters: list[str], once: bool) -> None:
     error, freedom, effective = error_of(values, clusters)
-    size = np.abs(values).mean()
-    step = np.mean(values**2) / size if size > 1e-12 else 1.0
-    simple = once and len(set(clusters)) == len(values)
-    if (simple and len(values) < 2) or (not simple and effective < 5 - 1e-6):
+    apart = len(set(clusters)) == len(values)
+    if (apart and once and len(values) < 2) or (not (apart and once) and effective < 5 - 1e-6):
         assert (found.low, found.high) == (None, None)
         return
-    pairs_worth = effective if simple or error <= 1e-9 else (np.mean(values**2) - values.mean() ** 2) / error**2
-    z = stats.norm.ppf(0.975) if simple else stats.t.ppf(0.975, freedom + 1)
-    bounds = np.clip(step * np.array(tango(values.mean() / step, size / step, pairs_worth, z)), -1, 1)
+    size, square, mean = np.abs(values).mean(), np.mean(values**2), values.mean()
+    step = (1 + (square / size if size > 1e-12 else 1.0)) / 2
+    step = min(step, square / abs(mean)) if abs(mean) > 1e-12 else step
+    changed = max(square / step**2, abs(mean) / step)
+    pairs_worth = effective if apart or error <= 1e-9 else (square - mean**2) / error**2
+    z = stats.norm.ppf(0.975) if apart else stats.t.ppf(0.975, freedom + 1)
+    bounds = np.clip(step * np.array(tango(mean / step, changed, pairs_worth, z)), -1, 1)
     assert [found.low, found.high] == pytest.approx(bounds.tolist(), abs=1e-5)
 
 

@@ -1,6 +1,6 @@
-"""Tests and intervals cell by cell: unequal repeats, waiting verdicts, clusters of unequal size, κ.
+"""Tests and intervals cell by cell: repeats, waiting verdicts, clusters of unequal size, κ, missing usage.
 
-PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --pairs 2000 --seed 1
+PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --runs 5000 --seed 1
 
 writes cells.json and cells.md beside itself. The figures do not depend on the machine.
 """
@@ -8,21 +8,41 @@ writes cells.json and cells.md beside itself. The figures do not depend on the m
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agentbench.stats import Outcome, compare_passes, mean_estimate
+from agentbench.core.attempt import Attempt
+from agentbench.core.trace import ModelCall, Trace
+from agentbench.stats import Outcome, compare_passes, mean_estimate, summarize_serving
 from agentbench.stats.agreement import Rated, agree
-from agentbench.stats.differences import differences_of
-from agentbench.stats.samples import CaseSamples, cluster_sums
-from agentbench.stats.sign_flip import sign_flip_tails
+from agentbench.stats.outcomes import outcomes_of
+from agentbench.stats.samples import passes
+from agentbench.stats.shift import compare_latency
+from agentbench.stats.sign_flip import lattice_step, sign_flip_tails
+
+sys.path.insert(0, str(Path(__file__).parent))
+from batch import (
+    Booleans,
+    Clusters,
+    Differences,
+    Floats,
+    clustered_differences,
+    independent_differences,
+    kappa_bounds,
+    rate_covered,
+)
 
 HERE = Path(__file__).parent
 ALPHA, MARGIN = 0.05, 0.05
-REPEATS = [(1, 1), (1, 2), (1, 5), (5, 1), (1, 10), (10, 1), (3, 2), (2, 7)]
+CHECKED = 3
+"""Runs of each cell that go through the functions that users call too, to be the same."""
+REPEATS = range(1, 11)
+SUITES = ((20, 0.0), (60, 0.1), (60, 0.3), (200, 0.0))
+"""Cases, and the share of verdicts that wait for a person."""
 SIZES: dict[str, list[int]] = {
     "100 and 9 × 2": [100] + [2] * 9,
     "50 and 4 × 5": [50] + [5] * 4,
@@ -38,178 +58,415 @@ SIZES: dict[str, list[int]] = {
     "100 × 1": [1] * 100,
     "50 × 4": [4] * 50,
 }
-KAPPA = [(5, 6), (10, 6), (20, 1), (20, 6), (50, 2)]
-Floats = NDArray[np.float64]
-Facts = dict[str, list[float]]
+TIMES = (1, 2, 5, 10)
+"""Repeats that the clusters are looked at with."""
+RATERS = {"half pass": (0.4, 0.7, 0.08, 0.3), "85 % pass, 30 % wrong": (0.85, 0.85, 0.3, 0.3)}
+"""The ranges of the rate and of the second rater's mistakes."""
+KAPPA = [(5, 6), (10, 2), (10, 6), (20, 1), (20, 6), (50, 1), (50, 2), (100, 1)]
+LACKING = ((0.0, 0.0), (0.1, 0.1), (0.5, 0.5), (0.5, 0.0), (0.9, 0.0), (0.0, 0.5))
+"""The shares of calls without a count, in the run and in its baseline."""
+Facts = dict[str, float | None]
+Generator = np.random.Generator
 
 
-def percent(values: Sequence[float]) -> float | None:
+def percent(values: Booleans | list[bool]) -> float | None:
     return round(100 * float(np.mean(values)), 1) if len(values) else None
 
 
-def repeats_cell(
-    repeats: tuple[int, int], cases: int, waiting: float, pairs: int, generator: np.random.Generator
-) -> Facts:
-    """Runs of other repeats than their baselines', and verdicts of which a share waits for a person."""
-    facts: Facts = {"fails": [], "differs": [], "covers unchanged": [], "covers": []}
-    for number in range(pairs):
-        rate = generator.uniform(0.6, 0.98)
-        chances = generator.beta(rate, 1 - rate, size=cases)
-        drop = 0.0 if number % 2 else float(generator.uniform(0.02, 0.25))
-        kept = chances * (generator.random(cases) >= drop / rate)
-        run, baseline = (
-            outcomes(each, times, waiting, generator) for each, times in zip((kept, chances), repeats, strict=True)
-        )
-        found = compare_passes(run, baseline)
-        if found.p_worse is None or found.p_value is None:
-            continue
-        covered = [] if found.low is None or found.high is None else [float(found.low <= -drop <= found.high)]
-        facts["covers"] += covered
-        if not drop:
-            facts["fails"].append(found.p_worse < ALPHA)
-            facts["differs"].append(found.p_value < ALPHA)
-            facts["covers unchanged"] += covered
-    return facts
+# Runs that differ in their repeats, and verdicts that wait
 
 
-def outcomes(chances: Floats, repeats: int, waiting: float, generator: np.random.Generator) -> list[Outcome]:
-    passed = generator.random((len(chances), repeats)) < chances[:, None]
-    waits = generator.random(passed.shape) < waiting
+@dataclass(frozen=True)
+class Sides:
+    """Verdicts [runs, cases, repeats] of runs and baselines: 1, 0, NaN where it waits."""
+
+    run: Floats
+    baseline: Floats
+
+    def differences(self) -> Floats:
+        """Of the means over the repeats that both have: [runs, cases], NaN where there is none."""
+        shared = min(self.run.shape[2], self.baseline.shape[2])
+        apart = self.run[:, :, :shared] - self.baseline[:, :, :shared]
+        count = (~np.isnan(apart)).sum(axis=2)
+        return np.where(count > 0, np.nansum(apart, axis=2) / np.maximum(count, 1), np.nan)
+
+    def counts(self, number: int) -> list[int]:
+        shared = min(self.run.shape[2], self.baseline.shape[2])
+        apart = self.run[number, :, :shared] - self.baseline[number, :, :shared]
+        return [int(each) for each in set((~np.isnan(apart)).sum(axis=1)) if each]
+
+    def outcomes(self, number: int) -> tuple[list[Outcome], list[Outcome]]:
+        return _outcomes(self.run[number]), _outcomes(self.baseline[number])
+
+
+def _outcomes(verdicts: Floats, clusters: Clusters | None = None) -> list[Outcome]:
+    """Of one run: [cases, repeats]."""
+    codes = np.arange(len(verdicts)) if clusters is None else clusters.codes
     return [
         Outcome(
             case_id=f"c{case:03}",
-            cluster=f"c{case:03}",
+            cluster=f"c{case:03}" if clusters is None or len(clusters.sizes) == len(codes) else f"k{codes[case]}",
             repeat=repeat,
-            passed=None if waits[case, repeat] else bool(passed[case, repeat]),
+            passed=None if np.isnan(verdict) else bool(verdict),
         )
-        for case in range(len(chances))
-        for repeat in range(repeats)
+        for case, row in enumerate(verdicts)
+        for repeat, verdict in enumerate(row)
     ]
 
 
-def clusters_cell(sizes: list[int], pairs: int, generator: np.random.Generator) -> Facts:
-    """Once per case, in clusters of these sizes; through what `compare_passes` and a report call."""
-    facts: Facts = {"covers rate": [], "fails": [], "covers unchanged": [], "covers": [], "passes at the margin": []}
-    codes = np.repeat(np.arange(len(sizes)), sizes)
-    names = [f"k{code}" for code in codes]
-    ids = names if max(sizes) == 1 else [f"c{case}" for case in range(len(codes))]
-    for number in range(pairs):
-        rate = float(generator.uniform(0.1, 0.9))
-        chances = clustered(codes, rate, generator)
-        drop = (0.0, MARGIN, float(generator.uniform(0.02, 0.25)) * rate)[number % 3]
-        kept = chances * (generator.random(len(codes)) >= drop / rate)
-        run, baseline = ((generator.random(len(codes)) < each).astype(np.float64) for each in (kept, chances))
-        estimate = mean_estimate(CaseSamples(ids, names, np.arange(len(codes)), baseline))
+def worse(chances: Floats, rates: Floats, drops: Floats, generator: Generator, *, everywhere: bool = False) -> Floats:
+    """The chances of a run whose rate is lower by `drops`: some cases fail always, or each somewhat more often."""
+    share = (drops / rates)[:, None]
+    return chances * (1 - share if everywhere else generator.random(chances.shape) >= share)
+
+
+def verdicts(chances: Floats, repeats: int, waiting: float, generator: Generator) -> Floats:
+    passed = generator.random((*chances.shape, repeats)) < chances[:, :, None]
+    if not waiting:
+        return passed.astype(float)
+    return np.where(generator.random(passed.shape) < waiting, np.nan, passed)
+
+
+def repeats_cell(repeats: tuple[int, int], suite: tuple[int, float], runs: int, generator: Generator) -> Facts:
+    cases, waiting = suite
+    rates = generator.uniform(0.6, 0.98, runs)
+    shape = (runs, cases)
+    weights = np.broadcast_to(rates[:, None], shape)
+    chances = generator.beta(weights, 1 - weights)
+    none, margin, drops = np.zeros(runs), np.full(runs, MARGIN), generator.uniform(0.02, 0.25, runs)
+
+    def drawn(lower: Floats, *, everywhere: bool = False) -> Sides:
+        kept = worse(chances, rates, lower, generator, everywhere=everywhere)
+        return Sides(*(verdicts(each, r, waiting, generator) for each, r in zip((kept, chances), repeats, strict=True)))
+
+    same, fewer, less, limit = drawn(none), drawn(drops), drawn(drops, everywhere=True), drawn(margin)
+    once = min(repeats) == 1
+    found = [independent_differences(each.differences(), once=once) for each in (same, fewer, less, limit)]
+    tails = [_tails(same, number) for number in range(runs)]
+    _check(found[1], tails, lambda number: same.outcomes(number), lambda number: fewer.outcomes(number), drops)
+    return {
+        "fails": percent([tail[0] < ALPHA for tail in tails]),
+        "differs": percent([2 * min(tail) < ALPHA for tail in tails]),
+        "covers unchanged": percent(found[0].covers(none)),
+        "covers": percent(found[1].covers(-drops)),
+        "covers everywhere worse": percent(found[2].covers(-drops)),
+        "passes at the margin": percent(found[3].shown_above(-margin)),
+    }
+
+
+def _tails(sides: Sides, number: int) -> tuple[float, float]:
+    apart = Sides(sides.run[number : number + 1], sides.baseline[number : number + 1]).differences()[0]
+    return sign_flip_tails(apart[~np.isnan(apart)], lattice_step(sides.counts(number)))
+
+
+Pair = Callable[[int], tuple[list[Outcome], list[Outcome]]]
+
+
+def _check(found: Differences, tails: list[tuple[float, float]], same: Pair, fewer: Pair, drops: Floats) -> None:
+    """The first runs through what users call: the same p, and the true value inside the interval where it is here."""
+    covers, shown = found.covers(-drops), found.shown_above(-drops)
+    for number in range(CHECKED):
+        unchanged, changed = compare_passes(*same(number)), compare_passes(*fewer(number))
+        assert unchanged.p_worse is not None
+        assert np.isclose(unchanged.p_worse, tails[number][0], atol=1e-9)
+        assert changed.power is not None
+        bound = changed.power.found.lower_bound(ALPHA)
+        if changed.low is not None and changed.high is not None and bound is not None:
+            assert covers[number] == (changed.low - 1e-6 <= -drops[number] <= changed.high + 1e-6)
+            assert shown[number] == (bound > -drops[number])
+
+
+# Clusters
+
+
+def clustered(clusters: Clusters, rates: Floats, generator: Generator) -> Floats:
+    """Each case's chance to pass [runs, cases]: its cluster's or its own, both from one beta distribution."""
+    runs, cases, count = len(rates), clusters.cases, len(clusters.sizes)
+    alike, shared = (generator.choice(each, size=(runs, 1)) for each in ([0.2, 0.5, 0.8], [0.3, 0.6, 0.9]))
+    weights = (1 - alike) / alike
+    own, common = (
+        generator.beta(*(np.broadcast_to(each * weights, (runs, n)) for each in (rates[:, None], 1 - rates[:, None])))
+        for n in (cases, count)
+    )
+    return np.where(generator.random((runs, cases)) < shared, common[:, clusters.codes], own)
+
+
+def clusters_cell(sizes: list[int], repeats: int, runs: int, generator: Generator) -> Facts:
+    clusters, once = Clusters(sizes), repeats == 1
+    rates = generator.uniform(0.1, 0.9, runs)
+    chances = clustered(clusters, rates, generator)
+    none, margin, drops = np.zeros(runs), np.full(runs, MARGIN), generator.uniform(0.02, 0.25, runs) * rates
+
+    def drawn(lower: Floats, *, everywhere: bool = False) -> Sides:
+        kept = worse(chances, rates, lower, generator, everywhere=everywhere)
+        return Sides(*(verdicts(each, repeats, 0.0, generator) for each in (kept, chances)))
+
+    same, fewer, less, limit = drawn(none), drawn(drops), drawn(drops, everywhere=True), drawn(margin)
+    tests = min(runs, 4000)
+    step = lattice_step([repeats])
+    sums = clusters.sums(same.differences()[:tests])
+    tails = [sign_flip_tails(each, step) for each in sums]
+    facts: Facts = {"fails": percent([tail[0] < ALPHA for tail in tails])}
+    if clusters.effective < 5 - 1e-6:
+        return facts
+    found = [clustered_differences(each.differences(), clusters, once=once) for each in (same, fewer, less, limit)]
+    if once:
+        covered = rate_covered(same.baseline[:, :, 0], clusters, rates)
+        _check_rate(covered, same, clusters, rates)
+        facts["covers rate"] = percent(covered)
+
+    def pair(sides: Sides) -> Pair:
+        return lambda number: (_outcomes(sides.run[number], clusters), _outcomes(sides.baseline[number], clusters))
+
+    _check(found[1], tails, pair(same), pair(fewer), drops)
+    return facts | {
+        "covers unchanged": percent(found[0].covers(none)),
+        "covers": percent(found[1].covers(-drops)),
+        "covers everywhere worse": percent(found[2].covers(-drops)),
+        "passes at the margin": percent(found[3].shown_above(-margin)),
+    }
+
+
+def _check_rate(covered: Booleans, sides: Sides, clusters: Clusters, rates: Floats) -> None:
+    for number in range(CHECKED):
+        estimate = mean_estimate(passes(_outcomes(sides.baseline[number], clusters)))
         assert estimate is not None
-        if estimate.low is not None and estimate.high is not None:
-            facts["covers rate"].append(estimate.low - 1e-9 <= rate <= estimate.high + 1e-9)
-        found = differences_of(run - baseline, names, once=True)
-        low, high = found.interval(0.95)
-        covered = [] if low is None or high is None else [float(low <= -drop <= high)]
-        facts["covers"] += covered
-        if drop == 0:
-            facts["fails"].append(sign_flip_tails(cluster_sums(run - baseline, codes), 1.0)[0] < ALPHA)
-            facts["covers unchanged"] += covered
-        if drop == MARGIN:
-            bound = found.interval(1 - 2 * ALPHA)[0]
-            facts["passes at the margin"].append(bound is not None and bound > -MARGIN)
-    return facts
+        assert estimate.low is not None
+        assert estimate.high is not None
+        assert covered[number] == (estimate.low - 1e-9 <= rates[number] <= estimate.high + 1e-9)
 
 
-def clustered(codes: NDArray[np.intp], rate: float, generator: np.random.Generator) -> Floats:
-    """Each case's chance to pass: its cluster's or its own, both from one beta distribution."""
-    alike, shared = generator.choice([0.2, 0.5, 0.8]), generator.choice([0.3, 0.6, 0.9])
-    weight = (1 - alike) / alike
-    own, common = (generator.beta(rate * weight, (1 - rate) * weight, size=n) for n in (len(codes), codes[-1] + 1))
-    return np.where(generator.random(len(codes)) < shared, common[codes], own)
+# Agreement
 
 
-def kappa_cell(clusters: int, repeats: int, pairs: int, generator: np.random.Generator) -> Facts:
-    covered: list[float] = []
-    for _ in range(pairs):
-        rate, wrong = generator.uniform(0.4, 0.7), generator.uniform(0.08, 0.3)
-        agreed = (rate * (1 - wrong), rate * wrong, (1 - rate) * wrong, (1 - rate) * (1 - wrong))
-        second = agreed[0] + agreed[2]
-        chance = rate * second + (1 - rate) * (1 - second)
-        truth = (agreed[0] + agreed[3] - chance) / (1 - chance)
-        right = generator.beta(3 * rate, 3 * (1 - rate), size=clusters)
-        mistaken = generator.beta(5 * wrong, 5 * (1 - wrong), size=clusters)
+def kappa_cell(clusters: int, attempts: int, raters: tuple[float, ...], runs: int, generator: Generator) -> Facts:
+    rates, wrong = generator.uniform(*raters[:2], runs), generator.uniform(*raters[2:], runs)
+    both, only_b = rates * (1 - wrong), (1 - rates) * wrong
+    second = both + only_b
+    chance = rates * second + (1 - rates) * (1 - second)
+    truth = (both + (1 - rates) * (1 - wrong) - chance) / (1 - chance)
+    shape = (runs, clusters)
+    right, mistaken = (
+        generator.beta(*(np.broadcast_to((weight * part)[:, None], shape) for part in (each, 1 - each)))
+        for weight, each in ((3, rates), (5, wrong))
+    )
+    a = generator.random((*shape, attempts)) < right[:, :, None]
+    b = a ^ (generator.random(a.shape) < mistaken[:, :, None])
+    tables = np.stack([[(x & y).sum(axis=2) for y in (b, ~b)] for x in (a, ~a)])  # [2, 2, runs, clusters]
+    low, high = kappa_bounds(np.moveaxis(tables, (0, 1), (2, 3)).astype(float))
+    for number in range(CHECKED):
         rated = [
-            Rated(cluster=f"k{k}", a=bool(a), b=bool(a ^ (generator.random() < mistaken[k])))
+            Rated(cluster=f"k{k}", a=bool(x), b=bool(y))
             for k in range(clusters)
-            for a in generator.random(repeats) < right[k]
+            for x, y in zip(a[number, k], b[number, k], strict=True)
         ]
         found = agree("a", "b", rated)
-        if found.low is not None and found.high is not None:
-            covered.append(found.low <= truth <= found.high)
-    return {"covers": covered}
+        if clusters < 10:
+            assert found.low is None
+        elif found.low is None or found.high is None:
+            assert np.isnan(low[number])
+        else:
+            assert np.allclose((found.low, found.high), (low[number], high[number]))
+    given = ~np.isnan(low) & (clusters >= 10)
+    covered = (low <= truth) & (truth <= high)
+    return {"given": percent(given), "covers": percent(covered[given])}
+
+
+# Usage that some calls lack
+
+
+def usage_cell(lacking: tuple[float, float], runs: int, generator: Generator) -> Facts:
+    """TPOT, whose calls without a count have none, of two runs alike; and whether sums say that they lack some."""
+    covered, differs, marked, unmarked_true = [], [], [], []
+    for _ in range(runs):
+        slowness = generator.normal(size=40)
+        run, baseline = (_timed(slowness, share, generator) for share in lacking)
+        found = compare_latency(run, baseline, "tpot")
+        assert found is not None
+        covered.append(found.low_s is None or found.high_s is None or found.low_s <= 0 <= found.high_s)
+        differs.append(found.p_value < ALPHA)
+    for _ in range(min(runs, 300)):
+        attempts, true = _counted(lacking[0], generator)
+        summary = summarize_serving(outcomes_of(attempts))
+        whole = summary.completion_tokens == true
+        (unmarked_true if not summary.uncounted_completions else marked).append(whole)
+    return {
+        "TPOT differs": percent(differs),
+        "covers TPOT": percent(covered),
+        "sums marked": percent([True] * len(marked) + [False] * len(unmarked_true)),
+        "unmarked and less": percent([not each for each in unmarked_true]),
+    }
+
+
+def _timed(slowness: Floats, lacking: float, generator: Generator) -> list[Outcome]:
+    """Three repeats of a case with one to four calls, those that have counted their tokens."""
+    found = []
+    for case, repeat in product(range(len(slowness)), range(3)):
+        calls = int(generator.integers(1, 5))
+        values = 0.02 * np.exp(0.4 * slowness[case] + 0.3 * generator.normal(size=calls))
+        counted = tuple(values[generator.random(calls) >= lacking].tolist())
+        name = f"c{case:02}"
+        found.append(Outcome(case_id=name, cluster=name, repeat=repeat, passed=True, tpot_s=counted))
+    return found
+
+
+def _counted(lacking: float, generator: Generator) -> tuple[list[Attempt], int]:
+    """Five attempts of a few calls, and what these took in truth."""
+    true = 0
+    attempts = []
+    for case in range(5):
+        calls = []
+        for _ in range(int(generator.integers(1, 4))):
+            tokens = int(generator.integers(1, 200))
+            true += tokens
+            calls.append(
+                ModelCall(
+                    messages=(),
+                    request={"model": "m"},
+                    reply={},
+                    finish_reason="stop",
+                    intended_at=0,
+                    sent_at=0,
+                    ended_at=2,
+                    chunk_at=(1, 2),
+                    prompt_tokens=10,
+                    completion_tokens=None if generator.random() < lacking else tokens,
+                )
+            )
+        attempts.append(
+            Attempt(
+                case_id=f"c{case}",
+                cluster=f"c{case}",
+                repeat=0,
+                seed=0,
+                tries=1,
+                started_at=0,
+                ended_at=3,
+                wall_anchor_ns=0,
+                trace=Trace(steps=tuple(calls)),
+                passed=True,
+            )
+        )
+    return attempts, true
 
 
 Cell = tuple[str, str, Facts]
 
 
-def cells(pairs: int, seed: int) -> Iterator[Cell]:
+def cells(runs: int, seed: int) -> Iterator[Cell]:
     """Table, cell and what came of it; a seed of its own for each."""
     number = 0
 
-    def generator() -> np.random.Generator:
+    def generator() -> Generator:
         nonlocal number
         number += 1
         return np.random.default_rng([seed, number])
 
-    for repeats in REPEATS:
-        for cases, waiting in ((20, 0.0), (60, 0.1)):
-            name = f"{repeats[0]} against {repeats[1]}, {cases} cases, {100 * waiting:.0f} % waiting"
-            yield "repeats", name, repeats_cell(repeats, cases, waiting, pairs, generator())
-    for name, sizes in SIZES.items():
-        worth = sum(sizes) ** 2 / sum(size**2 for size in sizes)
-        yield "clusters", f"{name} ({worth:.1f})", clusters_cell(sizes, 2 * pairs, generator())
-    for clusters, each in KAPPA:
-        yield "kappa", f"{clusters} clusters × {each}", kappa_cell(clusters, each, pairs // 2, generator())
+    for suite in SUITES:
+        for repeats in product(REPEATS, REPEATS):
+            name = f"{suite[0]} cases, {100 * suite[1]:.0f} % waiting: {repeats[0]} against {repeats[1]}"
+            yield "repeats", name, repeats_cell(repeats, suite, runs * 2 // 5, generator())
+    for repeats, (name, sizes) in product(TIMES, SIZES.items()):
+        facts = clusters_cell(sizes, repeats, runs, generator())
+        yield "clusters", f"{name} ({Clusters(sizes).effective:.1f}), {repeats} ×", facts
+    for (name, raters), (clusters, each) in product(RATERS.items(), KAPPA):
+        yield "kappa", f"{clusters} clusters × {each}, {name}", kappa_cell(clusters, each, raters, runs, generator())
+    for lacking in LACKING:
+        name = f"{100 * lacking[0]:.0f} % of the run's calls, {100 * lacking[1]:.0f} % of the baseline's"
+        yield "usage", name, usage_cell(lacking, runs // 10, generator())
+
+
+Tables = dict[str, dict[str, Facts]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for table, name, facts in cells(options.pairs, options.seed):
-        found.setdefault(table, {})[name] = {claim: percent(values) for claim, values in facts.items()}
-        print(table, name, found[table][name], file=sys.stderr, flush=True)
-    figures = {"pairs": options.pairs, "seed": options.seed, "tables": found}
+    found: Tables = {}
+    for table, name, facts in cells(options.runs, options.seed):
+        found.setdefault(table, {})[name] = facts
+        print(table, name, facts, file=sys.stderr, flush=True)
+    figures = {"runs": options.runs, "seed": options.seed, "tables": found}
     (HERE / "cells.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (HERE / "cells.md").write_text(told(options.pairs, options.seed, found))
+    (HERE / "cells.md").write_text(told(options.runs, options.seed, found))
 
 
-TITLES = {
-    "repeats": "Repeats of the run against the baseline's, and verdicts that wait",
-    "clusters": "Sizes of clusters (effective number)",
-    "kappa": "κ: clusters × attempts",
-}
-HEAD = """# The tests and intervals, cell by cell
-
-`PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --pairs {pairs} --seed {seed}`, in percent; the
-figures do not depend on the machine. *fails*: an unchanged run fails the regression gate (at most 5, one-sided).
-*differs*: its two-sided p is below 0.05. *covers*: 95 % intervals that have the true value, of runs of which half to
-two thirds are worse; *covers unchanged*: of those that are not, which is more wherever few cases change. *passes at
-the margin*: a run that is worse by just the margin passes a non-inferiority gate (at most 5). A dash: no interval is
-given.
-"""
-
-
-def told(pairs: int, seed: int, found: dict[str, dict[str, dict[str, float | None]]]) -> str:
-    parts = [HEAD.format(pairs=pairs, seed=seed)]
-    for table, rows in found.items():
-        claims = list(next(iter(rows.values())))
-        parts += [f"## {TITLES[table]}\n", f"| | {' | '.join(claims)} |", f"|---|{'---:|' * len(claims)}"]
-        parts += [f"| {name} | {' | '.join(_shown(each[claim]) for claim in claims)} |" for name, each in rows.items()]
-        parts.append("")
+def told(runs: int, seed: int, found: Tables) -> str:
+    parts = [HEAD.format(runs=runs, seed=seed, fifths=runs * 2 // 5, tenth=runs // 10, tests=min(runs, 4000))]
+    parts += [REPEATS_HEAD, *_ranges(found["repeats"]), "", *_matrices(found["repeats"])]
+    for table in ("clusters", "kappa", "usage"):
+        parts += [f"## {TITLES[table]}\n", *_table(found[table]), ""]
     return "\n".join(parts)
+
+
+def _ranges(rows: Mapping[str, Facts]) -> list[str]:
+    """For each suite the least and the most over all pairs of repeats."""
+    claims = list(next(iter(rows.values())))
+    lines = [f"| | {' | '.join(claims)} |", f"|---|{'---:|' * len(claims)}"]
+    for suite in dict.fromkeys(name.partition(":")[0] for name in rows):
+        spread = []
+        for claim in claims:
+            values = [
+                each for name, facts in rows.items() if name.startswith(suite) and (each := facts[claim]) is not None
+            ]
+            spread.append(f"{min(values):.1f} to {max(values):.1f}")
+        lines.append(f"| {suite} | {' | '.join(spread)} |")
+    return lines
+
+
+def _matrices(rows: Mapping[str, Facts]) -> list[str]:
+    """*fails* / *covers* / *passes at the margin* of every pair of repeats."""
+    parts = []
+    for suite in dict.fromkeys(name.partition(":")[0] for name in rows):
+        parts += [f"{suite}: *fails* / *covers* / *passes at the margin*\n"]
+        parts += [f"| run \\ baseline | {' | '.join(map(str, REPEATS))} |", f"|---|{'---:|' * len(REPEATS)}"]
+        for run in REPEATS:
+            facts = [rows[f"{suite}: {run} against {baseline}"] for baseline in REPEATS]
+            shown = [" / ".join(_shown(each[claim]) for claim in MATRIX) for each in facts]
+            parts.append(f"| {run} | {' | '.join(shown)} |")
+        parts.append("")
+    return parts
+
+
+MATRIX = ("fails", "covers", "passes at the margin")
+
+
+def _table(rows: Mapping[str, Facts]) -> list[str]:
+    claims = list(max(rows.values(), key=len))
+    lines = [f"| | {' | '.join(claims)} |", f"|---|{'---:|' * len(claims)}"]
+    return lines + [
+        f"| {name} | {' | '.join(_shown(each.get(claim)) for claim in claims)} |" for name, each in rows.items()
+    ]
 
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
+
+
+TITLES = {
+    "clusters": "Sizes of clusters (effective number), repeats",
+    "kappa": "κ: clusters × attempts, the rate and the mistakes of the second rater",
+    "usage": "Calls that lack their usage",
+}
+HEAD = """# The tests and intervals, cell by cell
+
+`PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --runs {runs} --seed {seed}`, in percent; the figures
+do not depend on the machine. Of each kind there are {fifths:,} runs in a cell of repeats, {runs:,} in one of clusters
+and of κ ({tests:,} for *fails*), {tenth:,} in one of usage. A coverage of 95 % and a share of 5 % have a standard error
+of 22/√N points: 0.5 of 2,000, 0.3 of 5,000.
+
+*fails*: an unchanged run fails the regression gate (at most 5, one-sided). *differs*: its two-sided p is below 0.05.
+*covers unchanged*, *covers*, *covers everywhere worse*: 95 % intervals that have the true difference, of runs that did
+not change, of those in which cases drawn at random fail always, and of those in which each case fails somewhat more
+often; *covers rate*: of the pass rate. *passes at the margin*: a run in which so many cases fail always that it is
+worse by just the margin of 5 points passes a non-inferiority gate (at most 5). A dash: no interval is given.
+"""
+REPEATS_HEAD = """## Repeats of the run against the baseline's, and verdicts that wait
+
+The least and the most of all 100 pairs of 1 to 10 repeats:
+"""
 
 
 if __name__ == "__main__":
