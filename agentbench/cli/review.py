@@ -178,7 +178,7 @@ def _show(store: "Store", run_id: str, attempt: "Attempt") -> None:
     from agentbench.report.transcript import transcript
 
     blind = replace(attempt, scores=(), passed=None)
-    console().print(transcript(store.case(run_id, attempt.case_id), blind))
+    console().print(transcript(store.case(run_id, attempt.case_id), blind, prices=None))
 
 
 def _asked() -> tuple[Verdict, str] | None:

@@ -93,13 +93,13 @@ def _show_attempt(store: "Store", reference: str, case_id: str, repeat: int, as_
     from agentbench.report.terminal import console
     from agentbench.report.transcript import transcript
 
-    run_id = store.get_run(reference).id
-    attempt = _attempt(store, run_id, case_id, repeat)
-    case = store.case(run_id, case_id)
+    run = store.get_run(reference)
+    attempt = _attempt(store, run.id, case_id, repeat)
+    case = store.case(run.id, case_id)
     if as_json:
-        typer.echo(json.dumps(attempt_json(case, attempt), indent=2, default=str))
+        typer.echo(json.dumps(attempt_json(case, attempt, run.prices), indent=2, default=str))
     else:
-        console().print(transcript(case, attempt))
+        console().print(transcript(case, attempt, run.prices))
 
 
 def _attempt(store: "Store", run_id: str, case_id: str, repeat: int) -> "Attempt":

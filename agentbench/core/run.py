@@ -42,6 +42,11 @@ class Run:
     finished_at: datetime | None = None
 
     @property
+    def prices(self) -> Mapping[str, Mapping[str, float]]:
+        """Its suite's, as they were: model to the price of a million prompt, cached and completion tokens."""
+        return self.environment.get("prices") or {}
+
+    @property
     def suite_cases(self) -> int:
         """How many cases the suite has of which this run is, or is a part."""
         # Runs of earlier versions have `selected_of` where they are a part, and nothing else.

@@ -41,8 +41,9 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
     calls = [record.as_call() for record in answered]
     window = window_s(records)
     within = sum(meets(outcome_of(as_attempt(record)), limits) for record in answered)
-    output = sum(completion_tokens(call) or 0 for call in calls)
+    output = _all_of([completion_tokens(call) for call in calls])
     prompt = _all_of([call.prompt_tokens for call in calls])
+    throughput = output_throughput([outcome_of(as_attempt(record)) for record in answered])
     return {
         **_counts(rounds, records),
         **_quantiles("ttft", [ttft_s(call) for call in calls]),
@@ -53,8 +54,8 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
         **_quantiles("latency", [latency_s(call) for call in calls]),
         **_quantiles("send_lag", [(record.sent_at - record.intended_at) * NS for record in answered]),
         "window_s": window,
-        "output_tokens_per_s": output_throughput([outcome_of(as_attempt(record)) for record in answered]),
-        "total_tokens_per_s": None if prompt is None else _rate(prompt + output, window),
+        "output_tokens_per_s": None if output is None else throughput,
+        "total_tokens_per_s": None if prompt is None or output is None else _rate(prompt + output, window),
         "requests_per_s": _rate(len(answered), window),
         "goodput_per_s": _rate(within, window),
         "within_objectives": within,
@@ -151,7 +152,9 @@ def _tokens(answered: Sequence[Record]) -> Figures:
     return {
         "prompt_tokens": prompt,
         "cached_tokens": sum(cached) if cached else None,
-        "completion_tokens": sum(record.completion_tokens or 0 for record in answered),
+        "completion_tokens": _all_of([record.completion_tokens for record in answered]),
+        "uncounted_prompts": sum(record.prompt_tokens is None for record in answered),
+        "uncounted_completions": sum(record.completion_tokens is None for record in answered),
         "prefix_hit_share": sum(cached) / prompt if cached and prompt else None,
         "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in counted]),
         "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in known]),

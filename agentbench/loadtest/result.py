@@ -92,7 +92,8 @@ class PointResult:
         for side in self.sides:
             found = self.figures(side)
             rate = found["output_tokens_per_s"]
-            parts.append(f"{side} {found['answered']} of {found['requests']} answered, {rate or 0:.4g} tok/s")
+            speed = "tok/s not known" if rate is None else f"{rate:.4g} tok/s"
+            parts.append(f"{side} {found['answered']} of {found['requests']} answered, {speed}")
         return f"{self.load.label}: {'; '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:

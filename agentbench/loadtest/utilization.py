@@ -21,12 +21,15 @@ def utilization(
     median over requests of the mean gap between chunks as step time: TPOT, where a step gives one token.
     MFU = Σ over computed tokens of (2·N + 4·L·H·Q·T) / window / peak FLOP/s, H·Q the hidden size and T the
     token's own context; prompt tokens from the cache are not computed.
+    Both are None where the server did not count the tokens of every answer.
     """
     unknown = {"mbu": None, "mfu": None, "step_s": None, "live_kv_bytes": None}
     if architecture is None or peak is None or any(not _number(architecture.get(name)) for name in NEEDED):
         return dict(unknown)
     records = [r for r in end_to_end([measured(each) for each in rounds]) if r.error is None and r.chunk_at]
     step, window = step_s(records), window_s(records)
+    if any(r.prompt_tokens is None or r.completion_tokens is None for r in records):
+        return {**unknown, "step_s": step}
     live = live_tokens(records) * architecture["kv_bytes_per_token"]
     read = architecture["weight_bytes_per_step"] + live
     work = flop(records, architecture)

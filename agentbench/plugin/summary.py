@@ -162,6 +162,9 @@ def case_properties(run_id: str, attempts: Sequence[Attempt]) -> Iterator[Proper
     for name in ("prompt_tokens", "completion_tokens"):
         if (count := total(getattr(outcome.usage, name) for outcome in outcomes)) is not None:
             yield f"agentbench_{name}", count
+    for name in ("uncounted_prompts", "uncounted_completions"):
+        if count := sum(getattr(outcome.usage, name) for outcome in outcomes):
+            yield f"agentbench_{name}", count
     yield from (("agentbench_failure", outcome.failure) for outcome in outcomes if outcome.failure)
 
 

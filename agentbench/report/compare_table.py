@@ -116,12 +116,14 @@ def _latency_rows(view: CompareView) -> list[Row]:
 def _rate_rows(view: CompareView) -> list[Row]:
     a, b = view.a.serving, view.b.serving
     left, right = (figures.at_least(figures.rate(each.output_tokens_per_s), each.uncounted_timed) for each in (a, b))
+    counted = not (a.uncounted_timed or b.uncounted_timed)
+    ratio = _ratio(a.output_tokens_per_s, b.output_tokens_per_s) if counted else Text(figures.NONE, style="dim")
     rates = [
         ("Agent goodput/s", a.agent_goodput_per_s, b.agent_goodput_per_s, figures.rate),
         ("Wall time", a.wall_s, b.wall_s, figures.seconds),
     ]
     rows: list[Row] = [
-        ("Output tokens/s", left, right, _ratio(a.output_tokens_per_s, b.output_tokens_per_s)),
+        ("Output tokens/s", left, right, ratio),
         *((name, form(of_a), form(of_b), _ratio(of_a, of_b)) for name, of_a, of_b, form in rates),
     ]
     rows.insert(2, ("Tokens in / out", tokens(view.a), tokens(view.b), ""))

@@ -10,6 +10,8 @@ from agentbench.core.case import Case, Message
 from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report.transcript import graded_answer, new_messages
 from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
+from agentbench.stats.costs import Prices, call_cost
+from agentbench.stats.outcomes import model_of
 
 NS = 1e-9
 
@@ -19,7 +21,8 @@ class Part:
     """A message, an answer of the model (`call` is its place among the steps), a tool's work, or at the end the answer
     that was graded, where the last of the model's does not show it.
 
-    `calls` are the tools that a message asks for: name and arguments. `figures` are seconds and tokens.
+    `calls` are the tools that a message asks for: name and arguments. `figures` are seconds, tokens and cost; `model`
+    is the one that was asked for an answer.
     """
 
     kind: Literal["message", "answer", "tool", "graded"]
@@ -30,9 +33,10 @@ class Part:
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     error: str = ""
     note: str = ""
+    model: str = ""
 
 
-def conversation(case: Case, attempt: Attempt) -> Iterator[Part]:
+def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]:
     """What happened, in order; a message that a later request repeats is shown once."""
     if not attempt.trace.model_calls:
         yield from map(_message, case.messages)
@@ -42,7 +46,7 @@ def conversation(case: Case, attempt: Attempt) -> Iterator[Part]:
             yield _tool(step, place)
         elif not isinstance(step, UserTurn):  # the next request shows what a user said
             yield from map(_message, new_messages(step, before))
-            yield _answer(step, place)
+            yield _answer(step, place, prices)
             before = step
     if (answer := graded_answer(attempt)) is not None:
         yield Part(kind="graded", role="graded answer", text=answer, note="" if answer.strip() else "nothing")
@@ -52,7 +56,7 @@ def _message(message: Message) -> Part:
     return Part(kind="message", role=str(message.get("role", "")), text=said(message), calls=_asked(message))
 
 
-def _answer(call: ModelCall, place: int) -> Part:
+def _answer(call: ModelCall, place: int, prices: Prices) -> Part:
     return Part(
         kind="answer",
         role=str(call.reply.get("role") or "assistant"),
@@ -67,9 +71,11 @@ def _answer(call: ModelCall, place: int) -> Part:
             "prompt_tokens": call.prompt_tokens,
             "cached_tokens": call.cached_tokens,
             "completion_tokens": call.completion_tokens,
+            "cost": call_cost(call, prices),
         },
         error=call.error or "",
         note=call.finish_reason or "",
+        model=model_of(call),
     )
 
 

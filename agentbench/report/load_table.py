@@ -177,6 +177,9 @@ def _token_notes(where: str, figure: Json) -> list[str]:
     found = []
     if figure["tokens_assumed"]:
         found.append(f"{where}: the server gave no token counts; each chunk is taken for one token.")
+    lacking = {name: figure.get(f"uncounted_{name}") for name in ("prompts", "completions")}
+    if missing := ", ".join(f"{count} {name}" for name, count in lacking.items() if count):
+        found.append(f"{where}: {missing} of {figure['answered']} have no token count: their sums are not known.")
     if whole := figure.get("in_one_piece"):
         found.append(f"{where}: {whole} of {figure['answered']} answers came in one piece: their TTFT is not known.")
     return found

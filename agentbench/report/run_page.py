@@ -33,7 +33,7 @@ def run_page(page: RunPage) -> Page:
         document=view.to_json(),
         title=view.title,
         charts=figures_of(charts),
-        attempts=[told_attempt(attempt, case) for attempt, case in page.told],
+        attempts=[told_attempt(attempt, case, view.run.prices) for attempt, case in page.told],
     )
     return Page(title=f"{view.run.suite} · {view.title}", body=Html(body), charts=charts)
 

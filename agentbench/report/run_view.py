@@ -167,7 +167,7 @@ def view_of(run: Run, outcomes: Iterable[Outcome]) -> RunView:
         repeated_as_gated=repeated(tally.passes_as_gated(), run.repeats),
         objectives=objectives,
         serving=serving,
-        cost=cost_of(serving.models, run.environment.get("prices") or {}),
+        cost=cost_of(serving.models, run.prices),
         ttft_p95=percentile_estimate(tally.ttft(), 95),
         cold_starts=_cold_starts(tally.cold_starts_s),
         outcomes=tally.cases(),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentbench.core.run import Run
 from agentbench.report.chart_page import Page, figures_of
 from agentbench.report.compare_table import conclusion
 from agentbench.report.compare_view import CompareView
@@ -107,7 +108,7 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
 
 
 def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView) -> Pair:
-    sides = ((LETTERS[place], runs[place].run.id), ("A", runs[0].run.id))
+    sides = ((LETTERS[place], runs[place].run), ("A", runs[0].run))
     gained, lost = found.passes.better_in_b, found.passes.better_in_a
     return Pair(
         letter=LETTERS[place],
@@ -119,19 +120,19 @@ def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView)
     )
 
 
-def _case(store: Store, case_id: str, sides: Sequence[tuple[str, str]]) -> ChangedCase:
+def _case(store: Store, case_id: str, sides: Sequence[tuple[str, Run]]) -> ChangedCase:
     """The case's first repeat that came out differently, on both sides."""
-    repeats = [set(store.listing.repeats(run, case_id)) for _, run in sides]
+    repeats = [set(store.listing.repeats(run.id, case_id)) for _, run in sides]
     told: list[ToldAttempt] = []
     for repeat in sorted(set.intersection(*repeats)):
         told = [_told(store, run, case_id, repeat) for _, run in sides]
         if told[0].verdict != told[1].verdict:
             break
-    found = [ChangedSide(letter=side[0], run=side[1], told=each) for side, each in zip(sides, told, strict=True)]
+    found = [ChangedSide(letter=side[0], run=side[1].id, told=each) for side, each in zip(sides, told, strict=True)]
     return ChangedCase(case_id=case_id, asked=told[0].asked, sides=found)
 
 
-def _told(store: Store, run_id: str, case_id: str, repeat: int) -> ToldAttempt:
-    attempt = store.attempt(run_id, case_id, repeat)
+def _told(store: Store, run: Run, case_id: str, repeat: int) -> ToldAttempt:
+    attempt = store.attempt(run.id, case_id, repeat)
     assert attempt is not None, "the listing has it"
-    return told_attempt(attempt, store.case(run_id, case_id))
+    return told_attempt(attempt, store.case(run.id, case_id), run.prices)

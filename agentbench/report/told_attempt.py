@@ -9,6 +9,7 @@ from agentbench.core.case import Case
 from agentbench.report.attempt_json import attempt_json
 from agentbench.report.conversation import Part, conversation, said
 from agentbench.report.outcomes import Verdict, verdict_of
+from agentbench.stats.costs import Prices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +24,14 @@ class ToldAttempt:
     parts: Sequence[Part]
 
 
-def told_attempt(attempt: Attempt, case: Case) -> ToldAttempt:
+def told_attempt(attempt: Attempt, case: Case, prices: Prices) -> ToldAttempt:
     return ToldAttempt(
         attempt=attempt,
         case=case,
         verdict=verdict_of(attempt),
         asked=question(case),
-        document=attempt_json(case, attempt),
-        parts=tuple(conversation(case, attempt)),
+        document=attempt_json(case, attempt, prices),
+        parts=tuple(conversation(case, attempt, prices)),
     )
 
 

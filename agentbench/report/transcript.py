@@ -14,12 +14,17 @@ from agentbench.report import figures
 from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
 from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
+from agentbench.stats.costs import Prices, call_cost
+from agentbench.stats.outcomes import model_of
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
 
-def transcript(case: Case, attempt: Attempt) -> RenderableType:
-    """What happened, in order; a message that a later request repeats is shown once."""
+def transcript(case: Case, attempt: Attempt, prices: Prices | None) -> RenderableType:
+    """What happened, in order; a message that a later request repeats is shown once.
+
+    Without prices it is for a reviewer, who is not told which model answered.
+    """
     parts = [_heading(attempt), *_given(case, attempt)]
     before: ModelCall | None = None
     for step in attempt.trace.steps:
@@ -30,7 +35,7 @@ def transcript(case: Case, attempt: Attempt) -> RenderableType:
             continue  # the next request shows what was said
         for message in new_messages(step, before):
             parts += message_lines(message)
-        parts += [*message_lines(step.reply), _timing(step)]
+        parts += [*message_lines(step.reply), _timing(step, prices)]
         before = step
     return Group(*parts, *_ending(case, attempt))
 
@@ -111,15 +116,17 @@ def _tool_result(call: ToolCall) -> Text:
     return Text(plain(call.result or ""))
 
 
-def _timing(call: ModelCall) -> Text:
+def _timing(call: ModelCall, prices: Prices | None) -> Text:
     counted = f"{figures.count(call.prompt_tokens)} in, {figures.count(call.completion_tokens)} out"
     first = held_back_s(call)
     parts = [
+        "" if prices is None else line(model_of(call)),
         f"TTFT {figures.seconds(ttft_s(call))}",
         f"first token {figures.seconds(first)}" if first is not None else "",
         f"TPOT {figures.seconds(tpot_s(call))}",
         f"latency {figures.seconds(latency_s(call))}",
         f"tokens {counted}",
+        f"cost {figures.cost(call_cost(call, prices))}" if prices else "",
         line(call.finish_reason or ""),
     ]
     text = Text("  ".join(part for part in parts if part), style="dim")

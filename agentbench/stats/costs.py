@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agentbench.stats.outcomes import ModelUsage
+from agentbench.core.trace import ModelCall
+from agentbench.stats.outcomes import ModelUsage, model_of, model_usage
 
 Prices = Mapping[str, Mapping[str, float]]
 """Model to the price of a million `prompt`, `cached` and `completion` tokens. Prompt tokens from the cache cost
@@ -26,6 +27,14 @@ def cost_of(usages: Iterable[ModelUsage], prices: Prices) -> Cost | None:
         return None
     unknown = sum(each.uncounted if each.model in prices else each.calls for each in made)
     return Cost(value=sum(_cost(each, prices[each.model]) for each in priced), unknown_calls=unknown)
+
+
+def call_cost(call: ModelCall, prices: Prices) -> float | None:
+    """None where its model has no price, or its tokens were not counted."""
+    if call.prompt_tokens is None or call.completion_tokens is None:
+        return None
+    found = cost_of([model_usage(model_of(call), [call])], prices)
+    return None if found is None else found.value
 
 
 def _cost(usage: ModelUsage, price: Mapping[str, float]) -> float:

@@ -120,9 +120,12 @@ def _slo(slo: Slo, serving: ServingSummary) -> Iterator[GateCheck]:
         is_rate = name in SERVING_FIELDS
         value: float | None = getattr(serving, SERVING_FIELDS.get(name, f"{name}_s"))
         form = (lambda number: f"{number:.3g}/s") if is_rate else shown
+        unknown = serving.uncounted_timed if name == "output_tokens_per_s" else 0
         if value is None:
             yield GateCheck(name=name, passed=False, said=f"{name}: no call of this run defines it")
             continue
         passed = value >= bound * (1 - ROUNDING) if is_rate else value <= bound * (1 + ROUNDING)
         relation = ("is at least" if passed else "is below") if is_rate else ("is within" if passed else "is over")
-        yield GateCheck(name=name, passed=passed, said=f"{name} {form(value)} {relation} {form(bound)}")
+        least = "≥ " if unknown else ""
+        rest = f" ({unknown} calls have no count of their tokens)" if unknown else ""
+        yield GateCheck(name=name, passed=passed, said=f"{name} {least}{form(value)} {relation} {form(bound)}{rest}")

@@ -150,7 +150,7 @@ def _usage(calls: Iterable[ModelCall], anchor: int) -> Usage:
         uncounted_prompts=sum(call.prompt_tokens is None for call in made if _took_tokens(call)),
         uncounted_completions=sum(call.completion_tokens is None for call in made if _took_tokens(call)),
         uncounted_timed=sum(call.completion_tokens is None for call, _ in ends),
-        models=tuple(_model_usage(name, made) for name in dict.fromkeys(map(_model, made))),
+        models=tuple(model_usage(name, made) for name in dict.fromkeys(map(model_of, made))),
     )
 
 
@@ -159,12 +159,14 @@ def _took_tokens(call: ModelCall) -> bool:
     return call.error is None or bool(call.chunk_at)
 
 
-def _model(call: ModelCall) -> str:
+def model_of(call: ModelCall) -> str:
+    """The name that was asked for; empty where none was."""
     return str(call.request.get("model") or "")
 
 
-def _model_usage(model: str, calls: Iterable[ModelCall]) -> ModelUsage:
-    own = [call for call in calls if _model(call) == model]
+def model_usage(model: str, calls: Iterable[ModelCall]) -> ModelUsage:
+    """What the calls to this model took, of any."""
+    own = [call for call in calls if model_of(call) == model]
     lacking = [call.prompt_tokens is None or call.completion_tokens is None for call in own if _took_tokens(call)]
     return ModelUsage(
         model=model,

@@ -34,7 +34,7 @@ def attempt_page(request: Request) -> Response:
     attempt = store.attempt(run.id, case_id, repeat)
     if attempt is None:
         raise HTTPException(404, f"run {run.id} has no attempt of case {case_id!r}, repeat {repeat}")
-    told = told_attempt(attempt, store.case(run.id, case_id))
+    told = told_attempt(attempt, store.case(run.id, case_id), run.prices)
     return page(
         request,
         "attempt.page.html",

@@ -29,6 +29,7 @@ from agentbench.report.outcomes import verdict_of
 from agentbench.report.run_page import page_of
 from agentbench.report.run_page import run_page as page_html
 from agentbench.report.runs_table import summary_json
+from agentbench.stats.costs import Prices
 from agentbench.store import Store
 from agentbench.store.listing import Progress
 from agentbench.web.filters import annotated, asked_page, asked_run, attempt_filter, run_filter
@@ -161,17 +162,17 @@ def _attempts(request: Request, viewer: Viewer, run: Run) -> dict[str, Any]:
     """The page of its attempts that is asked for."""
     wanted, part = attempt_filter(request), asked_page(request, ATTEMPTS)
     found, total = viewer.store.listing.attempts(run.id, wanted, part)
-    return {"rows": list(map(_row, found)), "wanted": wanted, "part": part, "total": total}
+    return {"rows": [_row(attempt, run.prices) for attempt in found], "wanted": wanted, "part": part, "total": total}
 
 
-def _row(attempt: Attempt) -> dict[str, Any]:
+def _row(attempt: Attempt, prices: Prices) -> dict[str, Any]:
     return {
         "case_id": attempt.case_id,
         "repeat": attempt.repeat,
         "verdict": verdict_of(attempt),
         "failure": attempt.failure,
         "scores": attempt.scores,
-        "document": {"figures": attempt_figures(attempt)},
+        "document": {"figures": attempt_figures(attempt, prices)},
     }
 
 

@@ -56,6 +56,14 @@ def test_what_a_server_without_usage_does_not_say_is_unknown() -> None:
     assert (both["prompt_tokens_as_asked"], both["output_tokens_as_asked"]) == (1.0, 1.0)
 
 
+def test_an_answer_without_a_count_is_no_answer_of_0_tokens() -> None:
+    whole = record(1, chunks=(), prompt_tokens=None, cached_tokens=None, completion_tokens=None, tokens_assumed=True)
+    found = summarize([[record(0), whole]], {})
+    assert (found["completion_tokens"], found["output_tokens_per_s"], found["total_tokens_per_s"]) == (None, None, None)
+    assert (found["uncounted_prompts"], found["uncounted_completions"]) == (1, 1)
+    assert found["requests_per_s"] is not None
+
+
 def test_outstanding() -> None:
     records = [record(0, sent=0, ended=100), record(1, sent=50, ended=150), record(2, sent=100, ended=200)]
     assert most_outstanding([records]) == most_outstanding([records, records]) == 2

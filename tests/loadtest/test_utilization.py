@@ -1,5 +1,8 @@
 """MBU and MFU by hand, and the machine's own limits."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from agentbench.loadtest.roofline import Peak
@@ -45,6 +48,13 @@ def test_without_the_models_facts_they_are_unknown(card: dict[str, object] | Non
     assert found["mbu"] is None
     assert found["mfu"] is None
     assert utilization([[record()]], CARD, None)["mbu"] is None
+
+
+@pytest.mark.parametrize("changes", [{"prompt_tokens": None}, {"completion_tokens": None}])
+def test_without_the_tokens_of_every_answer_they_are_unknown(changes: dict[str, Any]) -> None:
+    found = utilization([[record(0), replace(record(1), **changes)]], CARD, PEAK)
+    assert (found["mbu"], found["mfu"], found["live_kv_bytes"]) == (None, None, None)
+    assert found["step_s"] == pytest.approx(0.010)
 
 
 def test_a_peak_that_was_given_says_so() -> None:

@@ -19,13 +19,13 @@ def attempt_of(output: str, reply: str, **changes: object) -> Attempt:
 
 
 def graded(attempt: Attempt) -> list[str]:
-    return [part.text or part.note for part in conversation(a_case(), attempt) if part.kind == "graded"]
+    return [part.text or part.note for part in conversation(a_case(), attempt, {}) if part.kind == "graded"]
 
 
 def shown(attempt: Attempt) -> str:
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(transcript(a_case(), attempt))
+        console.print(transcript(a_case(), attempt, {}))
     return capture.get()
 
 

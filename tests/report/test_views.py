@@ -12,9 +12,11 @@ from rich.text import Text
 
 from agentbench.core.attempt import Score
 from agentbench.core.trace import Failure, ModelCall
+from agentbench.report.attempt_json import attempt_json
 from agentbench.report.compare_table import compare_report, metric_rows
 from agentbench.report.compare_view import CompareView, compare_view
 from agentbench.report.config_diff import config_diff
+from agentbench.report.run_page import page_of, run_page
 from agentbench.report.run_view import run_view
 from agentbench.report.runs_page import runs_page
 from agentbench.report.runs_view import runs_view
@@ -141,6 +143,29 @@ def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said
     assert "without 1 calls of unknown cost" in text
     page = str(runs_page(runs_view(store, [run, store.get_run("free")]), store).body)
     assert re.search(r"≥ <[^>]*>2,360<", page)
+    told = [shown(transcript(case, attempt, run.prices), 120) for attempt, case in store.whole_attempts(run.id)]
+    assert "planner  TTFT 100 ms" in told[0]
+    assert "tokens 120 in, 11 out  cost 0.0012" in told[0]
+    assert "small  TTFT 100 ms" in told[0]
+    assert "tokens — in, 11 out  cost —" in told[1], "an uncounted prompt is no price of 0"
+    alone = str(run_page(page_of(store, run)).body)
+    assert re.search(r"<code>planner</code> · TTFT .*?cost <data[^>]*>0\.0012<", alone, re.DOTALL)
+    steps = attempt_json(
+        a_case(1), next(a for a, _ in store.whole_attempts(run.id) if a.case_id == "case_1"), run.prices
+    )
+    calls = [step for step in steps["attempt"]["trace"]["steps"] if step["kind"] == "model_call"]
+    assert [(call["model"], call["cost"]) for call in calls] == [
+        ("planner", pytest.approx(0.0012)),
+        ("small", None),
+        ("small", pytest.approx(0.001)),
+    ]
+    assert (steps["figures"]["uncounted_prompts"], steps["figures"]["cost_unknown_calls"]) == (1, 1)
+
+
+def test_a_reviewer_is_not_told_which_model_answered() -> None:
+    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800), None))
+    assert "smollm2" not in text
+    assert "TTFT 800 ms" in text
 
 
 def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Store) -> None:
@@ -208,7 +233,7 @@ def test_runs_of_one_label_are_told_apart(store: Store) -> None:
 
 
 def test_a_transcript_shows_each_message_once() -> None:
-    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800)))
+    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800), {}))
     assert text.count("Weather in city 7?") == 1
     assert text.count("21 °C\n") == 1
     for part in ('→ weather({"city": "7"})', "TTFT 800 ms  TPOT 20 ms", "city: expected 7, got 8", "120 in, 11 out"):
@@ -216,7 +241,7 @@ def test_a_transcript_shows_each_message_once() -> None:
 
 
 def test_a_failure_is_in_the_transcript() -> None:
-    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800, failed=True)))
+    text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800, failed=True), {}))
     assert "failure: timeout  no answer in 30 s" in text
 
 

@@ -32,6 +32,17 @@ def broken(case_id: str, kind: FailureKind) -> Outcome:
     return outcome_of(an_attempt(case_id, failure=Failure(kind=kind, message="no")))
 
 
+def test_a_throughput_from_which_calls_are_missing_is_the_least_it_was() -> None:
+    calls = (a_call(0, (600, 610), 2), a_call(0, (600, 1000), None))
+    served = summarize_serving([outcome_of(an_attempt("a", end=1000, calls=calls))])
+    [said] = [
+        check.said
+        for check in judge_gate(GateOptions(slo=Slo(output_tokens_per_s=1.0)), [], served).checks
+        if check.name == "output_tokens_per_s"
+    ]
+    assert said == "output_tokens_per_s ≥ 2/s is at least 1/s (1 calls have no count of their tokens)"
+
+
 def test_a_gate_asks_only_what_is_set() -> None:
     verdict = judge(verdicts("0000"))
     assert verdict.passed
