@@ -82,11 +82,19 @@ def runs(draw: st.DrawFn, clusters: list[int]) -> tuple[list[Row], int]:
         for case in cases
         for repeat in range(repeats)
     ]
-    return rows, repeats
+    return (list(map(tilted, rows)) if draw(st.booleans()) else rows), repeats
+
+
+def tilted(row: Row) -> Row:
+    """The row of a run that is right and slow throughout, so that it differs from one that is not."""
+    calls = [{**call, "chunks": [gap + 60 for gap in call["chunks"]]} for call in row["calls"]]
+    return {**row, "passed": True, "graded": 1.0, "took": row["took"] + 300, "calls": calls}
 
 
 suites = st.one_of(
-    st.lists(st.integers(0, 7), min_size=1, max_size=12), st.integers(1, 9).map(lambda cases: list(range(cases)))
+    st.lists(st.integers(0, 7), min_size=1, max_size=12),
+    st.integers(5, 9).map(lambda cases: list(range(cases))),
+    st.integers(10, 14).map(lambda cases: [case // 2 for case in range(cases)]),
 )
 pairs = suites.flatmap(lambda each: st.tuples(runs(each), runs(each)))
 
