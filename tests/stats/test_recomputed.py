@@ -679,9 +679,13 @@ def check_gate(store: Store, run: Run, rows: list[Row], baseline: Run, rows_befo
         values = np.array([np.mean(of_run[case]) - np.mean(of_before[case]) for case in of_run])
         assert found["baseline"] == (flip_tails(sums_of(values, clusters))[0] >= 0.05)
         margin = GateOptions(baseline=baseline.id, test="non_inferiority", margin=0.2)
-        judged = {check.name: check.passed for check in judge_run(store, run, margin).verdict.checks}
+        inferior = judge_run(store, run, margin).verdict
+        judged = {check.name: check.passed for check in inferior.checks}
         once = all(len(each) == 1 for each in of_run.values())
         bound = lower_bound(values, clusters, once=once)
+        assert inferior.comparison is not None
+        assert inferior.comparison.power is not None
+        near(inferior.comparison.power.found.lower_bound(0.05), bound, ROOT)
         if bound is None or abs(bound + 0.2) > ROOT:
             assert judged["baseline"] == (bound is not None and bound > -0.2)
 
