@@ -8,14 +8,14 @@ from tests.store.samples import a_case, a_run, an_attempt
 
 
 def main(url: str, run_id: str, worker: str, count: str) -> None:
-    store = open_store(url)
-    with suppress(AlreadyStored):
-        store.create_run(a_run(run_id))
-    for number in range(int(count)):
-        case_id = f"{worker}-{number}"
-        # Every writer offers the shared case too, which only one can have inserted.
-        store.add_attempt(run_id, an_attempt(case_id), a_case("shared"))
-        print(case_id, flush=True)
+    with open_store(url) as store:
+        with suppress(AlreadyStored):
+            store.create_run(a_run(run_id))
+        for number in range(int(count)):
+            case_id = f"{worker}-{number}"
+            # Every writer offers the shared case too, which only one can have inserted.
+            store.add_attempt(run_id, an_attempt(case_id), a_case("shared"))
+            print(case_id, flush=True)
 
 
 if __name__ == "__main__":
