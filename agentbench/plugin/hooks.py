@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from _pytest.junitxml import xml_key
 
-from agentbench.plugin.workers import forget, stop_workers
+from agentbench.plugin.workers import HandedOut, forget, stop_workers
 
 SUITE_FILE = "suite.yaml"
 
@@ -136,6 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.pluginmanager.register(ItemReports(), ItemReports.NAME)
     config.pluginmanager.register(Selection(), "agentbench_selection")
+    config.pluginmanager.register(HandedOut(), HandedOut.NAME)
     check_summary(config)
     if config.getoption("agentbench_set") or config.getoption("agentbench_backend"):
         from agentbench.plugin.options import check_options
@@ -191,14 +192,6 @@ def pytest_configure_node(node: Any) -> None:
     from agentbench.plugin.workers import share_directory
 
     share_directory(node.config, node.workerinput)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-    """A worker died while it waited for this item's attempts: which of them ended it is found out by who goes on."""
-    from agentbench.plugin.workers import hand_out_again
-
-    hand_out_again(crashitem, report, sched)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

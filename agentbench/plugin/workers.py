@@ -1,12 +1,15 @@
 """pytest-xdist: the directory that a session's workers share, which says who makes which run.
 
-Work that a pytest session does once: one pytest-xdist worker takes it, the others see what came of it.
+Work that a pytest session does once: one pytest-xdist worker takes it, the others see what came of it. And, in the
+controller, what becomes of the items that a worker was at when it died.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Generator
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import IO, Any
@@ -122,15 +125,35 @@ def forget(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SHARED], ignore_errors=True)
 
 
-def hand_out_again(item: str, report: pytest.TestReport, sched: Any) -> None:
-    """In the controller: an item of a suite whose worker died goes to another one. It did not end the worker itself:
-    what did is one of the attempts in flight.
-
-    Schedulers that hand out whole files (loadfile, loadscope) can't do that; the item then stays failed.
+class HandedOut:
+    """An item of a suite whose worker died goes to another one. It did not end the worker itself: what did is one of
+    the attempts in flight. It fails when no worker is left to take it up.
     """
-    if item.partition("::")[0].endswith((".yaml", ".yml")):
-        try:
-            sched.mark_test_pending(item)
-        except NotImplementedError:
+
+    NAME = "agentbench_handed_out"
+
+    def __init__(self) -> None:
+        self._open: dict[str, pytest.TestReport] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        if not crashitem.partition("::")[0].endswith((".yaml", ".yml")):
             return
+        # Schedulers of whole files and scopes know no single item, and give all that a dead worker left to others.
+        with suppress(NotImplementedError):
+            sched.mark_test_pending(crashitem)
         vars(report)["outcome"] = HANDED_OUT_AGAIN
+        self._open[crashitem] = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome != HANDED_OUT_AGAIN:
+            self._open.pop(report.nodeid, None)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        result = yield
+        for report in list(self._open.values()):
+            report.outcome = "failed"
+            report.longrepr = f"{report.longrepr}, and no other worker took it up"
+            session.config.hook.pytest_runtest_logreport(report=report)
+        return result

@@ -315,12 +315,13 @@ def answer(case, tools):
 """
 
 
-def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite: Path) -> None:
+@pytest.mark.parametrize("dist", ["load", "loadfile", "loadscope"])
+def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite: Path, dist: str) -> None:
     text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "crashing:answer"}')
     (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]").replace("max_tries", "concurrency: 1, max_tries"))
     pytester.makepyfile(crashing=CRASHING_AGENT)
     pytester.makeini("[pytest]\npythonpath = .\n")
-    result = pytester.runpytest_subprocess("numbers", "-n2")
+    result = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}")
     assert result.parseoutcomes() == {"passed": 25, "rerun": 1}, "the item that the worker was at is handed out again"
     with open_store(str(pytester.path / "store.db")) as store:
         [run] = store.list_runs()
@@ -336,11 +337,12 @@ def answer(case, tools):
 """
 
 
-def test_an_agent_that_ends_its_worker_fails_its_own_case(pytester: pytest.Pytester, suite: Path) -> None:
+@pytest.mark.parametrize("dist", ["load", "loadfile"])
+def test_an_agent_that_ends_its_worker_fails_its_own_case(pytester: pytest.Pytester, suite: Path, dist: str) -> None:
     text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "leaving:answer"}')
     (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]") + "gate: {min_pass_rate: 0.99}\n")
     (suite / "leaving.py").write_text(LEAVING_AGENT)
-    result = pytester.runpytest_subprocess("numbers", "-n2")
+    result = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}")
     outcomes = result.parseoutcomes()
     assert {name: outcomes[name] for name in outcomes if name != "rerun"} == {"passed": 23, "broken": 1, "failed": 1}
     result.stdout.fnmatch_lines(["FAILED numbers/suite.yaml::gate - FAIL pass rate 95.8 %*"])
@@ -351,6 +353,17 @@ def test_an_agent_that_ends_its_worker_fails_its_own_case(pytester: pytest.Pytes
     assert broken.failure
     assert broken.failure.kind == "agent"
     assert "ended the process that it ran in" in broken.failure.message
+
+
+@pytest.mark.parametrize("dist", ["load", "loadfile"])
+def test_an_item_that_no_worker_is_left_for_fails(pytester: pytest.Pytester, suite: Path, dist: str) -> None:
+    text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "leaving:answer"}')
+    (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]"))
+    (suite / "leaving.py").write_text(LEAVING_AGENT)
+    result = pytester.runpytest_subprocess("numbers", "-n1", f"--dist={dist}", "--max-worker-restart=0")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(["*crashed while running 'numbers/suite.yaml::*', and no other worker took it up"])
 
 
 USAGE = "def pytest_runtest_setup(item):\n    raise "
