@@ -11,11 +11,8 @@ from typing import Protocol
 from serving.config import EngineConfig, ServingConfig
 from serving.engine.thread import EngineThread
 from serving.http.app import create_app
-from serving.http.browser_guard import LOOPBACK, is_loopback
-from serving.http.drain import Drain
-from serving.http.limits import HttpLimits
-from serving.http.listener import base_url, bind
-from serving.http.server import run_http_server
+from serving.http.guards import LOOPBACK, is_loopback
+from serving.http.server import Drain, HttpLimits, base_url, bind, run_http_server
 from serving.openai.ports import Engine
 
 _LAST_WORDS_S = 1.0

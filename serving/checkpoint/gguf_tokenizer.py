@@ -8,8 +8,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from serving.checkpoint.gguf import GGUFFile
-from serving.checkpoint.sentence_piece import merges_by_score, sentence_piece
-from serving.checkpoint.tokenizer import Tokenizer
+from serving.checkpoint.tokenizer import Tokenizer, merges_by_score, sentence_piece
 from serving.model.weights import ModelLoadError
 
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # values of tokenizer.ggml.token_type

@@ -1,14 +1,137 @@
-"""Hugging Face checkpoint directories: config.json and *.safetensors."""
+"""Hugging Face checkpoint directories: config.json and *.safetensors.
+
+A Hugging Face checkpoint's config.json, as older and newer `transformers` write it.
+"""
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serving.checkpoint.hugging_face_config import parse_config
+from serving.model.config import TRAITS, ModelConfig, all_but_every
+from serving.model.registry import unsupported_architecture
 from serving.model.weights import ModelLoadError
+
+_ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
+# Of keys that published files leave out.
+_DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
+    {
+        "qwen3": {"head_dim": 128},
+        "gemma3": {
+            "hidden_act": "gelu_pytorch_tanh",
+            "vocab_size": 262_208,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "max_position_embeddings": 131_072,
+            "query_pre_attn_scalar": 256,
+            "sliding_window": 4096,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1_000_000.0,
+            "rope_local_base_freq": 10_000.0,
+            "tie_word_embeddings": True,
+        },
+    }
+)
+
+
+def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
+    """The dimensions that `raw`, the content of `file`, gives; `ModelLoadError` when it is not supported."""
+    name = raw.get("model_type", "(none)")
+    architecture = _ARCHITECTURE_OF.get(name, name) if isinstance(name, str) else ""
+    if architecture not in TRAITS:
+        raise unsupported_architecture(str(name)[:80])
+    try:
+        # Gemma models that see pictures too nest the language model's settings.
+        raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
+        _refuse_unsupported(file, architecture, raw)
+        return _config(architecture, raw)
+    except KeyError as error:
+        raise ModelLoadError(f"{file}: the key {error} is missing; fetch the model again.") from error
+    except ModelLoadError:
+        raise
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, MemoryError) as error:
+        raise ModelLoadError(f"{file}: {error}; fetch the model again.") from error
+
+
+def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
+    heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
+    gemma = architecture == "gemma3"
+    local = _local_layers(architecture, raw)
+    return ModelConfig(
+        architecture=architecture,
+        vocab_size=raw["vocab_size"],
+        hidden_size=hidden,
+        intermediate_size=raw["intermediate_size"],
+        num_layers=raw["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=raw.get("num_key_value_heads") or heads,
+        head_dim=raw.get("head_dim") or hidden // heads,
+        max_position=raw["max_position_embeddings"],
+        rope_theta=_rope(raw, "full_attention").get("rope_theta", raw.get("rope_theta", 10000.0)),
+        rope_factor=_rope(raw, "full_attention")["factor"] if _rope_type(raw) == "linear" else 1.0,
+        local_rope_theta=_rope(raw, "sliding_attention").get("rope_theta", raw.get("rope_local_base_freq")),
+        rms_norm_eps=raw["rms_norm_eps"],
+        tie_embeddings=raw.get("tie_word_embeddings", False),
+        window=raw["sliding_window"] if local else 0,
+        local_layers=local,
+        norm_offset=1.0 if gemma else 0.0,
+        embedding_scale=hidden**0.5 if gemma else 1.0,
+        attention_scale=raw["query_pre_attn_scalar"] ** -0.5 if gemma else None,
+        **TRAITS[architecture],
+    )
+
+
+def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
+    """`layer_types` or, in older files, the rule that gives them."""
+    layers = raw["num_hidden_layers"]
+    if not raw.get("sliding_window") or not raw.get("use_sliding_window", architecture == "gemma3"):
+        return frozenset()
+    if raw.get("layer_types"):
+        return frozenset(i for i, kind in enumerate(raw["layer_types"]) if kind == "sliding_attention")
+    if architecture == "gemma3":
+        return all_but_every(raw.get("sliding_window_pattern") or raw.get("_sliding_window_pattern") or 6, layers)
+    return frozenset(range(raw["max_window_layers"], layers))
+
+
+def _rope(raw: dict[str, Any], layers: str) -> dict[str, Any]:
+    """Newer files nest base and scaling, possibly by kind of layer; older ones have the scaling only."""
+    rope: dict[str, Any] = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    by_kind = "full_attention" in rope
+    if layers == "sliding_attention" and not by_kind:
+        return {}  # as the other layers, or in a key of its own
+    return rope[layers] if by_kind else rope
+
+
+def _rope_type(raw: dict[str, Any], layers: str = "full_attention") -> str:
+    rope = _rope(raw, layers)
+    return str(rope.get("rope_type", rope.get("type", "default")))
+
+
+def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> None:
+    gelu = TRAITS[architecture].get("activation") == "gelu_tanh"
+    kinds = set(raw.get("layer_types") or ()) - {"full_attention", "sliding_attention"}
+    for key, value, supported in (
+        ("rope_type", _rope_type(raw), ("default", "linear")),
+        ("rope_type of the sliding layers", _rope_type(raw, "sliding_attention"), ("default",)),
+        ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_name_of(gelu=gelu),)),
+        ("layer_types", ", ".join(sorted(kinds)), ("",)),
+        ("mlp_bias", bool(raw.get("mlp_bias")), (False,)),
+        ("attn_logit_softcapping", raw.get("attn_logit_softcapping"), (None,)),
+        ("final_logit_softcapping", raw.get("final_logit_softcapping"), (None,)),
+        ("use_bidirectional_attention", bool(raw.get("use_bidirectional_attention")), (False,)),
+        ("quantization_config", raw.get("quantization_config"), (None,)),
+    ):
+        if value not in supported:
+            allowed = " or ".join(map(repr, supported))
+            raise ModelLoadError(f"{file}: {key} {value!r} is not supported, only {allowed}; use another model.")
+
+
+def _name_of(*, gelu: bool) -> str:
+    return "gelu_pytorch_tanh" if gelu else "silu"
 
 
 class SafetensorsDirectory:

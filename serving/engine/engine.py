@@ -1,28 +1,51 @@
-"""The engine: each step schedules, computes, samples, and reports what came of it."""
+"""The engine: each step schedules, computes, samples, and reports what came of it.
+
+What an engine has done since it started.
+"""
 
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from serving.batch import Batch, build_batch
 from serving.config import EngineConfig
+from serving.core import (
+    Batch,
+    EngineStats,
+    FinishReason,
+    PromptTooLong,
+    Request,
+    ScheduledSequence,
+    Sequence,
+    TokenDelta,
+    build_batch,
+)
 from serving.engine.blocks import BlockAllocator
-from serving.engine.counters import Counters
-from serving.engine.decoding import Decoding
+from serving.engine.decoding import Decoding, look_up
 from serving.engine.loading import LoadedModel, load_model, num_threads
-from serving.engine.parallel.loading import load_parallel
+from serving.engine.parallel.runner import load_parallel
 from serving.engine.runner import Runner
 from serving.engine.sampler import CONSTRAINT_FAILED, SampledToken, sample
-from serving.engine.scheduler import ScheduledSequence, Scheduler, SchedulerLimits
-from serving.engine.speculation import look_up
-from serving.engine_stats import EngineStats
-from serving.refusals import PromptTooLong
-from serving.request import FinishReason, Request, TokenDelta
-from serving.sequence import Sequence
+from serving.engine.scheduler import Scheduler, SchedulerLimits
+
+
+@dataclass(slots=True)
+class Counters:
+    """See `EngineStats`. Written by the engine's thread, read by any."""
+
+    prompt_tokens: int = 0
+    generation_tokens: int = 0
+    forced_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    steps: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,7 +1,10 @@
-"""From a path and a configuration to a model that can run."""
+"""From a path and a configuration to a model that can run.
+
+Which attention an engine gets, and with how many blocks.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,17 +13,44 @@ import torch
 from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.tokenizer import Tokenizer
 from serving.config import EngineConfig
-from serving.engine.attention_choice import make_attention
-from serving.engine.graphs import DecodeGraphs
-from serving.engine.runner import ModelRunner, Runner
-from serving.model.attention.base import Attention
-from serving.model.attention.varlen import VarlenAttention
+from serving.engine.runner import DecodeGraphs, ModelRunner, Runner
+from serving.model.attention.base import Attention, AttentionSpec, block_bytes
+from serving.model.attention.compiled import CompiledAttention, runs_compiled
+from serving.model.attention.eager import EagerAttention
+from serving.model.attention.flash import VarlenAttention, flash_attention
 from serving.model.compiled import compiled
 from serving.model.config import ModelConfig
+from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
-from serving.model.precision import choose_precision
+from serving.model.precision import Precision, choose_precision
 from serving.model.registry import Model, build_model
 from serving.model.weights import ModelLoadError
+
+
+def make_attention(
+    specs: Sequence[AttentionSpec],
+    precision: Precision,
+    block_size: int,
+    memory_mb: int,
+    *,
+    compiled: bool,
+    most_kv_heads: int = 0,
+) -> Attention:
+    """With as many blocks as `memory_mb` MiB hold; `ModelLoadError` if that is none.
+
+    Ranks that share a model count alike: as if each had the `most_kv_heads` that any of them has.
+    """
+    counted = [replace(spec, kv_heads=most_kv_heads) for spec in specs] if most_kv_heads else specs
+    size = block_bytes(counted, block_size, precision.kv_cache)
+    num_blocks = memory_mb * 2**20 // size
+    if num_blocks < 1:
+        raise ModelLoadError(f"kv_cache_memory_mb {memory_mb} holds no KV block of {size} bytes; raise it.")
+    on_cpu = compiled and precision.device.type == "cpu" and kernels() is not None
+    if on_cpu and runs_compiled(specs, block_size):
+        return CompiledAttention(specs, num_blocks, block_size, precision.kv_cache)
+    on_gpu = precision.device.type == "cuda"
+    flash = flash_attention(specs, num_blocks, block_size, precision) if on_gpu else None
+    return flash or EagerAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,33 +3,8 @@
 from collections import deque
 from dataclasses import dataclass
 
+from serving.core import ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
-from serving.sequence import Sequence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduledSequence:
-    """`count` tokens of a sequence from `start` on, to be computed in one step, the last of them its `drafts`.
-
-    `copies` are blocks (source, target) to be copied first: the sequence writes where another one reads.
-    """
-
-    sequence: Sequence
-    start: int
-    count: int
-    drafts: tuple[int, ...] = ()
-    copies: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def tokens(self) -> list[int]:
-        stop = self.start + self.count - len(self.drafts)
-        return [*self.sequence.token_ids[self.start : stop], *self.drafts]
-
-    @property
-    def sampled(self) -> int:
-        """How many of the last rows are sampled: none while known tokens remain, else the last and the drafts."""
-        known = self.count - len(self.drafts)
-        return 1 + len(self.drafts) if self.start + known == len(self.sequence.token_ids) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from serving.config import EngineConfig
+from serving.core import EngineOverloaded, EngineStats, MachineFailed, Request, TokenDelta
 from serving.engine.engine import LLMEngine, without_values
-from serving.engine_stats import EngineStats
-from serving.refusals import EngineOverloaded, MachineFailed
-from serving.request import Request, TokenDelta
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,13 +1,70 @@
-"""A line for each HTTP request, and its id in the response."""
+"""A line for each HTTP request, and its id in the response.
 
+What is known of one HTTP request when it has ended, for the log.
+"""
+
+import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.http.request_record import RequestRecord
+from serving.http.usage import Tally
+
+CLIENT_GONE = 499  # nginx's number: nobody was there to get a status
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_LONGEST = 80
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """Times are of `time.monotonic`. `tally` is there once the engine has the request."""
+
+    id: str
+    path: str
+    client: str
+    started_at: float = field(default_factory=time.monotonic)
+    status: int = CLIENT_GONE
+    error: str | None = None
+    tally: Tally | None = None
+
+    @classmethod
+    def of(cls, scope: Scope) -> "RequestRecord":
+        """The client's own `x-request-id` is kept where it is short and plain; else it gets another."""
+        given = Headers(scope=scope).get("x-request-id", "")
+        client = scope.get("client")
+        return cls(
+            id=given if _ID.fullmatch(given) else f"req_{uuid4().hex}",
+            path=scope["path"],
+            client=str(client[0])[:_LONGEST] if client else "",
+        )
+
+    def line(self, now: float) -> str:
+        """One JSON object, without anything that was asked or answered."""
+        entry: dict[str, object] = {"request": self.id, "path": self.path, "status": self.status}
+        if self.error is not None:
+            entry["error"] = self.error
+        if self.tally is not None:
+            entry |= _counts(self.tally)
+        return json.dumps({**entry, "duration_s": round(now - self.started_at, 4), "client": self.client})
+
+
+def _counts(tally: Tally) -> dict[str, object]:
+    reasons = ",".join(reason or "abort" for reason in tally.finish_reasons)
+    first = tally.first_token_at
+    return {
+        "prompt_tokens": tally.prompt_tokens,
+        "cached_tokens": tally.cached_tokens,
+        "completion_tokens": tally.completion_tokens,
+        "ttft_s": None if first is None else round(first - tally.started_at, 4),
+        "finish_reason": reasons,
+    }
+
 
 _LOG = logging.getLogger("serving.requests")
 # Asked every few seconds by whoever watches the server: logged for debugging only.

@@ -1,26 +1,162 @@
-"""The ASGI application: routes, errors, and what every request passes first."""
+"""The ASGI application: routes, errors, and what every request passes first.
+
+The routes: OpenAI's endpoints, /health and /metrics.
+
+A request's body as it arrives, within bounds.
+"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serving.http.access_log import RequestLog, record_of
-from serving.http.api_key import ApiKeyGuard
-from serving.http.browser_guard import BrowserGuard
-from serving.http.drain import Drain
+from serving.core import EngineOverloaded, PromptTooLong
+from serving.http.access_log import CLIENT_GONE, RequestLog, record_of
 from serving.http.errors import error_response
-from serving.http.limits import HttpLimits
-from serving.http.metrics import Metrics
-from serving.http.request_record import CLIENT_GONE
-from serving.http.routes import Api
+from serving.http.generation import DeltaRelay, Generation
+from serving.http.guards import ApiKeyGuard, BrowserGuard
+from serving.http.metrics import CONTENT_TYPE, Metrics
+from serving.http.server import Drain, HttpLimits
+from serving.http.stream import Envelope, EventStream, whole
+from serving.openai.answers import Json
+from serving.openai.bodies import ChatBody, CompletionBody, SampledBody, StreamOptions
 from serving.openai.error import ApiError
 from serving.openai.ports import Engine
+from serving.openai.prepare import Preparation, Prepared
+from serving.openai.validation import parse
+
+
+async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
+    """Raises `ApiError`: 413 for more than `limit` bytes, of which no more are held, 408 where they take too long.
+
+    What a refused client still sends is read and dropped by the HTTP server, so that it gets to see the answer.
+    """
+    if _announced(request) > limit:
+        raise _too_large(limit)
+    pieces: list[bytes] = []
+    left = limit
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for piece in request.stream():
+                left -= len(piece)
+                if left < 0:
+                    raise _too_large(limit)
+                pieces.append(piece)
+    except TimeoutError:
+        message = f"The request's body did not arrive within {timeout_s:g} seconds."
+        raise ApiError(message, status=408, code="request_timeout", headers={"connection": "close"}) from None
+    return b"".join(pieces)
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The request's body is larger than {limit} bytes (max_body_bytes)."
+    return ApiError(message, status=413, code="request_too_large")
+
+
+class Api:
+    """The handlers of one engine's routes."""
+
+    def __init__(self, engine: Engine, model: str, metrics: Metrics, limits: HttpLimits, drain: Drain) -> None:
+        self._engine = engine
+        self._model = model
+        self._metrics = metrics
+        self._limits = limits
+        self._drain = drain
+        self._created = int(time.time())
+        self._preparation = Preparation(engine)
+        self._relay = DeltaRelay()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/health", self.health),
+            Route("/metrics", self.metrics),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{id:path}", self.model),
+            Route("/v1/chat/completions", self.chat_completions, methods=["POST"]),
+            Route("/v1/completions", self.completions, methods=["POST"]),
+        ]
+
+    async def health(self, request: Request) -> Response:
+        stats = self._engine.stats()
+        names = ("running", "waiting", "blocks_free", "blocks_total")
+        load = {name: getattr(stats, name) for name in names}
+        status = "draining" if self._drain.begun else "ok"
+        return JSONResponse({"status": status, "model": self._model, **load})
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def models(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._card()]})
+
+    async def model(self, request: Request) -> Response:
+        self._require_model(request.path_params["id"])
+        return JSONResponse(self._card())
+
+    async def chat_completions(self, request: Request) -> Response:
+        body = parse(await self._read(request), ChatBody)
+        return await self._answer(request, body, "chatcmpl", lambda: self._preparation.chat(body))
+
+    async def completions(self, request: Request) -> Response:
+        body = parse(await self._read(request), CompletionBody)
+        return await self._answer(request, body, "cmpl", lambda: self._preparation.completion(body))
+
+    async def _read(self, request: Request) -> bytes:
+        if self._drain.begun:
+            headers = {"retry-after": f"{self._drain.seconds:.0f}", "connection": "close"}
+            raise ApiError("The server is stopping.", status=503, code="stopping", headers=headers)
+        return await read_body(request, self._limits.max_body_bytes, self._limits.request_timeout_s)
+
+    async def _answer(
+        self, request: Request, body: SampledBody, prefix: str, prepare: Callable[[], Prepared]
+    ) -> Response:
+        self._require_model(body.model)
+        prepared = await asyncio.to_thread(prepare)
+        kinds = prepared.answers[0]
+        envelope = Envelope(
+            id=f"{prefix}-{uuid4().hex}", kind=kinds.kind, chunk_kind=kinds.chunk_kind, model=self._model
+        )
+        generation = self._submit(request, envelope.id, prepared)
+        if not body.stream:
+            return await whole(generation, envelope, prepared.answers, request.receive)
+        return EventStream(generation, envelope, prepared.answers, body.stream_options or StreamOptions())
+
+    def _submit(self, request: Request, id: str, prepared: Prepared) -> Generation:
+        record = record_of(request.scope)
+        try:
+            generation = Generation(self._engine, self._relay, self._metrics, id, prepared, record.started_at)
+        except PromptTooLong as error:
+            raise ApiError(str(error), param="messages", code="context_length_exceeded") from None
+        except ValueError as error:
+            raise ApiError(str(error)) from None
+        except EngineOverloaded as error:
+            headers = {"retry-after": str(self._metrics.pace.retry_after_s(time.monotonic()))}
+            raise ApiError(str(error), status=429, code="overloaded", headers=headers) from None
+        record.tally = generation.tally
+        return generation
+
+    def _require_model(self, name: str) -> None:
+        if name != self._model:
+            message = f"The model {name[:80]!r} is not served here; this server has {self._model!r}."
+            raise ApiError(message, status=404, param="model", code="model_not_found")
+
+    def _card(self) -> Json:
+        card = {"id": self._model, "object": "model", "created": self._created, "owned_by": "serving"}
+        architecture = {**self._engine.model_facts, "max_model_len": self._engine.max_model_len}
+        return {**card, "max_model_len": self._engine.max_model_len, "architecture": architecture}
 
 
 def create_app(

@@ -1,14 +1,42 @@
-"""What a Prometheus server may scrape: vLLM's names, where there is one, with another prefix."""
+"""What a Prometheus server may scrape: vLLM's names, where there is one, with another prefix.
 
+How fast requests end.
+"""
+
+import math
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.engine_stats import EngineStats
-from serving.http.pace import Pace
+from serving.core import EngineStats
 from serving.http.usage import Tally
+
+LATEST = 64
+MOST_S = 60
+
+
+class Pace:
+    """Remembers when the latest requests ended. Times are of `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self._ends: deque[float] = deque(maxlen=LATEST)
+
+    def ended(self, at: float) -> None:
+        self._ends.append(at)
+
+    def retry_after_s(self, now: float) -> int:
+        """When the next place in the queue is likely to be free: the mean time between two ends, in whole seconds.
+
+        1 while too little is known to tell, and never more than `MOST_S`.
+        """
+        if len(self._ends) < 2:
+            return 1
+        mean = (now - self._ends[0]) / (len(self._ends) - 1)
+        return max(1, min(MOST_S, math.ceil(mean)))
+
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Seconds. A token takes milliseconds on a GPU and tenths of a second on a loaded CPU.

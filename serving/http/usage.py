@@ -1,6 +1,6 @@
 """What a request has got so far: tokens, ends, and when they came."""
 
-from serving.request import FinishReason, TokenDelta
+from serving.core import FinishReason, TokenDelta
 
 
 class Tally:

@@ -1,7 +1,12 @@
-"""A decoder's dimensions and variations, from whatever file format."""
+"""A decoder's dimensions and variations, from whatever file format.
 
+What sets the supported architectures apart, whatever the file format.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypedDict
 
 from serving.model.fused_input import Activation
 
@@ -86,3 +91,27 @@ def _check_positive(name: str, value: object, *, optional: bool) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e15
     if not is_number and not (optional and value is None):
         raise ValueError(f"{name} is {value!r:.60}; a number above 0 and below 1e15 was expected")
+
+
+class Traits(TypedDict, total=False):
+    """Fields of `ModelConfig` that an architecture fixes."""
+
+    activation: Activation
+    qk_norm: bool
+    post_norms: bool
+
+
+TRAITS: Mapping[str, Traits] = MappingProxyType(
+    {
+        "gemma3": Traits(activation="gelu_tanh", qk_norm=True, post_norms=True),
+        "llama": Traits(),
+        "qwen2": Traits(),
+        "qwen3": Traits(qk_norm=True),
+    }
+)
+"""By the name of the architecture."""
+
+
+def all_but_every(period: int, num_layers: int) -> frozenset[int]:
+    """The local layers of a model in which each `period`-th layer sees everything."""
+    return frozenset(layer for layer in range(num_layers) if (layer + 1) % period)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from serving.model.fused_input import Gate, Prologue, RMSNorm
 from serving.model.kernels import linear as compiled
-from serving.model.kernels.pack import GROUP, rounded_int4, rounded_int8
+from serving.model.kernels.linear import GROUP, rounded_int4, rounded_int8
 from serving.model.precision import Precision
 from serving.model.torchao_linear import Bits, TorchaoLinear
 from serving.model.weights import ModelLoadError

@@ -6,12 +6,11 @@ from typing import Protocol
 import torch
 
 from serving.model.attention.base import Attention, AttentionSpec
-from serving.model.config import ModelConfig
+from serving.model.config import TRAITS, ModelConfig
 from serving.model.decoder import Decoder
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Split
 from serving.model.precision import Precision
-from serving.model.traits import TRAITS
 from serving.model.weights import ModelLoadError, Weights
 
 

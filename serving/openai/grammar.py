@@ -1,4 +1,7 @@
-"""Grammars over the vocabulary (llguidance): which token may come next."""
+"""Grammars over the vocabulary (llguidance): which token may come next.
+
+Grammars that something fits.
+"""
 
 import json
 import re
@@ -12,10 +15,9 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
+from serving.core import Constraint
 from serving.openai.error import ApiError
-from serving.openai.json_schema import NO_ARGUMENTS, Schema, closed
-from serving.openai.rewording import reworded
-from serving.request import Constraint
+from serving.openai.json_schema import NO_ARGUMENTS, Schema, closed, reworded
 
 # JSON as `json.dumps` writes it: one way to write a value, so that no tokens are spent on white space.
 # Nor is a character written as \uXXXX: under such a name, a property would pass for another.
@@ -201,3 +203,32 @@ def _in_one_line(lines: Sequence[str]) -> str:
     if unknown := _UNKNOWN_KEYWORDS.match(first):
         return ", ".join(json.loads(unknown[1])) + ": not supported."
     return _ONE_OF if first.startswith("oneOf constraints") else first
+
+
+class CheckedGrammars:
+    """Compiles, and takes the first choice on trial, once a grammar: a schema that nothing fits, or that is too
+    much from the start, is a mistake of the client's and no failure of the server's. Any thread may ask."""
+
+    def __init__(self, tokenizer: GrammarTokenizer) -> None:
+        self._grammars = Grammars(tokenizer)
+        self._words = -(-tokenizer.vocab_size // 32)
+        self._check: Callable[[str, str], None] = lru_cache(COMPILED)(self._check_first_choice)
+
+    def constraint(self, grammar: str, param: str) -> Constraint:
+        """Raises `ApiError` (400) with the reason; `param` is where the grammar comes from."""
+        self._check(grammar, param)
+        return self._grammars.constraint(grammar, param)
+
+    def _check_first_choice(self, grammar: str, param: str) -> None:
+        probe = self._grammars.constraint(grammar, param)
+        mask = np.zeros(self._words, np.int32)
+        try:
+            for token in probe.forced():
+                probe.accept(token)
+            if probe.finished:
+                return
+            probe.fill_mask(mask)
+        except RuntimeError as error:
+            raise ApiError(f"{param}: {error}.", param=param, code="invalid_schema") from None
+        if not mask.any():
+            raise ApiError(f"{param}: no value fits this schema.", param=param, code="invalid_schema")

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from serving.engine_stats import EngineStats
+from serving.core import EngineStats, Request
 from serving.openai.grammar import GrammarTokenizer
-from serving.request import Request
 
 
 class Tokenizer(GrammarTokenizer, Protocol):

@@ -1,19 +1,97 @@
-"""Chat templates: from messages and tools to a prompt, rendered as `transformers` does."""
+"""Chat templates: from messages and tools to a prompt, rendered as `transformers` does.
+
+Tools as text, for models whose chat template has no place for them.
+
+What a client sends is text: a control token that it spells (`<|im_end|>`) begins no turn and ends none.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from jinja2 import TemplateError
 
 from serving.openai.bounded_template import BoundedEnvironment, rendered
 from serving.openai.error import ApiError
-from serving.openai.tool_prompt import without_tools
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
+
+PREAMBLE = """\
+You may call one or more of these functions to assist with the user's request:
+<tools>
+{tools}
+</tools>
+To call a function, answer with its name and arguments as JSON between tags:
+<tool_call>
+{{"name": <function-name>, "arguments": <arguments-object>}}
+</tool_call>"""
+
+
+def without_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
+    """The same conversation in system, user and assistant turns of plain text.
+
+    Tools go into the system message, calls into the assistant's text, results into the user's turn.
+    """
+    turns = [_as_text(message) for message in messages]
+    if tools:
+        turns = _with_system(turns, preamble(tools))
+    return list(_joined_responses(turns))
+
+
+def preamble(tools: Sequence[Tool]) -> str:
+    return PREAMBLE.format(tools="\n".join(_compact(tool["function"]) for tool in tools))
+
+
+def _as_text(message: Message) -> Message:
+    content = message.get("content") or ""
+    match message["role"]:
+        case "tool":
+            response = f"<tool_response>\n{content}\n</tool_response>"
+            return {"role": "user", "content": response, "is_response": True}
+        case "assistant" if message.get("tool_calls"):
+            calls = "\n".join(_call(call["function"]) for call in message["tool_calls"])
+            return {"role": "assistant", "content": f"{content}\n{calls}" if content else calls}
+        case "developer":
+            return {"role": "system", "content": content}
+        case role:
+            return {"role": role, "content": content}
+
+
+def _call(function: Mapping[str, str]) -> str:
+    """As the model wrote it: the arguments are JSON already."""
+    name = _compact(function["name"])
+    return f'<tool_call>\n{{"name": {name}, "arguments": {function["arguments"]}}}\n</tool_call>'
+
+
+def _with_system(turns: list[Message], text: str) -> list[Message]:
+    if turns[0]["role"] != "system":
+        return [{"role": "system", "content": text}, *turns]
+    return [{"role": "system", "content": f"{turns[0]['content']}\n\n{text}"}, *turns[1:]]
+
+
+def _joined_responses(turns: Sequence[Message]) -> Iterator[Message]:
+    """Results of parallel calls share one turn: many templates insist on alternating roles."""
+    responses: list[str] = []
+    for turn in turns:
+        if turn.get("is_response"):
+            responses.append(turn["content"])
+            continue
+        if responses:
+            yield {"role": "user", "content": "\n".join(responses)}
+            responses = []
+        yield turn
+    if responses:
+        yield {"role": "user", "content": "\n".join(responses)}
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
 
 CHATML = """\
 {%- for message in messages %}
@@ -117,3 +195,52 @@ def _parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:
         json.dumps(arguments, ensure_ascii=False).encode()  # an unpaired surrogate is in no text
         function["arguments"] = arguments
     return {**call, "function": function}
+
+
+class LiteralTokenizer(Protocol):
+    """What is needed of the model's tokenizer; see `serving.checkpoint.tokenizer.Tokenizer`."""
+
+    @property
+    def special_ids(self) -> Collection[int]: ...
+    def token_bytes(self, token_id: int) -> bytes: ...
+    def encode(self, text: str, add_special: bool = False) -> list[int]: ...
+    def encode_literal(self, text: str) -> list[int]: ...
+
+
+class LiteralText:
+    """Marks the control tokens in a client's strings before a template puts its own beside them.
+
+    A mark is a word that no client can guess, and that JSON and templates leave as it is.
+    """
+
+    def __init__(self, tokenizer: LiteralTokenizer) -> None:
+        self._tokenizer = tokenizer
+        spelled = {tokenizer.token_bytes(token).decode(errors="replace") for token in tokenizer.special_ids} - {""}
+        self._texts = sorted(spelled, key=len, reverse=True)  # of two that begin alike the longer one
+        self._numbers = {text: number for number, text in enumerate(self._texts)}
+        self._spelled = re.compile("|".join(map(re.escape, self._texts)) or r"(?!)")
+        self._word = f"literal{secrets.token_hex(16)}x"
+        self._mark = re.compile(rf"{self._word}(\d+)x")
+
+    def marked(self, value: Any) -> Any:
+        """A string, or a JSON value with all strings in it, keys too."""
+        if isinstance(value, str):
+            return self._spelled.sub(lambda found: f"{self._word}{self._numbers[found[0]]}x", value)
+        if isinstance(value, Mapping):
+            return {self.marked(key): self.marked(item) for key, item in value.items()}
+        return [self.marked(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def unmarked(self, text: str) -> str:
+        return self._mark.sub(lambda found: self._texts[int(found[1])], text)
+
+    def encode(self, text: str, *, begin: bool) -> list[int]:
+        """Ids of a text with marks: what they stand for as plain text, control tokens of the rest as such.
+
+        `begin`: with the token that the model has for the beginning of a text, if it has one.
+        """
+        first, *others = self._mark.split(text)
+        ids = self._tokenizer.encode(first, add_special=begin)
+        for number, following in zip(others[::2], others[1::2], strict=True):
+            ids += self._tokenizer.encode_literal(self._texts[int(number)])
+            ids += self._tokenizer.encode(following) if following else []
+        return ids

@@ -13,8 +13,7 @@ from agentbench.servers.bundled import BundledConfig, BundledServer
 from agentbench.stats.calls import tpot_s, ttft_s
 from agentbench.store import open_store
 from agentbench.suite.suite import load_suite
-from serving.config import EngineConfig
-from serving.lossless import LOSSLESS_KNOBS
+from serving.config import LOSSLESS_KNOBS, EngineConfig
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.processes import running, wait_until
 

@@ -6,8 +6,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from serving.checkpoint.tokenizer import _BYTE_OF
-from serving.engine_stats import EngineStats
-from serving.request import FinishReason, Request, TokenDelta, TokenLogprob
+from serving.core import EngineStats, FinishReason, Request, TokenDelta, TokenLogprob
 
 
 class ByteTokenizer:

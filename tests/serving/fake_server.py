@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from serving.http.listener import bind
-from serving.options import parse_options
+from serving.config import parse_options
+from serving.http.server import bind
 from serving.server import log_to_standard_error, serve_engine
 from tests.serving.paced_engine import PacedEngine
 

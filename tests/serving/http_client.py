@@ -7,8 +7,7 @@ from typing import Any
 import httpx2
 
 from serving.http.app import create_app
-from serving.http.drain import Drain
-from serving.http.limits import HttpLimits
+from serving.http.server import Drain, HttpLimits
 from tests.serving.fake_engine import FakeEngine
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}

@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from serving.engine_stats import EngineStats
-from serving.request import FinishReason, Request, TokenDelta
+from serving.core import EngineStats, FinishReason, Request, TokenDelta
 from tests.serving.fake_engine import ByteTokenizer
 
 

@@ -11,7 +11,7 @@ import torch
 from serving.config import EngineConfig
 from serving.engine.engine import LLMEngine
 from serving.engine.loading import load_model
-from serving.model.attention.varlen import VarlenAttention
+from serving.model.attention.flash import VarlenAttention
 from serving.model.torchao_linear import TorchaoLinear
 from tests.serving.conftest import CheckpointMaker
 from tests.serving.engine.test_engine import answers, load, prompts

@@ -13,9 +13,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from serving.__main__ import main
-from serving.options import UsageError, parse_options
-from serving.pulled import with_model_found
+from serving.__main__ import main, with_model_found
+from serving.config import UsageError, parse_options
 from tests.serving.server_process import COMMAND, ROOT, running_server
 
 # A parent that starts the server as its owner would, tells the pid, and waits.

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from serving.checkpoint.tokenizer import Tokenizer
+from serving.core import SamplingParams
 from serving.engine.engine import LLMEngine
-from serving.request import SamplingParams
 from tests.serving.engine.test_engine import add, finish, load
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

@@ -1,4 +1,7 @@
-"""The processes of the ranks after the first: started, waited for, watched and ended by it."""
+"""The processes of the ranks after the first: started, waited for, watched and ended by it.
+
+What a worker is told first.
+"""
 
 import subprocess
 import sys
@@ -10,9 +13,31 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pydantic import BaseModel, ConfigDict
+
 from serving.config import EngineConfig
-from serving.engine.parallel.assignment import Assignment, Loaded
 from serving.model.weights import ModelLoadError
+
+
+class Assignment(BaseModel):
+    """The model, and which rank's part of it to compute."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path
+    config: EngineConfig
+    rank: int
+    store: Path  # where the ranks find each other: see `Group.connect`
+
+
+class Loaded(BaseModel):
+    """The worker's answer: the facts about its part, or why it can't be loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    facts: dict[str, int] = {}
+    error: str | None = None
+
 
 _END_S = 10.0  # until a worker that was told to end is killed
 _LOSS_S = 2.0  # until a worker whose end has broken a step is seen to have ended

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from serving.engine.loading import load_model, num_threads
-from serving.engine.parallel.assignment import Assignment, Loaded
-from serving.engine.parallel.step import decode_step
+from serving.engine.parallel.processes import Assignment, Loaded
+from serving.engine.parallel.runner import decode_step
 from serving.engine.runner import ModelRunner
 from serving.lifeline import end_with_parent
 from serving.model.parallel.group import Group

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from serving.batch import Batch
-from serving.model.attention.base import AttentionSpec
-from serving.model.attention.cache import empty_cache
+from serving.core import Batch
+from serving.model.attention.base import AttentionSpec, empty_cache
 from serving.model.kernels.attention import PagedAttention, PagedRows
 from serving.model.kernels.library import LANES
 

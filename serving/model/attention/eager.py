@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from serving.batch import Batch, Ints
-from serving.model.attention.base import AttentionSpec
-from serving.model.attention.cache import empty_cache
-from serving.model.attention.heads import split_heads
+from serving.core import Batch, Ints
+from serving.model.attention.base import AttentionSpec, empty_cache, split_heads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from serving.checkpoint.gguf import GGUFFile
 from serving.checkpoint.gguf_tokenizer import gguf_tokenizer
 from serving.checkpoint.tokenizer import Tokenizer
-from serving.engine.detokenizer import Detokenizer
+from serving.engine.decoding import Detokenizer
 from serving.model.weights import ModelLoadError
 from tests.serving.checkpoint.gguf_models import write
 

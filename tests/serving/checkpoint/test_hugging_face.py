@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from serving.checkpoint.checkpoint import load_checkpoint
-from serving.checkpoint.hugging_face_config import parse_config
+from serving.checkpoint.hugging_face import parse_config
 from serving.model.config import ModelConfig
 from serving.model.weights import ModelLoadError
 from tests.serving.conftest import CheckpointMaker

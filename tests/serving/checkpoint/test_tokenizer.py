@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.tokenizer import Tokenizer
-from tests.serving.engine.test_detokenizer import TOKENIZER
+from tests.serving.engine.test_decoding import TOKENIZER
 
 
 @given(st.text(max_size=40))

@@ -16,17 +16,22 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from serving.config import EngineConfig
+from serving.config import LOSSLESS_KNOBS, EngineConfig, lossless_knobs
+from serving.core import (
+    Constraint,
+    EngineOverloaded,
+    PromptTooLong,
+    Request,
+    SamplingParams,
+    ScheduledSequence,
+    TokenDelta,
+)
 from serving.engine.engine import LLMEngine
 from serving.engine.sampler import CONSTRAINT_FAILED
-from serving.engine.scheduler import ScheduledSequence
 from serving.engine.thread import ENGINE_FAILED, EngineThread
-from serving.lossless import LOSSLESS_KNOBS, lossless_knobs
 from serving.model.kernels.library import kernels
 from serving.model.precision import choose_precision
 from serving.model.weights import ModelLoadError
-from serving.refusals import EngineOverloaded, PromptTooLong
-from serving.request import Constraint, Request, SamplingParams, TokenDelta
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 SMALL = {"dtype": "float32", "block_size": 4, "threads": 1}
@@ -112,7 +117,7 @@ def test_chunking_and_preemption_do_not_change_the_answer(
     many = prompts(12, 60, 256)
     expected = [alone(engine, prompt).token_ids for prompt in many]
     # The smallest cache that can be configured holds more than this model needs.
-    monkeypatch.setattr("serving.engine.attention_choice.block_bytes", lambda *args: 2**20 // 40)
+    monkeypatch.setattr("serving.engine.loading.block_bytes", lambda *args: 2**20 // 40)
     tight = load(tiny_model, kv_cache_memory_mb=1, max_num_batched_tokens=16, chunked_prefill=chunked)
     results = [add(tight, prompt, name=str(i)) for i, prompt in enumerate(many)]
     finish(tight)

@@ -5,16 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from serving.batch import Batch, build_batch
 from serving.checkpoint.checkpoint import load_checkpoint
-from serving.engine.graphs import Compute, DecodeGraphs
-from serving.engine.runner import ModelRunner
-from serving.engine.scheduler import ScheduledSequence
-from serving.model.attention.varlen import VarlenAttention
+from serving.core import Batch, ScheduledSequence, Sequence, build_batch
+from serving.engine.runner import Compute, DecodeGraphs, ModelRunner
+from serving.model.attention.flash import VarlenAttention
 from serving.model.precision import choose_precision
 from serving.model.registry import Model, build_model
 from serving.model.weights import ModelLoadError
-from serving.sequence import Sequence
 from tests.serving.model.forward import BLOCK_SIZE, make_sequence
 from tests.serving.model.reference_varlen import reference_varlen
 

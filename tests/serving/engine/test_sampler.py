@@ -14,18 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from serving.engine.penalties import penalize
+from serving.core import Constraint, Request, SamplingParams, Sequence
 from serving.engine.sampler import (
     CONSTRAINT_FAILED,
     NOT_A_NUMBER,
     SampledToken,
     constrain,
     distribution,
+    penalize,
     sample,
     token_at,
 )
-from serving.request import Constraint, Request, SamplingParams
-from serving.sequence import Sequence
 
 VOCAB = 50
 GREEDY = SamplingParams(temperature=0)

@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from serving.core import Request, SamplingParams, ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
-from serving.engine.scheduler import NeverFits, ScheduledSequence, Scheduler, SchedulerLimits
-from serving.request import Request, SamplingParams
-from serving.sequence import Sequence
+from serving.engine.scheduler import NeverFits, Scheduler, SchedulerLimits
 
 MAX_LEN = 40
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive
 
-from serving.http.drain import Drain
-from serving.refusals import EngineOverloaded, PromptTooLong
+from serving.core import EngineOverloaded, PromptTooLong
+from serving.http.server import Drain
 from tests.serving.fake_engine import FakeEngine, refusal
 from tests.serving.http_client import CHAT, COMPLETIONS, HELLO, app_of, chunks, client_of, get, post
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from serving.http.delta_relay import DeltaRelay
-from serving.request import TokenDelta
+from serving.core import TokenDelta
+from serving.http.generation import DeltaRelay
 
 
 def delta(count: int) -> TokenDelta:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.engine_stats import EngineStats
+from serving.core import EngineStats
+from serving.http.metrics import MOST_S, Pace
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.http_client import CHAT, HELLO, app_of, client_of
 
@@ -94,3 +95,25 @@ async def test_a_client_can_not_invent_labels(path: str) -> None:
     async with client_of(app_of(FakeEngine())) as client:
         await client.get(path)
         assert 'endpoint="other",model_name="m",status="404"' in (await client.get("/metrics")).text
+
+
+def pace(*ends: float) -> Pace:
+    result = Pace()
+    for at in ends:
+        result.ended(at)
+    return result
+
+
+def test_a_place_is_free_when_the_next_request_ends() -> None:
+    assert pace(10, 13, 16).retry_after_s(16) == 3
+    assert pace(10, 10.1, 10.2).retry_after_s(10.2) == 1
+
+
+def test_a_server_that_has_stalled_since_says_so() -> None:
+    assert pace(10, 11).retry_after_s(31) == 21
+    assert pace(10, 11).retry_after_s(10_000) == MOST_S
+
+
+def test_it_does_not_guess_from_one_end() -> None:
+    assert pace().retry_after_s(5) == 1
+    assert pace(1).retry_after_s(500) == 1

@@ -5,17 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-from serving.batch import build_batch
 from serving.checkpoint.checkpoint import Checkpoint
-from serving.engine.attention_choice import make_attention
-from serving.engine.scheduler import ScheduledSequence
+from serving.core import Request, SamplingParams, ScheduledSequence, Sequence, build_batch
+from serving.engine.loading import make_attention
 from serving.model.attention.base import Attention
 from serving.model.compiled import compiled as as_one_call
 from serving.model.parallel.group import Group
 from serving.model.precision import Precision
 from serving.model.registry import Model, build_model
-from serving.request import Request, SamplingParams
-from serving.sequence import Sequence
 
 MAX_LEN = 512
 BLOCK_SIZE = 16

@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from serving.batch import build_batch
-from serving.engine.attention_choice import make_attention
-from serving.engine.scheduler import ScheduledSequence
+from serving.core import ScheduledSequence, Sequence, build_batch
+from serving.engine.loading import make_attention
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.attention.compiled import CompiledAttention
 from serving.model.attention.eager import EagerAttention
-from serving.model.attention.flash import objection
-from serving.model.attention.varlen import VarlenAttention
+from serving.model.attention.flash import VarlenAttention, objection
 from serving.model.kernels.library import kernels
 from serving.model.layers import Rotary
 from serving.model.precision import Precision, choose_precision
-from serving.sequence import Sequence
 from tests.serving.model.forward import BLOCK_SIZE, MAX_LEN, make_sequence
 from tests.serving.model.reference_varlen import reference_varlen
 

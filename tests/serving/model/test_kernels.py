@@ -9,8 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.model.kernels.library import kernels
-from serving.model.kernels.linear import Format, PackedLinear, Prologue
-from serving.model.kernels.pack import GROUP, pack, quantize_int4, quantize_int8, rounded_int4, rounded_int8
+from serving.model.kernels.linear import (
+    GROUP,
+    Format,
+    PackedLinear,
+    Prologue,
+    pack,
+    quantize_int4,
+    quantize_int8,
+    rounded_int4,
+    rounded_int8,
+)
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 

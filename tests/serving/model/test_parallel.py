@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from serving.batch import build_batch
 from serving.checkpoint.checkpoint import load_checkpoint
-from serving.engine.parallel.step import decode_step, encode_step
-from serving.engine.scheduler import ScheduledSequence
+from serving.core import ScheduledSequence, build_batch
+from serving.engine.parallel.runner import decode_step, encode_step
 from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
-from serving.model.parallel.share import Share, vocab_widths
+from serving.model.parallel.split import Share, vocab_widths
 from serving.model.precision import Quantization, choose_precision
 from serving.model.weights import ModelLoadError
 from tests.serving.conftest import CheckpointMaker

@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.openai.checked_grammars import CheckedGrammars
+from serving.core import Constraint
 from serving.openai.error import ApiError
-from serving.openai.grammar import CallableFunction, arguments_grammar, json_grammar
-from serving.openai.schema_limits import check_schemas
-from serving.openai.strict_schemas import check_strict
-from serving.request import Constraint
+from serving.openai.grammar import CallableFunction, CheckedGrammars, arguments_grammar, json_grammar
+from serving.openai.schema_limits import check_schemas, check_strict
 from tests.serving.fake_engine import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.core import Constraint
 from serving.openai.error import ApiError
 from serving.openai.grammar import (
     CallableFunction,
@@ -19,7 +20,6 @@ from serving.openai.grammar import (
     json_grammar,
 )
 from serving.openai.json_schema import closed
-from serving.request import Constraint
 from tests.serving.fake_engine import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()

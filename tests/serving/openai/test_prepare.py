@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.openai.bodies import ChatBody, CompletionBody
-from serving.openai.literal_text import LiteralText
 from serving.openai.prepare import Preparation
+from serving.openai.prompt import LiteralText
 from tests.serving.fake_engine import ByteTokenizer, FakeEngine
 
 BEGINNING = 255

@@ -14,8 +14,7 @@ from serving.openai.bodies import ChatBody, CompletionBody
 from serving.openai.error import ApiError
 from serving.openai.schema_limits import MAX_DEPTH as MAX_SCHEMA_DEPTH
 from serving.openai.schema_limits import MAX_LITERAL, MAX_PROPERTIES, check_schemas
-from serving.openai.strict_json import MAX_CONTAINERS, MAX_DEPTH, parse_object
-from serving.openai.validation import parse
+from serving.openai.validation import MAX_CONTAINERS, MAX_DEPTH, parse, parse_object
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.http_client import CHAT, HELLO, LIMITS, app_of, client_of, post
 

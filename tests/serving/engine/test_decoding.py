@@ -1,3 +1,5 @@
+""""""
+
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
 from serving.checkpoint.tokenizer import Tokenizer
-from serving.engine.detokenizer import Detokenizer, StopStrings
+from serving.engine.decoding import Detokenizer, StopStrings, look_up
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -97,3 +99,32 @@ def test_stop_strings_at_any_split(pieces: list[str], stops: list[str]) -> None:
 def test_what_may_become_a_stop_string_is_held_back(pieces: list[str], expected: list[str]) -> None:
     matcher = StopStrings(["\n\n"])
     assert [*(matcher.push(piece) for piece in pieces), matcher.flush()] == expected
+
+
+def test_what_followed_the_same_ending_is_proposed() -> None:
+    assert look_up([1, 2, 3, 4, 5, 9, 1, 2], 3) == (3, 4, 5)
+
+
+def test_the_longest_ending_wins_over_a_later_shorter_one() -> None:
+    assert look_up([7, 1, 2, 8, 8, 1, 2, 9, 9, 7, 1, 2], 1) == (8,)
+
+
+def test_of_equal_endings_the_latest_wins() -> None:
+    assert look_up([1, 2, 5, 1, 2, 6, 1, 2], 1) == (6,)
+
+
+def test_nothing_is_proposed_for_what_is_new() -> None:
+    assert look_up([1, 2, 3, 4], 4) == ()
+    assert look_up([1], 4) == ()
+    assert look_up([1, 1, 1, 1], 0) == ()
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 6))
+def test_a_proposal_followed_the_last_two_tokens_before(tokens: list[int], most: int) -> None:
+    proposed = look_up(tokens, most)
+    assert len(proposed) <= most
+    text, ending = "".join(map(str, tokens)), "".join(map(str, tokens[-2:]))
+    if proposed:
+        assert ending + "".join(map(str, proposed)) in text
+    elif most:
+        assert ending not in text[:-1] or len(tokens) < 3

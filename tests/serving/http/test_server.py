@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from serving.http.connection import _LingeringTransport
+from serving.http.server import _LingeringTransport
 from tests.serving.server_process import ServerProcess, running_fake_server
 
 KEY = "sk-secret"
