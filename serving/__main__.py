@@ -1,7 +1,4 @@
-"""`python -m serving --model PATH`.
-
-Models that `agentbench pull` has put into the cache, by their names.
-"""
+"""`python -m serving --model PATH`: checks the options, opens the port, then loads the model and serves it."""
 
 import sys
 from collections.abc import Sequence

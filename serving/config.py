@@ -1,9 +1,4 @@
-"""The server's configuration: every knob and its default. `serving.lossless` says which change no answer.
-
-The command line, made from the configuration's fields.
-
-Which knobs are lossless: they may change speed, never an answer.
-"""
+"""The server's configuration: each option with its flag, default, check and help, and which options are lossless."""
 
 import argparse
 import difflib

@@ -1,13 +1,4 @@
-"""A generation request: what the HTTP layer hands to the engine and what comes back.
-
-One answer to a request while it is being generated.
-
-A step's tokens as arrays: what to embed, where to cache it, which rows to sample.
-
-The engine's load and what it has done so far, for /health and /metrics.
-
-Why the engine does not take a request, or can no longer answer one.
-"""
+"""What the parts of the server exchange: requests, sequences, batches, deltas, statistics and refusals."""
 
 from array import array
 from collections.abc import Callable

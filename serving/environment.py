@@ -1,4 +1,4 @@
-"""The environment variables that the server reads and sets: all of them here."""
+"""All environment variables that the server reads or sets."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A server that ends with its parent, in whatever way the parent ends."""
+"""Ends the server when its parent ends, however the parent ends."""
 
 import os
 import signal

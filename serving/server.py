@@ -1,4 +1,4 @@
-"""The server process: a port, a model, an HTTP server, a log."""
+"""Starts the server: port, model, HTTP server and log."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Opens a model: dispatches on what the path holds."""
+"""Opens a model, whatever format its path holds."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""GGUF files: a model's dimensions, tensors and tokenizer data in one file."""
+"""A GGUF file: the dimensions, tensors and tokenizer data of a model."""
 
 import struct
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The tokenizer in a GGUF file's metadata."""
+"""Builds a tokenizer from a GGUF file's metadata."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,7 +1,4 @@
-"""Hugging Face checkpoint directories: config.json and *.safetensors.
-
-A Hugging Face checkpoint's config.json, as older and newer `transformers` write it.
-"""
+"""Hugging Face checkpoint directories: config.json, as older and newer `transformers` write it, and *.safetensors."""
 
 import json
 from pathlib import Path

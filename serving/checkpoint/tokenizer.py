@@ -1,7 +1,4 @@
-"""Text to token ids and back, around Hugging Face `tokenizers`.
-
-Tokenizers of SentencePiece models of the BPE kind, from their pieces and scores.
-"""
+"""Tokenizers: text to token ids and back, around Hugging Face `tokenizers`; also SentencePiece BPE models."""
 
 import re
 from collections.abc import Iterable, Sequence

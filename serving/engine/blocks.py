@@ -1,4 +1,4 @@
-"""Which blocks of the paged KV cache are free, who holds which, and what the full ones contain."""
+"""The allocator of the paged KV cache: which blocks are free, who holds which, and what the full ones contain."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence

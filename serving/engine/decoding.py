@@ -1,10 +1,6 @@
-"""One answer on its way from tokens to deltas: text, the constraint, and the end.
+"""From sampled tokens to text: detokenization, stop strings, forced tokens, and guesses at the next tokens.
 
-Token ids to text as they come, ending at a stop string.
-
-Speculation by prompt lookup: guess that what followed the last tokens before follows them again.
-
-Saxena, "Prompt Lookup Decoding" (2023).
+The guesses are prompt lookup: Saxena, "Prompt Lookup Decoding" (2023).
 """
 
 import codecs

@@ -1,7 +1,4 @@
-"""The engine: each step schedules, computes, samples, and reports what came of it.
-
-What an engine has done since it started.
-"""
+"""The engine: each step schedules, computes and samples, and reports the result to the requests."""
 
 import logging
 import traceback

@@ -1,7 +1,4 @@
-"""From a path and a configuration to a model that can run.
-
-Which attention an engine gets, and with how many blocks.
-"""
+"""Loads a model by its path and configuration: weights, attention, KV cache and CUDA graphs."""
 
 import os
 from collections.abc import Mapping, Sequence

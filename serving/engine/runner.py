@@ -1,7 +1,4 @@
-"""The model and its KV cache: runs the forward pass of a step.
-
-Decode steps as CUDA graphs: a step's kernels are launched as one, for a few numbers of sequences.
-"""
+"""Runs the forward pass of a step on the model and its KV cache, on CUDA by captured graphs."""
 
 from collections.abc import Callable, Iterable
 from functools import partial

@@ -1,9 +1,4 @@
-"""Choosing the next tokens from logits: constraint masks, penalties, greedy, and seeded sampling.
-
-What a request adds to or takes from the model's logits before a token is chosen.
-
-Log probabilities of chosen tokens and of their alternatives.
-"""
+"""Chooses the next tokens from logits: constraints, penalties, sampling by seed, and log probabilities."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which sequences run in the next step, and how many tokens of each. No torch here."""
+"""Chooses which sequences run in the next step, and how many tokens of each. It needs no torch."""
 
 from collections import deque
 from dataclasses import dataclass

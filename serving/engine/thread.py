@@ -1,4 +1,4 @@
-"""Runs an engine in a thread of its own; a queue lies between it and everyone else."""
+"""Runs an engine in its own thread; requests reach it through a queue."""
 
 import dataclasses
 import logging

@@ -1,7 +1,4 @@
-"""A line for each HTTP request, and its id in the response.
-
-What is known of one HTTP request when it has ended, for the log.
-"""
+"""The access log: one line for each HTTP request, and its id in the response."""
 
 import json
 import logging

@@ -1,9 +1,4 @@
-"""The ASGI application: routes, errors, and what every request passes first.
-
-The routes: OpenAI's endpoints, /health and /metrics.
-
-A request's body as it arrives, within bounds.
-"""
+"""The ASGI application: OpenAI's endpoints, /health and /metrics."""
 
 import asyncio
 import time

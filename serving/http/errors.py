@@ -1,4 +1,4 @@
-"""An error as an HTTP response."""
+"""Errors as HTTP responses."""
 
 from starlette.responses import JSONResponse
 

@@ -1,7 +1,4 @@
-"""One request on its way through the engine, as seen from the event loop.
-
-From the engine's thread to the event loop.
-"""
+"""One request in the engine, seen from the event loop; its deltas cross over from the engine's thread."""
 
 import asyncio
 import time

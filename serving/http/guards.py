@@ -1,7 +1,4 @@
-"""Who may use the server.
-
-Web pages may not use the server: a browser on this machine sends whatever a page asks it to.
-"""
+"""Refuses requests without the API key, and requests that a web page of another site sends."""
 
 import hmac
 import ipaddress

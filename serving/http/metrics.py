@@ -1,7 +1,4 @@
-"""What a Prometheus server may scrape: vLLM's names, where there is one, with another prefix.
-
-How fast requests end.
-"""
+"""The metrics that a Prometheus server scrapes: vLLM's names, where there is one, with another prefix."""
 
 import math
 from collections import deque

@@ -1,13 +1,4 @@
-"""The HTTP server, until a stop signal.
-
-The time between a stop signal and the end.
-
-The server's socket.
-
-What the HTTP server puts up with.
-
-A client's connection: HTTP/1.1 with bounds on how slow the client may be.
-"""
+"""The HTTP/1.1 server: its socket, its connections with bounds on slow clients, and how it stops."""
 
 import asyncio
 import json

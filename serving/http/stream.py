@@ -1,7 +1,4 @@
-"""Answers over HTTP, in one piece or as server-sent events, for as long as the client is there.
-
-What every chunk and body of one answer begins with.
-"""
+"""Sends the answers, in one piece or as server-sent events, for as long as the client stays connected."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a request has got so far: tokens, ends, and when they came."""
+"""Counts a request's tokens as they arrive, and notes when."""
 
 from serving.core import FinishReason, TokenDelta
 

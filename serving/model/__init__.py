@@ -1,1 +1,1 @@
-"""Model architectures: their configuration, their computation, and the registry of names."""
+"""Models: the decoder and its layers, number formats, attention and kernels. Nothing here knows of requests."""

@@ -1,7 +1,4 @@
-"""A decoder whose layers all run on the compiled kernels, as one call.
-
-A whole decoder: the Python side of source/decoder.cpp.
-"""
+"""A decoder that runs all its layers on the compiled kernels in one call: the Python side of source/decoder.cpp."""
 
 import ctypes
 from collections.abc import Sequence

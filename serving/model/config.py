@@ -1,7 +1,4 @@
-"""A decoder's dimensions and variations, from whatever file format.
-
-What sets the supported architectures apart, whatever the file format.
-"""
+"""A decoder's dimensions and variations, and what sets the supported architectures apart."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

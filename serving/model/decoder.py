@@ -1,4 +1,4 @@
-"""The decoder that all supported architectures are variations of: see `ModelConfig`."""
+"""The decoder that every supported architecture is a variation of; see `ModelConfig`."""
 
 from collections.abc import Callable
 

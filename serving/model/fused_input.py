@@ -1,4 +1,4 @@
-"""What is done to a linear layer's input before the product: a part of the layer, so that both can be one kernel."""
+"""What a linear layer does to its input before the product, fused into the layer: a norm or a gate."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Large pieces of memory on a CPU."""
+"""Allocates large pieces of CPU memory on huge pages."""
 
 import mmap
 

@@ -1,4 +1,4 @@
-"""The layers that are not matrix products: embedding and rotary positions."""
+"""The embedding and rotary positions."""
 
 import torch
 import torch.nn.functional as F

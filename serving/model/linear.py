@@ -1,4 +1,4 @@
-"""Linear layers: the seam for weight formats, and the choice among them."""
+"""Linear layers: their protocol, and which implementation serves a weight format."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Architectures by name."""
+"""Builds a model by the name of its architecture."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Where a model's tensors come from: named float32 tensors, whatever the file format."""
+"""Where tensors come from: named float32 tensors, whatever the file format."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""OpenAI's requests and answers: from a body to what the engine is asked, and from its tokens to JSON."""
+"""OpenAI's requests and answers: from JSON to what the engine is asked, and from its tokens to JSON."""

@@ -1,7 +1,4 @@
-"""Answers in OpenAI's shape: choices of bodies and chunks, made of the engine's deltas.
-
-Log probabilities in OpenAI's two shapes.
-"""
+"""Answers in OpenAI's shape: choices and log probabilities, made from the engine's deltas."""
 
 import codecs
 from collections.abc import Collection, Iterator, Sequence

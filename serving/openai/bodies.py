@@ -1,4 +1,4 @@
-"""The bodies of OpenAI's requests, as far as this server understands them."""
+"""The bodies of OpenAI's requests, as far as this server supports them."""
 
 import re
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Jinja2's sandbox with bounds on time and memory: a chat template is a program that came with a model's file."""
+"""Jinja2's sandbox with bounds on time and memory: a chat template is a program that a model's file brings."""
 
 import re
 import time

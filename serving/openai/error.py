@@ -1,4 +1,4 @@
-"""What a client did wrong, or what went wrong with its request, in OpenAI's shape."""
+"""Errors in OpenAI's shape."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,4 @@
-"""Grammars over the vocabulary (llguidance): which token may come next.
-
-Grammars that something fits.
-"""
+"""Grammars over the vocabulary (llguidance): which token may come next."""
 
 import json
 import re

@@ -1,7 +1,4 @@
-"""JSON schemas made ready to constrain with.
-
-Schemas in words that the grammar engine enforces.
-"""
+"""Prepares JSON schemas for the grammar engine: closed objects, and keywords that it enforces."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial

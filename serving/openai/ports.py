@@ -1,4 +1,4 @@
-"""The engine as the HTTP layer sees it."""
+"""The engine and its tokenizer as the HTTP side sees them."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ class Tokenizer(GrammarTokenizer, Protocol):
 
 
 class Engine(Protocol):
-    """The engine's thread. `submit` raises `PromptTooLong` and `EngineOverloaded` of `serving.refusals`."""
+    """The engine's thread. `submit` raises `PromptTooLong` and `EngineOverloaded` of `serving.core`."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...

@@ -1,7 +1,4 @@
-"""From a validated body to what the engine is asked for: prompt, sampling, grammar.
-
-From a body's parameters to the engine's.
-"""
+"""From a validated body to what the engine needs: prompt, sampling parameters and grammar."""
 
 import math
 from collections.abc import Mapping, Sequence

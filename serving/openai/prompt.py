@@ -1,9 +1,4 @@
-"""Chat templates: from messages and tools to a prompt, rendered as `transformers` does.
-
-Tools as text, for models whose chat template has no place for them.
-
-What a client sends is text: a control token that it spells (`<|im_end|>`) begins no turn and ends none.
-"""
+"""Prompts: the model's chat template, tools as text where it has no place for them, and clients' text kept literal."""
 
 import json
 import re
@@ -104,7 +99,7 @@ CHATML = """\
 class ChatTemplate:
     """A model's own template, in Jinja2's sandbox; ChatML for a model that has none.
 
-    A template that does not mention tools gets them as text: see `serving.openai.tool_prompt`. Source that is no
+    A template that does not mention tools gets them as text: see `without_tools`. Source that is no
     template is a ValueError.
     """
 

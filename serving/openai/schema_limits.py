@@ -1,11 +1,4 @@
-"""Which JSON schemas are refused before they are compiled: those that would take seconds, to compile or each step,
-those with literals that would be answered as others, and those whose values never end.
-
-What the grammar engine takes and does not enforce, refused where a schema must be kept.
-
-Schemas that no finite value fits: each value requires another one inside it, which would be written until the
-answer's limit.
-"""
+"""Refuses JSON schemas that take seconds to compile, change a literal, never end, or cannot be enforced."""
 
 import json
 import re

@@ -1,7 +1,4 @@
-"""Tool calls in a text: `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, as they arrive.
-
-Which tools may or must be called, and the grammar that sees to it.
-"""
+"""Tool calls: which are allowed and by what grammar, and how they are read from the text of an answer."""
 
 import json
 import re

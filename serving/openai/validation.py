@@ -1,7 +1,4 @@
-"""From a request's bytes to its body, with an error that names the parameter at fault.
-
-Strict JSON: what parsers read differently, or only at great cost, is refused.
-"""
+"""From a request's bytes to its validated body, read strictly, with errors that name the parameter."""
 
 import difflib
 import json

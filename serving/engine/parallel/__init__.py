@@ -1,1 +1,1 @@
-"""A model computed by several processes: how they are started, and the engine's side of them."""
+"""Tensor parallelism of an engine: the processes of the other ranks, and how steps reach them."""

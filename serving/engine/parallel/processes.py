@@ -1,7 +1,4 @@
-"""The processes of the ranks after the first: started, waited for, watched and ended by it.
-
-What a worker is told first.
-"""
+"""Starts, watches and ends the worker processes of the ranks after the first."""
 
 import subprocess
 import sys

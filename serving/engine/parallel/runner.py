@@ -1,9 +1,4 @@
-"""The runner of rank 0: every step goes to the other ranks too.
-
-A step as rank 0 sends it to the others: the numbers of a `Batch`, without its requests.
-
-A model over several processes, this one the first.
-"""
+"""Rank 0: loads the model together with the other ranks, and sends each step to them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

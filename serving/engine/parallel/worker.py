@@ -1,4 +1,4 @@
-"""`python -m serving.engine.parallel.worker FD`: a rank after the first. `Workers` starts it."""
+"""`python -m serving.engine.parallel.worker FD`: the process of a rank after the first. `Workers` starts it."""
 
 import signal
 import sys

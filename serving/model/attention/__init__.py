@@ -1,1 +1,1 @@
-"""Attention over a paged KV cache, behind one seam."""
+"""Attention over a paged KV cache: one protocol and its implementations."""

@@ -1,9 +1,4 @@
-"""The seam: who holds the KV cache and attends over it.
-
-The size of the KV cache.
-
-From the output of the merged QKV layer to heads.
-"""
+"""The protocol of attention over a paged KV cache, and what its implementations share."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Attention by the compiled kernel, on the CPU."""
+"""Attention on the CPU by the compiled kernel."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Attention by PyTorch's own operators: any device, any block size. Prefill per sequence, decode batched."""
+"""Attention by PyTorch's own operators, on any device: prefill per sequence, decode batched."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""PyTorch's variable-length attention on this GPU: which kernels, and whether they do what is wanted of them.
-
-Attention by PyTorch's kernels for sequences of various lengths over a paged cache (`varlen_attn`), on CUDA.
-"""
+"""Attention on CUDA by PyTorch's variable-length kernels (`varlen_attn`), where a trial shows that they are correct."""
 
 import logging
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Linear layers over packed weights: the Python side of source/linear.cpp.
-
-Weights in the layouts of source/linear.cpp.
-"""
+"""Linear layers over packed weights: the Python side of source/linear.cpp."""
 
 import ctypes
 from collections.abc import Sequence

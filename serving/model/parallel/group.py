@@ -1,4 +1,4 @@
-"""The ranks that compute a model together, and what they say to each other in a forward pass."""
+"""The group of ranks that compute a model together, and their collective operations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,4 @@
-"""What a rank's part of a decoder is made of.
-
-Which part of a model each rank has.
-
-Layers of which a rank has a part.
-"""
+"""A rank's part of a decoder: its share of the weights, and layers that combine the parts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
