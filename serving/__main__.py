@@ -11,27 +11,6 @@ from serving.http.server import bind
 from serving.lifeline import end_with_parent
 
 
-def with_model_found(config: ServingConfig) -> ServingConfig:
-    """`config.model` as a path that is there; a pulled model's name is what clients call it, unless they are told
-    otherwise. `UsageError` names the pulled ones."""
-    if config.model.exists():
-        return config
-    found = pulled_models()
-    name = str(config.model)
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none yet: agentbench pull smollm2-135m-instruct"
-        raise UsageError(
-            f"there is no model at {name}: --model is a .gguf file, a directory, or a pulled model's name ({known})"
-        )
-    return config.model_copy(update={"model": found[name], "served_model_name": config.served_model_name or name})
-
-
-def pulled_models() -> dict[str, Path]:
-    """Name to file. What is there is complete and verified: `<cache>/<name>/<hash>/<file>.gguf`."""
-    files = sorted(cache_directory().glob("*/*/*.gguf"), key=lambda file: file.stat().st_mtime)
-    return {file.parent.parent.name: file for file in files}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options = parse_options(sys.argv[1:] if arguments is None else arguments)
@@ -67,6 +46,27 @@ def _serve(config: ServingConfig, log_level: str) -> None:
             serve(config, listener=listener, log_level=log_level)
     except ModelLoadError as error:
         fail(str(error))
+
+
+def with_model_found(config: ServingConfig) -> ServingConfig:
+    """`config.model` as a path that is there; a pulled model's name is what clients call it, unless they are told
+    otherwise. `UsageError` names the pulled ones."""
+    if config.model.exists():
+        return config
+    found = pulled_models()
+    name = str(config.model)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none yet: agentbench pull smollm2-135m-instruct"
+        raise UsageError(
+            f"there is no model at {name}: --model is a .gguf file, a directory, or a pulled model's name ({known})"
+        )
+    return config.model_copy(update={"model": found[name], "served_model_name": config.served_model_name or name})
+
+
+def pulled_models() -> dict[str, Path]:
+    """Name to file. What is there is complete and verified: `<cache>/<name>/<hash>/<file>.gguf`."""
+    files = sorted(cache_directory().glob("*/*/*.gguf"), key=lambda file: file.stat().st_mtime)
+    return {file.parent.parent.name: file for file in files}
 
 
 if __name__ == "__main__":

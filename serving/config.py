@@ -15,6 +15,22 @@ from pydantic.fields import FieldInfo
 
 from serving.model.kernels.library import LANES, kernels
 
+SECRETS = frozenset(("api_key",))
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+LOSSLESS_KNOBS = frozenset(
+    {
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "chunked_prefill",
+        "prefix_cache",
+        "speculative",
+        "num_speculative_tokens",
+        "threads",
+        "kv_cache_memory_mb",
+    }
+)
+"""Those of an engine on the compiled kernels, whose sums do not depend on the batch a token is computed in."""
+
 
 class EngineConfig(BaseModel):
     """What the engine needs to know, fixed for its lifetime."""
@@ -96,10 +112,6 @@ class ServingConfig(EngineConfig):
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise ValueError("a key is one or more printable ASCII characters without spaces")
         return key
-
-
-SECRETS = frozenset(("api_key",))
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,21 +226,6 @@ def fail(message: str) -> NoReturn:
     """End with one line on standard error, and 2, as a command that was used wrongly."""
     print(f"serving: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
-
-
-LOSSLESS_KNOBS = frozenset(
-    {
-        "max_num_seqs",
-        "max_num_batched_tokens",
-        "chunked_prefill",
-        "prefix_cache",
-        "speculative",
-        "num_speculative_tokens",
-        "threads",
-        "kv_cache_memory_mb",
-    }
-)
-"""Those of an engine on the compiled kernels, whose sums do not depend on the batch a token is computed in."""
 
 
 def lossless_knobs(config: EngineConfig) -> frozenset[str]:

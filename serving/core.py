@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length", "abort"]
+Ints = NDArray[np.int64]
 
 
 class Constraint(Protocol):
@@ -220,9 +221,6 @@ class ScheduledSequence:
         """How many of the last rows are sampled: none while known tokens remain, else the last and the drafts."""
         known = self.count - len(self.drafts)
         return 1 + len(self.drafts) if self.start + known == len(self.sequence.token_ids) else 0
-
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

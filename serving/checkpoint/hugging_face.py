@@ -35,6 +35,52 @@ _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 )
 
 
+class SafetensorsDirectory:
+    """`Weights` of a directory, read tensor by tensor."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = parse_config(path / "config.json", read_json(path / "config.json"))
+        self._tensors: dict[str, tuple[Any, str]] = {}  # by our name: the open file, and its name there
+        for file in sorted(path.glob("*.safetensors")):
+            handle = _open(file)
+            self._tensors |= {_plain_name(name): (handle, name) for name in handle.keys()}  # noqa: SIM118
+        if not self._tensors:
+            raise ModelLoadError(
+                f"{path}: no *.safetensors file with tensors in this directory; fetch the model again."
+            )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def get(self, name: str) -> torch.Tensor:
+        file, there = self._tensors[name]
+        tensor: torch.Tensor = file.get_tensor(there)
+        return tensor.to(torch.float32)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file of a model; `ModelLoadError` if it is missing or is none."""
+    try:
+        value = json.loads(read_text(path))
+    except FileNotFoundError as error:
+        raise ModelLoadError(f"{path}: no such file; a model directory needs it.") from error
+    except RecursionError as error:
+        raise ModelLoadError(f"{path}: it is nested too deep; fetch the model again.") from error
+    except ValueError as error:
+        raise ModelLoadError(f"{path}: not valid JSON ({error}); fetch the model again.") from error
+    if not isinstance(value, dict):
+        raise ModelLoadError(f"{path}: a JSON object was expected; fetch the model again.")
+    return value
+
+
+def read_text(path: Path) -> str:
+    """Of a file as such: reading a pipe or a device would wait, or never end."""
+    if path.exists() and not path.is_file():
+        raise ModelLoadError(f"{path}: not a regular file; fetch the model again.")
+    return path.read_text(encoding="utf-8")
+
+
 def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
     """The dimensions that `raw`, the content of `file`, gives; `ModelLoadError` when it is not supported."""
     name = raw.get("model_type", "(none)")
@@ -129,52 +175,6 @@ def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> N
 
 def _name_of(*, gelu: bool) -> str:
     return "gelu_pytorch_tanh" if gelu else "silu"
-
-
-class SafetensorsDirectory:
-    """`Weights` of a directory, read tensor by tensor."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config = parse_config(path / "config.json", read_json(path / "config.json"))
-        self._tensors: dict[str, tuple[Any, str]] = {}  # by our name: the open file, and its name there
-        for file in sorted(path.glob("*.safetensors")):
-            handle = _open(file)
-            self._tensors |= {_plain_name(name): (handle, name) for name in handle.keys()}  # noqa: SIM118
-        if not self._tensors:
-            raise ModelLoadError(
-                f"{path}: no *.safetensors file with tensors in this directory; fetch the model again."
-            )
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tensors
-
-    def get(self, name: str) -> torch.Tensor:
-        file, there = self._tensors[name]
-        tensor: torch.Tensor = file.get_tensor(there)
-        return tensor.to(torch.float32)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file of a model; `ModelLoadError` if it is missing or is none."""
-    try:
-        value = json.loads(read_text(path))
-    except FileNotFoundError as error:
-        raise ModelLoadError(f"{path}: no such file; a model directory needs it.") from error
-    except RecursionError as error:
-        raise ModelLoadError(f"{path}: it is nested too deep; fetch the model again.") from error
-    except ValueError as error:
-        raise ModelLoadError(f"{path}: not valid JSON ({error}); fetch the model again.") from error
-    if not isinstance(value, dict):
-        raise ModelLoadError(f"{path}: a JSON object was expected; fetch the model again.")
-    return value
-
-
-def read_text(path: Path) -> str:
-    """Of a file as such: reading a pipe or a device would wait, or never end."""
-    if path.exists() and not path.is_file():
-        raise ModelLoadError(f"{path}: not a regular file; fetch the model again.")
-    return path.read_text(encoding="utf-8")
 
 
 def _open(file: Path) -> Any:

@@ -13,10 +13,29 @@ from serving.model.attention.flash import VarlenAttention, VarlenPlan
 from serving.model.registry import Model
 from serving.model.weights import ModelLoadError
 
+
+class Runner(Protocol):
+    """What the engine needs of the model, wherever it is computed."""
+
+    @property
+    def num_blocks(self) -> int: ...
+
+    def run(self, batch: Batch) -> torch.Tensor:
+        """float32 logits [len(batch.sampled_rows), vocab]; the step's keys and values are in the cache then."""
+        ...
+
+    def watch(self, on_loss: Callable[[str], None]) -> None:
+        """From now on call it, once and from another thread, when no further step is possible, with the reason."""
+        ...
+
+    def close(self) -> None:
+        """End what was started for the model."""
+        ...
+
+
 Compute = Callable[[], torch.Tensor]
 Capture = Callable[[Compute], Compute]
 """Records what a computation does, and returns what does it again: from the same inputs' memory, to the same output."""
-
 _TOKEN, _POSITION, _SLOT, _TABLE = range(4)  # columns of the inputs; the table takes the rest
 
 
@@ -111,25 +130,6 @@ class CudaCapture:
 def _sizes(most: int) -> list[int]:
     """1, 2, 4, 8, …, and the most."""
     return [*(2**power for power in range((most - 1).bit_length())), most]
-
-
-class Runner(Protocol):
-    """What the engine needs of the model, wherever it is computed."""
-
-    @property
-    def num_blocks(self) -> int: ...
-
-    def run(self, batch: Batch) -> torch.Tensor:
-        """float32 logits [len(batch.sampled_rows), vocab]; the step's keys and values are in the cache then."""
-        ...
-
-    def watch(self, on_loss: Callable[[str], None]) -> None:
-        """From now on call it, once and from another thread, when no further step is possible, with the reason."""
-        ...
-
-    def close(self) -> None:
-        """End what was started for the model."""
-        ...
 
 
 class ModelRunner:

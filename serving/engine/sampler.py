@@ -12,76 +12,9 @@ from numpy.typing import NDArray
 
 from serving.core import Constraint, SamplingParams, Sequence, TokenLogprob
 
-
-def penalize(row: torch.Tensor, sequence: Sequence) -> None:
-    """Change one row of logits [vocab], in place, by the request's bias and penalties.
-
-    In the order that vLLM has: bias; then repetition (Keskar et al. 2019, section 4.1, with negative logits
-    multiplied instead of divided, as Hugging Face does it) over prompt and answer; then frequency and presence
-    over the answer, as OpenAI defines them: logit -= frequency * count + presence * (count > 0).
-    """
-    params = sequence.request.params
-    if params.logit_bias:
-        _bias(row, params)
-    if params.repetition_penalty != 1:
-        _repetition(row, _ids(sequence.token_ids, row), params.repetition_penalty)
-    if params.frequency_penalty or params.presence_penalty:
-        generated = _ids(sequence.token_ids[sequence.num_prompt_tokens :], row)
-        row.scatter_add_(0, generated, row.new_full((1,), -params.frequency_penalty).expand(len(generated)))
-        # Where a token is there twice, both times the same value is written.
-        row.scatter_(0, generated, row.gather(0, generated) - params.presence_penalty)
-
-
-def changes_logits(params: SamplingParams) -> bool:
-    penalized = params.presence_penalty or params.frequency_penalty or params.repetition_penalty != 1
-    return bool(penalized or params.logit_bias)
-
-
-def _bias(row: torch.Tensor, params: SamplingParams) -> None:
-    tokens, addends = zip(*params.logit_bias, strict=True)
-    row.index_add_(0, _ids(tokens, row), torch.tensor(addends, dtype=row.dtype, device=row.device))
-
-
-def _repetition(row: torch.Tensor, ids: torch.Tensor, penalty: float) -> None:
-    scores = row.gather(0, ids)
-    row.scatter_(0, ids, torch.where(scores > 0, scores / penalty, scores * penalty))
-
-
-def _ids(tokens: Seq[int], row: torch.Tensor) -> torch.Tensor:
-    # torch.tensor of a list of ints takes five times as long as NumPy's.
-    return torch.from_numpy(np.array(tokens, dtype=np.int64)).to(row.device)
-
-
-Rows = Mapping[int, torch.Tensor]
-
-
-def own_logprobs(logits: torch.Tensor, sequences: Seq[Sequence]) -> Rows:
-    """Natural log of the model's own distribution, a copy [vocab] for each row whose request asks for it.
-
-    Due before the logits are changed: constraints, penalties and temperature have no part in it.
-    """
-    return {
-        row: logits[row].log_softmax(dim=-1)
-        for row, sequence in enumerate(sequences)
-        if sequence.request.params.logprobs is not None
-    }
-
-
-def report(logprobs: torch.Tensor, token: int, count: int) -> TokenLogprob:
-    """Of one row [vocab]: the token's log probability and the `count` likeliest tokens', falling.
-
-    Of equals (frequent among bfloat16 logits) the chosen token comes first, so that a greedy choice heads its list.
-    """
-    own = float(logprobs[token])
-    values, ids = logprobs.topk(min(count, len(logprobs)))
-    others = [(other, value) for other, value in zip(ids.tolist(), values.tolist(), strict=True) if other != token]
-    above = sum(value > own for _, value in others)
-    top = [*others[:above], (token, own), *others[above:]][: len(values)]
-    return TokenLogprob(token_id=token, logprob=own, top=tuple(top))
-
-
 _LOG = logging.getLogger(__name__)
 Errors = dict[int, str]  # by row
+Rows = Mapping[int, torch.Tensor]
 NOT_A_NUMBER = "the model's logits are not numbers"
 CONSTRAINT_FAILED = "the output constraint failed"
 """All that is said of it: a grammar engine's own words hold parts of the answer and of the schema."""
@@ -228,3 +161,67 @@ def _result(token: int, params: SamplingParams, logprobs: torch.Tensor | None, e
     if logprobs is None:
         return SampledToken(token_id=token)
     return SampledToken(token_id=token, logprob=report(logprobs, token, params.logprobs or 0))
+
+
+def penalize(row: torch.Tensor, sequence: Sequence) -> None:
+    """Change one row of logits [vocab], in place, by the request's bias and penalties.
+
+    In the order that vLLM has: bias; then repetition (Keskar et al. 2019, section 4.1, with negative logits
+    multiplied instead of divided, as Hugging Face does it) over prompt and answer; then frequency and presence
+    over the answer, as OpenAI defines them: logit -= frequency * count + presence * (count > 0).
+    """
+    params = sequence.request.params
+    if params.logit_bias:
+        _bias(row, params)
+    if params.repetition_penalty != 1:
+        _repetition(row, _ids(sequence.token_ids, row), params.repetition_penalty)
+    if params.frequency_penalty or params.presence_penalty:
+        generated = _ids(sequence.token_ids[sequence.num_prompt_tokens :], row)
+        row.scatter_add_(0, generated, row.new_full((1,), -params.frequency_penalty).expand(len(generated)))
+        # Where a token is there twice, both times the same value is written.
+        row.scatter_(0, generated, row.gather(0, generated) - params.presence_penalty)
+
+
+def changes_logits(params: SamplingParams) -> bool:
+    penalized = params.presence_penalty or params.frequency_penalty or params.repetition_penalty != 1
+    return bool(penalized or params.logit_bias)
+
+
+def _bias(row: torch.Tensor, params: SamplingParams) -> None:
+    tokens, addends = zip(*params.logit_bias, strict=True)
+    row.index_add_(0, _ids(tokens, row), torch.tensor(addends, dtype=row.dtype, device=row.device))
+
+
+def _repetition(row: torch.Tensor, ids: torch.Tensor, penalty: float) -> None:
+    scores = row.gather(0, ids)
+    row.scatter_(0, ids, torch.where(scores > 0, scores / penalty, scores * penalty))
+
+
+def _ids(tokens: Seq[int], row: torch.Tensor) -> torch.Tensor:
+    # torch.tensor of a list of ints takes five times as long as NumPy's.
+    return torch.from_numpy(np.array(tokens, dtype=np.int64)).to(row.device)
+
+
+def own_logprobs(logits: torch.Tensor, sequences: Seq[Sequence]) -> Rows:
+    """Natural log of the model's own distribution, a copy [vocab] for each row whose request asks for it.
+
+    Due before the logits are changed: constraints, penalties and temperature have no part in it.
+    """
+    return {
+        row: logits[row].log_softmax(dim=-1)
+        for row, sequence in enumerate(sequences)
+        if sequence.request.params.logprobs is not None
+    }
+
+
+def report(logprobs: torch.Tensor, token: int, count: int) -> TokenLogprob:
+    """Of one row [vocab]: the token's log probability and the `count` likeliest tokens', falling.
+
+    Of equals (frequent among bfloat16 logits) the chosen token comes first, so that a greedy choice heads its list.
+    """
+    own = float(logprobs[token])
+    values, ids = logprobs.topk(min(count, len(logprobs)))
+    others = [(other, value) for other, value in zip(ids.tolist(), values.tolist(), strict=True) if other != token]
+    above = sum(value > own for _, value in others)
+    top = [*others[:above], (token, own), *others[above:]][: len(values)]
+    return TokenLogprob(token_id=token, logprob=own, top=tuple(top))

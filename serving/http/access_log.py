@@ -13,6 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.http.usage import Tally
 
+_LOG = logging.getLogger("serving.requests")
+# Asked every few seconds by whoever watches the server: logged for debugging only.
+QUIET_PATHS = frozenset(("/health", "/metrics"))
+OTHER = "other"  # any path that a client may think of: its text, which neither log nor metrics have
+_RECORD = "serving.record"
 CLIENT_GONE = 499  # nginx's number: nobody was there to get a status
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST = 80
@@ -51,25 +56,6 @@ class RequestRecord:
         return json.dumps({**entry, "duration_s": round(now - self.started_at, 4), "client": self.client})
 
 
-def _counts(tally: Tally) -> dict[str, object]:
-    reasons = ",".join(reason or "abort" for reason in tally.finish_reasons)
-    first = tally.first_token_at
-    return {
-        "prompt_tokens": tally.prompt_tokens,
-        "cached_tokens": tally.cached_tokens,
-        "completion_tokens": tally.completion_tokens,
-        "ttft_s": None if first is None else round(first - tally.started_at, 4),
-        "finish_reason": reasons,
-    }
-
-
-_LOG = logging.getLogger("serving.requests")
-# Asked every few seconds by whoever watches the server: logged for debugging only.
-QUIET_PATHS = frozenset(("/health", "/metrics"))
-OTHER = "other"  # any path that a client may think of: its text, which neither log nor metrics have
-_RECORD = "serving.record"
-
-
 class RequestLog:
     """The outermost application. `responded` is told each response's endpoint and status."""
 
@@ -106,3 +92,15 @@ def record_of(scope: Scope) -> RequestRecord:
     record = scope[_RECORD]
     assert isinstance(record, RequestRecord)
     return record
+
+
+def _counts(tally: Tally) -> dict[str, object]:
+    reasons = ",".join(reason or "abort" for reason in tally.finish_reasons)
+    first = tally.first_token_at
+    return {
+        "prompt_tokens": tally.prompt_tokens,
+        "cached_tokens": tally.cached_tokens,
+        "completion_tokens": tally.completion_tokens,
+        "ttft_s": None if first is None else round(first - tally.started_at, 4),
+        "finish_reason": reasons,
+    }

@@ -29,36 +29,33 @@ from serving.openai.prepare import Preparation, Prepared
 from serving.openai.validation import parse
 
 
-async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
-    """Raises `ApiError`: 413 for more than `limit` bytes, of which no more are held, 408 where they take too long.
+def create_app(
+    engine: Engine,
+    model: str,
+    *,
+    start: Callable[[], None],
+    shutdown: Callable[[], None],
+    limits: HttpLimits,
+    drain: Drain,
+    api_key: str | None = None,
+    hosts: Collection[str] | None = None,
+) -> ASGIApp:
+    """It starts the engine's thread, and shuts it down after the last request. `hosts`: see `BrowserGuard`."""
 
-    What a refused client still sends is read and dropped by the HTTP server, so that it gets to see the answer.
-    """
-    if _announced(request) > limit:
-        raise _too_large(limit)
-    pieces: list[bytes] = []
-    left = limit
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for piece in request.stream():
-                left -= len(piece)
-                if left < 0:
-                    raise _too_large(limit)
-                pieces.append(piece)
-    except TimeoutError:
-        message = f"The request's body did not arrive within {timeout_s:g} seconds."
-        raise ApiError(message, status=408, code="request_timeout", headers={"connection": "close"}) from None
-    return b"".join(pieces)
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        start()
+        yield
+        await asyncio.to_thread(shutdown)
 
-
-def _announced(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
-
-
-def _too_large(limit: int) -> ApiError:
-    message = f"The request's body is larger than {limit} bytes (max_body_bytes)."
-    return ApiError(message, status=413, code="request_too_large")
+    metrics = Metrics(model, engine.stats)
+    routes = Api(engine, model, metrics, limits, drain).routes()
+    handlers = {ApiError: _api_error, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _bug}
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    if api_key is not None:
+        app = ApiKeyGuard(app, api_key)
+    app = BrowserGuard(app, hosts)
+    return RequestLog(app, frozenset(route.path for route in routes), metrics.responded)
 
 
 class Api:
@@ -154,33 +151,36 @@ class Api:
         return {**card, "max_model_len": self._engine.max_model_len, "architecture": architecture}
 
 
-def create_app(
-    engine: Engine,
-    model: str,
-    *,
-    start: Callable[[], None],
-    shutdown: Callable[[], None],
-    limits: HttpLimits,
-    drain: Drain,
-    api_key: str | None = None,
-    hosts: Collection[str] | None = None,
-) -> ASGIApp:
-    """It starts the engine's thread, and shuts it down after the last request. `hosts`: see `BrowserGuard`."""
+async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
+    """Raises `ApiError`: 413 for more than `limit` bytes, of which no more are held, 408 where they take too long.
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        start()
-        yield
-        await asyncio.to_thread(shutdown)
+    What a refused client still sends is read and dropped by the HTTP server, so that it gets to see the answer.
+    """
+    if _announced(request) > limit:
+        raise _too_large(limit)
+    pieces: list[bytes] = []
+    left = limit
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for piece in request.stream():
+                left -= len(piece)
+                if left < 0:
+                    raise _too_large(limit)
+                pieces.append(piece)
+    except TimeoutError:
+        message = f"The request's body did not arrive within {timeout_s:g} seconds."
+        raise ApiError(message, status=408, code="request_timeout", headers={"connection": "close"}) from None
+    return b"".join(pieces)
 
-    metrics = Metrics(model, engine.stats)
-    routes = Api(engine, model, metrics, limits, drain).routes()
-    handlers = {ApiError: _api_error, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _bug}
-    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    if api_key is not None:
-        app = ApiKeyGuard(app, api_key)
-    app = BrowserGuard(app, hosts)
-    return RequestLog(app, frozenset(route.path for route in routes), metrics.responded)
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The request's body is larger than {limit} bytes (max_body_bytes)."
+    return ApiError(message, status=413, code="request_too_large")
 
 
 async def _api_error(request: Request, error: Exception) -> Response:

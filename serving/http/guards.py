@@ -12,6 +12,7 @@ from serving.http.errors import error_response
 from serving.openai.error import ApiError
 
 OPEN_PATHS = frozenset(("/health",))
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class ApiKeyGuard:
@@ -37,9 +38,6 @@ def _refusal() -> ASGIApp:
     message = "Incorrect or missing API key. Send the server's key as 'Authorization: Bearer <key>'."
     headers = {"www-authenticate": "Bearer"}
     return error_response(ApiError(message, status=401, code="invalid_api_key", headers=headers))
-
-
-LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 def is_loopback(host: str) -> bool:

@@ -11,36 +11,14 @@ from prometheus_client.registry import Collector
 from serving.core import EngineStats
 from serving.http.usage import Tally
 
-LATEST = 64
-MOST_S = 60
-
-
-class Pace:
-    """Remembers when the latest requests ended. Times are of `time.monotonic`."""
-
-    def __init__(self) -> None:
-        self._ends: deque[float] = deque(maxlen=LATEST)
-
-    def ended(self, at: float) -> None:
-        self._ends.append(at)
-
-    def retry_after_s(self, now: float) -> int:
-        """When the next place in the queue is likely to be free: the mean time between two ends, in whole seconds.
-
-        1 while too little is known to tell, and never more than `MOST_S`.
-        """
-        if len(self._ends) < 2:
-            return 1
-        mean = (now - self._ends[0]) / (len(self._ends) - 1)
-        return max(1, min(MOST_S, math.ceil(mean)))
-
-
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Seconds. A token takes milliseconds on a GPU and tenths of a second on a loaded CPU.
 TTFT_BUCKETS = (0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
 TPOT_BUCKETS = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 LATENCY_BUCKETS = (0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 60, 120, 240, 480)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+LATEST = 64
+MOST_S = 60
 
 
 class Metrics:
@@ -130,3 +108,23 @@ class _EngineCollector(Collector):
 
 def _share_used(stats: EngineStats) -> float:
     return 1 - stats.blocks_free / stats.blocks_total if stats.blocks_total else 0.0
+
+
+class Pace:
+    """Remembers when the latest requests ended. Times are of `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self._ends: deque[float] = deque(maxlen=LATEST)
+
+    def ended(self, at: float) -> None:
+        self._ends.append(at)
+
+    def retry_after_s(self, now: float) -> int:
+        """When the next place in the queue is likely to be free: the mean time between two ends, in whole seconds.
+
+        1 while too little is known to tell, and never more than `MOST_S`.
+        """
+        if len(self._ends) < 2:
+            return 1
+        mean = (now - self._ends[0]) / (len(self._ends) - 1)
+        return max(1, min(MOST_S, math.ceil(mean)))

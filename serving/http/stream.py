@@ -18,6 +18,8 @@ from serving.openai.answers import Answer
 from serving.openai.bodies import StreamOptions
 from serving.openai.error import ApiError
 
+T = TypeVar("T")
+DONE = "data: [DONE]\n\n"
 # Made once: `json.dumps` makes an encoder for each call that has options.
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -46,10 +48,6 @@ class Envelope:
 def event(head: str, choice: dict[str, Any] | None, tail: str = "") -> str:
     """A chunk of one choice or none; `tail` is more of its keys, as JSON that begins with a comma."""
     return f"{head}{'' if choice is None else encode(choice)}]{tail}}}\n\n"
-
-
-T = TypeVar("T")
-DONE = "data: [DONE]\n\n"
 
 
 async def whole(generation: Generation, envelope: Envelope, answers: Sequence[Answer], receive: Receive) -> Response:

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from serving.config import EngineConfig
 from serving.model.weights import ModelLoadError
 
+_END_S = 10.0  # until a worker that was told to end is killed
+_LOSS_S = 2.0  # until a worker whose end has broken a step is seen to have ended
+
 
 class Assignment(BaseModel):
     """The model, and which rank's part of it to compute."""
@@ -34,10 +37,6 @@ class Loaded(BaseModel):
 
     facts: dict[str, int] = {}
     error: str | None = None
-
-
-_END_S = 10.0  # until a worker that was told to end is killed
-_LOSS_S = 2.0  # until a worker whose end has broken a step is seen to have ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

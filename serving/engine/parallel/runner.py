@@ -17,36 +17,33 @@ from serving.engine.runner import ModelRunner
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Share
 
+_SUMMED = ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token")
 Copies = Sequence[tuple[int, int]]  # blocks to be copied before the step: from, to
 
 
-def encode_step(batch: Batch, copies: Copies) -> bytes:
-    """int64: the sizes of what follows, then it."""
-    sizes = [len(copies), len(batch.counts), len(batch.token_ids), batch.tables.shape[1], len(batch.sampled_rows)]
-    parts = (sizes, np.array(copies).ravel(), batch.counts, batch.token_ids, batch.positions, batch.slots)
-    return np.concatenate((*parts, batch.tables.ravel(), batch.sampled_rows)).astype(np.int64).tobytes()
+def load_parallel(path: Path, config: EngineConfig) -> LoadedModel:
+    """As `serving.engine.loading.load_model`, while the other ranks, started here, load their parts."""
+    group = Group(rank=0, size=config.tensor_parallel_size)
+    Share.of(load_checkpoint(path).config, group.rank, group.size)  # what can't be split is refused before all else
+    workers = Workers(path, config)
+    try:
+        own = load_model(path, config, group)
+        facts = [own.facts, *workers.loaded()]
+        assert isinstance(own.runner, ModelRunner)
+        group.connect(workers.store, own.runner.device)
+        own.runner.warm_up()
+    except BaseException:  # an interrupt too: the other ranks would wait for this one
+        workers.kill()
+        workers.close()
+        raise
+    return replace(own, runner=ParallelRunner(own.runner, workers, group), facts=_of_all(facts))
 
 
-def decode_step(message: bytes) -> tuple[Batch, Copies]:
-    numbers = np.frombuffer(bytearray(message), np.int64)  # a copy: torch wants its arrays writable
-    num_copies, sequences, tokens, width, sampled = map(int, numbers[:5])
-    sizes = [5, 2 * num_copies, sequences, tokens, tokens, tokens, sequences * width, sampled]
-    _, copies, counts, token_ids, positions, slots, tables, rows = np.split(numbers, np.cumsum(sizes)[:-1])
-    batch = Batch(
-        items=(),
-        counts=counts,
-        starts=_starts(counts),
-        token_ids=token_ids,
-        positions=positions,
-        slots=slots,
-        tables=tables.reshape(sequences, width),
-        sampled_rows=rows,
-    )
-    return batch, [(int(source), int(target)) for source, target in copies.reshape(-1, 2)]
-
-
-def _starts(counts: Ints) -> Ints:
-    return np.concatenate([[0], np.cumsum(counts)])
+def _of_all(ranks: list[Mapping[str, int]]) -> Mapping[str, int]:
+    sums = Counter[str]()
+    for facts in ranks:
+        sums.update({name: facts[name] for name in _SUMMED})
+    return {**ranks[0], **sums}
 
 
 class RankLost(MachineFailed):
@@ -79,29 +76,30 @@ class ParallelRunner:
         self._group.disconnect()
 
 
-_SUMMED = ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token")
+def encode_step(batch: Batch, copies: Copies) -> bytes:
+    """int64: the sizes of what follows, then it."""
+    sizes = [len(copies), len(batch.counts), len(batch.token_ids), batch.tables.shape[1], len(batch.sampled_rows)]
+    parts = (sizes, np.array(copies).ravel(), batch.counts, batch.token_ids, batch.positions, batch.slots)
+    return np.concatenate((*parts, batch.tables.ravel(), batch.sampled_rows)).astype(np.int64).tobytes()
 
 
-def load_parallel(path: Path, config: EngineConfig) -> LoadedModel:
-    """As `serving.engine.loading.load_model`, while the other ranks, started here, load their parts."""
-    group = Group(rank=0, size=config.tensor_parallel_size)
-    Share.of(load_checkpoint(path).config, group.rank, group.size)  # what can't be split is refused before all else
-    workers = Workers(path, config)
-    try:
-        own = load_model(path, config, group)
-        facts = [own.facts, *workers.loaded()]
-        assert isinstance(own.runner, ModelRunner)
-        group.connect(workers.store, own.runner.device)
-        own.runner.warm_up()
-    except BaseException:  # an interrupt too: the other ranks would wait for this one
-        workers.kill()
-        workers.close()
-        raise
-    return replace(own, runner=ParallelRunner(own.runner, workers, group), facts=_of_all(facts))
+def decode_step(message: bytes) -> tuple[Batch, Copies]:
+    numbers = np.frombuffer(bytearray(message), np.int64)  # a copy: torch wants its arrays writable
+    num_copies, sequences, tokens, width, sampled = map(int, numbers[:5])
+    sizes = [5, 2 * num_copies, sequences, tokens, tokens, tokens, sequences * width, sampled]
+    _, copies, counts, token_ids, positions, slots, tables, rows = np.split(numbers, np.cumsum(sizes)[:-1])
+    batch = Batch(
+        items=(),
+        counts=counts,
+        starts=_starts(counts),
+        token_ids=token_ids,
+        positions=positions,
+        slots=slots,
+        tables=tables.reshape(sequences, width),
+        sampled_rows=rows,
+    )
+    return batch, [(int(source), int(target)) for source, target in copies.reshape(-1, 2)]
 
 
-def _of_all(ranks: list[Mapping[str, int]]) -> Mapping[str, int]:
-    sums = Counter[str]()
-    for facts in ranks:
-        sums.update({name: facts[name] for name in _SUMMED})
-    return {**ranks[0], **sums}
+def _starts(counts: Ints) -> Ints:
+    return np.concatenate([[0], np.cumsum(counts)])

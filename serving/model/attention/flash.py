@@ -14,6 +14,11 @@ from serving.model.attention.base import Attention, AttentionSpec, split_heads
 from serving.model.attention.eager import EagerAttention
 from serving.model.precision import Precision
 
+_LOG = logging.getLogger(__name__)
+_IMPLEMENTATIONS = {9: "FA3", 10: "FA4"}  # by a GPU's major compute capability; PyTorch's own is FA2
+_CONTEXTS = (33, 1, 18)  # tokens of the sequences that are tried
+_TOLERANCE = 0.05  # of averages of values of about 1 in 16 bits
+
 
 class Varlen(Protocol):
     """`torch.nn.attention.varlen.varlen_attn`, as far as it is used."""
@@ -125,12 +130,6 @@ class VarlenAttention:
     def copy_block(self, source: int, target: int) -> None:
         for cache in self._caches:
             cache[:, target] = cache[:, source]
-
-
-_LOG = logging.getLogger(__name__)
-_IMPLEMENTATIONS = {9: "FA3", 10: "FA4"}  # by a GPU's major compute capability; PyTorch's own is FA2
-_CONTEXTS = (33, 1, 18)  # tokens of the sequences that are tried
-_TOLERANCE = 0.05  # of averages of values of about 1 in 16 bits
 
 
 def flash_attention(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from serving.model.huge_pages import zeroed_bytes
 from serving.model.kernels.library import kernels
 
+_LINE = 64  # bytes of a cache line
 _DTYPES = {"FLOAT32": torch.float32, "BFLOAT16": torch.bfloat16, "FLOAT16": torch.float16}
 GROUP = 32  # weights of a row that share a scale
 _PANEL = 16  # outputs that a kernel computes at once
@@ -24,85 +25,6 @@ class Format(IntEnum):
     FLOAT16 = 2
     INT8 = 3
     INT4 = 4
-
-
-def pack(weight: torch.Tensor, format: Format) -> torch.Tensor:
-    """A float32 [out_features, in_features] matrix, packed; for INT8 and INT4 in_features is a multiple of 32."""
-    panels = max(1, _VALUES_AT_ONCE // (_PANEL * weight.shape[1]))
-    return torch.cat([_pack(_padded(rows), format.name) for rows in torch.split(weight, panels * _PANEL)])
-
-
-def _pack(weight: torch.Tensor, format: str) -> torch.Tensor:
-    if format in ("INT8", "INT4"):
-        return (_pack_int8 if format == "INT8" else _pack_int4)(weight)
-    return weight.to(_DTYPES[format]).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
-
-
-def _padded(weight: torch.Tensor) -> torch.Tensor:
-    """With rows of zeros up to a whole panel."""
-    missing = -weight.shape[0] % _PANEL
-    return F.pad(weight, (0, 0, 0, missing)) if missing else weight
-
-
-def _groups(weight: torch.Tensor) -> torch.Tensor:
-    """[out_features, groups, GROUP]"""
-    return weight.reshape(weight.shape[0], -1, GROUP)
-
-
-def quantize_int8(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symmetric: values -127 to 127 and the float16 scale of each group [..., GROUP]."""
-    least, most = groups.aminmax(dim=-1)
-    scale = (torch.maximum(-least, most) / 127).half()
-    inverse = torch.where(scale > 0, 1 / scale.float(), 0)
-    return (groups * inverse.unsqueeze(-1)).round_().clamp_(-127, 127).to(torch.int8), scale
-
-
-def quantize_int4(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Asymmetric: values 0 to 15, the float16 step and the float16 least value of each group [..., GROUP].
-
-    Weights that were quantized so before (GGUF's Q4_1) are found again exactly.
-    """
-    least, most = groups.aminmax(dim=-1)
-    least = least.half()
-    scale = ((most - least.float()) / 15).half()
-    inverse = torch.where(scale > 0, 1 / scale.float(), 0)
-    shifted = (groups - least.float().unsqueeze(-1)).mul_(inverse.unsqueeze(-1))
-    return shifted.round_().clamp_(0, 15).to(torch.uint8), scale, least
-
-
-def rounded_int8(weight: torch.Tensor) -> torch.Tensor:
-    """The float32 values that INT8 weights stand for."""
-    values, scale = quantize_int8(weight.view(weight.shape[0], -1, GROUP))
-    return (values * scale.float().unsqueeze(-1)).flatten(-2)
-
-
-def rounded_int4(weight: torch.Tensor) -> torch.Tensor:
-    """The float32 values that INT4 weights stand for."""
-    values, scale, least = quantize_int4(weight.view(weight.shape[0], -1, GROUP))
-    return (values * scale.float().unsqueeze(-1) + least.float().unsqueeze(-1)).flatten(-2)
-
-
-def _pack_int8(weight: torch.Tensor) -> torch.Tensor:
-    """Int8Block: [panels, groups, 512 + 32] bytes."""
-    values, scale = quantize_int8(_groups(weight))
-    pairs = values.view(-1, _PANEL, values.shape[1], 16, 2)  # [panels, 16 outputs, groups, 16, 2]
-    return torch.cat([pairs.permute(0, 2, 3, 1, 4).flatten(2).view(torch.uint8), _by_panel(scale)], dim=-1)
-
-
-def _pack_int4(weight: torch.Tensor) -> torch.Tensor:
-    """Int4Block: [panels, groups, 256 + 32 + 32] bytes."""
-    values, scale, least = quantize_int4(_groups(weight))
-    quads = values.view(-1, _PANEL, values.shape[1], 2, 4, 4)  # [panels, 16 outputs, groups, 2, 4, 4]
-    nibbles = quads[:, :, :, 0] | (quads[:, :, :, 1] << 4)
-    return torch.cat([nibbles.permute(0, 2, 3, 1, 4).flatten(2), _by_panel(scale), _by_panel(least)], dim=-1)
-
-
-def _by_panel(scale: torch.Tensor) -> torch.Tensor:
-    """[out_features, groups] float16 to [panels, groups, 32] bytes."""
-    return scale.view(-1, _PANEL, scale.shape[1]).transpose(1, 2).contiguous().view(torch.uint8)
-
-
-_LINE = 64  # bytes of a cache line
 
 
 class Prologue(IntEnum):
@@ -199,3 +121,79 @@ def lay_out(layers: Sequence[PackedLinear]) -> None:
     memory = zeroed_bytes(sum(sizes))
     for layer, piece in zip(layers, torch.split(memory, sizes), strict=True):
         layer.move_to(piece[: layer.nbytes])
+
+
+def pack(weight: torch.Tensor, format: Format) -> torch.Tensor:
+    """A float32 [out_features, in_features] matrix, packed; for INT8 and INT4 in_features is a multiple of 32."""
+    panels = max(1, _VALUES_AT_ONCE // (_PANEL * weight.shape[1]))
+    return torch.cat([_pack(_padded(rows), format.name) for rows in torch.split(weight, panels * _PANEL)])
+
+
+def _pack(weight: torch.Tensor, format: str) -> torch.Tensor:
+    if format in ("INT8", "INT4"):
+        return (_pack_int8 if format == "INT8" else _pack_int4)(weight)
+    return weight.to(_DTYPES[format]).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
+
+
+def _padded(weight: torch.Tensor) -> torch.Tensor:
+    """With rows of zeros up to a whole panel."""
+    missing = -weight.shape[0] % _PANEL
+    return F.pad(weight, (0, 0, 0, missing)) if missing else weight
+
+
+def _groups(weight: torch.Tensor) -> torch.Tensor:
+    """[out_features, groups, GROUP]"""
+    return weight.reshape(weight.shape[0], -1, GROUP)
+
+
+def quantize_int8(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Symmetric: values -127 to 127 and the float16 scale of each group [..., GROUP]."""
+    least, most = groups.aminmax(dim=-1)
+    scale = (torch.maximum(-least, most) / 127).half()
+    inverse = torch.where(scale > 0, 1 / scale.float(), 0)
+    return (groups * inverse.unsqueeze(-1)).round_().clamp_(-127, 127).to(torch.int8), scale
+
+
+def quantize_int4(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Asymmetric: values 0 to 15, the float16 step and the float16 least value of each group [..., GROUP].
+
+    Weights that were quantized so before (GGUF's Q4_1) are found again exactly.
+    """
+    least, most = groups.aminmax(dim=-1)
+    least = least.half()
+    scale = ((most - least.float()) / 15).half()
+    inverse = torch.where(scale > 0, 1 / scale.float(), 0)
+    shifted = (groups - least.float().unsqueeze(-1)).mul_(inverse.unsqueeze(-1))
+    return shifted.round_().clamp_(0, 15).to(torch.uint8), scale, least
+
+
+def rounded_int8(weight: torch.Tensor) -> torch.Tensor:
+    """The float32 values that INT8 weights stand for."""
+    values, scale = quantize_int8(weight.view(weight.shape[0], -1, GROUP))
+    return (values * scale.float().unsqueeze(-1)).flatten(-2)
+
+
+def rounded_int4(weight: torch.Tensor) -> torch.Tensor:
+    """The float32 values that INT4 weights stand for."""
+    values, scale, least = quantize_int4(weight.view(weight.shape[0], -1, GROUP))
+    return (values * scale.float().unsqueeze(-1) + least.float().unsqueeze(-1)).flatten(-2)
+
+
+def _pack_int8(weight: torch.Tensor) -> torch.Tensor:
+    """Int8Block: [panels, groups, 512 + 32] bytes."""
+    values, scale = quantize_int8(_groups(weight))
+    pairs = values.view(-1, _PANEL, values.shape[1], 16, 2)  # [panels, 16 outputs, groups, 16, 2]
+    return torch.cat([pairs.permute(0, 2, 3, 1, 4).flatten(2).view(torch.uint8), _by_panel(scale)], dim=-1)
+
+
+def _pack_int4(weight: torch.Tensor) -> torch.Tensor:
+    """Int4Block: [panels, groups, 256 + 32 + 32] bytes."""
+    values, scale, least = quantize_int4(_groups(weight))
+    quads = values.view(-1, _PANEL, values.shape[1], 2, 4, 4)  # [panels, 16 outputs, groups, 2, 4, 4]
+    nibbles = quads[:, :, :, 0] | (quads[:, :, :, 1] << 4)
+    return torch.cat([nibbles.permute(0, 2, 3, 1, 4).flatten(2), _by_panel(scale), _by_panel(least)], dim=-1)
+
+
+def _by_panel(scale: torch.Tensor) -> torch.Tensor:
+    """[out_features, groups] float16 to [panels, groups, 32] bytes."""
+    return scale.view(-1, _PANEL, scale.shape[1]).transpose(1, 2).contiguous().view(torch.uint8)

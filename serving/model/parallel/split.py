@@ -12,6 +12,37 @@ from serving.model.parallel.group import Group
 from serving.model.weights import ModelLoadError, Weights
 
 _ALIGNMENT = 128  # parts are multiples of it where the whole is: of quantization groups and of kernels' tiles
+Lookup = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Split:
+    """Query, key, value, gate and up are split along their outputs, attention's output and down along their inputs.
+
+    So a layer needs two sums over the ranks, and nothing else is exchanged within it.
+    """
+
+    def __init__(self, whole: ModelConfig, group: Group) -> None:
+        """`ModelLoadError` when the model can't be split so."""
+        self._group = group
+        self._share = Share.of(whole, group.rank, group.size)
+        self._widths = vocab_widths(whole, group.size)
+
+    @property
+    def config(self) -> ModelConfig:
+        """This rank's part as if it were a model."""
+        return self._share.config
+
+    def weights(self, whole: Weights) -> Weights:
+        return SharedWeights(whole, self._share, self._group)
+
+    def row_parallel(self, linear: Linear) -> Linear:
+        return RowParallelLinear(linear, self._group)
+
+    def embedding(self, embedding: Lookup) -> Lookup:
+        return VocabParallelEmbedding(embedding, self._group, self._share.vocab)
+
+    def head(self, linear: Linear) -> Linear:
+        return VocabParallelHead(linear, self._group, self._widths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +170,6 @@ def _length(part: slice) -> int:
     return int(part.stop - part.start)
 
 
-Lookup = Callable[[torch.Tensor], torch.Tensor]
-
-
 class _Part:
     """A rank's part of a layer."""
 
@@ -187,33 +215,3 @@ class VocabParallelEmbedding:
         missing = (token_ids < self._vocab.start) | (token_ids >= self._vocab.stop)
         x = self._embedding((token_ids - self._vocab.start).masked_fill_(missing, 0))
         return self._group.sum(x.masked_fill_(missing.unsqueeze(1), 0))
-
-
-class Split:
-    """Query, key, value, gate and up are split along their outputs, attention's output and down along their inputs.
-
-    So a layer needs two sums over the ranks, and nothing else is exchanged within it.
-    """
-
-    def __init__(self, whole: ModelConfig, group: Group) -> None:
-        """`ModelLoadError` when the model can't be split so."""
-        self._group = group
-        self._share = Share.of(whole, group.rank, group.size)
-        self._widths = vocab_widths(whole, group.size)
-
-    @property
-    def config(self) -> ModelConfig:
-        """This rank's part as if it were a model."""
-        return self._share.config
-
-    def weights(self, whole: Weights) -> Weights:
-        return SharedWeights(whole, self._share, self._group)
-
-    def row_parallel(self, linear: Linear) -> Linear:
-        return RowParallelLinear(linear, self._group)
-
-    def embedding(self, embedding: Lookup) -> Lookup:
-        return VocabParallelEmbedding(embedding, self._group, self._share.vocab)
-
-    def head(self, linear: Linear) -> Linear:
-        return VocabParallelHead(linear, self._group, self._widths)
