@@ -34,8 +34,8 @@ from agentbench.store import open_store
 from agentbench.suite.suite import load_suite
 from tests.cli.test_bench import bench
 from tests.fakes import declared
-from tuners.configuration import configure
-from tuners.trace_replay import TraceReplay
+from tuners.engine.trace_replay import TraceReplay
+from tuners.space.configuration import configure
 
 MS = 1_000_000
 

@@ -11,10 +11,10 @@ from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.store import Store
-    from tuners.study import Study
-    from tuners.study_view import StudyView
-    from tuners.team import Team
+    from tuners.report.view import StudyView
+    from tuners.study.study import Study
     from tuners.tune import Tuned
+    from tuners.workers.team import Team
 
 PAGES = Path("results") / "studies"
 ALL = 1_000_000
@@ -39,11 +39,11 @@ def tune_command(
     if (study is None) == (resume is None):
         raise UserError("which study? For example: agentbench tune suites/bfcl_simple/study.yaml, or --resume NAME")
     from agentbench.store import open_store
-    from tuners.best_file import command_of
-    from tuners.study import find_study, make_study, store_study
-    from tuners.study_file import parse_settings
-    from tuners.study_view import study_view
-    from tuners.team import parse_team
+    from tuners.report.best_file import command_of
+    from tuners.report.view import study_view
+    from tuners.study.file import parse_settings
+    from tuners.study.study import find_study, make_study, store_study
+    from tuners.workers.team import parse_team
 
     given, team = parse_settings(settings or []), parse_team(workers)
     if study is not None:
@@ -73,8 +73,8 @@ def tune_command(
 
 def _tell_budget(made: "Study", store: "Store") -> None:
     """What the search may do with its budget, before it begins."""
-    from tuners.budget import what_it_buys
     from tuners.pace import pace_of
+    from tuners.search.budget import what_it_buys
 
     if not store.studies.get(made.name).verdict:
         repeats, pace = made.suite.config.run.repeats, pace_of(made.suite, store)
@@ -100,10 +100,10 @@ def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judge
 def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "Tuned":
     """By this process and those that help it, or by Ray's."""
     from agentbench.core import guest
-    from tuners.progress import StudyProgress
-    from tuners.ray_workers import work_with_ray
-    from tuners.team import helped
+    from tuners.report.progress import StudyProgress
     from tuners.tune import tune, tuned
+    from tuners.workers.ray import work_with_ray
+    from tuners.workers.team import helped
 
     if team.ray:
         work_with_ray(made.name, db, team.count, made.file.resources, judged)
@@ -140,7 +140,7 @@ def study_command(
 ) -> None:
     """Show a study: its candidates, its front, what mattered, and its verdict."""
     from agentbench.store import open_store
-    from tuners.study_view import study_view
+    from tuners.report.view import study_view
 
     with open_store(db, create=False) as store:
         view = study_view(name, store)
@@ -152,7 +152,7 @@ def study_command(
 def _write_page(view: "StudyView", store: "Store", path: Path) -> None:
     from agentbench.report.chart_page import html_of
     from agentbench.report.html_file import write_html
-    from tuners.page import study_page
+    from tuners.report.page import study_page
 
     write_html(path, html_of(study_page(view, store)))
     typer.echo(f"agentbench: wrote {path}", err=True)
@@ -160,7 +160,7 @@ def _write_page(view: "StudyView", store: "Store", path: Path) -> None:
 
 def _print(view: "StudyView", as_json: bool) -> None:
     from agentbench.report.terminal import console
-    from tuners.report import study_report
+    from tuners.report.terminal import study_report
 
     if as_json:
         typer.echo(json.dumps(view.to_json(), indent=2))

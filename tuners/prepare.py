@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from agentbench.store.studies import Studies
-from tuners.bootstrap import Bootstrapper
-from tuners.budget import Spending
-from tuners.candidate import Candidate
-from tuners.live import LiveEvaluator
-from tuners.proposer import Proposer
-from tuners.search import Plan, Prepare
-from tuners.space import Settings
-from tuners.study import Study
+from tuners.engine.evaluator import LiveEvaluator
+from tuners.proposals.demonstrations import Bootstrapper
+from tuners.proposals.proposer import Proposer
+from tuners.search.budget import Spending
+from tuners.search.candidate import Candidate
+from tuners.search.search import Plan, Prepare
+from tuners.space.space import Settings
+from tuners.study.study import Study
 
 
 def prepared_by(study: Study, plan: Plan, evaluator: LiveEvaluator, kept: Studies, spending: Spending) -> Prepare:

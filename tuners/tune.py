@@ -9,19 +9,19 @@ from typing import Protocol
 
 from agentbench.core.errors import UserError
 from agentbench.store import Store
-from tuners.best_file import write_best
-from tuners.budget import Spending
-from tuners.candidate import BASELINE, Candidate
-from tuners.climb import Climb
-from tuners.live import LiveEvaluator, opened
-from tuners.optuna_storage import opened_trials
+from tuners.engine.evaluator import LiveEvaluator, opened
 from tuners.prepare import prepared_by
-from tuners.samplers import seeded
-from tuners.search import Search
-from tuners.stored_journal import StoredJournal, ended_candidates, reopen
-from tuners.study import Study
-from tuners.trials import Trials
-from tuners.verdict import Verdict, judge, verdict_of_json
+from tuners.report.best_file import write_best
+from tuners.search.budget import Spending
+from tuners.search.candidate import BASELINE, Candidate
+from tuners.search.climb import Climb
+from tuners.search.optuna_storage import opened_trials
+from tuners.search.samplers import seeded
+from tuners.search.search import Search
+from tuners.search.stored_journal import StoredJournal, ended_candidates, reopen
+from tuners.search.trials import Trials
+from tuners.study.study import Study
+from tuners.verdict.verdict import Verdict, judge, verdict_of_json
 
 BEAT_S = 20.0
 

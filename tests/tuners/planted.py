@@ -19,20 +19,20 @@ from agentbench.core.errors import FailureKind, UserError
 from agentbench.core.study import Purpose
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
-from tuners.answered import mean_scores
-from tuners.budget import Spending
-from tuners.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured
-from tuners.journal import MemoryJournal
-from tuners.parameter import Choices
-from tuners.rungs import plan_rungs
-from tuners.samplers import seeded
-from tuners.search import Plan, Search
-from tuners.space import Settings, Space
-from tuners.split import Split
-from tuners.study import Study
-from tuners.study_file import StudyFile
-from tuners.trials import Trials
-from tuners.verdict import Verdict, judge
+from tuners.engine.answer_cache import mean_scores
+from tuners.search.budget import Spending
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured
+from tuners.search.journal import MemoryJournal
+from tuners.search.rungs import plan_rungs
+from tuners.search.samplers import seeded
+from tuners.search.search import Plan, Search
+from tuners.search.trials import Trials
+from tuners.space.parameters import Choices
+from tuners.space.space import Settings, Space
+from tuners.study.file import StudyFile
+from tuners.study.split import Split
+from tuners.study.study import Study
+from tuners.verdict.verdict import Verdict, judge
 
 PATHS = ("agent.a", "agent.b")
 SPACE = Space(parameters={"agent.a": Choices(choices=(0, 1, 2, 3)), "agent.b": Choices(choices=(0, 1))})

@@ -14,7 +14,7 @@ from agentbench.core.errors import UserError
 from agentbench.store import Store, open_store
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import FAILED, StubServer
-from tuners.study import make_study
+from tuners.study.study import make_study
 
 StudyWriter = Callable[..., Path]
 
@@ -403,6 +403,6 @@ def test_a_study_that_an_error_ended_is_not_shown_as_running(
     async def failing(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("tuners.live.LiveEvaluator.answer", failing)
+    monkeypatch.setattr("tuners.engine.evaluator.LiveEvaluator.answer", failing)
     assert isinstance(agentbench("tune", study()).exception, RuntimeError)
     assert study_json()["status"] == "interrupted"

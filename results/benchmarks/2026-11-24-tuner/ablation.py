@@ -19,16 +19,16 @@ from typing import Any
 
 from simulate import BASELINE, WAYS, plan, study
 
-from tuners.budget import BudgetOptions, Spending
-from tuners.candidate import Candidate
-from tuners.evaluator import Answers, Measured
-from tuners.finalists import choose_finalists, choose_winner
-from tuners.journal import MemoryJournal
-from tuners.replay import ReplayEvaluator, ReplayTable, read_table
-from tuners.samplers import seeded
-from tuners.search import Search
-from tuners.space import Settings, Space
-from tuners.trials import Trials
+from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable, read_table
+from tuners.search.budget import BudgetOptions, Spending
+from tuners.search.candidate import Candidate
+from tuners.search.evaluator import Answers, Measured
+from tuners.search.journal import MemoryJournal
+from tuners.search.samplers import seeded
+from tuners.search.search import Search
+from tuners.search.trials import Trials
+from tuners.space.space import Settings, Space
+from tuners.verdict.finalists import choose_finalists, choose_winner
 
 HERE = Path(__file__).parent
 START_S = 6.0

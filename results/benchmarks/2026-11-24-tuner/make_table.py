@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.store import Store, open_store
-from tuners.live import LiveEvaluator, opened
-from tuners.rungs import plan_rungs
-from tuners.space import Space, every
-from tuners.study import Study, find_study, make_study, store_study
+from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.search.rungs import plan_rungs
+from tuners.space.space import Space, every
+from tuners.study.study import Study, find_study, make_study, store_study
 
 HERE = Path(__file__).parent
 

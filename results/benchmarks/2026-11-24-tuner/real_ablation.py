@@ -21,12 +21,12 @@ import yaml
 from ablation import ARMS
 
 from agentbench.store import open_store
-from tuners.evaluator import Answers
-from tuners.finalists import choose_finalists, choose_winner
-from tuners.live import LiveEvaluator, opened
-from tuners.space import Settings
-from tuners.stored_journal import ended_candidates
-from tuners.study import find_study, make_study, store_study
+from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.search.evaluator import Answers
+from tuners.search.stored_journal import ended_candidates
+from tuners.space.space import Settings
+from tuners.study.study import find_study, make_study, store_study
+from tuners.verdict.finalists import choose_finalists, choose_winner
 
 HERE = Path(__file__).parent
 STUDY = HERE.parents[2] / "suites/bfcl_simple/study.yaml"

@@ -21,17 +21,17 @@ from typing import Any
 import yaml
 
 from agentbench.core.case import Case
-from tuners.budget import BudgetOptions, Spending
-from tuners.candidate import Candidate
-from tuners.evaluator import Answers, Limit, limits_of
-from tuners.journal import MemoryJournal
-from tuners.replay import ReplayEvaluator, ReplayTable, read_table
-from tuners.rungs import plan_rungs
-from tuners.samplers import seeded
-from tuners.search import Plan, Search
-from tuners.space import Settings, Space
-from tuners.study_file import StudyFile
-from tuners.trials import Trials
+from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable, read_table
+from tuners.search.budget import BudgetOptions, Spending
+from tuners.search.candidate import Candidate
+from tuners.search.evaluator import Answers, Limit, limits_of
+from tuners.search.journal import MemoryJournal
+from tuners.search.rungs import plan_rungs
+from tuners.search.samplers import seeded
+from tuners.search.search import Plan, Search
+from tuners.search.trials import Trials
+from tuners.space.space import Settings, Space
+from tuners.study.file import StudyFile
 
 HERE = Path(__file__).parent
 SHARE = 0.95

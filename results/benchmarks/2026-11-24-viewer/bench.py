@@ -31,8 +31,8 @@ from agentbench.core.study import CandidateRecord, StudyRecord
 from agentbench.core.trace import ModelCall, ToolCall, Trace
 from agentbench.run.provenance import cpu_model
 from agentbench.store import Store, open_store
-from tuners.candidate import Candidate
-from tuners.optuna_storage import opened_trials
+from tuners.search.candidate import Candidate
+from tuners.search.optuna_storage import opened_trials
 
 HERE = Path(__file__).parent
 MS = 1_000_000

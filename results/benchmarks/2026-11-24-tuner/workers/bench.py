@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agentbench.store import open_store
-from tuners.replay import read_table
+from tuners.engine.table_evaluator import read_table
 
 HERE = Path(__file__).parent
 STUDY = """

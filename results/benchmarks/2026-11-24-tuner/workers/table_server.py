@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.core.protocols import Endpoint
-from tuners.replay import ReplayTable, read_table
+from tuners.engine.table_evaluator import ReplayTable, read_table
 
 TABLE = Path(__file__).parent.parent / "table.json.gz"
 

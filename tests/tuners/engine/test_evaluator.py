@@ -1,0 +1,268 @@
+"""The evaluator on a server: what is answered once, what a knob leaves alone, what a crash leaves behind."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentbench.core.attempt import Attempt
+from agentbench.core.errors import UserError
+from agentbench.store import Store
+from tests.tuners.conftest import STUDY
+from tests.tuners.stub_server import FAILED, StubConfig, StubServer
+from tuners.engine import case_runs
+from tuners.engine.case_runs import Unreachable, Waiting
+from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.search.evaluator import Allowance, Broken, OutOfBudget
+from tuners.study.study import make_study, store_study
+
+StudyWriter = Callable[..., Path]
+ODD = frozenset(f"{number:02}" for number in range(1, 40, 2))
+
+
+def evaluator(path: Path, store: Store, **other: Any) -> tuple[LiveEvaluator, tuple[str, ...]]:
+    """Of a study made from the file, and its train cases."""
+    made = make_study(path, {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8, **other)
+    return live, made.split.train
+
+
+async def test_an_answer_is_computed_once(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        first = await live.answer({"serving.word": "even"}, cases[:6], 0)
+        second = await live.answer({"serving.word": "even"}, cases[:8], 0)
+    assert first.fresh == 6
+    assert second.fresh == 2
+    assert second.scores == dict.fromkeys(cases[:8], 1.0)
+    assert {"ttft_p50", "goodput", "tokens"} <= second.figures.keys()
+    assert live.cached == 6
+    assert live.spent() == 8
+
+
+async def test_a_lossless_knob_shares_the_answers_and_the_defaults_are_no_change(
+    study: StudyWriter, store: Store
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "even", "serving.knob": 2}, cases[:6], 0)
+        other = await live.answer({"serving.word": "even", "serving.knob": 1}, cases[:6], 0)
+        same = await live.answer({"serving.word": "even"}, cases[:6], 0)
+    assert other.fresh == same.fresh == 0
+    assert len(other.scores) == 6
+    assert not other.figures  # times are of the server that answered
+
+
+async def test_other_seeds_are_other_answers(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        for seed in (0, 1):
+            assert (await live.answer({}, cases[:4], seed)).fresh == 4
+
+
+async def test_a_server_starts_once_for_each_configuration(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "even"}, cases[:4], 0)
+        await live.answer({"serving.word": "even", "agent.max_tokens": 8}, cases[:4], 0)
+        assert stub.started == 1
+        await live.answer({"serving.word": "odd"}, cases[:4], 0)
+    assert stub.started == 2
+
+
+async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_another(
+    study: StudyWriter, store: Store
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        with pytest.raises(Broken, match="died") as broken:
+            await live.answer({"serving.dies_on": "even"}, cases, 0)
+        assert broken.value.fresh > 0
+        assert live.spent() == broken.value.fresh
+        again = await live.answer({}, cases[:4], 0)
+    assert again.fresh == 4
+    failures = [
+        attempt.failure.kind
+        for run in store.list_runs()
+        for attempt in store.attempts(run.id)
+        if attempt.failure is not None
+    ]
+    assert set(failures) == {"infra"}
+
+
+async def test_a_server_that_does_not_start_or_settings_that_do_not_fit_break_the_candidate(
+    study: StudyWriter, store: Store
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        for settings in ({"serving.starts": False}, {"agent.nonsense": 1}):
+            with pytest.raises(Broken) as broken:
+                await live.answer(settings, cases[:2], 0)
+            assert broken.value.fresh == 0
+
+
+async def test_a_knob_is_measured_by_sending_the_traces_again_and_only_once(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "even"}, cases, 0)
+        stub.asked.clear()
+        measured = await live.measure({"serving.word": "even"}, {"serving.knob": 2})
+        sent = len(stub.asked)
+        again = await live.measure({"serving.word": "even"}, {"serving.knob": 2})
+    assert measured.replayed == 8
+    assert measured.figures["goodput"] > 0
+    assert measured.figures["tokens"] == 6
+    assert sent >= 8 + 4  # and the warm-up
+    assert {body.get("max_tokens") for body in stub.asked[-8:]} == {1}
+    assert all(body.get("ignore_eos") for body in stub.asked[-8:])
+    assert again.figures == measured.figures
+    assert again.replayed == 0
+    assert live.spent() == len(cases) + 8
+
+
+async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "odd"}, cases, 0)
+        await live.answer({}, cases[:2], 0)
+    runs = {run.status: store.get_run(run.id) for run in store.list_runs()}
+    assert {run.label for run in runs.values()} == {"study:toy"}
+    told = runs["finished"].environment["study"]
+    assert told == {"name": "toy", "purpose": "search", "settings": {"serving.word": "odd"}}
+    assert runs["interrupted"].case_ids == runs["finished"].case_ids
+
+
+async def test_no_attempt_is_made_beyond_the_allowance(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        first = await live.answer({}, cases, 0, Allowance(case_runs=7))
+        none = await live.answer({}, cases, 0, Allowance(case_runs=0))
+        rest = await live.answer({}, cases, 0, Allowance(case_runs=13))
+    assert (first.fresh, first.complete, len(first.scores)) == (7, False, 7)
+    assert (none.fresh, none.complete, len(none.scores)) == (0, False, 7)
+    assert (rest.fresh, rest.complete, live.spent()) == (13, True, 20)
+
+
+@pytest.mark.parametrize("settings", [{"serving.hangs": True}, {"serving.delay_s": 3600}])
+async def test_a_start_and_attempts_in_flight_are_ended_with_the_time(
+    study: StudyWriter, store: Store, stub: type[StubServer], settings: dict[str, Any]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        cut = await live.answer(settings, cases, 0, Allowance(seconds=0.5))
+        assert (cut.fresh, cut.complete, cut.scores) == (0, False, {})
+    assert stub.running == 0
+
+
+async def test_what_the_server_fails_is_tried_again_and_then_not_passed(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, stub: type[StubServer]
+) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        bad = await live.answer({"serving.fails_on": ["even 0", "odd 1", "even 2", "odd 3"]}, cases, 0)
+        assert bad.failed == len({"c00", "c01", "c02", "c03"} & set(cases)) > 0
+        assert (bad.attempts, bad.fresh, len(bad.scores), bad.complete) == (20, 20, 20, True)
+        assert sum(bad.scores.values()) == sum(case[1:] in ODD and case > "c03" for case in cases)
+        assert "infra: HTTP 503" in bad.failure
+        # One that fails its first three tries only, which is all that one attempt has.
+        answer, failures = stub._answer, [3]
+
+        def failing(self: StubServer, body: dict[str, Any]) -> bytes | None:
+            if f" {int(cases[0][1:])}'" in str(body["messages"]) and failures[0]:
+                failures[0] -= 1
+                return FAILED
+            return answer(self, body)
+
+        monkeypatch.setattr(stub, "_answer", failing)
+        again = await live.answer({"serving.other": 1}, cases, 0)
+    assert failures == [0]
+    assert (again.failed, again.fresh, len(again.scores)) == (0, 20, 20)
+
+
+URL_STUDY = STUDY.replace("space:", "baseline: {serving: {server: url, base_url: URL, model: stub}}\nspace:").replace(
+    "  serving.word: [never, even, odd]\n  serving.knob: [1, 2]\n", "  agent.max_tokens: [8, 16]\n"
+)
+
+
+async def test_an_outage_of_somebody_elses_server_is_waited_for(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = StubServer(StubConfig(word="even"))
+    endpoint = await server.start(tmp_path)
+    port = int(endpoint.base_url.split(":")[2].split("/")[0])
+    answer, left, servers = StubServer._answer, [9], [server]
+
+    def dying(self: StubServer, body: dict[str, Any]) -> bytes | None:
+        left[0] -= 1
+        return None if left[0] == 0 else answer(self, body)
+
+    async def comes_back(self: Waiting, reason: str) -> None:
+        assert reason == "it does not answer"
+        servers.append(StubServer(StubConfig(word="even", port=port)))
+        await servers[-1].start(tmp_path)
+
+    monkeypatch.setattr(StubServer, "_answer", dying)
+    monkeypatch.setattr(Waiting, "pause", comes_back)
+    made = make_study(study(URL_STUDY.replace("URL", endpoint.base_url)), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    async with opened(live):
+        answers = await live.answer({}, made.split.train, 0)
+        assert (answers.failed, set(answers.scores.values()), len(servers)) == (0, {1.0}, 2)
+        await servers[1].stop()
+        # Another worker of the study, to which it is away from the beginning: it has answered before.
+        other = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+        monkeypatch.undo()
+        monkeypatch.setattr(case_runs, "PATIENCE_S", -1.0)
+        with pytest.raises(Unreachable, match="has been away"):
+            await other.answer({"agent.max_tokens": 8}, made.split.train, 0)
+    for each in servers:
+        await each.stop()
+
+
+async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_study_that_it_answered(
+    study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, cases = evaluator(study(), store)
+
+    async def refusing(*_: Any) -> AsyncIterator[Attempt]:
+        none: tuple[Attempt, ...] = ()
+        for attempt in none:
+            yield attempt
+        raise UserError("the model server refuses the run's requests: HTTP 401")
+
+    async with opened(live):
+        with monkeypatch.context() as patched:
+            patched.setattr(case_runs, "run_stored", refusing)
+            with pytest.raises(Broken, match="HTTP 401"):
+                await live.answer({}, cases[:4], 0)
+        await live.answer({}, cases[:4], 0)
+        monkeypatch.setattr(case_runs, "run_stored", refusing)
+        with pytest.raises(UserError, match="HTTP 401"):
+            await live.answer({"agent.max_tokens": 8}, cases[:4], 0)
+
+
+async def test_an_address_that_never_answered_is_no_outage(study: StudyWriter, store: Store) -> None:
+    made = make_study(study(URL_STUDY.replace("URL", "http://127.0.0.1:9/v1")), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    async with opened(live):
+        with pytest.raises(Broken, match="can't be reached"):
+            await live.answer({}, made.split.train, 0)
+
+
+async def test_a_replay_that_the_allowance_is_too_small_for_is_not_begun(study: StudyWriter, store: Store) -> None:
+    live, cases = evaluator(study(), store)
+    async with opened(live):
+        await live.answer({"serving.word": "even"}, cases, 0)
+        for allowance in (Allowance(case_runs=7), Allowance(seconds=0.0)):
+            with pytest.raises(OutOfBudget):
+                await live.measure({"serving.word": "even"}, {"serving.knob": 2}, allowance)
+        assert live.spent() == len(cases)
+        assert (await live.measure({"serving.word": "even"}, {"serving.knob": 2}, Allowance(case_runs=8))).replayed == 8

@@ -1,0 +1,358 @@
+"""Proposals on the stub's engine: accepted only if the same minibatch improves, kept, paid for, and asked for once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChatRequest
+from agentbench.core.trace import Trace
+from agentbench.store import Store
+from tests.tuners.stub_server import StubServer
+from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.proposals.prompt import TASK
+from tuners.proposals.proposer import Proposer, parent_of
+from tuners.search.budget import BudgetOptions, Spending
+from tuners.search.candidate import Candidate
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers
+from tuners.space.space import Settings
+from tuners.study.study import make_study, store_study
+
+StudyWriter = Callable[..., Path]
+
+STUDY = """
+name: toy
+split: {test: 20, seed: 1}
+budget: {trials: 5}
+space:
+  agent.system_prompt:
+    propose:
+      texts: [null]
+      model: MODEL
+"""
+PATH = "agent.system_prompt"
+GOOD = "Answer yes to even."
+SLOT = {PATH: {"proposal": 0}}
+
+
+class Setting:
+    """A study with a proposing model; each `open` is a worker of it."""
+
+    def __init__(self, path: Path, store: Store, **model: Any) -> None:
+        options = {"slots": 2, "minibatch": 8, **model}
+        text = path.read_text().replace("MODEL", str(options).replace("'", '"'))
+        path.write_text(text)
+        self.study = make_study(path, {})
+        self.store = store
+        self.spending = Spending(BudgetOptions(case_runs=1000))
+        store_study(self.study, store)
+
+    def worker(self) -> tuple[LiveEvaluator, Proposer]:
+        made, plan = self.study, self.study.plan()
+        live = LiveEvaluator(made.suite, made.split, {}, self.store, made.name, seed=0, prices={}, traces=8)
+        proposer = Proposer(made.name, plan.outer, made.train, live, self.store.studies, self.spending, plan.seed)
+        return live, proposer
+
+    async def text(self, slot: int = 0, candidates: tuple[Candidate, ...] = ()) -> Any:
+        live, proposer = self.worker()
+        async with opened(live):
+            return (await proposer({PATH: {"proposal": slot}, "other": 1}, candidates))[PATH]
+
+    @property
+    def kept(self) -> list[tuple[int, int, str, bool, str]]:
+        proposals = self.store.studies.proposals(self.study.name)
+        return [(each.slot, each.number, each.text, each.accepted, each.note) for each in proposals]
+
+
+@pytest.fixture
+def setting(study: StudyWriter, store: Store) -> Callable[..., Setting]:
+    return lambda **model: Setting(study(STUDY), store, **model)
+
+
+def asked_to_propose(stub: type[StubServer]) -> list[dict[str, Any]]:
+    return [body for body in stub.asked if TASK in str(body["messages"])]
+
+
+async def test_one_that_does_better_on_the_minibatch_is_accepted(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    stub.proposals = [f'Instruction: "{GOOD}"']
+    here = setting()
+    assert await here.text() == GOOD
+    [proposal] = here.store.studies.proposals("toy")
+    assert proposal.accepted
+    assert proposal.parent is None
+    assert proposal.score == 1.0
+    assert proposal.parent_score is not None
+    assert proposal.parent_score < 1.0
+    assert set(proposal.minibatch) <= set(here.study.split.train)
+    assert len(proposal.minibatch) == 8
+
+
+async def test_its_minibatch_is_paid_for_and_in_the_cache(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    stub.proposals = [GOOD]
+    here = setting()
+    await here.text()
+    live, _ = here.worker()
+    assert here.spending.case_runs == live.spent() == 2 * 8
+    [proposal] = here.store.studies.proposals("toy")
+    async with opened(live):
+        assert (await live.answer({PATH: GOOD}, proposal.minibatch, 0)).fresh == 0
+        assert (await live.answer({}, proposal.minibatch, 0)).fresh == 0
+
+
+@pytest.mark.parametrize(
+    ("wrote", "note"),
+    [("Answer yes to odd.", ""), ("Be nice.", ""), ('""', "nothing was written")],
+)
+async def test_what_does_no_better_is_tried_again_and_then_stands_for_its_parent_s_text(
+    setting: Callable[..., Setting], stub: type[StubServer], wrote: str, note: str
+) -> None:
+    stub.proposals = [wrote]
+    here = setting(tries=3)
+    assert await here.text() is None
+    assert len(here.kept) == len(asked_to_propose(stub)) == 3
+    assert all(not accepted and said == note for _, _, _, accepted, said in here.kept)
+    assert len({body["seed"] for body in asked_to_propose(stub)}) == 3
+
+
+async def test_a_second_try_may_be_accepted(setting: Callable[..., Setting], stub: type[StubServer]) -> None:
+    stub.proposals = ["Be nice.", GOOD]
+    here = setting()
+    assert await here.text() == GOOD
+    assert [(number, accepted) for _, number, _, accepted, _ in here.kept] == [(0, False), (1, True)]
+
+
+async def test_the_parent_is_the_best_candidate_and_its_instruction_is_shown(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    here = setting(tries=1)
+    settings = {PATH: "Answer yes to odd.", "serving.word": "odd"}
+    best = Candidate(number=3, settings=settings, end="finished", rung=0, quality=0.4, scores={})
+    worse = replace(best, number=4, settings={PATH: "Be nice."}, quality=0.3)
+    broken = replace(best, number=5, settings={PATH: "Be quick."}, quality=0.9, end="dropped")
+    stub.proposals = [GOOD]
+    assert await here.text(candidates=(worse, best, broken)) == GOOD
+    [body] = asked_to_propose(stub)
+    assert "Answer yes to odd." in str(body["messages"])
+    [proposal] = here.store.studies.proposals("toy")
+    assert proposal.parent == "Answer yes to odd."
+    assert parent_of((broken,)) == {}
+
+
+async def test_what_is_kept_is_never_asked_again_by_no_worker(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    stub.proposals = [GOOD, "Answer yes to odd."]
+    here = setting(tries=1)
+    first = [await here.text(0), await here.text(1)]
+    stub.asked.clear()
+    again = [await here.text(0), await here.text(1)]
+    assert first == again == [GOOD, None]
+    assert not stub.asked
+
+
+async def test_of_two_workers_at_the_same_slot_the_first_one_s_proposal_stands(
+    setting: Callable[..., Setting], stub: type[StubServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.proposals = [GOOD]
+    here = setting()
+    live, proposer = here.worker()
+    proposed = proposer._proposed
+
+    async def overtaken(*given: Any) -> Any:
+        record = await proposed(*given)
+        here.store.studies.keep_proposal(replace(record, text="The other worker's."))
+        return record
+
+    monkeypatch.setattr(proposer, "_proposed", overtaken)
+    async with opened(live):
+        assert (await proposer(SLOT, ()))[PATH] == "The other worker's."
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Fuse:
+    """Lets so many calls through, and then none."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def guarding(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+            return real(*given, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
+async def test_killed_at_any_step_it_goes_on_with_the_same_and_pays_once(
+    setting: Callable[..., Setting], stub: type[StubServer], monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    stub.proposals = [GOOD]
+    here = setting()
+    live, proposer = here.worker()
+    fuse = Fuse(done)
+    with monkeypatch.context() as patched:
+        for owner, name in ((live, "answer"), (live, "ask"), (proposer._kept, "keep_proposal")):
+            patched.setattr(owner, name, fuse.guarding(getattr(owner, name)))
+        async with opened(live):
+            with pytest.raises(Killed):
+                await proposer(SLOT, ())
+    assert not here.kept
+    assert await here.text() == GOOD
+    assert len(here.kept) == 1
+    assert here.worker()[0].spent() == 2 * 8
+
+
+async def test_without_budget_a_slot_stands_for_its_parent_s_text_and_nothing_is_kept(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    here = setting()
+    here.spending.case_runs = 1000
+    assert await here.text() is None
+    assert not here.kept
+    assert not stub.asked
+    here.spending.case_runs = 0
+    stub.proposals = [GOOD]
+    assert await here.text() == GOOD
+
+
+async def test_other_settings_and_other_values_are_left_as_they_are(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    live, proposer = setting().worker()
+    async with opened(live):
+        settings = {PATH: "Ours.", "agent.max_tokens": 5}
+        assert await proposer(settings, ()) == settings
+    assert not stub.asked
+
+
+async def test_a_model_of_its_own_takes_turns_with_the_candidates_server(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    stub.proposals = [GOOD]
+    here = setting(serving={"server": "stub", "model": "author"})
+    assert await here.text() == GOOD
+    assert [body["model"] for body in asked_to_propose(stub)] == ["author"]
+    assert {body["model"] for body in stub.asked if body not in asked_to_propose(stub)} == {"stub"}
+    assert stub.started == 3  # the candidates', the author's, the candidates' again
+    assert stub.most_at_once == 1
+
+
+async def test_the_study_s_own_model_is_asked_on_the_server_that_is_running(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    stub.proposals = [GOOD]
+    await setting().text()
+    assert stub.started == 1
+
+
+async def test_a_server_that_dies_of_it_is_no_proposal_and_no_fault_of_the_next_candidate(
+    setting: Callable[..., Setting], stub: type[StubServer]
+) -> None:
+    here = setting(tries=1)
+    parent = Candidate(
+        number=1, settings={"serving.dies_on": "Failed task"}, end="finished", rung=0, quality=0.5, scores={}
+    )
+    live, proposer = here.worker()
+    async with opened(live):
+        assert (await proposer(SLOT, (parent,)))[PATH] is None
+        answers = await live.answer({"serving.dies_on": "Failed task"}, here.study.split.train, 0)
+    assert len(answers.scores) == 20
+    [(_, _, text, accepted, note)] = here.kept
+    assert (text, accepted) == ("", False)
+    assert note.startswith("the model did not answer")
+
+
+def test_a_named_model_that_is_none_is_told_before_anything_starts(study: StudyWriter, stub: type[StubServer]) -> None:
+    for model, said in (
+        ("{slots: 1, serving: {server: stubb}}", "unknown server 'stubb'"),
+        ("{slots: 1, serving: {server: stub, wrd: x}}", "unknown key 'model.serving.wrd'"),
+        ("{slots: 1, serving: {server: stub, here: false}}", "is not pulled"),
+        ("{slots: 1, backend: {name: openai_http, url: x}}", "unknown key 'model.backend.url'"),
+    ):
+        with pytest.raises(UserError) as error:
+            make_study(study(STUDY.replace("MODEL", model)), {})
+        assert said in str(error.value)
+        assert "space.agent.system_prompt.propose" in str(error.value)
+    assert not stub.started
+
+
+class OneFailure:
+    """A parent that failed one case of train, and an author who says nothing."""
+
+    def __init__(self, cases: Sequence[str], failed: str) -> None:
+        self.cases = cases
+        self.failed = failed
+        self.shown = ""
+
+    def attempts_under(self, settings: Settings) -> list[Attempt]:
+        return [
+            Attempt(
+                case_id=case_id,
+                cluster=case_id,
+                repeat=0,
+                seed=0,
+                tries=1,
+                started_at=0,
+                ended_at=1,
+                wall_anchor_ns=0,
+                trace=Trace(output="no"),
+                passed=case_id != self.failed,
+            )
+            for case_id in self.cases
+        ]
+
+    def value_at(self, path: str, settings: Settings) -> str:
+        return "Call {tools}."
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        return Answers(scores={case_id: float(case_id != self.failed) for case_id in cases}, fresh=0)
+
+    async def ask(self, settings: Settings, request: ChatRequest) -> str:
+        self.shown = str(request.messages[-1]["content"])
+        return "Call them."
+
+
+@pytest.mark.parametrize("failed", [f"c{number:02}" for number in range(20)])
+async def test_a_parent_s_one_failure_is_in_the_minibatch_and_what_drops_the_tools_is_not_tried(
+    store: Store, study: StudyWriter, failed: str
+) -> None:
+    names = [f"c{number:02}" for number in range(20)]
+    made = make_study(study(STUDY.replace("MODEL", "{slots: 1, minibatch: 2, tries: 1}")), {})
+    store_study(made, store)
+    train = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
+    tester: Any = OneFailure(names, failed)
+    spending = Spending(BudgetOptions(case_runs=1))
+    proposer = Proposer("toy", made.plan().outer, train, tester, store.studies, spending, 0)
+    assert (await proposer(SLOT, ()))[PATH] == "Call {tools}."
+    [proposal] = store.studies.proposals("toy")
+    assert failed in proposal.minibatch
+    assert len(set(proposal.minibatch)) == 2
+    assert f"ask {failed}" in tester.shown
+    assert (proposal.text, proposal.score, proposal.note) == ("Call them.", None, "{tools} is not in it")
+
+
+async def test_a_minibatch_that_the_budget_is_too_small_for_is_no_proposal(store: Store, study: StudyWriter) -> None:
+    setting = Setting(study(STUDY), store)
+    setting.spending = Spending(BudgetOptions(case_runs=5))
+    live, proposer = setting.worker()
+    async with opened(live):
+        assert (await proposer(SLOT, ()))[PATH] is None
+    assert live.spent() == 5
+    assert store.studies.proposals("toy") == []

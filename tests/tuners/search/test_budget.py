@@ -1,0 +1,40 @@
+"""What a budget has left, and the line that says what it is enough for."""
+
+import pytest
+
+from tuners.search.budget import BudgetOptions, Spending, what_it_buys
+from tuners.search.evaluator import Allowance
+
+RUNGS = (8, 16, 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "pace", "said"),
+    [
+        ({"trials": 9}, None, "9 candidates take at most 900"),
+        (
+            {"case_runs": 150},
+            None,
+            "150 case-runs are enough for the baseline and a look at 6 others, or for 1 to finish",
+        ),
+        ({"case_runs": 60}, None, "60 case-runs are not enough for all of train: no candidate can finish"),
+        ({"seconds": 240}, 2.5, "240 s are about 600 case-runs at 2.5/s, the pace of the last run, less the starts of"),
+        ({"seconds": 240}, None, "how many 240 s are enough for is known after the first rung"),
+    ],
+)
+def test_what_it_is_enough_for(options: dict[str, int], pace: float | None, said: str) -> None:
+    line = what_it_buys(BudgetOptions.model_validate(options), RUNGS, 1, pace)
+    assert line.startswith("the budget: a candidate takes 8 case-runs to be looked at and 100 to finish; ")
+    assert said in line
+
+
+def test_repeats_are_case_runs_too() -> None:
+    assert "takes 24 case-runs to be looked at and 300 to finish" in what_it_buys(
+        BudgetOptions(case_runs=900), RUNGS, 3, None
+    )
+
+
+def test_what_is_left_is_never_less_than_nothing() -> None:
+    spending = Spending(BudgetOptions(case_runs=10, seconds=5.0), clock=lambda: 100.0, case_runs=12, before=7.0)
+    assert spending.allowance() == Allowance(case_runs=0, seconds=0.0)
+    assert Spending(BudgetOptions(trials=3)).allowance() == Allowance()

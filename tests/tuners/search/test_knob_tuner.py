@@ -1,0 +1,94 @@
+"""Knobs: searched for once on a kind of server, taken over by what is like it, and never for all of the time."""
+
+from collections.abc import Sequence
+
+from tuners.search.budget import BudgetOptions, Spending
+from tuners.search.candidate import Candidate
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Limit, Measured
+from tuners.search.knob_tuner import KnobTuner
+from tuners.space.parameters import Choices
+from tuners.space.space import Settings, Space
+
+INNER = Space(parameters={"serving.knob": Choices(choices=(1, 2, 3, 4))})
+
+
+class Server:
+    """A higher knob serves better, except that 4 does not meet a limit of 1 s; each measurement takes 10 s."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.measured: list[Settings] = []
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        raise AssertionError("knobs change no answer")
+
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+        self.now += 10
+        self.measured.append({**settings, **lossless})
+        knob = {**settings, **lossless}.get("serving.knob", 1)
+        return Measured(figures={"goodput": knob, "ttft_p95": 2.0 if knob == 4 else 0.5}, replayed=16)
+
+    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+        return 0
+
+    def key(self, settings: Settings) -> str:
+        return str(settings)
+
+    def served(self, settings: Settings) -> str:
+        return str(settings.get("serving.quantization"))
+
+    def spent(self) -> int:
+        return 16 * len(self.measured)
+
+
+def tuner(server: Server, before: float = 1e6) -> KnobTuner:
+    spending = Spending(BudgetOptions(trials=9), clock=lambda: server.now, before=before)
+    return KnobTuner(INNER, server, (Limit(metric="ttft_p95", bound=1.0),), spending)
+
+
+def candidate(number: int, settings: Settings, tokens: float = 100.0, *, searched: bool = False) -> Candidate:
+    return Candidate(
+        number=number,
+        settings=settings,
+        end="finished",
+        rung=3,
+        quality=0.5,
+        scores={"c": 1.0},
+        figures={"tokens": tokens, "ttft_p95": 0.5, "goodput": 1.0},
+        searched=searched,
+    )
+
+
+async def test_the_best_knobs_that_meet_the_limits_are_kept() -> None:
+    server = Server()
+    found = await tuner(server).tuned(candidate(1, {"serving.quantization": "int8"}), ())
+    assert found.settings == {"serving.quantization": "int8", "serving.knob": 3}
+    assert (found.searched, found.case_runs, found.feasible) == (True, 16 * len(server.measured), True)
+    assert found.figures["goodput"] == 3
+
+
+async def test_one_like_it_takes_them_over_and_is_measured_once() -> None:
+    server = Server()
+    known = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
+    found = await tuner(server).tuned(candidate(2, {"serving.quantization": "int8"}, tokens=110), [known])
+    assert found.settings == known.settings
+    assert (len(server.measured), found.searched) == (1, False)
+    same = await tuner(server).tuned(candidate(3, dict(known.settings)), [known])
+    assert (same.settings, len(server.measured)) == (known.settings, 1)
+
+
+async def test_another_server_or_other_lengths_are_searched_for_anew() -> None:
+    known = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
+    for settings, tokens in (({"serving.quantization": "int4"}, 100), ({"serving.quantization": "int8"}, 200)):
+        server = Server()
+        found = await tuner(server).tuned(candidate(2, settings, tokens), [known])
+        assert (found.searched, len(server.measured) > 1) == (True, True)
+
+
+async def test_a_quarter_of_the_time_is_all_they_get() -> None:
+    server = Server()
+    found = await tuner(server, before=40.0).tuned(candidate(1, {}), ())
+    assert len(server.measured) == 2
+    assert found.searched

@@ -1,0 +1,337 @@
+"""The search over a table in place of an engine: what it finds, what it spends, and that it goes on where it was."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
+
+import optuna
+import pytest
+
+from agentbench.core.case import Case
+from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable
+from tuners.search.budget import BudgetOptions, Spending
+from tuners.search.candidate import BASELINE, Candidate
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Limit, Measured
+from tuners.search.journal import MemoryJournal
+from tuners.search.rungs import plan_rungs
+from tuners.search.samplers import SamplerName, seeded
+from tuners.search.search import Plan, Search
+from tuners.search.trials import Trials
+from tuners.space.parameters import Choices
+from tuners.space.space import Settings, Space
+
+CASES = 60
+OUTER = Space(
+    parameters={"agent.a": Choices(choices=(0, 1, 2, 3)), "agent.b": Choices(choices=(0, 1, 2, 3))},
+    forbidden=({"agent.a": 0, "agent.b": 0},),
+)
+INNER = Space(parameters={"serving.knob": Choices(choices=(1, 2, 4))})
+
+
+def table() -> ReplayTable:
+    """A better a and b, a higher pass rate; the best is (3, 3). The knob divides latency and makes for goodput."""
+    chance = random.Random(3)
+    outer: list[Settings] = [{}, *({"agent.a": a, "agent.b": b} for a, b in product(range(4), repeat=2))]
+    inner: list[Settings] = [{}, *({"serving.knob": knob} for knob in (1, 2, 4))]
+    hardness = [chance.random() for _ in range(CASES)]
+    rates = [0.2 + 0.12 * (settings.get("agent.a", 0) + settings.get("agent.b", 0)) for settings in outer]
+    scores = tuple(tuple(float(rate > hard) for hard in hardness) for rate in rates)
+    figures = tuple(
+        tuple(
+            {"ttft_p95": 2.0 / knobs.get("serving.knob", 1), "goodput": rate * knobs.get("serving.knob", 1)}
+            for knobs in inner
+        )
+        for rate in rates
+    )
+    return ReplayTable(
+        space={},
+        replayed=0,
+        cases=tuple(f"c{index}" for index in range(CASES)),
+        clusters=tuple(f"c{index}" for index in range(CASES)),
+        outer=tuple(outer),
+        inner=tuple(inner),
+        scores=scores,
+        figures=figures,
+    )
+
+
+TABLE = table()
+
+
+class Counting(ReplayEvaluator):
+    """Counts what it is asked, and may break some settings."""
+
+    def __init__(self, breaks: Settings | None = None) -> None:
+        super().__init__(TABLE)
+        self.fresh = 0
+        self.measured: list[Settings] = []
+        self._breaks = breaks
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        if self._breaks and self._breaks.items() <= settings.items():
+            raise Broken("out of memory")
+        answers = await super().answer(settings, cases, seed, allowance)
+        self.fresh += answers.fresh
+        return answers
+
+    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+        self.measured.append(lossless)
+        return await super().measure(settings, lossless, allowance)
+
+
+def plan(*limits: Limit, inner: Space = INNER) -> Plan:
+    cases = [Case(id=case_id, messages=()) for case_id in TABLE.cases]
+    return Plan(
+        outer=OUTER,
+        inner=inner,
+        rungs=plan_rungs(cases, (8, 16, 32), 0.1, 0),
+        clusters={case_id: case_id for case_id in TABLE.cases},
+        limits=limits,
+    )
+
+
+class Setting:
+    """What outlives a search that is broken off: journal, trials, answers."""
+
+    def __init__(self, the_plan: Plan, evaluator: Counting, trials: int = 12, seed: int = 0) -> None:
+        self.plan = the_plan
+        self.evaluator = evaluator
+        self.journal = MemoryJournal()
+        self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
+        self.options = BudgetOptions(trials=trials)
+        self.seed = seed
+        self.sampler: SamplerName = "tpe"
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    def search(self) -> Search:
+        trials = Trials(self.study, self.plan.outer, seeded(self.sampler, self.seed))
+        spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=self.clock)
+        return Search(self.plan, self.evaluator, trials, self.journal, spending)
+
+    @property
+    def best(self) -> Candidate | None:
+        self.journal.abandon()
+        search = self.search()
+        search.candidates = list(self.journal.news())
+        return search.best
+
+    async def run(self) -> list[Candidate]:
+        self.journal.abandon()
+        search = self.search()
+        return [candidate async for candidate in search.run()]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+async def test_it_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
+    setting = Setting(plan(), Counting(), trials=17)
+    candidates = await setting.run()
+    best = setting.best
+    assert best is not None
+    assert best.settings == {"agent.a": 3, "agent.b": 3, "serving.knob": 4}
+    assert best.figures["ttft_p95"] == 0.5
+    assert len(candidates) <= 17
+    assert setting.evaluator.fresh < 0.8 * CASES * len(candidates)
+    assert sum(candidate.case_runs for candidate in candidates) == setting.evaluator.fresh
+
+
+async def test_the_baseline_is_the_first_and_no_trial() -> None:
+    setting = Setting(plan(), Counting(), trials=6)
+    candidates = await setting.run()
+    assert [each.settings for each in candidates if each.number == BASELINE] == [{}]
+    assert len(setting.study.get_trials()) >= 5
+    assert {trial.state.name for trial in setting.study.get_trials()} <= {"COMPLETE", "FAIL"}
+
+
+async def test_what_is_forbidden_or_known_is_not_run_and_does_not_count() -> None:
+    setting = Setting(plan(), Counting(), trials=40)
+    candidates = await setting.run()
+    tried = [
+        tuple(sorted((path, value) for path, value in each.settings.items() if path in OUTER.parameters))
+        for each in candidates
+    ]
+    assert len(set(tried)) == len(tried) == 16  # the baseline, and all that are not forbidden
+    assert (("agent.a", 0), ("agent.b", 0)) not in tried
+
+
+async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None:
+    setting = Setting(plan(), Counting(breaks={"agent.a": 3}), trials=16)
+    candidates = await setting.run()
+    broken = [each for each in candidates if each.end == "broken"]
+    assert broken
+    assert all(each.settings["agent.a"] == 3 and each.reason == "out of memory" for each in broken)
+    best = setting.best
+    assert best is not None
+    assert best.settings["agent.a"] != 3
+    told = {trial.number + 1: trial for trial in setting.study.get_trials()}
+    assert all(max(told[each.number].constraints.values()) > 0 for each in broken)
+
+
+async def test_a_limit_that_only_other_knobs_meet_is_met_by_them() -> None:
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=10)
+    await setting.run()
+    best = setting.best
+    assert best is not None
+    assert best.settings["serving.knob"] == 4
+
+
+async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> None:
+    none = Space(parameters={})
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=0.1), inner=none), Counting(), trials=6)
+    candidates = await setting.run()
+    assert setting.best is None
+    assert all(each.excess["ttft_p95"] > 0 for each in candidates)
+
+
+async def test_the_case_runs_of_the_budget_end_it_to_the_case() -> None:
+    setting = Setting(plan(), Counting())
+    setting.options = BudgetOptions(case_runs=100)
+    candidates = await setting.run()
+    assert setting.evaluator.fresh == 100
+    assert candidates
+
+
+class Timed(Counting):
+    """Each attempt takes a second, and each start of a server ten; what the allowance has no time for is not made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        assert allowance.seconds is not None
+        took = min(10.0, allowance.seconds)
+        answers = await super().answer(settings, cases, seed, Allowance(case_runs=int(allowance.seconds - took)))
+        self.now += took + answers.fresh
+        return answers
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 60, 61, 100, 200])
+async def test_the_seconds_of_the_budget_are_held_in_the_opening_too(seconds: int) -> None:
+    evaluator = Timed()
+    setting = Setting(plan(inner=Space(parameters={})), evaluator)
+    setting.options = BudgetOptions(seconds=seconds)
+    setting.clock = lambda: evaluator.now
+    candidates = await setting.run()
+    assert evaluator.now == seconds
+    assert candidates[-1].end == "out of budget"
+
+
+class Measured8(Counting):
+    """Knows after a rung what its figures are at best."""
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        answers = await super().answer(settings, cases, seed, allowance)
+        return replace(answers, at_best={"ttft_p95": 1.5 if settings.get("agent.a", 1) else 0.5})
+
+
+async def test_what_can_no_longer_meet_a_constraint_goes_no_further() -> None:
+    limits = (Limit(metric="ttft_p95", bound=1.0), Limit(metric="quality", bound=0.9, at_least=True))
+    setting = Setting(plan(*limits, inner=Space(parameters={})), Measured8(), trials=12)
+    candidates = {each.number: each for each in await setting.run()}
+    assert candidates[BASELINE].end == "finished"  # the others are held against it
+    for each in candidates.values():
+        if each.number != BASELINE and each.settings["agent.a"]:
+            assert (each.end, each.rung) == ("dropped", 0)
+            assert each.reason == "ttft_p95 can't meet 1: at best 1.5 now"
+    poor = [each for each in candidates.values() if each.settings.get("agent.a") == 0 and each.quality < 0.45]
+    assert poor
+    assert all(each.end == "dropped" and each.rung < 3 for each in poor)
+    with_knobs = Setting(plan(limits[0]), Measured8(), trials=6)
+    assert not [each for each in await with_knobs.run() if "can't meet" in each.reason]  # knobs may help
+
+
+async def test_what_the_budget_ended_goes_on_with_more_of_it() -> None:
+    setting = Setting(plan(), Counting())
+    setting.options = BudgetOptions(case_runs=100)
+    await setting.run()
+    told = [trial.state.name for trial in setting.study.get_trials()]
+    assert "RUNNING" in told  # the sampler waits for them
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class TwoServers(Counting):
+    """What a server is started with depends on `agent.a`, and on its knobs."""
+
+    def served(self, settings: Settings) -> str:
+        return f"{settings.get('agent.a', 0) % 2} {super().served(settings)}"
+
+
+class Dying(TwoServers):
+    """Dies before the answer of this number."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    async def answer(
+        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+        return await super().answer(settings, cases, seed, allowance)
+
+    def revived(self, after: int) -> None:
+        self._left = after
+
+
+@pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), *((seed, 4) for seed in range(8))])
+async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together: int) -> None:
+    the_plan = replace(plan(), together=together)
+    whole = Setting(the_plan, TwoServers(), seed=seed)
+    expected = await whole.run()
+    evaluator = Dying(3)
+    killed = Setting(the_plan, evaluator, seed=seed)
+    for number in range(10):
+        with suppress(Killed):
+            await killed.run()
+        evaluator.revived(2 + number % 4)
+    evaluator.revived(10**6)
+    await killed.run()
+
+    def found(candidates: Sequence[Candidate]) -> list[Candidate]:
+        return sorted(candidates, key=lambda each: each.number)
+
+    killed.journal.abandon()
+    assert found(killed.journal.news()) == found(expected)
+    assert evaluator.fresh == whole.evaluator.fresh
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_candidates_server_comes_first_whatever_its_knobs(seed: int) -> None:
+    search = Setting(replace(plan(), together=4), TwoServers(), seed=seed).search()
+    search._begun = {0: {}, 5: {"agent.a": 1, "agent.b": 0, "serving.knob": 4}}
+    asked = [search._suggestion().settings["agent.a"] % 2 for _ in range(4)]
+    assert asked == sorted(asked, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "gp", "random"])
+async def test_every_sampler_searches_and_does_the_same_again(name: SamplerName) -> None:
+    setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=14)
+    setting.sampler = name
+    await setting.run()
+    best = setting.best
+    assert best is not None
+    assert best.quality > 0.5
+    again = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=14)
+    again.sampler = name
+    await again.run()
+    assert again.best == best

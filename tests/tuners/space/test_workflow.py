@@ -1,0 +1,159 @@
+"""Workflows: the agent of the other settings inside another, checked beforehand and written out for a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentbench.core.errors import UserError
+from agentbench.store import Store
+from agentbench.suite.config import as_mapping, canonical_hash, read_settings
+from agentbench.suite.suite import Suite, load_suite
+from tests.tuners.stub_server import StubServer
+from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.report.best_file import write_best
+from tuners.space.configuration import configure
+from tuners.space.space import Settings
+from tuners.study.study import make_study, store_study
+from tuners.verdict.verdict import Verdict
+
+StudyWriter = Callable[..., Path]
+VOTES = {"name": "self_consistency", "votes": 3}
+
+
+@pytest.fixture
+def loaded(suite: Path) -> Suite:
+    return load_suite(suite)
+
+
+def agent_of(suite: Suite, **settings: Any) -> dict[str, Any]:
+    dotted = {path.replace("__", "."): value for path, value in settings.items()}
+    return configure(suite, dotted).suite.config.agent.model_dump(mode="json")
+
+
+def test_direct_changes_nothing(loaded: Suite) -> None:
+    assert configure(loaded, {"workflow": "direct"}).config_hash == configure(loaded, {}).config_hash
+
+
+def test_the_agent_of_the_other_settings_is_inside(loaded: Suite) -> None:
+    assert agent_of(loaded, workflow=VOTES, agent__max_tokens=9) == {
+        **VOTES,
+        "inner": {"name": "chat", "max_tokens": 9},
+    }
+    assert agent_of(loaded, workflow="self_consistency", workflow__votes=5) == {
+        "name": "self_consistency",
+        "votes": 5,
+        "inner": {"name": "chat"},
+    }
+
+
+def test_another_workflow_is_another_answer_and_its_defaults_are_none(loaded: Suite) -> None:
+    hashes = [
+        configure(loaded, {"workflow": workflow}).answers
+        for workflow in ("direct", VOTES, "self_consistency", {**VOTES, "votes": 4}, "plan_then_act")
+    ]
+    assert hashes[1] == hashes[2]
+    assert len(set(hashes)) == 4
+    inside = [configure(loaded, {"workflow": VOTES, **more}).answers for more in ({}, {"agent.max_tokens": 512})]
+    assert inside[0] == inside[1]
+    assert configure(loaded, {"workflow": VOTES, "agent.max_tokens": 9}).answers not in hashes
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            "workflow: [direct, self_consistensy]",
+            "space.workflow: workflow = 'self_consistensy': expected one",
+        ),
+        ("workflow: [direct, chat]", "workflow = 'chat': expected one of direct, plan_then_act, retry_with_feedback"),
+        ("workflow: [{name: self_consistency, vote: 3}]", "unknown key 'workflow.vote'. Did you mean 'votes'"),
+        ("workflow: [{votes: 3}]", "expected a name, or a mapping with name and options"),
+        ("workflow: [{name: self_consistency, inner: chat}]", "workflow.inner: the agent inside is the one that"),
+        ("workflow.votes: [3, 5]", "workflow.votes: the workflow direct has no options"),
+        ("workflow: [{name: plan_then_act, plan_model: {serving: {server: stub, here: false}}}]", "is not pulled"),
+        ("workfow: [direct]", "expected workflow, or a path under agent"),
+    ],
+)
+def test_a_bad_workflow_is_told_before_anything_starts(
+    study: StudyWriter, stub: type[StubServer], entry: str, said: str
+) -> None:
+    path = study(f"name: toy\nsplit: {{test: 20}}\nbudget: {{trials: 5}}\nspace:\n  {entry}\n")
+    with pytest.raises(UserError) as error:
+        make_study(path, {})
+    assert said in str(error.value)
+    assert "study.yaml:5" in str(error.value)
+    assert not stub.started
+
+
+def test_an_option_may_hold_under_a_condition_and_the_baseline_may_have_a_workflow(study: StudyWriter) -> None:
+    path = study(
+        "name: toy\nsplit: {test: 20}\nbudget: {trials: 5}\nbaseline: {workflow: plan_then_act}\nspace:\n"
+        "  workflow: [direct, self_consistency]\n"
+        "  workflow.votes: {low: 2, high: 5, when: {workflow: self_consistency}}\n"
+    )
+    made = make_study(path, {})
+    assert configure(made.suite, made.file.baseline).suite.config.agent.name == "plan_then_act"
+
+
+@pytest.mark.parametrize(
+    ("own", "settings"),
+    [
+        ({}, {"workflow": VOTES, "agent.max_tokens": 9, "serving.word": "even"}),
+        ({}, {"workflow": "direct", "agent.max_tokens": 9}),
+        ({}, {"workflow": "retry_with_feedback", "workflow.check": "json", "agent.system_prompt": "Be: brief #1"}),
+        ({}, {"workflow": {"name": "plan_then_act", "plan_model": {"serving": {"server": "stub", "word": "odd"}}}}),
+        # The suite's own agent is the workflow's, with options that it must not keep.
+        ({"agent": {"name": "self_consistency", "inner": "chat", "temperature": 0.2}}, {"workflow": VOTES}),
+        ({"agent": {"name": "self_consistency", "inner": "chat", "votes": 2}}, {"agent.votes": 4}),
+    ],
+)
+def test_best_yaml_makes_the_same_run(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: Settings, settings: Settings
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (suite / "suite.yaml").read_text()
+    if own:
+        (suite / "suite.yaml").write_text(text.replace("agent: chat", f"agent: {own['agent']}"))
+    loaded = load_suite(suite)
+    baseline = {"agent.max_tokens": 100} if not own else {}
+    best = write_best("toy", baseline, Verdict(winner=3, settings=settings), loaded)
+    again = load_suite(suite, read_settings(best))
+    assert canonical_hash(as_mapping(again.config)) == configure(loaded, {**baseline, **settings}).config_hash
+    assert configure(again, {}).answers == configure(loaded, {**baseline, **settings}).answers
+
+
+async def test_a_workflow_answers_and_its_inner_settings_are_the_candidate_s(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    made = make_study(study(), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8)
+    settings = {"workflow": VOTES, "agent.system_prompt": "Say yes or no.", "serving.word": "even"}
+    async with opened(live):
+        answers = await live.answer(settings, made.split.train[:4], 0)
+    assert answers.scores == dict.fromkeys(made.split.train[:4], 1.0)
+    assert len(stub.asked) == 3 * 4
+    assert all("Say yes or no." in str(body["messages"]) for body in stub.asked)
+    assert len({body["seed"] for body in stub.asked}) == 3 * 4
+
+
+async def test_the_model_of_a_step_is_a_server_beside_the_candidate_s(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    made = make_study(study(), {})
+    store_study(made, store)
+    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8)
+    planner = {"server": "stub", "model": "planner", "word": "never"}
+    settings = {"workflow": {"name": "plan_then_act", "plan_model": {"serving": planner}}, "serving.word": "even"}
+    async with opened(live):
+        answers = await live.answer(settings, made.split.train[:8], 0)
+        assert stub.started == 2
+        stub.asked.clear()
+        await live.measure(settings, {"serving.knob": 2})
+        replayed = [body for body in stub.asked if body["model"] == "planner"]
+    assert answers.scores == dict.fromkeys(made.split.train[:8], 1.0)
+    assert answers.figures["tokens"] == 2 * 6
+    assert stub.asked
+    assert not replayed

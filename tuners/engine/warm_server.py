@@ -1,0 +1,66 @@
+"""A model server that is kept running from one candidate to the next, for as long as its configuration stays."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import Backend, Endpoint
+from agentbench.http.client import HttpClient, Target
+from agentbench.http.exchange import Exchange
+from agentbench.run.experiment import opened_backend, started_server
+from tuners.search.evaluator import Broken
+from tuners.space.configuration import Configuration
+
+ALIVE_S = 10.0
+"""A server that has not said in this time which models it has is taken for dead."""
+
+
+AWAY = (502, 503, 504)
+"""Statuses that say that nothing answers behind a gateway."""
+
+
+class WarmServer:
+    """At most one server at a time; `starts` counts how often one was started."""
+
+    def __init__(self, log_path: Path) -> None:
+        self._log_path = log_path
+        self._served = ""
+        self._stack = AsyncExitStack()
+        self._backend: Backend | None = None
+        self.endpoint: Endpoint | None = None
+        self.starts = 0
+
+    async def backend(self, configuration: Configuration) -> Backend:
+        """A backend of this configuration; `Broken` when its server does not start."""
+        if self._backend is None or self._served != configuration.served:
+            await self.stop()
+            self._backend = await self._started(configuration)
+            self._served = configuration.served
+        return self._backend
+
+    async def _started(self, configuration: Configuration) -> Backend:
+        suite = configuration.suite
+        self.starts += 1
+        try:
+            self.endpoint = await self._stack.enter_async_context(started_server(suite, self._log_path))
+        except UserError as error:
+            raise Broken(str(error)) from error
+        return await self._stack.enter_async_context(opened_backend(suite, self.endpoint))
+
+    async def is_alive(self) -> bool:
+        """Whether it still answers; where there is none, nothing is away."""
+        if self.endpoint is None:
+            return True
+        target = Target(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key)
+        client = HttpClient(target, ALIVE_S)
+        try:
+            exchange = Exchange()
+            await client.get("models", exchange)
+            return not exchange.error and exchange.status not in AWAY
+        finally:
+            client.close()
+
+    async def stop(self) -> None:
+        stack, self._stack = self._stack, AsyncExitStack()
+        self._backend, self.endpoint, self._served = None, None, ""
+        await stack.aclose()

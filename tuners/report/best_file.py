@@ -1,0 +1,57 @@
+"""best.yaml: the winner's configuration, which `agentbench run SUITE --config` takes."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agentbench.suite.config import Component
+from agentbench.suite.suite import Suite
+from tuners.space.configuration import configure
+from tuners.space.space import Settings
+from tuners.space.workflow import parted, workflow_of
+from tuners.verdict.verdict import Verdict
+
+OTHER = "chat"
+"""An agent that is no workflow's."""
+
+DIRECTORY = Path("results") / "studies"
+
+
+def best_path(study: str) -> Path:
+    return DIRECTORY / study / "best.yaml"
+
+
+def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -> Path:
+    """Writes the baseline's settings with the winner's over them; `suite` is the study's, its configuration its own."""
+    path = best_path(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = run_settings(suite, {**baseline, **verdict.settings})
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
+    head = f"# Candidate {verdict.winner} of study {study}: {command_of(suite, path)}\n"
+    path.write_text(head + text, encoding="utf-8")
+    return path
+
+
+def command_of(suite: Suite, path: Path) -> str:
+    """What runs the suite with the file, from here."""
+    here = Path.cwd()
+    root = suite.root.relative_to(here) if suite.root.is_relative_to(here) else suite.root
+    return f"agentbench run {root} --config {path}"
+
+
+def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
+    """The settings as a run takes them: by dotted path, and where there is a workflow the whole agent it makes."""
+    of_workflow, others = parted(settings)
+    if workflow_of(of_workflow) is None:
+        return others
+    agent = configure(suite, settings).suite.config.agent
+    rest = {path: value for path, value in others.items() if path.split(".")[0] != "agent"}
+    return {**_replacing(suite.config.agent, agent), **rest}
+
+
+def _replacing(before: Component, agent: Component) -> dict[str, Any]:
+    """Paths that leave nothing of the agent there was: naming another one drops the options of the one before."""
+    other = {"agent": OTHER} if before.name == agent.name else {}
+    options = {f"agent.{key}": value for key, value in agent.options.items()}
+    return {**other, "agent.name": agent.name, **options}

@@ -1,0 +1,95 @@
+"""A candidate in words: what it changes, and its row in a table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentbench.report import figures
+from agentbench.report.plain import line
+from tuners.search.candidate import BASELINE, Candidate
+from tuners.search.evaluator import Figures
+from tuners.space.space import Settings
+
+LONGEST = 48
+DEMONSTRATIONS = "demonstrations"
+LOOKS_LIKE_ANOTHER = frozenset({"", "null", "none", "~", "true", "false"})
+"""Texts that are quoted, since they are no values without quotes."""
+
+COLUMNS = ("#", "what changed", "rung", "quality", "TTFT p95", "TPOT p50", "goodput/s", "runs", "s", "")
+
+
+def changes(settings: Settings) -> str:
+    """The settings by the last part of their paths."""
+    if not settings:
+        return "baseline"
+    return ", ".join(f"{path.rpartition('.')[2]}={shown_value(value, path=path)}" for path, value in settings.items())
+
+
+def shown_value(value: Any, longest: int = LONGEST, path: str = "") -> str:
+    """On one line of at most `longest` characters, so that null and a text "None" are told apart: as YAML has them.
+    Demonstrations are counted."""
+    if path.endswith(DEMONSTRATIONS) and isinstance(value, list | tuple):
+        return f"{len(value)} examples"
+    text = line(written(value))
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def written(value: Any) -> str:
+    """As YAML has it, where a text would look like another value."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str) and value.strip().lower() in LOOKS_LIKE_ANOTHER:
+        return repr(value)
+    return str(value)
+
+
+def row(
+    number: int,
+    settings: Settings,
+    rung: int,
+    quality: float | None,
+    found: Figures,
+    case_runs: int,
+    seconds: float,
+    end: str,
+) -> tuple[str, ...]:
+    """The cells of `COLUMNS`."""
+    return (
+        str(number),
+        "baseline" if number == BASELINE else changes(settings),
+        str(rung + 1),
+        figures.percent(quality),
+        figures.seconds(found.get("ttft_p95")),
+        figures.seconds(found.get("tpot_p50")),
+        figures.rate(found.get("goodput")),
+        str(case_runs),
+        f"{seconds:.0f}",
+        end,
+    )
+
+
+def candidate_row(candidate: Candidate) -> tuple[str, ...]:
+    end: str = candidate.end if candidate.meets or candidate.end != "finished" else "infeasible"
+    end += f", {candidate.failed} failed" if candidate.failed else ""
+    return row(
+        candidate.number,
+        candidate.settings,
+        candidate.rung,
+        candidate.quality if candidate.scores else None,
+        candidate.figures,
+        candidate.case_runs,
+        candidate.seconds,
+        end,
+    )
+
+
+def beyond(candidate: Candidate, bounds: Mapping[str, float]) -> str:
+    """The constraints that it does not meet, with its figure and the bound."""
+    known: Figures = {**candidate.figures, "quality": candidate.quality}
+    missed: Sequence[str] = [metric for metric, excess in candidate.excess.items() if excess > 0]
+    return ", ".join(
+        f"{metric} {known[metric]:.3g} (bound {bounds[metric]:g})"
+        if metric in known
+        else f"{metric} unknown (bound {bounds[metric]:g})"
+        for metric in missed
+    )

@@ -1,0 +1,113 @@
+"""What a study may spend, and what it has spent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agentbench.core.durations import Seconds
+from tuners.search.evaluator import Allowance, OutOfBudget
+
+
+class BudgetOptions(BaseModel):
+    """A study stops at the first of these that is used up; at least one is set. All its workers share them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int | None = Field(None, ge=1, description="Candidates tried, repeated ones not counted.")
+    case_runs: int | None = Field(None, ge=1, description="Attempts made, the verdict's not counted.")
+    seconds: Seconds | None = Field(None, gt=0, description="Wall time of the search.")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> "BudgetOptions":
+        if self.trials is None and self.case_runs is None and self.seconds is None:
+            raise ValueError("set at least one of trials, case_runs and seconds")
+        return self
+
+
+@dataclass(slots=True)
+class Spending:
+    """Of all workers: candidates begun, attempts made; and the wall time, in seconds by `clock`, of which `before`
+    had passed when this worker joined."""
+
+    options: BudgetOptions
+    clock: Callable[[], float] = monotonic
+    trials: int = 0
+    case_runs: int = 0
+    before: float = 0.0
+    began_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began_at = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + self.clock() - self.began_at
+
+    @property
+    def over(self) -> bool:
+        """Whether no other candidate may begin."""
+        return self.exhausted or (self.options.trials is not None and self.trials >= self.options.trials)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more may be spent, on the candidates at hand either."""
+        most = self.options
+        return (most.case_runs is not None and self.case_runs >= most.case_runs) or (
+            most.seconds is not None and self.seconds >= most.seconds
+        )
+
+    def allowance(self) -> Allowance:
+        """What is left for the candidates at hand."""
+        most = self.options
+        return Allowance(
+            case_runs=None if most.case_runs is None else max(0, most.case_runs - self.case_runs),
+            seconds=None if most.seconds is None else max(0.0, most.seconds - self.seconds),
+        )
+
+
+@asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """Ends what runs in it after so many seconds, and raises `OutOfBudget` then."""
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            yield
+    except TimeoutError:
+        if timer.expired():
+            raise OutOfBudget from None
+        raise
+
+
+def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
+    """One line: how many candidates the budget is enough for.
+
+    `rungs` is how many cases have been answered after each, `attempts_per_s` how fast an earlier run of the suite was.
+    """
+    first, all_of_train = rungs[0] * repeats, rungs[-1] * repeats
+    parts = [f"a candidate takes {first} case-runs to be looked at and {all_of_train} to finish"]
+    if options.trials is not None:
+        parts.append(f"{options.trials} candidates take at most {options.trials * all_of_train}")
+    if options.case_runs is not None:
+        parts.append(_enough_for(f"{options.case_runs} case-runs", options.case_runs, first, all_of_train))
+    if options.seconds is not None:
+        parts.append(_in_seconds(options.seconds, first, all_of_train, attempts_per_s))
+    return "the budget: " + "; ".join(parts)
+
+
+def _in_seconds(seconds: float, first: int, all_of_train: int, attempts_per_s: float | None) -> str:
+    if attempts_per_s is None:
+        return f"how many {seconds:g} s are enough for is known after the first rung, no run of this suite is stored"
+    made = int(seconds * attempts_per_s)
+    paced = f"{seconds:g} s are about {made} case-runs at {attempts_per_s:.3g}/s, the pace of the last run,"
+    return _enough_for(f"{paced} less the starts of servers, which", made, first, all_of_train)
+
+
+def _enough_for(what: str, made: int, first: int, all_of_train: int) -> str:
+    if made < all_of_train:
+        return f"{what} are not enough for all of train: no candidate can finish, raise the budget or lower split.train"
+    others = (made - all_of_train) // first
+    return f"{what} are enough for the baseline and a look at {others} others, or for {made // all_of_train} to finish"

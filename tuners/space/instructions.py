@@ -1,0 +1,79 @@
+"""The kind of parameter whose values are instructions: named templates, a list, and what a model proposes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agentbench.suite.config import Component, Serving
+from tuners.space.templates import TEMPLATES, TemplateName
+
+STRICT = ConfigDict(extra="forbid", frozen=True)
+
+SLOT = "proposal"
+"""Key of a value that stands for a text that a model is still to propose: `{"proposal": 0}`."""
+
+
+class ProposingModel(BaseModel):
+    """The model that proposes: the study's own, or one that `serving` or `backend` names."""
+
+    model_config = STRICT
+
+    slots: int = Field(ge=1, description="How many instructions it proposes, each when the sampler first picks it.")
+    minibatch: int = Field(12, ge=2, description="Train cases on which a proposal has to do better than its parent.")
+    tries: int = Field(2, ge=1, description="Proposals for a slot before it stands for its parent's text.")
+    failures: int = Field(4, ge=1, description="Most failing train cases that it is shown.")
+    temperature: float = Field(0.7, ge=0)
+    max_tokens: int = Field(256, gt=0, description="Most tokens of a proposal.")
+    timeout_s: float = Field(120.0, gt=0, description="Longest a proposal may take.")
+    serving: Serving | None = Field(None, description="A server of its own; the study's by default.")
+    backend: Component | None = Field(None, description="A backend of its own; the study's by default.")
+
+    @property
+    def is_named(self) -> bool:
+        return self.serving is not None or self.backend is not None
+
+
+class Sources(BaseModel):
+    """Where instructions come from, in this order."""
+
+    model_config = STRICT
+
+    templates: tuple[TemplateName, ...] = Field((), description="Texts that come with the tuner, by name.")
+    texts: tuple[str | None, ...] = Field((), description="Texts of one's own; null leaves the instruction out.")
+    model: ProposingModel | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Sources":
+        if not self.templates and not self.texts and self.model is None:
+            raise ValueError("propose needs templates, texts or a model")
+        return self
+
+
+class Propose(BaseModel):
+    """One of a fixed number of instructions: the templates, the texts, then the model's slots."""
+
+    model_config = STRICT
+
+    propose: Sources
+    when: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The texts, and for what is still to be proposed its slot."""
+        written = (*(TEMPLATES[name] for name in self.propose.templates), *self.propose.texts)
+        slots = self.propose.model.slots if self.propose.model else 0
+        return (*written, *({SLOT: number} for number in range(slots)))
+
+    def has(self, value: Any) -> bool:
+        """Whether it may have this value, of those that are suggested."""
+        return value in self.values
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        return tuple("An instruction." if slot_of(value) is not None else value for value in self.values)
+
+
+def slot_of(value: Any) -> int | None:
+    """The number of the slot that the value stands for, None for a value that is one."""
+    return int(value[SLOT]) if isinstance(value, Mapping) and set(value) == {SLOT} else None

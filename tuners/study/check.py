@@ -1,0 +1,104 @@
+"""A study checked before anything starts: every path of its space taken by its suite, every model here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from agentbench.core.errors import UserError
+from agentbench.core.protocols import ChecksItself
+from agentbench.suite import registry
+from agentbench.suite.check import check_model, step_servers
+from agentbench.suite.config import Component
+from agentbench.suite.suite import Suite
+from agentbench.tools import load_tools
+from tuners.installed import needs
+from tuners.space.configuration import configure, needs_server
+from tuners.space.instructions import Propose, ProposingModel
+from tuners.space.parameters import Condition
+from tuners.space.space import Settings, Space
+from tuners.study.file import StudyFile, Where
+
+FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
+"""Decided by the study: they say what is measured, not what is tuned."""
+
+
+def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
+    """`UserError` for the first thing that could not be run."""
+    needs("optuna", "tuning", "tune")
+    load_tools(suite.tools, suite.root)
+    if study.sampler == "gp":
+        needs("torch", "the sampler gp", "serving")
+    _check("baseline", study.baseline, suite, where(("baseline",)))
+    for name, settings in study.references.items():
+        _check(name, {**study.baseline, **settings}, suite, where(("references", name)))
+    if study.wants_cost:
+        _check_prices(study, suite, where)
+    for path, settings in candidates(study.parameters()):
+        place = f"{where(('space', path))}: space.{path}"
+        if path in FIXED:
+            raise UserError(f"{place}: not a path to tune; the study itself decides on {', '.join(FIXED)}")
+        _check(path, {**study.baseline, **settings}, suite, place)
+    for path, parameter in study.space.items():
+        if isinstance(parameter, Propose) and parameter.propose.model is not None:
+            _check_proposing(parameter.propose.model, f"{where(('space', path))}: space.{path}.propose")
+
+
+def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
+    try:
+        found = configure(suite, settings).suite
+        if needs_server(found):
+            _check_server(found.config.serving)
+        registry.build("agents", found.config.agent, prefix=("agent",))
+        for server in step_servers(found.config.agent):
+            _check_server(server)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+
+
+def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
+    """`UserError` for a model that may answer and that has no price: what is not priced would look cheapest."""
+    prices = study.all_prices(suite)
+    wanted = {**study.baseline}, *(settings for _, settings in candidates(study.parameters()))
+    for settings in wanted:
+        try:
+            serving = configure(suite, {**study.baseline, **settings}).suite.config.serving
+        except UserError:
+            continue  # told where the space is checked
+        model = str(serving.options.get("model", ""))
+        if not {"prompt", "completion"} <= prices.get(model, {}).keys():
+            raise UserError(
+                f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens of"
+                f" {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"
+                f" completion: 0.4}}}}; priced are: {', '.join(prices) or 'none'}"
+            )
+
+
+def _check_proposing(model: ProposingModel, place: str) -> None:
+    try:
+        check_model(model.serving, model.backend, lambda location: place, ("model",))
+        if model.serving is not None:
+            _check_server(model.serving)
+    except UserError as error:
+        text = str(error)
+        raise UserError(text if text.startswith(place) else f"{place}: {text}") from None
+
+
+def _check_server(serving: Component) -> None:
+    server = registry.build("servers", serving, prefix=("serving",))
+    if isinstance(server, ChecksItself):
+        server.check()
+
+
+def candidates(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each value of each parameter, its path and settings in which it holds."""
+    for path, parameter in space.parameters.items():
+        for value in parameter.examples:
+            yield path, {**_conditions(parameter.when, space), path: value}
+
+
+def _conditions(when: Condition, space: Space) -> dict[str, Any]:
+    """Settings that meet a condition, and the conditions of what it names."""
+    found: dict[str, Any] = {}
+    for path, values in when.items():
+        found |= _conditions(space.parameters[path].when, space)
+        found[path] = values[0]
+    return found

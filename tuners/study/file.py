@@ -1,0 +1,226 @@
+"""A study.yaml: which suite, what may change, what is wanted of it, and what finding out may cost."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from agentbench.core.durations import Seconds
+from agentbench.core.errors import UserError
+from agentbench.suite.config import SECTIONS
+from agentbench.suite.suite import Objectives, Suite
+from agentbench.suite.validation import Location, validate
+from agentbench.suite.yaml_file import read_yaml
+from tuners.search.budget import BudgetOptions
+from tuners.search.evaluator import limits_of
+from tuners.search.samplers import SamplerName
+from tuners.space.parameters import AnyParameter, Condition
+from tuners.space.space import Space
+from tuners.space.workflow import PATH as WORKFLOW
+from tuners.study.split import SplitOptions
+
+Metric = Literal[
+    "quality", "goodput", "output_tokens_per_s", "ttft_p50", "ttft_p95", "tpot_p50", "latency_p95", "tokens", "cost"
+]
+Where = Callable[[Location], str]
+
+
+SIDES = ("winner", "baseline", "served")
+"""The names of a verdict's own runs on test."""
+
+TIMES = ("ttft_p50", "ttft_p95", "tpot_p50", "latency_p95")
+"""Metrics that a duration may bound."""
+
+
+class RungOptions(BaseModel):
+    """How a candidate climbs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sizes: tuple[int, ...] = Field((8, 16, 32, 64), description="Cases answered after each rung; then all of train.")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of dropping a candidate that is not worse.")
+    opening: int = Field(4, ge=1, description="Candidates that answer the first rung before any goes on.")
+    together: int = Field(4, ge=1, description="Suggestions asked for at a time, so that those of one server meet.")
+    finalists: int = Field(2, ge=1, description="Best candidates that answer all of train again with fresh seeds.")
+
+
+class ReplayOptions(BaseModel):
+    """How servers are compared on recorded traces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int = Field(48, ge=1, description="Most attempts sent again to try a lossless knob.")
+    rounds: int = Field(4, ge=2, description="Rounds in turn of the winner's knobs and the baseline's.")
+
+
+class Resources(BaseModel):
+    """What Ray keeps free for each worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: float = Field(1, ge=0, description="Cores.")
+    gpus: float = Field(0, ge=0, description="GPUs.")
+
+
+class StudyFile(BaseModel):
+    """What a study.yaml may say. `baseline` and the space's paths are as for `--set`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)
+    suite: Path = Field(Path(), description="The suite's directory, from the study's own.")
+    baseline: Mapping[str, Any] = Field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="Other settings over the baseline's, by name, that the winner meets on test."
+    )
+    split: SplitOptions = SplitOptions()
+    objectives: tuple[Metric, ...] = Field(("quality", "goodput"), min_length=1)
+    slo: Objectives | None = Field(
+        None, description="What an attempt must meet to count in goodput; the suite's objectives when left out."
+    )
+    constraints: Mapping[Metric, Seconds] = Field(default_factory=dict)
+    budget: BudgetOptions
+    space: Mapping[str, AnyParameter] = Field(min_length=1)
+    forbidden: tuple[Condition, ...] = ()
+    search: Literal["factorized", "flat"] = "factorized"
+    sampler: SamplerName = "tpe"
+    rungs: RungOptions = RungOptions()
+    max_failures: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of attempts that server, tools and scorers may fail; above it one is broken.",
+    )
+    replay: ReplayOptions = ReplayOptions()
+    prices: Mapping[str, Mapping[Literal["prompt", "cached", "completion"], Annotated[float, Field(ge=0)]]] = Field(
+        default_factory=dict, description="Model to the price of a million prompt, cached and completion tokens."
+    )
+    resources: Resources = Resources()
+    seed: int = Field(0, ge=0)
+
+    @field_validator("references")
+    @classmethod
+    def _own_names(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if taken := next((name for name in SIDES if name in value), None):
+            raise ValueError(f"{taken!r} is a side of every verdict; give the reference another name")
+        return value
+
+    @property
+    def wants_cost(self) -> bool:
+        return "cost" in (*self.objectives, *self.constraints)
+
+    def all_prices(self, suite: Suite) -> dict[str, Mapping[str, float]]:
+        """The suite's, and the study's own in their place."""
+        own = {model: {str(kind): price for kind, price in given.items()} for model, given in self.prices.items()}
+        return {**suite.prices, **own}
+
+    def bounds(self) -> dict[str, float]:
+        """The constraints' bounds in seconds and per second."""
+        return {str(metric): bound for metric, bound in self.constraints.items()}
+
+    def parameters(self) -> Space:
+        return Space(parameters=self.space, forbidden=self.forbidden)
+
+
+def read_study(path: Path, overrides: Mapping[str, Any]) -> tuple[StudyFile, dict[str, Any], Where]:
+    """The study, its document with `overrides` in it, and what says where a key stands.
+
+    `UserError` names file, line and key of whatever is wrong in it. The suite's path is absolute in both.
+    """
+    document = read_yaml(path)
+
+    def where(location: Location) -> str:
+        return document.where(location)
+
+    data = overridden(document.data, overrides)
+    suite = data.get("suite", ".")
+    data["suite"] = str((path.parent / str(suite)).resolve())
+    return checked_study(data, where), data, where
+
+
+def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
+    """The study that a document describes."""
+    for key, value in data.items():
+        _check_plain(value, (key,), where)
+    _check_units(data, where)
+    study = validate(StudyFile, data, where)
+    for key, paths in (("space", study.space), ("baseline", study.baseline)):
+        for dotted in paths:
+            if dotted.split(".")[0] not in (*SECTIONS, WORKFLOW):
+                raise UserError(
+                    f"{where((key, dotted))}: {key}.{dotted}: expected {WORKFLOW}, or a path under"
+                    f" {', '.join(SECTIONS)}, for example agent.output or serving.quantization"
+                )
+    try:
+        limits_of(study.bounds())
+    except UserError as error:
+        raise UserError(f"{where(('constraints',))}: {error}") from None
+    try:
+        study.parameters()
+    except UserError as error:
+        key = "forbidden" if str(error).startswith("forbidden") else "space"
+        raise UserError(f"{where((key,))}: {error}") from None
+    return study
+
+
+def _check_plain(value: Any, location: Location, where: Where) -> None:
+    """`UserError` for what YAML reads and JSON can't keep: dates, sets, numbers without an end."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_plain(key, (*location, str(key)), where)
+            _check_plain(inner, (*location, str(key)), where)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _check_plain(inner, (*location, index), where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where(location)}: {_dotted(location)} = {value}: expected a finite number")
+    elif not isinstance(value, str | int | float | None):
+        raise UserError(
+            f"{where(location)}: {_dotted(location)} = {value}: YAML reads this as a {type(value).__name__}; put it in"
+            " quotes to make it a text"
+        )
+
+
+def _check_units(data: Mapping[str, Any], where: Where) -> None:
+    """`UserError` for a duration as the bound of something that is no time."""
+    bounds = data.get("constraints")
+    for metric, bound in bounds.items() if isinstance(bounds, Mapping) else ():
+        if isinstance(bound, str) and metric not in TIMES:
+            raise UserError(f"{where(('constraints', metric))}: constraints.{metric} = {bound!r}: expected a number")
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location))
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["budget.seconds=900", …]` as path to value, read as YAML."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        path, separator, text = pair.partition("=")
+        if not separator or path.split(".")[0] not in StudyFile.model_fields:
+            raise UserError(
+                f"--set {pair!r}: expected PATH=VALUE with a path of the study ({', '.join(StudyFile.model_fields)}),"
+                " for example budget.seconds=900"
+            )
+        try:
+            found[path] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            found[path] = text
+    return found
+
+
+def overridden(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with each path set; the paths under `space`, `baseline` and the like have dots of their own."""
+    result = dict(data)
+    for path, value in overrides.items():
+        key, separator, rest = path.partition(".")
+        if separator:
+            inner = result.get(key)
+            result[key] = {**(inner if isinstance(inner, Mapping) else {}), rest: value}
+        else:
+            result[key] = value
+    return result

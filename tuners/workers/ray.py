@@ -1,0 +1,81 @@
+"""Workers that Ray places: each gets the cores and GPUs that the study asks for, wherever the cluster has them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agentbench.core.errors import UserError
+from agentbench.store.url import database_url
+from tuners.study.file import Resources
+
+RETRIES = 3
+"""A worker that dies is started again so often, wherever there is room; what it was at is taken up again."""
+
+
+def work_with_ray(study: str, db: str | None, count: int, resources: Resources, judged: bool) -> None:
+    """Runs `count` workers of a study to its end; 0 is as many as there is room for now, at least one.
+
+    Every worker needs the suite at the path it has here, and the database: more than one machine needs PostgreSQL.
+    `UserError` with the first error of a worker.
+    """
+    url = database_url(db)
+    if url.get_backend_name() == "sqlite" and url.database:
+        url = url.set(database=str(Path(url.database).resolve()))
+    with _cluster() as ray:
+        task = ray.remote(_work).options(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False
+        )
+        found = count or _room(ray.available_resources(), resources)
+        asked = [
+            task.remote(study, url.render_as_string(hide_password=False), os.getcwd(), judged) for _ in range(found)
+        ]
+        try:
+            problems = [problem for problem in ray.get(asked) if problem]
+        except ray.exceptions.RayError as error:
+            raise UserError(f"a worker of Ray's failed: {str(error).strip().splitlines()[-1]}") from error
+    if problems:
+        raise UserError(problems[0])
+
+
+def _work(study: str, db: str, directory: str, judged: bool) -> str:
+    """One worker, in a process of Ray's; what was wrong, nothing when all went well."""
+    from agentbench.core import guest
+    from agentbench.store import open_store
+    from tuners.report.progress import StudyProgress
+    from tuners.study.study import find_study
+    from tuners.tune import tune
+
+    if Path(directory).is_dir():
+        os.chdir(directory)
+    try:
+        with open_store(db, create=False) as store:
+            guest.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _room(available: dict[str, float], resources: Resources) -> int:
+    shares = [
+        available.get(name, 0.0) / wanted
+        for name, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus))
+        if wanted
+    ]
+    return max(1, int(min(shares, default=1.0)))
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """Ray's module, connected: to the cluster of RAY_ADDRESS, else to one of this machine for as long as it lasts."""
+    import ray
+
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
