@@ -22,9 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = with_model_found(options.config)
     except UsageError as error:
         fail(str(error))
-    if config.api_key is None and not config.open_access and not is_loopback(config.host):
+    http = config.http
+    if http.api_key is None and not http.open_access and not is_loopback(http.host):
         fail(
-            f"--host {config.host}: others can reach the server there, and it has no key."
+            f"--host {http.host}: others can reach the server there, and it has no key."
             " Give one with --api-key @FILE, or let anyone in with --open-access true"
         )
     _serve(config, options.log_level)
@@ -32,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _serve(config: ServingConfig, log_level: str) -> None:
     try:
-        listener = bind(config.host, config.port)
+        listener = bind(config.http.host, config.http.port)
     except OSError as error:
-        where = f"{config.host}:{config.port}"
+        where = f"{config.http.host}:{config.http.port}"
         fail(f"can't listen on {where}: {error.strerror}; choose another --port (0 takes a free one)")
 
     # They import torch, which takes seconds: only once the port is ours.

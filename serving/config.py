@@ -81,15 +81,11 @@ class EngineConfig(BaseModel):
     max_waiting: int = Field(1024, gt=0, description="Requests that may wait; one more is refused with 429.")
 
 
-class ServingConfig(EngineConfig):
-    """The engine's knobs and the HTTP server's."""
+class HttpConfig(BaseModel):
+    """The options of the HTTP server: where it listens, who may use it, and its bounds on clients."""
 
-    model: Path = Field(
-        description="A .gguf file, a directory with safetensors, config.json and tokenizer.json, or a pulled model."
-    )
-    served_model_name: str = Field(
-        "", description="The name clients use; by default a file's stem, or the directory's name."
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
     api_key: SecretStr | None = Field(
@@ -112,6 +108,25 @@ class ServingConfig(EngineConfig):
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise ValueError("a key is one or more printable ASCII characters without spaces")
         return key
+
+
+class ServingConfig(BaseModel):
+    """The options of a server: the engine's, the model's, and the HTTP server's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: EngineConfig = EngineConfig()
+    model: Path = Field(
+        description="A .gguf file, a directory with safetensors, config.json and tokenizer.json, or a pulled model."
+    )
+    served_model_name: str = Field(
+        "", description="The name clients use; by default a file's stem, or the directory's name."
+    )
+    http: HttpConfig = HttpConfig()
+
+
+PARTS: Mapping[str, type[BaseModel]] = {"engine": EngineConfig, "http": HttpConfig}
+"""The fields of `ServingConfig` that are groups of options: on the command line their options stand without a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +166,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a model over OpenAI's HTTP API.",
         allow_abbrev=False,
     )
-    for name, field in ServingConfig.model_fields.items():
-        if name not in EngineConfig.model_fields:
-            _add(parser, name, field)
+    own = {name: field for name, field in ServingConfig.model_fields.items() if name not in PARTS}
+    for name, field in (own | HttpConfig.model_fields).items():
+        _add(parser, name, field)
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="set an engine knob; may be repeated"
     )
@@ -213,11 +228,15 @@ def _secret(text: str) -> str:
 
 
 def _config(values: Mapping[str, str]) -> ServingConfig:
+    parts = {
+        part: {name: values[name] for name in options.model_fields if name in values} for part, options in PARTS.items()
+    }
+    own = {name: value for name, value in values.items() if name in ServingConfig.model_fields}
     try:
-        return ServingConfig.model_validate(values)
+        return ServingConfig.model_validate(own | parts)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"][:1]))
+        name = str(next(key for key in first["loc"] if key not in PARTS))
         value = "…" if name in SECRETS else first["input"]
         raise UsageError(f"{name}={value}: {first['msg']}") from None
 

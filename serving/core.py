@@ -270,7 +270,7 @@ def _sampled_rows(items: Seq[ScheduledSequence], starts: Ints) -> Ints:
     return np.concatenate(rows).astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EngineStats:
     """Sequences by state and KV blocks now; tokens and events since the start."""
 

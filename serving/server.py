@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from serving.config import EngineConfig, ServingConfig
+from serving.config import ServingConfig
 from serving.engine.thread import EngineThread
 from serving.http.app import create_app
-from serving.http.guards import LOOPBACK, is_loopback
-from serving.http.server import Drain, HttpLimits, base_url, bind, run_http_server
+from serving.http.server import Drain, base_url, bind, run_http_server
 from serving.openai.ports import Engine
 
 _LAST_WORDS_S = 1.0
@@ -25,8 +24,8 @@ def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_l
     answers it prints one line, `serving <model> on <base URL>`.
     """
     log_to_standard_error(log_level)
-    listener = listener or bind(config.host, config.port)
-    engine = EngineThread.load(config.model, engine_config(config))
+    listener = listener or bind(config.http.host, config.http.port)
+    engine = EngineThread.load(config.model, config.engine)
     engine.watch(_end)
     serve_engine(engine, config, listener, log_level)
 
@@ -47,23 +46,13 @@ class RunnableEngine(Engine, Protocol):
 
 def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket.socket, log_level: str) -> None:
     name = config.served_model_name or model_name(config.model)
-    limits, drain = http_limits(config), Drain(config.drain_s)
-    key = config.api_key
-    app = create_app(
-        engine,
-        name,
-        start=engine.start,
-        shutdown=engine.shutdown,
-        limits=limits,
-        drain=drain,
-        api_key=None if key is None else key.get_secret_value(),
-        hosts=LOOPBACK if key is None and is_loopback(config.host) else None,
-    )
+    drain = Drain(config.http.drain_s)
+    app = create_app(engine, name, start=engine.start, shutdown=engine.shutdown, config=config.http, drain=drain)
     run_http_server(
         app,
         listener,
         f"serving {name} on {base_url(listener)}",
-        limits=limits,
+        config=config.http,
         drain=drain,
         give_up=engine.shutdown,
         log_level=log_level,
@@ -74,19 +63,6 @@ def model_name(path: Path) -> str:
     """Of a directory its name, of a file its stem."""
     model = path.resolve()
     return model.name if model.is_dir() else model.stem
-
-
-def engine_config(config: ServingConfig) -> EngineConfig:
-    return EngineConfig.model_validate(config.model_dump(include=set(EngineConfig.model_fields)))
-
-
-def http_limits(config: ServingConfig) -> HttpLimits:
-    return HttpLimits(
-        max_body_bytes=config.max_body_bytes,
-        request_timeout_s=config.request_timeout_s,
-        slow_reader_timeout_s=config.slow_reader_timeout_s,
-        drain_s=config.drain_s,
-    )
 
 
 def log_to_standard_error(level: str) -> None:

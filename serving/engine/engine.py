@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,23 +26,7 @@ from serving.engine.loading import LoadedModel, load_model, num_threads
 from serving.engine.parallel.runner import load_parallel
 from serving.engine.runner import Runner
 from serving.engine.sampler import CONSTRAINT_FAILED, SampledToken, sample
-from serving.engine.scheduler import Scheduler, SchedulerLimits
-
-
-@dataclass(slots=True)
-class Counters:
-    """See `EngineStats`. Written by the engine's thread, read by any."""
-
-    prompt_tokens: int = 0
-    generation_tokens: int = 0
-    forced_tokens: int = 0
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
-    steps: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
-
+from serving.engine.scheduler import Scheduler
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,9 +51,9 @@ class LLMEngine:
         self.config = config
         self._runner: Runner = loaded.runner
         self._allocator = BlockAllocator(loaded.runner.num_blocks, config.block_size)
-        self._scheduler = Scheduler(_limits(config), self._allocator)
+        self._scheduler = Scheduler(config, self._allocator)
         self._decodings: dict[Sequence, Decoding] = {}
-        self._counters = Counters()
+        self._counts = EngineStats()  # but for what `stats` looks up
 
     @classmethod
     def load(cls, model: Path, config: EngineConfig) -> "LLMEngine":
@@ -95,18 +79,18 @@ class LLMEngine:
         return bool(self._scheduler.running or self._scheduler.waiting)
 
     def stats(self) -> EngineStats:
-        return EngineStats(
+        return replace(
+            self._counts,
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting),
             blocks_free=self._allocator.num_free,
             blocks_total=self._allocator.num_blocks,
             preemptions=self._scheduler.preemptions,
             cached_tokens=self._scheduler.cached_tokens,
-            **self._counters.as_dict(),
         )
 
-    def validate(self, request: Request) -> None:
-        """`PromptTooLong`, or ValueError for a request that cannot be run. Safe from any thread."""
+    def validated(self, request: Request) -> Sequence:
+        """The request as a sequence that can be run; `PromptTooLong` or ValueError. Safe from any thread."""
         prompt, vocab_size = request.prompt_ids, self.model_config.vocab_size
         if not prompt:
             raise ValueError("the prompt is empty; give at least one token.")
@@ -119,14 +103,19 @@ class LLMEngine:
             raise ValueError(f"the prompt has token ids outside 0 to {vocab_size - 1}.")
         if request.params.max_tokens < 1:
             raise ValueError(f"max_tokens is {request.params.max_tokens}; give at least 1.")
+        sequence = Sequence.of(request, self.max_model_len)
+        self._scheduler.check(sequence)
+        return sequence
 
     def add(self, request: Request) -> None:
-        """Queue a request; raises as `validate` does."""
-        self.validate(request)
-        sequence = Sequence.of(request, self.max_model_len)
+        """Queue a request; raises as `validated` does."""
+        self.queue(self.validated(request))
+
+    def queue(self, sequence: Sequence) -> None:
+        """Queue what `validated` has returned."""
         self._scheduler.add(sequence)
         self._decodings[sequence] = Decoding(sequence, self.tokenizer)
-        self._counters.prompt_tokens += len(request.prompt_ids)
+        self._counts.prompt_tokens += sequence.num_prompt_tokens
         # What the grammar prescribes for the answer's beginning is prefilled with the prompt.
         self._take_forced(sequence)
 
@@ -147,10 +136,10 @@ class LLMEngine:
             return
         batch = build_batch(scheduled, self.config.block_size)
         logits = self._runner.run(batch)
-        self._counters.steps += 1
+        self._counts.steps += 1
         for item in scheduled:
             self._scheduler.advance(item.sequence, item.count - len(item.drafts))
-            self._counters.drafted_tokens += len(item.drafts)
+            self._counts.drafted_tokens += len(item.drafts)
         self._sample(batch, logits)
 
     def _sample(self, batch: Batch, logits: torch.Tensor) -> None:
@@ -182,8 +171,8 @@ class LLMEngine:
                 answer = first.fork(index)
                 self._scheduler.fork(first, answer)
                 self._decodings[answer] = self._decodings[first].fork(answer)
-                self._counters.generation_tokens += answer.num_completion_tokens
-                self._counters.forced_tokens += answer.num_completion_tokens
+                self._counts.generation_tokens += answer.num_completion_tokens
+                self._counts.forced_tokens += answer.num_completion_tokens
                 yield _Ask(sequence=answer, row=row)
 
     def _take(self, sequence: Sequence, token: SampledToken) -> bool:
@@ -197,7 +186,7 @@ class LLMEngine:
             reason = self._decodings[sequence].take(token.token_id, token.logprob)
         except Exception as error:  # a grammar engine's failure, whatever it is, must not end the other requests
             return self._end_without_grammar(sequence, error)
-        self._counters.generation_tokens += 1
+        self._counts.generation_tokens += 1
         if reason is not None:
             self._end(sequence, reason)
         return reason is None
@@ -207,7 +196,7 @@ class LLMEngine:
         if not ask.drafts or token.token_id != ask.drafts[0]:
             return False
         self._scheduler.advance(ask.sequence, 1)
-        self._counters.accepted_tokens += 1
+        self._counts.accepted_tokens += 1
         return True
 
     def _go_on(self, sequence: Sequence) -> None:
@@ -229,8 +218,8 @@ class LLMEngine:
             count, reason = self._decodings[sequence].take_forced()
         except Exception as error:  # as in _take
             return self._end_without_grammar(sequence, error)
-        self._counters.forced_tokens += count
-        self._counters.generation_tokens += count
+        self._counts.forced_tokens += count
+        self._counts.generation_tokens += count
         if reason is not None:
             self._end(sequence, reason)
         return reason is None
@@ -276,12 +265,3 @@ def _first_rows(batch: Batch) -> Iterator[tuple[ScheduledSequence, int]]:
         if item.sampled:
             yield item, row
             row += item.sampled
-
-
-def _limits(config: EngineConfig) -> SchedulerLimits:
-    return SchedulerLimits(
-        max_num_seqs=config.max_num_seqs,
-        max_num_batched_tokens=config.max_num_batched_tokens,
-        chunked_prefill=config.chunked_prefill,
-        prefix_cache=config.prefix_cache,
-    )

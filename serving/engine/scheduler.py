@@ -1,20 +1,10 @@
 """Chooses which sequences run in the next step, and how many tokens of each. It needs no torch."""
 
 from collections import deque
-from dataclasses import dataclass
 
+from serving.config import EngineConfig
 from serving.core import ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerLimits:
-    """See `EngineConfig`."""
-
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    chunked_prefill: bool = True
-    prefix_cache: bool = True
 
 
 class NeverFits(ValueError):
@@ -33,24 +23,28 @@ class Scheduler:
     Without chunked prefill a prompt longer than the budget is still computed in one piece, one such a step.
     """
 
-    def __init__(self, limits: SchedulerLimits, allocator: BlockAllocator) -> None:
-        self._limits = limits
+    def __init__(self, config: EngineConfig, allocator: BlockAllocator) -> None:
+        self._budget = config.max_num_batched_tokens
+        self._chunked_prefill, self._prefix_cache = config.chunked_prefill, config.prefix_cache
         # Each running sequence needs at least one token of the budget.
-        self._max_running = min(limits.max_num_seqs, limits.max_num_batched_tokens)
+        self._max_running = min(config.max_num_seqs, self._budget)
         self._allocator = allocator
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
         self.preemptions = 0
         self.cached_tokens = 0  # found in the prefix cache when a request was first admitted
 
-    def add(self, sequence: Sequence) -> None:
-        """Queue it; `NeverFits` when even alone it would run out of blocks."""
+    def check(self, sequence: Sequence) -> None:
+        """`NeverFits` when even alone it would run out of blocks. Safe from any thread."""
         needed = self._allocator.blocks_for(sequence.max_total_tokens)
         if needed > self._allocator.num_blocks:
             raise NeverFits(
                 f"prompt and answer of {sequence.max_total_tokens} tokens need {needed} KV blocks, "
                 f"there are {self._allocator.num_blocks}: lower max_tokens or raise kv_cache_memory_mb."
             )
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence that has passed `check`."""
         self.waiting.append(sequence)
 
     def find(self, request_id: str) -> list[Sequence]:
@@ -80,7 +74,7 @@ class Scheduler:
         """`count` more of its tokens are computed. Blocks that are full now are found by later sequences."""
         sequence.num_computed += count
         full = sequence.num_computed // self._allocator.block_size
-        if not self._limits.prefix_cache or full <= sequence.num_sealed:
+        if not self._prefix_cache or full <= sequence.num_sealed:
             return
         keys = sequence.hash_blocks(self._allocator.block_size)
         for index in range(sequence.num_sealed, full):
@@ -96,7 +90,7 @@ class Scheduler:
     def _continue_running(self) -> list[ScheduledSequence]:
         step: list[ScheduledSequence] = []
         decoding = sum(sequence.num_uncomputed == 1 for sequence in self.running)
-        left = self._limits.max_num_batched_tokens
+        left = self._budget
         for sequence in tuple(self.running):
             if sequence not in self.running:
                 break  # preempted for an earlier one, as are all after it
@@ -109,7 +103,7 @@ class Scheduler:
         return step
 
     def _admit_waiting(self, step: list[ScheduledSequence]) -> None:
-        left = self._limits.max_num_batched_tokens - sum(item.count for item in step)
+        left = self._budget - sum(item.count for item in step)
         while self.waiting and len(self.running) < self._max_running:
             sequence = self.waiting[0]
             cached = self._cached_prefix(sequence)
@@ -126,7 +120,7 @@ class Scheduler:
 
     def _cached_prefix(self, sequence: Sequence) -> list[int]:
         """The blocks that hold its first tokens; the last token is always computed, since it is sampled from."""
-        if not self._limits.prefix_cache:
+        if not self._prefix_cache:
             return []
         most = (len(sequence.token_ids) - 1) // self._allocator.block_size
         return self._allocator.find(sequence.hash_blocks(self._allocator.block_size)[:most])
@@ -146,9 +140,9 @@ class Scheduler:
     def _piece(self, sequence: Sequence, left: int, *, alone: bool) -> int:
         """How many of its known tokens the rest of the step's budget allows."""
         wanted = sequence.num_uncomputed
-        if self._limits.chunked_prefill or wanted <= left:
+        if self._chunked_prefill or wanted <= left:
             return max(0, min(wanted, left))
-        return wanted if wanted > self._limits.max_num_batched_tokens and alone else 0
+        return wanted if wanted > self._budget and alone else 0
 
     def _affordable_drafts(self, sequence: Sequence, left: int) -> tuple[int, ...]:
         """As many drafts as budget and free blocks allow, only when they follow the last token directly."""

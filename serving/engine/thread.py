@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from serving.config import EngineConfig
-from serving.core import EngineOverloaded, EngineStats, MachineFailed, Request, TokenDelta
+from serving.core import EngineOverloaded, EngineStats, MachineFailed, Request, Sequence
 from serving.engine.engine import LLMEngine, without_values
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class EngineThread:
         self.model_facts = engine.model_facts
         self.tokenizer = engine.tokenizer
         self.max_model_len = engine.max_model_len
-        self._inbox: SimpleQueue[Request | _Abort | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Sequence | _Abort | None] = SimpleQueue()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -53,14 +53,14 @@ class EngineThread:
 
     def submit(self, request: Request) -> None:
         """Queue a request. `PromptTooLong`, ValueError (cannot be run) or `EngineOverloaded`, at once."""
-        self._engine.validate(request)
+        sequence = self._engine.validated(request)
         if self._closed.is_set():
             raise EngineOverloaded("the server is shutting down.")
         if self.stats().waiting >= self.config.max_waiting:
             raise EngineOverloaded(
                 f"{self.config.max_waiting} requests are waiting already (max_waiting); try again later."
             )
-        self._inbox.put(request)
+        self._inbox.put(sequence)
 
     def abort(self, request_id: str) -> None:
         """End a request, if it has not ended; its last delta says 'abort'."""
@@ -95,26 +95,8 @@ class EngineThread:
             message = self._inbox.get()
             if message is None:
                 return False
-            self._handle(message)
+            if isinstance(message, _Abort):
+                self._engine.abort(message)
+            else:
+                self._engine.queue(message)
         return True
-
-    def _handle(self, message: Request | _Abort) -> None:
-        if isinstance(message, _Abort):
-            self._engine.abort(message)
-            return
-        try:
-            self._engine.add(message)
-        except ValueError as error:
-            message.on_delta(_refusal(message, str(error)))
-
-
-def _refusal(request: Request, error: str) -> TokenDelta:
-    return TokenDelta(
-        text="",
-        token_ids=(),
-        prompt_tokens=len(request.prompt_ids),
-        cached_tokens=0,
-        completion_tokens=0,
-        finish_reason="abort",
-        error=error,
-    )

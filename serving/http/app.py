@@ -2,24 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from serving.config import HttpConfig
 from serving.core import EngineOverloaded, PromptTooLong
-from serving.http.access_log import CLIENT_GONE, RequestLog, record_of
-from serving.http.errors import error_response
+from serving.http.access_log import RequestLog, record_of
+from serving.http.errors import HANDLERS
 from serving.http.generation import DeltaRelay, Generation
-from serving.http.guards import ApiKeyGuard, BrowserGuard
+from serving.http.guards import guarded
 from serving.http.metrics import CONTENT_TYPE, Metrics
-from serving.http.server import Drain, HttpLimits
+from serving.http.server import Drain
 from serving.http.stream import Envelope, EventStream, whole
 from serving.openai.answers import Json
 from serving.openai.bodies import ChatBody, CompletionBody, SampledBody, StreamOptions
@@ -35,12 +35,10 @@ def create_app(
     *,
     start: Callable[[], None],
     shutdown: Callable[[], None],
-    limits: HttpLimits,
+    config: HttpConfig,
     drain: Drain,
-    api_key: str | None = None,
-    hosts: Collection[str] | None = None,
 ) -> ASGIApp:
-    """It starts the engine's thread, and shuts it down after the last request. `hosts`: see `BrowserGuard`."""
+    """It starts the engine's thread, and shuts it down after the last request."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -49,23 +47,19 @@ def create_app(
         await asyncio.to_thread(shutdown)
 
     metrics = Metrics(model, engine.stats)
-    routes = Api(engine, model, metrics, limits, drain).routes()
-    handlers = {ApiError: _api_error, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _bug}
-    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    if api_key is not None:
-        app = ApiKeyGuard(app, api_key)
-    app = BrowserGuard(app, hosts)
-    return RequestLog(app, frozenset(route.path for route in routes), metrics.responded)
+    routes = Api(engine, model, metrics, config, drain).routes()
+    app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
+    return RequestLog(guarded(app, config), frozenset(route.path for route in routes), metrics.responded)
 
 
 class Api:
     """The handlers of one engine's routes."""
 
-    def __init__(self, engine: Engine, model: str, metrics: Metrics, limits: HttpLimits, drain: Drain) -> None:
+    def __init__(self, engine: Engine, model: str, metrics: Metrics, config: HttpConfig, drain: Drain) -> None:
         self._engine = engine
         self._model = model
         self._metrics = metrics
-        self._limits = limits
+        self._config = config
         self._drain = drain
         self._created = int(time.time())
         self._preparation = Preparation(engine)
@@ -110,7 +104,7 @@ class Api:
         if self._drain.begun:
             headers = {"retry-after": f"{self._drain.seconds:.0f}", "connection": "close"}
             raise ApiError("The server is stopping.", status=503, code="stopping", headers=headers)
-        return await read_body(request, self._limits.max_body_bytes, self._limits.request_timeout_s)
+        return await read_body(request, self._config.max_body_bytes, self._config.request_timeout_s)
 
     async def _answer(
         self, request: Request, body: SampledBody, prefix: str, prepare: Callable[[], Prepared]
@@ -181,26 +175,3 @@ def _announced(request: Request) -> int:
 def _too_large(limit: int) -> ApiError:
     message = f"The request's body is larger than {limit} bytes (max_body_bytes)."
     return ApiError(message, status=413, code="request_too_large")
-
-
-async def _api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    record_of(request.scope).error = error.code
-    return error_response(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """404 and 405: the wrong path is the most common mistake with a base URL."""
-    assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path[:200]}: {error.detail}. The endpoints are under /v1."
-    return error_response(ApiError(message, status=error.status_code, headers=error.headers))
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """The client went away before it had sent everything."""
-    return Response(status_code=CLIENT_GONE)
-
-
-async def _bug(request: Request, error: Exception) -> Response:
-    """The traceback is in the server's log."""
-    return error_response(ApiError(f"Internal error: {type(error).__name__}.", status=500))

@@ -8,11 +8,19 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.config import HttpConfig
 from serving.http.errors import error_response
 from serving.openai.error import ApiError
 
 OPEN_PATHS = frozenset(("/health",))
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+def guarded(app: ASGIApp, config: HttpConfig) -> ASGIApp:
+    """The application behind the guards that the configuration asks for."""
+    if config.api_key is not None:
+        return BrowserGuard(ApiKeyGuard(app, config.api_key.get_secret_value()), None)
+    return BrowserGuard(app, LOOPBACK if is_loopback(config.host) else None)
 
 
 class ApiKeyGuard:

@@ -6,7 +6,6 @@ import math
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, cast
@@ -16,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.config import HttpConfig
 from serving.openai.error import ApiError
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
@@ -40,16 +40,6 @@ def base_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLimits:
-    """See `ServingConfig`, which has the defaults."""
-
-    max_body_bytes: int
-    request_timeout_s: float
-    slow_reader_timeout_s: float
-    drain_s: float
-
-
 class Drain:
     """Whether the server is about to stop; running requests have `seconds` left then."""
 
@@ -66,7 +56,7 @@ def run_http_server(
     listener: socket.socket,
     announcement: str,
     *,
-    limits: HttpLimits,
+    config: HttpConfig,
     drain: Drain,
     give_up: Callable[[], None],
     log_level: str,
@@ -76,9 +66,9 @@ def run_http_server(
     `give_up` is called, in a thread, when the drain is over and requests still run: it ends them.
     Prints `announcement` when it answers.
     """
-    config = uvicorn.Config(
+    settings = uvicorn.Config(
         app,
-        http=connections(limits),
+        http=connections(config),
         ws="none",
         log_level=log_level,
         access_log=False,  # serving.http.access_log
@@ -89,7 +79,7 @@ def run_http_server(
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _already_stopped)
-    _Server(config, announcement, drain, give_up).run(sockets=[listener])
+    _Server(settings, announcement, drain, give_up).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -127,7 +117,7 @@ def _already_stopped(number: int, frame: FrameType | None) -> None:
 class Connection(H11Protocol):
     """Uvicorn's, which waits for slow clients for ever. See `connections`."""
 
-    limits: HttpLimits
+    bounds: HttpConfig
     _stalled: asyncio.TimerHandle | None = None
     _late: asyncio.TimerHandle | None = None
     _unsent = 0
@@ -199,11 +189,11 @@ class Connection(H11Protocol):
         return True
 
     def _expect_head(self) -> None:
-        self._late = self.loop.call_later(self.limits.request_timeout_s, self.transport.abort)
+        self._late = self.loop.call_later(self.bounds.request_timeout_s, self.transport.abort)
 
     def _expect_reading(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
-        self._stalled = self.loop.call_later(self.limits.slow_reader_timeout_s, self._check_reading)
+        self._stalled = self.loop.call_later(self.bounds.slow_reader_timeout_s, self._check_reading)
 
     def _check_reading(self) -> None:
         """Abort, where closing would wait for the client to read what is left."""
@@ -245,13 +235,13 @@ class _LingeringTransport:
             self._transport.abort()
 
 
-def connections(limits: HttpLimits) -> type[Connection]:
+def connections(config: HttpConfig) -> type[Connection]:
     """The protocol for uvicorn.
 
     A client whose request line and headers do not arrive within `request_timeout_s`, or that does not take a byte
     of its answer for `slow_reader_timeout_s`, is dropped, which ends its request.
     """
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+    return type("LimitedConnection", (Connection,), {"bounds": config})
 
 
 def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse_options(["--model", "fake", *rest])
     log_to_standard_error(options.log_level)
     engine = PacedEngine(float(interval_s), "x" * int(size))
-    serve_engine(engine, options.config, bind(options.config.host, options.config.port), options.log_level)
+    serve_engine(engine, options.config, bind(options.config.http.host, options.config.http.port), options.log_level)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,33 @@
 """Asking the application without a socket."""
 
 import json
-from collections.abc import Collection
 from typing import Any
 
 import httpx2
 
+from serving.config import HttpConfig
 from serving.http.app import create_app
-from serving.http.server import Drain, HttpLimits
+from serving.http.server import Drain
 from tests.serving.fake_engine import FakeEngine
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
-LIMITS = HttpLimits(max_body_bytes=1_000_000, request_timeout_s=60, slow_reader_timeout_s=60, drain_s=5)
+HTTP = HttpConfig(host="0.0.0.0", max_body_bytes=1_000_000)
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
 def app_of(
     engine: FakeEngine,
     *,
-    api_key: str | None = None,
+    config: HttpConfig = HTTP,
     drain: Drain | None = None,
-    limits: HttpLimits = LIMITS,
-    hosts: Collection[str] | None = None,
 ) -> Any:
     return create_app(
         engine,
         "m",
         start=lambda: None,
         shutdown=lambda: None,
-        limits=limits,
-        drain=drain or Drain(limits.drain_s),
-        api_key=api_key,
-        hosts=hosts,
+        config=config,
+        drain=drain or Drain(config.drain_s),
     )
 
 

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from serving.__main__ import main, with_model_found
-from serving.config import UsageError, parse_options
+from serving.config import PARTS, ServingConfig, UsageError, parse_options
 from tests.serving.server_process import COMMAND, ROOT, running_server
 
 # A parent that starts the server as its owner would, tells the pid, and waits.
@@ -42,8 +42,13 @@ def test_every_knob_is_an_option_and_a_setting() -> None:
         ["--model", "m.gguf", "--max-num-seqs", "4", "--set", "chunked_prefill=false", "--set", "dtype=float32"]
     )
     config = options.config
-    assert (config.max_num_seqs, config.chunked_prefill, config.dtype) == (4, False, "float32")
-    assert (config.model, config.port, options.exit_with_parent) == (Path("m.gguf"), 8000, False)
+    assert (config.engine.max_num_seqs, config.engine.chunked_prefill, config.engine.dtype) == (4, False, "float32")
+    assert (config.model, config.http.port, options.exit_with_parent) == (Path("m.gguf"), 8000, False)
+
+
+def test_each_option_is_defined_once() -> None:
+    names = [name for part in (*PARTS.values(), ServingConfig) for name in part.model_fields if name not in PARTS]
+    assert len(names) == len(set(names))
 
 
 def test_an_unknown_knob_is_named_with_the_nearest_first(capsys: pytest.CaptureFixture[str]) -> None:

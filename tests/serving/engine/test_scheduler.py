@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from serving.config import EngineConfig
 from serving.core import Request, SamplingParams, ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
-from serving.engine.scheduler import NeverFits, Scheduler, SchedulerLimits
+from serving.engine.scheduler import NeverFits, Scheduler
 
 MAX_LEN = 40
 
@@ -28,8 +29,8 @@ def make_scheduler(
     blocks: int = 10, seqs: int = 4, tokens: int = 16, chunked: bool = True
 ) -> tuple[Scheduler, BlockAllocator]:
     allocator = BlockAllocator(blocks, 4)
-    limits = SchedulerLimits(max_num_seqs=seqs, max_num_batched_tokens=tokens, chunked_prefill=chunked)
-    return Scheduler(limits, allocator), allocator
+    config = EngineConfig(max_num_seqs=seqs, max_num_batched_tokens=tokens, chunked_prefill=chunked)
+    return Scheduler(config, allocator), allocator
 
 
 def run(scheduler: Scheduler, step: list[ScheduledSequence], confirmed: int = 0, forced: int = 0) -> list[Sequence]:
@@ -242,8 +243,8 @@ def test_the_last_admitted_is_preempted_and_is_first_in_line() -> None:
 def test_a_request_that_never_fits_is_refused() -> None:
     scheduler, _ = make_scheduler(blocks=4)
     with pytest.raises(NeverFits, match="20 tokens need 5 KV blocks, there are 4"):
-        scheduler.add(make_sequence("a", 10, 10))
-    scheduler.add(make_sequence("b", 10, 6))
+        scheduler.check(make_sequence("a", 10, 10))
+    scheduler.check(make_sequence("b", 10, 6))
 
 
 def test_max_tokens_is_clipped_to_the_context() -> None:

@@ -8,13 +8,16 @@ import logging
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from serving.config import UsageError, parse_options
-from serving.http.guards import LOOPBACK, is_loopback
+from serving.config import HttpConfig, UsageError, parse_options
+from serving.http.guards import is_loopback
 from tests.serving.fake_engine import FakeEngine
-from tests.serving.http_client import CHAT, HELLO, app_of, client_of
+from tests.serving.http_client import CHAT, HELLO, HTTP, app_of, client_of
 
 KEY = "sk-very-secret"
+LOCKED = HttpConfig(api_key=SecretStr(KEY))
+LOCAL = HttpConfig(host="127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +26,7 @@ KEY = "sk-very-secret"
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/metrics", "/nowhere"])
 async def test_without_the_key_nothing_is_told(given: str | None, path: str) -> None:
     headers = [] if given is None else [(b"authorization", given.encode())]
-    async with client_of(app_of(FakeEngine("a"), api_key=KEY)) as client:
+    async with client_of(app_of(FakeEngine("a"), config=LOCKED)) as client:
         response = await client.post(path, json=HELLO, headers=headers)
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["type"]) == (401, "invalid_api_key", "invalid_request_error")
@@ -33,7 +36,7 @@ async def test_without_the_key_nothing_is_told(given: str | None, path: str) -> 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
 async def test_with_the_key_all_is_as_without_one(scheme: str) -> None:
-    async with client_of(app_of(FakeEngine("a"), api_key=KEY)) as client:
+    async with client_of(app_of(FakeEngine("a"), config=LOCKED)) as client:
         client.headers["authorization"] = f"{scheme} {KEY}"
         assert (await client.post(CHAT, json=HELLO)).status_code == 200
         assert (await client.get("/metrics")).status_code == 200
@@ -41,7 +44,7 @@ async def test_with_the_key_all_is_as_without_one(scheme: str) -> None:
 
 async def test_health_is_open_and_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with client_of(app_of(FakeEngine(), api_key=KEY)) as client:
+    async with client_of(app_of(FakeEngine(), config=LOCKED)) as client:
         response = await client.get("/health", headers={"authorization": f"Bearer {KEY}"})
     assert response.status_code == 200
     assert KEY not in response.text
@@ -53,8 +56,8 @@ def test_a_key_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
     file.write_text(f"{KEY}\n")
     for given in (f"@{file}", KEY):
         config = parse_options(["--model", "m", "--api-key", given]).config
-        assert config.api_key is not None
-        assert config.api_key.get_secret_value() == KEY
+        assert config.http.api_key is not None
+        assert config.http.api_key.get_secret_value() == KEY
         assert KEY not in repr(config)
 
 
@@ -70,14 +73,14 @@ def test_a_key_that_can_not_be_is_a_usage_error_that_does_not_tell_it(given: str
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
 async def test_its_own_names_are_answered_to(host: str) -> None:
-    async with client_of(app_of(FakeEngine("a"), hosts=LOOPBACK)) as client:
+    async with client_of(app_of(FakeEngine("a"), config=LOCAL)) as client:
         assert (await client.post(CHAT, json=HELLO, headers={"host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example:8000", "evil.example", "localhost.evil.example", "127.0.0.2", "[", ""])
 async def test_a_name_that_was_made_to_point_here_is_not(host: str) -> None:
     engine = FakeEngine("a")
-    async with client_of(app_of(engine, hosts=LOOPBACK)) as client:
+    async with client_of(app_of(engine, config=LOCAL)) as client:
         response = await client.post(CHAT, json=HELLO, headers={"host": host})
         assert (await client.get("/health", headers={"host": host})).status_code == 421
     assert (response.status_code, response.json()["error"]["code"]) == (421, "wrong_host")
@@ -85,12 +88,12 @@ async def test_a_name_that_was_made_to_point_here_is_not(host: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "http://[", "x"])
-@pytest.mark.parametrize("hosts", [LOOPBACK, None])
-async def test_a_page_of_another_site_is_refused_whatever_it_sends(origin: str, hosts: frozenset[str] | None) -> None:
+@pytest.mark.parametrize("config", [LOCAL, HTTP])
+async def test_a_page_of_another_site_is_refused_whatever_it_sends(origin: str, config: HttpConfig) -> None:
     """Plain text needs no permission of a browser's."""
     engine = FakeEngine("a")
     headers = {"origin": origin, "host": "localhost:8000", "content-type": "text/plain"}
-    async with client_of(app_of(engine, hosts=hosts)) as client:
+    async with client_of(app_of(engine, config=config)) as client:
         response = await client.post(CHAT, content=json.dumps(HELLO), headers=headers)
     assert (response.status_code, response.json()["error"]["code"]) == (403, "cross_origin")
     assert not engine.requests

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from serving.openai.schema_limits import MAX_DEPTH as MAX_SCHEMA_DEPTH
 from serving.openai.schema_limits import MAX_LITERAL, MAX_PROPERTIES, check_schemas
 from serving.openai.validation import MAX_CONTAINERS, MAX_DEPTH, parse, parse_object
 from tests.serving.fake_engine import FakeEngine
-from tests.serving.http_client import CHAT, HELLO, LIMITS, app_of, client_of, post
+from tests.serving.http_client import CHAT, HELLO, HTTP, app_of, client_of, post
 
 DIGITS = b"1" * 5000
 
@@ -142,7 +141,7 @@ async def in_pieces(size: int, read: list[int]) -> AsyncIterator[bytes]:
 
 
 async def test_a_body_over_the_limit_is_413() -> None:
-    response = await post(FakeEngine("a"), b" " * (LIMITS.max_body_bytes + 1))
+    response = await post(FakeEngine("a"), b" " * (HTTP.max_body_bytes + 1))
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (413, "request_too_large")
     assert "1000000 bytes (max_body_bytes)" in error["message"]
@@ -166,7 +165,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [], "query_string": b""}
-    app = app_of(FakeEngine("a"), limits=replace(LIMITS, request_timeout_s=0.01))
+    app = app_of(FakeEngine("a"), config=HTTP.model_copy(update={"request_timeout_s": 0.01}))
     await asyncio.wait_for(app(scope, receive, send), 5)
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
