@@ -1,1 +1,43 @@
-"""The bundled inference backend: a stand-alone, OpenAI-compatible engine in PyTorch."""
+"""The bundled inference server: a stand-alone, OpenAI-compatible engine in PyTorch.
+
+Each name is imported when it is first used, so that the configuration needs no PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.config import EngineConfig, ServingConfig, lossless_knobs
+    from serving.core import ModelLoadError, Request, SamplingParams, TokenDelta
+    from serving.engine.engine import LLMEngine
+    from serving.model.kernels.library import find_compiler
+    from serving.server import serve
+
+__all__ = [
+    "EngineConfig",
+    "LLMEngine",
+    "ModelLoadError",
+    "Request",
+    "SamplingParams",
+    "ServingConfig",
+    "TokenDelta",
+    "find_compiler",
+    "lossless_knobs",
+    "serve",
+]
+
+_HOMES = {
+    "serving.config": ("EngineConfig", "ServingConfig", "lossless_knobs"),
+    "serving.core": ("ModelLoadError", "Request", "SamplingParams", "TokenDelta"),
+    "serving.engine.engine": ("LLMEngine",),
+    "serving.model.kernels.library": ("find_compiler",),
+    "serving.server": ("serve",),
+}
+
+if not TYPE_CHECKING:  # a checker would take any name for one that is here
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,10 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.config import ServingConfig, UsageError, fail, parse_options
+from serving.config import ServingConfig, UsageError, fail, is_loopback, parse_options
 from serving.environment import cache_directory
-from serving.http.guards import is_loopback
-from serving.http.server import bind
 from serving.lifeline import end_with_parent
 
 
@@ -32,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(config: ServingConfig, log_level: str) -> None:
+    from serving.http.server import bind
+
     try:
         listener = bind(config.http.host, config.http.port)
     except OSError as error:
@@ -39,7 +39,7 @@ def _serve(config: ServingConfig, log_level: str) -> None:
         fail(f"can't listen on {where}: {error.strerror}; choose another --port (0 takes a free one)")
 
     # They import torch, which takes seconds: only once the port is ours.
-    from serving.model.weights import ModelLoadError
+    from serving.core import ModelLoadError
     from serving.server import serve
 
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import ipaddress
 import re
 import shutil
 import sys
@@ -108,6 +109,14 @@ class HttpConfig(BaseModel):
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise ValueError("a key is one or more printable ASCII characters without spaces")
         return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is for this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ServingConfig(BaseModel):

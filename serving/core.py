@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+_LONGEST = 500  # characters of a message
 FinishReason = Literal["stop", "length", "abort"]
 Ints = NDArray[np.int64]
 
@@ -298,3 +299,12 @@ class EngineOverloaded(RuntimeError):
 
 class MachineFailed(RuntimeError):
     """Part of the machine is gone. Its words are for every client: they are never of a request."""
+
+
+class ModelLoadError(ValueError):
+    """The model cannot be loaded. One line: what is wrong, with which file, what to do."""
+
+    def __init__(self, message: str) -> None:
+        """`message` may quote a library or a file: what is left is one line of bounded length."""
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")

@@ -115,7 +115,7 @@ def _facts() -> dict[str, Any]:
     from agentbench.run.provenance import cpu_model
     from agentbench.suite import registry
     from agentbench.version import __version__
-    from serving.model.kernels.library import find_compiler
+    from serving import find_compiler
 
     return {
         "agentbench": __version__,

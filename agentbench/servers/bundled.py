@@ -15,7 +15,7 @@ from agentbench.core.errors import UserError
 from agentbench.core.protocols import Endpoint
 from agentbench.extras import install_hint
 from agentbench.hub import resolve_model, served_name
-from serving.config import EngineConfig, lossless_knobs
+from serving import EngineConfig, lossless_knobs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 

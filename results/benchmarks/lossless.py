@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serving.config import EngineConfig
-from serving.core import Request, SamplingParams, TokenDelta
-from serving.engine.engine import LLMEngine
+from serving import EngineConfig, LLMEngine, Request, SamplingParams, TokenDelta
 
 PROMPTS, NEW_TOKENS = 100, 24
 SETTINGS: list[dict[str, Any]] = [

@@ -8,10 +8,9 @@ from serving.checkpoint.gguf_reader import is_gguf
 from serving.checkpoint.gguf_tokenizer import gguf_tokenizer
 from serving.checkpoint.hugging_face import SafetensorsDirectory
 from serving.checkpoint.tokenizer import Tokenizer, directory_tokenizer
+from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
-from serving.model.weights import ModelLoadError, Weights
-
-__all__ = ["Checkpoint", "ModelLoadError", "load_checkpoint"]
+from serving.model.weights import Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from serving.checkpoint.gguf_reader import GGUFContent, read_gguf
+from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
-from serving.model.weights import ModelLoadError
 
 _TOP_NAMES = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from serving.checkpoint.gguf import GGUFFile
 from serving.checkpoint.tokenizer import Tokenizer, merges_by_score, sentence_piece
-from serving.model.weights import ModelLoadError
+from serving.core import ModelLoadError
 
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # values of tokenizer.ggml.token_type
 

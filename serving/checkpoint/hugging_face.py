@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
-from serving.model.weights import ModelLoadError
 
 _ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
 # Of keys that published files leave out.

@@ -9,7 +9,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers
 
 from serving.checkpoint.hugging_face import read_json, read_text
-from serving.model.weights import ModelLoadError
+from serving.core import ModelLoadError
 
 SPACE = "\u2581"  # stands for a space within a piece
 

@@ -10,6 +10,7 @@ import torch
 from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.tokenizer import Tokenizer
 from serving.config import EngineConfig
+from serving.core import ModelLoadError
 from serving.engine.runner import DecodeGraphs, ModelRunner, Runner
 from serving.model.attention.base import Attention, AttentionSpec, block_bytes
 from serving.model.attention.compiled import CompiledAttention, runs_compiled
@@ -21,7 +22,6 @@ from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
 from serving.model.precision import Precision, choose_precision
 from serving.model.registry import Model, build_model
-from serving.model.weights import ModelLoadError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from serving.core import Batch
+from serving.core import Batch, ModelLoadError
 from serving.model.attention.base import Attention
 from serving.model.attention.flash import VarlenAttention, VarlenPlan
 from serving.model.registry import Model
-from serving.model.weights import ModelLoadError
 
 
 class Runner(Protocol):

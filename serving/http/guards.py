@@ -1,14 +1,13 @@
 """Refuses requests without the API key, and requests that a web page of another site sends."""
 
 import hmac
-import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.config import HttpConfig
+from serving.config import HttpConfig, is_loopback
 from serving.http.errors import error_response
 from serving.openai.error import ApiError
 
@@ -46,14 +45,6 @@ def _refusal() -> ASGIApp:
     message = "Incorrect or missing API key. Send the server's key as 'Authorization: Bearer <key>'."
     headers = {"www-authenticate": "Bearer"}
     return error_response(ApiError(message, status=401, code="invalid_api_key", headers=headers))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is for this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class BrowserGuard:

@@ -6,12 +6,12 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
+from serving.core import ModelLoadError
 from serving.model.fused_input import Gate, Prologue, RMSNorm
 from serving.model.kernels import linear as compiled
 from serving.model.kernels.linear import GROUP, rounded_int4, rounded_int8
 from serving.model.precision import Precision
 from serving.model.torchao_linear import Bits, TorchaoLinear
-from serving.model.weights import ModelLoadError
 
 _HALF_MAX = torch.finfo(torch.float16).max
 

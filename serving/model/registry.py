@@ -5,13 +5,14 @@ from typing import Protocol
 
 import torch
 
+from serving.core import ModelLoadError
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.config import TRAITS, ModelConfig
 from serving.model.decoder import Decoder
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Split
 from serving.model.precision import Precision
-from serving.model.weights import ModelLoadError, Weights
+from serving.model.weights import Weights
 
 
 class Model(Protocol):

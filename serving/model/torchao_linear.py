@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 
+from serving.core import ModelLoadError
 from serving.model.fused_input import Prologue
-from serving.model.weights import ModelLoadError
 
 Bits = Literal[8, 4]
 

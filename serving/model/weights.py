@@ -1,23 +1,10 @@
 """Where tensors come from: named float32 tensors, whatever the file format."""
 
-from __future__ import annotations
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
+import torch
 
-if TYPE_CHECKING:
-    import torch
-
-
-_LONGEST = 500  # characters of a message
-
-
-class ModelLoadError(ValueError):
-    """The model cannot be loaded. One line: what is wrong, with which file, what to do."""
-
-    def __init__(self, message: str) -> None:
-        """`message` may quote a library or a file: what is left is one line of bounded length."""
-        line = " ".join(message.split())
-        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
+from serving.core import ModelLoadError
 
 
 class Weights(Protocol):

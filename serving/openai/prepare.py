@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from serving.core import Constraint, SamplingParams
-from serving.model.weights import ModelLoadError
+from serving.core import Constraint, ModelLoadError, SamplingParams
 from serving.openai.answers import Answer, ChatAnswer, ChatLogprobs, CompletionLogprobs, TextAnswer
 from serving.openai.bodies import (
     ChatBody,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from serving.__main__ import main, with_model_found
 from serving.config import PARTS, ServingConfig, UsageError, parse_options
@@ -47,7 +48,8 @@ def test_every_knob_is_an_option_and_a_setting() -> None:
 
 
 def test_each_option_is_defined_once() -> None:
-    names = [name for part in (*PARTS.values(), ServingConfig) for name in part.model_fields if name not in PARTS]
+    groups: list[type[BaseModel]] = [*PARTS.values(), ServingConfig]
+    names = [name for group in groups for name in group.model_fields if name not in PARTS]
     assert len(names) == len(set(names))
 
 

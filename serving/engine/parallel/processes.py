@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel, ConfigDict
 
 from serving.config import EngineConfig
-from serving.model.weights import ModelLoadError
+from serving.core import ModelLoadError
 
 _END_S = 10.0  # until a worker that was told to end is killed
 _LOSS_S = 2.0  # until a worker whose end has broken a step is seen to have ended

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
+from serving.core import ModelLoadError
 from serving.engine.loading import load_model, num_threads
 from serving.engine.parallel.processes import Assignment, Loaded
 from serving.engine.parallel.runner import decode_step
 from serving.engine.runner import ModelRunner
 from serving.lifeline import end_with_parent
 from serving.model.parallel.group import Group
-from serving.model.weights import ModelLoadError
 
 
 def main(descriptor: int) -> None:

@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from serving.core import ModelLoadError
 from serving.environment import keep_gloo_local
-from serving.model.weights import ModelLoadError
 
 _TIMEOUT = timedelta(minutes=5)  # the longest wait of a rank for the others within a step
 

@@ -6,10 +6,11 @@ from math import gcd
 
 import torch
 
+from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
 from serving.model.linear import Linear
 from serving.model.parallel.group import Group
-from serving.model.weights import ModelLoadError, Weights
+from serving.model.weights import Weights
 
 _ALIGNMENT = 128  # parts are multiples of it where the whole is: of quantization groups and of kernels' tiles
 Lookup = Callable[[torch.Tensor], torch.Tensor]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from serving.checkpoint.checkpoint import ModelLoadError, load_checkpoint
+from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.gguf_reader import GGUFContent, read_gguf
 from serving.config import EngineConfig
+from serving.core import ModelLoadError
 from serving.engine.loading import load_model
 from tests.serving.checkpoint.gguf_models import write_gguf_model
 from tests.serving.conftest import CheckpointMaker

@@ -18,8 +18,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from serving.checkpoint.gguf import GGUFFile
 from serving.checkpoint.gguf_tokenizer import gguf_tokenizer
 from serving.checkpoint.tokenizer import Tokenizer
+from serving.core import ModelLoadError
 from serving.engine.decoding import Detokenizer
-from serving.model.weights import ModelLoadError
 from tests.serving.checkpoint.gguf_models import write
 
 NORMAL, CONTROL, USER_DEFINED, BYTE = 1, 3, 4, 6

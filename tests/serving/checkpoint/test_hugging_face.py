@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.hugging_face import parse_config
+from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
-from serving.model.weights import ModelLoadError
 from tests.serving.conftest import CheckpointMaker
 
 FILE = Path("config.json")

@@ -20,6 +20,7 @@ from serving.config import LOSSLESS_KNOBS, EngineConfig, lossless_knobs
 from serving.core import (
     Constraint,
     EngineOverloaded,
+    ModelLoadError,
     PromptTooLong,
     Request,
     SamplingParams,
@@ -31,7 +32,6 @@ from serving.engine.sampler import CONSTRAINT_FAILED
 from serving.engine.thread import ENGINE_FAILED, EngineThread
 from serving.model.kernels.library import kernels
 from serving.model.precision import choose_precision
-from serving.model.weights import ModelLoadError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 SMALL = {"dtype": "float32", "block_size": 4, "threads": 1}

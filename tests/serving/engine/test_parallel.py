@@ -11,11 +11,10 @@ import openai
 import pytest
 
 from serving.config import EngineConfig
-from serving.core import SamplingParams
+from serving.core import ModelLoadError, SamplingParams
 from serving.engine.engine import LLMEngine
 from serving.engine.parallel.processes import Workers
 from serving.engine.parallel.runner import RankLost
-from serving.model.weights import ModelLoadError
 from tests.serving.engine.test_engine import add, alone, answers, finish, load, prompts
 from tests.serving.server_process import ServerProcess, running_server
 

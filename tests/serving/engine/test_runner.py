@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from serving.checkpoint.checkpoint import load_checkpoint
-from serving.core import Batch, ScheduledSequence, Sequence, build_batch
+from serving.core import Batch, ModelLoadError, ScheduledSequence, Sequence, build_batch
 from serving.engine.runner import Compute, DecodeGraphs, ModelRunner
 from serving.model.attention.flash import VarlenAttention
 from serving.model.precision import choose_precision
 from serving.model.registry import Model, build_model
-from serving.model.weights import ModelLoadError
 from tests.serving.model.forward import BLOCK_SIZE, make_sequence
 from tests.serving.model.reference_varlen import reference_varlen
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from serving.config import HttpConfig, UsageError, parse_options
-from serving.http.guards import is_loopback
+from serving.config import HttpConfig, UsageError, is_loopback, parse_options
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.http_client import CHAT, HELLO, HTTP, app_of, client_of
 

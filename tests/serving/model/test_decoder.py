@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from serving.checkpoint.checkpoint import load_checkpoint
+from serving.core import ModelLoadError
 from serving.model.compiled import CompiledDecoder
 from serving.model.decoder import Decoder
 from serving.model.kernels.library import kernels
 from serving.model.precision import choose_precision
-from serving.model.weights import ModelLoadError, take
+from serving.model.weights import take
 from tests.serving.checkpoint.gguf_models import write_gguf_model
 from tests.serving.conftest import CheckpointMaker
 from tests.serving.model.forward import Forward

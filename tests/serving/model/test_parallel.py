@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from serving.checkpoint.checkpoint import load_checkpoint
-from serving.core import ScheduledSequence, build_batch
+from serving.core import ModelLoadError, ScheduledSequence, build_batch
 from serving.engine.parallel.runner import decode_step, encode_step
 from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Share, vocab_widths
 from serving.model.precision import Quantization, choose_precision
-from serving.model.weights import ModelLoadError
 from tests.serving.conftest import CheckpointMaker
 from tests.serving.model.forward import Forward, make_sequence
 from tests.serving.model.test_decoder import CASES, directory_of

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from serving.core import ModelLoadError
 from serving.model.fused_input import Gate, RMSNorm
 from serving.model.precision import choose_precision
 from serving.model.torchao_linear import TorchaoLinear
-from serving.model.weights import ModelLoadError
 
 CPU = torch.device("cpu")
 needs_torchao = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs torchao")
