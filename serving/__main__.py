@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(config: ServingConfig, log_level: str) -> None:
-    from serving.http.server import bind
+    from serving.http.server import bind  # it takes longer to import than --help may take
 
     try:
         listener = bind(config.http.host, config.http.port)
@@ -38,9 +38,8 @@ def _serve(config: ServingConfig, log_level: str) -> None:
         where = f"{config.http.host}:{config.http.port}"
         fail(f"can't listen on {where}: {error.strerror}; choose another --port (0 takes a free one)")
 
-    # They import torch, which takes seconds: only once the port is ours.
     from serving.core import ModelLoadError
-    from serving.server import serve
+    from serving.server import serve  # it imports torch, which takes seconds: only once the port is ours
 
     try:
         with listener:
@@ -57,9 +56,9 @@ def with_model_found(config: ServingConfig) -> ServingConfig:
     found = pulled_models()
     name = str(config.model)
     if name not in found:
-        known = ", ".join(sorted(found)) or "none yet: agentbench pull smollm2-135m-instruct"
+        names = ", ".join(sorted(found)) or "none yet: agentbench pull smollm2-135m-instruct"
         raise UsageError(
-            f"there is no model at {name}: --model is a .gguf file, a directory, or a pulled model's name ({known})"
+            f"there is no model at {name}: --model is a .gguf file, a directory, or a pulled model's name ({names})"
         )
     return config.model_copy(update={"model": found[name], "served_model_name": config.served_model_name or name})
 

@@ -153,10 +153,10 @@ class UsageError(Exception):
 
 def parse_options(arguments: Sequence[str]) -> Options:
     """Raises `UsageError`; exits for --help, as argparse does."""
-    given = vars(_parser().parse_args(arguments))
-    exit_with_parent, log_level = given.pop("exit_with_parent"), given.pop("log_level")
-    settings = [_setting(text) for text in given.pop("set")]
-    values = {key: value for key, value in given.items() if value is not None}
+    arguments_by_name = vars(_parser().parse_args(arguments))
+    exit_with_parent, log_level = arguments_by_name.pop("exit_with_parent"), arguments_by_name.pop("log_level")
+    settings = [_setting(text) for text in arguments_by_name.pop("set")]
+    values = {key: value for key, value in arguments_by_name.items() if value is not None}
     if "api_key" in values:
         values["api_key"] = _secret(values["api_key"])
     return Options(config=_config(values | dict(settings)), exit_with_parent=exit_with_parent, log_level=log_level)

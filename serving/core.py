@@ -220,8 +220,8 @@ class ScheduledSequence:
     @property
     def sampled(self) -> int:
         """How many of the last rows are sampled: none while known tokens remain, else the last and the drafts."""
-        known = self.count - len(self.drafts)
-        return 1 + len(self.drafts) if self.start + known == len(self.sequence.token_ids) else 0
+        num_known = self.count - len(self.drafts)
+        return 1 + len(self.drafts) if self.start + num_known == len(self.sequence.token_ids) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,14 +34,14 @@ def sample(logits: torch.Tensor, sequences: Seq[Sequence]) -> list[SampledToken]
 
     What a row gets depends on its logits, tokens, parameters and seed only, not on the other rows.
     """
-    asked = own_logprobs(logits, sequences)
+    reported = own_logprobs(logits, sequences)
     errors = constrain(logits, sequences)
     for row, sequence in enumerate(sequences):
         if changes_logits(sequence.request.params):
             penalize(logits[row], sequence)
     tokens = _choose(logits, sequences, errors)
     return [
-        _result(token, sequence.request.params, asked.get(row), errors.get(row))
+        _result(token, sequence.request.params, reported.get(row), errors.get(row))
         for row, (sequence, token) in enumerate(zip(sequences, tokens, strict=True))
     ]
 
@@ -128,15 +128,15 @@ def _candidates(weights: torch.Tensor, params: SamplingParams) -> tuple[torch.Te
     (Holtzman et al. 2019) a share of what the other two leave, the fewest tokens that reach it. Where they leave
     everything, it is a share of everything.
     """
-    whole = float(weights.sum(dtype=torch.float64))
-    weights, ids = _top_k(weights, params) if params.top_k else _above_a_floor(weights, whole, params)
+    total_weight = float(weights.sum(dtype=torch.float64))
+    weights, ids = _top_k(weights, params) if params.top_k else _above_a_floor(weights, total_weight, params)
     if params.min_p:
         count = max(1, int((weights >= params.min_p).sum()))
         weights, ids = weights[:count], ids[:count]
     if params.top_p == 1:
         return weights, ids
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
-    total = float(cumulative[-1]) if params.top_k or params.min_p else whole
+    total = float(cumulative[-1]) if params.top_k or params.min_p else total_weight
     keep = max(1, int((cumulative - weights < params.top_p * total).sum()))
     return weights[:keep], ids[:keep]
 
@@ -146,10 +146,12 @@ def _top_k(weights: torch.Tensor, params: SamplingParams) -> tuple[torch.Tensor,
     return values, ids
 
 
-def _above_a_floor(weights: torch.Tensor, whole: float, params: SamplingParams) -> tuple[torch.Tensor, torch.Tensor]:
+def _above_a_floor(
+    weights: torch.Tensor, total_weight: float, params: SamplingParams
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Sorted, without the tail that surely goes: sorting a whole vocabulary takes longer than all the rest."""
     # Even all tokens of less weight than this have together less than top_p leaves out.
-    tail = (1 - params.top_p) * whole / len(weights) * (1 - 1e-6)
+    tail = (1 - params.top_p) * total_weight / len(weights) * (1 - 1e-6)
     ids = (weights >= (params.min_p or tail)).nonzero().squeeze(1)
     values, order = weights[ids].sort(descending=True)
     return values, ids[order]

@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 ENGINE_FAILED = "the engine failed; its log says where"
-"""All that clients are told of most: an exception's own words may hold another client's text."""
+"""All that clients are told of most errors: an exception's own words may hold another client's text."""
 
 
 class _Abort(str):
@@ -84,8 +84,8 @@ class EngineThread:
                 self._engine.step()
             except Exception as error:  # whatever a step raises ends its requests, never the loop
                 _LOG.error("a step failed; its requests are aborted: %s", without_values(error))
-                told = f"the engine failed: {error}" if isinstance(error, MachineFailed) else ENGINE_FAILED
-                self._engine.abort_all(told)
+                reason = f"the engine failed: {error}" if isinstance(error, MachineFailed) else ENGINE_FAILED
+                self._engine.abort_all(reason)
         self._engine.abort_all("the server is shutting down")
         self._engine.close()
 

@@ -38,10 +38,10 @@ class RequestRecord:
     @classmethod
     def of(cls, scope: Scope) -> "RequestRecord":
         """The client's own `x-request-id` is kept where it is short and plain; else it gets another."""
-        given = Headers(scope=scope).get("x-request-id", "")
+        client_id = Headers(scope=scope).get("x-request-id", "")
         client = scope.get("client")
         return cls(
-            id=given if _ID.fullmatch(given) else f"req_{uuid4().hex}",
+            id=client_id if _ID.fullmatch(client_id) else f"req_{uuid4().hex}",
             path=scope["path"],
             client=str(client[0])[:_LONGEST] if client else "",
         )

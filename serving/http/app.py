@@ -20,7 +20,7 @@ from serving.http.generation import DeltaRelay, Generation
 from serving.http.guards import guarded
 from serving.http.metrics import CONTENT_TYPE, Metrics
 from serving.http.server import Drain
-from serving.http.stream import Envelope, EventStream, whole
+from serving.http.stream import Envelope, EventStream, complete_answer
 from serving.openai.answers import Json
 from serving.openai.bodies import ChatBody, CompletionBody, SampledBody, StreamOptions
 from serving.openai.error import ApiError
@@ -117,7 +117,7 @@ class Api:
         )
         generation = self._submit(request, envelope.id, prepared)
         if not body.stream:
-            return await whole(generation, envelope, prepared.answers, request.receive)
+            return await complete_answer(generation, envelope, prepared.answers, request.receive)
         return EventStream(generation, envelope, prepared.answers, body.stream_options or StreamOptions())
 
     def _submit(self, request: Request, id: str, prepared: Prepared) -> Generation:

@@ -36,9 +36,9 @@ class ApiKeyGuard:
             await self._app(scope, receive, send)
 
     def _is_known(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, key = headers.get("authorization", "").partition(" ")
         # In a time that does not depend on how much of the key is right.
-        return hmac.compare_digest(given.strip().encode(), self._key) and scheme.lower() == "bearer"
+        return hmac.compare_digest(key.strip().encode(), self._key) and scheme.lower() == "bearer"
 
 
 def _refusal() -> ASGIApp:

@@ -50,7 +50,9 @@ def event(head: str, choice: dict[str, Any] | None, tail: str = "") -> str:
     return f"{head}{'' if choice is None else encode(choice)}]{tail}}}\n\n"
 
 
-async def whole(generation: Generation, envelope: Envelope, answers: Sequence[Answer], receive: Receive) -> Response:
+async def complete_answer(
+    generation: Generation, envelope: Envelope, answers: Sequence[Answer], receive: Receive
+) -> Response:
     """The answers in one piece."""
     try:
         last = await while_connected(_last(generation, answers), receive)

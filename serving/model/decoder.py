@@ -6,7 +6,7 @@ import torch
 
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.config import ModelConfig
-from serving.model.fused_input import Gate, Prologue, RMSNorm
+from serving.model.fused_input import FusedInput, Gate, RMSNorm
 from serving.model.kernels.linear import PackedLinear, lay_out
 from serving.model.layers import Embedding, Rotary
 from serving.model.linear import Linear, make_linear
@@ -98,13 +98,13 @@ class _Source:
         weight = take(self._weights, f"{self._prefix}{name}.weight", size or config.hidden_size) + config.norm_offset
         return RMSNorm(weight=self._precision.round(weight), eps=config.rms_norm_eps)
 
-    def linear(self, sizes: dict[str, int], in_size: int, prologue: Prologue | None = None) -> Linear:
+    def linear(self, sizes: dict[str, int], in_size: int, fused_input: FusedInput | None = None) -> Linear:
         """Several layers that share their input, as one; a bias on any that has one in the checkpoint."""
         names = [f"{self._prefix}{name}" for name in sizes]
         outs = list(sizes.values())
         matrices = [take(self._weights, f"{name}.weight", out, in_size) for name, out in zip(names, outs, strict=True)]
         biases = [take_optional(self._weights, f"{name}.bias", out) for name, out in zip(names, outs, strict=True)]
-        return make_linear(matrices, biases, self._precision, prologue)
+        return make_linear(matrices, biases, self._precision, fused_input)
 
 
 def _attention_specs(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> list[AttentionSpec]:

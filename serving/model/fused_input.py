@@ -32,4 +32,4 @@ class Gate:
         return activated.mul_(up)
 
 
-Prologue = RMSNorm | Gate
+FusedInput = RMSNorm | Gate

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from serving.core import ModelLoadError
-from serving.model.fused_input import Gate, Prologue, RMSNorm
+from serving.model.fused_input import FusedInput, Gate, RMSNorm
 from serving.model.kernels import linear as compiled
 from serving.model.kernels.linear import GROUP, rounded_int4, rounded_int8
 from serving.model.precision import Precision
@@ -17,7 +17,7 @@ _HALF_MAX = torch.finfo(torch.float16).max
 
 
 class Linear(Protocol):
-    """y = prologue(x) Wᵀ + b, in the activations' type."""
+    """y = fused_input(x) Wᵀ + b, in the activations' type."""
 
     @property
     def nbytes(self) -> int:
@@ -38,10 +38,10 @@ class Linear(Protocol):
 class DenseLinear:
     """PyTorch's own product, weights and activations in one type."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, fused_input: FusedInput | None) -> None:
         self._weight = weight
         self._bias = bias
-        self._prologue = prologue
+        self._fused_input = fused_input
 
     @property
     def nbytes(self) -> int:
@@ -52,7 +52,7 @@ class DenseLinear:
         return self._weight.numel()
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        x = x if self._prologue is None else self._prologue(x)
+        x = x if self._fused_input is None else self._fused_input(x)
         y = F.linear(x, self._weight, self._bias)
         return y if out is None else out.add_(y)
 
@@ -63,9 +63,9 @@ class HalfLinear:
     A bfloat16 weight is exact in float16 from 6.1e-5 up to 65504; below that it is off by at most 3e-8.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, prologue: Prologue | None) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, fused_input: FusedInput | None) -> None:
         self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
-        self._prologue = prologue
+        self._fused_input = fused_input
         self.num_parameters = weight.numel()
 
     @property
@@ -73,7 +73,7 @@ class HalfLinear:
         return 2 * self.num_parameters
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        x = x if self._prologue is None else self._prologue(x)
+        x = x if self._fused_input is None else self._fused_input(x)
         y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
         return y if out is None else out.add_(y)
 
@@ -82,7 +82,7 @@ def make_linear(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor | None],
     precision: Precision,
-    prologue: Prologue | None = None,
+    fused_input: FusedInput | None = None,
     *,
     least_bits: int = 4,
 ) -> Linear:
@@ -101,14 +101,18 @@ def make_linear(
     if precision.quantization != "none" and precision.device.type == "cuda":
         bits: Bits = 4 if format is compiled.Format.INT4 else 8
         device, dtype = precision.device, precision.activations
-        return TorchaoLinear(weight, bias, prologue, bits=bits, device=device, dtype=dtype)
+        return TorchaoLinear(weight, bias, fused_input, bits=bits, device=device, dtype=dtype)
     if precision.kernels:
-        return _compiled(weight, bias, format, prologue)
+        return _compiled(weight, bias, format, fused_input)
     if precision.quantization != "none":
         weight = (rounded_int4 if format is compiled.Format.INT4 else rounded_int8)(weight)
-        return DenseLinear(weight, bias, prologue)
+        return DenseLinear(weight, bias, fused_input)
     weight = precision.round(weight)
-    return HalfLinear(weight, bias, prologue) if _can_pack(weight, precision) else DenseLinear(weight, bias, prologue)
+    return (
+        HalfLinear(weight, bias, fused_input)
+        if _can_pack(weight, precision)
+        else DenseLinear(weight, bias, fused_input)
+    )
 
 
 def _format(precision: Precision, least_bits: int) -> compiled.Format:
@@ -118,15 +122,15 @@ def _format(precision: Precision, least_bits: int) -> compiled.Format:
 
 
 def _compiled(
-    weight: torch.Tensor, bias: torch.Tensor | None, format: compiled.Format, prologue: Prologue | None
+    weight: torch.Tensor, bias: torch.Tensor | None, format: compiled.Format, fused_input: FusedInput | None
 ) -> Linear:
-    if isinstance(prologue, RMSNorm):
-        kind = compiled.Prologue.RMS_NORM
-        return compiled.PackedLinear(weight, bias, format, kind, prologue.weight, prologue.eps)
-    if isinstance(prologue, Gate):
-        silu = prologue.activation == "silu"
+    if isinstance(fused_input, RMSNorm):
+        kind = compiled.FusedInput.RMS_NORM
+        return compiled.PackedLinear(weight, bias, format, kind, fused_input.weight, fused_input.eps)
+    if isinstance(fused_input, Gate):
+        silu = fused_input.activation == "silu"
         return compiled.PackedLinear(
-            weight, bias, format, compiled.Prologue.SILU_GATE if silu else compiled.Prologue.GELU_GATE
+            weight, bias, format, compiled.FusedInput.SILU_GATE if silu else compiled.FusedInput.GELU_GATE
         )
     return compiled.PackedLinear(weight, bias, format)
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from serving.core import ModelLoadError
-from serving.model.fused_input import Prologue
+from serving.model.fused_input import FusedInput
 
 Bits = Literal[8, 4]
 
@@ -39,7 +39,7 @@ class TorchaoLinear:
         self,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        prologue: Prologue | None,
+        fused_input: FusedInput | None,
         *,
         bits: Bits,
         device: torch.device,
@@ -47,7 +47,7 @@ class TorchaoLinear:
     ) -> None:
         """`weight` is float32 [out_features, in_features]."""
         self._out_features = weight.shape[0]
-        self._prologue, self._bias = prologue, bias
+        self._fused_input, self._bias = fused_input, bias
         quantized = _quantized(weight.to(device=device, dtype=dtype), bits)
         self._product: Callable[[torch.Tensor], torch.Tensor] = (
             _Int8Product(quantized.qdata, quantized.scale) if bits == 8 else partial(_linear, quantized)
@@ -56,7 +56,7 @@ class TorchaoLinear:
         self.nbytes = sum(getattr(quantized, name).nbytes for name in quantized.tensor_data_names)
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        x = x if self._prologue is None else self._prologue(x)
+        x = x if self._fused_input is None else self._fused_input(x)
         y = self._product(x)[:, : self._out_features]
         if self._bias is not None:
             y = y + self._bias

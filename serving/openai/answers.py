@@ -29,7 +29,7 @@ class LogprobReport(Protocol):
         """What has come since the last time; None when nothing has."""
         ...
 
-    def whole(self) -> Json:
+    def complete(self) -> Json:
         """All that was taken, and the rest."""
         ...
 
@@ -49,12 +49,12 @@ class ChatLogprobs:
         fresh, self._taken = self._entries[self._taken :], len(self._entries)
         return {"content": fresh, "refusal": None} if fresh else None
 
-    def whole(self) -> Json:
+    def complete(self) -> Json:
         return {"content": self._entries, "refusal": None}
 
-    def _entry(self, told: TokenLogprob) -> Json:
-        top = [self._token(token, logprob) for token, logprob in told.top]
-        return {**self._token(told.token_id, told.logprob), "top_logprobs": top}
+    def _entry(self, entry: TokenLogprob) -> Json:
+        top = [self._token(token, logprob) for token, logprob in entry.top]
+        return {**self._token(entry.token_id, entry.logprob), "top_logprobs": top}
 
     def _token(self, token_id: int, logprob: float) -> Json:
         data = self._vocabulary.token_bytes(token_id)
@@ -69,37 +69,37 @@ class CompletionLogprobs:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._told: list[TokenLogprob] = []
+        self._entries: list[TokenLogprob] = []
         self._offsets: list[int] = []
         self._taken = 0
         self._characters = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, logprobs: Sequence[TokenLogprob]) -> None:
-        for told in logprobs:
-            self._told.append(told)
+        for entry in logprobs:
+            self._entries.append(entry)
             self._offsets.append(self._characters)
-            if told.token_id not in self._vocabulary.eos_ids:
-                self._characters += len(self._decoder.decode(self._vocabulary.token_bytes(told.token_id)))
+            if entry.token_id not in self._vocabulary.eos_ids:
+                self._characters += len(self._decoder.decode(self._vocabulary.token_bytes(entry.token_id)))
 
     def take(self) -> Json | None:
-        start, self._taken = self._taken, len(self._told)
+        start, self._taken = self._taken, len(self._entries)
         return self._since(start) if start < self._taken else None
 
-    def whole(self) -> Json:
+    def complete(self) -> Json:
         return self._since(0)
 
     def _since(self, start: int) -> Json:
-        told = self._told[start:]
+        entries = self._entries[start:]
         return {
-            "tokens": [self._text(entry.token_id) for entry in told],
-            "token_logprobs": [max(entry.logprob, LEAST) for entry in told],
-            "top_logprobs": [self._alternatives(entry) for entry in told],
+            "tokens": [self._text(entry.token_id) for entry in entries],
+            "token_logprobs": [max(entry.logprob, LEAST) for entry in entries],
+            "top_logprobs": [self._alternatives(entry) for entry in entries],
             "text_offset": self._offsets[start:],
         }
 
-    def _alternatives(self, told: TokenLogprob) -> dict[str, float]:
-        pairs = (*told.top, (told.token_id, told.logprob))
+    def _alternatives(self, entry: TokenLogprob) -> dict[str, float]:
+        pairs = (*entry.top, (entry.token_id, entry.logprob))
         return {self._text(token): max(logprob, LEAST) for token, logprob in pairs}
 
     def _text(self, token_id: int) -> str:
@@ -167,7 +167,7 @@ class TextAnswer:
         return self._chunk("", delta.finish_reason)
 
     def choice(self) -> Json:
-        logprobs = None if self._logprobs is None else self._logprobs.whole()
+        logprobs = None if self._logprobs is None else self._logprobs.complete()
         return self._choice("".join(self._text), logprobs, self._finish_reason)
 
     def _chunk(self, text: str, finish_reason: FinishReason | None = None) -> Json:
@@ -242,7 +242,7 @@ class ChatAnswer:
         message: Json = {"role": "assistant", "content": content if content or not self._tool_calls else None}
         if self._tool_calls:
             message["tool_calls"] = self._tool_calls
-        logprobs = None if self._logprobs is None else self._logprobs.whole()
+        logprobs = None if self._logprobs is None else self._logprobs.complete()
         return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._ending()}
 
     def _ending(self) -> str | None:

@@ -148,8 +148,8 @@ class Preparation:
             raise ApiError(f"{param}: the prompt is empty.", param=param)
         if length + (limit or 1) <= context:
             return limit or context - length
-        asked = f"and {limit} for the answer" if limit else "and the answer needs at least one more"
-        message = f"The model's context is {context} tokens; the prompt has {length} {asked}."
+        needed = f"and {limit} for the answer" if limit else "and the answer needs at least one more"
+        message = f"The model's context is {context} tokens; the prompt has {length} {needed}."
         raise ApiError(message, param=param, code="context_length_exceeded")
 
 
@@ -176,13 +176,13 @@ def _longest_text(tokenizer: Tokenizer, tokens: int) -> float:
 def sampling_params(body: SampledBody, max_tokens: int, logprobs: int | None, vocab_size: int) -> SamplingParams:
     """Raises `ApiError` (400) for a bias on a token that there is not."""
     return SamplingParams(
-        temperature=_given(body.temperature, 1.0),
-        top_p=_given(body.top_p, 1.0),
+        temperature=_or_default(body.temperature, 1.0),
+        top_p=_or_default(body.top_p, 1.0),
         top_k=max(0, body.top_k or 0),
-        min_p=_given(body.min_p, 0.0),
-        presence_penalty=_given(body.presence_penalty, 0.0),
-        frequency_penalty=_given(body.frequency_penalty, 0.0),
-        repetition_penalty=_given(body.repetition_penalty, 1.0),
+        min_p=_or_default(body.min_p, 0.0),
+        presence_penalty=_or_default(body.presence_penalty, 0.0),
+        frequency_penalty=_or_default(body.frequency_penalty, 0.0),
+        repetition_penalty=_or_default(body.repetition_penalty, 1.0),
         logit_bias=_logit_bias(body.logit_bias or {}, vocab_size),
         logprobs=logprobs,
         n=body.n or 1,
@@ -208,5 +208,5 @@ def _logit_bias(bias: Mapping[int, float], vocab_size: int) -> tuple[tuple[int, 
     return tuple(bias.items())
 
 
-def _given(value: float | None, default: float) -> float:
+def _or_default(value: float | None, default: float) -> float:
     return default if value is None else value

@@ -223,5 +223,5 @@ def _split_before_tag(text: str) -> tuple[str, str]:
     """`text` cut where it may be starting the opening tag, with the white space before it."""
     lengths = (n for n in range(len(OPENING) - 1, 0, -1) if text.endswith(OPENING[:n]))
     end = len(text) - next(lengths, 0)
-    kept = text[:end].rstrip()
-    return kept, text[len(kept) :]
+    prefix = text[:end].rstrip()
+    return prefix, text[len(prefix) :]

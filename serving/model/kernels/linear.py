@@ -27,7 +27,7 @@ class Format(IntEnum):
     INT4 = 4
 
 
-class Prologue(IntEnum):
+class FusedInput(IntEnum):
     """What is done to a row before it is multiplied, as in source/linear.h."""
 
     NONE = 0
@@ -50,14 +50,14 @@ class LinearCall(ctypes.Structure):
         ("k", ctypes.c_int64),
         ("x_stride", ctypes.c_int64),
         ("format", ctypes.c_int32),
-        ("prologue", ctypes.c_int32),
+        ("fused_input", ctypes.c_int32),
         ("accumulate", ctypes.c_int32),
         ("eps", ctypes.c_float),
     )
 
 
 class PackedLinear:
-    """out = prologue(x) Wᵀ + b in one call, or out += that. float32 activations on the CPU.
+    """out = fused_input(x) Wᵀ + b in one call, or out += that. float32 activations on the CPU.
 
     INT8 and INT4 weights have a scale for each 32 of a row; activations are then rounded, by as many, to 15 and
     to 8 bits.
@@ -68,7 +68,7 @@ class PackedLinear:
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         format: Format,
-        prologue: Prologue = Prologue.NONE,
+        fused_input: FusedInput = FusedInput.NONE,
         norm: torch.Tensor | None = None,
         eps: float = 0.0,
     ) -> None:
@@ -85,7 +85,7 @@ class PackedLinear:
             n=self.out_features,
             k=in_features,
             format=format,
-            prologue=prologue,
+            fused_input=fused_input,
             eps=eps,
         )
         self._pointer = ctypes.byref(self.call)

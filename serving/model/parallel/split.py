@@ -22,19 +22,19 @@ class Split:
     So a layer needs two sums over the ranks, and nothing else is exchanged within it.
     """
 
-    def __init__(self, whole: ModelConfig, group: Group) -> None:
+    def __init__(self, full: ModelConfig, group: Group) -> None:
         """`ModelLoadError` when the model can't be split so."""
         self._group = group
-        self._share = Share.of(whole, group.rank, group.size)
-        self._widths = vocab_widths(whole, group.size)
+        self._share = Share.of(full, group.rank, group.size)
+        self._widths = vocab_widths(full, group.size)
 
     @property
     def config(self) -> ModelConfig:
         """This rank's part as if it were a model."""
         return self._share.config
 
-    def weights(self, whole: Weights) -> Weights:
-        return SharedWeights(whole, self._share, self._group)
+    def weights(self, full: Weights) -> Weights:
+        return SharedWeights(full, self._share, self._group)
 
     def row_parallel(self, linear: Linear) -> Linear:
         return RowParallelLinear(linear, self._group)
@@ -53,7 +53,7 @@ class Share:
     Parts are as equal as can be, the first rank's the largest.
     """
 
-    whole: ModelConfig
+    full: ModelConfig
     kv_heads: slice
     intermediate: slice
     vocab: slice
@@ -67,7 +67,7 @@ class Share:
                 f"of which each process needs one; use 1 to {config.num_kv_heads}."
             )
         return cls(
-            whole=config,
+            full=config,
             kv_heads=_part(config.num_kv_heads, rank, size, 1),
             intermediate=_part(config.intermediate_size, rank, size, gcd(config.intermediate_size, _ALIGNMENT)),
             vocab=_part(config.vocab_size, rank, size, gcd(config.vocab_size, _ALIGNMENT)),
@@ -78,7 +78,7 @@ class Share:
         """The part as if it were a model of its own."""
         kv_heads = _length(self.kv_heads)
         return replace(
-            self.whole,
+            self.full,
             num_kv_heads=kv_heads,
             num_heads=kv_heads * self._group,
             intermediate_size=_length(self.intermediate),
@@ -88,16 +88,16 @@ class Share:
     @property
     def keys(self) -> slice:
         """Rows of the key and value projections."""
-        return _scaled(self.kv_heads, self.whole.head_dim)
+        return _scaled(self.kv_heads, self.full.head_dim)
 
     @property
     def queries(self) -> slice:
         """Rows of the query projection, columns of the output's."""
-        return _scaled(self.kv_heads, self.whole.head_dim * self._group)
+        return _scaled(self.kv_heads, self.full.head_dim * self._group)
 
     @property
     def _group(self) -> int:
-        return self.whole.num_heads // self.whole.num_kv_heads
+        return self.full.num_heads // self.full.num_kv_heads
 
 
 def vocab_widths(config: ModelConfig, size: int) -> list[int]:
@@ -110,7 +110,7 @@ class SharedWeights:
 
     def __init__(self, weights: Weights, share: Share, group: Group) -> None:
         self._weights, self._first = weights, group.rank == 0
-        config = share.whole
+        config = share.full
         queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
         self._rows: Mapping[str, tuple[slice, int]] = {
             "q_proj": (share.queries, queries),
@@ -146,11 +146,11 @@ def _layer(name: str) -> str:
     return name.split(".")[-2]
 
 
-def _cut(tensor: torch.Tensor, dim: int, part: slice, whole: int, name: str) -> torch.Tensor:
+def _cut(tensor: torch.Tensor, dim: int, part: slice, full: int, name: str) -> torch.Tensor:
     """A copy, so that the rest is freed."""
-    if tensor.shape[dim] != whole:
+    if tensor.shape[dim] != full:
         raise ModelLoadError(
-            f"tensor {name!r} has shape {tuple(tensor.shape)}, the model's configuration says {whole} in dimension "
+            f"tensor {name!r} has shape {tuple(tensor.shape)}, the model's configuration says {full} in dimension "
             f"{dim}: the file is inconsistent; fetch it again."
         )
     return tensor.narrow(dim, part.start, _length(part)).clone()

@@ -1,4 +1,4 @@
-"""The compiled linear layers against float64, in every format and with every prologue."""
+"""The compiled linear layers against float64, in every format and with every fused input."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from serving.model.kernels.library import kernels
 from serving.model.kernels.linear import (
     GROUP,
     Format,
+    FusedInput,
     PackedLinear,
-    Prologue,
     pack,
     quantize_int4,
     quantize_int8,
@@ -35,7 +35,7 @@ class Problem:
 
     layer: PackedLinear
     format: Format
-    prologue: Prologue
+    fused_input: FusedInput
     weight: torch.Tensor
     bias: torch.Tensor | None
     norm: torch.Tensor
@@ -43,14 +43,14 @@ class Problem:
     residual: torch.Tensor
 
     def input(self) -> torch.Tensor:
-        """[rows, in_features] float64, after the prologue."""
+        """[rows, in_features] float64, after the fused input."""
         x = self.x.double()
-        if self.prologue is Prologue.NONE:
+        if self.fused_input is FusedInput.NONE:
             return x
-        if self.prologue is Prologue.RMS_NORM:
+        if self.fused_input is FusedInput.RMS_NORM:
             return F.rms_norm(x, (x.shape[1],), self.norm.double(), EPS)
         gate, up = x.chunk(2, dim=1)
-        return (F.silu(gate) if self.prologue is Prologue.SILU_GATE else F.gelu(gate, approximate="tanh")) * up
+        return (F.silu(gate) if self.fused_input is FusedInput.SILU_GATE else F.gelu(gate, approximate="tanh")) * up
 
     def stored(self) -> torch.Tensor:
         """The weights that the format can hold, float64."""
@@ -77,7 +77,7 @@ class Problem:
 
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
-    format, prologue = draw(st.sampled_from(Format)), draw(st.sampled_from(Prologue))
+    format, fused_input = draw(st.sampled_from(Format)), draw(st.sampled_from(FusedInput))
     rows, outs = draw(st.integers(1, 40)), draw(st.integers(1, 70))
     ins = GROUP * draw(st.integers(1, 6)) if format in STEPS else draw(st.integers(1, 100))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
@@ -86,12 +86,12 @@ def problems(draw: st.DrawFn) -> Problem:
         return torch.randn(shape, generator=generator)
 
     weight, bias, norm = random(outs, ins) * 0.3, random(outs) if draw(st.booleans()) else None, random(ins)
-    normed = prologue is Prologue.RMS_NORM
-    gated = prologue in (Prologue.SILU_GATE, Prologue.GELU_GATE)
+    normed = fused_input is FusedInput.RMS_NORM
+    gated = fused_input in (FusedInput.SILU_GATE, FusedInput.GELU_GATE)
     return Problem(
-        layer=PackedLinear(weight, bias, format, prologue, norm if normed else None, EPS if normed else 0.0),
+        layer=PackedLinear(weight, bias, format, fused_input, norm if normed else None, EPS if normed else 0.0),
         format=format,
-        prologue=prologue,
+        fused_input=fused_input,
         weight=weight,
         bias=bias,
         norm=norm,
@@ -129,7 +129,7 @@ def test_a_row_does_not_depend_on_the_others(problem: Problem, data: st.DataObje
 @pytest.mark.parametrize("format", Format)
 def test_rows_do_not_depend_on_each_other_in_a_wide_layer(format: Format) -> None:
     torch.manual_seed(0)
-    layer = PackedLinear(torch.randn(1000, 576) * 0.1, None, format, Prologue.RMS_NORM, torch.randn(576), EPS)
+    layer = PackedLinear(torch.randn(1000, 576) * 0.1, None, format, FusedInput.RMS_NORM, torch.randn(576), EPS)
     x = torch.randn(130, 576)
     together = layer(x)
     for rows in (1, 2, 3, 5, 7, 64):

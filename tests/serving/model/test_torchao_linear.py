@@ -48,8 +48,8 @@ def test_what_comes_before_the_product_is_a_part_of_the_layer() -> None:
     weight, x = torch.randn(32, 64), torch.randn(3, 128)
     norm, gate = RMSNorm(weight=torch.rand(64), eps=1e-6), Gate(activation="silu")
     plain, normed, gated = (
-        TorchaoLinear(weight, None, prologue, bits=8, device=CPU, dtype=torch.float32)
-        for prologue in (None, norm, gate)
+        TorchaoLinear(weight, None, fused_input, bits=8, device=CPU, dtype=torch.float32)
+        for fused_input in (None, norm, gate)
     )
     assert torch.equal(normed(x[:, :64]), plain(norm(x[:, :64])))
     assert torch.equal(gated(x), plain(gate(x)))

@@ -139,20 +139,20 @@ def test_parts_of_a_character_are_written_as_bytes() -> None:
     older, newer = CompletionLogprobs(TOKENIZER), ChatLogprobs(TOKENIZER)
     older.feed(tokens)
     newer.feed(tokens)
-    assert older.whole()["tokens"] == ["bytes:\\xc3", "bytes:\\xa9", "!"]
-    assert older.whole()["text_offset"] == [0, 0, 1]
-    entries = newer.whole()["content"]
+    assert older.complete()["tokens"] == ["bytes:\\xc3", "bytes:\\xa9", "!"]
+    assert older.complete()["text_offset"] == [0, 0, 1]
+    entries = newer.complete()["content"]
     assert bytes(byte for entry in entries for byte in entry["bytes"]).decode() == "é!"
 
 
 def test_an_impossible_token_has_a_number_that_json_knows() -> None:
     report = ChatLogprobs(TOKENIZER)
     report.feed([TokenLogprob(token_id=token("a"), logprob=float("-inf"), top=((token("b"), float("-inf")),))])
-    [entry] = report.whole()["content"]
+    [entry] = report.complete()["content"]
     assert (entry["logprob"], entry["top_logprobs"][0]["logprob"]) == (LEAST, LEAST)
 
 
 def test_the_end_takes_no_place_in_the_text() -> None:
     report = CompletionLogprobs(TOKENIZER)
     report.feed([TokenLogprob(token_id=id, logprob=-1.0) for id in (token("a"), *TOKENIZER.eos_ids, token("b"))])
-    assert report.whole()["text_offset"] == [0, 1, 1]
+    assert report.complete()["text_offset"] == [0, 1, 1]

@@ -19,7 +19,7 @@ float* grown(std::vector<float>& buffer, int64_t size) {
 
 // What input a part has: a gate takes twice its k.
 int64_t input_width(const LinearCall& part) {
-    return part.prologue == SILU_GATE || part.prologue == GELU_GATE ? 2 * part.k : part.k;
+    return part.fused_input == SILU_GATE || part.fused_input == GELU_GATE ? 2 * part.k : part.k;
 }
 
 void run(LinearCall part, int64_t rows, const float* x, float* out, bool accumulate) {

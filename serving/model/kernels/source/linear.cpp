@@ -1,4 +1,4 @@
-// y = f(x) W^T + b over packed weights, where f is the layer's prologue: nothing, an RMS norm, or a gated activation.
+// y = f(x) W^T + b over packed weights, where f is the layer's fused input: nothing, an RMS norm, or a gated activation.
 //
 // An output is summed over k in one fixed order, whatever the number of rows: a row's result never depends on
 // the batch it is computed in.
@@ -52,7 +52,7 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t size, floa
 
 namespace {
 
-// --- prologues ------------------------------------------------------------------------------------------------
+// --- fused inputs ------------------------------------------------------------------------------------------------
 
 // e**-|x|-based sigmoid: 1 / (1 + e**-x)
 INLINE v8f sigmoid(v8f x) {
@@ -62,30 +62,30 @@ INLINE v8f sigmoid(v8f x) {
     return numerator / (splat(1) + e);
 }
 
-INLINE v8f activation(v8f x, int prologue) {
-    if (prologue == SILU_GATE) return x * sigmoid(x);
+INLINE v8f activation(v8f x, int fused_input) {
+    if (fused_input == SILU_GATE) return x * sigmoid(x);
     // GELU by tanh: 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x**3)
     v8f u = x * fma8(x * x, splat(0.044715f), splat(1)) * splat(0.7978845608028654f);
     return x * sigmoid(u + u);
 }
 
-void gate(const float* x, int prologue, int64_t size, float* out) {
+void gate(const float* x, int fused_input, int64_t size, float* out) {
     int64_t i = 0;
-    for (; i + 8 <= size; i += 8) store8(out + i, activation(load8(x + i), prologue) * load8(x + size + i));
+    for (; i + 8 <= size; i += 8) store8(out + i, activation(load8(x + i), fused_input) * load8(x + size + i));
     if (i == size) return;
     float gates[8] = {0}, values[8] = {0};
     memcpy(gates, x + i, (size - i) * sizeof(float));
     memcpy(values, x + size + i, (size - i) * sizeof(float));
-    v8f rest = activation(load8(gates), prologue) * load8(values);
+    v8f rest = activation(load8(gates), fused_input) * load8(values);
     memcpy(out + i, &rest, (size - i) * sizeof(float));
 }
 
 // One row of the matrix that is multiplied; `buffer` holds it where it has to be computed.
 INLINE const float* input_row(const LinearCall& call, int64_t row, float* buffer) {
     const float* x = call.x + row * call.x_stride;
-    if (call.prologue == NO_PROLOGUE) return x;
-    if (call.prologue == RMS_NORM) rms_norm(x, call.norm, call.eps, call.k, buffer);
-    else gate(x, call.prologue, call.k, buffer);
+    if (call.fused_input == NO_FUSED_INPUT) return x;
+    if (call.fused_input == RMS_NORM) rms_norm(x, call.norm, call.eps, call.k, buffer);
+    else gate(x, call.fused_input, call.k, buffer);
     return buffer;
 }
 
@@ -142,7 +142,7 @@ template <typename W>
 void float_linear(const LinearCall& call) {
     const int64_t panels = (call.n + 15) / 16, tile = 6;
     const int64_t together = panels_at_a_time(call.m, panels, call.k * 16 * (int64_t)sizeof(W));
-    const bool copied = call.prologue != NO_PROLOGUE;
+    const bool copied = call.fused_input != NO_FUSED_INPUT;
     float* buffer = grown(scratch.rows, copied ? call.m * call.k : 0);
     const float* input = copied ? buffer : call.x;
     const int64_t stride = copied ? call.k : call.x_stride;

@@ -4,7 +4,7 @@
 #include "simd.h"
 
 enum Format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4 };
-enum Prologue { NO_PROLOGUE, RMS_NORM, SILU_GATE, GELU_GATE };
+enum FusedInput { NO_FUSED_INPUT, RMS_NORM, SILU_GATE, GELU_GATE };
 
 struct LinearCall {
     const void* weights;  // packed, see pack.py
@@ -13,7 +13,7 @@ struct LinearCall {
     const float* x;       // [m, k]; [m, 2 k] for a gate; rows x_stride apart
     float* out;           // [m, n]
     int64_t m, n, k, x_stride;
-    int32_t format, prologue, accumulate;
+    int32_t format, fused_input, accumulate;
     float eps;
 };
 
