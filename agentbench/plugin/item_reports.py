@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 
-from agentbench.plugin.stash import RECORD, SHOWN_AS
+from agentbench.plugin.stash import HANDED_OUT_AGAIN, RECORD, SHOWN_AS
 
 ATTRIBUTE = "agentbench"
 """Of a report: the item's record. pytest-xdist carries it from a worker to the controller."""
@@ -55,7 +55,7 @@ class ItemReports:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = getattr(report, ATTRIBUTE, None)
-        if record is None:
+        if record is None or report.outcome == HANDED_OUT_AGAIN:
             return
         before = None if report.when == "setup" else self._found.get(report.nodeid)
         self._found[report.nodeid] = _later(_item_report(report, record), before)

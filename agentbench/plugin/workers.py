@@ -125,29 +125,47 @@ def forget(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SHARED], ignore_errors=True)
 
 
+def _of_suite(nodeid: str) -> bool:
+    return nodeid.partition("::")[0].endswith((".yaml", ".yml"))
+
+
 class HandedOut:
     """An item of a suite whose worker died goes to another one. It did not end the worker itself: what did is one of
     the attempts in flight. It fails when no worker is left to take it up.
+
+    A worker can die between an item's result and the word that the item is done. Such an item may come again, as
+    pytest-xdist hands it out, and its result counts once.
     """
 
     NAME = "agentbench_handed_out"
 
     def __init__(self) -> None:
         self._open: dict[str, pytest.TestReport] = {}
+        self._results: set[str] = set()
+        self._come_again: set[str] = set()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        if not crashitem.partition("::")[0].endswith((".yaml", ".yml")):
+        if not _of_suite(crashitem):
+            return
+        vars(report)["outcome"] = HANDED_OUT_AGAIN
+        if crashitem in self._results:
+            self._come_again.add(crashitem)
             return
         # Schedulers of whole files and scopes know no single item, and give all that a dead worker left to others.
         with suppress(NotImplementedError):
             sched.mark_test_pending(crashitem)
-        vars(report)["outcome"] = HANDED_OUT_AGAIN
         self._open[crashitem] = report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.outcome != HANDED_OUT_AGAIN:
-            self._open.pop(report.nodeid, None)
+        if report.outcome == HANDED_OUT_AGAIN:
+            return
+        self._open.pop(report.nodeid, None)
+        if report.when == "call" and _of_suite(report.nodeid):
+            if report.nodeid in self._come_again:
+                vars(report)["outcome"] = HANDED_OUT_AGAIN
+            self._results.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:

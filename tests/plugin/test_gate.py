@@ -328,6 +328,27 @@ def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite
     assert (run.passed, run.status) == (24, "finished")
 
 
+DYING_AFTER_THE_RESULT = """\
+import os, pathlib
+def pytest_runtest_logfinish(nodeid):
+    flag = pathlib.Path("died")
+    if "PYTEST_XDIST_WORKER" in os.environ and nodeid.endswith("n05") and not flag.exists():
+        flag.touch()
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("dist", ["load", "loadfile"])
+def test_a_result_that_came_before_its_worker_died_counts_once(
+    pytester: pytest.Pytester, suite: Path, dist: str
+) -> None:
+    write(suite, 24, "gate: {min_pass_rate: 0.9}\n")
+    pytester.makeconftest(DYING_AFTER_THE_RESULT)
+    outcomes = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}").parseoutcomes()
+    assert outcomes.pop("rerun") >= 1
+    assert outcomes == {"passed": 25}
+
+
 LEAVING_AGENT = """\
 import os
 def answer(case, tools):
