@@ -74,6 +74,8 @@ PROBE_S = 5.0
 
 MOST_PAGES = 1000
 CLOSE_S = 10.0
+LOG_TAIL = 2**16
+"""Bytes of the server's log in which its last words are looked for."""
 
 Answer = TypeVar("Answer")
 
@@ -108,6 +110,7 @@ class McpConnection:
         self._closing = asyncio.Event()
         self._holding: asyncio.Task[None] | None = None
         self._in_doubt = False
+        self._failure: str | None = None
         self.tools: tuple[ToolSpec, ...] = ()
         self.broken = False
         self.served = False
@@ -146,10 +149,9 @@ class McpConnection:
             yield await stack.enter_async_context(Client(watched(transport, self._end)))
 
     async def _transport(self, stack: AsyncExitStack) -> "AbstractAsyncContextManager[TransportStreams]":
-        from mcp import StdioServerParameters
-        from mcp.client.stdio import stdio_client
         from mcp.client.streamable_http import streamable_http_client
 
+        from agentbench.tools.mcp_stdio import stdio_transport
         from agentbench.tools.mcp_transport import McpHttpClient
 
         if self._url is not None:
@@ -159,11 +161,13 @@ class McpConnection:
         assert self._log is not None
         self._log.parent.mkdir(parents=True, exist_ok=True)
         errors = stack.enter_context(self._log.open("a", encoding="utf-8"))
-        program, *arguments = self._command
-        parameters = StdioServerParameters(command=program, args=arguments, env=with_variables(**self._env))
-        return stdio_client(parameters, errlog=errors)
+        return stdio_transport(self._command, with_variables(**self._env), errors, self._fail)
 
     def _end(self) -> None:
+        self.broken = True
+
+    def _fail(self, what: str) -> None:
+        self._failure = what
         self.broken = True
 
     async def _listed(self) -> list[ToolSpec]:
@@ -269,6 +273,8 @@ class McpConnection:
 
     def _why(self, what: str, error: BaseException | None = None) -> str:
         server = self._url or " ".join(self._command)
+        if self._failure is not None:
+            what, error = self._failure, None
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         said = f": {str(error) or type(error).__name__}" if error else ""
@@ -277,8 +283,10 @@ class McpConnection:
     def _last_words(self) -> str:
         if self._log is None or not self._log.exists():
             return ""
-        lines = [line.strip() for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines()]
-        last = next((line for line in reversed(lines) if line), "")
+        with self._log.open("rb") as file:
+            file.seek(max(0, self._log.stat().st_size - LOG_TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"; it said {last!r:.200} (log: {self._log})" if last else f" (log: {self._log})"
 
     async def aclose(self) -> None:

@@ -36,12 +36,19 @@ RESULTS: dict[str, Any] = {
     "slow": None,
     "stuck": None,
     "die": None,
+    "babble": None,
 }
 N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 TOOLS = [
     {"name": name, "inputSchema": {"type": "object"}, **({"outputSchema": N} if "mis" in name or "un" in name else {})}
     for name in RESULTS
 ]
+
+
+def _babble() -> None:
+    """A line without end."""
+    while True:
+        os.write(1, b"x" * 2**16)
 
 
 class OddServer:
@@ -67,6 +74,8 @@ class OddServer:
         if method == "tools/call":
             if params["name"] == "die":
                 os._exit(3)
+            if params["name"] == "babble":
+                _babble()
             self._is_stuck = params["name"] == "stuck"
             found: dict[str, Any] | None = RESULTS[params["name"]]
             return found
