@@ -82,7 +82,7 @@ class Recorder:
         except CutOff as error:
             raise asyncio.CancelledError(*error.args) from None
         self._unanswered = None
-        self._tokens += (call.prompt_tokens or 0) + (call.completion_tokens or 0)
+        self._tokens += _least_tokens(call)
         self._steps.append(call)
         return call
 
@@ -180,6 +180,12 @@ class Recorder:
             self._ended = AttemptError("budget", f"more than run.limits.{limit}={most}")
             await asyncio.sleep(0)
             raise self._ended
+
+
+def _least_tokens(call: ModelCall) -> int:
+    """What it took for certain: a server that doesn't count tokens sent at least one in each chunk."""
+    answered = sum(call.chunk_tokens) if call.completion_tokens is None else call.completion_tokens
+    return (call.prompt_tokens or 0) + answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,12 @@ class Limits(BaseModel):
 
     model_calls: int | None = Field(None, ge=1, description="Most model calls.")
     tool_calls: int | None = Field(None, ge=0, description="Most tool calls.")
-    tokens: int | None = Field(None, ge=1, description="Most tokens, prompts and completions of all calls together.")
+    tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens, prompts and completions of all calls together, as far as the server counts them; "
+        "a streamed answer that it does not count has at least one a chunk.",
+    )
     seconds: float | None = Field(None, gt=0, description="Longest an attempt may take.")
 
 
