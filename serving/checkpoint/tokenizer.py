@@ -131,7 +131,9 @@ def _directory_tokenizer(path: Path) -> Tokenizer:
     read_json(file)
     try:
         hf = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the binding raises Exception itself
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the binding raises Exception itself, and its panics are no Exception
         raise ModelLoadError(f"{file}: not a tokenizer ({error}); fetch the model again.") from error
     settings = _optional_json(path / "tokenizer_config.json")
     eos_ids = _eos_ids(path) or _token_ids(hf, settings.get("eos_token"))

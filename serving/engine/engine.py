@@ -249,7 +249,7 @@ class LLMEngine:
                 self._forget(answer)
 
 
-def without_values(error: Exception) -> str:
+def without_values(error: BaseException) -> str:
     """For the log: an error's kind and where it was raised.
 
     Its words only where they are of the machine (memory, a device, a file): others may quote what a client sent.

@@ -82,7 +82,8 @@ class EngineThread:
         while self._take_messages():
             try:
                 self._engine.step()
-            except Exception as error:  # whatever a step raises ends its requests, never the loop
+            # Whatever a step raises ends its requests, never the loop; a panic of a library in Rust is no Exception.
+            except BaseException as error:
                 _LOG.error("a step failed; its requests are aborted: %s", without_values(error))
                 reason = f"the engine failed: {error}" if isinstance(error, MachineFailed) else ENGINE_FAILED
                 self._engine.abort_all(reason)

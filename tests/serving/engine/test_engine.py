@@ -558,11 +558,19 @@ def test_shutdown_aborts_what_runs(engine: LLMEngine) -> None:
         submit(thread, "late")
 
 
+class Panic(BaseException):
+    """As a library in Rust raises it."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, Panic])
 def test_a_failing_step_ends_its_requests_not_the_thread(
-    engine: LLMEngine, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+    engine: LLMEngine, thread: EngineThread, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
+    def fail(*args: Any) -> None:
+        raise error
+
     with monkeypatch.context() as patch:
-        patch.setattr("serving.engine.engine.build_batch", lambda *args: 1 / 0)
+        patch.setattr("serving.engine.engine.build_batch", fail)
         failed = last(submit(thread, "failing"))
     assert failed.finish_reason == "abort"
     assert failed.error == ENGINE_FAILED
