@@ -14,7 +14,7 @@ from agentbench.report.plain import line
 from tuners.report.words import shown_value
 from tuners.search.candidate import Candidate
 
-COLOURS = ("#9aa5b4", "#79a1dd", "#2563c9", "#7a5bd0", "#d9620f")
+FIFTHS = ("#9aa5b4", "#79a1dd", "#2563c9", "#7a5bd0", "#d9620f")
 """From the fifth of the candidates with the lowest quality to that with the highest."""
 
 TICKS = 24
@@ -39,8 +39,8 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
     known = sorted((each for each in candidates if each.scores), key=lambda each: each.quality)
     dimensions = [_dimension(path, [each.settings.get(path, "—") for each in known]) for path in paths]
     dimensions.append(_quality([each.quality for each in known]))
-    groups = _fifths(len(known))
-    data = [_lines(known, dimensions, group, colour) for group, colour in zip(groups, COLOURS, strict=True) if group]
+    groups = _parted(len(known))
+    data = [_lines(known, dimensions, group, colour) for group, colour in zip(groups, FIFTHS, strict=True) if group]
     layout = {
         "height": 440,
         "margin": {"t": 30, "l": 40, "r": 60, "b": 60},
@@ -54,8 +54,8 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
     return Chart(caption=caption, data=data, layout=layout, told="the table of candidates has the figures", wide=True)
 
 
-def _fifths(count: int) -> list[range]:
-    ends = [round(count * part / len(COLOURS)) for part in range(len(COLOURS) + 1)]
+def _parted(count: int) -> list[range]:
+    ends = [round(count * part / len(FIFTHS)) for part in range(len(FIFTHS) + 1)]
     return [range(begin, end) for begin, end in itertools.pairwise(ends)]
 
 

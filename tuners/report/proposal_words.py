@@ -10,7 +10,7 @@ from agentbench.core.study import ProposalRecord
 from agentbench.report import figures
 from agentbench.report.plain import line
 
-LONGEST = 160
+LONGEST_TEXT = 160
 
 
 def proposal_lines(proposals: Sequence[ProposalRecord]) -> list[Text]:
@@ -24,7 +24,7 @@ def proposal_lines(proposals: Sequence[ProposalRecord]) -> list[Text]:
 
 def _told(proposal: ProposalRecord) -> str:
     text = line(proposal.text)
-    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    shown = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
     scores = f"{figures.percent(proposal.parent_score)} → {figures.percent(proposal.score)}"
     return f"  {proposal.path}[{proposal.slot}]  {scores} of {len(proposal.minibatch)} train cases: {shown}"
 

@@ -47,7 +47,7 @@ def _checked(options: Mapping[str, Any]) -> Component:
     if "inner" in options:
         raise UserError(f"{PATH}.inner: the agent inside is the one that agent.* describes; leave it out")
     rest = {key: value for key, value in options.items() if key != "name"}
-    validate(registry.resolve("agents", name).Config, rest, _where, (PATH,))
+    validate(registry.resolve("agents", name).Config, rest, _at_workflow, (PATH,))
     return Component(name=name, **rest)
 
 
@@ -60,7 +60,7 @@ def _takes_inner(name: str) -> bool:
     return "inner" in registry.resolve("agents", name).Config.model_fields
 
 
-def _where(location: Location) -> str:
+def _at_workflow(location: Location) -> str:
     return PATH
 
 
