@@ -3,9 +3,12 @@
 import json
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from agentbench.core.errors import UserError
 
 DISTRIBUTION = "agentbench-harness"
 """The name that pip knows; the distribution called agentbench is someone else's."""
@@ -18,6 +21,12 @@ def install_hint(extra: str) -> str:
     except PackageNotFoundError:
         return f"pip install -e '.[{extra}]' in a checkout of agentbench"
     return "pip install " + _requirement(extra, json.loads(origin) if origin else None)
+
+
+def needs(package: str, what: str, extra: str) -> None:
+    """`UserError` that says how to install `package` where it is missing, before anything is stored or started."""
+    if find_spec(package) is None:
+        raise UserError(f"{what} needs {package}: {install_hint(extra)}")
 
 
 def requirement() -> str | None:

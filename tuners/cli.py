@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuners.report.view import StudyView
     from tuners.study.study import Study
     from tuners.tune import Tuned
-    from tuners.workers.team import Team
+    from tuners.workers import Team
 
 PAGES = Path("results") / "studies"
 ALL = 1_000_000
@@ -43,7 +43,7 @@ def tune_command(
     from tuners.report.view import study_view
     from tuners.study.file import parse_settings
     from tuners.study.study import find_study, make_study, store_study
-    from tuners.workers.team import parse_team
+    from tuners.workers import parse_team
 
     given, team = parse_settings(settings or []), parse_team(workers)
     if study is not None:
@@ -73,8 +73,8 @@ def tune_command(
 
 def _tell_budget(made: "Study", store: "Store") -> None:
     """What the search may do with its budget, before it begins."""
-    from tuners.pace import pace_of
     from tuners.search.budget import what_it_buys
+    from tuners.tune import pace_of
 
     if not store.studies.get(made.name).verdict:
         repeats, pace = made.suite.config.run.repeats, pace_of(made.suite, store)
@@ -102,8 +102,7 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
     from agentbench.core import guest
     from tuners.report.progress import StudyProgress
     from tuners.tune import tune, tuned
-    from tuners.workers.ray import work_with_ray
-    from tuners.workers.team import helped
+    from tuners.workers import helped, work_with_ray
 
     if team.ray:
         work_with_ray(made.name, db, team.count, made.file.resources, judged)

@@ -1,25 +1,32 @@
 """A study from its first candidate to its verdict."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from agentbench.core.errors import UserError
+from agentbench.gate.baseline import stored_outcomes
+from agentbench.stats import summarize_serving
 from agentbench.store import Store
+from agentbench.store.studies import Studies
+from agentbench.suite.suite import Suite
 from tuners.engine.evaluator import LiveEvaluator, opened
-from tuners.prepare import prepared_by
+from tuners.proposals.demonstrations import Bootstrapper
+from tuners.proposals.proposer import Proposer
 from tuners.report.best_file import write_best
 from tuners.search.budget import Spending
 from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.climb import Climb
+from tuners.search.journal import StoredJournal, ended_candidates, reopen
 from tuners.search.optuna_storage import opened_trials
 from tuners.search.samplers import seeded
-from tuners.search.search import Search
-from tuners.search.stored_journal import StoredJournal, ended_candidates, reopen
+from tuners.search.search import Plan, Prepare, Search
 from tuners.search.trials import Trials
+from tuners.space.space import Settings
 from tuners.study.study import Study
 from tuners.verdict.verdict import Verdict, judge, verdict_of_json
 
@@ -150,3 +157,32 @@ async def _searched(
         finally:
             store.studies.keep_seconds(study.name, spending.seconds)
     return ended_candidates(store, study.name)
+
+
+def prepared_by(study: Study, plan: Plan, evaluator: LiveEvaluator, kept: Studies, spending: Spending) -> Prepare:
+    """Both see the train cases and nothing of the others."""
+    train = {case_id: study.train[case_id] for case_id in plan.rungs.order}
+    propose = Proposer(study.name, plan.outer, train, evaluator, kept, spending, plan.seed)
+    bootstrap = Bootstrapper(plan.outer, train, plan.rungs.order, evaluator.attempts_of)
+
+    async def prepare(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
+        return await bootstrap(await propose(settings, candidates), candidates)
+
+    return prepare
+
+
+LOOKED_AT = 5
+"""Runs that are looked at, the newest first; and as many of studies."""
+
+
+def pace_of(suite: Suite, store: Store) -> float | None:
+    """Attempts per second of the newest run of the suite that has some, else of one of a study's; None without one."""
+    own = (run.id for run in store.list_runs(LOOKED_AT, suite.name))
+    studied = (run.run_id for run in reversed(store.studies.runs(None, "search")))
+    of_suite = (run_id for run_id in studied if store.get_run(run_id).suite == suite.name)
+    for run_id in (*own, *islice(of_suite, LOOKED_AT)):
+        outcomes = stored_outcomes(store, run_id)
+        wall_s = summarize_serving(outcomes).wall_s if outcomes else None
+        if wall_s:
+            return len(outcomes) / wall_s
+    return None

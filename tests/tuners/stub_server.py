@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agentbench.core.errors import UserError
 from agentbench.core.protocols import Endpoint
-from tuners.proposals.prompt import TASK
+from tuners.proposals.proposal_model import TASK
 
 FAILED = b"{}"
 """The answer with which a server says that it failed."""

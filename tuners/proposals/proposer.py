@@ -10,15 +10,12 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.protocols import ChatRequest
 from agentbench.core.study import ProposalRecord
-from tuners.proposals.prompt import TOOLS, proposal_messages
-from tuners.proposals.proposal_model import Host, NoAnswer, write
-from tuners.proposals.text import cleaned
+from tuners.proposals.proposal_model import TOOLS, Host, NoAnswer, cleaned, proposal_messages, write
 from tuners.search.budget import Spending, within
-from tuners.search.candidate import Candidate
+from tuners.search.candidate import Candidate, rank
 from tuners.search.evaluator import Answers, Broken, Evaluator, OutOfBudget
 from tuners.space.instructions import Propose, ProposingModel, slot_of
 from tuners.space.space import Settings, Space
-from tuners.verdict.finalists import rank
 
 
 class Kept(Protocol):

@@ -7,9 +7,8 @@ import yaml
 
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
-from tuners.space.configuration import configure
+from tuners.space.configuration import configure, parted, workflow_of
 from tuners.space.space import Settings
-from tuners.space.workflow import parted, workflow_of
 from tuners.verdict.verdict import Verdict
 
 OTHER = "chat"

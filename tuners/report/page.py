@@ -15,11 +15,10 @@ from agentbench.store import Store
 from agentbench.suite.suite import load_suite
 from tuners.report import charts as page_charts
 from tuners.report.changed_cases import SHOWN, Changed, Side, changed_cases
-from tuners.report.parallel_chart import parallel_chart
-from tuners.report.proposal_words import proposal_lines
+from tuners.report.charts import parallel_chart
 from tuners.report.terminal import verdict_lines
 from tuners.report.view import StudyView, study_view
-from tuners.report.words import COLUMNS, candidate_row, written
+from tuners.report.words import COLUMNS, candidate_row, proposal_lines, written
 from tuners.search.candidate import Candidate
 from tuners.space.configuration import value_at
 from tuners.space.space import Settings

@@ -11,9 +11,8 @@ from agentbench.report import figures
 from agentbench.report.plain import line
 from agentbench.report.terminal import grid
 from tuners.report.effects import Effect
-from tuners.report.proposal_words import proposal_lines
 from tuners.report.view import StudyView
-from tuners.report.words import COLUMNS, beyond, candidate_row, changes
+from tuners.report.words import COLUMNS, beyond, candidate_row, changes, proposal_lines
 from tuners.verdict.verdict import Verdict
 
 BEST = 12

@@ -8,10 +8,9 @@ from typing import Any
 from agentbench.core.study import ProposalRecord, StudyRecord
 from agentbench.store import Store
 from tuners.report.effects import Effect, effects_of
-from tuners.report.proposal_words import proposal_json
-from tuners.search.candidate import Candidate
-from tuners.search.front import front, front_so_far
-from tuners.search.stored_journal import candidate_so_far
+from tuners.report.words import proposal_json
+from tuners.search.candidate import Candidate, front, front_so_far
+from tuners.search.journal import candidate_so_far
 from tuners.study.file import StudyFile, checked_study
 from tuners.verdict.verdict import Verdict, verdict_of_json
 

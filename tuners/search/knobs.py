@@ -1,9 +1,13 @@
-"""The best lossless knobs for a candidate, found by sending its recorded traces again: the inner search."""
+"""A candidate's lossless knobs: taken over from a candidate like it, or searched for by sending its traces again."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tuners.search.evaluator import Broken, Figures, Measured, OutOfBudget
+from tuners.search.budget import Spending
+from tuners.search.candidate import Candidate
+from tuners.search.climb import excesses
+from tuners.search.evaluator import Broken, Evaluator, Figures, Limit, Measured, OutOfBudget
 from tuners.space.parameters import Choices, Parameter, Range, Subset
 from tuners.space.space import Settings, Space
 
@@ -73,3 +77,105 @@ def _at(range_: Range, share: float) -> int | float:
     if range_.step:
         return range_.written(value)
     return round(value) if range_.whole else value
+
+
+SHARE = 0.25
+"""Most of the search's time that the knobs are given; what they have by then stands."""
+
+SAME_LENGTH = 0.2
+"""Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
+
+LEAST_GAIN = 0.02
+"""Knobs are changed for a gain of more than this share."""
+
+
+class KnobTuner:
+    """Over the `inner` space, for as long as there is budget and it has its share of the time."""
+
+    def __init__(self, inner: Space, evaluator: Evaluator, limits: tuple[Limit, ...], spending: Spending) -> None:
+        self._inner = inner
+        self._evaluator = evaluator
+        self._limits = limits
+        self._spending = spending
+        self._seconds = 0.0
+
+    async def tuned(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
+        """The candidate with its knobs and what it does with them; `broken` when no server holds up."""
+        if not self._inner.parameters:
+            return await self._measured(candidate)
+        outer, inner = self.parted(candidate.settings)
+        if (like := self._like(candidate, others)) is not None:
+            knobs = self.parted(like.settings)[1]
+            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
+            return await self._measured(known)
+        began = self._spending.clock()
+        search = KnobSearch(self._inner, self._measure, self._improves, lambda: self._is_over(began))
+        knobs, figures = await search.best(outer, inner)
+        self._seconds += self._spending.clock() - began
+        searched = replace(candidate, settings={**outer, **knobs}, searched=True)
+        return self._with(searched, figures, search.replayed)
+
+    async def _measure(self, settings: Settings, lossless: Settings) -> Measured:
+        """Within what is left of the budget."""
+        measured = await self._evaluator.measure(settings, lossless, self._spending.allowance())
+        self._spending.case_runs += measured.replayed
+        return measured
+
+    def _is_over(self, began: float) -> bool:
+        took = self._seconds + self._spending.clock() - began
+        return self._spending.exhausted or took > SHARE * self._spending.seconds
+
+    def parted(self, settings: Settings) -> tuple[Settings, Settings]:
+        """What the sampler decides on, and the knobs."""
+        inner = self._inner.parameters
+        return (
+            {path: value for path, value in settings.items() if path not in inner},
+            {path: value for path, value in settings.items() if path in inner},
+        )
+
+    def _like(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
+        """One whose knobs were searched for on the same server, with answers of about the same length."""
+        served = self._served(candidate)
+        searched = (each for each in others if each.searched and self._served(each) == served)
+        return next((each for each in searched if _same_length(candidate.figures, each.figures)), None)
+
+    def _served(self, candidate: Candidate) -> str:
+        return self._evaluator.served(self.parted(candidate.settings)[0])
+
+    async def _measured(self, candidate: Candidate) -> Candidate:
+        """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
+        if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._limits):
+            return candidate
+        try:
+            measured = await self._measure(candidate.settings, {})
+        except Broken as broken:
+            return replace(candidate, end="broken", reason=str(broken))
+        except OutOfBudget:
+            return replace(candidate, end="out of budget")
+        return self._with(candidate, measured.figures, measured.replayed)
+
+    def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
+        known = {**candidate.figures, **figures}
+        return replace(
+            candidate,
+            figures=known,
+            excess=excesses(self._limits, known, candidate.quality),
+            case_runs=candidate.case_runs + replayed,
+        )
+
+    def _improves(self, figures: Figures, others: Figures) -> bool:
+        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
+        beyond, other = self._beyond(figures), self._beyond(others)
+        if abs(beyond - other) > LEAST_GAIN:
+            return beyond < other
+        return figures.get("goodput", 0.0) > others.get("goodput", 0.0) * (1 + LEAST_GAIN)
+
+    def _beyond(self, figures: Figures) -> float:
+        serving = tuple(limit for limit in self._limits if limit.metric != "quality")
+        return sum(max(0.0, each) for each in excesses(serving, figures, 0.0).values())
+
+
+def _same_length(a: Figures, b: Figures) -> bool:
+    """Whether an attempt's tokens are about as many, so that the same knobs suit both."""
+    x, y = a.get("tokens", 0.0), b.get("tokens", 0.0)
+    return x == y or abs(x - y) <= SAME_LENGTH * max(x, y)

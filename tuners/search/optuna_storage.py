@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
+from agentbench.extras import needs
 from agentbench.store.url import database_url
 from agentbench.suite.config import canonical_hash
-from tuners.installed import needs
 from tuners.space.parameters import Choices
 from tuners.space.space import Space, labels_of
 

@@ -5,16 +5,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, field, replace
 
 from tuners.search.budget import Spending
-from tuners.search.candidate import BASELINE, Candidate
+from tuners.search.candidate import BASELINE, Candidate, front, rank
 from tuners.search.climb import Climb
 from tuners.search.evaluator import Broken, Evaluator, Limit, is_better, too_many
-from tuners.search.front import front
 from tuners.search.journal import Journal, Progress
-from tuners.search.knob_tuner import KnobTuner
+from tuners.search.knobs import KnobTuner
 from tuners.search.rungs import RungPlan, worse_p
 from tuners.search.trials import Suggestion, Trials, grouped
 from tuners.space.space import Settings, Space, every
-from tuners.verdict.finalists import rank
 
 IDLE = 100
 """So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""

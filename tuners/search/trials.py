@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuners.search.candidate import Candidate
+from tuners.search.journal import is_there, this_worker
 from tuners.search.samplers import Sampler
-from tuners.search.worker import is_there, this_worker
 from tuners.space.space import Settings, Space, label_of, suggest
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from typing import Any
 
 from agentbench.core.errors import UserError
 from agentbench.core.protocols import ChecksItself
+from agentbench.extras import needs
 from agentbench.suite import registry
 from agentbench.suite.check import check_model, step_servers
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
 from agentbench.tools import load_tools
-from tuners.installed import needs
 from tuners.space.configuration import configure, needs_server
 from tuners.space.instructions import Propose, ProposingModel
 from tuners.space.parameters import Condition

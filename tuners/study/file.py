@@ -17,9 +17,9 @@ from agentbench.suite.yaml_file import read_yaml
 from tuners.search.budget import BudgetOptions
 from tuners.search.evaluator import limits_of
 from tuners.search.samplers import SamplerName
+from tuners.space.configuration import PATH as WORKFLOW
 from tuners.space.parameters import AnyParameter, Condition
 from tuners.space.space import Space
-from tuners.space.workflow import PATH as WORKFLOW
 from tuners.study.split import SplitOptions
 
 Metric = Literal[

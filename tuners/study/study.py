@@ -9,23 +9,24 @@ from typing import Any
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.study import StudyRecord
-from agentbench.run.sources import MadeOf, changed
+from agentbench.run.sources import MadeOf, NamedFiles, changed, graded_by
 from agentbench.store import Store
-from agentbench.suite.config import canonical_hash
+from agentbench.suite.config import as_mapping, canonical_hash
 from agentbench.suite.suite import Suite, load_suite
 from tuners.search.evaluator import limits_of
+from tuners.search.journal import at_work, this_worker
 from tuners.search.optuna_storage import extend_trials
 from tuners.search.rungs import plan_rungs
 from tuners.search.search import Plan
-from tuners.search.stored_journal import at_work
-from tuners.search.worker import this_worker
 from tuners.space.configuration import configure, lossless_knobs
 from tuners.space.parameters import Choices, Parameter, same
-from tuners.space.parts import made_of
 from tuners.space.space import Space
 from tuners.study.check import candidates, check_study
 from tuners.study.file import StudyFile, checked_study, overridden, read_study
 from tuners.study.split import Split, split_cases
+
+SEARCHED = ("baseline", "references", "space")
+"""The keys of a study.yaml whose values get into configurations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Study:
         return {case.id: case for case in self.suite.cases if case.id in chosen}
 
     def made_of(self) -> MadeOf:
-        return made_of(self.suite, self.document)
+        return _made_of(self.suite, self.document)
 
     def spaces(self) -> tuple[Space, Space]:
         """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
@@ -158,7 +159,7 @@ def _choices_of(parameter: Parameter) -> str:
 
 def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, Any]) -> None:
     """`UserError` where the study's attempts were made of other things than there are now."""
-    now = made_of(suite, document)
+    now = _made_of(suite, document)
     for run in store.studies.runs(name):
         before = store.get_run(run.run_id).environment.get("made_of")
         if before is not None and (parts := changed(before, now)):
@@ -166,6 +167,13 @@ def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, A
                 f"study {name} can't go on: what it is made of has changed since it was started: {', '.join(parts)} of"
                 f" {suite.path}. Undo that, or start a study of another name"
             )
+
+
+def _made_of(suite: Suite, document: Mapping[str, Any]) -> MadeOf:
+    """What a study's attempts are made of: the suite as its file has it, and all that the study may set."""
+    parts = {**as_mapping(suite.config), **graded_by(suite)}
+    files = NamedFiles(suite.root).of([parts, *(document.get(key) for key in SEARCHED)])
+    return {**{name: canonical_hash(part) for name, part in parts.items()}, **files}
 
 
 def store_study(study: Study, store: Store) -> None:

@@ -14,11 +14,6 @@ from tuners.search.evaluator import RATES, Answers, Figures, is_better
 from tuners.search.rungs import Values
 
 
-def rank(candidate: Candidate) -> tuple[float, float]:
-    """Quality, then goodput."""
-    return candidate.quality, candidate.figures.get("goodput", 0.0)
-
-
 def choose_finalists(candidates: Sequence[Candidate], count: int, objectives: Sequence[str]) -> list[Candidate]:
     """Of those that reached the top and meet every constraint (without any, of those cut off by the budget): the best,
     then the one with the best other objective that is as good, then the next best; and the baseline, where none of

@@ -23,7 +23,7 @@ from ablation import ARMS
 from agentbench.store import open_store
 from tuners.engine.evaluator import LiveEvaluator, opened
 from tuners.search.evaluator import Answers
-from tuners.search.stored_journal import ended_candidates
+from tuners.search.journal import ended_candidates
 from tuners.space.space import Settings
 from tuners.study.study import find_study, make_study, store_study
 from tuners.verdict.finalists import choose_finalists, choose_winner

@@ -9,7 +9,7 @@ from typing import Any
 from agentbench.store import Store
 from tests.tuners.conftest import CASES
 from tests.tuners.stub_server import StubServer
-from tuners.proposals.prompt import TASK
+from tuners.proposals.proposal_model import TASK
 from tuners.report.progress import StudyProgress
 from tuners.study.study import Study, make_study, store_study
 from tuners.tune import tune, tuned

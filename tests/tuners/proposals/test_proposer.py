@@ -15,7 +15,7 @@ from agentbench.core.trace import Trace
 from agentbench.store import Store
 from tests.tuners.stub_server import StubServer
 from tuners.engine.evaluator import LiveEvaluator, opened
-from tuners.proposals.prompt import TASK
+from tuners.proposals.proposal_model import TASK
 from tuners.proposals.proposer import Proposer, parent_of
 from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate

@@ -1,7 +1,15 @@
-"""Candidates in words: no two values that look alike, and no demonstrations where there are none."""
+"""Candidates in words: no two values that look alike, and no demonstrations where there are none.
 
+What is said of proposals: how many, and those that were accepted with what they did.
+"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from agentbench.core.study import ProposalRecord
 from tuners.report.terminal import _against
-from tuners.report.words import changes
+from tuners.report.words import changes, proposal_json, proposal_lines
 
 
 def test_values_are_told_as_yaml_has_them() -> None:
@@ -32,3 +40,32 @@ def test_a_verdict_on_too_few_clusters_has_no_interval_and_says_what_was_left_ou
         "75.0 % against 50.0 % of the baseline: +25.0 pts (no interval: too few clusters; p = 0.5), 8 cases, paired,"
         " 2 attempts left out that failed"
     )
+
+
+REFUSED = ProposalRecord(
+    study="s",
+    path="agent.instructions",
+    slot=1,
+    number=0,
+    text="Be nice.",
+    minibatch=("a", "b"),
+    parent_score=0.5,
+    score=0.5,
+    created_at=datetime(2026, 1, 2, tzinfo=UTC),
+)
+ACCEPTED = replace(REFUSED, number=1, text="Read\nthe units. " + "And more. " * 50, score=1.0, accepted=True)
+
+
+def test_those_accepted_are_shown_on_a_line_each_and_the_others_are_counted() -> None:
+    [head, told] = [line.plain for line in proposal_lines([REFUSED, ACCEPTED])]
+    assert head == "Proposed  2 instructions, 1 accepted"
+    assert told.startswith("  agent.instructions[1]  50.0 % → 100.0 % of 2 train cases: Read")
+    assert "\n" not in told
+    assert len(told) < 240
+    assert proposal_lines([]) == []
+
+
+def test_json_has_all_of_it() -> None:
+    data = json.loads(json.dumps(proposal_json(ACCEPTED)))
+    assert (data["slot"], data["number"], data["text"], data["parent"]) == (1, 1, ACCEPTED.text, None)
+    assert data["minibatch"] == ["a", "b"]

@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from tests.tuners.space.test_space import Script
+from tuners.space.configuration import workflow_of
 from tuners.space.instructions import ProposingModel
 from tuners.space.space import suggest
-from tuners.space.workflow import workflow_of
 from tuners.study.file import checked_study
 
 BLOCKS = (Path(__file__).parents[3] / "docs" / "tuning-space.md").read_text(encoding="utf-8").split("```yaml\n")[1:]

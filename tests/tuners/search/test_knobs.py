@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Limit, Measured
-from tuners.search.knob_tuner import KnobTuner
+from tuners.search.knobs import KnobTuner
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
 

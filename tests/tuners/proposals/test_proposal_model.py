@@ -11,11 +11,9 @@ from agentbench.core.attempt import Attempt, Score
 from agentbench.core.case import Case
 from agentbench.core.trace import Trace
 from tests.tuners.space.test_space import Script, read
-from tuners.proposals.prompt import LONGEST, proposal_messages
-from tuners.proposals.text import MOST, cleaned
-from tuners.space.instructions import slot_of
+from tuners.proposals.proposal_model import LONGEST, MOST, cleaned, proposal_messages
+from tuners.space.instructions import TEMPLATES, slot_of
 from tuners.space.space import suggest
-from tuners.space.templates import TEMPLATES
 from tuners.study.check import candidates
 
 ALL = {"templates": ["terse", "decompose"], "texts": [None, "Be exact."], "model": {"slots": 2}}

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from agentbench.core.errors import UserError
+from agentbench.extras import needs
 from agentbench.store import Store, open_store
-from tuners.installed import needs
-from tuners.workers.team import Team, parse_team
+from tuners.workers import Team, parse_team
 
 StudyWriter = Callable[..., Path]
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 STUDY = """
 name: shared
 split: {test: 20, seed: 1}
