@@ -23,7 +23,6 @@ from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.climb import Climb
 from tuners.search.journal import StoredJournal, ended_candidates, reopen
 from tuners.search.optuna_storage import opened_trials
-from tuners.search.samplers import seeded
 from tuners.search.search import Plan, Prepare, Search
 from tuners.search.trials import Trials
 from tuners.space.space import Settings
@@ -135,6 +134,8 @@ async def _searched(
     spending: Spending,
     watcher: Watcher,
 ) -> list[Candidate]:
+    from tuners.search.samplers import seeded
+
     plan = study.plan()
     prepare = prepared_by(study, plan, evaluator, store.studies, spending)
 
@@ -146,8 +147,8 @@ async def _searched(
     _reopen(study, store, spending)
     for candidate in ended_candidates(store, study.name):
         watcher.end(candidate)
-    with opened_trials(db, study.name, plan.outer) as optuna_study:
-        trials = Trials(optuna_study, plan.outer, seeded(study.file.sampler, study.file.seed))
+    with opened_trials(db, study.name, plan.outer) as (optuna_study, storage):
+        trials = Trials(optuna_study, storage, plan.outer, seeded(study.file.sampler, study.file.seed))
         search = Search(plan, evaluator, trials, journal, spending, prepare, told)
         try:
             async for candidate in search.run():

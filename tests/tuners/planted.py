@@ -166,7 +166,7 @@ async def verdict_of(world: World) -> Verdict | None:
         max_failures=file.max_failures,
         seed=file.seed,
     )
-    trials = Trials(optuna.create_study(direction="maximize"), SPACE, seeded("random", world.seed))
+    trials = Trials.in_memory(SPACE, seeded("random", world.seed))
     search = Search(plan, world, trials, MemoryJournal(), Spending(file.budget, clock=lambda: 0.0))
     candidates = [candidate async for candidate in search.run()]
     nothing: Any = None

@@ -42,7 +42,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @contextmanager
 def worker(directory: Path, db: str, *arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
-    path = os.pathsep.join(map(str, (ROOT, Path(__file__).parents[1] / "stub_plugin")))
+    path = os.pathsep.join(map(str, (ROOT, Path(__file__).parent / "stub_plugin")))
     process = subprocess.Popen(
         [sys.executable, "-m", "agentbench", "tune", *map(str, arguments)],
         cwd=directory,

@@ -27,10 +27,10 @@ TRIES, PAUSE_S = 5, 0.5
 
 
 @contextmanager
-def opened_trials(db: str | None, name: str, space: Space) -> Iterator["Study"]:
-    """The trials of the study of this name over this space, made when there are none."""
+def opened_trials(db: str | None, name: str, space: Space) -> Iterator[tuple["Study", "RDBStorage"]]:
+    """The trials of the study of this name over this space, made when there are none, and what they are stored in."""
     with _opened(db) as storage:
-        yield _of_space(storage, name, space) or _made(storage, name, space)
+        yield _of_space(storage, name, space) or _made(storage, name, space), storage
 
 
 def extend_trials(db: str | None, name: str, before: Space, space: Space) -> None:

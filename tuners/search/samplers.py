@@ -1,27 +1,22 @@
-"""Optuna's samplers by name, set up for spaces with conditions and for several workers."""
+"""Optuna's samplers by name, set up for spaces with conditions and for several workers. The one module that needs
+Optuna to be imported."""
 
 import random
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
+from optuna import Study, samplers
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
-SamplerName = Literal["tpe", "nsga2", "gp", "random"]
-
-Sampler = Callable[[int], "BaseSampler"]
-"""The sampler of a candidate's number."""
-
-KEPT = "decided"
-"""The attribute of a trial that holds what its sampler decided on before any of it was set."""
+from tuners.search.trials import DECIDED, Sampler, SamplerName
 
 
-def make_sampler(name: SamplerName, seed: int) -> "BaseSampler":
+def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
     """The sampler, seeded. `tpe` models parameters jointly, in groups that occur together."""
-    from optuna import samplers
-    from optuna.exceptions import ExperimentalWarning
-
     if name == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -34,40 +29,45 @@ def make_sampler(name: SamplerName, seed: int) -> "BaseSampler":
 
 
 def seeded(name: SamplerName, seed: int) -> Sampler:
-    """Samplers that suggest the same for the same study's seed and number, given the same trials before.
+    """Samplers that suggest the same for the same study's seed and number, given the same trials before, also to a
+    trial whose worker was killed between two of its parameters."""
+    return lambda number: RepeatableSampler(name, (1_000_003 * seed + number) % 2**32)
 
-    Also to a trial whose worker was killed between two of its parameters: see `_drawn_alone` and `_kept`.
+
+class RepeatableSampler(BaseSampler):
+    """Delegates to the sampler of this name, for one trial, whichever process begins it and whichever goes on with it.
+
+    What was decided for the trial's parameters together is kept with the trial: some samplers would take a trial that
+    is begun again for one of the others. A parameter that is drawn alone is drawn by a seed of its own, whether or not
+    the same process drew those before it.
     """
 
-    def sampler(number: int) -> "BaseSampler":
-        own = (1_000_003 * seed + number) % 2**32
-        made = make_sampler(name, own)
-        made.sample_independent = _drawn_alone(name, own)  # type: ignore[method-assign]
-        made.sample_relative = _kept(made.sample_relative)  # type: ignore[method-assign]
-        return made
+    def __init__(self, name: SamplerName, seed: int) -> None:
+        self._name: SamplerName = name
+        self._seed = seed
+        self._sampler = make_sampler(name, seed)
 
-    return sampler
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(study, trial)
 
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if DECIDED in trial.user_attrs:
+            return dict(trial.user_attrs[DECIDED])
+        return self._sampler.sample_relative(study, trial, search_space)
 
-def _drawn_alone(name: SamplerName, seed: int) -> Callable[..., Any]:
-    """Draws a parameter by a seed of its own, whether or not the same process drew those before it."""
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        own = random.Random(f"{self._seed} {param_name}").randrange(2**32)
+        return make_sampler(self._name, own).sample_independent(study, trial, param_name, param_distribution)
 
-    def draw(study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-        own = random.Random(f"{seed} {param_name}").randrange(2**32)
-        return make_sampler(name, own).sample_independent(study, trial, param_name, param_distribution)
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler.before_trial(study, trial)
 
-    return draw
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._sampler.after_trial(study, trial, state, values)
 
-
-def _kept(decide: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Keeps with the trial what was decided for its parameters jointly: some samplers would take a trial that is begun
-    again for one of the others."""
-
-    def decided(study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-        if KEPT in trial.user_attrs:
-            return dict(trial.user_attrs[KEPT])
-        if values := decide(study, trial, search_space):
-            study._storage.set_trial_user_attr(trial._trial_id, KEPT, values)
-        return values
-
-    return decided
+    def reseed_rng(self) -> None:
+        self._sampler.reseed_rng()

@@ -3,19 +3,28 @@
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tuners.search.candidate import Candidate
 from tuners.search.journal import is_there, this_worker
-from tuners.search.samplers import Sampler
 from tuners.space.space import Settings, Space, label_of, suggest
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
+
+SamplerName = Literal["tpe", "nsga2", "gp", "random"]
+
+Sampler = Callable[[int], "BaseSampler"]
+"""The sampler of a candidate's number."""
 
 WORKER = "worker"
 """The attribute of a trial that says who asked for it."""
+
+DECIDED = "decided"
+"""The attribute of a trial that holds what its sampler decided on together, before any of it was set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,39 +36,52 @@ class Suggestion:
 
 
 class Trials:
-    """Asks and tells. Candidate n is trial n − 1: the baseline, candidate 0, is no trial.
+    """Asks and tells. Candidate n is trial n − 1: the baseline, candidate 0, is no trial. `storage` is what the study
+    is in.
 
     Each trial's sampler is seeded by its number, so that what it suggests depends on the study's seed and on what was
     told before, not on whether the process is the one that began.
     """
 
-    def __init__(self, study: "Study", space: Space, sampler: Sampler) -> None:
+    def __init__(self, study: "Study", storage: "BaseStorage", space: Space, sampler: Sampler) -> None:
         self._study = study
+        self._storage = storage
         self._space = space
         self._sampler = sampler
         self._worker = this_worker()
         self._open: dict[int, Trial] = {}
 
+    @classmethod
+    def in_memory(cls, space: Space, sampler: Sampler) -> "Trials":
+        """Trials that nothing keeps."""
+        import optuna
+
+        storage = optuna.storages.InMemoryStorage()
+        return cls(optuna.create_study(direction="maximize", storage=storage), storage, space, sampler)
+
     def ask_together(self, count: int, begun: Collection[int]) -> list[Suggestion]:
         """Suggestions whose numbers fill up a group of `count`: what its workers left of the group they were in comes
         again, with the values it had, and the candidates in `begun` do not."""
         left = [number for number in self._left() if number not in begun]
-        found = [self._suggested(self._reopened(number)) for number in left]
+        found = [self._suggested(_decided(self._reopened(number))) for number in left]
         while not found or self.count % count:
             found.append(self.ask())
         return found
 
     def ask(self) -> Suggestion:
+        return self._suggested(_decided(self._asked()))
+
+    def _asked(self) -> "Trial":
         self._study.sampler = self._sampler(self.count + 1)
         trial = self._study.ask()
         trial.set_user_attr(WORKER, self._worker)
-        return self._suggested(trial)
+        return trial
 
     def ask_for(self, settings: Settings) -> Suggestion:
         """A trial of these very values, all of them choices."""
         values = {path: label_of(self._space.parameters[path], value) for path, value in settings.items()}
         self._study.enqueue_trial(values)
-        return self.ask()
+        return self._suggested(self._asked())
 
     @property
     def count(self) -> int:
@@ -114,12 +136,19 @@ class Trials:
         from optuna.trial import Trial
 
         self._study.sampler = self._sampler(number)
-        found = next(each for each in self._study.get_trials(deepcopy=False) if each.number == number - 1)
-        return Trial(self._study, found._trial_id)
+        study = self._storage.get_study_id_from_name(self._study.study_name)
+        return Trial(self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number - 1))
 
     def _suggested(self, trial: "Trial") -> Suggestion:
         self._open[trial.number + 1] = trial
         return Suggestion(number=trial.number + 1, settings=suggest(self._space, trial))
+
+
+def _decided(trial: "Trial") -> "Trial":
+    """The trial, with what its sampler decides for its parameters together kept before any of them is set."""
+    if DECIDED not in trial.user_attrs and trial.relative_params:
+        trial.set_user_attr(DECIDED, trial.relative_params)
+    return trial
 
 
 def grouped(asked: Sequence[Suggestion], served: Callable[[Settings], str], last: Settings) -> list[Suggestion]:

@@ -69,7 +69,6 @@ async def searched(
     table: ReplayTable, baseline: Settings, parts: tuple[str, ...], seed: int, clock: tuple[float, float]
 ) -> tuple[Settings, float]:
     """The winner's settings over the baseline's, and the seconds after which it was there; `clock` is (now, end)."""
-    import optuna
 
     file = study()
     the_plan = plan(file, table, WAYS["factorized, rungs"], seed)
@@ -79,7 +78,7 @@ async def searched(
     limits = the_plan.limits if any(path.startswith("serving.") for path in wanted) else ()
     the_plan = replace(the_plan, outer=outer, inner=inner, limits=limits)
     evaluator = Clocked(table, baseline, clock[0])
-    trials = Trials(optuna.create_study(direction="maximize"), outer, seeded("tpe", seed))
+    trials = Trials.in_memory(outer, seeded("tpe", seed))
     spending = Spending(BudgetOptions(seconds=clock[1] - clock[0]), clock=lambda: evaluator.seconds)
     search = Search(the_plan, evaluator, trials, MemoryJournal(), spending)
     async for _ in search.run():

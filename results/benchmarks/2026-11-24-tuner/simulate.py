@@ -119,11 +119,7 @@ def searched(way_name: str, seed: int) -> dict[str, Any]:
     best, rows = truth(file, table)
     the_plan = plan(file, table, way, seed)
     evaluator = Noted(table, BASELINE, cache=way.cache)
-    trials = Trials(
-        optuna.create_study(direction="maximize"),
-        the_plan.outer,
-        seeded(way.sampler, seed),  # type: ignore[arg-type]
-    )
+    trials = Trials.in_memory(the_plan.outer, seeded(way.sampler, seed))  # type: ignore[arg-type]
     spending = Spending(BudgetOptions(trials=1000), clock=lambda: 0.0)
     search = Search(the_plan, evaluator, trials, MemoryJournal(), spending)
     best_rows = [table.outer[row] for row in rows]

@@ -33,6 +33,7 @@ from agentbench.run.provenance import cpu_model
 from agentbench.store import Store, open_store
 from tuners.search.candidate import Candidate
 from tuners.search.optuna_storage import opened_trials
+from tuners.space.space import Space
 
 HERE = Path(__file__).parent
 MS = 1_000_000
@@ -158,7 +159,7 @@ def fill_study(db: str, store: Store) -> None:
     )
     store.studies.create(record)
     chance = random.Random(0)
-    with opened_trials(db, "study") as trials:
+    with opened_trials(db, "study", Space(parameters={})) as (trials, _):
         for number in range(1, CANDIDATES + 1):
             settings = {path: chance.choice(values) for path, values in SPACE.items()}
             store.studies.keep_candidate(a_candidate(number, settings, chance))

@@ -51,7 +51,7 @@ async def searched(seed: int) -> list[Candidate]:
         clusters={case_id: case_id for case_id in CASES},
         seed=seed,
     )
-    trials = Trials(optuna.create_study(direction="maximize"), space, seeded("tpe", seed))
+    trials = Trials.in_memory(space, seeded("tpe", seed))
     spending = Spending(BudgetOptions(trials=24), clock=lambda: 0.0)
     search = Search(plan, ReplayEvaluator(planted(seed)), trials, MemoryJournal(), spending)
     return [candidate async for candidate in search.run()]

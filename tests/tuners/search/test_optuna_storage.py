@@ -16,7 +16,7 @@ SPACE = Space(parameters={"agent.a": Choices(choices=(0, 1))})
 
 def test_trials_leave_no_connection(tmp_path: Path, open_connections: Callable[[], int]) -> None:
     for _ in range(2):
-        with opened_trials(str(tmp_path / "a.db"), "one", SPACE) as study:
+        with opened_trials(str(tmp_path / "a.db"), "one", SPACE) as (study, _):
             study.tell(study.ask(), 1.0)
         assert open_connections() == 0
 

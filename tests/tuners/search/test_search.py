@@ -16,9 +16,9 @@ from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Limit, Measured
 from tuners.search.journal import MemoryJournal
 from tuners.search.rungs import plan_rungs
-from tuners.search.samplers import SamplerName, seeded
+from tuners.search.samplers import seeded
 from tuners.search.search import Plan, Search
-from tuners.search.trials import Trials
+from tuners.search.trials import SamplerName, Trials
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
 
@@ -101,14 +101,15 @@ class Setting:
         self.plan = the_plan
         self.evaluator = evaluator
         self.journal = MemoryJournal()
-        self.study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
+        self.storage = optuna.storages.InMemoryStorage()
+        self.study = optuna.create_study(storage=self.storage, direction="maximize")
         self.options = BudgetOptions(trials=trials)
         self.seed = seed
         self.sampler: SamplerName = "tpe"
         self.clock: Callable[[], float] = lambda: 0.0
 
     def search(self) -> Search:
-        trials = Trials(self.study, self.plan.outer, seeded(self.sampler, self.seed))
+        trials = Trials(self.study, self.storage, self.plan.outer, seeded(self.sampler, self.seed))
         spending = Spending(self.options, case_runs=self.evaluator.fresh, clock=self.clock)
         return Search(self.plan, self.evaluator, trials, self.journal, spending)
 

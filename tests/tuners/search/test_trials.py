@@ -1,15 +1,16 @@
 """Trials outlive the process that asked for them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import optuna
 import pytest
 
 from tuners.search.candidate import Candidate
-from tuners.search.samplers import SamplerName, seeded
-from tuners.search.trials import Suggestion, Trials
+from tuners.search.samplers import make_sampler, seeded
+from tuners.search.trials import SamplerName, Suggestion, Trials
 from tuners.space.parameters import Choices, Range
-from tuners.space.space import Space
+from tuners.space.space import Space, suggest
 
 SPACE = Space(
     parameters={
@@ -32,14 +33,35 @@ def quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(level)
 
 
-def study_with(told: int, sampler: SamplerName) -> "optuna.Study":
+class Storage(optuna.storages.InMemoryStorage):
+    """Its process dies when the next but so many parameters is to be set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dies_in: int | None = None
+
+    def set_trial_param(self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any) -> None:
+        if self.dies_in is not None:
+            self.dies_in -= 1
+            if self.dies_in == 0:
+                self.dies_in = None
+                raise Killed
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+
+def trials(study: "optuna.Study", storage: Storage, sampler: SamplerName) -> Trials:
+    return Trials(study, storage, SPACE, seeded(sampler, 7))
+
+
+def study_with(told: int, sampler: SamplerName) -> tuple["optuna.Study", Storage]:
     """So many trials asked and told, one after the other."""
-    study = optuna.create_study(direction="maximize")
-    trials = Trials(study, SPACE, seeded(sampler, 7))
+    storage = Storage()
+    study = optuna.create_study(direction="maximize", storage=storage)
+    asking = trials(study, storage, sampler)
     for _ in range(told):
-        suggestion = trials.ask()
+        suggestion = asking.ask()
         quality = suggestion.settings["agent.b"] / (1 + suggestion.settings["agent.a"])
-        trials.tell(
+        asking.tell(
             Candidate(
                 number=suggestion.number,
                 settings=suggestion.settings,
@@ -49,33 +71,35 @@ def study_with(told: int, sampler: SamplerName) -> "optuna.Study":
                 scores={},
             )
         )
-    return study
+    return study, storage
 
 
-def asked(study: "optuna.Study", sampler: SamplerName) -> list[Suggestion]:
-    return Trials(study, SPACE, seeded(sampler, 7)).ask_together(2, begun=[])
+def asked(study: "optuna.Study", storage: Storage, sampler: SamplerName) -> list[Suggestion]:
+    return trials(study, storage, sampler).ask_together(2, begun=[])
 
 
 # TPE and GP draw at random until ten trials are told; NSGA-II for a generation.
 @pytest.mark.parametrize(("sampler", "told"), [("random", 4), ("nsga2", 4), ("tpe", 4), ("tpe", 12), ("gp", 12)])
 @pytest.mark.parametrize("killed_at", [3, 5])
 def test_a_trial_killed_between_two_parameters_gets_the_values_it_would_have_had(
-    monkeypatch: pytest.MonkeyPatch, sampler: SamplerName, told: int, killed_at: int
+    sampler: SamplerName, told: int, killed_at: int
 ) -> None:
-    expected = asked(study_with(told, sampler), sampler)
-    study = study_with(told, sampler)
-    real, calls = optuna.Trial._suggest, 0
-
-    def dies(*arguments: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == killed_at:
-            raise Killed
-        return real(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(optuna.Trial, "_suggest", dies)
-        with pytest.raises(Killed):
-            asked(study, sampler)
+    expected = asked(*study_with(told, sampler), sampler)
+    study, storage = study_with(told, sampler)
+    storage.dies_in = killed_at
+    with pytest.raises(Killed):
+        asked(study, storage, sampler)
     assert len(study.trials) == told + (1 if killed_at <= 3 else 2)
-    assert asked(study, sampler) == expected
+    assert asked(study, storage, sampler) == expected
+
+
+@pytest.mark.parametrize(("sampler", "told"), [("random", 4), ("tpe", 12), ("gp", 12)])
+def test_parameters_decided_together_are_what_the_named_sampler_suggests(sampler: SamplerName, told: int) -> None:
+    """By the study's seed and the candidate's number alone: studies that were begun go on as they would have."""
+    found = trials(*study_with(told, sampler), sampler).ask()
+    study, _ = study_with(told, sampler)
+    study.sampler = make_sampler(sampler, (1_000_003 * 7 + found.number) % 2**32)
+    trial = study.ask()
+    if together := trial.relative_params:
+        assert suggest(SPACE, trial) == found.settings
+    assert bool(together) == (sampler != "random")
