@@ -1,0 +1,204 @@
+"""Whether moving the house cost anything: two checkouts, one after the other in each round.
+
+python results/benchmarks/2026-11-28-house/measure.py OLD NEW [ROUNDS]    (writes figures.json and README.md beside it)
+
+OLD and NEW are checkouts, each with its environment in .venv. Each round measures both, in an order drawn by chance:
+the harness (cases with an immediate answer, everything stored), the gateway (the time it adds to a call, by that
+checkout's own results/benchmarks/2026-11-23-gateway/measure.py), and the start of the command line. The engines are
+measured last, both at once in memory and one after the other under load, by NEW's `agentbench bench --vs`.
+"""
+
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CASES = 10_000
+CONCURRENCY = (1, 8, 32)
+SUITE = """\
+name: cost
+dataset: {name: jsonl}
+scorers: [exact]
+agent: chat
+backend: {name: scripted, default: "yes"}
+run: {concurrency: 64}
+"""
+GATEWAY = """\
+import asyncio, importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("measure", "results/benchmarks/2026-11-23-gateway/measure.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+async def main():
+    found = {}
+    with module.scripted_server() as url:
+        endpoint = module.Endpoint(base_url=url, model="scripted")
+        for at_once, pairs in ((1, 200), (16, 1600)):
+            row = await module.measured(endpoint, at_once, module.WHERE[0], pairs)
+            found[f"gateway_added_ms_c{at_once}"] = row["added_to_a_call_ms"]
+    print(json.dumps(found))
+asyncio.run(main())
+"""
+COMMANDS = {
+    "cli_help_s": ("--help",),
+    "cli_run_help_s": ("run", "--help"),
+    "cli_studies_s": ("studies",),
+}
+HIGHER = "higher is better"
+LOWER = "lower is better"
+
+
+def call(checkout: Path, *arguments: str, cwd: Path | None = None) -> str:
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(checkout / ".venv/bin/python"), *arguments], cwd=cwd or checkout, env=env, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"{checkout}: {' '.join(arguments)[:200]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def harness(checkout: Path, folder: Path) -> dict[str, float]:
+    """Cases a second, from the run's entry in the store to its last status."""
+    store = folder / f"{time.perf_counter_ns()}.db"
+    found = json.loads(call(checkout, "-m", "agentbench", "run", ".", "--db", str(store), "--json", cwd=folder))
+    assert found["attempts_right"] == CASES
+    began, ended = (datetime.fromisoformat(found[name]) for name in ("created_at", "finished_at"))
+    return {"harness_cases_per_s": CASES / (ended - began).total_seconds()}
+
+
+def gateway(checkout: Path, folder: Path) -> dict[str, float]:
+    return json.loads(call(checkout, "-c", GATEWAY))  # type: ignore[no-any-return]
+
+
+def command_line(checkout: Path, folder: Path) -> dict[str, float]:
+    """Seconds of a whole process, the least of five."""
+    with tempfile.TemporaryDirectory() as place:
+        call(checkout, "-m", "agentbench", "run", str(folder), "--limit", "1", cwd=Path(place))
+        return {name: _least_s(checkout, arguments, Path(place)) for name, arguments in COMMANDS.items()}
+
+
+def _least_s(checkout: Path, arguments: tuple[str, ...], folder: Path) -> float:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        call(checkout, "-m", "agentbench", *arguments, cwd=folder)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+@contextmanager
+def served(checkout: Path) -> Iterator[str]:
+    command = [str(checkout / ".venv/bin/python"), "-m", "agentbench", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.search(r"http://[\d.]+:\d+", line):
+                    yield f"{found[0]}/v1"
+                    return
+            sys.exit(f"{checkout}: its server did not start")
+        finally:
+            process.terminate()
+
+
+def engines(checkouts: dict[str, Path], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Output tokens a second of each round, as NEW's `bench --vs` measures them at each concurrency."""
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+        urls = {side: stack.enter_context(served(checkout)) for side, checkout in checkouts.items()}
+        out = Path(folder) / "bench.json"
+        call(
+            checkouts["new"],
+            *("-m", "agentbench", "bench", "--server", urls["new"], "--name", "new"),
+            *("--vs", urls["old"], "--vs-name", "old", "--rounds", str(rounds)),
+            *("--concurrency", ",".join(map(str, CONCURRENCY)), "--no-roofline", "--json", str(out)),
+        )
+        points = json.loads(out.read_text())["points"]
+    return {
+        f"engine_c{point['load']['concurrency']}_tokens_per_s": {
+            side: [each["output_tokens_per_s"] for each in point["sides"][side]["round_figures"]]
+            for side in checkouts
+        }
+        for point in points
+    }
+
+
+PARTS: tuple[Callable[[Path, Path], dict[str, float]], ...] = (harness, gateway, command_line)
+
+
+def main() -> None:
+    checkouts = {"old": Path(sys.argv[1]).resolve(), "new": Path(sys.argv[2]).resolve()}
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    chance = random.Random(0)
+    found: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
+        (folder / "suite.yaml").write_text(SUITE)
+        cases = ({"id": f"case-{n:06}", "input": f"Is {n} a number?", "expected": "yes"} for n in range(CASES))
+        (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)))
+        for number in range(rounds):
+            for part in PARTS:
+                for side in chance.sample(sorted(checkouts), 2):
+                    for name, value in part(checkouts[side], folder).items():
+                        found.setdefault(name, {}).setdefault(side, []).append(value)
+                    print(f"round {number}: {part.__name__} {side}", file=sys.stderr, flush=True)
+    figures = {
+        "commits": {side: _commit(checkout) for side, checkout in checkouts.items()},
+        "machine": _machine(),
+        "rounds": {**found, **engines(checkouts, rounds)},
+    }
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (HERE / "README.md").write_text(readme(figures))
+
+
+def _commit(checkout: Path) -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _machine() -> str:
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"{os.cpu_count()} cores of {names[0] if names else 'an unknown CPU'}"
+
+
+def readme(figures: dict[str, Any]) -> str:
+    rows = [_row(name, sides) for name, sides in figures["rounds"].items()]
+    return README.format(table="\n".join(rows), **figures)
+
+
+def _row(name: str, sides: dict[str, list[float]]) -> str:
+    """The ratio is new to old where more is better, and old to new where less is."""
+    is_rate = name.endswith("_per_s")
+    ratios = [new / old if is_rate else old / new for old, new in zip(sides["old"], sides["new"], strict=True)]
+    old, new = (statistics.median(sides[side]) for side in ("old", "new"))
+    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    return f"| `{name}` | {HIGHER if is_rate else LOWER} | {old:,.4g} | {new:,.4g} | {spread} |"
+
+
+README = """# What moving the house cost
+
+Written by `python results/benchmarks/2026-11-28-house/measure.py OLD NEW`; all figures are in figures.json. Old is
+{commits[old]}, new is {commits[new]}; both in one run, one after the other, in an order drawn by chance. {machine}.
+Medians of the rounds; the ratio is the new one's over the old one's where more is better and the other way round where
+less is, so that 1 is equal and more is better. Wanted: 0.97 and more.
+
+| figure | | old | new | ratio (least to most of the rounds) |
+|---|---|---:|---:|---:|
+{table}
+"""
+
+if __name__ == "__main__":
+    main()
