@@ -151,8 +151,7 @@ class McpConnection:
     async def _transport(self, stack: AsyncExitStack) -> "AbstractAsyncContextManager[TransportStreams]":
         from mcp.client.streamable_http import streamable_http_client
 
-        from agentbench.tools.mcp_stdio import stdio_transport
-        from agentbench.tools.mcp_transport import McpHttpClient
+        from agentbench.tools.mcp_transport import McpHttpClient, stdio_transport
 
         if self._url is not None:
             http = await stack.enter_async_context(McpHttpClient(dict(self._headers)))

@@ -14,7 +14,7 @@ pytest.importorskip("mcp")
 
 from agentbench.core.case import Case
 from agentbench.core.errors import AttemptError, UserError
-from agentbench.tools import CaseToolbox, mcp_stdio, mcp_transport, opened_toolbox
+from agentbench.tools import CaseToolbox, mcp_transport, opened_toolbox
 from agentbench.tools.mcp import McpConfig, McpSource
 from tests.tools import odd_mcp_server
 from tests.tools.odd_mcp_server import odd_http_server
@@ -206,7 +206,7 @@ async def test_an_answer_without_end_breaks_the_attempt(
 async def test_a_line_without_end_breaks_the_attempt_and_the_next_has_a_new_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mcp_stdio, "LINE_LIMIT", 2**20)
+    monkeypatch.setattr(mcp_transport, "LINE_LIMIT", 2**20)
     async with opened(command=STDIO) as source:
         async with opened_toolbox([source], CASE) as tools:
             with pytest.raises(AttemptError, match="sent a message without end: a line of over 1 MiB"):

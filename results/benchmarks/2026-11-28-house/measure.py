@@ -128,8 +128,7 @@ def engines(checkouts: dict[str, Path], rounds: int) -> dict[str, dict[str, list
         points = json.loads(out.read_text())["points"]
     return {
         f"engine_c{point['load']['concurrency']}_tokens_per_s": {
-            side: [each["output_tokens_per_s"] for each in point["sides"][side]["round_figures"]]
-            for side in checkouts
+            side: [each["output_tokens_per_s"] for each in point["sides"][side]["round_figures"]] for side in checkouts
         }
         for point in points
     }
