@@ -1,6 +1,7 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
-# make test: set up if needed, then every test.   make check: the same, with format, lint, types, layers and coverage.
+# make test: set up if needed, then every test but those that take more than 20 seconds; these are: make slow.
+# make check: format, lint, types, layers, and every test (the slow ones too) with coverage.
 # make versions: tests with the lowest releases, with those of a year ago, and on the newest Python.
 
 PYTHON ?= python3
@@ -10,8 +11,11 @@ LIMIT  ?= 60
 # Two workers, each on a core of its own; a file stays on one worker, so that its fixtures are made once.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
+# The tests start hundreds of processes, and a session of pytest rewrites each module: once is enough.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test versions check format lint types layers coverage pull clean
+.PHONY: help demo examples test slow versions check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -36,7 +40,10 @@ demo: pull
 	@$(BIN)/agentbench compare latest~1 latest
 
 test: $(VENV)/.dev pull
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
+
+slow: $(VENV)/.dev pull
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 versions: $(VENV)/.dev
 	.ci/versions $(VENV)/versions $(BIN)/uv $(SET)

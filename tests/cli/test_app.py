@@ -9,21 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.command_line import ROOT, agentbench, process, refused
+
 HEAVY = ("torch", "pandas", "optuna", "sqlalchemy", "scipy", "numpy", "openai", "alembic", "playwright", "mpmath")
-ROOT = Path(__file__).parents[2]
-
-
-def agentbench(*arguments: str, cwd: Path = ROOT, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "agentbench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-        timeout=120,
-    )
 
 
 def imported(*arguments: str) -> set[str]:
@@ -84,15 +72,6 @@ def test_every_option_has_help() -> None:
 @pytest.fixture
 def db(tmp_path: Path) -> str:
     return str(tmp_path / "store.db")
-
-
-def refused(done: "subprocess.CompletedProcess[str]") -> str:
-    """The one line on stderr of a command that exited with 2."""
-    assert done.returncode == 2, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +139,7 @@ def test_a_corrupt_model_is_told(tmp_path: Path, db: str) -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert "the bundled server did not start" in last
     assert "broken.gguf" in last
-    assert "broken.gguf" in refused(agentbench("serve", "--model", str(broken), "--port", "0"))
+    assert "broken.gguf" in refused(process("serve", "--model", str(broken), "--port", "0"))
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
@@ -168,7 +147,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     model.write_bytes(b"GGUF")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        line = refused(agentbench("serve", "--model", str(model), "--port", port))
+        line = refused(process("serve", "--model", str(model), "--port", port))
     assert port in line
     assert "in use" in line
 
@@ -210,5 +189,8 @@ def test_doctor_says_what_there_is() -> None:
     assert "smollm2-135m-instruct" in agentbench("doctor").stdout
 
 
-def test_version() -> None:
-    assert agentbench("--version").stdout.startswith("agentbench 0.")
+def test_a_process_of_its_own_says_the_same() -> None:
+    assert process("--version").stdout == agentbench("--version").stdout
+    assert process("--version").stdout.startswith("agentbench 0.")
+    arguments = ["run", "suites/bfcl_simpel"]
+    assert refused(process(*arguments)) == refused(agentbench(*arguments))

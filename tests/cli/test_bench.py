@@ -19,13 +19,12 @@ from agentbench.cli.bench import bench_command
 from agentbench.core.errors import UserError
 from agentbench.loadtest.metrics import summarize
 from agentbench.loadtest.record import record_of_json
-from tests.cli.test_app import agentbench as command
-from tests.cli.test_app import refused
+from tests.cli.command_line import ROOT, refused
+from tests.cli.command_line import agentbench as command
 from tests.end_to_end.processes import wait_until
 from tests.loadtest.scripted_server import scripted_server
 from tests.report.page_numbers import check, numbers
 
-ROOT = Path(__file__).parents[2]
 LISTENING_TO_CTRL_C = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -53,6 +53,7 @@ async def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
     assert wait_until(lambda: not running(str(broken)))
 
 
+@pytest.mark.slow
 async def test_constrained_output_beats_free_text_on_bfcl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     accuracy = {}
