@@ -12,11 +12,12 @@ from agentbench.cli.baseline import baseline_app
 from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command, gate_command, power_command
 from agentbench.cli.export import export_command, import_command
+from agentbench.cli.models import models_command, pull_command
 from agentbench.cli.review import agreement_command, label_command, review_command
 from agentbench.cli.run import run_command
 from agentbench.cli.runs import report_command, runs_command, show_command
 from agentbench.cli.serve import serve_command, ui_command
-from agentbench.cli.setup import doctor_command, init_command, pull_command
+from agentbench.cli.setup import doctor_command, init_command
 from agentbench.core.errors import UserError
 from agentbench.version import __version__
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("init")(init_command)
 app.command("pull")(pull_command)
+app.command("models")(models_command)
 app.command("serve")(serve_command)
 app.command("run")(run_command)
 app.command("bench")(bench_command)

