@@ -2,6 +2,7 @@
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
 # make test: set up if needed, then every test but those that take more than 20 seconds; these are: make slow.
 # make check: format, lint, types, layers, and every test (the slow ones too) with coverage.
+# make docs: the documentation site, in build/site; a broken link ends it.
 # make versions: tests with the lowest releases, with those of a year ago, and on the newest Python.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test slow versions check format lint types layers coverage pull clean
+.PHONY: help demo examples test slow versions docs check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -44,6 +45,13 @@ test: $(VENV)/.dev pull
 
 slow: $(VENV)/.dev pull
 	$(BIN)/python -m pytest $(PARALLEL) -m slow
+
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 versions: $(VENV)/.dev
 	.ci/versions $(VENV)/versions $(BIN)/uv $(SET)
