@@ -1,6 +1,6 @@
 """Many attempts in one transaction, by a few statements over all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, text
@@ -20,7 +20,6 @@ from agentbench.store.tables import (
     UserTurnRow,
 )
 
-Row = Mapping[str, Any]
 Key = tuple[str, int]
 
 

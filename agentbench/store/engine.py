@@ -1,10 +1,9 @@
 """A SQLAlchemy engine whose transactions are safe for several writing processes, on SQLite and PostgreSQL."""
 
 import os
+import sqlite3
 import time
 from pathlib import Path
-from sqlite3 import Connection as SqliteConnection
-from sqlite3 import OperationalError
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -65,7 +64,7 @@ def _check_log(path: Path) -> None:
         raise UserError(f"it can't be written, and its last changes are still in {log}; copy both to where it can")
 
 
-def _prepare_sqlite(connection: SqliteConnection, record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     try:
         _set_pragmas(connection)
     except BaseException:
@@ -73,7 +72,7 @@ def _prepare_sqlite(connection: SqliteConnection, record: Any) -> None:
         raise
 
 
-def _set_pragmas(connection: SqliteConnection) -> None:
+def _set_pragmas(connection: sqlite3.Connection) -> None:
     # None: the driver begins no transaction of its own, so that ours hold schema changes too.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
@@ -112,7 +111,7 @@ def _set_journal(cursor: Any, deadline: float) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL").fetchone()
             return
-        except OperationalError as error:
+        except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from agentbench.core.attempt import Attempt
 from agentbench.core.run import STANDALONE, Run
 from agentbench.store.labels import Deciding, verdicts_from_labels
-from agentbench.store.measured import ATTEMPT, CHUNK, attempts_of
+from agentbench.store.measured import ATTEMPT, MEASURED_AT_ONCE, attempts_of
 from agentbench.store.rows import run_of
 from agentbench.store.summary import RunSummary, counted, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
@@ -118,7 +118,7 @@ class Listing:
         query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, given).order_by(AttemptRow.id)
         with self._read() as session:
             found: list[Attempt] = []
-            for rows in session.execute(query).partitions(CHUNK):
+            for rows in session.execute(query).partitions(MEASURED_AT_ONCE):
                 found += map(Deciding(session, run_id), attempts_of(session, rows))
             return found
 

@@ -13,7 +13,7 @@ from agentbench.core.attempt import Attempt, Score
 from agentbench.core.trace import Failure, ModelCall, Step, ToolCall, Trace, UserTurn
 from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
 
-CHUNK = 500
+MEASURED_AT_ONCE = 500
 START = 300
 """Characters of a request's JSON that are read: the model's name comes first in those that this program writes."""
 MODEL = re.compile(r'\{"model":("(?:[^"\\]|\\.)*")[,}]')
@@ -43,7 +43,7 @@ def measured(session: Session, run_id: str) -> Iterator[Attempt]:
     last = 0
     while True:
         query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, AttemptRow.id > last)
-        rows = session.execute(query.order_by(AttemptRow.id).limit(CHUNK)).all()
+        rows = session.execute(query.order_by(AttemptRow.id).limit(MEASURED_AT_ONCE)).all()
         if not rows:
             return
         yield from attempts_of(session, rows)

@@ -14,7 +14,7 @@ from agentbench.store.labels import label_values
 from agentbench.store.rows import attempt_of, case_of, run_row
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow
 
-CHUNK = 200
+WHOLE_AT_ONCE = 200
 
 
 def whole_attempts(run_id: str) -> Select[Any]:
@@ -27,7 +27,7 @@ def with_cases(session: Session, run_id: str) -> Iterator[tuple[Attempt, Case]]:
     """The run's attempts in the order they were stored, as they were stored."""
     last = 0
     while True:
-        query = whole_attempts(run_id).where(AttemptRow.id > last).order_by(AttemptRow.id).limit(CHUNK)
+        query = whole_attempts(run_id).where(AttemptRow.id > last).order_by(AttemptRow.id).limit(WHOLE_AT_ONCE)
         rows = session.scalars(query).all()
         if not rows:
             return
@@ -50,7 +50,7 @@ def insert_run(session: Session, run: Run, parts: Iterable[tuple[Attempt, Case] 
             labels.append(part)
         else:
             attempts.append(part)
-        if len(attempts) >= CHUNK:
+        if len(attempts) >= WHOLE_AT_ONCE:
             insert_attempts(session, run.id, attempts, frozenset(), again=False)
             attempts = []
     if attempts:
