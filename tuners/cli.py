@@ -120,7 +120,7 @@ def studies_command(as_json: AsJson = False, db: Db = None) -> None:
     from agentbench.report.terminal import console
     from agentbench.store import open_store
     from agentbench.store.listing import Page
-    from agentbench.store.study_listing import StudyFilter
+    from agentbench.store.studies import StudyFilter
 
     with open_store(db, create=False) as store:
         found, _ = store.studies.listed(StudyFilter(), Page(limit=ALL))

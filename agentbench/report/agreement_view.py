@@ -10,7 +10,7 @@ from agentbench.core.errors import unknown_name
 from agentbench.core.run import Run
 from agentbench.stats.agreement import Agreement, Rated, agree
 from agentbench.store import Store
-from agentbench.store.labels import by_attempt, majority
+from agentbench.store.annotations import by_attempt, majority
 
 REVIEWERS = "reviewers"
 """Stands for the majority of the reviewers of an attempt."""

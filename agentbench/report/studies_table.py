@@ -11,7 +11,7 @@ from agentbench.report.runs_table import STATUS
 from agentbench.report.terminal import grid
 
 if TYPE_CHECKING:
-    from agentbench.store.study_listing import StudySummary
+    from agentbench.store.studies import StudySummary
 
 COLUMNS = ("Study", "Suite", "Status", "Candidates", "Search", "Started")
 

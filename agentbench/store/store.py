@@ -17,25 +17,24 @@ from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run, RunStatus
 from agentbench.core.thoughts import answer_in
-from agentbench.store.baselines import baselines, set_baseline, superseded
-from agentbench.store.batch import insert_attempts
-from agentbench.store.broken_off import abandoned, settle
-from agentbench.store.damage import damage_told
-from agentbench.store.engine import is_read_only, make_directory, make_engine, use_write_ahead_log, writing
-from agentbench.store.insert import insert_or_replace
-from agentbench.store.labels import Deciding, label_of, label_values, labels_of, verdicts_from_labels
-from agentbench.store.listing import Listing
-from agentbench.store.measured import measured
-from agentbench.store.notes import Noted, Notes
-from agentbench.store.patience import Patience
-from agentbench.store.reference import find_run
-from agentbench.store.rows import NoScore, attempt_of, case_of, run_of, run_row
-from agentbench.store.schema import upgrade
+from agentbench.store.annotations import Deciding, Noted, Notes, label_of, label_values, labels_of, verdicts_from_labels
+from agentbench.store.attempts import insert_attempts, insert_run, measured, whole_attempts, with_cases
+from agentbench.store.database import (
+    Patience,
+    damage_told,
+    is_read_only,
+    make_directory,
+    make_engine,
+    upgrade,
+    use_write_ahead_log,
+    writing,
+)
+from agentbench.store.listing import Listing, RunSummary, summaries, summary_of, with_verdicts
+from agentbench.store.rows import NoScore, attempt_of, case_of, insert_or_replace, run_of, run_row
+from agentbench.store.runs import abandoned, baselines, find_run, set_baseline, settle, superseded
 from agentbench.store.studies import Studies
-from agentbench.store.summary import RunSummary, summaries, summary_of, with_verdicts
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
-from agentbench.store.whole import insert_run, whole_attempts, with_cases
 
 NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
@@ -53,7 +52,7 @@ class AlreadyStored(Exception):
 class Store:
     """Runs, attempts and labels, in and out as the nouns of L0.
 
-    An attempt that waited for a person comes out with the verdict that its labels give (`agentbench.store.labels`).
+    An attempt that waited for a person comes out with the verdict of its labels (`agentbench.store.annotations`).
 
     Each method is one transaction: after it returns the write survives the death of this process, and a
     process that dies inside it leaves no part of it. Any number of threads and processes may use one database

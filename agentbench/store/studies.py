@@ -1,30 +1,114 @@
-"""Tuning studies in the store: what was asked, each candidate, the runs that are the cache of answers."""
+"""Tuning studies in the store: what was asked, each candidate, the runs that answer for them, and lists of studies."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.core.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
-from agentbench.store.insert import insert_new, insert_or_replace
+from agentbench.store.annotations import Noted, Notes
 from agentbench.store.listing import Page
-from agentbench.store.notes import Noted, Notes
-from agentbench.store.study_listing import StudyFilter, StudyProgress, StudySummary, listed, study_progress
-from agentbench.store.study_tables import (
+from agentbench.store.rows import insert_new, insert_or_replace
+from agentbench.store.tables import (
+    AttemptRow,
     CandidateRow,
+    ModelCallRow,
     ProposalRow,
     ReplayRow,
+    ScoreRow,
     StudyNoteRow,
     StudyRow,
     StudyRunRow,
     StudyTagRow,
+    ToolCallRow,
+    UserTurnRow,
 )
-from agentbench.store.tables import AttemptRow, ModelCallRow, ScoreRow, ToolCallRow, UserTurnRow
+
+StudySort = Literal["created_at", "name", "suite", "status", "seconds", "candidates"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFilter:
+    """`text` is part of a name or of a suite."""
+
+    text: str = ""
+    suite: str = ""
+    status: str = ""
+    tag: str = ""
+    sort: StudySort = "created_at"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """A study in one line; `candidates` have begun, `seconds` is what its search has taken so far."""
+
+    name: str
+    suite: str
+    status: StudyStatus
+    seconds: float
+    created_at: datetime
+    finished_at: datetime | None
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyProgress:
+    """How far a study has come: what is shown of it holds as long as this is the same."""
+
+    status: StudyStatus
+    seconds: float
+    ended: int
+    last: datetime | None
+
+
+def listed(session: Session, wanted: StudyFilter, page: Page) -> tuple[list[StudySummary], int]:
+    """A page of the studies wanted, and how many there are."""
+    chosen = _matching(wanted)
+    total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+    rows = session.execute(_summarized(chosen, wanted).offset(page.offset).limit(page.limit))
+    return [StudySummary(**row._mapping) for row in rows], total
+
+
+def study_progress(session: Session, name: str) -> StudyProgress | None:
+    """None when there is no study of this name."""
+    study = session.execute(select(StudyRow.status, StudyRow.seconds).where(StudyRow.name == name)).first()
+    if study is None:
+        return None
+    ended = select(func.count(), func.max(CandidateRow.ended_at)).where(CandidateRow.study == name)
+    count, last = session.execute(ended.where(CandidateRow.ended_at.is_not(None))).one()
+    return StudyProgress(status=study.status, seconds=study.seconds, ended=count, last=last)
+
+
+def _matching(wanted: StudyFilter) -> Select[Any]:
+    query: Select[Any] = select(StudyRow.name)
+    if wanted.text:
+        columns = (StudyRow.name, StudyRow.suite)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
+    if wanted.suite:
+        query = query.where(StudyRow.suite == wanted.suite)
+    if wanted.status:
+        query = query.where(StudyRow.status == wanted.status)
+    if wanted.tag:
+        query = query.where(StudyRow.name.in_(select(StudyTagRow.study).where(StudyTagRow.tag == wanted.tag)))
+    return query
+
+
+def _summarized(chosen: Select[Any], wanted: StudyFilter) -> Select[Any]:
+    begun = select(func.count()).where(CandidateRow.study == StudyRow.name, CandidateRow.number >= 0)
+    candidates = begun.correlate(StudyRow).scalar_subquery().label("candidates")
+    of_study = [name for name in StudySummary.__dataclass_fields__ if name != "candidates"]
+    by = candidates if wanted.sort == "candidates" else getattr(StudyRow, wanted.sort)
+    order = by.desc() if wanted.descending else by.asc()
+    query: Select[Any] = select(*(getattr(StudyRow, name) for name in of_study), candidates)
+    return query.where(StudyRow.name.in_(chosen)).order_by(order, StudyRow.created_at.desc(), StudyRow.name)
+
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 

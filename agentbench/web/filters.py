@@ -15,9 +15,9 @@ from starlette.responses import RedirectResponse, Response
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run
 from agentbench.store import Store
+from agentbench.store.annotations import Notes
 from agentbench.store.listing import AttemptFilter, AttemptSort, Page, RunFilter, RunSort, Verdict
-from agentbench.store.notes import Notes
-from agentbench.store.study_listing import StudyFilter, StudySort
+from agentbench.store.studies import StudyFilter, StudySort
 from agentbench.web.rendering import viewer_at
 
 LONGEST_FORM = 100_000

@@ -20,7 +20,7 @@ from agentbench.core.study import ProposalRecord, StudyRun
 from agentbench.core.trace import Trace
 from agentbench.store import AlreadyStored, Store, open_store
 from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
-from agentbench.store.study_listing import StudyFilter
+from agentbench.store.studies import StudyFilter
 from tests.store.samples import EPOCH, a_candidate, a_case, a_failed_attempt, a_run, a_study, an_attempt
 
 ROOT = Path(__file__).parents[2]

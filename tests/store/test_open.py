@@ -19,9 +19,9 @@ from agentbench.core.errors import UserError
 from agentbench.processes import identity
 from agentbench.stats.calls import first_token_s, tpot_s, ttft_s
 from agentbench.store import Store, open_store
+from agentbench.store.database import migrations
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
-from agentbench.store.reference import find_run
-from agentbench.store.schema import migrations
+from agentbench.store.runs import find_run
 from agentbench.store.tables import Base, RunRow
 from tests.store.samples import a_case, a_run, an_attempt
 

@@ -1,18 +1,22 @@
-"""Naming a run: by its id, the start of it, what follows its last dash, its label, `latest` or `latest~N`.
+"""Runs: which one a name means, which one is a baseline, and how those ended whose process was killed.
 
-The newest of several runs of one label is meant; `LABEL~N` is the N-th before it.
+A name is an id, the start of one, what follows its last dash, a label, `latest` or `latest~N`. The newest of several
+runs of one label is meant; `LABEL~N` is the N-th before it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError
 from agentbench.core.run import STANDALONE
-from agentbench.store.tables import RunRow
+from agentbench.processes import has_ended
+from agentbench.store.tables import AttemptRow, BaselineRow, RunRow, SupersededBaselineRow
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
 BEFORE = re.compile(r"(.+)~(\d+)", re.DOTALL)
@@ -83,3 +87,44 @@ def _unknown(session: Session, reference: str) -> UserError:
 
 def _listed(rows: Sequence[RunRow]) -> str:
     return ", ".join(f"{row.id} ({row.label})" if row.label else row.id for row in rows)
+
+
+def set_baseline(session: Session, suite: str, name: str, run_id: str) -> None:
+    """Makes the run the baseline; the one before is kept as superseded."""
+    run = find_run(session, run_id)
+    if run.suite != suite:
+        raise UserError(f"run {run.id} is of suite {run.suite!r}; it can't be a baseline of {suite!r}")
+    before = session.get(BaselineRow, (suite, name), with_for_update=True)
+    if before is not None and before.run_id == run.id:
+        return
+    if before is not None:
+        session.add(SupersededBaselineRow(suite=suite, name=name, run_id=before.run_id, created_at=before.created_at))
+    session.merge(BaselineRow(suite=suite, name=name, run_id=run.id, created_at=datetime.now(UTC)))
+
+
+def baselines(session: Session, suite: str | None) -> dict[tuple[str, str], str]:
+    query = select(BaselineRow).order_by(BaselineRow.suite, BaselineRow.name)
+    rows = session.scalars(query if suite is None else query.where(BaselineRow.suite == suite)).all()
+    return {(row.suite, row.name): row.run_id for row in rows}
+
+
+def superseded(session: Session, suite: str, name: str) -> list[tuple[str, datetime]]:
+    table = SupersededBaselineRow
+    query = select(table).where(table.suite == suite, table.name == name).order_by(table.created_at.desc())
+    return [(row.run_id, row.created_at) for row in session.scalars(query)]
+
+
+def abandoned(session: Session) -> list[str]:
+    """The runs that are running by their status, and whose process has ended."""
+    query = select(RunRow.id, RunRow.environment).where(RunRow.status == "running")
+    return [run_id for run_id, environment in session.execute(query) if has_ended(environment or {})]
+
+
+def settle(session: Session, run_ids: list[str]) -> None:
+    """Finished where every attempt is there, else interrupted. When that was is not known."""
+    count = select(AttemptRow.run_id, func.count()).where(AttemptRow.run_id.in_(run_ids)).group_by(AttemptRow.run_id)
+    done: Counter[str] = Counter()
+    for run_id, number in session.execute(count):
+        done[run_id] = number
+    for row in session.scalars(select(RunRow).where(RunRow.id.in_(run_ids), RunRow.status == "running")):
+        row.status = "finished" if done[row.id] >= len(row.case_ids) * row.repeats else "interrupted"
