@@ -146,7 +146,7 @@ def power_command(
     power: Annotated[float, typer.Option(help="Probability with which the drop is to be found.")] = 0.8,
 ) -> None:
     """Say how many cases a regression gate needs to find a drop in pass rate."""
-    from agentbench.stats.planning import cases_needed, planned
+    from agentbench.stats.power import cases_needed, planned
 
     for name, value in (("pass-rate", pass_rate), ("alpha", alpha), ("power", power)):
         if not 0 < value < 1:

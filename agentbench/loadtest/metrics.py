@@ -20,8 +20,7 @@ from agentbench.stats.calls import (
     ttft_from_intent_s,
     ttft_s,
 )
-from agentbench.stats.objectives import meets
-from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.outcomes import meets, outcome_of
 from agentbench.stats.serving import output_throughput, percentile
 
 QUANTILES = (50, 90, 95, 99)

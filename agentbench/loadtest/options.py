@@ -10,7 +10,7 @@ from agentbench.loadtest.arrivals import ARRIVALS
 from agentbench.loadtest.plan import LoadPlan
 from agentbench.loadtest.side import SideSpec
 from agentbench.loadtest.workloads import WORKLOADS, WorkloadKind, WorkloadSpec
-from agentbench.stats.objectives import OBJECTIVES
+from agentbench.stats.outcomes import OBJECTIVES
 from agentbench.suite import registry
 from agentbench.suite.config import Component, apply_overrides, parse_overrides
 from agentbench.suite.validation import validate

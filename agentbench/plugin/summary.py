@@ -24,7 +24,8 @@ from agentbench.report.gate_text import RunOutcome, failure_markdown
 from agentbench.report.run_view import run_view
 from agentbench.report.terminal import run_report
 from agentbench.stats.gate import GateCheck
-from agentbench.stats.outcomes import Outcome, outcomes_of, total
+from agentbench.stats.outcomes import Outcome, outcomes_of
+from agentbench.stats.usage import total
 from agentbench.store import Store
 
 

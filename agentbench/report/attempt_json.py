@@ -7,8 +7,8 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.trace import ModelCall, Step, ToolCall
 from agentbench.stats.calls import CALL_METRICS
-from agentbench.stats.costs import Prices, call_cost, cost_of
-from agentbench.stats.outcomes import model_of, outcome_of
+from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.usage import Prices, call_cost, cost_of, model_of
 
 
 def attempt_json(case: Case, attempt: Attempt, prices: Prices) -> dict[str, Any]:

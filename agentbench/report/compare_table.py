@@ -11,8 +11,8 @@ from agentbench.report.compare_view import CompareView, score_metric
 from agentbench.report.plain import line
 from agentbench.report.run_view import RunView
 from agentbench.report.terminal import case_line, grid, tokens, verdicts
-from agentbench.stats.repeats import Repeated
-from agentbench.stats.shift import PairedShift
+from agentbench.stats.comparison import PairedShift
+from agentbench.stats.estimates import Repeated
 
 ALPHA = 0.05
 CASES_SHOWN = 12

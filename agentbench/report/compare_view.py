@@ -9,10 +9,9 @@ from agentbench.gate.baseline import stored_outcomes
 from agentbench.report.config_diff import ConfigChange, config_diff
 from agentbench.report.run_view import RunView, short_id, view_of
 from agentbench.stats import Outcome, PairedComparison, compare_passes
-from agentbench.stats.clusters import LEAST_CLUSTERS
-from agentbench.stats.graded import ScoreComparison, compare_scores, graded_scorers
-from agentbench.stats.holm import holm
-from agentbench.stats.shift import PairedShift, compare_latency
+from agentbench.stats.comparison import PairedShift, ScoreComparison, compare_latency, compare_scores, graded_scorers
+from agentbench.stats.hypothesis_tests import holm
+from agentbench.stats.intervals import LEAST_CLUSTERS
 from agentbench.store import Store
 
 

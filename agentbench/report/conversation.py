@@ -10,8 +10,7 @@ from agentbench.core.case import Case, Message
 from agentbench.core.trace import ModelCall, ToolCall, UserTurn
 from agentbench.report.transcript import graded_answer, new_messages
 from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
-from agentbench.stats.costs import Prices, call_cost
-from agentbench.stats.outcomes import model_of
+from agentbench.stats.usage import Prices, call_cost, model_of
 
 NS = 1e-9
 

@@ -1,7 +1,7 @@
 """Numbers as a reader wants them: with a unit, to three digits, a dash for none."""
 
 from agentbench.stats import Estimate
-from agentbench.stats.clusters import LEAST_CLUSTERS
+from agentbench.stats.intervals import LEAST_CLUSTERS
 
 NONE = "—"
 

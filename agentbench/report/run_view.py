@@ -8,11 +8,11 @@ from agentbench.core.run import Run
 from agentbench.report.outcomes import CaseOutcome
 from agentbench.report.run_tally import RunTally
 from agentbench.stats import Estimate, ServingSummary, mean_estimate, percentile_estimate
-from agentbench.stats.costs import Cost, cost_of
+from agentbench.stats.estimates import Repeated, repeated
 from agentbench.stats.outcomes import Outcome, outcome_of
-from agentbench.stats.repeats import Repeated, repeated
 from agentbench.stats.samples import CaseSamples
 from agentbench.stats.serving import percentile
+from agentbench.stats.usage import Cost, cost_of
 from agentbench.store import Store
 
 REASONS = 3

@@ -9,7 +9,7 @@ from agentbench.core.run import Run
 from agentbench.report.compare_view import CompareView, compare_sides, distinct, p_values, side_of
 from agentbench.report.config_diff import flat
 from agentbench.report.run_view import RunView
-from agentbench.stats.holm import holm
+from agentbench.stats.hypothesis_tests import holm
 from agentbench.store import Store
 
 MOST = 8

@@ -9,7 +9,7 @@ from agentbench.core.case import Case
 from agentbench.report.attempt_json import attempt_json
 from agentbench.report.conversation import Part, conversation, said
 from agentbench.report.outcomes import Verdict, verdict_of
-from agentbench.stats.costs import Prices
+from agentbench.stats.usage import Prices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,7 @@ from agentbench.report import figures
 from agentbench.report.outcomes import verdict_of
 from agentbench.report.plain import line, plain
 from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
-from agentbench.stats.costs import Prices, call_cost
-from agentbench.stats.outcomes import model_of
+from agentbench.stats.usage import Prices, call_cost, model_of
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 

@@ -1,9 +1,9 @@
 """Metrics and statistics, each derived from raw facts in one place."""
 
+from agentbench.stats.comparison import PairedComparison, compare_passes
 from agentbench.stats.estimates import Estimate, mean_estimate, percentile_estimate
 from agentbench.stats.gate import GateVerdict, judge_gate
 from agentbench.stats.outcomes import Outcome, outcome_of
-from agentbench.stats.paired import PairedComparison, compare_passes
 from agentbench.stats.serving import ServingSummary, summarize_serving
 
 __all__ = [

@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agentbench.stats.clusters import mean_error
 from agentbench.stats.estimates import CONFIDENCE
-from agentbench.stats.intervals import student_quantile
+from agentbench.stats.intervals import mean_error, student_quantile
 from agentbench.stats.samples import numbered
 
 Method = Literal["jackknife", "none"]

@@ -1,4 +1,4 @@
-"""What a paired comparison finds: the power of its test for a drop, and the cases a wanted difference needs.
+"""What a paired comparison finds: the power of its test for a drop, and how many cases a gate needs to find one.
 
 A drop of X: cases drawn at random fail whenever they are run, so many that the pass rate is X lower. They no longer
 flip from run to run either; the others flip as before.
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from agentbench.stats.differences import Differences
+from agentbench.core.errors import UserError
+from agentbench.stats.hypothesis_tests import attainable
 from agentbench.stats.intervals import bisected, student_quantile, tango_variance
+from agentbench.stats.pairs import Differences
 from agentbench.stats.samples import Floats, Integers, cluster_sums
-from agentbench.stats.sign_flip import attainable
 
 POWER = 0.8
 FEW_CLUSTERS = 12
@@ -156,3 +157,58 @@ def critical_changes(cases: int, alpha: float) -> tuple[NDArray[np.int64], Float
     critical = np.ceil(np.maximum(special.bdtrik(alpha, numbers, 0.5), 0.0))
     critical -= (critical > 0) & (special.bdtr(critical - 1, numbers, 0.5) >= alpha)
     return numbers, np.where(special.bdtr(critical, numbers, 0.5) < alpha, critical, critical - 1)
+
+
+MOST_CASES = 100_000
+
+
+def planned(cases: int, rate: float, flips: float, repeats: int = 1) -> DropPower:
+    """The power to be expected of two runs of so many independent cases.
+
+    `rate` is the pass rate; `flips` the share of single verdicts that differ between two runs of one configuration.
+    Averaging over `repeats` leaves 1/repeats of that noise's variance, and nothing of a drop's.
+    """
+    found = Differences(
+        mean=0.0,
+        size=flips / repeats,
+        square=flips / repeats,
+        standard_error=math.sqrt(flips / repeats / cases),
+        pairs=float(cases),
+        clusters=cases,
+        effective=float(cases),
+        freedom=float(max(1, cases - 1)),
+        verdicts=True,
+        independent=True,
+        simple=repeats == 1,
+    )
+    # E[p²] over cases is rate − flips/2; the squared mean of `repeats` verdicts adds its own noise.
+    same = (rate - flips / 2 + flips / 2 / repeats) / rate
+    return DropPower(rate=rate, same=same, found=found, changed=round(cases * flips))
+
+
+def cases_needed(
+    difference: float, rate: float, flips: float, repeats: int = 1, alpha: float = 0.05, power: float = POWER
+) -> int:
+    """The least number of cases with which the one-sided test at `alpha` finds a drop of `difference`.
+
+    Raises `UserError` for a drop that can't be, or that more than `MOST_CASES` would be needed for.
+    """
+    if not 0 < difference <= rate:
+        raise UserError(f"a difference of {difference:g} is not above 0 and at most the pass rate, {rate:g}")
+    if not 0 <= flips <= 2 * min(rate, 1 - rate):
+        most = 2 * min(rate, 1 - rate)
+        raise UserError(f"flips of {flips:g} are not from 0 to {most:g}, the most at a pass rate of {rate:g}")
+
+    def enough(cases: int) -> bool:
+        return planned(cases, rate, flips, repeats).of(difference, alpha) >= power
+
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST_CASES:
+            raise UserError(f"more than {MOST_CASES} cases are needed for a difference of {difference:g}: ask for more")
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

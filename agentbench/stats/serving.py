@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentbench.stats.calls import NS
-from agentbench.stats.objectives import meets
-from agentbench.stats.outcomes import ModelUsage, Outcome, added, total
+from agentbench.stats.outcomes import Outcome, meets
+from agentbench.stats.usage import ModelUsage, added, total
 
 Nanoseconds = NDArray[np.int64]
 

@@ -29,7 +29,7 @@ from agentbench.report.outcomes import verdict_of
 from agentbench.report.run_page import page_of
 from agentbench.report.run_page import run_page as page_html
 from agentbench.report.runs_table import summary_json
-from agentbench.stats.costs import Prices
+from agentbench.stats.usage import Prices
 from agentbench.store import Store
 from agentbench.store.listing import Progress
 from agentbench.web.filters import annotated, asked_page, asked_run, attempt_filter, run_filter

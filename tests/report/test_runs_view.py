@@ -9,7 +9,7 @@ from agentbench.core.errors import UserError
 from agentbench.report.compare_view import compare_view
 from agentbench.report.runs_page import runs_page
 from agentbench.report.runs_view import runs_view
-from agentbench.stats.holm import holm
+from agentbench.stats.hypothesis_tests import holm
 from agentbench.store import Store
 from tests.report.runs import a_case, a_run, an_attempt
 

@@ -5,12 +5,11 @@ import pytest
 from scipy import stats
 
 from agentbench.core.errors import UserError
-from agentbench.stats.differences import differences_of
-from agentbench.stats.paired import compare_passes
-from agentbench.stats.planning import cases_needed, planned
-from agentbench.stats.power import CaseMeans, drop_power, mcnemar_power
+from agentbench.stats.comparison import compare_passes
+from agentbench.stats.hypothesis_tests import sign_flip_tails
+from agentbench.stats.pairs import differences_of
+from agentbench.stats.power import CaseMeans, cases_needed, drop_power, mcnemar_power, planned
 from agentbench.stats.samples import Floats, cluster_sums
-from agentbench.stats.sign_flip import sign_flip_tails
 from tests.stats.attempts import verdicts
 
 

@@ -14,8 +14,7 @@ from agentbench.stats.calls import (
     ttft_from_intent_s,
     ttft_s,
 )
-from agentbench.stats.objectives import meets
-from agentbench.stats.outcomes import outcome_of, outcomes_of
+from agentbench.stats.outcomes import meets, outcome_of, outcomes_of
 from agentbench.stats.serving import summarize_serving
 from agentbench.suite.gate_options import GateOptions, Slo
 from tests.stats.attempts import MS, a_call, an_attempt

@@ -15,8 +15,7 @@ from agentbench.core.protocols import Agent, Backend, Toolbox, User
 from agentbench.core.trace import ModelCall, UserTurn
 from agentbench.run.runner import Bench, Job, run_job
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
-from agentbench.stats.objectives import meets
-from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.outcomes import meets, outcome_of
 from agentbench.store import open_store
 from agentbench.suite.config import RunOptions
 from agentbench.tools import opened_toolbox

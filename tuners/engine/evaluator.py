@@ -16,8 +16,8 @@ from agentbench.run.experiment import Experiment
 from agentbench.run.runner import Job
 from agentbench.run.sources import MadeOf, NamedFiles
 from agentbench.stats import Outcome, summarize_serving
-from agentbench.stats.costs import Prices, cost_of
-from agentbench.stats.outcomes import AGENT_FAILURES, ModelUsage, added
+from agentbench.stats.outcomes import AGENT_FAILURES
+from agentbench.stats.usage import ModelUsage, Prices, added, cost_of
 from agentbench.store import Store
 from agentbench.suite.config import canonical_hash
 from agentbench.suite.suite import Suite

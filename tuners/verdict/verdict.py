@@ -9,8 +9,8 @@ from agentbench.core.errors import UserError
 from agentbench.core.study import Purpose
 from agentbench.loadtest.ratios import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
+from agentbench.stats.comparison import compare_latency
 from agentbench.stats.outcomes import agent_failures_as_wrong
-from agentbench.stats.shift import compare_latency
 from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, too_many
 from tuners.search.search import Plan

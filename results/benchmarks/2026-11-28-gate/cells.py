@@ -19,10 +19,10 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.trace import ModelCall, Trace
 from agentbench.stats import Outcome, compare_passes, mean_estimate, summarize_serving
 from agentbench.stats.agreement import Rated, agree
+from agentbench.stats.comparison import compare_latency
+from agentbench.stats.hypothesis_tests import lattice_step, sign_flip_tails
 from agentbench.stats.outcomes import outcomes_of
 from agentbench.stats.samples import passes
-from agentbench.stats.shift import compare_latency
-from agentbench.stats.sign_flip import lattice_step, sign_flip_tails
 
 sys.path.insert(0, str(Path(__file__).parent))
 from batch import (

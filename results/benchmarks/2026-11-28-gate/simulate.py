@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from agentbench.stats import Outcome, compare_passes, judge_gate, mean_estimate, summarize_serving
-from agentbench.stats.estimates import percentile_estimate
-from agentbench.stats.graded import compare_scores
-from agentbench.stats.repeats import pass_at_k_estimate, pass_hat_k_estimate
+from agentbench.stats.comparison import compare_latency, compare_scores
+from agentbench.stats.estimates import pass_at_k_estimate, pass_hat_k_estimate, percentile_estimate
 from agentbench.stats.samples import group_cases, passes, scores
-from agentbench.stats.shift import compare_latency
 from agentbench.suite.gate_options import GateOptions
 from tests.stats.simulated import Population, World, a_population, a_world
 

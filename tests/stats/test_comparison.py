@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agentbench.core.errors import UserError
-from agentbench.stats.differences import differences_of
+from agentbench.stats.comparison import compare_latency, compare_passes
 from agentbench.stats.outcomes import Outcome, outcome_of
-from agentbench.stats.paired import compare_passes
-from agentbench.stats.shift import compare_latency
+from agentbench.stats.pairs import differences_of
 from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
 
 outcomes = st.lists(st.tuples(st.sampled_from("01f"), st.sampled_from("01f")), min_size=1, max_size=40)

@@ -3,9 +3,9 @@
 import pytest
 
 from agentbench.core.trace import ModelCall
-from agentbench.stats.costs import Cost, cost_of
 from agentbench.stats.outcomes import outcomes_of
 from agentbench.stats.serving import ServingSummary, summarize_serving
+from agentbench.stats.usage import Cost, cost_of
 from tests.stats.attempts import a_call, an_attempt
 
 PRICES = {"small": {"prompt": 1.0, "completion": 2.0}, "large": {"prompt": 10.0, "cached": 1.0, "completion": 30.0}}
