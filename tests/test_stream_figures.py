@@ -35,7 +35,7 @@ from agentbench.suite.suite import load_suite
 from tests.cli.test_bench import bench
 from tests.fakes import declared
 from tuners.engine.trace_replay import TraceReplay
-from tuners.space.configuration import configure
+from tuners.space.configuration import Configurations
 
 MS = 1_000_000
 
@@ -183,7 +183,7 @@ def test_a_run_a_load_test_the_gateway_and_the_replay_give_the_same_figures(
 
     assert figures(asyncio.run(through_the_gateway(url))) == pytest.approx(RIGHT)
 
-    replay = TraceReplay(1, tmp_path / "log").outcomes(configure(load_suite(tmp_path), {}), [attempt])
+    replay = TraceReplay(1, tmp_path / "log").outcomes(Configurations(load_suite(tmp_path), {}, 0).of({}), [attempt])
     [outcome] = asyncio.run(replay)
     assert {name: getattr(outcome, name) for name in RIGHT} == {
         name: pytest.approx((at,)) for name, at in RIGHT.items()

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from agentbench.core.attempt import Attempt
 from agentbench.core.errors import UserError
 from agentbench.gate.baseline import stored_outcomes
 from agentbench.stats import summarize_serving
@@ -67,18 +68,7 @@ async def tune(study: Study, store: Store, db: str | None, watcher: Watcher, *, 
     if record.verdict:
         return
     store.studies.set_status(study.name, "running")
-    evaluator = LiveEvaluator(
-        study.suite,
-        study.split,
-        study.file.baseline,
-        store,
-        study.name,
-        seed=study.file.seed,
-        prices=study.file.all_prices(study.suite),
-        traces=study.file.replay.attempts,
-        parts=study.made_of(),
-        on_attempt=watcher.attempt,
-    )
+    evaluator = LiveEvaluator(study, store, watcher.attempt)
     journal = StoredJournal(store, study.name)
     async with opened(evaluator), beating(journal):
         spending = Spending(study.file.budget, case_runs=evaluator.spent(), before=record.seconds)
@@ -163,8 +153,12 @@ async def _searched(
 def prepared_by(study: Study, plan: Plan, evaluator: LiveEvaluator, kept: Studies, spending: Spending) -> Prepare:
     """Both see the train cases and nothing of the others."""
     train = {case_id: study.train[case_id] for case_id in plan.rungs.order}
-    propose = Proposer(study.name, plan.outer, train, evaluator, kept, spending, plan.seed)
-    bootstrap = Bootstrapper(plan.outer, train, plan.rungs.order, evaluator.attempts_of)
+    propose = Proposer(study.name, plan.outer, train, evaluator, evaluator.host, kept, spending, plan.seed)
+
+    def attempts_of(candidate: Candidate) -> Sequence[Attempt]:
+        return evaluator.attempts(evaluator.configuration(candidate.settings))
+
+    bootstrap = Bootstrapper(plan.outer, train, plan.rungs.order, attempts_of)
 
     async def prepare(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
         return await bootstrap(await propose(settings, candidates), candidates)

@@ -27,6 +27,7 @@ from tuners.search.rungs import plan_rungs
 from tuners.search.samplers import seeded
 from tuners.search.search import Plan, Search
 from tuners.search.trials import Trials
+from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
 from tuners.study.file import StudyFile
@@ -94,15 +95,15 @@ class World:
 
     async def answer(
         self,
-        settings: Settings,
+        configuration: Configuration,
         cases: Sequence[str],
-        seed: int,
         allowance: Allowance = UNBOUNDED,
         purpose: Purpose = "search",
     ) -> Answers:
+        settings, seed = configuration.settings, configuration.seed
         if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "does not start":
             raise Broken("out of memory")
-        key = self.key(settings)
+        key = configuration.answers
         fresh = [case for case in cases if (key, seed, case) not in self.made_by]
         self.made_by |= {(key, seed, case): self._outcome(settings, case, seed) for case in fresh}
         if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "dies":
@@ -113,23 +114,23 @@ class World:
             scores=mean_scores(found), fresh=len(fresh), attempts=len(found), failed=failed, failure=self.kind
         )
 
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        answers = str(sorted({**BASELINE, **settings}.items()))
+        return Configuration(settings=settings, seed=seed or 0, answers=answers, served="")
+
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
         return Measured(figures={}, replayed=0)
 
-    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
-        return sum((self.key(settings), seed, case) in self.made_by for case in cases)
-
-    def key(self, settings: Settings) -> str:
-        return str(sorted({**BASELINE, **settings}.items()))
-
-    def served(self, settings: Settings) -> str:
-        return ""
+    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+        return sum((configuration.answers, configuration.seed, case) in self.made_by for case in cases)
 
     def spent(self) -> int:
         return len(self.made_by)
 
-    def test_run(self, settings: Settings) -> str:
-        return self.key(settings)
+    def test_run(self, configuration: Configuration) -> str:
+        return configuration.answers
 
     def outcomes_of_run(self, run_id: str) -> list[Outcome]:
         return [self.made_by[run_id, 0, case] for case in self.test]
@@ -143,11 +144,8 @@ class World:
     def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
         return None
 
-    def answers_alike(self, a: Settings, b: Settings) -> bool:
-        return self.key(a) == self.key(b)
-
     async def in_turn(
-        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
+        self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
     ) -> list[tuple[Figures, Figures]]:
         raise AssertionError("all candidates have one server")
 

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from agentbench.core.attempt import Attempt
+from agentbench.core.protocols import Endpoint
 from agentbench.core.study import Purpose, StudyRun
 from agentbench.gate.baseline import stored_outcomes
 from agentbench.run.experiment import Experiment, plan
 from agentbench.run.runner import Job
-from agentbench.run.sources import MadeOf
 from agentbench.stats import Outcome
 from agentbench.stats.outcomes import AGENT_FAILURES, agent_failures_as_wrong
 from agentbench.store import Store
+from agentbench.suite.config import as_mapping
 from tuners.space.configuration import Configuration
-from tuners.space.space import Settings
+from tuners.study.study import Study
 
 Keys = set[tuple[str, int]]
 """Case ids with the number of a repeat."""
@@ -26,23 +27,23 @@ class AnsweredCases:
     cases; what is asked for a verdict is asked anew.
     """
 
-    def __init__(self, store: Store, study: str, train: Sequence[str], parts: MadeOf) -> None:
+    def __init__(self, study: Study, store: Store) -> None:
         self._store = store
-        self._train = frozenset(train)
-        self._study = study
-        self._parts = parts
+        self._study = study.name
+        self._split = study.split
+        self._train = frozenset(study.split.train)
+        self._made_of = study.made_of()
         self._opened: dict[str, Experiment] = {}
 
-    def experiment(
-        self, configuration: Configuration, settings: Settings, cases: Sequence[str], purpose: Purpose
-    ) -> Experiment:
-        """The run for these cases, made when there is none yet."""
+    def experiment(self, configuration: Configuration, purpose: Purpose) -> Experiment:
+        """The run for this purpose, made when there is none yet: on the cases of test, or on those of train."""
+        cases = self._split.test if purpose == "test" else self._split.train
         suite = configuration.suite.only(frozenset(cases))
         found = self.find(configuration, purpose)
         if found is None:
             facts = {
-                "study": {"name": self._study, "purpose": purpose, "settings": dict(settings)},
-                "made_of": dict(self._parts),
+                "study": {"name": self._study, "purpose": purpose, "settings": dict(configuration.settings)},
+                "made_of": dict(self._made_of),
             }
             made = plan(suite, self._store, f"study:{self._study}", facts, "study")
             self._store.studies.add_run(
@@ -103,6 +104,27 @@ class AnsweredCases:
     def _is_known(self, case_id: str, purpose: Purpose) -> bool:
         """Whether a search may see what was answered to the case: another study's train cases may be ours for test."""
         return purpose != "search" or case_id in self._train
+
+    def is_answered_by(self, configuration: Configuration) -> bool:
+        """Whether its very server has answered an attempt in this study."""
+        serving = as_mapping(configuration.suite.config)["serving"]
+        runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
+        alike = (run.id for run in runs if run.config.get("serving") == serving)
+        return any(verdict is not None for run_id in alike for _, _, verdict in self._store.verdicts(run_id))
+
+    def was_reached(self, configuration: Configuration) -> bool:
+        """Whether its server, which is somebody else's, was there in this study, in whichever process."""
+        url = configuration.suite.config.serving.options.get("base_url")
+        runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
+        return any(run.environment.get("server", {}).get("base_url") == url for run in runs)
+
+    def keep_server(self, run_id: str, endpoint: Endpoint | None) -> None:
+        """What the run's server says of itself, with the run."""
+        self._store.update_environment(run_id, {"server": dict(endpoint.info) if endpoint else {}})
+
+    def stored_keys(self, run_id: str) -> Keys:
+        """What is stored of this very run, failed or not."""
+        return self._store.stored_keys(run_id)
 
     def own(self, run_id: str, keys: Keys) -> list[Outcome]:
         """The outcomes of this very run, of these cases and repeats."""

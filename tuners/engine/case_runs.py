@@ -11,10 +11,8 @@ from agentbench.core.protocols import Backend
 from agentbench.run.experiment import Experiment, run_stored
 from agentbench.run.runner import Job
 from agentbench.store import Store
-from agentbench.suite.config import as_mapping
-from tuners.engine.answer_cache import AnsweredCases
-from tuners.engine.warm_server import WarmServer
-from tuners.proposals.proposal_model import RUNS_ELSEWHERE
+from tuners.engine.answer_cache import AnsweredCases, Keys
+from tuners.engine.host import LiveHost
 from tuners.search.budget import within
 from tuners.search.evaluator import UNBOUNDED, Allowance, Broken, OutOfBudget
 from tuners.space.configuration import Configuration
@@ -71,131 +69,111 @@ class Meter:
 
 
 class CaseRuns:
-    """Makes attempts on the server of `server`. `spent` counts those of the whole study."""
+    """Makes attempts of one configuration, for its run, on the host's server."""
 
     def __init__(
         self,
+        configuration: Configuration,
+        experiment: Experiment,
         store: Store,
-        study: str,
-        server: WarmServer,
         answered: AnsweredCases,
-        spent: Callable[[], int],
+        host: LiveHost,
         on_attempt: OnAttempt,
     ) -> None:
+        self._configuration = configuration
+        self._experiment = experiment
         self._store = store
-        self._study = study
-        self._server = server
         self._answered = answered
-        self._spent = spent
+        self._host = host
         self._on_attempt = on_attempt
-        self._reached: set[str] = set()
 
-    async def make(
-        self,
-        experiment: Experiment,
-        jobs: Sequence[Job],
-        configuration: Configuration,
-        allowance: Allowance = UNBOUNDED,
-    ) -> bool:
-        """Whether all of the jobs were done; what the allowance ended is left out. `Broken` when the server died."""
-        run_id = experiment.run.id
-        meter = Meter(allowance.case_runs, self._spent, lambda: len(self._store.stored_keys(run_id)))
+    async def make(self, jobs: Sequence[Job], spent: Callable[[], int], allowance: Allowance = UNBOUNDED) -> bool:
+        """Whether all of the jobs were done; what the allowance ended is left out. `Broken` when the server died.
+
+        `spent` counts the attempts of the whole study.
+        """
+        meter = Meter(allowance.case_runs, spent, lambda: len(self._stored()))
         try:
             async with within(allowance.seconds):
-                await self._rounds(experiment, jobs, configuration, meter)
+                await self._rounds(jobs, meter)
         except OutOfBudget:
             return False
         return not meter.is_used_up
 
-    async def _rounds(
-        self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, meter: Meter
-    ) -> None:
+    def _stored(self) -> Keys:
+        return self._answered.stored_keys(self._experiment.run.id)
+
+    async def _rounds(self, jobs: Sequence[Job], meter: Meter) -> None:
         """All, then once more what failed; a server that went away is waited for, and that is no second try."""
         tries, outages, left = 0, 0, list(jobs)
         while left:
-            backend = await self._backend(experiment, configuration)
-            if await self._unless_refused(experiment, meter.jobs(left), backend, configuration):
+            backend = await self._backend()
+            if await self._unless_refused(meter.jobs(left), backend):
                 tries += 1
             else:
                 outages += 1
-                await self._came_back(configuration, outages)
+                await self._came_back(outages)
             if meter.is_used_up or tries == 2:
                 return
-            left = self._again(experiment, jobs, meter)
+            left = self._again(jobs, meter)
 
-    async def _unless_refused(
-        self, experiment: Experiment, jobs: Iterator[Job], backend: Backend, configuration: Configuration
-    ) -> bool:
+    async def _unless_refused(self, jobs: Iterator[Job], backend: Backend) -> bool:
         """A server that refuses everything (a key, a model's name) breaks its candidate; one that did not before, where
         it was asked in the same way, stops the study."""
         try:
-            return await self._round(experiment, jobs, backend)
+            return await self._round(jobs, backend)
         except UserError as error:
-            if self._answered_before(configuration):
+            if self._answered.is_answered_by(self._configuration):
                 raise
             raise Broken(str(error)) from error
 
-    def _answered_before(self, configuration: Configuration) -> bool:
-        """Whether its very server has answered an attempt in this study."""
-        serving = as_mapping(configuration.suite.config)["serving"]
-        runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
-        alike = (run.id for run in runs if run.config.get("serving") == serving)
-        return any(verdict is not None for run_id in alike for _, _, verdict in self._store.verdicts(run_id))
-
-    async def _round(self, experiment: Experiment, jobs: Iterator[Job], backend: Backend) -> bool:
+    async def _round(self, jobs: Iterator[Job], backend: Backend) -> bool:
         """False when the server went away meanwhile; the attempts in flight are ended then."""
-        async with aclosing(run_stored(experiment, jobs, self._store, backend)) as attempts:
+        async with aclosing(run_stored(self._experiment, jobs, self._store, backend)) as attempts:
             async for attempt in attempts:
                 self._on_attempt()
                 failed = attempt.failure is not None and attempt.failure.kind == "infra"
-                if failed and not await self._server.is_alive():
+                if failed and not await self._host.is_alive():
                     return False
         return True
 
-    def _again(self, experiment: Experiment, jobs: Sequence[Job], meter: Meter) -> list[Job]:
+    def _again(self, jobs: Sequence[Job], meter: Meter) -> list[Job]:
         """The jobs that have no answer: those that failed, and those that were ended with the server."""
-        run_id = experiment.run.id
-        keys = {(job.case.id, job.repeat) for job in jobs}
-        self._answered.forget(run_id, keys)
-        stored = self._store.stored_keys(run_id)
+        self._answered.forget(self._experiment.run.id, {(job.case.id, job.repeat) for job in jobs})
+        stored = self._stored()
         left = [job for job in jobs if (job.case.id, job.repeat) not in stored]
         meter.go_on(len(jobs) - len(left))
         return left
 
-    async def _backend(self, experiment: Experiment, configuration: Configuration) -> Backend:
+    async def _backend(self) -> Backend:
         """Of the configuration's server. One of somebody else's that answered before is waited for."""
-        waiting = Waiting(configuration)
+        waiting = Waiting(self._configuration)
         while True:
             try:
-                backend = await self._server.backend(configuration)
+                backend = await self._host.backend(self._configuration)
             except Broken as broken:
-                if not self._has_answered(configuration):
+                if not self._has_answered():
                     raise
                 await waiting.pause(str(broken))
                 continue
-            self._reached.add(configuration.served)
-            endpoint = self._server.endpoint
-            self._store.update_environment(experiment.run.id, {"server": dict(endpoint.info) if endpoint else {}})
+            self._answered.keep_server(self._experiment.run.id, self._host.endpoint)
             return backend
 
-    async def _came_back(self, configuration: Configuration, outages: int) -> None:
+    async def _came_back(self, outages: int) -> None:
         """Of a server that went away: ours has died, another's is waited for."""
-        if not _runs_elsewhere(configuration) or outages > OUTAGES:
-            await self._server.stop()
+        if not self._configuration.runs_elsewhere or outages > OUTAGES:
+            await self._host.rest()
             raise Broken("the server died while it answered")
-        waiting = Waiting(configuration)
-        while not await self._server.is_alive():
+        waiting = Waiting(self._configuration)
+        while not await self._host.is_alive():
             await waiting.pause("it does not answer")
 
-    def _has_answered(self, configuration: Configuration) -> bool:
+    def _has_answered(self) -> bool:
         """Whether this is another's server that has answered in this study, in whichever process."""
-        if not _runs_elsewhere(configuration):
-            return False
-        if configuration.served in self._reached:
-            return True
-        url = configuration.suite.config.serving.options.get("base_url")
-        runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
-        return any(run.environment.get("server", {}).get("base_url") == url for run in runs)
+        configuration = self._configuration
+        return configuration.runs_elsewhere and (
+            configuration.served in self._host.reached or self._answered.was_reached(configuration)
+        )
 
 
 class Waiting:
@@ -212,7 +190,3 @@ class Waiting:
             raise Unreachable(f"{self._url} has been away for {PATIENCE_S:.0f} s: {reason}")
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-
-
-def _runs_elsewhere(configuration: Configuration) -> bool:
-    return configuration.suite.config.serving.name == RUNS_ELSEWHERE

@@ -3,34 +3,188 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from scipy import stats
 
 from agentbench.core.attempt import Attempt
-from agentbench.core.errors import AttemptError, UserError
-from agentbench.core.protocols import ChatRequest
 from agentbench.core.study import Purpose
 from agentbench.gate.baseline import stored_outcomes
 from agentbench.run.experiment import Experiment
 from agentbench.run.runner import Job
-from agentbench.run.sources import MadeOf, NamedFiles
 from agentbench.stats import Outcome, summarize_serving
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.stats.usage import ModelUsage, Prices, added, cost_of
 from agentbench.store import Store
-from agentbench.suite.config import canonical_hash
-from agentbench.suite.suite import Suite
 from tuners.engine.answer_cache import AnsweredCases, mean_scores
 from tuners.engine.case_runs import CaseRuns, OnAttempt
+from tuners.engine.host import LiveHost
 from tuners.engine.trace_replay import TraceReplay
-from tuners.engine.warm_server import WarmServer
 from tuners.search.budget import within
-from tuners.search.candidate import Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, Measured, OutOfBudget
-from tuners.space.configuration import Configuration, answers_hash, configure, needs_server, value_at
+from tuners.space.configuration import Configuration, Configurations, needs_server
 from tuners.space.space import Settings
-from tuners.study.split import Split
+from tuners.study.study import Study
+
+
+class LiveEvaluator:
+    """Runs what the study's store does not have yet on the suite's server, which `host` keeps warm between candidates.
+
+    `cached` counts the answers that were there.
+    """
+
+    def __init__(self, study: Study, store: Store, on_attempt: OnAttempt = lambda: None) -> None:
+        self._study = study
+        self._store = store
+        self._on_attempt = on_attempt
+        self._prices = study.file.all_prices(study.suite)
+        self._configurations = Configurations(study.suite, study.file.baseline, study.file.seed)
+        self._answered = AnsweredCases(study, store)
+        self.host = LiveHost(study.name)
+        self._replay = TraceReplay(study.file.replay.attempts, self.host.log_path)
+        self.cached = 0
+
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        return self._configurations.of(settings, seed)
+
+    def value_at(self, path: str, settings: Settings) -> object:
+        return self._configurations.value_at(settings, path)
+
+    async def answer(
+        self,
+        configuration: Configuration,
+        cases: Sequence[str],
+        allowance: Allowance = UNBOUNDED,
+        purpose: Purpose = "search",
+    ) -> Answers:
+        """Those of the cases that have no answer are run. Figures are of this call's cases, as far as they were run
+        under these very settings: how a server does depends on how many requests it has."""
+        if configuration.problem:
+            raise Broken(configuration.problem)
+        experiment = self._answered.experiment(configuration, purpose)
+        run_id = experiment.run.id
+        asked = {(case_id, repeat) for case_id in cases for repeat in range(experiment.run.repeats)}
+        self._answered.forget(run_id, asked)
+        jobs = self._answered.jobs(experiment, cases, self._answered.outcomes(configuration, purpose))
+        self.cached += len(asked) - len(jobs)
+        complete = await self._made(experiment, jobs, configuration, allowance) if jobs else True
+        found = [
+            each for each in self._answered.outcomes(configuration, purpose) if (each.case_id, each.repeat) in asked
+        ]
+        own = self._answered.own(run_id, asked)
+        failed = [each for each in own if each.failure is not None and each.failure not in AGENT_FAILURES]
+        fresh = len({(job.case.id, job.repeat) for job in jobs} & {(each.case_id, each.repeat) for each in own})
+        reason = self._answered.failure(run_id) if failed else ""
+        if failed and not found:
+            raise Broken(f"none of {len(failed)} attempts was answered: {reason}", fresh)
+        return Answers(
+            scores=mean_scores((*found, *failed)),
+            attempts=len(found) + len(failed),
+            failed=len(failed),
+            failure=reason,
+            fresh=fresh,
+            figures=self.figures(own, configuration) if own else {},
+            at_best=at_best(own),
+            complete=complete,
+        )
+
+    async def _made(
+        self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, allowance: Allowance
+    ) -> bool:
+        before = self._answered.stored_keys(experiment.run.id)
+        runs = CaseRuns(configuration, experiment, self._store, self._answered, self.host, self._on_attempt)
+        try:
+            return await runs.make(jobs, self.spent, allowance)
+        except Broken as broken:
+            fresh = len(self._answered.stored_keys(experiment.run.id) - before)
+            raise Broken(str(broken), fresh) from broken
+
+    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+        run_id = self._answered.find(configuration, "search")
+        asked = frozenset(cases)
+        return sum(case_id in asked for case_id, _ in self._answered.stored_keys(run_id)) if run_id else 0
+
+    def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
+        suite = configuration.suite
+        model = str(suite.config.serving.options.get("model", ""))
+        return figures_of(outcomes, suite.objectives, self._prices, model)
+
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
+        """By a server of its own, started for this: one that had answered these cases would know their prefixes."""
+        target = self.configuration({**configuration.settings, **lossless})
+        if target.problem:
+            raise Broken(target.problem)
+        if not needs_server(target.suite.config.backend):
+            outcomes = self._answered.outcomes(configuration, "search")
+            return Measured(figures=self.figures(outcomes, target), replayed=0)
+        key = f"{configuration.answers} {target.served}"
+        name = self._study.name
+        if (kept := self._store.studies.replays(name).get(key)) is not None:
+            return Measured(figures=kept["figures"], replayed=0)
+        attempts = self._answered.attempts(configuration)
+        if allowance.case_runs is not None and self._replay.size(attempts) > allowance.case_runs:
+            raise OutOfBudget
+        await self.host.rest()
+        async with within(allowance.seconds):
+            outcomes = await self._replay.outcomes(target, attempts)
+        figures = self.figures(outcomes, target)
+        result = {"figures": dict(figures), "replayed": len(outcomes), "settings": dict(target.settings)}
+        self._store.studies.keep_replay(name, key, result)
+        return Measured(figures=figures, replayed=len(outcomes))
+
+    def spent(self) -> int:
+        """Attempts made by the search so far, over all its starts, replays included."""
+        studies, name = self._store.studies, self._study.name
+        replayed = sum(int(each["replayed"]) for each in studies.replays(name).values())
+        return studies.attempts(name, "search") + replayed
+
+    def attempts(self, configuration: Configuration) -> list[Attempt]:
+        """What the search has of attempts under this configuration, all on train."""
+        return self._answered.attempts(configuration)
+
+    def test_run(self, configuration: Configuration) -> str:
+        """The id of its run on test."""
+        return self._answered.experiment(configuration, "test").run.id
+
+    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
+        return stored_outcomes(self._store, run_id)
+
+    def failure_of_run(self, run_id: str) -> str:
+        return self._answered.failure(run_id)
+
+    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
+        return self.figures(outcomes, self.configuration({})).get("goodput")
+
+    async def in_turn(
+        self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
+    ) -> list[tuple[Figures, Figures]]:
+        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        (first, first_run), (second, second_run) = a, b
+        await self.host.rest()
+        of_first, of_second = self._whole(first_run), self._whole(second_run)
+        shared = of_first.keys() & of_second.keys()
+        pairs = [(of_first[key], of_second[key]) for key in sorted(shared)]
+        found = await self._replay.in_turn(first, second, pairs, rounds)
+        return [(self.figures(x, first), self.figures(y, second)) for x, y in found]
+
+    def _whole(self, run_id: str) -> dict[tuple[str, int], Attempt]:
+        """A run's attempts that did not fail and that asked the model, by case and repeat."""
+        attempts = [each for each in self._store.attempts(run_id) if each.failure is None and each.trace.model_calls]
+        return {(each.case_id, each.repeat): each for each in attempts}
+
+    async def aclose(self) -> None:
+        await self.host.rest()
+        self._answered.close()
+
+
+@asynccontextmanager
+async def opened(evaluator: LiveEvaluator) -> AsyncIterator[LiveEvaluator]:
+    """The evaluator, its server stopped at the end."""
+    try:
+        yield evaluator
+    finally:
+        await evaluator.aclose()
 
 
 def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], prices: Prices, model: str = "") -> Figures:
@@ -97,222 +251,3 @@ def at_best(outcomes: Sequence[Outcome]) -> Figures:
 
 def _times(outcomes: Sequence[Outcome], name: str) -> Iterable[float]:
     return (time for outcome in outcomes for time in getattr(outcome, f"{name}_s"))
-
-
-class LiveEvaluator:
-    """Runs what the study's store does not have yet on the suite's server, which stays warm between candidates.
-
-    `baseline` is applied under every candidate's settings. `parts` is what the attempts are made of, which their runs
-    say. `traces` is how many attempts a replay sends again.
-    """
-
-    def __init__(
-        self,
-        suite: Suite,
-        split: Split,
-        baseline: Settings,
-        store: Store,
-        study: str,
-        seed: int,
-        prices: Prices,
-        traces: int,
-        parts: MadeOf | None = None,
-        on_attempt: OnAttempt = lambda: None,
-    ) -> None:
-        self._suite = suite
-        self._split = split
-        self._baseline = baseline
-        self._store = store
-        self._study = study
-        self._seed = seed
-        self._prices = prices
-        self._log_path = Path("results") / "logs" / f"study-{study}.server.log"
-        self._server = WarmServer(self._log_path)
-        self._replay = TraceReplay(traces, self._log_path)
-        self._files = NamedFiles(suite.root)
-        self.answered = AnsweredCases(store, study, split.train, parts or {})
-        self._case_runs = CaseRuns(store, study, self._server, self.answered, self.spent, on_attempt)
-        self.cached = 0
-        self._keys: dict[str, str] = {}
-
-    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
-        found = configure(self._suite, {**self._baseline, **settings}, seed)
-        return replace(found, answers=answers_hash(found, self._files))
-
-    async def answer(
-        self,
-        settings: Settings,
-        cases: Sequence[str],
-        seed: int,
-        allowance: Allowance = UNBOUNDED,
-        purpose: Purpose = "search",
-    ) -> Answers:
-        """Those of the cases that have no answer are run. Figures are of this call's cases, as far as they were run
-        under these very settings: how a server does depends on how many requests it has."""
-        try:
-            configuration = self.configuration(settings, seed)
-        except UserError as error:
-            raise Broken(str(error)) from error
-        planned = self._split.test if purpose == "test" else self._split.train
-        experiment = self.answered.experiment(configuration, settings, planned, purpose)
-        run_id = experiment.run.id
-        asked = {(case_id, repeat) for case_id in cases for repeat in range(experiment.run.repeats)}
-        self.answered.forget(run_id, asked)
-        jobs = self.answered.jobs(experiment, cases, self.answered.outcomes(configuration, purpose))
-        self.cached += len(asked) - len(jobs)
-        complete = await self._made(experiment, jobs, configuration, allowance) if jobs else True
-        found = [
-            each for each in self.answered.outcomes(configuration, purpose) if (each.case_id, each.repeat) in asked
-        ]
-        own = self.answered.own(run_id, asked)
-        failed = [each for each in own if each.failure is not None and each.failure not in AGENT_FAILURES]
-        fresh = len({(job.case.id, job.repeat) for job in jobs} & {(each.case_id, each.repeat) for each in own})
-        reason = self.answered.failure(run_id) if failed else ""
-        if failed and not found:
-            raise Broken(f"none of {len(failed)} attempts was answered: {reason}", fresh)
-        return Answers(
-            scores=mean_scores((*found, *failed)),
-            attempts=len(found) + len(failed),
-            failed=len(failed),
-            failure=reason,
-            fresh=fresh,
-            figures=self.figures(own, configuration) if own else {},
-            at_best=at_best(own),
-            complete=complete,
-        )
-
-    async def _made(
-        self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, allowance: Allowance
-    ) -> bool:
-        before = self._store.stored_keys(experiment.run.id)
-        try:
-            return await self._case_runs.make(experiment, jobs, configuration, allowance)
-        except Broken as broken:
-            fresh = len(self._store.stored_keys(experiment.run.id) - before)
-            raise Broken(str(broken), fresh) from broken
-
-    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
-        try:
-            run_id = self.answered.find(self.configuration(settings, seed), "search")
-        except UserError:
-            return 0
-        asked = frozenset(cases)
-        return sum(case_id in asked for case_id, _ in self._store.stored_keys(run_id)) if run_id else 0
-
-    def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
-        suite = configuration.suite
-        model = str(suite.config.serving.options.get("model", ""))
-        return figures_of(outcomes, suite.objectives, self._prices, model)
-
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
-        """By a server of its own, started for this: one that had answered these cases would know their prefixes."""
-        source = self.configuration(settings, self._seed)
-        target = self.configuration({**settings, **lossless}, self._seed)
-        if not needs_server(target.suite):
-            return Measured(figures=self.figures(self.answered.outcomes(source, "search"), target), replayed=0)
-        key = f"{source.answers} {target.served}"
-        if (kept := self._store.studies.replays(self._study).get(key)) is not None:
-            return Measured(figures=kept["figures"], replayed=0)
-        attempts = self.answered.attempts(source)
-        if allowance.case_runs is not None and self._replay.size(attempts) > allowance.case_runs:
-            raise OutOfBudget
-        await self._server.stop()
-        async with within(allowance.seconds):
-            outcomes = await self._replay.outcomes(target, attempts)
-        figures = self.figures(outcomes, target)
-        result = {"figures": dict(figures), "replayed": len(outcomes), "settings": {**settings, **lossless}}
-        self._store.studies.keep_replay(self._study, key, result)
-        return Measured(figures=figures, replayed=len(outcomes))
-
-    def key(self, settings: Settings) -> str:
-        named = canonical_hash(dict(settings))
-        if named not in self._keys:
-            try:
-                found = self.configuration(settings)
-                self._keys[named] = f"{found.answers} {found.served}"
-            except UserError:
-                self._keys[named] = named
-        return self._keys[named]
-
-    def served(self, settings: Settings) -> str:
-        deciding = {path: value for path, value in settings.items() if path.split(".")[0] in ("serving", "backend")}
-        try:
-            return self.configuration(deciding).served
-        except UserError:
-            return ""
-
-    def answers_alike(self, a: Settings, b: Settings) -> bool:
-        """Whether they differ in nothing that decides an answer."""
-        return self.configuration(a).answers == self.configuration(b).answers
-
-    async def in_turn(
-        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
-    ) -> list[tuple[Figures, Figures]]:
-        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
-        first, second = (self.configuration(settings, self._seed) for settings, _ in (a, b))
-        await self._server.stop()
-        of_first, of_second = (self._whole(run_id) for _, run_id in (a, b))
-        shared = of_first.keys() & of_second.keys()
-        pairs = [(of_first[key], of_second[key]) for key in sorted(shared)]
-        found = await self._replay.in_turn(first, second, pairs, rounds)
-        return [(self.figures(x, first), self.figures(y, second)) for x, y in found]
-
-    def _whole(self, run_id: str) -> dict[tuple[str, int], Attempt]:
-        """A run's attempts that did not fail and that asked the model, by case and repeat."""
-        attempts = [each for each in self._store.attempts(run_id) if each.failure is None and each.trace.model_calls]
-        return {(each.case_id, each.repeat): each for each in attempts}
-
-    def test_run(self, settings: Settings) -> str:
-        """The id of the run on test under these settings."""
-        configuration = self.configuration(settings, self._seed)
-        return self.answered.experiment(configuration, settings, self._split.test, "test").run.id
-
-    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
-        return stored_outcomes(self._store, run_id)
-
-    def failure_of_run(self, run_id: str) -> str:
-        return self.answered.failure(run_id)
-
-    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
-        return self.figures(outcomes, self.configuration({})).get("goodput")
-
-    def attempts_of(self, candidate: Candidate) -> list[Attempt]:
-        """What the search has of a candidate's attempts, all on train."""
-        return self.attempts_under(candidate.settings)
-
-    def attempts_under(self, settings: Settings) -> list[Attempt]:
-        return self.answered.attempts(self.configuration(settings, self._seed))
-
-    def value_at(self, path: str, settings: Settings) -> object:
-        return value_at(self._suite, {**self._baseline, **settings}, path)
-
-    async def ask(self, settings: Settings, request: ChatRequest) -> str:
-        """A server that dies of it is stopped, so that the next candidate gets another."""
-        backend = await self._server.backend(self.configuration(settings, self._seed))
-        try:
-            return (await backend.chat(request)).text
-        except AttemptError:
-            if not await self._server.is_alive():
-                await self._server.stop()
-            raise
-
-    async def rest(self) -> None:
-        await self._server.stop()
-
-    def spent(self) -> int:
-        """Attempts made by the search so far, over all its starts, replays included."""
-        replays = self._store.studies.replays(self._study).values()
-        return self._store.studies.attempts(self._study, "search") + sum(int(each["replayed"]) for each in replays)
-
-    async def aclose(self) -> None:
-        await self._server.stop()
-        self.answered.close()
-
-
-@asynccontextmanager
-async def opened(evaluator: LiveEvaluator) -> AsyncIterator[LiveEvaluator]:
-    """The evaluator, its server stopped at the end."""
-    try:
-        yield evaluator
-    finally:
-        await evaluator.aclose()

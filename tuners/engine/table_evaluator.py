@@ -10,6 +10,7 @@ from typing import Any
 from agentbench.core.errors import UserError
 from agentbench.suite.config import canonical_hash
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Figures, Measured, OutOfBudget
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings
 
 
@@ -81,10 +82,16 @@ class ReplayEvaluator:
         self._known: set[tuple[int, int, str, int]] = set()
         self._measured: set[tuple[int, int]] = set()
 
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        """A server that answers are given by has all of its settings."""
+        whole = {**self._baseline, **settings}
+        served = {path: value for path, value in whole.items() if path.startswith("serving.")}
+        return Configuration(settings=settings, seed=seed or 0, answers=_key(whole), served=_key(served))
+
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
-        row, inner = self._place(settings)
+        (row, inner), seed = self._place(configuration.settings), configuration.seed
         fresh = [case for case in cases if self._asked(row, inner, case, seed) not in self._known]
         left = fresh[allowance.case_runs :] if allowance.case_runs is not None else []
         made = [case for case in fresh if case not in left]
@@ -101,26 +108,19 @@ class ReplayEvaluator:
     def _asked(self, row: int, inner: int, case: str, seed: int) -> tuple[int, int, str, int]:
         return row, 0 if self._cache else inner, case, seed
 
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
-        place = self._place({**settings, **lossless})
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
+        place = self._place({**configuration.settings, **lossless})
         replayed = 0 if place in self._measured else self._table.replayed
         if allowance.case_runs is not None and replayed > allowance.case_runs:
             raise OutOfBudget
         self._measured.add(place)
         return Measured(figures=self._table.figures[place[0]][place[1]], replayed=replayed)
 
-    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
-        row, inner = self._place(settings)
-        return sum(self._asked(row, inner, case, seed) in self._known for case in cases)
-
-    def key(self, settings: Settings) -> str:
-        return _key({**self._baseline, **settings})
-
-    def served(self, settings: Settings) -> str:
-        """Of a server that answers are given by: all of its settings."""
-        return _key(
-            {path: value for path, value in {**self._baseline, **settings}.items() if path.startswith("serving.")}
-        )
+    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+        row, inner = self._place(configuration.settings)
+        return sum(self._asked(row, inner, case, configuration.seed) in self._known for case in cases)
 
     def spent(self) -> int:
         return len(self._known) + self._table.replayed * len(self._measured)

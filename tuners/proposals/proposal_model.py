@@ -12,10 +12,9 @@ from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatRequest
 from agentbench.core.thoughts import answer_in
 from agentbench.run.model_server import opened_model
-from agentbench.suite import registry
 from agentbench.suite.config import Component
+from tuners.space.configuration import RUNS_ELSEWHERE, Configuration, needs_server
 from tuners.space.instructions import ProposingModel
-from tuners.space.space import Settings
 
 LONGEST = 500
 """Characters of a question, an answer or a reason that are shown."""
@@ -64,15 +63,11 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-RUNS_ELSEWHERE = "url"
-"""The server that takes nothing of this machine."""
-
-
 class Host(Protocol):
     """Has the servers of candidates."""
 
-    async def ask(self, settings: Settings, request: ChatRequest) -> str:
-        """The answer of the model under these settings; it belongs to no attempt."""
+    async def ask(self, configuration: Configuration, request: ChatRequest) -> str:
+        """The answer of the model of this configuration; it belongs to no attempt."""
         ...
 
     async def rest(self) -> None:
@@ -84,7 +79,7 @@ class NoAnswer(Exception):
     """The model did not answer."""
 
 
-async def write(options: ProposingModel, host: Host, parent: Settings, request: ChatRequest) -> str:
+async def write(options: ProposingModel, host: Host, parent: Configuration, request: ChatRequest) -> str:
     """What the model wrote; without a model of its own it is that of `parent`. Raises `NoAnswer`.
 
     A model of its own is open for this one answer, and the candidates' server is stopped before where both would run
@@ -107,9 +102,8 @@ async def write(options: ProposingModel, host: Host, parent: Settings, request: 
 
 
 def _runs_here(options: ProposingModel) -> bool:
-    backend = options.backend or Component(name="openai_http")
     serving = options.serving or Component(name="bundled")
-    return bool(registry.resolve("backends", backend.name).needs_server) and serving.name != RUNS_ELSEWHERE
+    return needs_server(options.backend or Component(name="openai_http")) and serving.name != RUNS_ELSEWHERE
 
 
 MOST = 1200

@@ -14,6 +14,7 @@ from tuners.proposals.proposal_model import TOOLS, Host, NoAnswer, cleaned, prop
 from tuners.search.budget import Spending, within
 from tuners.search.candidate import Candidate, rank
 from tuners.search.evaluator import Answers, Broken, Evaluator, OutOfBudget
+from tuners.space.configuration import Configuration
 from tuners.space.instructions import Propose, ProposingModel, slot_of
 from tuners.space.space import Settings, Space
 
@@ -28,11 +29,11 @@ class Kept(Protocol):
         ...
 
 
-class Tester(Evaluator, Host, Protocol):
+class Tester(Evaluator, Protocol):
     """Answers cases, and knows what was answered."""
 
-    def attempts_under(self, settings: Settings) -> Sequence[Attempt]:
-        """What the search has of attempts under these settings."""
+    def attempts(self, configuration: Configuration) -> Sequence[Attempt]:
+        """What the search has of attempts under this configuration."""
         ...
 
     def value_at(self, path: str, settings: Settings) -> object:
@@ -64,6 +65,7 @@ class Proposer:
         space: Space,
         train: Mapping[str, Case],
         tester: Tester,
+        host: Host,
         kept: Kept,
         spending: Spending,
         seed: int,
@@ -76,16 +78,19 @@ class Proposer:
         }
         self._train = train
         self._tester = tester
+        self._host = host
         self._kept = kept
         self._spending = spending
         self._seed = seed
 
     async def __call__(self, settings: Settings, candidates: Sequence[Candidate]) -> Settings:
         slots = {path: slot for path in self._models if (slot := slot_of(settings.get(path))) is not None}
-        parent = parent_of(candidates)
+        if not slots:
+            return settings
+        parent = self._tester.configuration(parent_of(candidates))
         return {**settings, **{path: await self._text(path, slot, parent) for path, slot in slots.items()}}
 
-    async def _text(self, path: str, slot: int, parent: Settings) -> str | None:
+    async def _text(self, path: str, slot: int, parent: Configuration) -> str | None:
         model = self._models[path]
         while True:
             tried = self._tried(path, slot)
@@ -107,11 +112,11 @@ class Proposer:
         found = [each for each in self._kept.proposals(self._study) if (each.path, each.slot) == (path, slot)]
         return sorted(found, key=lambda each: each.number)
 
-    def _text_at(self, path: str, settings: Settings) -> str | None:
-        value = self._tester.value_at(path, settings)
+    def _text_at(self, path: str, parent: Configuration) -> str | None:
+        value = self._tester.value_at(path, parent.settings)
         return value if isinstance(value, str) else None
 
-    async def _proposed(self, place: Place, parent: Settings) -> ProposalRecord:
+    async def _proposed(self, place: Place, parent: Configuration) -> ProposalRecord:
         """One proposal, held against its parent."""
         chance = random.Random(f"{self._seed} {place.path} {place.slot} {place.number}")
         record = ProposalRecord(
@@ -130,29 +135,30 @@ class Proposer:
             return replace(record, note=f"the server broke: {broken}")
 
     async def _tried_out(
-        self, record: ProposalRecord, model: ProposingModel, parent: Settings, seed: int
+        self, record: ProposalRecord, model: ProposingModel, parent: Configuration, seed: int
     ) -> ProposalRecord:
         before = await self._answers(parent, record.minibatch)
         record = replace(record, parent_score=_mean(before.scores, before.scores))
         text, note = await self._written(record, model, parent, seed)
         if note:
             return replace(record, text=text, note=note)
-        after = await self._answers({**parent, record.path: text}, record.minibatch)
+        changed = self._tester.configuration({**parent.settings, record.path: text})
+        after = await self._answers(changed, record.minibatch)
         return _judged(replace(record, text=text), before, after)
 
-    def _minibatch(self, size: int, parent: Settings, chance: random.Random) -> tuple[str, ...]:
+    def _minibatch(self, size: int, parent: Configuration, chance: random.Random) -> tuple[str, ...]:
         """Drawn by chance; of a parent that has answered all of train, with one that it failed among them."""
         drawn = list(self._train)
         chance.shuffle(drawn)
         chosen = drawn[:size]
-        attempts = self._tester.attempts_under(parent)
+        attempts = self._tester.attempts(parent)
         failed = {each.case_id for each in attempts if each.passed is False}
         if self._train.keys() <= {each.case_id for each in attempts} and failed and not failed & set(chosen):
             chosen[-1] = next(case_id for case_id in drawn if case_id in failed)
         return tuple(chosen)
 
     async def _written(
-        self, record: ProposalRecord, model: ProposingModel, parent: Settings, seed: int
+        self, record: ProposalRecord, model: ProposingModel, parent: Configuration, seed: int
     ) -> tuple[str, str]:
         """The text, and why it is not worth a try ("" when it is)."""
         failing = self._failing(record.minibatch, parent, model.failures)
@@ -165,22 +171,22 @@ class Proposer:
             seed=seed,
         )
         try:
-            text = cleaned(await write(model, self._tester, parent, request))
+            text = cleaned(await write(model, self._host, parent, request))
         except NoAnswer as error:
             return "", f"the model did not answer: {error}"
         return text, _unfit(text, record.parent)
 
-    def _failing(self, minibatch: Sequence[str], parent: Settings, most: int) -> list[tuple[Case, Attempt]]:
+    def _failing(self, minibatch: Sequence[str], parent: Configuration, most: int) -> list[tuple[Case, Attempt]]:
         """Cases of the minibatch that the parent failed, each with its answer; of train and nothing else."""
         failed: dict[str, Attempt] = {}
-        for attempt in self._tester.attempts_under(parent):
+        for attempt in self._tester.attempts(parent):
             if attempt.passed is False and attempt.case_id in minibatch:
                 failed.setdefault(attempt.case_id, attempt)
         return [(self._train[case_id], failed[case_id]) for case_id in minibatch if case_id in failed][:most]
 
-    async def _answers(self, settings: Settings, cases: Sequence[str]) -> Answers:
+    async def _answers(self, configuration: Configuration, cases: Sequence[str]) -> Answers:
         """Raises `OutOfBudget` where not all of them could be answered."""
-        answers = await self._tester.answer(settings, cases, self._seed, self._spending.allowance())
+        answers = await self._tester.answer(configuration, cases, self._spending.allowance())
         self._spending.case_runs += answers.fresh
         if not answers.complete:
             raise OutOfBudget

@@ -7,7 +7,7 @@ import yaml
 
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
-from tuners.space.configuration import configure, parted, workflow_of
+from tuners.space.configuration import configured, parted, workflow_of
 from tuners.space.space import Settings
 from tuners.verdict.verdict import Verdict
 
@@ -44,7 +44,7 @@ def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
     of_workflow, others = parted(settings)
     if workflow_of(of_workflow) is None:
         return others
-    agent = configure(suite, settings).suite.config.agent
+    agent = configured(suite, settings).config.agent
     rest = {path: value for path, value in others.items() if path.split(".")[0] != "agent"}
     return {**_replacing(suite.config.agent, agent), **rest}
 

@@ -68,7 +68,14 @@ class StudyProgress:
 
     def _add(self, table: Table, climb: Climb) -> None:
         cells = row(
-            climb.number, climb.settings, climb.rung, climb.mean, climb.figures, climb.case_runs, climb.seconds, "…"
+            climb.number,
+            climb.configuration.settings,
+            climb.rung,
+            climb.mean,
+            climb.figures,
+            climb.case_runs,
+            climb.seconds,
+            "…",
         )
         table.add_row(*map(Text, cells), style="cyan")
 

@@ -8,7 +8,7 @@ from tuners.search.candidate import Candidate, End
 from tuners.search.evaluator import Answers, Figures, Limit
 from tuners.search.journal import Progress
 from tuners.search.rungs import Values, projected
-from tuners.space.space import Settings
+from tuners.space.configuration import Configuration
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Climb:
     """
 
     number: int
-    settings: Settings
+    configuration: Configuration
     rung: int = -1
     scores: dict[str, float] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Climb:
         quality = self.quality(best)
         return Candidate(
             number=self.number,
-            settings=self.settings,
+            settings=self.configuration.settings,
             end=self.end or "unfinished",
             rung=self.rung,
             quality=quality,

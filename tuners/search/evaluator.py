@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentbench.core.errors import UserError
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings
 
 Figures = Mapping[str, float]
@@ -74,30 +75,29 @@ class Broken(Exception):
 
 
 class Evaluator(Protocol):
-    """Answers cases and measures servers. Both raise `Broken` where a server does not hold up, and both end with their
-    allowance: attempts and starts of servers that are in flight are ended too."""
+    """Answers cases and measures servers. Both raise `Broken` where a server does not hold up, or where the settings
+    do not fit the suite, and both end with their allowance: attempts and starts of servers that are in flight are ended
+    too."""
 
-    async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
-    ) -> Answers:
-        """The cases answered under the settings; a case answered before with the same seed costs nothing."""
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        """What a candidate of these settings is run with, by the study's seed or another one. It is made once."""
         ...
 
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
-        """What the traces recorded under `settings` take when the server runs with the `lossless` knobs. Raises
+    async def answer(
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        """The cases answered; a case answered before with the same seed costs nothing."""
+        ...
+
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
+        """What the traces recorded under the configuration take when its server runs with the `lossless` knobs. Raises
         `OutOfBudget` where the allowance does not suffice."""
         ...
 
-    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
-        """How many attempts at these cases were made under these very settings, by whichever process."""
-        ...
-
-    def key(self, settings: Settings) -> str:
-        """The same for settings that make the same configuration, by default or by name."""
-        ...
-
-    def served(self, settings: Settings) -> str:
-        """The same for settings that a running server can be kept for."""
+    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+        """How many attempts at these cases were made under this very configuration, by whichever process."""
         ...
 
     def spent(self) -> int:

@@ -8,14 +8,15 @@ from tuners.search.budget import Spending
 from tuners.search.candidate import Candidate
 from tuners.search.climb import excesses
 from tuners.search.evaluator import Broken, Evaluator, Figures, Limit, Measured, OutOfBudget
+from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices, Parameter, Range, Subset
 from tuners.space.space import Settings, Space
 
 GRID = 4
 """Values that are tried of a range."""
 
-Measure = Callable[[Settings, Settings], Awaitable[Measured]]
-"""What a server does under settings with these knobs."""
+Measure = Callable[[Configuration, Settings], Awaitable[Measured]]
+"""What a server does under a configuration with these knobs."""
 
 Improves = Callable[[Figures, Figures], bool]
 """Whether the first figures are better than the second."""
@@ -34,21 +35,21 @@ class KnobSearch:
         self._is_over = is_over
         self.replayed = 0
 
-    async def best(self, settings: Settings, knobs: Settings) -> tuple[Settings, Figures]:
+    async def best(self, decided: Configuration, knobs: Settings) -> tuple[Settings, Figures]:
         """The knobs that do best, starting from `knobs`, and their figures; empty when no server held up."""
-        found, figures = knobs, await self._figures(settings, knobs)
+        found, figures = knobs, await self._figures(decided, knobs)
         for path, value in self._values():
             trial = {**found, path: value}
-            if trial == found or self._is_over() or self._space.is_forbidden({**settings, **trial}):
+            if trial == found or self._is_over() or self._space.is_forbidden({**decided.settings, **trial}):
                 continue
-            measured = await self._figures(settings, trial)
+            measured = await self._figures(decided, trial)
             if measured and (not figures or self._improves(measured, figures)):
                 found, figures = trial, measured
         return found, figures
 
-    async def _figures(self, settings: Settings, knobs: Settings) -> Figures:
+    async def _figures(self, decided: Configuration, knobs: Settings) -> Figures:
         try:
-            measured = await self._measure(settings, knobs)
+            measured = await self._measure(decided, knobs)
         except (Broken, OutOfBudget):
             return {}
         self.replayed += measured.replayed
@@ -110,14 +111,14 @@ class KnobTuner:
             return await self._measured(known)
         began = self._spending.clock()
         search = KnobSearch(self._inner, self._measure, self._improves, lambda: self._is_over(began))
-        knobs, figures = await search.best(outer, inner)
+        knobs, figures = await search.best(self._decided(candidate), inner)
         self._seconds += self._spending.clock() - began
         searched = replace(candidate, settings={**outer, **knobs}, searched=True)
         return self._with(searched, figures, search.replayed)
 
-    async def _measure(self, settings: Settings, lossless: Settings) -> Measured:
+    async def _measure(self, configuration: Configuration, lossless: Settings) -> Measured:
         """Within what is left of the budget."""
-        measured = await self._evaluator.measure(settings, lossless, self._spending.allowance())
+        measured = await self._evaluator.measure(configuration, lossless, self._spending.allowance())
         self._spending.case_runs += measured.replayed
         return measured
 
@@ -135,19 +136,20 @@ class KnobTuner:
 
     def _like(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
         """One whose knobs were searched for on the same server, with answers of about the same length."""
-        served = self._served(candidate)
-        searched = (each for each in others if each.searched and self._served(each) == served)
+        served = self._decided(candidate).served
+        searched = (each for each in others if each.searched and self._decided(each).served == served)
         return next((each for each in searched if _same_length(candidate.figures, each.figures)), None)
 
-    def _served(self, candidate: Candidate) -> str:
-        return self._evaluator.served(self.parted(candidate.settings)[0])
+    def _decided(self, candidate: Candidate) -> Configuration:
+        """What the sampler decided on, without knobs."""
+        return self._evaluator.configuration(self.parted(candidate.settings)[0])
 
     async def _measured(self, candidate: Candidate) -> Candidate:
         """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
         if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._limits):
             return candidate
         try:
-            measured = await self._measure(candidate.settings, {})
+            measured = await self._measure(self._evaluator.configuration(candidate.settings), {})
         except Broken as broken:
             return replace(candidate, end="broken", reason=str(broken))
         except OutOfBudget:

@@ -11,7 +11,8 @@ from tuners.search.evaluator import Broken, Evaluator, Limit, is_better, too_man
 from tuners.search.journal import Journal, Progress
 from tuners.search.knobs import KnobTuner
 from tuners.search.rungs import RungPlan, worse_p
-from tuners.search.trials import Suggestion, Trials, grouped
+from tuners.search.trials import Trials, grouped
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings, Space, every
 
 IDLE = 100
@@ -83,8 +84,9 @@ class Search:
         self._prepare = prepare
         self._report = tell
         self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, spending)
-        self._waiting: list[Suggestion] = []
+        self._waiting: dict[int, Configuration] = {}
         self._begun: Mapping[int, Settings] = {}
+        self._decided: dict[int, Configuration] = {}
         self._listed = every(plan.outer, SMALL)
         self.candidates: list[Candidate] = []
 
@@ -107,8 +109,8 @@ class Search:
         while climb := await self._next():
             await self._climb(climb, self._top)
             yield await self._ended(climb)
-        for suggestion in self._waiting:
-            self._trials.drop(suggestion.number)
+        for number in self._waiting:
+            self._trials.drop(number)
 
     @property
     def _top(self) -> int:
@@ -124,6 +126,8 @@ class Search:
         """What all workers have done by now."""
         self.candidates = sorted((*self.candidates, *self._journal.news()), key=lambda each: each.number)
         self._begun = self._journal.begun()
+        for number in self._begun.keys() - self._decided.keys():
+            self._decided[number] = self._configured(self._tuner.parted(self._begun[number])[0])
         self._spending.trials = len(self._begun)
         self._spending.case_runs = self._evaluator.spent()
 
@@ -149,22 +153,23 @@ class Search:
         if self._spending.exhausted:
             return None
         for number, settings in self._journal.abandoned().items():
-            if climb := self._claimed(number, settings):
+            if climb := self._claimed(number, self._configured(settings)):
                 return climb
-        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, {})):
+        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, self._configured({}))):
             return climb
         return await self._suggested()
 
     async def _suggested(self) -> Climb | None:
         while not (self._spending.over or self._is_exhausted()):
-            suggestion = self._suggestion()
-            settings = self._with_knobs(await self._prepare(suggestion.settings, self.candidates))
+            number, suggested = self._suggestion()
+            decided = self._configured(await self._prepare(suggested.settings, self.candidates))
             if self._spending.exhausted:
-                self._waiting.insert(0, suggestion)
+                self._waiting = {number: suggested, **self._waiting}
                 return None
-            if self._is_known(suggestion.number, settings):
+            if self._is_known(number, decided):
                 continue
-            if climb := self._claimed(suggestion.number, settings):
+            self._decided[number] = decided
+            if climb := self._claimed(number, self._with_knobs(decided)):
                 return climb
             self._learn()
         return None
@@ -181,53 +186,57 @@ class Search:
 
     def _untried(self) -> list[Settings]:
         """What is left of a space that is small enough to be listed."""
-        begun = {self._key(settings) for settings in self._begun.values()}
-        return [settings for settings in self._listed or () if self._key(settings) not in begun]
+        begun = {self._decided[number].key for number in self._begun}
+        return [settings for settings in self._listed or () if self._configured(settings).key not in begun]
 
-    def _suggestion(self) -> Suggestion:
+    def _suggestion(self) -> tuple[int, Configuration]:
         """The next of those asked for together; those that share a server with the last candidate come first.
 
         A sampler that keeps to what it knows is passed over, where what is left can be listed.
         """
         if not self._waiting:
-            # Without the knobs that it was given or tuned to: no suggestion has them yet.
-            last = self._tuner.parted(list(self._begun.values())[-1])[0] if self._begun else {}
             if self._idle >= STALE and (untried := self._untried()):
                 chance = random.Random(f"{self._plan.seed} {self._trials.count}")
-                return self._trials.ask_for(chance.choice(untried))
+                drawn = self._trials.ask_for(chance.choice(untried))
+                return drawn.number, self._configured(drawn.settings)
             asked = self._trials.ask_together(self._plan.together, self._begun.keys())
-            self._waiting = grouped(asked, self._evaluator.served, last)
-        return self._waiting.pop(0)
+            # Without the knobs that the last one was given or tuned to: no suggestion has them yet.
+            last = self._decided[list(self._begun)[-1]] if self._begun else self._configured({})
+            self._waiting = grouped({each.number: self._configured(each.settings) for each in asked}, last.served)
+        number = next(iter(self._waiting))
+        return number, self._waiting.pop(number)
 
-    def _claimed(self, number: int, settings: Settings) -> Climb | None:
+    def _configured(self, settings: Settings) -> Configuration:
+        return self._evaluator.configuration(settings)
+
+    def _claimed(self, number: int, configuration: Configuration) -> Climb | None:
         """The candidate's climb, unless it is another worker's or one too many."""
-        if not self._journal.claim(number, settings, self._spending.options.trials):
+        if not self._journal.claim(number, configuration.settings, self._spending.options.trials):
             return None
-        self._begun = {**self._begun, number: settings}
+        self._begun = {**self._begun, number: configuration.settings}
         self._spending.trials = len(self._begun)
         before = self._journal.progress(number)
         spent = (before.case_runs, before.seconds) if before else (0, 0.0)
-        return Climb(number=number, settings=settings, case_runs=spent[0], seconds=spent[1], before=before)
+        return Climb(number=number, configuration=configuration, case_runs=spent[0], seconds=spent[1], before=before)
 
-    def _is_known(self, number: int, settings: Settings) -> bool:
-        """Whether it is forbidden, or was tried; the sampler is told so, and it counts for nothing."""
+    def _is_known(self, number: int, decided: Configuration) -> bool:
+        """Whether it is forbidden, or was tried; the sampler is told so, and it counts for nothing.
+
+        What the sampler decided on counts: knobs that were found by replay make no other candidate.
+        """
+        settings = decided.settings
         if self._plan.outer.is_forbidden(settings):
             self._trials.tell(
                 Candidate(number=number, settings=settings, end="forbidden", rung=-1, quality=0, scores={})
             )
             return True
-        key = self._key(settings)
-        same = next((each for each in self.candidates if self._key(each.settings) == key), None)
+        alike = {each for each in self._begun if self._decided[each].key == decided.key}
+        same = next((each for each in self.candidates if each.number in alike), None)
         if same is not None:
             self._trials.tell(replace(same, number=number))
-        elif found := any(self._key(each) == key for each in self._begun.values()):
+        elif alike:
             self._trials.drop(number)
-            return found
-        return same is not None
-
-    def _key(self, settings: Settings) -> str:
-        """Of what the sampler decides on: knobs that were found by replay make no other candidate."""
-        return self._evaluator.key(self._tuner.parted(settings)[0])
+        return bool(alike)
 
     async def _climb(self, climb: Climb, top: int) -> None:
         """Up to rung `top`, for as long as it is not shown to be worse than the best."""
@@ -249,14 +258,14 @@ class Search:
         climb.before = before = self._beginning(climb, cases)
         self._journal.go_on(climb.number, before)
         try:
-            answers = await self._evaluator.answer(climb.settings, cases, self._plan.seed, self._spending.allowance())
+            answers = await self._evaluator.answer(climb.configuration, cases, self._spending.allowance())
             climb.take(answers)
             if too_many(climb.failed, climb.attempts, self._plan.max_failures):
                 climb.end = "broken"
                 climb.reason = f"{climb.failed} of {climb.attempts} attempts failed: {answers.failure}"
         except Broken as broken:
             climb.end, climb.reason = "broken", str(broken)
-        made = self._evaluator.made(climb.settings, cases, self._plan.seed)
+        made = self._evaluator.made(climb.configuration, cases)
         climb.case_runs = before.case_runs + max(0, made - before.had)
 
     def _beginning(self, climb: Climb, cases: Sequence[str]) -> Progress:
@@ -266,7 +275,7 @@ class Search:
             return climb.before
         return Progress(
             rung=rung,
-            had=self._evaluator.made(climb.settings, cases, self._plan.seed),
+            had=self._evaluator.made(climb.configuration, cases),
             case_runs=climb.case_runs,
             seconds=climb.seconds,
             candidate=self._candidate(climb),
@@ -341,10 +350,11 @@ class Search:
             return candidate
         return await self._tuner.tuned(candidate, self.candidates)
 
-    def _with_knobs(self, settings: Settings) -> Settings:
+    def _with_knobs(self, decided: Configuration) -> Configuration:
         """With the best one's knobs, which the next candidates are run with where they may be."""
         knobs = self._tuner.parted(self.best.settings)[1] if self.best else {}
-        return settings if self._plan.inner.is_forbidden({**knobs, **settings}) else {**knobs, **settings}
+        settings = {**knobs, **decided.settings}
+        return decided if not knobs or self._plan.inner.is_forbidden(settings) else self._configured(settings)
 
 
 def _quality(candidate: Candidate) -> tuple[float, int]:

@@ -1,12 +1,13 @@
 """The sampler's side of a study: Optuna's trials, by the numbers of our candidates."""
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tuners.search.candidate import Candidate
 from tuners.search.journal import is_there, this_worker
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings, Space, label_of, suggest
 
 if TYPE_CHECKING:
@@ -151,7 +152,6 @@ def _decided(trial: "Trial") -> "Trial":
     return trial
 
 
-def grouped(asked: Sequence[Suggestion], served: Callable[[Settings], str], last: Settings) -> list[Suggestion]:
-    """In groups that share a server: first the group that shares it with `last`."""
-    now = served(last)
-    return sorted(asked, key=lambda each: ((key := served(each.settings)) != now, key, each.number))
+def grouped(asked: Mapping[int, Configuration], now: str) -> dict[int, Configuration]:
+    """In groups that share a server: first the group that shares the one that runs `now`."""
+    return dict(sorted(asked.items(), key=lambda each: (each[1].served != now, each[1].served, each[0])))

@@ -11,7 +11,7 @@ from agentbench.suite.check import check_model, step_servers
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
 from agentbench.tools import load_tools
-from tuners.space.configuration import configure, needs_server
+from tuners.space.configuration import configured, needs_server
 from tuners.space.instructions import Propose, ProposingModel
 from tuners.space.parameters import Condition
 from tuners.space.space import Settings, Space
@@ -44,8 +44,8 @@ def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
 
 def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
     try:
-        found = configure(suite, settings).suite
-        if needs_server(found):
+        found = configured(suite, settings)
+        if needs_server(found.config.backend):
             _check_server(found.config.serving)
         registry.build("agents", found.config.agent, prefix=("agent",))
         for server in step_servers(found.config.agent):
@@ -60,7 +60,7 @@ def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
     wanted = {**study.baseline}, *(settings for _, settings in candidates(study.parameters()))
     for settings in wanted:
         try:
-            serving = configure(suite, {**study.baseline, **settings}).suite.config.serving
+            serving = configured(suite, {**study.baseline, **settings}).config.serving
         except UserError:
             continue  # told where the space is checked
         model = str(serving.options.get("model", ""))

@@ -17,7 +17,7 @@ from agentbench.suite.yaml_file import read_yaml
 from tuners.search.budget import BudgetOptions
 from tuners.search.evaluator import limits_of
 from tuners.search.trials import SamplerName
-from tuners.space.configuration import PATH as WORKFLOW
+from tuners.space.configuration import WORKFLOW
 from tuners.space.parameters import AnyParameter, Condition
 from tuners.space.space import Space
 from tuners.study.split import SplitOptions

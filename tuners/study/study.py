@@ -18,7 +18,7 @@ from tuners.search.journal import at_work, this_worker
 from tuners.search.optuna_storage import extend_trials
 from tuners.search.rungs import plan_rungs
 from tuners.search.search import Plan
-from tuners.space.configuration import configure, lossless_knobs
+from tuners.space.configuration import configured, lossless_knobs
 from tuners.space.parameters import Choices, Parameter, same
 from tuners.space.space import Space
 from tuners.study.check import candidates, check_study
@@ -65,10 +65,10 @@ class Study:
     def _lossless(self, space: Space) -> frozenset[str]:
         """The knobs that are lossless whatever the rest of the space decides: `compile` and others decide that too."""
         baseline = self.file.baseline
-        knobs = lossless_knobs(configure(self.suite, baseline).suite)
+        knobs = lossless_knobs(configured(self.suite, baseline))
         for path, settings in candidates(space):
             if path.startswith("serving.") and path.removeprefix("serving.") not in knobs:
-                knobs &= lossless_knobs(configure(self.suite, {**baseline, **settings}).suite)
+                knobs &= lossless_knobs(configured(self.suite, {**baseline, **settings}))
         return knobs
 
     def plan(self) -> Plan:

@@ -14,6 +14,7 @@ from agentbench.stats.outcomes import agent_failures_as_wrong
 from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Broken, Figures, too_many
 from tuners.search.search import Plan
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings
 from tuners.study.study import Study
 from tuners.verdict.finalists import choose_finalists, choose_winner
@@ -25,19 +26,22 @@ FRESH = 1_000_003
 class Jury(Protocol):
     """Answers cases for a verdict, and knows the runs that these answers are in."""
 
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        """What a candidate of these settings is run with, by the study's seed or another one."""
+        ...
+
     async def answer(
         self,
-        settings: Settings,
+        configuration: Configuration,
         cases: Sequence[str],
-        seed: int,
         allowance: Allowance = UNBOUNDED,
         purpose: Purpose = "search",
     ) -> Answers:
         """As in a search; those of another purpose are in a run of their own."""
         ...
 
-    def test_run(self, settings: Settings) -> str:
-        """The id of the run on test under these settings."""
+    def test_run(self, configuration: Configuration) -> str:
+        """The id of its run on test."""
         ...
 
     def outcomes_of_run(self, run_id: str) -> Sequence[Outcome]: ...
@@ -50,12 +54,8 @@ class Jury(Protocol):
         """Right answers per second that met the study's objectives."""
         ...
 
-    def answers_alike(self, a: Settings, b: Settings) -> bool:
-        """Whether they differ in nothing that decides an answer."""
-        ...
-
     async def in_turn(
-        self, a: tuple[Settings, str], b: tuple[Settings, str], rounds: int
+        self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
     ) -> Sequence[tuple[Figures, Figures]]:
         """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
         ...
@@ -137,9 +137,9 @@ async def _finals(
     found: dict[int, Answers] = {}
     broke: list[str] = []
     for candidate in finalists:
-        seed = study.file.seed + FRESH
+        configuration = evaluator.configuration(candidate.settings, study.file.seed + FRESH)
         try:
-            answers = await evaluator.answer(candidate.settings, plan.rungs.order, seed, purpose="final")
+            answers = await evaluator.answer(configuration, plan.rungs.order, purpose="final")
         except Broken as broken:
             broke.append(f"candidate {candidate.number}: {broken}")
             continue
@@ -163,12 +163,12 @@ async def _on_test(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """
     if verdict.winner == BASELINE:
         return replace(verdict, notes=("nothing was found that is better than the baseline",))
-    sides = {"winner": verdict.settings, "baseline": {}}
     runs: dict[str, str] = {}
-    for side, settings in sides.items():
-        runs[side] = evaluator.test_run(settings)
+    for side, settings in {"winner": verdict.settings, "baseline": {}}.items():
+        configuration = evaluator.configuration(settings)
+        runs[side] = evaluator.test_run(configuration)
         try:
-            await evaluator.answer(settings, study.split.test, study.file.seed, purpose="test")
+            await evaluator.answer(configuration, study.split.test, purpose="test")
         except Broken as broken:
             return _undecided(verdict, runs, f"the {side} broke on the test cases: {broken}")
     winner, baseline = (evaluator.outcomes_of_run(runs[side]) for side in ("winner", "baseline"))
@@ -198,12 +198,13 @@ def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
 async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """The references on the test cases, once, each held against the winner."""
     for name, settings in study.file.references.items() if verdict.runs else ():
+        configuration = evaluator.configuration(settings)
         try:
-            await evaluator.answer(settings, study.split.test, study.file.seed, purpose="test")
+            await evaluator.answer(configuration, study.split.test, purpose="test")
         except Broken as broken:
             verdict = replace(verdict, notes=(*verdict.notes, f"{name} broke off: {broken}"))
             continue
-        run = evaluator.test_run(settings)
+        run = evaluator.test_run(configuration)
         passes = _passes(evaluator.outcomes_of_run(verdict.runs["winner"]), evaluator.outcomes_of_run(run))
         if too_many(passes["excluded"], len(study.split.test), study.file.max_failures):
             note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.failure_of_run(run)}"
@@ -215,17 +216,18 @@ async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> V
 
 async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     """The winner's server against the baseline's under the winner's agent: traces of test sent to both in turn."""
-    agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
-    if agent == verdict.settings or not verdict.runs:
+    of_agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
+    if of_agent == verdict.settings or not verdict.runs:
         return verdict
+    winner, agent = (evaluator.configuration(settings) for settings in (verdict.settings, of_agent))
     runs = dict(verdict.runs)
     try:
-        if evaluator.answers_alike(verdict.settings, agent):
+        if winner.answers == agent.answers:
             served = runs["winner"]
         else:
-            await evaluator.answer(agent, study.split.test, study.file.seed, purpose="test")
+            await evaluator.answer(agent, study.split.test, purpose="test")
             served = runs["served"] = evaluator.test_run(agent)
-        pairs = ((verdict.settings, runs["winner"]), (agent, served))
+        pairs = ((winner, runs["winner"]), (agent, served))
         rounds = await evaluator.in_turn(*pairs, study.file.replay.rounds)
     except Broken as broken:
         return replace(verdict, notes=(*verdict.notes, f"the servers could not be compared: {broken}"))

@@ -22,11 +22,12 @@ from simulate import BASELINE, WAYS, plan, study
 from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable, read_table
 from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate
-from tuners.search.evaluator import Answers, Measured
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Measured
 from tuners.search.journal import MemoryJournal
 from tuners.search.samplers import seeded
 from tuners.search.search import Search
 from tuners.search.trials import Trials
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings, Space
 from tuners.verdict.finalists import choose_finalists, choose_winner
 
@@ -49,16 +50,20 @@ class Clocked(ReplayEvaluator):
         self.seconds = seconds
         self.running = ""
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
-        answers = await super().answer(settings, cases, seed)
+    async def answer(
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        answers = await super().answer(configuration, cases, allowance)
         if answers.fresh:
-            self.seconds += START_S * (self.served(settings) != self.running)
-            self.running = self.served(settings)
+            self.seconds += START_S * (configuration.served != self.running)
+            self.running = configuration.served
             self.seconds += answers.fresh / answers.figures["attempts_per_s"]
         return answers
 
-    async def measure(self, settings: Settings, lossless: Settings) -> Measured:
-        measured = await super().measure(settings, lossless)
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
+        measured = await super().measure(configuration, lossless, allowance)
         if measured.replayed:
             self.running = ""
             self.seconds += START_S + measured.replayed / measured.figures["attempts_per_s"]

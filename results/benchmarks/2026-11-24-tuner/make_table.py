@@ -47,7 +47,7 @@ async def answers(
 ) -> list[Mapping[str, float]]:
     found: list[Mapping[str, float]] = [{} for _ in outer]
     for number, settings in by_server(outer):
-        found[number] = (await evaluator.answer(settings, order, 0)).scores
+        found[number] = (await evaluator.answer(evaluator.configuration(settings), order)).scores
         right = sum(found[number].values()) / len(order)
         print(f"{datetime.now(UTC):%H:%M:%S} {number + 1:3} of {len(outer)}: {right:.1%} right", flush=True)
     return found
@@ -58,7 +58,7 @@ async def figures(
 ) -> list[list[Mapping[str, float]]]:
     rows = []
     for number, settings in enumerate(outer):
-        row = [dict((await evaluator.measure(settings, knobs)).figures) for knobs in inner]
+        row = [dict((await evaluator.measure(evaluator.configuration(settings), knobs)).figures) for knobs in inner]
         told = " ".join(f"{each['ttft_p95']:.2f}s/{each['goodput']:.2f}" for each in row)
         print(f"{datetime.now(UTC):%H:%M:%S} {number + 1:3} of {len(outer)}: {told}", flush=True)
         rows.append(row)
@@ -71,7 +71,7 @@ async def make(db: str, phases: list[str]) -> None:
         spaces = study.spaces()
         outer, inner = (settings_of(space) for space in spaces)
         order = plan_rungs(list(study.train.values()), (), 0.05, 0).order
-        evaluator = LiveEvaluator(study.suite, study.split, {}, store, "table", seed=0, prices={}, traces=16)
+        evaluator = LiveEvaluator(study, store)
         async with opened(evaluator):
             rows = await answers(evaluator, outer, order)
             measured = await figures(evaluator, outer, inner) if "figures" in phases else []

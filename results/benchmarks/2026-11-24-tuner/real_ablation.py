@@ -81,10 +81,10 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
         if not store.studies.names():
             store_study(make_study(STUDY, {"name": "judged"}), store)
         study = find_study("judged", store, {})
-        evaluator = LiveEvaluator(study.suite, study.split, {}, store, "judged", seed=0, prices={}, traces=48)
+        evaluator = LiveEvaluator(study, store)
         async with opened(evaluator):
             for arm, seed, settings in winners:
-                key = evaluator.key(settings)
+                key = evaluator.configuration(settings).key
                 if key not in known:
                     known[key] = await tested(evaluator, study.split.test, settings)
                 found.append({"arm": arm, "seed": seed, **known[key], "settings": settings})
@@ -95,10 +95,11 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
 
 
 async def tested(evaluator: LiveEvaluator, cases: Sequence[str], settings: Settings) -> dict[str, Any]:
-    answers = await evaluator.answer(settings, cases, 0, "test")
-    outcomes = evaluator.outcomes_of_run(evaluator.test_run(settings))
+    configuration = evaluator.configuration(settings)
+    answers = await evaluator.answer(configuration, cases, purpose="test")
+    outcomes = evaluator.outcomes_of_run(evaluator.test_run(configuration))
     assert len(outcomes) == len(cases), "answered from the cache under other knobs: not timed"
-    figures = evaluator.figures(outcomes, evaluator.configuration(settings))
+    figures = evaluator.figures(outcomes, configuration)
     return {"quality": sum(answers.scores.values()) / len(answers.scores), "figures": figures}
 
 

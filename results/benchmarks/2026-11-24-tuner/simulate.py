@@ -24,13 +24,14 @@ from agentbench.core.case import Case
 from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable, read_table
 from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate
-from tuners.search.evaluator import Answers, Limit, limits_of
+from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Limit, limits_of
 from tuners.search.journal import MemoryJournal
 from tuners.search.rungs import plan_rungs
 from tuners.search.samplers import seeded
 from tuners.search.search import Plan, Search
 from tuners.search.trials import Trials
-from tuners.space.space import Settings, Space
+from tuners.space.configuration import Configuration
+from tuners.space.space import Space
 from tuners.study.file import StudyFile
 
 HERE = Path(__file__).parent
@@ -98,8 +99,10 @@ class Noted(ReplayEvaluator):
 
     answered = 0
 
-    async def answer(self, settings: Settings, cases: Sequence[str], seed: int) -> Answers:
-        found = await super().answer(settings, cases, seed)
+    async def answer(
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
+    ) -> Answers:
+        found = await super().answer(configuration, cases, allowance)
         self.answered = self.spent()
         return found
 

@@ -21,19 +21,19 @@ StudyWriter = Callable[..., Path]
 ODD = frozenset(f"{number:02}" for number in range(1, 40, 2))
 
 
-def evaluator(path: Path, store: Store, **other: Any) -> tuple[LiveEvaluator, tuple[str, ...]]:
+def evaluator(path: Path, store: Store) -> tuple[LiveEvaluator, tuple[str, ...]]:
     """Of a study made from the file, and its train cases."""
     made = make_study(path, {})
     store_study(made, store)
-    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8, **other)
+    live = LiveEvaluator(made, store)
     return live, made.split.train
 
 
 async def test_an_answer_is_computed_once(study: StudyWriter, store: Store) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        first = await live.answer({"serving.word": "even"}, cases[:6], 0)
-        second = await live.answer({"serving.word": "even"}, cases[:8], 0)
+        first = await live.answer(live.configuration({"serving.word": "even"}), cases[:6])
+        second = await live.answer(live.configuration({"serving.word": "even"}), cases[:8])
     assert first.fresh == 6
     assert second.fresh == 2
     assert second.scores == dict.fromkeys(cases[:8], 1.0)
@@ -47,9 +47,9 @@ async def test_a_lossless_knob_shares_the_answers_and_the_defaults_are_no_change
 ) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        await live.answer({"serving.word": "even", "serving.knob": 2}, cases[:6], 0)
-        other = await live.answer({"serving.word": "even", "serving.knob": 1}, cases[:6], 0)
-        same = await live.answer({"serving.word": "even"}, cases[:6], 0)
+        await live.answer(live.configuration({"serving.word": "even", "serving.knob": 2}), cases[:6])
+        other = await live.answer(live.configuration({"serving.word": "even", "serving.knob": 1}), cases[:6])
+        same = await live.answer(live.configuration({"serving.word": "even"}), cases[:6])
     assert other.fresh == same.fresh == 0
     assert len(other.scores) == 6
     assert not other.figures  # times are of the server that answered
@@ -59,7 +59,7 @@ async def test_other_seeds_are_other_answers(study: StudyWriter, store: Store) -
     live, cases = evaluator(study(), store)
     async with opened(live):
         for seed in (0, 1):
-            assert (await live.answer({}, cases[:4], seed)).fresh == 4
+            assert (await live.answer(live.configuration({}, seed), cases[:4])).fresh == 4
 
 
 async def test_a_server_starts_once_for_each_configuration(
@@ -67,10 +67,10 @@ async def test_a_server_starts_once_for_each_configuration(
 ) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        await live.answer({"serving.word": "even"}, cases[:4], 0)
-        await live.answer({"serving.word": "even", "agent.max_tokens": 8}, cases[:4], 0)
+        await live.answer(live.configuration({"serving.word": "even"}), cases[:4])
+        await live.answer(live.configuration({"serving.word": "even", "agent.max_tokens": 8}), cases[:4])
         assert stub.started == 1
-        await live.answer({"serving.word": "odd"}, cases[:4], 0)
+        await live.answer(live.configuration({"serving.word": "odd"}), cases[:4])
     assert stub.started == 2
 
 
@@ -80,10 +80,10 @@ async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_ano
     live, cases = evaluator(study(), store)
     async with opened(live):
         with pytest.raises(Broken, match="died") as broken:
-            await live.answer({"serving.dies_on": "even"}, cases, 0)
+            await live.answer(live.configuration({"serving.dies_on": "even"}), cases)
         assert broken.value.fresh > 0
         assert live.spent() == broken.value.fresh
-        again = await live.answer({}, cases[:4], 0)
+        again = await live.answer(live.configuration({}), cases[:4])
     assert again.fresh == 4
     failures = [
         attempt.failure.kind
@@ -101,7 +101,7 @@ async def test_a_server_that_does_not_start_or_settings_that_do_not_fit_break_th
     async with opened(live):
         for settings in ({"serving.starts": False}, {"agent.nonsense": 1}):
             with pytest.raises(Broken) as broken:
-                await live.answer(settings, cases[:2], 0)
+                await live.answer(live.configuration(settings), cases[:2])
             assert broken.value.fresh == 0
 
 
@@ -110,11 +110,11 @@ async def test_a_knob_is_measured_by_sending_the_traces_again_and_only_once(
 ) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        await live.answer({"serving.word": "even"}, cases, 0)
+        await live.answer(live.configuration({"serving.word": "even"}), cases)
         stub.asked.clear()
-        measured = await live.measure({"serving.word": "even"}, {"serving.knob": 2})
+        measured = await live.measure(live.configuration({"serving.word": "even"}), {"serving.knob": 2})
         sent = len(stub.asked)
-        again = await live.measure({"serving.word": "even"}, {"serving.knob": 2})
+        again = await live.measure(live.configuration({"serving.word": "even"}), {"serving.knob": 2})
     assert measured.replayed == 8
     assert measured.figures["goodput"] > 0
     assert measured.figures["tokens"] == 6
@@ -129,8 +129,8 @@ async def test_a_knob_is_measured_by_sending_the_traces_again_and_only_once(
 async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: Store) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        await live.answer({"serving.word": "odd"}, cases, 0)
-        await live.answer({}, cases[:2], 0)
+        await live.answer(live.configuration({"serving.word": "odd"}), cases)
+        await live.answer(live.configuration({}), cases[:2])
     runs = {run.status: store.get_run(run.id) for run in store.list_runs()}
     assert {run.label for run in runs.values()} == {"study:toy"}
     told = runs["finished"].environment["study"]
@@ -141,9 +141,9 @@ async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: St
 async def test_no_attempt_is_made_beyond_the_allowance(study: StudyWriter, store: Store) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        first = await live.answer({}, cases, 0, Allowance(case_runs=7))
-        none = await live.answer({}, cases, 0, Allowance(case_runs=0))
-        rest = await live.answer({}, cases, 0, Allowance(case_runs=13))
+        first = await live.answer(live.configuration({}), cases, Allowance(case_runs=7))
+        none = await live.answer(live.configuration({}), cases, Allowance(case_runs=0))
+        rest = await live.answer(live.configuration({}), cases, Allowance(case_runs=13))
     assert (first.fresh, first.complete, len(first.scores)) == (7, False, 7)
     assert (none.fresh, none.complete, len(none.scores)) == (0, False, 7)
     assert (rest.fresh, rest.complete, live.spent()) == (13, True, 20)
@@ -155,7 +155,7 @@ async def test_a_start_and_attempts_in_flight_are_ended_with_the_time(
 ) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        cut = await live.answer(settings, cases, 0, Allowance(seconds=0.5))
+        cut = await live.answer(live.configuration(settings), cases, Allowance(seconds=0.5))
         assert (cut.fresh, cut.complete, cut.scores) == (0, False, {})
     assert stub.running == 0
 
@@ -165,7 +165,7 @@ async def test_what_the_server_fails_is_tried_again_and_then_not_passed(
 ) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        bad = await live.answer({"serving.fails_on": ["even 0", "odd 1", "even 2", "odd 3"]}, cases, 0)
+        bad = await live.answer(live.configuration({"serving.fails_on": ["even 0", "odd 1", "even 2", "odd 3"]}), cases)
         assert bad.failed == len({"c00", "c01", "c02", "c03"} & set(cases)) > 0
         assert (bad.attempts, bad.fresh, len(bad.scores), bad.complete) == (20, 20, 20, True)
         assert sum(bad.scores.values()) == sum(case[1:] in ODD and case > "c03" for case in cases)
@@ -180,7 +180,7 @@ async def test_what_the_server_fails_is_tried_again_and_then_not_passed(
             return answer(self, body)
 
         monkeypatch.setattr(stub, "_answer", failing)
-        again = await live.answer({"serving.other": 1}, cases, 0)
+        again = await live.answer(live.configuration({"serving.other": 1}), cases)
     assert failures == [0]
     assert (again.failed, again.fresh, len(again.scores)) == (0, 20, 20)
 
@@ -211,17 +211,17 @@ async def test_an_outage_of_somebody_elses_server_is_waited_for(
     monkeypatch.setattr(Waiting, "pause", comes_back)
     made = make_study(study(URL_STUDY.replace("URL", endpoint.base_url)), {})
     store_study(made, store)
-    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    live = LiveEvaluator(made, store)
     async with opened(live):
-        answers = await live.answer({}, made.split.train, 0)
+        answers = await live.answer(live.configuration({}), made.split.train)
         assert (answers.failed, set(answers.scores.values()), len(servers)) == (0, {1.0}, 2)
         await servers[1].stop()
         # Another worker of the study, to which it is away from the beginning: it has answered before.
-        other = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+        other = LiveEvaluator(made, store)
         monkeypatch.undo()
         monkeypatch.setattr(case_runs, "PATIENCE_S", -1.0)
         with pytest.raises(Unreachable, match="has been away"):
-            await other.answer({"agent.max_tokens": 8}, made.split.train, 0)
+            await other.answer(other.configuration({"agent.max_tokens": 8}), made.split.train)
     for each in servers:
         await each.stop()
 
@@ -241,28 +241,29 @@ async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_
         with monkeypatch.context() as patched:
             patched.setattr(case_runs, "run_stored", refusing)
             with pytest.raises(Broken, match="HTTP 401"):
-                await live.answer({}, cases[:4], 0)
-        await live.answer({}, cases[:4], 0)
+                await live.answer(live.configuration({}), cases[:4])
+        await live.answer(live.configuration({}), cases[:4])
         monkeypatch.setattr(case_runs, "run_stored", refusing)
         with pytest.raises(UserError, match="HTTP 401"):
-            await live.answer({"agent.max_tokens": 8}, cases[:4], 0)
+            await live.answer(live.configuration({"agent.max_tokens": 8}), cases[:4])
 
 
 async def test_an_address_that_never_answered_is_no_outage(study: StudyWriter, store: Store) -> None:
     made = make_study(study(URL_STUDY.replace("URL", "http://127.0.0.1:9/v1")), {})
     store_study(made, store)
-    live = LiveEvaluator(made.suite, made.split, made.file.baseline, store, made.name, seed=0, prices={}, traces=8)
+    live = LiveEvaluator(made, store)
     async with opened(live):
         with pytest.raises(Broken, match="can't be reached"):
-            await live.answer({}, made.split.train, 0)
+            await live.answer(live.configuration({}), made.split.train)
 
 
 async def test_a_replay_that_the_allowance_is_too_small_for_is_not_begun(study: StudyWriter, store: Store) -> None:
     live, cases = evaluator(study(), store)
     async with opened(live):
-        await live.answer({"serving.word": "even"}, cases, 0)
+        await live.answer(live.configuration({"serving.word": "even"}), cases)
+        recorded = live.configuration({"serving.word": "even"})
         for allowance in (Allowance(case_runs=7), Allowance(seconds=0.0)):
             with pytest.raises(OutOfBudget):
-                await live.measure({"serving.word": "even"}, {"serving.knob": 2}, allowance)
+                await live.measure(recorded, {"serving.knob": 2}, allowance)
         assert live.spent() == len(cases)
-        assert (await live.measure({"serving.word": "even"}, {"serving.knob": 2}, Allowance(case_runs=8))).replayed == 8
+        assert (await live.measure(recorded, {"serving.knob": 2}, Allowance(case_runs=8))).replayed == 8

@@ -20,6 +20,7 @@ from tuners.proposals.proposer import Proposer, parent_of
 from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers
+from tuners.space.configuration import Configuration
 from tuners.space.space import Settings
 from tuners.study.study import make_study, store_study
 
@@ -54,8 +55,9 @@ class Setting:
 
     def worker(self) -> tuple[LiveEvaluator, Proposer]:
         made, plan = self.study, self.study.plan()
-        live = LiveEvaluator(made.suite, made.split, {}, self.store, made.name, seed=0, prices={}, traces=8)
-        proposer = Proposer(made.name, plan.outer, made.train, live, self.store.studies, self.spending, plan.seed)
+        live = LiveEvaluator(made, self.store)
+        studies = self.store.studies
+        proposer = Proposer(made.name, plan.outer, made.train, live, live.host, studies, self.spending, plan.seed)
         return live, proposer
 
     async def text(self, slot: int = 0, candidates: tuple[Candidate, ...] = ()) -> Any:
@@ -104,8 +106,8 @@ async def test_its_minibatch_is_paid_for_and_in_the_cache(
     assert here.spending.case_runs == live.spent() == 2 * 8
     [proposal] = here.store.studies.proposals("toy")
     async with opened(live):
-        assert (await live.answer({PATH: GOOD}, proposal.minibatch, 0)).fresh == 0
-        assert (await live.answer({}, proposal.minibatch, 0)).fresh == 0
+        assert (await live.answer(live.configuration({PATH: GOOD}), proposal.minibatch)).fresh == 0
+        assert (await live.answer(live.configuration({}), proposal.minibatch)).fresh == 0
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ async def test_a_server_that_dies_of_it_is_no_proposal_and_no_fault_of_the_next_
     live, proposer = here.worker()
     async with opened(live):
         assert (await proposer(SLOT, (parent,)))[PATH] is None
-        answers = await live.answer({"serving.dies_on": "Failed task"}, here.study.split.train, 0)
+        answers = await live.answer(live.configuration({"serving.dies_on": "Failed task"}), here.study.split.train)
     assert len(answers.scores) == 20
     [(_, _, text, accepted, note)] = here.kept
     assert (text, accepted) == ("", False)
@@ -299,7 +301,10 @@ class OneFailure:
         self.failed = failed
         self.shown = ""
 
-    def attempts_under(self, settings: Settings) -> list[Attempt]:
+    def configuration(self, settings: Settings) -> Configuration:
+        return Configuration(settings=settings, seed=0, answers="", served="")
+
+    def attempts(self, configuration: Configuration) -> list[Attempt]:
         return [
             Attempt(
                 case_id=case_id,
@@ -320,11 +325,11 @@ class OneFailure:
         return "Call {tools}."
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
         return Answers(scores={case_id: float(case_id != self.failed) for case_id in cases}, fresh=0)
 
-    async def ask(self, settings: Settings, request: ChatRequest) -> str:
+    async def ask(self, configuration: Configuration, request: ChatRequest) -> str:
         self.shown = str(request.messages[-1]["content"])
         return "Call them."
 
@@ -339,7 +344,7 @@ async def test_a_parent_s_one_failure_is_in_the_minibatch_and_what_drops_the_too
     train = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
     tester: Any = OneFailure(names, failed)
     spending = Spending(BudgetOptions(case_runs=1))
-    proposer = Proposer("toy", made.plan().outer, train, tester, store.studies, spending, 0)
+    proposer = Proposer("toy", made.plan().outer, train, tester, tester, store.studies, spending, 0)
     assert (await proposer(SLOT, ()))[PATH] == "Call {tools}."
     [proposal] = store.studies.proposals("toy")
     assert failed in proposal.minibatch

@@ -6,6 +6,7 @@ from tuners.search.budget import BudgetOptions, Spending
 from tuners.search.candidate import Candidate
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Limit, Measured
 from tuners.search.knobs import KnobTuner
+from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
 
@@ -20,24 +21,25 @@ class Server:
         self.measured: list[Settings] = []
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
         raise AssertionError("knobs change no answer")
 
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
+        settings = configuration.settings
         self.now += 10
         self.measured.append({**settings, **lossless})
         knob = {**settings, **lossless}.get("serving.knob", 1)
         return Measured(figures={"goodput": knob, "ttft_p95": 2.0 if knob == 4 else 0.5}, replayed=16)
 
-    def made(self, settings: Settings, cases: Sequence[str], seed: int) -> int:
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        served = str(settings.get("serving.quantization"))
+        return Configuration(settings=settings, seed=0, answers=str(settings), served=served)
+
+    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
         return 0
-
-    def key(self, settings: Settings) -> str:
-        return str(settings)
-
-    def served(self, settings: Settings) -> str:
-        return str(settings.get("serving.quantization"))
 
     def spent(self) -> int:
         return 16 * len(self.measured)

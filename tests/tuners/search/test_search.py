@@ -19,6 +19,7 @@ from tuners.search.rungs import plan_rungs
 from tuners.search.samplers import seeded
 from tuners.search.search import Plan, Search
 from tuners.search.trials import SamplerName, Trials
+from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
 
@@ -70,17 +71,19 @@ class Counting(ReplayEvaluator):
         self._breaks = breaks
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
-        if self._breaks and self._breaks.items() <= settings.items():
+        if self._breaks and self._breaks.items() <= configuration.settings.items():
             raise Broken("out of memory")
-        answers = await super().answer(settings, cases, seed, allowance)
+        answers = await super().answer(configuration, cases, allowance)
         self.fresh += answers.fresh
         return answers
 
-    async def measure(self, settings: Settings, lossless: Settings, allowance: Allowance = UNBOUNDED) -> Measured:
+    async def measure(
+        self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
+    ) -> Measured:
         self.measured.append(lossless)
-        return await super().measure(settings, lossless, allowance)
+        return await super().measure(configuration, lossless, allowance)
 
 
 def plan(*limits: Limit, inner: Space = INNER) -> Plan:
@@ -210,11 +213,11 @@ class Timed(Counting):
         self.now = 0.0
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
         assert allowance.seconds is not None
         took = min(10.0, allowance.seconds)
-        answers = await super().answer(settings, cases, seed, Allowance(case_runs=int(allowance.seconds - took)))
+        answers = await super().answer(configuration, cases, Allowance(case_runs=int(allowance.seconds - took)))
         self.now += took + answers.fresh
         return answers
 
@@ -234,10 +237,10 @@ class Measured8(Counting):
     """Knows after a rung what its figures are at best."""
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
-        answers = await super().answer(settings, cases, seed, allowance)
-        return replace(answers, at_best={"ttft_p95": 1.5 if settings.get("agent.a", 1) else 0.5})
+        answers = await super().answer(configuration, cases, allowance)
+        return replace(answers, at_best={"ttft_p95": 1.5 if configuration.settings.get("agent.a", 1) else 0.5})
 
 
 async def test_what_can_no_longer_meet_a_constraint_goes_no_further() -> None:
@@ -271,8 +274,9 @@ class Killed(Exception):
 class TwoServers(Counting):
     """What a server is started with depends on `agent.a`, and on its knobs."""
 
-    def served(self, settings: Settings) -> str:
-        return f"{settings.get('agent.a', 0) % 2} {super().served(settings)}"
+    def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
+        found = super().configuration(settings, seed)
+        return replace(found, served=f"{settings.get('agent.a', 0) % 2} {found.served}")
 
 
 class Dying(TwoServers):
@@ -283,12 +287,12 @@ class Dying(TwoServers):
         self._left = after
 
     async def answer(
-        self, settings: Settings, cases: Sequence[str], seed: int, allowance: Allowance = UNBOUNDED
+        self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
         self._left -= 1
         if self._left == 0:
             raise Killed
-        return await super().answer(settings, cases, seed, allowance)
+        return await super().answer(configuration, cases, allowance)
 
     def revived(self, after: int) -> None:
         self._left = after
@@ -319,8 +323,10 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together
 @pytest.mark.parametrize("seed", range(4))
 def test_the_last_candidates_server_comes_first_whatever_its_knobs(seed: int) -> None:
     search = Setting(replace(plan(), together=4), TwoServers(), seed=seed).search()
-    search._begun = {0: {}, 5: {"agent.a": 1, "agent.b": 0, "serving.knob": 4}}
-    asked = [search._suggestion().settings["agent.a"] % 2 for _ in range(4)]
+    assert search._journal.claim(0, {})
+    assert search._journal.claim(5, {"agent.a": 1, "agent.b": 0, "serving.knob": 4})
+    search._learn()
+    asked = [search._suggestion()[1].settings["agent.a"] % 2 for _ in range(4)]
     assert asked == sorted(asked, reverse=True)
 
 

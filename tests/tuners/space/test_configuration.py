@@ -13,7 +13,7 @@ from agentbench.suite.suite import Suite, load_suite
 from tests.tuners.stub_server import StubServer
 from tuners.engine.evaluator import LiveEvaluator, opened
 from tuners.report.best_file import write_best
-from tuners.space.configuration import configure
+from tuners.space.configuration import Configuration, Configurations, configured
 from tuners.space.space import Settings
 from tuners.study.study import make_study, store_study
 from tuners.verdict.verdict import Verdict
@@ -27,13 +27,17 @@ def loaded(suite: Path) -> Suite:
     return load_suite(suite)
 
 
+def configuration(suite: Suite, settings: Settings) -> Configuration:
+    return Configurations(suite, {}, 0).of(settings)
+
+
 def agent_of(suite: Suite, **settings: Any) -> dict[str, Any]:
     dotted = {path.replace("__", "."): value for path, value in settings.items()}
-    return configure(suite, dotted).suite.config.agent.model_dump(mode="json")
+    return configured(suite, dotted).config.agent.model_dump(mode="json")
 
 
 def test_direct_changes_nothing(loaded: Suite) -> None:
-    assert configure(loaded, {"workflow": "direct"}).config_hash == configure(loaded, {}).config_hash
+    assert configuration(loaded, {"workflow": "direct"}).config_hash == configuration(loaded, {}).config_hash
 
 
 def test_the_agent_of_the_other_settings_is_inside(loaded: Suite) -> None:
@@ -50,14 +54,14 @@ def test_the_agent_of_the_other_settings_is_inside(loaded: Suite) -> None:
 
 def test_another_workflow_is_another_answer_and_its_defaults_are_none(loaded: Suite) -> None:
     hashes = [
-        configure(loaded, {"workflow": workflow}).answers
+        configuration(loaded, {"workflow": workflow}).answers
         for workflow in ("direct", VOTES, "self_consistency", {**VOTES, "votes": 4}, "plan_then_act")
     ]
     assert hashes[1] == hashes[2]
     assert len(set(hashes)) == 4
-    inside = [configure(loaded, {"workflow": VOTES, **more}).answers for more in ({}, {"agent.max_tokens": 512})]
+    inside = [configuration(loaded, {"workflow": VOTES, **more}).answers for more in ({}, {"agent.max_tokens": 512})]
     assert inside[0] == inside[1]
-    assert configure(loaded, {"workflow": VOTES, "agent.max_tokens": 9}).answers not in hashes
+    assert configuration(loaded, {"workflow": VOTES, "agent.max_tokens": 9}).answers not in hashes
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_an_option_may_hold_under_a_condition_and_the_baseline_may_have_a_workfl
         "  workflow.votes: {low: 2, high: 5, when: {workflow: self_consistency}}\n"
     )
     made = make_study(path, {})
-    assert configure(made.suite, made.file.baseline).suite.config.agent.name == "plan_then_act"
+    assert configured(made.suite, made.file.baseline).config.agent.name == "plan_then_act"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +124,8 @@ def test_best_yaml_makes_the_same_run(
     baseline = {"agent.max_tokens": 100} if not own else {}
     best = write_best("toy", baseline, Verdict(winner=3, settings=settings), loaded)
     again = load_suite(suite, read_settings(best))
-    assert canonical_hash(as_mapping(again.config)) == configure(loaded, {**baseline, **settings}).config_hash
-    assert configure(again, {}).answers == configure(loaded, {**baseline, **settings}).answers
+    assert canonical_hash(as_mapping(again.config)) == configuration(loaded, {**baseline, **settings}).config_hash
+    assert configuration(again, {}).answers == configuration(loaded, {**baseline, **settings}).answers
 
 
 async def test_a_workflow_answers_and_its_inner_settings_are_the_candidate_s(
@@ -129,10 +133,10 @@ async def test_a_workflow_answers_and_its_inner_settings_are_the_candidate_s(
 ) -> None:
     made = make_study(study(), {})
     store_study(made, store)
-    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8)
+    live = LiveEvaluator(made, store)
     settings = {"workflow": VOTES, "agent.system_prompt": "Say yes or no.", "serving.word": "even"}
     async with opened(live):
-        answers = await live.answer(settings, made.split.train[:4], 0)
+        answers = await live.answer(live.configuration(settings), made.split.train[:4])
     assert answers.scores == dict.fromkeys(made.split.train[:4], 1.0)
     assert len(stub.asked) == 3 * 4
     assert all("Say yes or no." in str(body["messages"]) for body in stub.asked)
@@ -144,14 +148,14 @@ async def test_the_model_of_a_step_is_a_server_beside_the_candidate_s(
 ) -> None:
     made = make_study(study(), {})
     store_study(made, store)
-    live = LiveEvaluator(made.suite, made.split, {}, store, made.name, seed=0, prices={}, traces=8)
+    live = LiveEvaluator(made, store)
     planner = {"server": "stub", "model": "planner", "word": "never"}
     settings = {"workflow": {"name": "plan_then_act", "plan_model": {"serving": planner}}, "serving.word": "even"}
     async with opened(live):
-        answers = await live.answer(settings, made.split.train[:8], 0)
+        answers = await live.answer(live.configuration(settings), made.split.train[:8])
         assert stub.started == 2
         stub.asked.clear()
-        await live.measure(settings, {"serving.knob": 2})
+        await live.measure(live.configuration(settings), {"serving.knob": 2})
         replayed = [body for body in stub.asked if body["model"] == "planner"]
     assert answers.scores == dict.fromkeys(made.split.train[:8], 1.0)
     assert answers.figures["tokens"] == 2 * 6
