@@ -114,9 +114,8 @@ class AnsweredCases:
 
     def was_reached(self, configuration: Configuration) -> bool:
         """Whether its server, which is somebody else's, was there in this study, in whichever process."""
-        url = configuration.suite.config.serving.options.get("base_url")
         runs = (self._store.get_run(each.run_id) for each in self._store.studies.runs(self._study))
-        return any(run.environment.get("server", {}).get("base_url") == url for run in runs)
+        return any(run.environment.get("server", {}).get("base_url") == configuration.base_url for run in runs)
 
     def keep_server(self, run_id: str, endpoint: Endpoint | None) -> None:
         """What the run's server says of itself, with the run."""

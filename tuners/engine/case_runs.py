@@ -147,7 +147,7 @@ class CaseRuns:
 
     async def _backend(self) -> Backend:
         """Of the configuration's server. One of somebody else's that answered before is waited for."""
-        waiting = Waiting(self._configuration)
+        waiting = Waiting(self._configuration.base_url)
         while True:
             try:
                 backend = await self._host.backend(self._configuration)
@@ -164,7 +164,7 @@ class CaseRuns:
         if not self._configuration.runs_elsewhere or outages > OUTAGES:
             await self._host.rest()
             raise Broken("the server died while it answered")
-        waiting = Waiting(self._configuration)
+        waiting = Waiting(self._configuration.base_url)
         while not await self._host.is_alive():
             await waiting.pause("it does not answer")
 
@@ -179,8 +179,8 @@ class CaseRuns:
 class Waiting:
     """For a server that is away: with growing pauses, and not for ever."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._url = configuration.suite.config.serving.options.get("base_url")
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._pause_s = FIRST_PAUSE_S
         self._until = monotonic() + PATIENCE_S
 

@@ -127,7 +127,7 @@ class Search:
         self.candidates = sorted((*self.candidates, *self._journal.news()), key=lambda each: each.number)
         self._begun = self._journal.begun()
         for number in self._begun.keys() - self._decided.keys():
-            self._decided[number] = self._configured(self._tuner.parted(self._begun[number])[0])
+            self._decided[number] = self._evaluator.configuration(self._tuner.parted(self._begun[number])[0])
         self._spending.trials = len(self._begun)
         self._spending.case_runs = self._evaluator.spent()
 
@@ -153,16 +153,16 @@ class Search:
         if self._spending.exhausted:
             return None
         for number, settings in self._journal.abandoned().items():
-            if climb := self._claimed(number, self._configured(settings)):
+            if climb := self._claimed(number, self._evaluator.configuration(settings)):
                 return climb
-        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, self._configured({}))):
+        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, self._evaluator.configuration({}))):
             return climb
         return await self._suggested()
 
     async def _suggested(self) -> Climb | None:
         while not (self._spending.over or self._is_exhausted()):
             number, suggested = self._suggestion()
-            decided = self._configured(await self._prepare(suggested.settings, self.candidates))
+            decided = self._evaluator.configuration(await self._prepare(suggested.settings, self.candidates))
             if self._spending.exhausted:
                 self._waiting = {number: suggested, **self._waiting}
                 return None
@@ -187,7 +187,7 @@ class Search:
     def _untried(self) -> list[Settings]:
         """What is left of a space that is small enough to be listed."""
         begun = {self._decided[number].key for number in self._begun}
-        return [settings for settings in self._listed or () if self._configured(settings).key not in begun]
+        return [settings for settings in self._listed or () if self._evaluator.configuration(settings).key not in begun]
 
     def _suggestion(self) -> tuple[int, Configuration]:
         """The next of those asked for together; those that share a server with the last candidate come first.
@@ -198,16 +198,14 @@ class Search:
             if self._idle >= STALE and (untried := self._untried()):
                 chance = random.Random(f"{self._plan.seed} {self._trials.count}")
                 drawn = self._trials.ask_for(chance.choice(untried))
-                return drawn.number, self._configured(drawn.settings)
+                return drawn.number, self._evaluator.configuration(drawn.settings)
             asked = self._trials.ask_together(self._plan.together, self._begun.keys())
             # Without the knobs that the last one was given or tuned to: no suggestion has them yet.
-            last = self._decided[list(self._begun)[-1]] if self._begun else self._configured({})
-            self._waiting = grouped({each.number: self._configured(each.settings) for each in asked}, last.served)
+            last = self._decided[list(self._begun)[-1]] if self._begun else self._evaluator.configuration({})
+            suggested = {each.number: self._evaluator.configuration(each.settings) for each in asked}
+            self._waiting = grouped(suggested, last.served)
         number = next(iter(self._waiting))
         return number, self._waiting.pop(number)
-
-    def _configured(self, settings: Settings) -> Configuration:
-        return self._evaluator.configuration(settings)
 
     def _claimed(self, number: int, configuration: Configuration) -> Climb | None:
         """The candidate's climb, unless it is another worker's or one too many."""
@@ -354,7 +352,9 @@ class Search:
         """With the best one's knobs, which the next candidates are run with where they may be."""
         knobs = self._tuner.parted(self.best.settings)[1] if self.best else {}
         settings = {**knobs, **decided.settings}
-        return decided if not knobs or self._plan.inner.is_forbidden(settings) else self._configured(settings)
+        if not knobs or self._plan.inner.is_forbidden(settings):
+            return decided
+        return self._evaluator.configuration(settings)
 
 
 def _quality(candidate: Candidate) -> tuple[float, int]:

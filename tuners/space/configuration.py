@@ -61,6 +61,11 @@ class Configuration:
         """Whether its server is somebody else's."""
         return self.suite.config.serving.name == RUNS_ELSEWHERE
 
+    @property
+    def base_url(self) -> str:
+        """Where that server is; "" where ours is started."""
+        return str(self.suite.config.serving.options.get("base_url", ""))
+
 
 class Configurations:
     """Makes the configurations of a suite, each once; `baseline` is applied under all settings."""
