@@ -151,6 +151,8 @@ def test_a_constraint_nobody_can_meet_is_said_at_the_end_with_the_nearest(study:
     assert "bound 1e-06" in result.stdout
 
 
+PRICED = "objectives: [quality, cost]\nbaseline: {serving.model: cheap}\nprices: {cheap: {prompt: 1, completion: 1}}"
+STEP = "{server: stub, model: planner}"
 BAD = {
     "space:\n  serving.wrod: [1]": "serving.wrod",
     "space:\n  nonsense.word: [1]": "a path under agent",
@@ -183,6 +185,13 @@ BAD = {
     "constraints: {cost: 1}": "cost needs the price of a million prompt and of a million completion tokens of",
     "objectives: [quality, cost]\nprices: {other: {prompt: 1, completion: 1}}": "priced are: other",
     "prices: {stub: {prompt: -1}}": "prices.stub.prompt",
+    f"{PRICED}\nreferences: {{other: {{serving.model: dear}}}}": "completion tokens of dear: prices: {dear: {prompt",
+    f"{PRICED}\nspace:\n  workflow: [direct, {{name: plan_then_act, plan_model: {{serving: {STEP}}}}}]": (
+        "completion tokens of planner: prices: {planner: {prompt"
+    ),
+    f"{PRICED}\nspace:\n  workflow: [{{name: retry_with_feedback, check: json, retry_model: {{serving: {STEP}}}}}]": (
+        "completion tokens of planner"
+    ),
     "budget: {seconds: .inf}": "budget.seconds = inf: expected a finite number",
     "split: {test: 1.0}": "a share is below 1, and a number of cases is whole",
     "split: {train: 20.5}": "a share is below 1",

@@ -57,19 +57,26 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
 def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
     """`UserError` for a model that may answer and that has no price: what is not priced would look cheapest."""
     prices = study.all_prices(suite)
-    wanted = {**study.baseline}, *(settings for _, settings in candidates(study.parameters()))
+    wanted = ({}, *study.references.values(), *(settings for _, settings in candidates(study.parameters())))
     for settings in wanted:
-        try:
-            serving = configured(suite, {**study.baseline, **settings}).config.serving
-        except UserError:
-            continue  # told where the space is checked
-        model = str(serving.options.get("model", ""))
-        if not {"prompt", "completion"} <= prices.get(model, {}).keys():
-            raise UserError(
-                f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens of"
-                f" {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"
-                f" completion: 0.4}}}}; priced are: {', '.join(prices) or 'none'}"
-            )
+        for model in _models(suite, {**study.baseline, **settings}):
+            if not {"prompt", "completion"} <= prices.get(model, {}).keys():
+                raise UserError(
+                    f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens"
+                    f" of {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"
+                    f" completion: 0.4}}}}; priced are: {', '.join(prices) or 'none'}"
+                )
+
+
+def _models(suite: Suite, settings: Settings) -> list[str]:
+    """The models that answer under the settings: the candidate's, and those of its agent's steps; "" for one that is
+    not named."""
+    try:
+        config = configured(suite, settings).config
+    except UserError:
+        return []  # told where the space is checked
+    servers = (config.serving, *step_servers(config.agent))
+    return [str(server.options.get("model", "")) for server in servers]
 
 
 def _check_proposing(model: ProposingModel, place: str) -> None:
