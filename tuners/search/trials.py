@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -110,12 +111,17 @@ class Trials:
     def tell(self, candidate: Candidate) -> None:
         """The sampler learns the quality, projected where the candidate was dropped, and how far it is beyond limits.
 
-        A candidate that was told already is left as it is.
+        A candidate that was told already, by this worker or another, is left as it is.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
+
         trial = self._open.pop(candidate.number, None)
-        if trial is None and candidate.number not in [each.number + 1 for each in self._running()]:
+        if candidate.number not in [each.number + 1 for each in self._running()]:
             return
-        trial = trial or self._reopened(candidate.number)
+        with suppress(UpdateFinishedTrialError):
+            self._tell(trial or self._reopened(candidate.number), candidate)
+
+    def _tell(self, trial: "Trial", candidate: Candidate) -> None:
         excess = dict(candidate.excess)
         if candidate.end in ("broken", "forbidden"):
             excess["holds up"] = 1.0
@@ -125,13 +131,13 @@ class Trials:
             for metric, beyond in excess.items():
                 trial.set_constraint(metric, beyond)
         trial.set_user_attr("end", candidate.end)
-        self._study.tell(trial, candidate.quality)
+        self._study.tell(trial, candidate.quality, skip_if_finished=True)
 
     def drop(self, number: int) -> None:
         """The sampler learns nothing of this trial."""
         from optuna.trial import TrialState
 
-        self._study.tell(self._open.pop(number), state=TrialState.FAIL)
+        self._study.tell(self._open.pop(number), state=TrialState.FAIL, skip_if_finished=True)
 
     def _reopened(self, number: int) -> "Trial":
         from optuna.trial import Trial

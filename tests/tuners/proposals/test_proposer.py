@@ -208,7 +208,7 @@ async def test_killed_at_any_step_it_goes_on_with_the_same_and_pays_once(
     live, proposer = here.worker()
     fuse = Fuse(done)
     with monkeypatch.context() as patched:
-        for owner, name in ((live, "answer"), (live, "ask"), (proposer._kept, "keep_proposal")):
+        for owner, name in ((live, "answer"), (live.host, "ask"), (proposer._kept, "keep_proposal")):
             patched.setattr(owner, name, fuse.guarding(getattr(owner, name)))
         async with opened(live):
             with pytest.raises(Killed):

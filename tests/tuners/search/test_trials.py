@@ -103,3 +103,15 @@ def test_parameters_decided_together_are_what_the_named_sampler_suggests(sampler
     if together := trial.relative_params:
         assert suggest(SPACE, trial) == found.settings
     assert bool(together) == (sampler != "random")
+
+
+def test_a_trial_that_another_worker_told_is_left_as_it_is() -> None:
+    study, storage = study_with(0, "random")
+    ours, theirs = (trials(study, storage, "random") for _ in range(2))
+    first, second = ours.ask_together(2, begun=[])
+    assert theirs.ask_together(2, begun=[])[:2] == [first, second]
+    for number, quality in ((first.number, 0.25), (second.number, 0.5)):
+        theirs.tell(Candidate(number=number, settings={}, end="finished", rung=0, quality=quality, scores={}))
+    ours.tell(Candidate(number=first.number, settings={}, end="finished", rung=0, quality=1.0, scores={}))
+    ours.drop(second.number)
+    assert [trial.value for trial in study.trials[:2]] == [0.25, 0.5]
