@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
-from agentbench.report.compare_table import compare_report
-from agentbench.report.compare_view import CompareView, compare_view
-from agentbench.report.run_view import RunView, run_view
+from agentbench.report.compare.table import compare_report
+from agentbench.report.compare.view import CompareView, compare_view
+from agentbench.report.run.view import RunView, run_view
 from agentbench.report.terminal import run_report
 from agentbench.store import open_store
 

@@ -10,8 +10,8 @@ import pytest
 import agentbench
 from agentbench.core.errors import UserError
 from agentbench.export.tables import TABLES
-from agentbench.report.compare_view import compare_view
-from agentbench.report.run_view import run_view
+from agentbench.report.compare.view import compare_view
+from agentbench.report.run.view import run_view
 from agentbench.store import open_store
 from tests.report.runs import fill
 

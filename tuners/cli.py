@@ -116,7 +116,7 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
 
 def studies_command(as_json: AsJson = False, db: Db = None) -> None:
     """List the studies in the store."""
-    from agentbench.report.studies_table import studies_report, study_summary_json
+    from agentbench.report.lists import studies_report, study_summary_json
     from agentbench.report.terminal import console
     from agentbench.store import open_store
     from agentbench.store.listing import Page
@@ -149,8 +149,7 @@ def study_command(
 
 
 def _write_page(view: "StudyView", store: "Store", path: Path) -> None:
-    from agentbench.report.chart_page import html_of
-    from agentbench.report.html_file import write_html
+    from agentbench.report.html import html_of, write_html
     from tuners.report.page import study_page
 
     write_html(path, html_of(study_page(view, store)))

@@ -215,14 +215,14 @@ def _show_stored(paths: list[Path], html_path: Path | None) -> None:
 
 
 def _show(documents: list[dict[str, Any]], html_path: Path | None) -> None:
-    from agentbench.report.load_table import load_report
+    from agentbench.report.bench.table import load_report
     from agentbench.report.terminal import console
 
     out = console()
     for document in documents:
         out.print(load_report(document, piped=not out.is_terminal))
     if html_path is not None:
-        from agentbench.report.load_page import write_page
+        from agentbench.report.bench.page import write_page
 
         write_page(html_path, documents)
         typer.echo(f"page: {html_path}", err=True)

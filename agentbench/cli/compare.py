@@ -14,7 +14,7 @@ from agentbench.cli.runs import AsJson, Db
 
 if TYPE_CHECKING:
     from agentbench.gate.judge import Gating
-    from agentbench.report.compare_view import CompareView
+    from agentbench.report.compare.view import CompareView
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ def compare_command(
     """Compare two runs, paired on case: the change from A to B (B − A) with intervals, and what their configurations
     differ in."""
     from agentbench.gate.judge import gate_options, judge
-    from agentbench.report.compare_view import compare_view
+    from agentbench.report.compare.view import compare_view
     from agentbench.store import open_store
 
     with open_store(db, create=False) as store:
@@ -56,9 +56,8 @@ def compare_command(
 
 
 def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None:
-    from agentbench.report.compare_markdown import compare_markdown
-    from agentbench.report.compare_table import compare_report
-    from agentbench.report.gate_text import gate_lines, gate_markdown, verdict_line
+    from agentbench.report.compare.table import compare_markdown, compare_report
+    from agentbench.report.gate import gate_lines, gate_markdown, verdict_line
     from agentbench.report.terminal import console
 
     if markdown:
@@ -96,7 +95,7 @@ def gate_command(
 ) -> None:
     """Judge a run by its suite's gate; exit code 0 when it passes, 1 when it does not."""
     from agentbench.gate.judge import gate_options, judge
-    from agentbench.report.gate_text import gate_lines, verdict_line
+    from agentbench.report.gate import gate_lines, verdict_line
     from agentbench.store import open_store
 
     given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
@@ -127,7 +126,7 @@ def _limit(text: str) -> tuple[str, str]:
 
 
 def _append(file: Path, gating: "Gating", store: "Store") -> None:
-    from agentbench.report.gate_summary import summary_markdown
+    from agentbench.report.gate import summary_markdown
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as out:

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from agentbench.core.attempt import Attempt
-from agentbench.report.outcomes import verdict_of
+from agentbench.report.run.case_outcomes import verdict_of
 from agentbench.run.experiment import Experiment
 from agentbench.store import Store
 

@@ -26,8 +26,7 @@ def agreement_command(
     db: Db = None,
 ) -> None:
     """Compare the scorers' verdicts with people's labels, and the reviewers with each other (Cohen's kappa)."""
-    from agentbench.report.agreement_table import agreement_report
-    from agentbench.report.agreement_view import agreement_view
+    from agentbench.report.agreement import agreement_report, agreement_view
     from agentbench.report.terminal import console
     from agentbench.store import open_store
 
@@ -131,7 +130,7 @@ def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, revie
 
 
 def _list(store: "Store", run_id: str, queue: "list[Key]", as_json: bool) -> None:
-    from agentbench.report.plain import line
+    from agentbench.report.terminal_safe import line
 
     found = [(case_id, repeat, _attempt(store, run_id, (case_id, repeat)).trace.answer) for case_id, repeat in queue]
     if as_json:
@@ -175,7 +174,7 @@ def _show(store: "Store", run_id: str, attempt: "Attempt") -> None:
     from dataclasses import replace
 
     from agentbench.report.terminal import console
-    from agentbench.report.transcript import transcript
+    from agentbench.report.transcript.terminal import transcript
 
     blind = replace(attempt, scores=(), passed=None)
     console().print(transcript(store.case(run_id, attempt.case_id), blind, prices=None))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentbench.reporting import Report
+    from agentbench.report.report import Report
 
 
 Db = Annotated[
@@ -43,7 +43,7 @@ def runs_command(
     db: Db = None,
 ) -> None:
     """List the newest runs."""
-    from agentbench.report.runs_table import runs_report, summary_json
+    from agentbench.report.lists import runs_report, summary_json
     from agentbench.report.terminal import console
     from agentbench.store import open_store
 
@@ -75,7 +75,7 @@ def show_command(
 
 def print_run(store: "Store", run: "Run", as_json: bool) -> None:
     """A run's figures and cases on standard output, as a table or as JSON."""
-    from agentbench.report.run_view import run_view
+    from agentbench.report.run.view import run_view
     from agentbench.report.terminal import console, run_report
 
     view = run_view(store, run)
@@ -89,9 +89,9 @@ def print_run(store: "Store", run: "Run", as_json: bool) -> None:
 
 
 def _show_attempt(store: "Store", reference: str, case_id: str, repeat: int, as_json: bool) -> None:
-    from agentbench.report.attempt_json import attempt_json
     from agentbench.report.terminal import console
-    from agentbench.report.transcript import transcript
+    from agentbench.report.transcript.terminal import transcript
+    from agentbench.report.transcript.view import attempt_json
 
     run = store.get_run(reference)
     attempt = _attempt(store, run.id, case_id, repeat)
@@ -129,7 +129,7 @@ def report_command(
     db: Db = None,
 ) -> None:
     """Write one page, all in one file: a run, runs compared, a suite over time, a study or a benchmark."""
-    from agentbench.reporting import benchmark_report, find_report
+    from agentbench.report.report import benchmark_report, find_report
     from agentbench.store import open_store
 
     if found := benchmark_report(names or []):
@@ -140,8 +140,7 @@ def report_command(
 
 
 def _write(report: "Report", path: Path, as_json: bool) -> None:
-    from agentbench.report.chart_page import html_of
-    from agentbench.report.html_file import write_html
+    from agentbench.report.html import html_of, write_html
 
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, default=str))

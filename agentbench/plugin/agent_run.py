@@ -15,7 +15,7 @@ from agentbench.gate.judge import judge_run
 from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import Checks, set_record
 from agentbench.plugin.suite_run import SuiteRun
-from agentbench.report.gate_text import gate_lines
+from agentbench.report.gate import gate_lines
 from agentbench.run.experiment import backend_overrides, merged
 from agentbench.stats import mean_estimate
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong

@@ -13,7 +13,7 @@ from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import SHOWN_AS, set_record
 from agentbench.plugin.suite_run import SuiteRun
 from agentbench.plugin.summary import case_properties, gate_properties
-from agentbench.report.gate_text import gate_lines
+from agentbench.report.gate import gate_lines
 from agentbench.suite.yaml_file import read_yaml
 
 REQUIRED = frozenset({"dataset", "scorers", "agent"})

@@ -19,9 +19,8 @@ from agentbench.gate.judge import Gating, gate_options, judge_run
 from agentbench.plugin.item_reports import ItemReport, ItemReports
 from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import SESSION
-from agentbench.report.gate_summary import summary_markdown
-from agentbench.report.gate_text import RunOutcome, failure_markdown
-from agentbench.report.run_view import run_view
+from agentbench.report.gate import RunOutcome, failure_markdown, summary_markdown
+from agentbench.report.run.view import run_view
 from agentbench.report.terminal import run_report
 from agentbench.stats.gate import GateCheck
 from agentbench.stats.outcomes import Outcome, outcomes_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agentbench.report import figures
 from agentbench.report.config_diff import ConfigChange
-from agentbench.report.plain import line
+from agentbench.report.terminal_safe import line
 
 LONGEST = 200
 """Of a configuration's value, in characters."""

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from agentbench.core.run import Run
 from agentbench.report import figures
-from agentbench.report.outcomes import CaseOutcome
-from agentbench.report.plain import line
-from agentbench.report.run_view import RunView, short_id
+from agentbench.report.run.case_outcomes import CaseOutcome
+from agentbench.report.run.view import RunView, short_id
+from agentbench.report.terminal_safe import line
 from agentbench.stats import Estimate, ServingSummary
 
 PIPED_WIDTH = 100

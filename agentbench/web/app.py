@@ -21,9 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentbench.core.errors import UserError
-from agentbench.report.asset import asset
-from agentbench.report.html_file import plotly
-from agentbench.report.template import environment
+from agentbench.report.html import asset, environment, plotly
 from agentbench.store import Store
 from agentbench.web import attempts, review, runs, studies
 from agentbench.web.guard import LOOPBACK, Guard

@@ -12,12 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run
 from agentbench.core.trace import ModelCall
-from agentbench.report.chart_page import Page
-from agentbench.report.history_page import history_page
-from agentbench.report.history_view import NEWEST, history_view
-from agentbench.report.runs_page import runs_page
-from agentbench.report.runs_view import runs_view
-from agentbench.report.told_attempt import told_attempt
+from agentbench.report.compare.page import runs_page
+from agentbench.report.compare.view import runs_view
+from agentbench.report.history.page import history_page
+from agentbench.report.history.view import NEWEST, history_view
+from agentbench.report.html import Page
+from agentbench.report.transcript.view import told_attempt
 from agentbench.store import Store
 from agentbench.web.filters import asked_run, run_named
 from agentbench.web.rendering import page, viewer_at

@@ -8,9 +8,8 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from agentbench.report.chart_page import Chart, charts_json
-from agentbench.report.run_view import short_id
-from agentbench.report.template import environment
+from agentbench.report.html import Chart, charts_json, environment
+from agentbench.report.run.view import short_id
 from agentbench.web.viewer import Viewer
 
 if TYPE_CHECKING:

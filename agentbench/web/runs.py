@@ -23,12 +23,12 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.run import Run
 from agentbench.export.run_file import write_run_file
 from agentbench.export.table_files import export_tables
-from agentbench.report.attempt_json import attempt_figures
-from agentbench.report.chart_page import figures_of, html_of
-from agentbench.report.outcomes import verdict_of
-from agentbench.report.run_page import page_of
-from agentbench.report.run_page import run_page as page_html
-from agentbench.report.runs_table import summary_json
+from agentbench.report.html import figures_of, html_of
+from agentbench.report.lists import summary_json
+from agentbench.report.run.case_outcomes import verdict_of
+from agentbench.report.run.page import page_of
+from agentbench.report.run.page import run_page as page_html
+from agentbench.report.transcript.view import attempt_figures
 from agentbench.stats.usage import Prices
 from agentbench.store import Store
 from agentbench.store.listing import Progress
@@ -73,7 +73,7 @@ def _event(name: str, progress: Progress, planned: int) -> str:
 
 
 def _json(store: Store, run: Run, path: Path) -> None:
-    from agentbench.report.run_view import run_view
+    from agentbench.report.run.view import run_view
 
     path.write_text(json.dumps(run_view(store, run).to_json(), indent=2, default=str), encoding="utf-8")
 

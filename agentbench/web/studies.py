@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentbench.extras import install_hint
-from agentbench.report.chart_page import Page
-from agentbench.report.studies_table import study_summary_json
-from agentbench.reporting import Report
+from agentbench.report.html import Page
+from agentbench.report.lists import study_summary_json
+from agentbench.report.report import Report
 from agentbench.web.filters import annotated, asked_page, study_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 
 from agentbench.core.attempt import Label
 from agentbench.core.run import Run
-from agentbench.report.agreement_view import AgreementView, agreement_view
-from agentbench.report.chart_page import Page
+from agentbench.report.agreement import AgreementView, agreement_view
+from agentbench.report.html import Page
 from agentbench.report.review_queue import Key, Wanted, review_queue
-from agentbench.report.run_figures import RunFigures, run_figures
+from agentbench.report.run.page import RunFigures, run_figures
 from agentbench.store import Store
 
 KEPT = 80

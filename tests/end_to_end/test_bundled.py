@@ -7,7 +7,7 @@ import pytest
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.core.errors import UserError
 from agentbench.core.protocols import ChatRequest
-from agentbench.report.run_view import run_view
+from agentbench.report.run.view import run_view
 from agentbench.run.experiment import perform, plan
 from agentbench.servers.bundled import BundledConfig, BundledServer
 from agentbench.stats.calls import tpot_s, ttft_s

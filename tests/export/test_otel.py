@@ -21,7 +21,7 @@ from agentbench.core.errors import UserError
 from agentbench.export.otel import send_otel, write_otel
 from agentbench.export.otel_import import import_traces
 from agentbench.export.otlp import messages_of, otel_message
-from agentbench.report.run_view import run_view
+from agentbench.report.run.view import run_view
 from agentbench.store import Store, open_store
 from tests.report.runs import fill
 

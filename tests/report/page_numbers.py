@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from agentbench.report.datum import FORMS, at
+from agentbench.report.traced_number import FORMS, at
 
 VOID = {"br", "meta", "link", "input", "img", "hr"}
 

@@ -29,8 +29,8 @@ from agentbench.gate.judge import judge_run
 from agentbench.loadtest.point import LoadPoint
 from agentbench.loadtest.result import PointResult, Round
 from agentbench.loadtest.roofline import Peak
-from agentbench.report.compare_view import compare_view
-from agentbench.report.run_view import run_view
+from agentbench.report.compare.view import compare_view
+from agentbench.report.run.view import run_view
 from agentbench.store import Store, open_store
 from agentbench.suite.gate_options import GateOptions, Slo
 from tests.loadtest.records import record

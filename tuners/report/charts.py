@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from agentbench.report import figures
-from agentbench.report.chart_page import Chart
-from agentbench.report.plain import line
+from agentbench.report.html import Chart
+from agentbench.report.terminal_safe import line
 from tuners.report.effects import Effect
 from tuners.report.words import changes, shown_value
 from tuners.search.candidate import BASELINE, Candidate

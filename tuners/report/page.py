@@ -7,10 +7,9 @@ from rich.text import Text
 
 from agentbench.core.errors import UserError
 from agentbench.report import figures
-from agentbench.report.chart_page import Chart, Page, figures_of, table
-from agentbench.report.datum import at, datum
-from agentbench.report.html_file import Html, block, text
-from agentbench.reporting import Report
+from agentbench.report.html import Chart, Html, Page, block, figures_of, table, text
+from agentbench.report.report import Report
+from agentbench.report.traced_number import at, datum
 from agentbench.store import Store
 from agentbench.suite.suite import load_suite
 from tuners.report import charts as page_charts

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agentbench.report import figures
-from agentbench.report.plain import line
 from agentbench.report.terminal import grid
+from agentbench.report.terminal_safe import line
 from tuners.report.effects import Effect
 from tuners.report.view import StudyView
 from tuners.report.words import COLUMNS, beyond, candidate_row, changes, proposal_lines

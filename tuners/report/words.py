@@ -9,7 +9,7 @@ from rich.text import Text
 
 from agentbench.core.study import ProposalRecord
 from agentbench.report import figures
-from agentbench.report.plain import line
+from agentbench.report.terminal_safe import line
 from tuners.search.candidate import BASELINE, Candidate
 from tuners.search.evaluator import Figures
 from tuners.space.space import Settings

@@ -1,0 +1,110 @@
+"""A suite over time as a page: its metrics run by run, with the changes marked."""
+
+from typing import Any
+
+from agentbench.report import figures
+from agentbench.report.compare.page import COLOURS
+from agentbench.report.history.view import METRICS, NEWEST, HistoryView, Series, commit_of, history_view
+from agentbench.report.html import Chart, Html, Page, figures_of, render
+from agentbench.report.run.view import RunView, run_view
+from agentbench.report.terminal_safe import line
+from agentbench.store import Store
+
+TITLES = {
+    "accuracy": ("Accuracy", "accuracy", ".0%"),
+    "ttft_p95_s": ("TTFT p95", "seconds", ""),
+    "agent_goodput_per_s": ("Agent goodput", "right answers per second", ""),
+}
+SERIES = 6
+"""Configurations that are drawn."""
+
+
+def history_of(store: Store, suite: str) -> HistoryView | None:
+    """The newest finished runs of the suite; None when it has none."""
+    runs = store.listing.history(suite, NEWEST)
+    return history_view(suite, [run_view(store, run) for run in runs]) if runs else None
+
+
+def history_page(view: HistoryView) -> Page:
+    """`UserError` when Jinja2 is not installed."""
+    charts = {f"history_{metric}": _chart(view, metric) for metric in METRICS}
+    body = render(
+        "history_page.html",
+        document=view.to_json(),
+        charts=figures_of(charts),
+        titles={metric: title for metric, (title, *_) in TITLES.items()},
+        forms={"accuracy": "percent", "ttft_p95_s": "seconds", "agent_goodput_per_s": "rate"},
+    )
+    return Page(title=f"{view.suite} over time", body=Html(body), charts=charts)
+
+
+def _chart(view: HistoryView, metric: str) -> Chart:
+    title, unit, form = TITLES[metric]
+    data = [_line(series, metric, place) for place, series in enumerate(view.series[:SERIES])]
+    marks = [mark for place, series in enumerate(view.series[:SERIES]) for mark in _marks(series, metric, place)]
+    layout = {
+        "height": 320,
+        "xaxis": {"type": "date"},
+        "yaxis": {"title": {"text": unit}, "tickformat": form, "rangemode": "tozero" if form == "" else "normal"},
+        "shapes": marks,
+        "showlegend": len(data) > 1,
+    }
+    caption = f"{title} run by run; a dotted line is where its level changed"
+    return Chart(caption=caption, data=data, layout=layout, told="the table has the figures", wide=True)
+
+
+def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
+    runs = [series.runs[at] for at in series.known[metric]]
+    found = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": _name(series),
+        "x": [view.run.created_at.isoformat() for view in runs],
+        "y": [METRICS[metric](view) for view in runs],
+        "hovertext": [_told(view, metric) for view in runs],
+        "hoverinfo": "text",
+        "marker": {"color": COLOURS[place % len(COLOURS)]},
+    }
+    if metric == "accuracy":
+        bars = [(view.accuracy.value, view.accuracy.low, view.accuracy.high) for view in runs if view.accuracy]
+        found["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "thickness": 1,
+            "array": [0.0 if high is None else high - value for value, _, high in bars],
+            "arrayminus": [0.0 if low is None else value - low for value, low, _ in bars],
+        }
+    return found
+
+
+def _told(view: RunView, metric: str) -> str:
+    value = METRICS[metric](view)
+    form = {"accuracy": figures.percent, "ttft_p95_s": figures.seconds}.get(metric, figures.rate)
+    commit = commit_of(view.run)[:10]
+    return _without_markup(f"{view.title} {commit}: {form(value)}")
+
+
+def _name(series: Series) -> str:
+    """By the label of its newest run, where it has one, its configuration and its cases."""
+    newest = series.runs[-1].run
+    part = f" of {newest.suite_cases}" if newest.is_part else ""
+    named = f"{newest.label} · " if newest.label else ""
+    return _without_markup(
+        f"{named}{series.config_hash[:8]} · version {newest.suite_version}, {len(newest.case_ids)}{part} cases"
+    )
+
+
+def _without_markup(said: str) -> str:
+    """Plotly reads some tags in what it writes."""
+    return line(said).replace("<", "‹").replace(">", "›")
+
+
+def _marks(series: Series, metric: str, place: int) -> list[dict[str, Any]]:
+    """A line between the last run of the old level and the first of the new one."""
+    marks = []
+    for change in series.changes[metric]:
+        around = [series.runs[series.known[metric][at]].run.created_at for at in (change.at - 1, change.at)]
+        middle = (around[0] + (around[1] - around[0]) / 2).isoformat()
+        style = {"color": COLOURS[place % len(COLOURS)], "dash": "dot", "width": 2}
+        marks.append({"type": "line", "x0": middle, "x1": middle, "y0": 0, "y1": 1, "yref": "paper", "line": style})
+    return marks

@@ -1,0 +1,176 @@
+"""An attempt as it is shown: what was said and done, in order, with the times of each; and the same as JSON."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case, Message
+from agentbench.core.trace import ModelCall, Step, ToolCall, UserTurn
+from agentbench.report.run.case_outcomes import Verdict, verdict_of
+from agentbench.report.transcript.terminal import graded_answer, new_messages
+from agentbench.stats.calls import CALL_METRICS, held_back_s, latency_s, tpot_s, ttft_s
+from agentbench.stats.outcomes import outcome_of
+from agentbench.stats.usage import Prices, call_cost, cost_of, model_of
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A message, an answer of the model (`call` is its place among the steps), a tool's work, or at the end the answer
+    that was graded, where the last of the model's does not show it.
+
+    `calls` are the tools that a message asks for: name and arguments. `figures` are seconds, tokens and cost; `model`
+    is the one that was asked for an answer.
+    """
+
+    kind: Literal["message", "answer", "tool", "graded"]
+    role: str
+    text: str
+    call: int = -1
+    calls: tuple[tuple[str, str], ...] = ()
+    figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    error: str = ""
+    note: str = ""
+    model: str = ""
+
+
+def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]:
+    """What happened, in order; a message that a later request repeats is shown once."""
+    if not attempt.trace.model_calls:
+        yield from map(_message, case.messages)
+    before: ModelCall | None = None
+    for place, step in enumerate(attempt.trace.steps):
+        if isinstance(step, ToolCall):
+            yield _tool(step, place)
+        elif not isinstance(step, UserTurn):  # the next request shows what a user said
+            yield from map(_message, new_messages(step, before))
+            yield _answer(step, place, prices)
+            before = step
+    if (answer := graded_answer(attempt)) is not None:
+        yield Part(kind="graded", role="graded answer", text=answer, note="" if answer.strip() else "nothing")
+
+
+def _message(message: Message) -> Part:
+    return Part(kind="message", role=str(message.get("role", "")), text=said(message), calls=_asked(message))
+
+
+def _answer(call: ModelCall, place: int, prices: Prices) -> Part:
+    return Part(
+        kind="answer",
+        role=str(call.reply.get("role") or "assistant"),
+        text=said(call.reply),
+        call=place,
+        calls=_asked(call.reply),
+        figures={
+            "ttft_s": ttft_s(call),
+            "first_token_s": held_back_s(call),
+            "tpot_s": tpot_s(call),
+            "latency_s": latency_s(call),
+            "prompt_tokens": call.prompt_tokens,
+            "cached_tokens": call.cached_tokens,
+            "completion_tokens": call.completion_tokens,
+            "cost": call_cost(call, prices),
+        },
+        error=call.error or "",
+        note=call.finish_reason or "",
+        model=model_of(call),
+    )
+
+
+def _tool(call: ToolCall, place: int) -> Part:
+    return Part(
+        kind="tool",
+        role="tool",
+        text=call.result or "",
+        call=place,
+        calls=((call.name, _json(call.arguments)),),
+        figures={"seconds": (call.ended_at - call.started_at) * NS},
+        error=call.error or "",
+        note="" if call.executed else "declared only: not executed",
+    )
+
+
+def said(message: Message) -> str:
+    """The text of a message; content that is no text as JSON."""
+    content = message.get("content")
+    return content if isinstance(content, str) else "" if content is None else _json(content)
+
+
+def _asked(message: Message) -> tuple[tuple[str, str], ...]:
+    found = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        known = function if isinstance(function, Mapping) else {"name": "", "arguments": call}
+        arguments = known.get("arguments", "")
+        found.append((str(known.get("name", "")), arguments if isinstance(arguments, str) else _json(arguments)))
+    return tuple(found)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def attempt_json(case: Case, attempt: Attempt, prices: Prices) -> dict[str, Any]:
+    """`case`, `attempt` and its `figures`; each model call has its raw times (`*_at`, ns), its model and cost, and
+    ttft_s, tpot_s, latency_s …"""
+    stored = asdict(attempt)
+    stored["trace"]["steps"] = [_step(step, prices) for step in attempt.trace.steps]
+    return {"case": asdict(case), "attempt": stored, "figures": attempt_figures(attempt, prices)}
+
+
+def attempt_figures(attempt: Attempt, prices: Prices) -> dict[str, float | int | None]:
+    """What the attempt took: `agent_s` without a simulated user's turns, `ttft_s` of its first answered call, the
+    tokens of all its calls and their cost. `uncounted_prompts`, `uncounted_completions` and `cost_unknown_calls` are
+    the calls that are missing from a sum."""
+    outcome = outcome_of(attempt)
+    cost = cost_of(outcome.usage.models, prices)
+    return {
+        "agent_s": outcome.agent_s,
+        "ttft_s": outcome.ttft_s[0] if outcome.ttft_s else None,
+        "model_calls": outcome.usage.calls,
+        "prompt_tokens": outcome.usage.prompt_tokens,
+        "cached_tokens": outcome.usage.cached_tokens,
+        "completion_tokens": outcome.usage.completion_tokens,
+        "uncounted_prompts": outcome.usage.uncounted_prompts,
+        "uncounted_completions": outcome.usage.uncounted_completions,
+        "cost": None if cost is None else cost.value,
+        "cost_unknown_calls": cost.unknown_calls if cost else 0,
+    }
+
+
+def _step(step: Step, prices: Prices) -> dict[str, Any]:
+    if not isinstance(step, ModelCall):
+        return {"kind": "tool_call" if isinstance(step, ToolCall) else "user_turn", **asdict(step)}
+    metrics = {f"{name}_s": measure(step) for name, measure in CALL_METRICS.items()}
+    own = {"model": model_of(step), "cost": call_cost(step, prices)}
+    return {"kind": "model_call", **asdict(step), **own, **metrics}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldAttempt:
+    """`document` is what `agentbench show RUN --case CASE --json` says; `asked` the first thing a user said."""
+
+    attempt: Attempt
+    case: Case
+    verdict: Verdict
+    asked: str
+    document: Mapping[str, Any]
+    parts: Sequence[Part]
+
+
+def told_attempt(attempt: Attempt, case: Case, prices: Prices) -> ToldAttempt:
+    return ToldAttempt(
+        attempt=attempt,
+        case=case,
+        verdict=verdict_of(attempt),
+        asked=question(case),
+        document=attempt_json(case, attempt, prices),
+        parts=tuple(conversation(case, attempt, prices)),
+    )
+
+
+def question(case: Case) -> str:
+    return next((said(message) for message in case.messages if message.get("role") == "user"), "")
