@@ -34,7 +34,7 @@ def cost(value: float | None) -> str:
     return NONE if value is None else f"{value:.3g}"
 
 
-def count(value: int | None) -> str:
+def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 

@@ -17,7 +17,7 @@ from agentbench.report.compare.view import runs_view
 from agentbench.report.history.page import history_page
 from agentbench.report.history.view import NEWEST, history_view
 from agentbench.report.html import Page
-from agentbench.report.transcript.view import told_attempt
+from agentbench.report.transcript.view import attempt_view
 from agentbench.store import Store
 from agentbench.web.filters import asked_run, run_named
 from agentbench.web.rendering import page, viewer_at
@@ -34,7 +34,7 @@ def attempt_page(request: Request) -> Response:
     attempt = store.attempt(run.id, case_id, repeat)
     if attempt is None:
         raise HTTPException(404, f"run {run.id} has no attempt of case {case_id!r}, repeat {repeat}")
-    told = told_attempt(attempt, store.case(run.id, case_id), run.prices)
+    told = attempt_view(attempt, store.case(run.id, case_id), run.prices)
     return page(
         request,
         "attempt.page.html",

@@ -13,7 +13,7 @@ from agentbench.core.attempt import Label
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run
 from agentbench.report.review_queue import Key, Wanted
-from agentbench.report.transcript.view import told_attempt
+from agentbench.report.transcript.view import attempt_view
 from agentbench.web.filters import asked_form, asked_run, run_named, whole_number
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Queue, Viewer
@@ -49,7 +49,7 @@ def review_page(request: Request) -> Response:
         request,
         "review.page.html",
         run=run,
-        told=told_attempt(blind, viewer.store.case(run.id, key[0]), {}),
+        told=attempt_view(blind, viewer.store.case(run.id, key[0]), {}),
         queue=queue,
         key=key,
         skipped=queue.next_after(key),

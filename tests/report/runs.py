@@ -1,8 +1,11 @@
-"""A store with two runs to report on."""
+"""A store with two runs to report on, and what a report prints."""
 
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+from rich.console import Console, RenderableType
 
 from agentbench.core.attempt import Attempt, Score
 from agentbench.core.case import Case
@@ -109,3 +112,10 @@ def fill(store: Store, cases: int = 60) -> None:
         quick = an_attempt(number, right=better, ttft_ms=generator.randint(300, 500))
         store.add_attempt(free, slow, a_case(number))
         store.add_attempt(constrained, quick, a_case(number))
+
+
+def shown(report: RenderableType, width: int = 100) -> str:
+    console = Console(file=StringIO(), width=width, markup=False, highlight=False)
+    console.print(report)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text

@@ -12,7 +12,7 @@ from agentbench.report.html import Chart, Html, Page, figures_of, render
 from agentbench.report.run.view import RunView
 from agentbench.report.terminal_safe import line
 from agentbench.report.traced_number import at
-from agentbench.report.transcript.view import ToldAttempt, told_attempt
+from agentbench.report.transcript.view import AttemptView, attempt_view
 from agentbench.store import Store
 
 LETTERS = "ABCDEFGH"
@@ -131,7 +131,7 @@ WHERE_KNOWN = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
 class ChangedSide:
     letter: str
     run: str
-    told: ToldAttempt
+    told: AttemptView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ class ChangedCase:
     """A case that came out better in one of two runs."""
 
     case_id: str
-    asked: str
+    question: str
     sides: Sequence[ChangedSide]
 
 
@@ -199,16 +199,16 @@ def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView)
 def _case(store: Store, case_id: str, sides: Sequence[tuple[str, Run]]) -> ChangedCase:
     """The case's first repeat that came out differently, on both sides."""
     repeats = [set(store.listing.repeats(run.id, case_id)) for _, run in sides]
-    told: list[ToldAttempt] = []
+    told: list[AttemptView] = []
     for repeat in sorted(set.intersection(*repeats)):
         told = [_told(store, run, case_id, repeat) for _, run in sides]
         if told[0].verdict != told[1].verdict:
             break
     found = [ChangedSide(letter=side[0], run=side[1].id, told=each) for side, each in zip(sides, told, strict=True)]
-    return ChangedCase(case_id=case_id, asked=told[0].asked, sides=found)
+    return ChangedCase(case_id=case_id, question=told[0].question, sides=found)
 
 
-def _told(store: Store, run: Run, case_id: str, repeat: int) -> ToldAttempt:
+def _told(store: Store, run: Run, case_id: str, repeat: int) -> AttemptView:
     attempt = store.attempt(run.id, case_id, repeat)
     assert attempt is not None, "the listing has it"
-    return told_attempt(attempt, store.case(run.id, case_id), run.prices)
+    return attempt_view(attempt, store.case(run.id, case_id), run.prices)

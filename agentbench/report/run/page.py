@@ -14,7 +14,7 @@ from agentbench.core.trace import ModelCall, ToolCall
 from agentbench.report.html import Chart, Html, Page, figures_of, render
 from agentbench.report.run.view import RunView, view_of
 from agentbench.report.terminal_safe import line
-from agentbench.report.transcript.view import told_attempt
+from agentbench.report.transcript.view import attempt_view
 from agentbench.stats import Outcome
 from agentbench.stats.calls import NS, ttft_s
 from agentbench.stats.outcomes import outcome_of
@@ -182,7 +182,7 @@ def run_page(page: RunPage) -> Page:
         document=view.to_json(),
         title=view.title,
         charts=figures_of(charts),
-        attempts=[told_attempt(attempt, case, view.run.prices) for attempt, case in page.told],
+        attempts=[attempt_view(attempt, case, view.run.prices) for attempt, case in page.told],
     )
     return Page(title=f"{view.run.suite} · {view.title}", body=Html(body), charts=charts)
 

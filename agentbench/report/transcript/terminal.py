@@ -1,20 +1,19 @@
-"""One attempt as a conversation: messages, tool calls, times, scores, failure."""
+"""An attempt on the terminal: its conversation with the times of each answer, then its failure and scores."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentbench.core.attempt import Attempt
-from agentbench.core.case import Case, Message
-from agentbench.core.trace import ModelCall, ToolCall, UserTurn
+from agentbench.core.case import Case
 from agentbench.report import figures
 from agentbench.report.run.case_outcomes import verdict_of
 from agentbench.report.terminal_safe import line, plain
-from agentbench.stats.calls import held_back_s, latency_s, tpot_s, ttft_s
-from agentbench.stats.usage import Prices, call_cost, model_of
+from agentbench.report.transcript.view import Part, conversation
+from agentbench.stats.usage import Prices
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "yellow"}
 
@@ -24,41 +23,8 @@ def transcript(case: Case, attempt: Attempt, prices: Prices | None) -> Renderabl
 
     Without prices it is for a reviewer, who is not told which model answered.
     """
-    parts = [_heading(attempt), *_given(case, attempt)]
-    before: ModelCall | None = None
-    for step in attempt.trace.steps:
-        if isinstance(step, ToolCall):
-            parts += _tool_lines(step)
-            continue
-        if isinstance(step, UserTurn):
-            continue  # the next request shows what was said
-        for message in new_messages(step, before):
-            parts += message_lines(message)
-        parts += [*message_lines(step.reply), _timing(step, prices)]
-        before = step
-    return Group(*parts, *_ending(case, attempt))
-
-
-def new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]:
-    """The messages of a request that the one before did not have; tool results are shown with their calls."""
-    if before is None:
-        return call.messages
-    known = len(before.messages)
-    if call.messages[:known] != before.messages:
-        return call.messages
-    added = call.messages[known:]
-    if added and added[0].get("role") == "assistant":
-        added = added[1:]
-    return [message for message in added if message.get("role") != "tool"]
-
-
-def graded_answer(attempt: Attempt) -> str | None:
-    """What the scorers read, where the last reply does not show it: without thoughts, or changed by the agent."""
-    trace = attempt.trace
-    if attempt.failure is not None and not trace.output:
-        return None
-    replied = trace.model_calls[-1].text if trace.model_calls else ""
-    return None if trace.answer.strip() == replied.strip() else trace.answer
+    parts = [text for part in conversation(case, attempt, prices or {}) for text in _part_lines(part, prices)]
+    return Group(_heading(attempt), *parts, *_ending(case, attempt))
 
 
 def _heading(attempt: Attempt) -> Text:
@@ -70,72 +36,59 @@ def _heading(attempt: Attempt) -> Text:
     return Text.assemble((line(attempt.case_id), "bold"), "  ", (verdict, style), (details, "dim"))
 
 
-def _given(case: Case, attempt: Attempt) -> list[Text]:
-    """The case's own messages, for an attempt that never asked a model."""
-    if attempt.trace.model_calls:
-        return []
-    return [text for message in case.messages for text in message_lines(message)]
+def _part_lines(part: Part, prices: Prices | None) -> Iterator[Text]:
+    yield Text()
+    if part.kind == "tool":
+        yield from _tool_lines(part)
+    elif part.kind == "graded":
+        yield Text(part.role, style="bold")
+        yield Text(plain(part.text) or f"({part.note})")
+    else:
+        yield from _message_lines(part)
+    if part.kind == "answer":
+        yield _timing(part, prices)
 
 
-def message_lines(message: Message) -> list[Text]:
-    """A role and what it said, tool calls included."""
-    role = str(message.get("role", "assistant"))
-    lines = [Text(), Text(line(role), style=f"bold {STYLES.get(role, 'white')}")]
-    if content := message.get("content"):
-        lines.append(Text(plain(content if isinstance(content, str) else _json(content))))
-    for call in message.get("tool_calls") or ():
-        lines.append(_asked(call))
-    return lines
+def _message_lines(part: Part) -> Iterator[Text]:
+    """A role and what it said, the tools that it asked for included."""
+    yield Text(line(part.role), style=f"bold {STYLES.get(part.role, 'white')}")
+    if part.text:
+        yield Text(plain(part.text))
+    for name, arguments in part.calls:
+        yield Text.assemble("→ ", (line(name), "bold"), f"({line(arguments)})")
 
 
-def _asked(call: Any) -> Text:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping):
-        return Text(f"→ {plain(_json(call))}")
-    arguments = function.get("arguments", "")
-    shown = arguments if isinstance(arguments, str) else _json(arguments)
-    return Text.assemble("→ ", (line(str(function.get("name", ""))), "bold"), f"({line(shown)})")
+def _tool_lines(part: Part) -> Iterator[Text]:
+    name, arguments = part.calls[0]
+    heading = (f"tool {line(name)}", f"bold {STYLES['tool']}")
+    yield Text.assemble(heading, f"({line(arguments)})  ", (figures.seconds(part.figures["seconds"]), "dim"))
+    if part.error:
+        yield Text(f"error: {plain(part.error)}", style="red")
+    elif part.note:
+        yield Text(part.note, style="dim")
+    else:
+        yield Text(plain(part.text))
 
 
-def _tool_lines(call: ToolCall) -> list[Text]:
-    took = figures.seconds((call.ended_at - call.started_at) * 1e-9)
-    heading = Text.assemble(
-        (f"tool {line(call.name)}", f"bold {STYLES['tool']}"),
-        f"({line(_json(call.arguments))})  ",
-        (took, "dim"),
-    )
-    return [Text(), heading, _tool_result(call)]
-
-
-def _tool_result(call: ToolCall) -> Text:
-    if call.error is not None:
-        return Text(f"error: {plain(call.error)}", style="red")
-    if not call.executed:
-        return Text("declared only: not executed", style="dim")
-    return Text(plain(call.result or ""))
-
-
-def _timing(call: ModelCall, prices: Prices | None) -> Text:
-    counted = f"{figures.count(call.prompt_tokens)} in, {figures.count(call.completion_tokens)} out"
-    first = held_back_s(call)
+def _timing(part: Part, prices: Prices | None) -> Text:
+    known = part.figures
+    first = known["first_token_s"]
     parts = [
-        "" if prices is None else line(model_of(call)),
-        f"TTFT {figures.seconds(ttft_s(call))}",
+        "" if prices is None else line(part.model),
+        f"TTFT {figures.seconds(known['ttft_s'])}",
         f"first token {figures.seconds(first)}" if first is not None else "",
-        f"TPOT {figures.seconds(tpot_s(call))}",
-        f"latency {figures.seconds(latency_s(call))}",
-        f"tokens {counted}",
-        f"cost {figures.cost(call_cost(call, prices))}" if prices else "",
-        line(call.finish_reason or ""),
+        f"TPOT {figures.seconds(known['tpot_s'])}",
+        f"latency {figures.seconds(known['latency_s'])}",
+        f"tokens {figures.count(known['prompt_tokens'])} in, {figures.count(known['completion_tokens'])} out",
+        f"cost {figures.cost(known['cost'])}" if prices else "",
+        line(part.note),
     ]
-    text = Text("  ".join(part for part in parts if part), style="dim")
-    return text.append(f"\nerror: {plain(call.error)}", style="red") if call.error else text
+    text = Text("  ".join(each for each in parts if each), style="dim")
+    return text.append(f"\nerror: {plain(part.error)}", style="red") if part.error else text
 
 
 def _ending(case: Case, attempt: Attempt) -> list[Text]:
     lines = [Text()]
-    if (answer := graded_answer(attempt)) is not None:
-        lines += [Text("graded answer", style="bold"), Text(plain(answer) or "(nothing)"), Text()]
     if case.expected is not None:
         lines.append(Text.assemble(("expected  ", "bold"), line(_json(case.expected))))
     if attempt.failure:

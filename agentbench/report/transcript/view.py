@@ -9,7 +9,6 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.trace import ModelCall, Step, ToolCall, UserTurn
 from agentbench.report.run.case_outcomes import Verdict, verdict_of
-from agentbench.report.transcript.terminal import graded_answer, new_messages
 from agentbench.stats.calls import CALL_METRICS, held_back_s, latency_s, tpot_s, ttft_s
 from agentbench.stats.outcomes import outcome_of
 from agentbench.stats.usage import Prices, call_cost, cost_of, model_of
@@ -37,6 +36,33 @@ class Part:
     model: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """`document` is what `agentbench show RUN --case CASE --json` says; `question` the first thing a user said."""
+
+    attempt: Attempt
+    case: Case
+    verdict: Verdict
+    question: str
+    document: Mapping[str, Any]
+    parts: Sequence[Part]
+
+
+def attempt_view(attempt: Attempt, case: Case, prices: Prices) -> AttemptView:
+    return AttemptView(
+        attempt=attempt,
+        case=case,
+        verdict=verdict_of(attempt),
+        question=_question(case),
+        document=attempt_json(case, attempt, prices),
+        parts=tuple(conversation(case, attempt, prices)),
+    )
+
+
+def _question(case: Case) -> str:
+    return next((said(message) for message in case.messages if message.get("role") == "user"), "")
+
+
 def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]:
     """What happened, in order; a message that a later request repeats is shown once."""
     if not attempt.trace.model_calls:
@@ -46,11 +72,33 @@ def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]
         if isinstance(step, ToolCall):
             yield _tool(step, place)
         elif not isinstance(step, UserTurn):  # the next request shows what a user said
-            yield from map(_message, new_messages(step, before))
+            yield from map(_message, _new_messages(step, before))
             yield _answer(step, place, prices)
             before = step
-    if (answer := graded_answer(attempt)) is not None:
+    if (answer := _graded_answer(attempt)) is not None:
         yield Part(kind="graded", role="graded answer", text=answer, note="" if answer.strip() else "nothing")
+
+
+def _new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]:
+    """The messages of a request that the one before did not have; tool results are shown with their calls."""
+    if before is None:
+        return call.messages
+    known = len(before.messages)
+    if call.messages[:known] != before.messages:
+        return call.messages
+    added = call.messages[known:]
+    if added and added[0].get("role") == "assistant":
+        added = added[1:]
+    return [message for message in added if message.get("role") != "tool"]
+
+
+def _graded_answer(attempt: Attempt) -> str | None:
+    """What the scorers read, where the last reply does not show it: without thoughts, or changed by the agent."""
+    trace = attempt.trace
+    if attempt.failure is not None and not trace.output:
+        return None
+    replied = trace.model_calls[-1].text if trace.model_calls else ""
+    return None if trace.answer.strip() == replied.strip() else trace.answer
 
 
 def _message(message: Message) -> Part:
@@ -147,30 +195,3 @@ def _step(step: Step, prices: Prices) -> dict[str, Any]:
     metrics = {f"{name}_s": measure(step) for name, measure in CALL_METRICS.items()}
     own = {"model": model_of(step), "cost": call_cost(step, prices)}
     return {"kind": "model_call", **asdict(step), **own, **metrics}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToldAttempt:
-    """`document` is what `agentbench show RUN --case CASE --json` says; `asked` the first thing a user said."""
-
-    attempt: Attempt
-    case: Case
-    verdict: Verdict
-    asked: str
-    document: Mapping[str, Any]
-    parts: Sequence[Part]
-
-
-def told_attempt(attempt: Attempt, case: Case, prices: Prices) -> ToldAttempt:
-    return ToldAttempt(
-        attempt=attempt,
-        case=case,
-        verdict=verdict_of(attempt),
-        asked=question(case),
-        document=attempt_json(case, attempt, prices),
-        parts=tuple(conversation(case, attempt, prices)),
-    )
-
-
-def question(case: Case) -> str:
-    return next((said(message) for message in case.messages if message.get("role") == "user"), "")
