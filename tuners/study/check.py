@@ -6,6 +6,7 @@ from typing import Any
 from agentbench.core.errors import UserError
 from agentbench.core.protocols import ChecksItself
 from agentbench.extras import needs
+from agentbench.references import beside
 from agentbench.suite import registry
 from agentbench.suite.check import check_model, step_servers
 from agentbench.suite.config import Component
@@ -47,7 +48,8 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
         found = configured(suite, settings)
         if needs_server(found.config.backend):
             _check_server(found.config.serving)
-        registry.build("agents", found.config.agent, prefix=("agent",))
+        with beside(suite.root):
+            registry.build("agents", found.config.agent, prefix=("agent",))
         for server in step_servers(found.config.agent):
             _check_server(server)
     except UserError as error:
