@@ -33,8 +33,11 @@ LOSSLESS_KNOBS = frozenset(
 """Those of an engine on the compiled kernels, whose sums do not depend on the batch a token is computed in."""
 
 
+ToolCalls = Literal["auto", "strict", "off"]
+
+
 class EngineConfig(BaseModel):
-    """What the engine needs to know, fixed for its lifetime."""
+    """What the engine needs to know, and how its text is read; fixed for its lifetime."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,6 +81,11 @@ class EngineConfig(BaseModel):
         1,
         gt=0,
         description="Processes that compute the model together, each a part of every layer, on CUDA a GPU each.",
+    )
+    tool_calls: ToolCalls = Field(
+        "auto",
+        description="How calls are read from a text: strict where the model's tags are, auto also a JSON object on a "
+        "line of its own that names an offered tool, off not at all.",
     )
     max_waiting: int = Field(1024, gt=0, description="Requests that may wait; one more is refused with 429.")
 

@@ -47,7 +47,15 @@ class RunnableEngine(Engine, Protocol):
 def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket.socket, log_level: str) -> None:
     name = config.served_model_name or model_name(config.model)
     drain = Drain(config.http.drain_s)
-    app = create_app(engine, name, start=engine.start, shutdown=engine.shutdown, config=config.http, drain=drain)
+    app = create_app(
+        engine,
+        name,
+        start=engine.start,
+        shutdown=engine.shutdown,
+        config=config.http,
+        drain=drain,
+        tool_calls=config.engine.tool_calls,
+    )
     run_http_server(
         app,
         listener,

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serving.config import HttpConfig
+from serving.config import HttpConfig, ToolCalls
 from serving.core import EngineOverloaded, PromptTooLong
 from serving.http.access_log import RequestLog, record_of
 from serving.http.errors import HANDLERS
@@ -37,6 +37,7 @@ def create_app(
     shutdown: Callable[[], None],
     config: HttpConfig,
     drain: Drain,
+    tool_calls: ToolCalls = "auto",
 ) -> ASGIApp:
     """It starts the engine's thread, and shuts it down after the last request."""
 
@@ -47,7 +48,7 @@ def create_app(
         await asyncio.to_thread(shutdown)
 
     metrics = Metrics(model, engine.stats)
-    routes = Api(engine, model, metrics, config, drain).routes()
+    routes = Api(Preparation(engine, tool_calls), engine, model, metrics, config, drain).routes()
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
     return RequestLog(guarded(app, config), frozenset(route.path for route in routes), metrics.responded)
 
@@ -55,14 +56,22 @@ def create_app(
 class Api:
     """The handlers of one engine's routes."""
 
-    def __init__(self, engine: Engine, model: str, metrics: Metrics, config: HttpConfig, drain: Drain) -> None:
+    def __init__(
+        self,
+        preparation: Preparation,
+        engine: Engine,
+        model: str,
+        metrics: Metrics,
+        config: HttpConfig,
+        drain: Drain,
+    ) -> None:
         self._engine = engine
         self._model = model
         self._metrics = metrics
         self._config = config
         self._drain = drain
         self._created = int(time.time())
-        self._preparation = Preparation(engine)
+        self._preparation = preparation
         self._relay = DeltaRelay()
 
     def routes(self) -> list[Route]:

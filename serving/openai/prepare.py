@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from serving.config import ToolCalls
 from serving.core import Constraint, ModelLoadError, SamplingParams
 from serving.openai.answers import Answer, ChatAnswer, ChatLogprobs, CompletionLogprobs, TextAnswer
 from serving.openai.bodies import (
@@ -38,8 +39,9 @@ class Prepared:
 class Preparation:
     """Renders, tokenizes and compiles: milliseconds, so it is run in a thread. Any number may run at once."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, tool_calls: ToolCalls = "auto") -> None:
         tokenizer = engine.tokenizer
+        self._tool_calls = tool_calls
         self._tokenizer = tokenizer
         self._max_model_len = engine.max_model_len
         self._longest_text = _longest_text(tokenizer, engine.max_model_len)
@@ -54,7 +56,7 @@ class Preparation:
         check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
         check_strict([] if schema is None else [schema], "response_format")
         check_strict([tool.function.parameters or {} for tool in body.tools or () if tool.function.strict], "tools")
-        use = calling(body, schema)
+        use = calling(body, schema, self._tool_calls)
         text = self._render(body) + (self._forced(use) if use else "")
         # A model's own template writes the token that begins a text; ours knows none.
         prompt_ids = self._encode(text, "messages", begin=self._tokenizer.chat_template is None)
@@ -86,7 +88,7 @@ class Preparation:
         logprobs = None if params.logprobs is None else ChatLogprobs(self._tokenizer)
         if use is None:
             return ChatAnswer(index, logprobs)
-        return ChatAnswer(index, logprobs, ToolCallStream(), use.forced)
+        return ChatAnswer(index, logprobs, ToolCallStream(use.untagged, use.most), use.forced)
 
     def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:
         return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._tokenizer))

@@ -2,10 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import reduce
+from itertools import product
 
+from serving.config import ToolCalls
 from serving.openai.bodies import ChatBody, NamedToolChoice, Tool
 from serving.openai.error import ApiError
 from serving.openai.grammar import MOST_CALLS, CallableFunction, arguments_grammar, auto_grammar, choice_grammar
@@ -21,14 +24,17 @@ class Calling:
     """How one request may call tools.
 
     `forced` is the part of the answer that is the same whatever the model says. It goes to the prompt's end,
-    where it costs no decode step; `grammar` is what may follow.
+    where it costs no decode step; `grammar` is what may follow. A call of a function in `untagged` is understood
+    without tags; `most` calls are allowed.
     """
 
     forced: str
     grammar: str
+    untagged: frozenset[str] = frozenset()
+    most: int = 1
 
 
-def calling(body: ChatBody, answer: Schema | None) -> Calling | None:
+def calling(body: ChatBody, answer: Schema | None, reading: ToolCalls = "auto") -> Calling | None:
     """None where no tool may be called. `answer` is the schema of an answer without a call.
 
     Required and named are exactly one call; auto is a text, or up to `MOST_CALLS` calls.
@@ -38,9 +44,16 @@ def calling(body: ChatBody, answer: Schema | None) -> Calling | None:
     _check(choice, functions)
     if not functions or choice == "none":
         return None
+    if reading == "off":
+        if choice != "auto":
+            raise ApiError("tool_choice: this server reads no calls (tool_calls=off).", param="tool_choice")
+        return None
     if choice == "auto":
         most = 1 if body.parallel_tool_calls is False else MOST_CALLS
-        return Calling(forced="", grammar=auto_grammar(functions, answer, most))
+        # An answer that must fit a schema is JSON itself.
+        names = {function.name for function in functions} if reading == "auto" and answer is None else ()
+        grammar = auto_grammar(functions, answer, most)
+        return Calling(forced="", grammar=grammar, untagged=frozenset(names), most=most)
     if isinstance(choice, NamedToolChoice):
         functions = [function for function in functions if function.name == choice.function.name]
     return _one_of(functions)
@@ -109,16 +122,23 @@ class _State(Enum):
 class ToolCallStream:
     """Splits text that arrives in pieces into content and calls.
 
+    A call is JSON in tags or, of a function in `untagged`, a JSON object that begins on a line of its own, fenced as
+    code or not: some models write their calls so, whatever their template says. At most `most` calls have no tags.
+
     However the text is cut into pieces, the joined contents, the names and the joined arguments are the same.
     Text that can't be told yet (`<tool`, half a name) is held back. A call that ends early keeps the
-    arguments it has; one that has no name yet is dropped.
+    arguments it has; one that has no name yet is dropped, and without tags it is text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, untagged: Collection[str] = (), most: int = MOST_CALLS) -> None:
+        self._untagged = frozenset(untagged)
+        self._most = most
         self._held = ""
         self._state = _State.CONTENT
         self._index = -1
         self._value = _JsonEnd()
+        self._is_tagged = True
+        self._starts_line = True
 
     @property
     def calls(self) -> int:
@@ -149,23 +169,52 @@ class ToolCallStream:
         return steps[self._state]()
 
     def _content(self) -> Iterator[Event]:
-        """Up to the opening tag. White space before a first call, and all between calls, is no content."""
+        """Up to where a call begins. White space before a first call, and all between calls, is no content."""
         text, tag, rest = self._held.partition(OPENING)
-        if tag:
+        found = self._find_untagged(text) if self._untagged and self.calls < self._most else None
+        if found is not None and found.name:
+            text, self._held = text[: found.begin].rstrip(), self._held[found.end :]
+            yield from self._told(text)
+            yield self._begin(found.name, is_tagged=False)
+            return
+        if found is not None and not tag:
+            text, self._held = _split(text, found.begin)
+        elif tag:
             self._held, self._state = rest, _State.NAME
             text = text.rstrip()
         else:
             text, self._held = _split_before_tag(text)
-        if text and self._index < 0:
-            yield Content(text)
+        yield from self._told(text)
+
+    def _find_untagged(self, text: str) -> "_Untagged | None":
+        """The first call without tags, or what may become one at the text's end."""
+        for gap in (_LINE if self._index < 0 else _BETWEEN).finditer(text):
+            if gap.start() == 0 and not self._starts_line and "\n" not in gap[0]:
+                continue
+            match = _UNTAGGED.match(text, gap.end())
+            if match and match["name"] in self._untagged:
+                return _Untagged(gap.start(), match.end(), match["name"])
+            if match is None and _MAY_BE_UNTAGGED.fullmatch(text, gap.end()):
+                return _Untagged(gap.start(), len(text), "")
+        return None
+
+    def _told(self, text: str) -> Iterator[Event]:
+        if text:
+            self._starts_line = text.endswith("\n")
+            if self._index < 0:
+                yield Content(text)
+
+    def _begin(self, name: str, *, is_tagged: bool) -> CallStart:
+        self._state, self._is_tagged = _State.ARGUMENTS, is_tagged
+        self._index, self._value = self._index + 1, _JsonEnd()
+        return CallStart(self._index, name)
 
     def _name(self) -> Iterator[Event]:
         match = _NAME.match(self._held)
         if match is None or match.end() == len(self._held):
             return  # arguments may still begin with white space
-        self._held, self._state = self._held[match.end() :], _State.ARGUMENTS
-        self._index, self._value = self._index + 1, _JsonEnd()
-        yield CallStart(self._index, json.loads(match[1], strict=False))
+        self._held = self._held[match.end() :]
+        yield self._begin(json.loads(match[1], strict=False), is_tagged=True)
 
     def _arguments(self) -> Iterator[Event]:
         end = self._value.find(self._held)
@@ -176,9 +225,9 @@ class ToolCallStream:
             yield CallArguments(self._index, text)
 
     def _after(self) -> Iterator[Event]:
-        _, tag, rest = self._held.partition(CLOSING)
-        if tag:
-            self._held, self._state = rest, _State.CONTENT
+        _, closing, rest = self._held.partition(CLOSING if self._is_tagged else "}")
+        if closing:
+            self._held, self._state, self._starts_line = rest, _State.CONTENT, True
         yield from ()
 
 
@@ -222,6 +271,46 @@ class _JsonEnd:
 def _split_before_tag(text: str) -> tuple[str, str]:
     """`text` cut where it may be starting the opening tag, with the white space before it."""
     lengths = (n for n in range(len(OPENING) - 1, 0, -1) if text.endswith(OPENING[:n]))
-    end = len(text) - next(lengths, 0)
+    return _split(text, len(text) - next(lengths, 0))
+
+
+def _split(text: str, end: int) -> tuple[str, str]:
+    """`text` cut there, with the white space before in the second part."""
     prefix = text[:end].rstrip()
     return prefix, text[len(prefix) :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Untagged:
+    """A call from `begin`, its arguments from `end`; without a name one that may come."""
+
+    begin: int
+    end: int
+    name: str
+
+
+_LINE = re.compile(r"(?:\A|\n)\s*")
+"""Where a line begins, with the white space up to its first character."""
+_BETWEEN = re.compile(r"(?:\A|\n)[\s,\]]*")
+"""The same between calls, which may be elements of an array."""
+_FENCE = ("`", "`", "`", "[a-z_]*", r"\s*")
+_ARRAY = (r"\[", r"\s*")
+_HEAD = (r"\{", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]*', '"', r"\s*", ",", r"\s*")
+_KEYS = ('"arguments"', '"parameters"')
+_UNTAGGED = re.compile(
+    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\s*"name"\s*:\s*"(?P<name>[^"\\]*)"\s*,'
+    r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
+)
+
+
+def _beginnings(atoms: Iterable[str]) -> str:
+    """A pattern of what the sequence of atoms may begin with, from nothing to all of it."""
+    return reduce(lambda rest, atom: f"(?:{atom}{rest})?", reversed([*atoms]), "")
+
+
+_MAY_BE_UNTAGGED = re.compile(
+    "|".join(
+        _beginnings((*fence, *array, *_HEAD, *key, r"\s*", ":", r"\s*"))
+        for fence, array, key in product(((), _FENCE), ((), _ARRAY), _KEYS)
+    )
+)

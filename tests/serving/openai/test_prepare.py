@@ -1,10 +1,14 @@
 """What becomes of a body's text, for a model whose texts begin with a token of their own."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.core import TokenDelta
 from serving.openai.bodies import ChatBody, CompletionBody
+from serving.openai.error import ApiError
 from serving.openai.prepare import Preparation
 from serving.openai.prompt import LiteralText
 from tests.serving.fake_engine import ByteTokenizer, FakeEngine
@@ -77,10 +81,47 @@ def test_marks_leave_the_text_as_it_was(text: str) -> None:
     assert literal.encode(marked, begin=False) == tokenizer.encode_literal(text)
 
 
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
 def test_a_stop_string_ends_a_text_and_never_a_call(engine: FakeEngine) -> None:
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "tools": [tool], "stop": ["{"]}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "tools": [TOOL], "stop": ["{"]}
     auto = Preparation(engine).chat(ChatBody.model_validate(body)).params
     assert (auto.stop, auto.stop_until) == (("{",), "<tool_call>")
     forced = Preparation(engine).chat(ChatBody.model_validate({**body, "tool_choice": "required"})).params
     assert forced.stop == ()
+
+
+UNTAGGED = '```json\n{"name": "f", "arguments": {}}\n```'
+DELTA = TokenDelta(
+    text=UNTAGGED, token_ids=(1,), prompt_tokens=1, cached_tokens=0, completion_tokens=1, finish_reason="stop"
+)
+
+
+@pytest.mark.parametrize(
+    ("reading", "extra", "called"),
+    [
+        ("auto", {}, True),
+        ("strict", {}, False),
+        ("off", {}, False),
+        ("auto", {"tools": None}, False),
+        ("auto", {"tool_choice": "none"}, False),
+        ("auto", {"response_format": {"type": "json_object"}}, False),
+    ],
+)
+def test_a_call_without_tags_is_read_where_the_server_is_to(
+    engine: FakeEngine, reading: Any, extra: dict[str, Any], called: bool
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "tools": [TOOL], **extra}
+    [answer] = Preparation(engine, reading).chat(ChatBody.model_validate(body)).answers
+    list(answer.choices(DELTA))
+    choice = answer.choice()
+    assert (choice["finish_reason"] == "tool_calls") is called
+    assert bool(choice["message"].get("tool_calls")) is called
+    assert choice["message"]["content"] == (None if called else UNTAGGED)
+
+
+def test_a_server_that_reads_no_calls_refuses_to_force_one(engine: FakeEngine) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": [TOOL], "tool_choice": "required"}
+    with pytest.raises(ApiError, match="tool_calls=off"):
+        Preparation(engine, "off").chat(ChatBody.model_validate(body))

@@ -1,7 +1,9 @@
 """The tool-call stream gives the same calls however the text is cut."""
 
 import json
+from collections.abc import Collection
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +17,9 @@ JSON = st.recursive(
 CALLS = st.lists(st.tuples(st.text(min_size=1), st.dictionaries(st.text(), JSON, max_size=3)), min_size=1, max_size=3)
 
 
-def read(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
+def read(pieces: list[str], untagged: Collection[str] = ()) -> tuple[str, list[tuple[str, str]]]:
     """The content, and the calls as (name, arguments)."""
-    stream = ToolCallStream()
+    stream = ToolCallStream(untagged)
     events = [event for piece in pieces for event in stream.feed(piece)] + stream.finish()
     content = ""
     calls: list[tuple[str, str]] = []
@@ -79,3 +81,51 @@ def test_arguments_stream_as_they_come() -> None:
 def test_a_call_that_was_cut_off_keeps_its_arguments() -> None:
     assert read(['<tool_call>\n{"name": "f", "arguments": {"a": "}']) == ("", [("f", '{"a": "}')])
     assert read(['<tool_call>\n{"name": "f']) == ("", [])
+
+
+CALL = '{"name": "add", "arguments": {"a": 1}}'
+INDENTED = json.dumps(json.loads(CALL), indent=4)
+ONE = [("add", {"a": 1})]
+TWO = ONE * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "calls"),
+    [
+        (CALL, "", ONE),
+        (f"\n{INDENTED}\n", "", ONE),
+        (f"```json\n{INDENTED}\n```", "", ONE),
+        (f"```\n{CALL}```", "", ONE),
+        (f"I'll add them.\n\n```json\n{CALL}\n```\nThe sum is 3.", "I'll add them.", ONE),
+        (CALL.replace("arguments", "parameters"), "", ONE),
+        (f"{CALL}\n{CALL}", "", TWO),
+        (f"```json\n[{CALL}, {CALL}]\n```", "", TWO),
+        (f"```json\n{CALL}\n```\n\n```json\n{CALL}\n```", "", TWO),
+        (f"{CALL}\n<tool_call>\n{CALL}\n</tool_call>", "", TWO),
+        (f"<tool_call>\n{CALL}\n</tool_call>\n{CALL}", "", TWO),
+        (f"As in {CALL}", f"As in {CALL}", []),
+        (CALL.replace("add", "rm"), CALL.replace("add", "rm"), []),
+        ('{"name": "add"}', '{"name": "add"}', []),
+        ('{"name": "add", "arguments": 3}', '{"name": "add", "arguments": 3}', []),
+        ("```json\n[1, 2]\n```\n", "```json\n[1, 2]\n```\n", []),
+        ("```python\nprint({})\n```", "```python\nprint({})\n```", []),
+    ],
+)
+@given(data=st.data())
+def test_a_call_of_an_offered_function_needs_no_tags(
+    text: str, content: str, calls: list[tuple[str, object]], data: st.DataObject
+) -> None:
+    told, found = read(cut(text, data), ["add", "sub"])
+    assert told == content
+    assert [(name, json.loads(arguments)) for name, arguments in found] == calls
+    assert read([text], ["sub"])[1] == [call for call in read([text])[1] if "<tool_call>" in text]
+
+
+@given(text=st.text(alphabet='`json[{"name": add, arguments}\n]', max_size=80), data=st.data())
+def test_any_text_without_tags_reads_the_same_in_any_pieces(text: str, data: st.DataObject) -> None:
+    assert read(cut(text, data), ["add", "a", ""]) == read([text], ["add", "a", ""])
+
+
+@given(text=st.text() | st.text(alphabet='`json[{"name": ad\n]'), data=st.data())
+def test_text_that_names_no_offered_function_is_content_to_the_letter(text: str, data: st.DataObject) -> None:
+    assert read(cut(text, data), ["add"]) == (text, [])
