@@ -22,8 +22,8 @@ from rich.console import Console, RenderableType
 
 from agentbench.report.compare.table import compare_report
 from agentbench.report.compare.view import CompareView, compare_view
+from agentbench.report.run.table import run_report
 from agentbench.report.run.view import RunView, run_view
-from agentbench.report.terminal import run_report
 from agentbench.store import open_store
 
 if TYPE_CHECKING:

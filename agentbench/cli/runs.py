@@ -75,8 +75,9 @@ def show_command(
 
 def print_run(store: "Store", run: "Run", as_json: bool) -> None:
     """A run's figures and cases on standard output, as a table or as JSON."""
+    from agentbench.report.run.table import run_report
     from agentbench.report.run.view import run_view
-    from agentbench.report.terminal import console, run_report
+    from agentbench.report.terminal import console
 
     view = run_view(store, run)
     if as_json:

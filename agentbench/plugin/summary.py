@@ -20,8 +20,8 @@ from agentbench.plugin.item_reports import ItemReport, ItemReports
 from agentbench.plugin.session import SuiteSession
 from agentbench.plugin.stash import SESSION
 from agentbench.report.gate import RunOutcome, failure_markdown, summary_markdown
+from agentbench.report.run.table import run_report
 from agentbench.report.run.view import run_view
-from agentbench.report.terminal import run_report
 from agentbench.stats.gate import GateCheck
 from agentbench.stats.outcomes import Outcome, outcomes_of
 from agentbench.stats.usage import total

@@ -9,8 +9,9 @@ from rich.text import Text
 from agentbench.report import figures
 from agentbench.report.compare.view import CompareView, score_metric
 from agentbench.report.markdown import cases, configuration, markdown
+from agentbench.report.run.table import tokens, verdicts
 from agentbench.report.run.view import RunView
-from agentbench.report.terminal import case_line, grid, tokens, verdicts
+from agentbench.report.terminal import case_line, grid
 from agentbench.report.terminal_safe import line
 from agentbench.stats.comparison import PairedShift
 from agentbench.stats.estimates import Repeated

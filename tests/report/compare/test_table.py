@@ -12,8 +12,8 @@ from agentbench.core.attempt import Score
 from agentbench.core.trace import Failure
 from agentbench.report.compare.table import compare_report, metric_rows
 from agentbench.report.compare.view import CompareView, compare_view
+from agentbench.report.run.table import run_report
 from agentbench.report.run.view import run_view
-from agentbench.report.terminal import run_report
 from agentbench.store import Store
 from tests.report.runs import a_case, a_run, an_attempt, shown
 

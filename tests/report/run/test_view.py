@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from agentbench.report.run.table import run_report
 from agentbench.report.run.view import run_view
-from agentbench.report.terminal import run_report
 from agentbench.store import Store
 from tests.report.runs import shown
 

@@ -9,8 +9,8 @@ from agentbench.core.trace import ModelCall
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
 from agentbench.report.run.page import page_of, run_page
+from agentbench.report.run.table import run_report
 from agentbench.report.run.view import run_view
-from agentbench.report.terminal import run_report
 from agentbench.report.transcript.terminal import transcript
 from agentbench.report.transcript.view import attempt_json
 from agentbench.store import Store
