@@ -1,7 +1,6 @@
 """Lists of many runs and of many attempts, a page at a time, counted and sorted by the database."""
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from agentbench.core.attempt import Attempt
 from agentbench.core.run import STANDALONE, Run, RunKind, RunStatus
-from agentbench.store.annotations import Deciding, verdicts_from_labels
+from agentbench.store.annotations import Deciding, Transaction, verdicts_from_labels
 from agentbench.store.attempts import ATTEMPT, MEASURED_AT_ONCE, attempts_of
 from agentbench.store.rows import run_of
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
@@ -99,7 +98,12 @@ def summary_of(row: Row[Any]) -> RunSummary:
     return RunSummary(**values, planned=len(row.case_ids) * row.repeats)
 
 
-Transaction = Callable[[], AbstractContextManager[Session]]
+def decided_summaries(session: Session, rows: Iterable[Row[Any]]) -> list[RunSummary]:
+    """The summaries, with the verdicts that people's labels gave to attempts that waited."""
+    found = map(summary_of, rows)
+    return [with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run for run in found]
+
+
 RunSort = Literal["created_at", "suite", "label", "status", "right"]
 AttemptSort = Literal["stored", "case", "seconds"]
 Verdict = Literal["right", "wrong", "failed", "waiting"]
@@ -114,17 +118,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """`text` is part of an id, a label or a suite. Without `of_studies` the runs of studies are left out. `right` sorts
-    by the share of the graded attempts."""
+class Filter:
+    """What a list of runs or of studies is narrowed to; `text` is part of a name, a label or a suite."""
 
     text: str = ""
     suite: str = ""
     status: str = ""
     tag: str = ""
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter(Filter):
+    """Without `of_studies` the runs of studies are left out. `right` sorts by the share of the graded attempts."""
+
     of_studies: bool = True
     sort: RunSort = "created_at"
-    descending: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +157,50 @@ class Progress:
     labelled_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a list is of: the key of its table, the columns that a filter is held against, and its tags by that key."""
+
+    key: Any
+    texts: tuple[Any, ...]
+    suite: Any
+    status: Any
+    tagged: Any
+    tag: Any
+
+    def matching(self, wanted: Filter) -> Select[Any]:
+        """The query for the keys of those wanted."""
+        query: Select[Any] = select(self.key)
+        if wanted.text:
+            query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in self.texts)))
+        if wanted.suite:
+            query = query.where(self.suite == wanted.suite)
+        if wanted.status:
+            query = query.where(self.status == wanted.status)
+        if wanted.tag:
+            query = query.where(self.key.in_(select(self.tagged).where(self.tag == wanted.tag)))
+        return query
+
+    def suites(self, session: Session) -> list[str]:
+        return list(session.scalars(select(self.suite).distinct().order_by(self.suite)))
+
+
+RUNS = Listed(
+    key=RunRow.id,
+    texts=(RunRow.id, RunRow.label, RunRow.suite),
+    suite=RunRow.suite,
+    status=RunRow.status,
+    tagged=TagRow.run_id,
+    tag=TagRow.tag,
+)
+
+
+def page_of(session: Session, chosen: Select[Any], rows: Select[Any], page: Page) -> tuple[Sequence[Row[Any]], int]:
+    """A page of `rows`, and how many there are that are `chosen`."""
+    total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+    return session.execute(rows.offset(page.offset).limit(page.limit)).all(), total
+
+
 class Listing:
     """Each method is one transaction, as those of `Store` are."""
 
@@ -156,21 +209,16 @@ class Listing:
 
     def runs(self, wanted: RunFilter, page: Page) -> tuple[list[RunSummary], int]:
         """A page of the runs wanted, and how many there are."""
-        chosen = _matching_runs(wanted)
+        chosen = RUNS.matching(wanted)
+        if not wanted.of_studies:
+            chosen = chosen.where(RunRow.kind != "study")
         with self._read() as session:
-            total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
-            query = counted(chosen, wanted.sort, wanted.descending)
-            rows = session.execute(query.offset(page.offset).limit(page.limit)).all()
-            found = [summary_of(row) for row in rows]
-            decided = [
-                with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run
-                for run in found
-            ]
-            return decided, total
+            rows, total = page_of(session, chosen, counted(chosen, wanted.sort, wanted.descending), page)
+            return decided_summaries(session, rows), total
 
     def suites(self) -> list[str]:
         with self._read() as session:
-            return list(session.scalars(select(RunRow.suite).distinct().order_by(RunRow.suite)))
+            return RUNS.suites(session)
 
     def history(self, suite: str, limit: int) -> list[Run]:
         """The newest finished runs of the suite, without reruns and those of studies, the oldest first."""
@@ -238,22 +286,6 @@ class Listing:
             count, last = session.execute(attempts).one()
             labelled, at = session.execute(labels).one()
         return Progress(status=status, attempts=count, last=last or 0, labels=labelled, labelled_at=at)
-
-
-def _matching_runs(wanted: RunFilter) -> Select[Any]:
-    query: Select[Any] = select(RunRow.id)
-    if wanted.text:
-        columns = (RunRow.id, RunRow.label, RunRow.suite)
-        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
-    if wanted.suite:
-        query = query.where(RunRow.suite == wanted.suite)
-    if wanted.status:
-        query = query.where(RunRow.status == wanted.status)
-    if wanted.tag:
-        query = query.where(RunRow.id.in_(select(TagRow.run_id).where(TagRow.tag == wanted.tag)))
-    if not wanted.of_studies:
-        query = query.where(RunRow.kind != "study")
-    return query
 
 
 def _matching_attempts(session: Session, run_id: str, wanted: AttemptFilter) -> list[ColumnElement[bool]]:

@@ -29,7 +29,7 @@ from agentbench.store.database import (
     use_write_ahead_log,
     writing,
 )
-from agentbench.store.listing import Listing, RunSummary, summaries, summary_of, with_verdicts
+from agentbench.store.listing import Listing, RunSummary, decided_summaries, summaries
 from agentbench.store.rows import NoScore, attempt_of, case_of, insert_or_replace, run_of, run_row
 from agentbench.store.runs import abandoned, baselines, find_run, set_baseline, settle, superseded
 from agentbench.store.studies import Studies
@@ -123,11 +123,7 @@ class Store:
     def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
         """The newest runs first, of one suite when it is named, with counts of their attempts."""
         with self._read() as session:
-            found = [summary_of(row) for row in session.execute(summaries(limit, suite))]
-            return [
-                with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run
-                for run in found
-            ]
+            return decided_summaries(session, session.execute(summaries(limit, suite)))
 
     def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
         """Stores an attempt that ended, and its case unless an equal one is stored.

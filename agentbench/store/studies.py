@@ -1,19 +1,18 @@
 """Tuning studies in the store: what was asked, each candidate, the runs that answer for them, and lists of studies."""
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.core.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
-from agentbench.store.annotations import Noted, Notes
-from agentbench.store.listing import Page
+from agentbench.store.annotations import Noted, Notes, Transaction
+from agentbench.store.listing import Filter, Listed, Page, page_of
 from agentbench.store.rows import insert_new, insert_or_replace
 from agentbench.store.tables import (
     AttemptRow,
@@ -34,15 +33,8 @@ StudySort = Literal["created_at", "name", "suite", "status", "seconds", "candida
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyFilter:
-    """`text` is part of a name or of a suite."""
-
-    text: str = ""
-    suite: str = ""
-    status: str = ""
-    tag: str = ""
+class StudyFilter(Filter):
     sort: StudySort = "created_at"
-    descending: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,51 +60,6 @@ class StudyProgress:
     last: datetime | None
 
 
-def listed(session: Session, wanted: StudyFilter, page: Page) -> tuple[list[StudySummary], int]:
-    """A page of the studies wanted, and how many there are."""
-    chosen = _matching(wanted)
-    total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
-    rows = session.execute(_summarized(chosen, wanted).offset(page.offset).limit(page.limit))
-    return [StudySummary(**row._mapping) for row in rows], total
-
-
-def study_progress(session: Session, name: str) -> StudyProgress | None:
-    """None when there is no study of this name."""
-    study = session.execute(select(StudyRow.status, StudyRow.seconds).where(StudyRow.name == name)).first()
-    if study is None:
-        return None
-    ended = select(func.count(), func.max(CandidateRow.ended_at)).where(CandidateRow.study == name)
-    count, last = session.execute(ended.where(CandidateRow.ended_at.is_not(None))).one()
-    return StudyProgress(status=study.status, seconds=study.seconds, ended=count, last=last)
-
-
-def _matching(wanted: StudyFilter) -> Select[Any]:
-    query: Select[Any] = select(StudyRow.name)
-    if wanted.text:
-        columns = (StudyRow.name, StudyRow.suite)
-        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
-    if wanted.suite:
-        query = query.where(StudyRow.suite == wanted.suite)
-    if wanted.status:
-        query = query.where(StudyRow.status == wanted.status)
-    if wanted.tag:
-        query = query.where(StudyRow.name.in_(select(StudyTagRow.study).where(StudyTagRow.tag == wanted.tag)))
-    return query
-
-
-def _summarized(chosen: Select[Any], wanted: StudyFilter) -> Select[Any]:
-    begun = select(func.count()).where(CandidateRow.study == StudyRow.name, CandidateRow.number >= 0)
-    candidates = begun.correlate(StudyRow).scalar_subquery().label("candidates")
-    of_study = [name for name in StudySummary.__dataclass_fields__ if name != "candidates"]
-    by = candidates if wanted.sort == "candidates" else getattr(StudyRow, wanted.sort)
-    order = by.desc() if wanted.descending else by.asc()
-    query: Select[Any] = select(*(getattr(StudyRow, name) for name in of_study), candidates)
-    return query.where(StudyRow.name.in_(chosen)).order_by(order, StudyRow.created_at.desc(), StudyRow.name)
-
-
-Transaction = Callable[[], AbstractContextManager[Session]]
-
-
 def _find_study(session: Session, name: str) -> StudyRow:
     row = session.get(StudyRow, name)
     if row is None:
@@ -120,6 +67,14 @@ def _find_study(session: Session, name: str) -> StudyRow:
     return row
 
 
+STUDIES = Listed(
+    key=StudyRow.name,
+    texts=(StudyRow.name, StudyRow.suite),
+    suite=StudyRow.suite,
+    status=StudyRow.status,
+    tagged=StudyTagRow.study,
+    tag=StudyTagRow.tag,
+)
 NOTED = Noted(tags=StudyTagRow, notes=StudyNoteRow, column="study", find=_find_study)
 LIGHT = tuple(name for name in CandidateRecord.__dataclass_fields__ if name != "result")
 
@@ -156,16 +111,18 @@ class Studies:
     def listed(self, wanted: StudyFilter, page: Page) -> tuple[list[StudySummary], int]:
         """A page of the studies wanted, and how many there are."""
         with self._read() as session:
-            return listed(session, wanted, page)
+            chosen = STUDIES.matching(wanted)
+            rows, total = page_of(session, chosen, _summarized(chosen, wanted), page)
+            return [StudySummary(**row._mapping) for row in rows], total
 
     def suites(self) -> list[str]:
         with self._read() as session:
-            return list(session.scalars(select(StudyRow.suite).distinct().order_by(StudyRow.suite)))
+            return STUDIES.suites(session)
 
     def progress(self, name: str) -> StudyProgress | None:
         """None when there is no study of this name."""
         with self._read() as session:
-            return study_progress(session, name)
+            return _progress(session, name)
 
     def set_status(self, name: str, status: StudyStatus) -> None:
         """Of a study that is not finished; one that is stays so."""
@@ -325,6 +282,25 @@ class Studies:
         with self._read() as session:
             rows = session.scalars(select(ReplayRow).where(ReplayRow.study == study)).all()
             return {row.key: row.result for row in rows}
+
+
+def _summarized(chosen: Select[Any], wanted: StudyFilter) -> Select[Any]:
+    begun = select(func.count()).where(CandidateRow.study == StudyRow.name, CandidateRow.number >= 0)
+    candidates = begun.correlate(StudyRow).scalar_subquery().label("candidates")
+    of_study = [name for name in StudySummary.__dataclass_fields__ if name != "candidates"]
+    by = candidates if wanted.sort == "candidates" else getattr(StudyRow, wanted.sort)
+    order = by.desc() if wanted.descending else by.asc()
+    query: Select[Any] = select(*(getattr(StudyRow, name) for name in of_study), candidates)
+    return query.where(StudyRow.name.in_(chosen)).order_by(order, StudyRow.created_at.desc(), StudyRow.name)
+
+
+def _progress(session: Session, name: str) -> StudyProgress | None:
+    study = session.execute(select(StudyRow.status, StudyRow.seconds).where(StudyRow.name == name)).first()
+    if study is None:
+        return None
+    ended = select(func.count(), func.max(CandidateRow.ended_at)).where(CandidateRow.study == name)
+    count, last = session.execute(ended.where(CandidateRow.ended_at.is_not(None))).one()
+    return StudyProgress(status=study.status, seconds=study.seconds, ended=count, last=last)
 
 
 def _ended(study: str, ended: bool | None) -> list[ColumnElement[bool]]:

@@ -4,7 +4,7 @@ What a visitor asks for, as the store's filters.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -55,27 +55,20 @@ def asked_page(request: Request, limit: int) -> Page:
 
 def run_filter(request: Request) -> RunFilter:
     given = request.query_params
-    return RunFilter(
-        text=given.get("q", "").strip(),
-        suite=given.get("suite", ""),
-        status=given.get("status", ""),
-        tag=given.get("tag", ""),
-        of_studies=given.get("of_studies") == "1",
-        sort=_one_of(get_args(RunSort), given.get("sort"), "created_at"),
-        descending=given.get("order", "down") != "up",
-    )
+    of_studies, sort = given.get("of_studies") == "1", _one_of(get_args(RunSort), given.get("sort"), "created_at")
+    return RunFilter(of_studies=of_studies, sort=sort, **_asked(request))
 
 
 def study_filter(request: Request) -> StudyFilter:
+    sort = _one_of(get_args(StudySort), request.query_params.get("sort"), "created_at")
+    return StudyFilter(sort=sort, **_asked(request))
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What a list of runs and one of studies are filtered by alike."""
     given = request.query_params
-    return StudyFilter(
-        text=given.get("q", "").strip(),
-        suite=given.get("suite", ""),
-        status=given.get("status", ""),
-        tag=given.get("tag", ""),
-        sort=_one_of(get_args(StudySort), given.get("sort"), "created_at"),
-        descending=given.get("order", "down") != "up",
-    )
+    found = {name: given.get(name, "") for name in ("suite", "status", "tag")}
+    return {**found, "text": given.get("q", "").strip(), "descending": given.get("order", "down") != "up"}
 
 
 def attempt_filter(request: Request) -> AttemptFilter:
