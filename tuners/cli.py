@@ -101,14 +101,14 @@ def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged:
     """By this process and those that help it, or by Ray's."""
     from agentbench.core import guest
     from tuners.report.progress import StudyProgress
-    from tuners.tune import tune, tuned
+    from tuners.tune import run_study, tuned
     from tuners.workers import helped, work_with_ray
 
     if team.ray:
         work_with_ray(made.name, db, team.count, made.file.resources, judged)
         return tuned(made, store)
     with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1, judged):
-        guest.run(tune(made, store, db, progress, judged=judged))
+        guest.run(run_study(made, store, db, progress, judged=judged))
     if not judged:
         store.studies.set_status(made.name, "interrupted")
     return tuned(made, store)

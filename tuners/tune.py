@@ -61,7 +61,7 @@ class Tuned:
     best: Path | None = None
 
 
-async def tune(study: Study, store: Store, db: str | None, watcher: Watcher, *, judged: bool = True) -> None:
+async def run_study(study: Study, store: Store, db: str | None, watcher: Watcher, *, judged: bool = True) -> None:
     """Goes on from where the store says the study is, beside the workers that are at it; what it has is not done
     again. The last of the workers gives the verdict, unless it is left for another time (`judged`)."""
     record = store.studies.get(study.name)

@@ -115,13 +115,13 @@ def _work(study: str, db: str, directory: str, judged: bool) -> str:
     from agentbench.store import open_store
     from tuners.report.progress import StudyProgress
     from tuners.study.study import find_study
-    from tuners.tune import tune
+    from tuners.tune import run_study
 
     if Path(directory).is_dir():
         os.chdir(directory)
     try:
         with open_store(db, create=False) as store:
-            guest.run(tune(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
+            guest.run(run_study(find_study(study, store, {}), store, db, StudyProgress(study), judged=judged))
     except UserError as error:
         return str(error)
     return ""

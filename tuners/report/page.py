@@ -186,7 +186,7 @@ def _changes(verdict: Verdict | None, store: Store) -> str:
 
 
 def _case(changed: Changed) -> str:
-    sides = "".join(_side(name, side) for name, side in (("winner", changed.winner), ("baseline", changed.baseline)))
+    sides = "".join(_shown_side(name, side) for name, side in (("winner", changed.winner), ("baseline", changed.baseline)))
     asked = f"<pre>{block(changed.question)}</pre>" if changed.question else ""
     return (
         f"<details><summary><code>{text(changed.case_id)}</code> {text(changed.question[:120])}</summary>"
@@ -194,7 +194,7 @@ def _case(changed: Changed) -> str:
     )
 
 
-def _side(name: str, side: Side) -> str:
+def _shown_side(name: str, side: Side) -> str:
     verdict = f'<span class="mark {"good" if side.verdict == "right" else "bad"}">{side.verdict}</span>'
     said = "".join(f"<pre>{block(each, 2000)}</pre>" for each in side.said) or "<p>nothing said</p>"
     scores = "".join(f"<p><small>{text(each[:600])}</small></p>" for each in side.scores)

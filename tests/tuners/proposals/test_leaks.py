@@ -12,7 +12,7 @@ from tests.tuners.stub_server import StubServer
 from tuners.proposals.proposal_model import TASK
 from tuners.report.progress import StudyProgress
 from tuners.study.study import Study, make_study, store_study
-from tuners.tune import tune, tuned
+from tuners.tune import run_study, tuned
 
 StudyWriter = Callable[..., Path]
 
@@ -51,7 +51,7 @@ def is_proposing(body: dict[str, Any]) -> bool:
 async def whole(path: Path, store: Store, tmp_path: Path) -> Study:
     made = make_study(path, {})
     store_study(made, store)
-    await tune(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
+    await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
     return made
 
 
@@ -88,7 +88,7 @@ async def test_a_proposal_that_helps_wins_the_study_and_is_written_out(
     stub.proposals = ["Answer yes to even."]
     made = make_study(study(STUDY.replace("  serving.knob: [1, 2]\n", "")), {})
     store_study(made, store)
-    await tune(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
+    await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
     done = tuned(made, store)
     assert done.best is not None
     assert done.verdict is not None

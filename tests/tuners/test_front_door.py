@@ -1,0 +1,35 @@
+"""A study from Python, by the names that are meant for it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tuners
+from agentbench.store import Store
+from tuners import StudyProgress, Verdict, find_study, make_study, run_study, store_study, study_view
+
+
+def test_every_name_of_the_front_door_is_there() -> None:
+    assert len(tuners.__all__) <= 10
+    assert all(getattr(tuners, name) for name in tuners.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Searcher'"):
+        _ = tuners.Searcher  # type: ignore[attr-defined]
+
+
+def test_none_of_them_is_imported_before_it_is_used() -> None:
+    code = "import sys, tuners; print('optuna' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+
+
+async def test_a_study_is_made_run_and_read(study: Callable[..., Path], store: Store, tmp_path: Path) -> None:
+    made = make_study(study(), {"budget.trials": 2})
+    store_study(made, store)
+    await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
+    view = study_view(made.name, store)
+    assert len(view.candidates) == 2
+    assert isinstance(view.verdict, Verdict)
+    assert find_study(made.name, store, {}).split == made.split
