@@ -59,7 +59,6 @@ class World:
     seed: int
     gain: float = 0.0
     made_by: dict[tuple[str, int, str], Outcome] = field(default_factory=dict)
-    runs: dict[str, tuple[Settings, Purpose]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
@@ -129,16 +128,19 @@ class World:
     def spent(self) -> int:
         return len(self.made_by)
 
-    def test_run(self, configuration: Configuration) -> str:
+    @property
+    def runs(self) -> "World":
+        """It keeps the runs of its answers itself."""
+        return self
+
+    def on_test(self, configuration: Configuration) -> str:
         return configuration.answers
 
-    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
+    def outcomes(self, run_id: str) -> list[Outcome]:
         return [self.made_by[run_id, 0, case] for case in self.test]
 
-    def failure_of_run(self, run_id: str) -> str:
-        failures = [
-            each.failure for each in self.outcomes_of_run(run_id) if each.failure not in (None, *AGENT_FAILURES)
-        ]
+    def failure(self, run_id: str) -> str:
+        failures = [each.failure for each in self.outcomes(run_id) if each.failure not in (None, *AGENT_FAILURES)]
         return str(failures[0]) if failures else "none"
 
     def goodput(self, outcomes: Sequence[Outcome]) -> float | None:

@@ -29,7 +29,7 @@ from tuners.study.study import Study
 class LiveEvaluator:
     """Runs what the study's store does not have yet on the suite's server, which `host` keeps warm between candidates.
 
-    `cached` counts the answers that were there.
+    `runs` has the runs that its answers are in, `cached` counts the answers that were there.
     """
 
     def __init__(self, study: Study, store: Store, on_attempt: OnAttempt = lambda: None) -> None:
@@ -41,6 +41,7 @@ class LiveEvaluator:
         self._answered = AnsweredCases(study, store)
         self.host = LiveHost(study.name)
         self._replay = TraceReplay(study.file.replay.attempts, self.host.log_path)
+        self.runs = LiveRuns(self, store, self._answered, self._replay)
         self.cached = 0
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
@@ -143,39 +144,48 @@ class LiveEvaluator:
         """What the search has of attempts under this configuration, all on train."""
         return self._answered.attempts(configuration)
 
-    def test_run(self, configuration: Configuration) -> str:
-        """The id of its run on test."""
+    async def aclose(self) -> None:
+        await self.host.rest()
+        self._answered.close()
+
+
+class LiveRuns:
+    """The runs that an evaluator's answers are in: outcomes by run, for a verdict."""
+
+    def __init__(self, evaluator: LiveEvaluator, store: Store, answered: AnsweredCases, replay: TraceReplay) -> None:
+        self._evaluator = evaluator
+        self._store = store
+        self._answered = answered
+        self._replay = replay
+
+    def on_test(self, configuration: Configuration) -> str:
         return self._answered.experiment(configuration, "test").run.id
 
-    def outcomes_of_run(self, run_id: str) -> list[Outcome]:
+    def outcomes(self, run_id: str) -> list[Outcome]:
         return stored_outcomes(self._store, run_id)
 
-    def failure_of_run(self, run_id: str) -> str:
+    def failure(self, run_id: str) -> str:
         return self._answered.failure(run_id)
 
     def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
-        return self.figures(outcomes, self.configuration({})).get("goodput")
+        return self._evaluator.figures(outcomes, self._evaluator.configuration({})).get("goodput")
 
     async def in_turn(
         self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
     ) -> list[tuple[Figures, Figures]]:
         """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
         (first, first_run), (second, second_run) = a, b
-        await self.host.rest()
+        await self._evaluator.host.rest()
         of_first, of_second = self._whole(first_run), self._whole(second_run)
         shared = of_first.keys() & of_second.keys()
         pairs = [(of_first[key], of_second[key]) for key in sorted(shared)]
         found = await self._replay.in_turn(first, second, pairs, rounds)
-        return [(self.figures(x, first), self.figures(y, second)) for x, y in found]
+        return [(self._evaluator.figures(x, first), self._evaluator.figures(y, second)) for x, y in found]
 
     def _whole(self, run_id: str) -> dict[tuple[str, int], Attempt]:
         """A run's attempts that did not fail and that asked the model, by case and repeat."""
         attempts = [each for each in self._store.attempts(run_id) if each.failure is None and each.trace.model_calls]
         return {(each.case_id, each.repeat): each for each in attempts}
-
-    async def aclose(self) -> None:
-        await self.host.rest()
-        self._answered.close()
 
 
 @asynccontextmanager

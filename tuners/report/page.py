@@ -1,19 +1,23 @@
 """A study as one HTML file: its verdict, what the winner changes, its candidates, the cases that changed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
+from agentbench.core.attempt import Attempt
+from agentbench.core.case import Case
 from agentbench.core.errors import UserError
+from agentbench.core.trace import ToolCall
 from agentbench.report import figures
 from agentbench.report.html import Chart, Html, Page, block, figures_of, table, text
 from agentbench.report.report import Report
 from agentbench.report.traced_number import at, datum
+from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.suite.suite import load_suite
 from tuners.report import charts as page_charts
-from tuners.report.changed_cases import SHOWN, Changed, Side, changed_cases
 from tuners.report.charts import parallel_chart
 from tuners.report.terminal import verdict_lines
 from tuners.report.view import StudyView, study_view
@@ -173,6 +177,77 @@ def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> str:
     return f'<td data-value="{at(document, path)}">{datum(document, path, form)}</td>'
 
 
+SHOWN = 25
+"""Cases told in full, each way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What an attempt came to: what was said, and each score with its reason."""
+
+    verdict: str
+    said: tuple[str, ...]
+    scores: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A case that one run had right and the other wrong."""
+
+    case_id: str
+    question: str
+    winner: Side
+    baseline: Side
+
+
+def changed_cases(store: Store, winner: str, baseline: str) -> tuple[list[Changed], list[Changed]]:
+    """What the winner gained, and what it lost, by id; a case's first repeat stands for it."""
+    a, b = _first(store, winner), _first(store, baseline)
+    gained: list[Changed] = []
+    lost: list[Changed] = []
+    for case_id in sorted(a.keys() & b.keys()):
+        (of_winner, case), (of_baseline, _) = a[case_id], b[case_id]
+        if _left_out(of_winner) or _left_out(of_baseline):
+            continue
+        right, was_right = of_winner.passed is True, of_baseline.passed is True
+        if right != was_right:
+            found = Changed(
+                case_id=case_id, question=_asked(case), winner=_side(of_winner), baseline=_side(of_baseline)
+            )
+            (gained if right else lost).append(found)
+    return gained, lost
+
+
+def _left_out(attempt: Attempt) -> bool:
+    """Whether nothing can be said of it: the server, a tool or a scorer failed."""
+    return attempt.failure is not None and attempt.failure.kind not in AGENT_FAILURES
+
+
+def _first(store: Store, run_id: str) -> dict[str, tuple[Attempt, Case]]:
+    return {attempt.case_id: (attempt, case) for attempt, case in store.whole_attempts(run_id) if attempt.repeat == 0}
+
+
+def _asked(case: Case) -> str:
+    return "\n".join(str(message.get("content") or "") for message in case.messages)
+
+
+def _side(attempt: Attempt) -> Side:
+    said = tuple(filter(None, (call.text for call in attempt.trace.model_calls)))
+    tools = tuple(_called(step) for step in attempt.trace.steps if isinstance(step, ToolCall))
+    failed = (f"{attempt.failure.kind}: {attempt.failure.message}",) if attempt.failure else ()
+    return Side(
+        verdict="failed" if attempt.failure else "right" if attempt.passed else "wrong",
+        said=(*said, *tools, *failed),
+        scores=tuple(f"{score.name} {score.value:g}: {score.reason}" for score in attempt.scores),
+    )
+
+
+def _called(call: ToolCall) -> str:
+    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
+    result = f" → {call.result}" if call.result is not None else f" → error: {call.error}" if call.error else ""
+    return f"{call.name}({arguments}){result}"
+
+
 def _changes(verdict: Verdict | None, store: Store) -> str:
     if verdict is None or not verdict.runs:
         return ""
@@ -186,7 +261,9 @@ def _changes(verdict: Verdict | None, store: Store) -> str:
 
 
 def _case(changed: Changed) -> str:
-    sides = "".join(_shown_side(name, side) for name, side in (("winner", changed.winner), ("baseline", changed.baseline)))
+    sides = "".join(
+        _shown_side(name, side) for name, side in (("winner", changed.winner), ("baseline", changed.baseline))
+    )
     asked = f"<pre>{block(changed.question)}</pre>" if changed.question else ""
     return (
         f"<details><summary><code>{text(changed.case_id)}</code> {text(changed.question[:120])}</summary>"

@@ -23,8 +23,37 @@ FRESH = 1_000_003
 """Added to the study's seed it is that of the finals: no answer of the search was given with it."""
 
 
+class Runs(Protocol):
+    """The runs that a jury's answers are in."""
+
+    def on_test(self, configuration: Configuration) -> str:
+        """The id of a configuration's run on test."""
+        ...
+
+    def outcomes(self, run_id: str) -> Sequence[Outcome]: ...
+
+    def failure(self, run_id: str) -> str:
+        """Why one of its attempts failed without the agent's doing."""
+        ...
+
+    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
+        """Right answers per second that met the study's objectives."""
+        ...
+
+    async def in_turn(
+        self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
+    ) -> Sequence[tuple[Figures, Figures]]:
+        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        ...
+
+
 class Jury(Protocol):
-    """Answers cases for a verdict, and knows the runs that these answers are in."""
+    """Answers cases for a verdict."""
+
+    @property
+    def runs(self) -> Runs:
+        """The runs that its answers are in."""
+        ...
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
         """What a candidate of these settings is run with, by the study's seed or another one."""
@@ -38,26 +67,6 @@ class Jury(Protocol):
         purpose: Purpose = "search",
     ) -> Answers:
         """As in a search; those of another purpose are in a run of their own."""
-        ...
-
-    def test_run(self, configuration: Configuration) -> str:
-        """The id of its run on test."""
-        ...
-
-    def outcomes_of_run(self, run_id: str) -> Sequence[Outcome]: ...
-
-    def failure_of_run(self, run_id: str) -> str:
-        """Why one of its attempts failed without the agent's doing."""
-        ...
-
-    def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
-        """Right answers per second that met the study's objectives."""
-        ...
-
-    async def in_turn(
-        self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
-    ) -> Sequence[tuple[Figures, Figures]]:
-        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
         ...
 
 
@@ -166,15 +175,15 @@ async def _on_test(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     runs: dict[str, str] = {}
     for side, settings in {"winner": verdict.settings, "baseline": {}}.items():
         configuration = evaluator.configuration(settings)
-        runs[side] = evaluator.test_run(configuration)
+        runs[side] = evaluator.runs.on_test(configuration)
         try:
             await evaluator.answer(configuration, study.split.test, purpose="test")
         except Broken as broken:
             return _undecided(verdict, runs, f"the {side} broke on the test cases: {broken}")
-    winner, baseline = (evaluator.outcomes_of_run(runs[side]) for side in ("winner", "baseline"))
+    winner, baseline = (evaluator.runs.outcomes(runs[side]) for side in ("winner", "baseline"))
     passes = _passes(winner, baseline)
     if too_many(passes["excluded"], len(baseline), study.file.max_failures):
-        failures = [evaluator.failure_of_run(run_id) for run_id in runs.values()]
+        failures = [evaluator.runs.failure(run_id) for run_id in runs.values()]
         left_out = f"{passes['excluded']} of {len(baseline)} attempts on test were left out on one side or the other"
         return _undecided(verdict, runs, f"{left_out}, more than max_failures allows: {' / '.join(failures)}")
     shifts = {name: compare_latency(winner, baseline, name) for name in ("ttft", "tpot")}
@@ -204,10 +213,10 @@ async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> V
         except Broken as broken:
             verdict = replace(verdict, notes=(*verdict.notes, f"{name} broke off: {broken}"))
             continue
-        run = evaluator.test_run(configuration)
-        passes = _passes(evaluator.outcomes_of_run(verdict.runs["winner"]), evaluator.outcomes_of_run(run))
+        run = evaluator.runs.on_test(configuration)
+        passes = _passes(evaluator.runs.outcomes(verdict.runs["winner"]), evaluator.runs.outcomes(run))
         if too_many(passes["excluded"], len(study.split.test), study.file.max_failures):
-            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.failure_of_run(run)}"
+            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.runs.failure(run)}"
             verdict = replace(verdict, notes=(*verdict.notes, note))
             continue
         verdict = replace(verdict, runs={**verdict.runs, name: run}, references={**verdict.references, name: passes})
@@ -226,13 +235,13 @@ async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verd
             served = runs["winner"]
         else:
             await evaluator.answer(agent, study.split.test, purpose="test")
-            served = runs["served"] = evaluator.test_run(agent)
+            served = runs["served"] = evaluator.runs.on_test(agent)
         pairs = ((winner, runs["winner"]), (agent, served))
-        rounds = await evaluator.in_turn(*pairs, study.file.replay.rounds)
+        rounds = await evaluator.runs.in_turn(*pairs, study.file.replay.rounds)
     except Broken as broken:
         return replace(verdict, notes=(*verdict.notes, f"the servers could not be compared: {broken}"))
     tuned, default = ([_named(figures) for figures in side] for side in zip(*rounds, strict=True))
-    outcomes = evaluator.outcomes_of_run
+    outcomes = evaluator.runs.outcomes
     passes = _passes(outcomes(runs["winner"]), outcomes(served)) if "served" in runs else {}
     return replace(verdict, runs=runs, serving=ratios(tuned, default), served_passes=passes)
 
@@ -252,12 +261,12 @@ def _payback(evaluator: Jury, study: Study, verdict: Verdict, seconds: float) ->
         return {}
     found: dict[str, float | None] = {"seconds": seconds}
     for side in ("winner", "baseline"):
-        outcomes = evaluator.outcomes_of_run(verdict.runs[side])
+        outcomes = evaluator.runs.outcomes(verdict.runs[side])
         right = sum(outcome.passed is True for outcome in outcomes)
         elapsed = _elapsed(outcomes)
         found[f"{side}_s_per_attempt"] = elapsed / len(outcomes)
         found[f"{side}_s_per_right"] = elapsed / right if right else None
-        found[f"{side}_goodput"] = evaluator.goodput(outcomes)
+        found[f"{side}_goodput"] = evaluator.runs.goodput(outcomes)
     found["attempts"] = _after(seconds, found["baseline_s_per_attempt"], found["winner_s_per_attempt"])
     found["right_answers"] = _after(seconds, found["baseline_s_per_right"], found["winner_s_per_right"])
     return found

@@ -97,7 +97,7 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
 async def tested(evaluator: LiveEvaluator, cases: Sequence[str], settings: Settings) -> dict[str, Any]:
     configuration = evaluator.configuration(settings)
     answers = await evaluator.answer(configuration, cases, purpose="test")
-    outcomes = evaluator.outcomes_of_run(evaluator.test_run(configuration))
+    outcomes = evaluator.runs.outcomes(evaluator.runs.on_test(configuration))
     assert len(outcomes) == len(cases), "answered from the cache under other knobs: not timed"
     figures = evaluator.figures(outcomes, configuration)
     return {"quality": sum(answers.scores.values()) / len(answers.scores), "figures": figures}
