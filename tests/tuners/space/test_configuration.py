@@ -1,5 +1,6 @@
 """Workflows: the agent of the other settings inside another, checked beforehand and written out for a run."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from agentbench.store import Store
 from agentbench.suite.config import as_mapping, canonical_hash, read_settings
 from agentbench.suite.suite import Suite, load_suite
 from tests.tuners.stub_server import StubServer
+from tuners import StudyProgress, run_study
 from tuners.engine.evaluator import LiveEvaluator, opened
 from tuners.report.best_file import write_best
 from tuners.space.configuration import Configuration, Configurations, configured
@@ -62,6 +64,35 @@ def test_another_workflow_is_another_answer_and_its_defaults_are_none(loaded: Su
     inside = [configuration(loaded, {"workflow": VOTES, **more}).answers for more in ({}, {"agent.max_tokens": 512})]
     assert inside[0] == inside[1]
     assert configuration(loaded, {"workflow": VOTES, "agent.max_tokens": 9}).answers not in hashes
+
+
+def test_a_configuration_is_made_once_and_a_problem_is_a_part_of_it(loaded: Suite) -> None:
+    configurations = Configurations(loaded, {}, 0)
+    made = configurations.of({"agent.max_tokens": 9})
+    assert configurations.of({"agent.max_tokens": 9}) is made
+    assert configurations.of({"agent.max_tokens": 9}, 1).answers != made.answers
+    assert configurations.of({"agent.max_tokens": 512}).key == configurations.of({}).key
+    wrong = configurations.of({"agent.nonsense": 1, "serving.word": "odd"})
+    assert "agent.nonsense" in wrong.problem
+    assert wrong.served == configurations.of({"serving.word": "odd"}).served
+    assert wrong.key != configurations.of({"serving.word": "odd"}).key
+
+
+async def test_no_stop_of_a_study_makes_a_configuration_again(
+    study: StudyWriter, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Counter[str] = Counter()
+
+    def counted(suite: Suite, settings: Settings, seed: int | None = None) -> Suite:
+        made[f"{sorted(settings.items())} {seed}"] += 1
+        return configured(suite, settings, seed)
+
+    monkeypatch.setattr("tuners.space.configuration.configured", counted)
+    toy = make_study(study(), {"budget.trials": 3})
+    store_study(toy, store)
+    await run_study(toy, store, str(tmp_path / "store.db"), StudyProgress(toy.name))
+    assert len(made) >= 3
+    assert set(made.values()) == {1}
 
 
 @pytest.mark.parametrize(
