@@ -71,9 +71,7 @@ def test_a_server(folder: Path) -> None:
 def test_a_knob(folder: Path) -> None:
     shutil.copytree(ROOT / "serving", folder / "serving", ignore=shutil.ignore_patterns("__pycache__"))
     [diff] = blocks("extending/knob.md", "diff")
-    patched = subprocess.run(
-        ["git", "apply", "--recount", "-"], cwd=folder, input=diff, capture_output=True, text=True, check=False
-    )
+    patched = subprocess.run(["git", "apply", "-"], cwd=folder, input=diff, capture_output=True, text=True, check=False)
     assert patched.returncode == 0, patched.stdout + patched.stderr
     (folder / "test_knob.py").write_text(blocks("extending/knob.md", "python")[0])
     tested = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:agentbench", "test_knob.py")
