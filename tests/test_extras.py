@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agentbench import extras
-from agentbench.extras import install_hint
+from agentbench.core.errors import UserError
+from agentbench.extras import install_hint, needs
 
 COMMIT = "7be8e4a1"
 
@@ -48,3 +49,9 @@ def test_code_that_is_not_installed_names_no_distribution(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(extras, "distribution", absent)
     assert install_hint("mcp") == "pip install -e '.[mcp]' in a checkout of agentbench"
+
+
+def test_a_package_that_is_not_there_is_told_with_its_extra() -> None:
+    with pytest.raises(UserError, match=r"the moon needs no_such_package: pip install .*\[moon\]"):
+        needs("no_such_package", "the moon", "moon")
+    needs("json", "nothing", "none")

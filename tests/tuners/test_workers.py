@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from agentbench.core.errors import UserError
-from agentbench.extras import needs
 from agentbench.store import Store, open_store
 from tuners.workers import Team, parse_team
 
@@ -151,9 +150,3 @@ def test_a_team_is_a_number_or_rays() -> None:
     for text in ("0", "two", "ray:0", "ray:", "-1", "raytwo", ""):
         with pytest.raises(UserError, match="--workers"):
             parse_team(text)
-
-
-def test_a_package_that_is_not_there_is_told_with_its_extra() -> None:
-    with pytest.raises(UserError, match=r"the moon needs no_such_package: pip install .*\[moon\]"):
-        needs("no_such_package", "the moon", "moon")
-    needs("json", "nothing", "none")
