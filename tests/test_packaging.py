@@ -13,6 +13,7 @@ from agentbench.extras import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 TEXTS = (".py", ".md", ".yml", ".yaml", ".txt", ".html")
+OWN_FLOW = ROOT / ".github" / "workflows" / "ci.yml"
 FLOWS = sorted((ROOT / "docs" / "ci").iterdir())
 
 
@@ -53,6 +54,15 @@ def test_a_job_that_may_write_runs_git_alone(file: Path) -> None:
 def test_a_ci_file_runs_the_suite_of_the_repository_that_it_is_copied_to(file: Path) -> None:
     bundled = {folder.name for folder in (ROOT / "suites").iterdir()}
     assert bundled.isdisjoint(re.findall(r"suites/(\w+)", file.read_text(encoding="utf-8")))
+
+
+def test_our_own_flow_runs_what_ci_runs_and_is_pinned() -> None:
+    steps = [step for job in jobs(OWN_FLOW) for step in job["steps"]]
+    assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in steps if "uses" in step)
+    assert "secrets." not in OWN_FLOW.read_text(encoding="utf-8")
+    run = [step["run"].partition(" SET=")[0] for step in steps if "run" in step]
+    wanted = re.findall(r"^make \w+", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(wanted) <= set(run)
 
 
 def jobs(file: Path) -> list[dict[str, Any]]:
