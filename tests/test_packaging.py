@@ -34,6 +34,16 @@ def test_nothing_says_to_install_a_stranger_s_package() -> None:
     assert [str(file) for file in texts() if wrong.search(file.read_text(encoding="utf-8"))] == []
 
 
+def test_every_file_beside_the_modules_is_in_the_wheel() -> None:
+    """Templates, styles, kernels' sources: those of each package that its `package-data` names."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in ("agentbench", "serving", "tuners"):
+        folder = ROOT / package
+        inside = {found for pattern in named[package] for found in folder.glob(pattern)}
+        files = {file for file in folder.rglob("*") if file.is_file() and file.suffix != ".py"}
+        assert {file for file in files - inside if "__pycache__" not in file.parts} == set()
+
+
 @pytest.mark.parametrize("file", FLOWS, ids=lambda file: file.name)
 def test_a_ci_file_pins_what_it_runs(file: Path) -> None:
     for job in jobs(file):

@@ -91,6 +91,7 @@ def bench_command(
     results = [*(stored or []), *(files or [])]
     if results and not stored:
         raise UserError(f"unexpected {str(results[0])!r}; stored results are shown with --from {results[0]}")
+    _check_page(html_path)
     if results:
         return _show_stored(results, html_path)
     from agentbench.loadtest import options
@@ -171,6 +172,14 @@ def _peak(wanted: bool, bandwidth: float | None, flops: float | None) -> "Peak |
         return None
     _tell("measuring the machine's bandwidth and FLOP/s")
     return measure_peak()
+
+
+def _check_page(html_path: Path | None) -> None:
+    """`UserError` before anything is measured, where no page could be made of it."""
+    if html_path is not None:
+        from agentbench.report.html import check_installed
+
+        check_installed()
 
 
 def _measure(

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentbench.core.errors import UserError
-from agentbench.report.html import asset, environment, plotly
+from agentbench.report.html import asset, check_installed, plotly
 from agentbench.store import Store
 from agentbench.web import attempts, review, runs, studies
 from agentbench.web.guard import LOOPBACK, Guard
@@ -110,7 +110,7 @@ class Listening:
 
 def serve(store: Store, db: str | None, listening: Listening, *, reviewer: str | None) -> None:
     """Prints the address and answers until interrupted. `UserError` when the address can't be had."""
-    environment(), plotly()  # said now where they are not installed, not on the first page
+    check_installed()  # said now where it is not, not on the first page
     token = listening.token or (None if listening.local else secrets.token_urlsafe(18))
     hosts = LOOPBACK | {listening.host} if listening.local else None
     app = make_app(viewer_of(store, db, reviewer=reviewer), hosts=hosts, token=token)

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 @cache
 def templates() -> "Environment":
     """Those of the viewer, and of reports."""
-    from jinja2 import ChoiceLoader, PackageLoader
-
-    found = environment().overlay(
-        loader=ChoiceLoader([PackageLoader("agentbench.web"), PackageLoader("agentbench.report")])
-    )
+    found = environment("agentbench.web")
     found.filters["segment"] = lambda value: quote(str(value), safe="")
     found.filters["short"] = short_id
     found.globals["query"] = query

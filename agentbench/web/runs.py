@@ -23,7 +23,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.run import Run
 from agentbench.export.run_file import write_run_file
 from agentbench.export.table_files import export_tables
-from agentbench.report.html import figures_of, html_of
+from agentbench.report.html import chart_places, html_of
 from agentbench.report.lists import summary_json
 from agentbench.report.run.case_outcomes import verdict_of
 from agentbench.report.run.page import page_of
@@ -148,7 +148,7 @@ def run_page(request: Request) -> Response:
         request,
         "run.live.html" if request.headers.get("x-part") == "live" else "run.page.html",
         charts=figures.charts,
-        figures=figures_of(figures.charts),
+        figures=chart_places(figures.charts),
         document=figures.document,
         title=figures.view.title,
         run=run,

@@ -182,6 +182,11 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+def charts_of(page: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(page.split('id="charts">')[1].partition("</script>")[0])
+    return found
+
+
 def test_a_page_is_whole_works_offline_and_says_what_was_run() -> None:
     with scripted_server("--architecture", json.dumps(CARD)) as server:
         settings = ("--concurrency", "1,2", "--peak-bandwidth", "10", "--peak-flops", "100", "--name", "a <b>")
@@ -190,11 +195,12 @@ def test_a_page_is_whole_works_offline_and_says_what_was_run() -> None:
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
-    assert tags.seen.count("svg") == 7
+    body, *scripts = page.split("<script")
+    assert body.count('class="plot"') == len(charts_of(page)) == 7
     assert not tags.links
-    assert "script" not in tags.seen
-    assert "a &lt;b&gt;" in page
-    assert "<b>" not in page
+    assert "a &lt;b&gt;" in body
+    assert "<b>" not in body
+    assert "<b>" not in scripts[1], "in the charts neither"
     for said in ("agentbench", "Throughput against latency", "MBU", "10.0 GB/s", "prefers-color-scheme: dark"):
         assert said in page
     document = json.loads(Path("a.json").read_text())
@@ -334,6 +340,15 @@ def test_a_path_that_can_not_be_written_is_told_at_once(url: str) -> None:
     Path("results").write_text("in the way")
     with pytest.raises(UserError, match="can't write results/bench"):
         bench("--server", url, *SMALL)
+
+
+def test_a_page_that_can_not_be_made_is_told_before_anything_is_measured(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(UserError, match="an HTML page needs Plotly: pip install"):
+        bench("--server", url, *SMALL, "--html", "page.html")
+    assert not list(Path(".").glob("**/*.json"))
 
 
 def requests_to(url: str) -> int:

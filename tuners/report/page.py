@@ -11,9 +11,9 @@ from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.trace import ToolCall
 from agentbench.report import figures
-from agentbench.report.html import Chart, Html, Page, block, figures_of, table, text
+from agentbench.report.html import Chart, Html, Page, chart_places, render
 from agentbench.report.report import Report
-from agentbench.report.traced_number import at, datum
+from agentbench.report.traced_number import at
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.suite.suite import load_suite
@@ -48,50 +48,43 @@ def study_report(store: Store, name: str, db: str | None) -> Report | None:
 
 
 def study_page(view: StudyView, store: Store) -> Page:
-    charts = _charts(view)
-    body = [
-        _title(view),
-        _lines("verdict", verdict_lines(view)),
-        _diff(view),
-        str(figures_of(charts)),
-        _lines("verdict", proposal_lines(view.proposals)),
-        _candidates(view),
-        _changes(view.verdict, store),
-    ]
-    return Page(title=f"study {view.record.name}", body=Html("".join(body)), charts=charts)
-
-
-def _title(view: StudyView) -> str:
-    record = view.record
+    record, charts = view.record, _charts(view)
+    document = {"candidates": [each.to_json() for each in view.candidates]}
     begun = f"{record.created_at:%Y-%m-%d %H:%M} UTC"
-    facts = text(f"suite {record.suite} · {record.status} · {view.headline} · {begun}")
-    return f'<h1>study {text(record.name)}</h1><p class="sub">{facts}</p>'
+    body = render(
+        "study.html",
+        package="tuners.report",
+        study=record.name,
+        facts=f"suite {record.suite} · {record.status} · {view.headline} · {begun}",
+        verdict=list(map(_said, verdict_lines(view))),
+        changes=_changes(view),
+        charts=chart_places(charts),
+        proposals=list(map(_said, proposal_lines(view.proposals))),
+        document=document,
+        heads=[(name, name in NUMBERS) for name in (*COLUMNS[:-1], "end")],
+        candidates=_rows(view, document),
+        cases=_cases(view.verdict, store),
+        shown=SHOWN,
+    )
+    return Page(title=f"study {record.name}", body=Html(body), charts=charts)
 
 
-def _lines(kind: str, lines: Sequence[Text]) -> str:
-    return f'<div class="{kind}">{"".join(map(_said, lines))}</div>' if lines else ""
-
-
-def _said(line: Text) -> str:
+def _said(line: Text) -> dict[str, str]:
     """A line of the verdict; its heading is bold, what belongs to the line before it stands in."""
     head = next((line.plain[: span.end] for span in line.spans if span.style == "bold"), "")
     kind = "note" if line.plain.startswith("Note") else "more" if line.plain.startswith("  ") else ""
-    lead = f"<b>{text(head)}</b> " if head.strip() else ""
-    return f'<p class="{kind}">{lead}{text(line.plain[len(head) :])}</p>'
+    return {"kind": kind, "head": head, "rest": line.plain[len(head) :]}
 
 
-def _diff(view: StudyView) -> str:
-    """What the winner changes of the baseline."""
+def _changes(view: StudyView) -> list[tuple[str, list[str], list[str]]]:
+    """What the winner changes of the baseline: the path, and the blocks that show its value before and after."""
     settings = view.verdict.settings if view.verdict else {}
     before = _before(view.file, settings)
-    rows = "".join(
-        f'<tr><th scope="row">{text(path)}</th><td class="text">{_value(before.get(path))}</td>'
-        f'<td class="text">{_value(value)}</td></tr>'
+    return [
+        (path, _blocks(before.get(path)), _blocks(value))
         for path, value in settings.items()
         if before.get(path) != value
-    )
-    head = [("setting", "text"), ("baseline", "text"), ("winner", "text")]
-    return f"<h2>What the winner changes</h2>{table(head, rows)}" if rows else ""
+    ]
 
 
 def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
@@ -103,10 +96,10 @@ def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
         return {path: file.baseline[path] for path in settings if path in file.baseline}
 
 
-def _value(value: Any) -> str:
+def _blocks(value: Any) -> list[str]:
     if isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
-        return "".join(f"<pre>{block(_exchange(each))}</pre>" for each in value)
-    return f"<pre>{block(written(value))}</pre>"
+        return [_exchange(each) for each in value]
+    return [written(value)]
 
 
 def _exchange(demonstration: Mapping[str, Any]) -> str:
@@ -144,37 +137,33 @@ NUMBERS: Mapping[str, tuple[tuple[str, ...], str]] = {
 """Of a column of numbers: where it stands in a candidate's JSON, and how it is written."""
 
 
-def _candidates(view: StudyView) -> str:
-    """All of them; a click on a heading sorts by it."""
-    names = (*COLUMNS[:-1], "end")
-    head = [(f'<button type="button">{text(name)}</button>', "" if name in NUMBERS else "text") for name in names]
-    document = {"candidates": [each.to_json() for each in view.candidates]}
+def _rows(view: StudyView, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row of each candidate, all of them."""
     places = {each.number: place for place, each in enumerate(view.candidates)}
-    rows = "".join(
+    return [
         _row(document, places[each.number], each, each.number in view.front, each.number == view.winner)
         for each in view.shown()
-    )
-    shown = table(head, rows, "sortable")
-    return f'<section data-document="study" data-run="{text(view.record.name)}"><h2>Candidates</h2>{shown}</section>'
+    ]
 
 
-def _row(document: Mapping[str, Any], place: int, candidate: Candidate, on_front: bool, won: bool) -> str:
+def _row(document: Mapping[str, Any], place: int, candidate: Candidate, on_front: bool, won: bool) -> dict[str, Any]:
     *_, end = said = candidate_row(candidate)
-    cells = [_cell(document, place, name, cell) for name, cell in zip(COLUMNS[:-1], said, strict=False)]
-    reason = f"<br><small>{text(candidate.reason)}</small>" if candidate.reason else ""
-    cells.append(f'<td class="text">{text(end + " ● front" * on_front + " ★ winner" * won)}{reason}</td>')
-    return f'<tr class="{"front" if on_front else ""}">{"".join(cells)}</tr>'
+    return {
+        "front": on_front,
+        "cells": [_cell(document, place, name, cell) for name, cell in zip(COLUMNS[:-1], said, strict=False)],
+        "end": end + " ● front" * on_front + " ★ winner" * won,
+        "reason": candidate.reason,
+    }
 
 
-def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> str:
+def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> dict[str, Any]:
+    """Words, or a number: where it stands and how it is written, `path` None of one that is not known."""
     if name not in NUMBERS:
-        return f'<td class="text">{text(said)}</td>'
+        return {"said": said}
     keys, form = NUMBERS[name]
     candidate = document["candidates"][place]
-    if said == figures.NONE or keys[-1] not in at(candidate, keys[:-1]):
-        return f'<td data-value="">{figures.NONE}</td>'
-    path: tuple[str | int, ...] = ("candidates", place, *keys)
-    return f'<td data-value="{at(document, path)}">{datum(document, path, form)}</td>'
+    known = said != figures.NONE and keys[-1] in at(candidate, keys[:-1])
+    return {"said": None, "path": ["candidates", place, *keys] if known else None, "form": form}
 
 
 SHOWN = 25
@@ -248,31 +237,9 @@ def _called(call: ToolCall) -> str:
     return f"{call.name}({arguments}){result}"
 
 
-def _changes(verdict: Verdict | None, store: Store) -> str:
+def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, Sequence[Changed]]]:
+    """The cases that the winner has right on test and the baseline has not, and the other way round."""
     if verdict is None or not verdict.runs:
-        return ""
+        return []
     gained, lost = changed_cases(store, verdict.runs["winner"], verdict.runs["baseline"])
-    parts = ["<h2>Cases that changed on test</h2>"]
-    for name, found in (("Newly right", gained), ("Newly wrong", lost)):
-        left = f" ({SHOWN} of them shown)" if len(found) > SHOWN else ""
-        parts.append(f"<h3>{name}: {len(found)}{left}</h3>")
-        parts += [_case(each) for each in found[:SHOWN]]
-    return "".join(parts)
-
-
-def _case(changed: Changed) -> str:
-    sides = "".join(
-        _shown_side(name, side) for name, side in (("winner", changed.winner), ("baseline", changed.baseline))
-    )
-    asked = f"<pre>{block(changed.question)}</pre>" if changed.question else ""
-    return (
-        f"<details><summary><code>{text(changed.case_id)}</code> {text(changed.question[:120])}</summary>"
-        f'{asked}<div class="sides">{sides}</div></details>'
-    )
-
-
-def _shown_side(name: str, side: Side) -> str:
-    verdict = f'<span class="mark {"good" if side.verdict == "right" else "bad"}">{side.verdict}</span>'
-    said = "".join(f"<pre>{block(each, 2000)}</pre>" for each in side.said) or "<p>nothing said</p>"
-    scores = "".join(f"<p><small>{text(each[:600])}</small></p>" for each in side.scores)
-    return f"<div><p>{name}: {verdict}</p>{said}{scores}</div>"
+    return [("Newly right", gained), ("Newly wrong", lost)]

@@ -1,19 +1,27 @@
 """A page of benchmarks: one HTML file that works offline, from what is stored of them."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentbench.report import figures
-from agentbench.report.bench.charts import Series, line_chart, roofline
+from agentbench.report.bench.charts import (
+    SECONDS,
+    SHARE,
+    TOKEN_RATE,
+    Axis,
+    Roofline,
+    Series,
+    line_chart,
+    plain,
+    roofline,
+)
 from agentbench.report.bench.table import COMPARED, held_text_back, models, notes
-from agentbench.report.html import Html, Page, html_of, text, write_html
-from agentbench.report.traced_number import at, datum
+from agentbench.report.html import COLOURS, Chart, Html, Page, chart_places, html_of, render, write_html
 
 Json = Mapping[str, Any]
-Place = tuple[str | int, ...]
+Place = list[str | int]
 
 AXES = {"closed": "clients at once (closed loop)", "open": "requests per second offered (open loop)"}
 
@@ -35,14 +43,21 @@ def write_page(path: Path, documents: Sequence[Json]) -> None:
 def load_page(documents: Sequence[Json]) -> Page:
     """Charts of all, then each with its ratios, figures, notes, command and machine."""
     names = ", ".join(dict.fromkeys(document["name"] for document in documents))
-    served = ", ".join(dict.fromkeys(name for document in documents for name in models(document)))
-    body = [
-        f"<h1>{text(names)}</h1>",
-        f'<p class="sub">{text(served)} · agentbench bench</p>',
-        *_charts(_curves(documents)),
-        *(part for place, document in enumerate(documents) for part in _document(place, document)),
-    ]
-    return Page(title=names, body=Html("".join(body)))
+    curves = _curves(documents)
+    over_loads = {kind: dict(_charts(kind, curves)) for kind in AXES if any(each.kind == kind for each in curves)}
+    roofs = [roofline(document) for document in documents]
+    roof_charts = {f"roofline_{place}": roof.chart for place, roof in enumerate(roofs) if roof}
+    body = render(
+        "bench.html",
+        names=names,
+        models=", ".join(dict.fromkeys(name for document in documents for name in models(document))),
+        curves=[{"names": _names(kind, curves), "charts": chart_places(charts)} for kind, charts in over_loads.items()],
+        results=[
+            _result(place, document, roof) for place, (document, roof) in enumerate(zip(documents, roofs, strict=True))
+        ],
+    )
+    charts = {name: chart for found in over_loads.values() for name, chart in found.items()}
+    return Page(title=names, body=Html(body), charts={**charts, **roof_charts})
 
 
 def _curves(documents: Sequence[Json]) -> list[Curve]:
@@ -62,117 +77,89 @@ def _load(point: Json, side: str) -> tuple[float, str, Json]:
     return float(load.get("concurrency") or load.get("rate") or 0), load["label"], point["sides"][side]["figures"]
 
 
-def _charts(curves: Sequence[Curve]) -> list[str]:
+def _of_kind(kind: str, curves: Sequence[Curve]) -> list[tuple[int, Curve]]:
+    """Those of a kind of load, with the colours that they have on the whole page."""
+    return [(index, curve) for index, curve in enumerate(curves) if curve.kind == kind]
+
+
+def _names(kind: str, curves: Sequence[Curve]) -> list[tuple[int, str]]:
+    return [(index % len(COLOURS), curve.name) for index, curve in _of_kind(kind, curves)]
+
+
+AGAINST_LOAD: tuple[tuple[str, str, Axis, tuple[str, ...]], ...] = (
+    ("tokens", "Output tokens per second", TOKEN_RATE, ("output_tokens_per_s",)),
+    ("ttft", "Time to first token", SECONDS, ("ttft_p50_s", "ttft_p95_s")),
+    ("tpot", "Time per output token", SECONDS, ("tpot_p50_s", "tpot_p95_s")),
+    ("mbu", "Model bandwidth utilization (MBU)", SHARE, ("mbu",)),
+    ("mfu", "Model FLOP/s utilization (MFU)", SHARE, ("mfu",)),
+)
+"""Place, caption, axis and keys of each chart over the loads."""
+
+
+def _charts(kind: str, curves: Sequence[Curve]) -> Iterator[tuple[str, Chart]]:
     """A set for each kind of load; a recorded one has no axis to stand on."""
-    parts = []
-    for kind, title in AXES.items():
-        chosen = [(index, curve) for index, curve in enumerate(curves) if curve.kind == kind]
-        if chosen:
-            legend = "".join(f'<span><i class="c{index % 6}"></i>{text(curve.name)}</span>' for index, curve in chosen)
-            parts.append(f'<div class="legend">{legend}<span class="key">solid p50, dashed p95</span></div>')
-            parts.append(f'<section class="charts">{"".join(_chart_set(chosen, title))}</section>')
-    return parts
-
-
-def _chart_set(curves: Sequence[tuple[int, Curve]], axis: str) -> list[str]:
-    def against_load(name: str, form: Callable[[float], str], *keys: str) -> str:
-        series = [_series(index, curve, lambda load, found: load, key) for index, curve in curves for key in keys]
-        return _figure(name, line_chart(series, x_title=axis, x_form=_plain, y_form=form, doubling=True))
-
-    curve = [
-        _series(index, each, lambda load, found: found["output_tokens_per_s"], key)
-        for index, each in curves
+    chosen = _of_kind(kind, curves)
+    series = [
+        _series(index, curve, key, "output_tokens_per_s")
+        for index, curve in chosen
         for key in ("latency_p50_s", "latency_p95_s")
     ]
-    found = [
-        _figure(
-            "Throughput against latency",
-            line_chart(curve, x_title="output tokens per second", x_form=figures.rate, y_form=figures.seconds),
-        ),
-        against_load("Output tokens per second", figures.rate, "output_tokens_per_s"),
-        against_load("Time to first token", figures.seconds, "ttft_p50_s", "ttft_p95_s"),
-        against_load("Time per output token", figures.seconds, "tpot_p50_s", "tpot_p95_s"),
-    ]
-    if any(found["mbu"] is not None for _, each in curves for _, _, found in each.points):
-        found.append(against_load("Model bandwidth utilization (MBU)", _share, "mbu"))
-        found.append(against_load("Model FLOP/s utilization (MFU)", _share, "mfu"))
-    return found
+    yield f"{kind}_latency", line_chart("Throughput against latency", series, TOKEN_RATE, SECONDS)
+    loads = [load for _, curve in chosen for load, _, _ in curve.points]
+    known_peak = any(found["mbu"] is not None for _, curve in chosen for _, _, found in curve.points)
+    for name, caption, axis, keys in AGAINST_LOAD:
+        if axis is SHARE and not known_peak:
+            continue
+        series = [_series(index, curve, key) for index, curve in chosen for key in keys]
+        over = Axis(title=AXES[kind], form=plain)
+        yield f"{kind}_{name}", line_chart(caption, series, over, axis, loads=loads)
 
 
-def _series(index: int, curve: Curve, x: Callable[[float, Json], float | None], key: str) -> Series:
-    points = [(x(load, found), found[key], label) for load, label, found in curve.points]
+def _series(index: int, curve: Curve, key: str, x: str | None = None) -> Series:
+    """A figure over the loads, or over the figure `x`."""
+    points = [(found[x] if x else load, found[key], label) for load, label, found in curve.points]
     known = tuple((a, b, label) for a, b, label in points if a is not None and b is not None)
     return Series(name=f"{curve.name}, {key.removesuffix('_s')}", points=known, colour=index, dashed="_p95" in key)
 
 
-def _figure(title: str, chart: str) -> str:
-    return f"<figure><figcaption>{text(title)}</figcaption>{chart}</figure>"
+def _result(place: int, document: Json, roof: Roofline | None) -> dict[str, Any]:
+    """What the template shows of one benchmark."""
+    held = held_text_back(document)
+    return {
+        "document": document,
+        "models": ", ".join(models(document)),
+        "ratios": _ratios(document),
+        "roofline": roof
+        and {"names": roof.names, "said": roof.said, "place": chart_places({f"roofline_{place}": roof.chart})},
+        "columns": _columns(document),
+        "rows": [row for row in ROWS if held or not row[1].startswith("first_token")],
+        "notes": notes(document),
+        "command": shlex.join(document["command"]),
+        "facts": _facts(document),
+    }
 
 
-def _plain(value: float) -> str:
-    return f"{value:g}"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.3g} %"
-
-
-def _document(place: int, document: Json) -> list[str]:
-    return [
-        f'<section data-document="bench" data-run="{place}">',
-        f"<h2>{text(document['name'])}</h2>",
-        f'<p class="sub">{text(document["created_at"])} · {text(", ".join(models(document)))}</p>',
-        _ratios(document),
-        roofline(document),
-        _figures(document),
-        "<ul>" + "".join(f"<li>{text(note)}</li>" for note in notes(document)) + "</ul>",
-        f"<pre>{text(shlex.join(document['command']))}</pre>",
-        _facts(document),
-        "</section>",
-    ]
-
-
-def _ratios(document: Json) -> str:
-    """A column for each load and other side."""
-    first = document["sides"][0]["name"]
+def _ratios(document: Json) -> dict[str, Any]:
+    """A column for each load and other side; a cell has where its ratio stands, and whether it is shown better."""
     columns = [(place, point, other) for place, point in enumerate(document["points"]) for other in point["ratios"]]
-    if not columns:
-        return ""
-    head = "".join(
-        f"<th>{text(point['load']['label'])}<br><small>{text(first)} / {text(other)}</small></th>"
-        for _, point, other in columns
-    )
-    rows = "".join(
-        f"<tr><th>{text(name)}</th>{''.join(_ratio(document, _at_ratio(*each, key), more) for each in columns)}</tr>"
-        for key, name, more in COMPARED
-        if any(key in point["ratios"][other] for _, point, other in columns)
-    )
-    title = f"{first} as a multiple of the others, with 95 % intervals over rounds"
-    return f"<h3>{text(title)}</h3>{_table(head, rows)}"
+    return {
+        "columns": [(point["load"]["label"], other) for _, point, other in columns],
+        "rows": [
+            (name, [_ratio(place, point["ratios"][other], other, key, more) for place, point, other in columns])
+            for key, name, more in COMPARED
+            if any(key in point["ratios"][other] for _, point, other in columns)
+        ],
+    }
 
 
-def _at_ratio(place: int, point: Json, other: str, key: str) -> Place | None:
-    """Where the ratio of this figure stands; None where there is none."""
-    return ("points", place, "ratios", other, key) if key in point["ratios"][other] else None
-
-
-def _table(head: str, rows: str) -> str:
-    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
-
-
-def _ratio(document: Json, where: Place | None, more: bool) -> str:
-    if where is None:
-        return f"<td>{figures.NONE}</td>"
-    found = at(document, where)
-    low, high = found["low"], found["high"]
-    ratio = datum(document, (*where, "ratio"), "ratio")
-    if low is None or high is None:
-        return f"<td>{ratio}</td>"
-    above, below = low > 1, high < 1
-    judged = "good" if (above if more else below) else "bad" if (below if more else above) else ""
-    ends = " to ".join(datum(document, (*where, end), "decimal") for end in ("low", "high"))
-    return f'<td class="{judged}">{ratio} <small>{ends}</small></td>'
+def _ratio(place: int, ratios: Json, other: str, key: str, more: bool) -> tuple[Place | None, str]:
+    if key not in ratios:
+        return None, ""
+    low, high = ratios[key]["low"], ratios[key]["high"]
+    where: Place = ["points", place, "ratios", other, key]
+    if low is None or high is None or low <= 1 <= high:
+        return where, ""
+    return where, "good" if (low > 1) == more else "bad"
 
 
 ROWS: tuple[tuple[str, str, str], ...] = (
@@ -197,28 +184,20 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 """Title, key and form of each figure."""
 
 
-def _figures(document: Json) -> str:
+def _columns(document: Json) -> list[dict[str, Any]]:
     """One row a figure, one column a load and side: figures are many, loads few."""
-    columns = [
-        (("points", place, "sides", name, "figures"), point["load"]["label"] + (" *" if side["saturated"] else ""))
+    return [
+        {
+            "at": ["points", place, "sides", name, "figures"],
+            "load": point["load"]["label"] + (" *" if side["saturated"] else ""),
+            "side": name,
+        }
         for place, point in enumerate(document["points"])
         for name, side in point["sides"].items()
     ]
-    loads = "".join(f"<th>{text(load)}<br><small>{text(str(where[3]))}</small></th>" for where, load in columns)
-    answered = "".join(f"<td>{_answered(document, where)}</td>" for where, _ in columns)
-    rows = "".join(
-        f"<tr><th>{name}</th>{''.join(f'<td>{datum(document, (*where, key), form)}</td>' for where, _ in columns)}</tr>"
-        for name, key, form in ROWS
-        if held_text_back(document) or not key.startswith("first_token")
-    )
-    return f"<h3>Figures</h3>{_table(loads, f'<tr><th>answered</th>{answered}</tr>{rows}')}"
 
 
-def _answered(document: Json, where: Place) -> str:
-    return "/".join(datum(document, (*where, key), "count") for key in ("answered", "requests"))
-
-
-def _facts(document: Json) -> str:
+def _facts(document: Json) -> list[tuple[str, str]]:
     machine, peak = document["environment"], document["peak"] or {}
     rows = [
         ("machine", f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['platform']}"),
@@ -228,8 +207,7 @@ def _facts(document: Json) -> str:
         ("peak", _peak(peak)),
         *((f"server {side['name']}", _server(side)) for side in document["sides"]),
     ]
-    shown = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows if value)
-    return f"<dl>{shown}</dl>"
+    return [(name, value) for name, value in rows if value]
 
 
 def _peak(peak: Json) -> str:

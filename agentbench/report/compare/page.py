@@ -8,17 +8,13 @@ from agentbench.core.run import Run
 from agentbench.report import figures
 from agentbench.report.compare.table import conclusion
 from agentbench.report.compare.view import FRONTS, CompareView, RunsView, front
-from agentbench.report.html import Chart, Html, Page, figures_of, render
+from agentbench.report.html import COLOURS, Chart, Html, Page, chart_places, chart_text, render
 from agentbench.report.run.view import RunView
 from agentbench.report.terminal_safe import line
-from agentbench.report.traced_number import at
 from agentbench.report.transcript.view import AttemptView, attempt_view
 from agentbench.store import Store
 
 LETTERS = "ABCDEFGH"
-COLOURS = ("#2563c9", "#d9620f", "#16855b", "#b0308c", "#7a5bd0", "#8a6d00")
-"""Those of the page's style, `--c0` to `--c5`."""
-
 AXES = {"ttft_p95_s": ("TTFT p95, seconds", "TTFT"), "agent_goodput_per_s": ("agent goodput per second", "goodput")}
 
 
@@ -86,7 +82,7 @@ def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
         "error_y": bars,
         "text": [LETTERS[place]],
         "textposition": "top right",
-        "hovertext": [said.replace("<", "‹").replace(">", "›")],
+        "hovertext": [chart_text(said)],
         "hoverinfo": "text",
         "cliponaxis": False,
         "marker": {"color": COLOURS[place % len(COLOURS)], "size": 12},
@@ -158,7 +154,7 @@ class Pair:
 def runs_page(view: RunsView, store: Store) -> Page:
     """`UserError` when Jinja2 is not installed."""
     charts = runs_charts(view)
-    body = render("runs_page.html", charts=figures_of(charts), **_values(view, store))
+    body = render("runs_page.html", charts=chart_places(charts), **_values(view, store))
     return Page(title=", ".join(run.title for run in view.runs), body=Html(body), charts=charts)
 
 
@@ -177,7 +173,6 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
         "rows": [row for row in ROWS if row[1] not in WHERE_KNOWN or any(run[row[1]] is not None for run in runs)],
         "letters": LETTERS,
         "incomplete": INCOMPLETE,
-        "lookup": at,
         "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),
         "pairs": [_pair(store, view.runs, place, each) for place, each in enumerate(view.comparisons, 1)],
     }

@@ -3,11 +3,9 @@
 from typing import Any
 
 from agentbench.report import figures
-from agentbench.report.compare.page import COLOURS
 from agentbench.report.history.view import METRICS, NEWEST, HistoryView, Series, commit_of, history_view
-from agentbench.report.html import Chart, Html, Page, figures_of, render
+from agentbench.report.html import COLOURS, Chart, Html, Page, chart_places, chart_text, render
 from agentbench.report.run.view import RunView, run_view
-from agentbench.report.terminal_safe import line
 from agentbench.store import Store
 
 TITLES = {
@@ -31,7 +29,7 @@ def history_page(view: HistoryView) -> Page:
     body = render(
         "history_page.html",
         document=view.to_json(),
-        charts=figures_of(charts),
+        charts=chart_places(charts),
         titles={metric: title for metric, (title, *_) in TITLES.items()},
         forms={"accuracy": "percent", "ttft_p95_s": "seconds", "agent_goodput_per_s": "rate"},
     )
@@ -81,7 +79,7 @@ def _told(view: RunView, metric: str) -> str:
     value = METRICS[metric](view)
     form = {"accuracy": figures.percent, "ttft_p95_s": figures.seconds}.get(metric, figures.rate)
     commit = commit_of(view.run)[:10]
-    return _without_markup(f"{view.title} {commit}: {form(value)}")
+    return chart_text(f"{view.title} {commit}: {form(value)}")
 
 
 def _name(series: Series) -> str:
@@ -89,14 +87,9 @@ def _name(series: Series) -> str:
     newest = series.runs[-1].run
     part = f" of {newest.suite_cases}" if newest.is_part else ""
     named = f"{newest.label} · " if newest.label else ""
-    return _without_markup(
+    return chart_text(
         f"{named}{series.config_hash[:8]} · version {newest.suite_version}, {len(newest.case_ids)}{part} cases"
     )
-
-
-def _without_markup(said: str) -> str:
-    """Plotly reads some tags in what it writes."""
-    return line(said).replace("<", "‹").replace(">", "›")
 
 
 def _marks(series: Series, metric: str, place: int) -> list[dict[str, Any]]:

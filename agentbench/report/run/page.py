@@ -11,7 +11,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.run import Run
 from agentbench.core.trace import ModelCall, ToolCall
-from agentbench.report.html import Chart, Html, Page, figures_of, render
+from agentbench.report.html import Chart, Html, Page, chart_places, render
 from agentbench.report.run.view import RunView, view_of
 from agentbench.report.terminal_safe import line
 from agentbench.report.transcript.view import attempt_view
@@ -181,7 +181,7 @@ def run_page(page: RunPage) -> Page:
         "run_page.html",
         document=view.to_json(),
         title=view.title,
-        charts=figures_of(charts),
+        charts=chart_places(charts),
         attempts=[attempt_view(attempt, case, view.run.prices) for attempt, case in page.told],
     )
     return Page(title=f"{view.run.suite} · {view.title}", body=Html(body), charts=charts)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentbench.report.bench.charts import _work, roofline
+from agentbench.report.bench.charts import SECONDS, Axis, Series, line_chart, plain, roofline, work
+from agentbench.report.html import chart_places, charts_json
 
 CARD = {"num_parameters": 1e8, "weight_bytes_per_step": 1e8, "kv_bytes_per_token": 1e4}
 
@@ -27,7 +28,7 @@ def a_document(**changes: Any) -> dict[str, Any]:
 
 
 def test_decode_and_prefill_are_where_their_definition_puts_them() -> None:
-    decode, prefill = _work(a_document())
+    decode, prefill = work(a_document())
     assert decode.kind == "decode"
     assert decode.intensity == pytest.approx(1.0)
     assert decode.flop_per_s == pytest.approx(2e10)
@@ -37,12 +38,36 @@ def test_decode_and_prefill_are_where_their_definition_puts_them() -> None:
 
 
 def test_it_says_what_bounds_them() -> None:
-    page = roofline(a_document())
-    assert "decode (c=1): 1 FLOP/byte, 20 GFLOP/s: memory-bound" in page
-    assert "prefill (200 tokens): 392 FLOP/byte, 80 GFLOP/s: compute-bound" in page
-    assert "the ridge is at 10 FLOP/byte" in page
+    found = roofline(a_document())
+    assert found is not None
+    assert found.said == (
+        "a, decode (c=1): 1 FLOP/byte, 20 GFLOP/s: memory-bound",
+        "a, prefill (200 tokens): 392 FLOP/byte, 80 GFLOP/s: compute-bound",
+    )
+    assert "the ridge is at 10 FLOP/byte" in found.chart.caption
+    roof, *points = found.chart.data
+    assert roof["y"] == pytest.approx([10, 200, 200]), "bandwidth bounds up to the ridge, arithmetic from it on"
+    assert [line["x"] for line in points] == [pytest.approx([1]), pytest.approx([2e8 * 200 / (1e8 + 200 * 1e4)])]
 
 
 def test_without_a_peak_or_a_card_there_is_none() -> None:
-    assert roofline(a_document(peak=None)) == ""
-    assert roofline(a_document(sides=[{"name": "a", "card": None}])) == ""
+    assert roofline(a_document(peak=None)) is None
+    assert roofline(a_document(sides=[{"name": "a", "card": None}])) is None
+
+
+def test_loads_are_the_ticks_and_values_far_apart_are_on_powers_of_ten() -> None:
+    series = Series(name="a, ttft <p95>", points=((1, 0.01, "c=1"), (8, 1.0, "c=8")), colour=1, dashed=True)
+    over = Axis(title="clients", form=plain)
+    chart = line_chart("TTFT", [series], over, SECONDS, loads=[8, 1, 8])
+    assert (chart.layout["xaxis"]["type"], chart.layout["xaxis"]["tickvals"]) == ("log", [1, 8])
+    assert chart.layout["yaxis"]["type"] == "log"
+    assert chart.data[0]["hovertext"] == ["a, ttft ‹p95›, c=1: 10 ms at 1", "a, ttft ‹p95›, c=8: 1 s at 8"]
+    near = Series(name="a", points=((1, 0.5, "c=1"), (8, 1.0, "c=8")), colour=0)
+    assert line_chart("TTFT", [near], over, SECONDS, loads=[1, 8]).layout["yaxis"]["rangemode"] == "tozero"
+
+
+def test_a_chart_without_a_value_says_so() -> None:
+    empty = Series(name="a", points=(), colour=0)
+    chart = line_chart("TTFT", [empty], Axis(title="clients", form=plain), SECONDS)
+    assert "No value was measured." in str(chart_places({"ttft": chart}))
+    assert str(charts_json({"ttft": chart})) == "{}"
