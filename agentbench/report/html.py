@@ -15,7 +15,7 @@ from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.report.terminal_safe import line, plain
-from agentbench.report.traced_number import at, datum
+from agentbench.report.traced_number import at, traced_number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -144,7 +144,7 @@ def environment(package: str = PACKAGE) -> "Environment":
     found.filters["line"] = lambda value: line(str(value))
     found.filters["block"] = _block
     found.globals["lookup"] = at
-    found.globals["datum"] = lambda *arguments: Markup(datum(*arguments))
+    found.globals["traced_number"] = lambda *arguments: Markup(traced_number(*arguments))
     return found
 
 

@@ -36,7 +36,7 @@ def at(document: Any, path: Sequence[str | int]) -> Any:
     return document
 
 
-def datum(document: Any, path: Sequence[str | int], form: str) -> str:
+def traced_number(document: Any, path: Sequence[str | int], form: str) -> str:
     """The element of the number at `path`: `<data data-path=… data-form=… value=…>as a reader wants it</data>`."""
     value = at(document, path)
     where, raw = escape(json.dumps(list(path))), escape(json.dumps(value))
