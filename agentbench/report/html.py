@@ -39,12 +39,12 @@ class Html:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Plotly's data and layout, without the colours of the page's theme. `told` says in words where its figures are."""
+    """Plotly's data and layout, without the colours of the page's theme. `figures_at` says where its figures are."""
 
     caption: str
     data: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any] = field(default_factory=dict)
-    told: str = ""
+    figures_at: str = ""
     wide: bool = False
 
 

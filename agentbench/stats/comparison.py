@@ -14,7 +14,7 @@ from agentbench.stats.estimates import CONFIDENCE, percentile_estimate
 from agentbench.stats.hypothesis_tests import lattice_step, sign_flip_tails, signed_rank_p
 from agentbench.stats.intervals import hall, student_quantile
 from agentbench.stats.outcomes import Outcome
-from agentbench.stats.pairs import Differences, Pairs, differences_of, pair_cases, usable
+from agentbench.stats.pairs import Differences, Pairs, differences_of, matched_repeats, pair_cases
 from agentbench.stats.power import CaseMeans, DropPower, drop_power
 from agentbench.stats.samples import CaseSample, Floats, cluster_sums, group_cases, passes, score_values, scores
 
@@ -63,7 +63,7 @@ class PairedComparison:
 
 def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float = CONFIDENCE) -> PairedComparison:
     """The pass rates of two runs on the cases both have; independent of the order of outcomes."""
-    kept = usable(a, b, lambda outcome: outcome.passed is not None)
+    kept = matched_repeats(a, b, lambda outcome: outcome.passed is not None)
     unpaired = len({x.case_id for x in a} ^ {x.case_id for x in b})
     pairs = pair_cases(passes(kept.a), passes(kept.b))
     if not pairs:
@@ -164,7 +164,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
     error's degrees of freedom: differences are skewed where a few cases lose everything, and neither alone covers
     enough then (docs/notes/intervals.md).
     """
-    kept = usable(a, b, lambda outcome: bool(score_values(outcome, scorer)))
+    kept = matched_repeats(a, b, lambda outcome: bool(score_values(outcome, scorer)))
     pairs = pair_cases(scores(kept.a, scorer), scores(kept.b, scorer))
     if not pairs:
         return None
@@ -230,7 +230,7 @@ def compare_latency(a: Sequence[Outcome], b: Sequence[Outcome], metric: str) -> 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     values = METRICS[metric]
-    kept = usable(a, b, lambda outcome: outcome.failure is None)
+    kept = matched_repeats(a, b, lambda outcome: outcome.failure is None)
     pairs = pair_cases(group_cases(kept.a, values), group_cases(kept.b, values))
     moved = [
         CaseSample(case_id=x.case_id, cluster=x.cluster, values=(float(np.median(x.values) - np.median(y.values)),))

@@ -13,7 +13,7 @@ Pairs = list[tuple[CaseSample, CaseSample]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usable:
+class MatchedRepeats:
     """The outcomes of `a` and `b` that are compared: the same repeats of a case on both sides.
 
     `excluded` counts the repeats left out because a side has no value of one that it attempted, `unmatched` those that
@@ -26,7 +26,7 @@ class Usable:
     unmatched: int
 
 
-def usable(a: Sequence[Outcome], b: Sequence[Outcome], has_value: Callable[[Outcome], bool]) -> Usable:
+def matched_repeats(a: Sequence[Outcome], b: Sequence[Outcome], has_value: Callable[[Outcome], bool]) -> MatchedRepeats:
     """As many repeats of a case on one side as on the other, and the same.
 
     The mean of one repeat and the mean of five are distributed differently about the same chance to pass: exchanging
@@ -37,7 +37,7 @@ def usable(a: Sequence[Outcome], b: Sequence[Outcome], has_value: Callable[[Outc
     kept = valued_a & valued_b
     shared = {case_id for case_id, _ in made_a} & {case_id for case_id, _ in made_b}
     alone = (valued_a - made_b) | (valued_b - made_a)
-    return Usable(
+    return MatchedRepeats(
         a=[each for each in a if _key(each) in kept],
         b=[each for each in b if _key(each) in kept],
         excluded=len((made_a - valued_a) | (made_b - valued_b)),

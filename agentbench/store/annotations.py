@@ -50,7 +50,7 @@ def majority(labels: Sequence[Label]) -> bool | None:
     return None if 2 * passed == len(labels) else 2 * passed > len(labels)
 
 
-class Deciding:
+class LabelVerdicts:
     """Gives the attempts of a run, one after the other, the verdicts that its labels lead to."""
 
     def __init__(self, session: Session, run_id: str) -> None:
@@ -113,7 +113,7 @@ LONGEST_NOTE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class NotedTables:
     """What the notes are of: its tables of tags and of notes, their column that names it, and `find`, which raises
     `UserError` when there is none of the name."""
 
@@ -126,7 +126,7 @@ class Noted:
 class Notes:
     """Each method is one transaction, as those of `Store` are; `name` is a run's id, or a study's name."""
 
-    def __init__(self, read: Transaction, write: Transaction, of: Noted) -> None:
+    def __init__(self, read: Transaction, write: Transaction, of: NotedTables) -> None:
         self._read = read
         self._write = write
         self._of = of

@@ -258,7 +258,7 @@ PARTS = ("model_calls", "tool_calls", "user_turns", "scores")
 
 
 @contextmanager
-def damage_told(url: URL) -> Iterator[None]:
+def damage_explained(url: URL) -> Iterator[None]:
     """`UserError` in place of SQLite's error where the file itself is wrong."""
     try:
         yield

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from agentbench.core.attempt import Attempt
 from agentbench.core.run import STANDALONE, Run, RunKind, RunStatus
-from agentbench.store.annotations import Deciding, Transaction, verdicts_from_labels
+from agentbench.store.annotations import LabelVerdicts, Transaction, verdicts_from_labels
 from agentbench.store.attempts import ATTEMPT, MEASURED_AT_ONCE, attempts_of
 from agentbench.store.rows import run_of
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
@@ -158,7 +158,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListColumns:
     """What a list is of: the key of its table, the columns that a filter is held against, and its tags by that key."""
 
     key: Any
@@ -185,7 +185,7 @@ class Listed:
         return list(session.scalars(select(self.suite).distinct().order_by(self.suite)))
 
 
-RUNS = Listed(
+RUNS = ListColumns(
     key=RunRow.id,
     texts=(RunRow.id, RunRow.label, RunRow.suite),
     suite=RunRow.suite,
@@ -239,7 +239,7 @@ class Listing:
             ids = list(session.scalars(chosen.offset(page.offset).limit(page.limit)))
             query: Any = select(*ATTEMPT).where(AttemptRow.id.in_(ids))
             rows = sorted(session.execute(query), key=lambda row: ids.index(row.id))
-            return list(map(Deciding(session, run_id), attempts_of(session, rows))), total
+            return list(map(LabelVerdicts(session, run_id), attempts_of(session, rows))), total
 
     def labelled(self, run_id: str) -> list[Attempt]:
         """The attempts that people labelled, without what was said in them."""
@@ -249,7 +249,7 @@ class Listing:
         with self._read() as session:
             found: list[Attempt] = []
             for rows in session.execute(query).partitions(MEASURED_AT_ONCE):
-                found += map(Deciding(session, run_id), attempts_of(session, rows))
+                found += map(LabelVerdicts(session, run_id), attempts_of(session, rows))
             return found
 
     def scorers(self, run_id: str) -> list[str]:

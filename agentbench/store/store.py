@@ -17,11 +17,19 @@ from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run, RunStatus
 from agentbench.core.thoughts import answer_in
-from agentbench.store.annotations import Deciding, Noted, Notes, label_of, label_values, labels_of, verdicts_from_labels
+from agentbench.store.annotations import (
+    LabelVerdicts,
+    NotedTables,
+    Notes,
+    label_of,
+    label_values,
+    labels_of,
+    verdicts_from_labels,
+)
 from agentbench.store.attempts import insert_attempts, insert_run, measured, whole_attempts, with_cases
 from agentbench.store.database import (
     Patience,
-    damage_told,
+    damage_explained,
     is_read_only,
     make_directory,
     make_engine,
@@ -36,7 +44,7 @@ from agentbench.store.studies import Studies
 from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, NoteRow, RunRow, ScoreRow, TagRow
 from agentbench.store.url import database_url, shown
 
-NOTED = Noted(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
+NOTED = NotedTables(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
 """Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
 
@@ -185,7 +193,7 @@ class Store:
         counts and scores are there.
         """
         with self._read() as session:
-            yield from map(Deciding(session, run_id), measured(session, run_id))
+            yield from map(LabelVerdicts(session, run_id), measured(session, run_id))
 
     def failures(self, run_id: str, most: int) -> list[tuple[str, str, int]]:
         """Kind, message and number of the run's failures that say the same, the most frequent first."""
@@ -202,7 +210,7 @@ class Store:
         """Every attempt of the run, whole, in the order they were stored."""
         query = whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
-            return list(map(Deciding(session, run_id), map(attempt_of, session.scalars(query))))
+            return list(map(LabelVerdicts(session, run_id), map(attempt_of, session.scalars(query))))
 
     def whole_attempts(self, run_id: str, *, decided: bool = True) -> Iterator[tuple[Attempt, Case]]:
         """The run's attempts with their cases, in the order they were stored; a few hundred are in memory at a time.
@@ -210,9 +218,9 @@ class Store:
         `decided`: with the verdicts that its labels lead to, else as they were stored.
         """
         with self._read() as session:
-            deciding = Deciding(session, run_id)
+            verdicts = LabelVerdicts(session, run_id)
             for attempt, case in with_cases(session, run_id):
-                yield deciding(attempt) if decided else attempt, case
+                yield verdicts(attempt) if decided else attempt, case
 
     def import_run(self, run: Run, parts: Iterable[tuple[Attempt, Case] | Label]) -> None:
         """Stores a run with its attempts and labels, all in one transaction: an error that `parts` raises undoes it.
@@ -255,7 +263,7 @@ class Store:
         query = whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
             row = session.scalars(query).first()
-            return None if row is None else Deciding(session, run_id)(attempt_of(row))
+            return None if row is None else LabelVerdicts(session, run_id)(attempt_of(row))
 
     def answers(self, run_id: str) -> dict[str, list[str]]:
         """The answers by case, in the order of their repeats, without those of attempts that failed."""
@@ -340,13 +348,13 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with damage_told(self._engine.url), Session(self._engine) as session:
+        with damage_explained(self._engine.url), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
         try:
-            with damage_told(self._engine.url), Session(self._writing) as session, session.begin():
+            with damage_explained(self._engine.url), Session(self._writing) as session, session.begin():
                 yield session
         except OperationalError as error:
             if self._patience.is_away(error):
@@ -368,7 +376,7 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
         raise UserError(f"there is no store at {name}. Make it with agentbench run, or name one with --db.")
     with ExitStack() as undo:
         try:
-            with damage_told(where):
+            with damage_explained(where):
                 engine = make_engine(where)
                 undo.callback(engine.dispose)
                 make_directory(where)

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.core.study import CandidateRecord, ProposalRecord, Purpose, StudyRecord, StudyRun, StudyStatus
-from agentbench.store.annotations import Noted, Notes, Transaction
-from agentbench.store.listing import Filter, Listed, Page, page_of
+from agentbench.store.annotations import NotedTables, Notes, Transaction
+from agentbench.store.listing import Filter, ListColumns, Page, page_of
 from agentbench.store.rows import insert_new, insert_or_replace
 from agentbench.store.tables import (
     AttemptRow,
@@ -67,7 +67,7 @@ def _find_study(session: Session, name: str) -> StudyRow:
     return row
 
 
-STUDIES = Listed(
+STUDIES = ListColumns(
     key=StudyRow.name,
     texts=(StudyRow.name, StudyRow.suite),
     suite=StudyRow.suite,
@@ -75,7 +75,7 @@ STUDIES = Listed(
     tagged=StudyTagRow.study,
     tag=StudyTagRow.tag,
 )
-NOTED = Noted(tags=StudyTagRow, notes=StudyNoteRow, column="study", find=_find_study)
+NOTED = NotedTables(tags=StudyTagRow, notes=StudyNoteRow, column="study", find=_find_study)
 LIGHT = tuple(name for name in CandidateRecord.__dataclass_fields__ if name != "result")
 
 

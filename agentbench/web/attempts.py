@@ -34,14 +34,14 @@ def attempt_page(request: Request) -> Response:
     attempt = store.attempt(run.id, case_id, repeat)
     if attempt is None:
         raise HTTPException(404, f"run {run.id} has no attempt of case {case_id!r}, repeat {repeat}")
-    told = attempt_view(attempt, store.case(run.id, case_id), run.prices)
+    view = attempt_view(attempt, store.case(run.id, case_id), run.prices)
     return page(
         request,
         "attempt.page.html",
         run=run,
-        told=told,
+        view=view,
         repeats=repeats,
-        timings=dict(_timings(told.attempt.trace.steps)),
+        timings=dict(_timings(view.attempt.trace.steps)),
         elsewhere=_elsewhere(store, run, case_id),
         labels=[each for each in store.labels(run.id) if (each.case_id, each.repeat) == (case_id, repeat)],
     )
@@ -97,8 +97,8 @@ def history(request: Request) -> Response:
     def made() -> Page:
         return history_page(history_view(suite, [viewer.figures.of(run).view for run in runs]))
 
-    told = viewer.figures.page_of("history", runs, made)
-    return page(request, "report.page.html", charts=told.charts, title=told.title, body=told.body)
+    found = viewer.figures.page_of("history", runs, made)
+    return page(request, "report.page.html", charts=found.charts, title=found.title, body=found.body)
 
 
 def home(request: Request) -> Response:

@@ -49,7 +49,7 @@ def review_page(request: Request) -> Response:
         request,
         "review.page.html",
         run=run,
-        told=attempt_view(blind, viewer.store.case(run.id, key[0]), {}),
+        view=attempt_view(blind, viewer.store.case(run.id, key[0]), {}),
         queue=queue,
         key=key,
         skipped=queue.next_after(key),

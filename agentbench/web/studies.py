@@ -37,14 +37,14 @@ def studies_page(request: Request) -> Response:
 
 def study_page(request: Request) -> Response:
     viewer, name = viewer_at(request), _asked_study(request)
-    told = viewer.figures.page_of_study(name, lambda: _told(viewer, name))
+    found = viewer.figures.page_of_study(name, lambda: _page_of(viewer, name))
     notes = viewer.store.studies.notes
     return page(
         request,
         "study.page.html",
-        charts=told.charts,
-        title=told.title,
-        body=told.body,
+        charts=found.charts,
+        title=found.title,
+        body=found.body,
         study=name,
         tags=notes.tags([name]).get(name, []),
         note=notes.note(name),
@@ -63,7 +63,7 @@ def _asked_study(request: Request) -> str:
     return name
 
 
-def _told(viewer: Viewer, name: str) -> Page:
+def _page_of(viewer: Viewer, name: str) -> Page:
     """By the package that knows what a study is."""
     for point in entry_points(group="agentbench.reports"):
         found: Report | None = point.load()(viewer.store, name, viewer.db)

@@ -17,7 +17,7 @@ from tuners.report.effects import Effect
 from tuners.report.words import changes, shown_value
 from tuners.search.candidate import BASELINE, Candidate
 
-TOLD = "the table of candidates has the figures"
+FIGURES_AT = "the table of candidates has the figures"
 COLOURS = {"finished": "#2563c9", "dropped": "#8a96a6", "broken": "#c0262d", "out of budget": "#8a6d00"}
 WINNER, FRONT = "#d9620f", "#16855b"
 
@@ -44,7 +44,7 @@ def front_chart(
         if trace["name"] == "front":
             trace |= {"mode": "lines+markers", "line": {"color": FRONT, "shape": "vh", "dash": "dot"}}
     layout = {"xaxis": {"title": {"text": unit}}, "yaxis": _quality_axis()}
-    return Chart(caption=f"Pareto front: quality against {metric}", data=data, layout=layout, told=TOLD)
+    return Chart(caption=f"Pareto front: quality against {metric}", data=data, layout=layout, figures_at=FIGURES_AT)
 
 
 def _points(name: str, chosen: Sequence[Candidate], metric: str, marker: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def spending_chart(candidates: Sequence[Candidate], ended: Mapping[int, datetime
         caption="What was spent, and the best that it had found",
         data=[trace for trace in data if trace["x"]],
         layout={"xaxis": {"title": {"text": "case-runs"}}, "yaxis": _quality_axis()},
-        told=TOLD,
+        figures_at=FIGURES_AT,
     )
 
 
@@ -171,7 +171,7 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
         "annotations": [_label(at, place, said) for at, each in enumerate(dimensions) for place, said in each.ticks],
     }
     caption = "Parameters and quality, from the lowest (grey) to the highest (orange)"
-    return Chart(caption=caption, data=data, layout=layout, told=TOLD, wide=True)
+    return Chart(caption=caption, data=data, layout=layout, figures_at=FIGURES_AT, wide=True)
 
 
 def _parted(count: int) -> list[range]:

@@ -62,7 +62,7 @@ def line_chart(caption: str, series: Sequence[Series], x: Axis, y: Axis, *, load
         "yaxis": {**_sides(y, [point[1] for point in points]), "title": {"text": y.title}},
         "showlegend": False,
     }
-    return Chart(caption=caption, data=data, layout=layout, told="the table has the figures")
+    return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures")
 
 
 def _sides(axis: Axis, values: Sequence[float]) -> dict[str, Any]:

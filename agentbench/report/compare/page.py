@@ -44,7 +44,7 @@ def _chart(view: RunsView, metric: str) -> Chart | None:
         "showlegend": False,
     }
     caption = f"Quality against {short}; the dotted line is the Pareto front"
-    return Chart(caption=caption, data=data, layout=layout, told="the table has the figures")
+    return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures")
 
 
 def _range(values: list[float]) -> list[float]:
@@ -90,7 +90,7 @@ def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
 
 
 SHOWN = 15
-"""Changed cases of each way that are told in full."""
+"""Changed cases of each way that are shown in full."""
 
 ROWS = (
     ("Accuracy", "accuracy", "percent"),
@@ -127,7 +127,7 @@ WHERE_KNOWN = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
 class ChangedSide:
     letter: str
     run: str
-    told: AttemptView
+    view: AttemptView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,16 +194,16 @@ def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView)
 def _case(store: Store, case_id: str, sides: Sequence[tuple[str, Run]]) -> ChangedCase:
     """The case's first repeat that came out differently, on both sides."""
     repeats = [set(store.listing.repeats(run.id, case_id)) for _, run in sides]
-    told: list[AttemptView] = []
+    views: list[AttemptView] = []
     for repeat in sorted(set.intersection(*repeats)):
-        told = [_told(store, run, case_id, repeat) for _, run in sides]
-        if told[0].verdict != told[1].verdict:
+        views = [_attempt(store, run, case_id, repeat) for _, run in sides]
+        if views[0].verdict != views[1].verdict:
             break
-    found = [ChangedSide(letter=side[0], run=side[1].id, told=each) for side, each in zip(sides, told, strict=True)]
-    return ChangedCase(case_id=case_id, question=told[0].question, sides=found)
+    found = [ChangedSide(letter=side[0], run=side[1].id, view=each) for side, each in zip(sides, views, strict=True)]
+    return ChangedCase(case_id=case_id, question=views[0].question, sides=found)
 
 
-def _told(store: Store, run: Run, case_id: str, repeat: int) -> AttemptView:
+def _attempt(store: Store, run: Run, case_id: str, repeat: int) -> AttemptView:
     attempt = store.attempt(run.id, case_id, repeat)
     assert attempt is not None, "the listing has it"
     return attempt_view(attempt, store.case(run.id, case_id), run.prices)

@@ -48,7 +48,7 @@ def _chart(view: HistoryView, metric: str) -> Chart:
         "showlegend": len(data) > 1,
     }
     caption = f"{title} run by run; a dotted line is where its level changed"
-    return Chart(caption=caption, data=data, layout=layout, told="the table has the figures", wide=True)
+    return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures", wide=True)
 
 
 def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
         "name": _name(series),
         "x": [view.run.created_at.isoformat() for view in runs],
         "y": [METRICS[metric](view) for view in runs],
-        "hovertext": [_told(view, metric) for view in runs],
+        "hovertext": [_point_text(view, metric) for view in runs],
         "hoverinfo": "text",
         "marker": {"color": COLOURS[place % len(COLOURS)]},
     }
@@ -75,7 +75,7 @@ def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
     return found
 
 
-def _told(view: RunView, metric: str) -> str:
+def _point_text(view: RunView, metric: str) -> str:
     value = METRICS[metric](view)
     form = {"accuracy": figures.percent, "ttft_p95_s": figures.seconds}.get(metric, figures.rate)
     commit = commit_of(view.run)[:10]

@@ -51,8 +51,8 @@ def _histogram(name: str, values: Sequence[float]) -> Chart:
         "shapes": [mark["shape"] for mark in marks],
         "annotations": [mark["label"] for mark in marks],
     }
-    told = "the table has its p50 and p95"
-    return Chart(caption=f"{name}, {len(values):,} values", data=[bars], layout=layout, told=told)
+    where = "the table has its p50 and p95"
+    return Chart(caption=f"{name}, {len(values):,} values", data=[bars], layout=layout, figures_at=where)
 
 
 def _mark(at: float, name: str) -> dict[str, Any]:
@@ -162,16 +162,16 @@ class _Drawn:
         return found if timeline is None else {**found, "timeline": timeline}
 
 
-TOLD = 60
-"""Attempts told in full, those that were not right first."""
+SHOWN_IN_FULL = 60
+"""Attempts shown in full, those that were not right first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
-    """All that the page shows. `told` are the attempts told in full, with their cases."""
+    """All that the page shows. `attempts` are those shown in full, with their cases."""
 
     figures: RunFigures
-    told: Sequence[tuple[Attempt, Case]]
+    attempts: Sequence[tuple[Attempt, Case]]
 
 
 def run_page(page: RunPage) -> Page:
@@ -182,17 +182,17 @@ def run_page(page: RunPage) -> Page:
         document=view.to_json(),
         title=view.title,
         charts=chart_places(charts),
-        attempts=[attempt_view(attempt, case, view.run.prices) for attempt, case in page.told],
+        attempts=[attempt_view(attempt, case, view.run.prices) for attempt, case in page.attempts],
     )
     return Page(title=f"{view.run.suite} · {view.title}", body=Html(body), charts=charts)
 
 
 def page_of(store: Store, run: Run) -> RunPage:
-    """What the store has of a run; of many attempts those that were not right are told first."""
-    told: list[tuple[Attempt, Case]] = []
+    """What the store has of a run; of many attempts those that were not right come first."""
+    others: list[tuple[Attempt, Case]] = []
     right: list[tuple[Attempt, Case]] = []
     for attempt, case in store.whole_attempts(run.id):
-        chosen = right if attempt.passed else told
-        if len(chosen) < TOLD:
+        chosen = right if attempt.passed else others
+        if len(chosen) < SHOWN_IN_FULL:
             chosen.append((attempt, case))
-    return RunPage(figures=run_figures(store, run), told=[*told, *right][:TOLD])
+    return RunPage(figures=run_figures(store, run), attempts=[*others, *right][:SHOWN_IN_FULL])

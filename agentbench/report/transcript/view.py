@@ -60,7 +60,7 @@ def attempt_view(attempt: Attempt, case: Case, prices: Prices) -> AttemptView:
 
 
 def _question(case: Case) -> str:
-    return next((said(message) for message in case.messages if message.get("role") == "user"), "")
+    return next((message_text(message) for message in case.messages if message.get("role") == "user"), "")
 
 
 def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]:
@@ -102,14 +102,14 @@ def _graded_answer(attempt: Attempt) -> str | None:
 
 
 def _message(message: Message) -> Part:
-    return Part(kind="message", role=str(message.get("role", "")), text=said(message), calls=_asked(message))
+    return Part(kind="message", role=str(message.get("role", "")), text=message_text(message), calls=_asked(message))
 
 
 def _answer(call: ModelCall, place: int, prices: Prices) -> Part:
     return Part(
         kind="answer",
         role=str(call.reply.get("role") or "assistant"),
-        text=said(call.reply),
+        text=message_text(call.reply),
         call=place,
         calls=_asked(call.reply),
         figures={
@@ -141,7 +141,7 @@ def _tool(call: ToolCall, place: int) -> Part:
     )
 
 
-def said(message: Message) -> str:
+def message_text(message: Message) -> str:
     """The text of a message; content that is no text as JSON."""
     content = message.get("content")
     return content if isinstance(content, str) else "" if content is None else _json(content)
