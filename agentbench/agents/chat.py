@@ -12,9 +12,11 @@ class ChatConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    system_prompt: str | None = Field(None, description="Put before the case's messages.")
-    demonstrations: tuple[Demonstration, ...] = Field((), description="Example exchanges, put before the case's.")
-    memory: MemoryConfig = Field(MemoryConfig(), description="What of a long conversation the model is shown.")
+    system_prompt: str | None = Field(None, description="Comes before the case's messages.")
+    demonstrations: tuple[Demonstration, ...] = Field(
+        (), description="Example exchanges that come before the case's messages."
+    )
+    memory: MemoryConfig = Field(MemoryConfig(), description="How much of a long conversation the model sees.")
     temperature: float | None = Field(0.0, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(512, gt=0)

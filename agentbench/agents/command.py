@@ -23,11 +23,14 @@ class Hosting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["per_case", "pooled"] = Field("per_case", description="A process an attempt, or some that stay.")
-    state: Literal["stateless", "session"] = Field(
-        "stateless", description="pooled only. session: an attempt's turns go to one process, which remembers."
+    mode: Literal["per_case", "pooled"] = Field(
+        "per_case", description="One process for each attempt, or a pool of processes."
     )
-    size: int = Field(4, ge=1, description="pooled only: processes at once.")
+    state: Literal["stateless", "session"] = Field(
+        "stateless",
+        description="pooled only. session: all turns of an attempt go to one process, which keeps the conversation.",
+    )
+    size: int = Field(4, ge=1, description="pooled only: number of processes.")
 
     @model_validator(mode="after")
     def _fits(self) -> "Hosting":
@@ -44,7 +47,7 @@ class CommandConfig(BaseModel):
     command: tuple[str, ...] = Field(min_length=1, description="The program and its arguments; no shell.")
     env: Mapping[str, str] = Field(default_factory=dict, description="Added to its environment.")
     hosting: Hosting = Hosting()
-    startup_timeout_s: float = Field(60.0, gt=0, description="pooled only: longest wait for its ready line.")
+    startup_timeout_s: float = Field(60.0, gt=0, description="pooled only: limit of the wait for its ready line.")
 
 
 class CommandAgent:

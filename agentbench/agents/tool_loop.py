@@ -32,14 +32,16 @@ class ToolLoopConfig(BaseModel):
     system_prompt: str | None = Field(
         None, description="Replaces the built-in one; {tools} stands for the tools' descriptions."
     )
-    instructions: str | None = Field(None, description="Put after the system prompt.")
-    demonstrations: tuple[Demonstration, ...] = Field((), description="Example exchanges, put before the case's.")
-    memory: MemoryConfig = Field(MemoryConfig(), description="What of a long conversation the model is shown.")
+    instructions: str | None = Field(None, description="Comes after the system prompt.")
+    demonstrations: tuple[Demonstration, ...] = Field(
+        (), description="Example exchanges that come before the case's messages."
+    )
+    memory: MemoryConfig = Field(MemoryConfig(), description="How much of a long conversation the model sees.")
     tools: tuple[str, ...] | None = Field(
         None, description="Names of the tools that are offered, in this order; all of them by default."
     )
     tool_descriptions: Mapping[str, str] = Field(
-        default_factory=dict, description="Tool name to what the model is told of it, in place of its own description."
+        default_factory=dict, description="Tool name to a description that replaces the tool's own."
     )
     tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
     tools_in: Literal["system", "user"] = Field(
@@ -48,8 +50,8 @@ class ToolLoopConfig(BaseModel):
         " first question, so that instructions and demonstrations begin every case alike and are computed once.",
     )
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
-    max_turns: int = Field(8, gt=0, description="Most model calls; one more is a budget failure.")
-    max_tokens: int = Field(512, gt=0, description="Most tokens of one answer.")
+    max_turns: int = Field(8, gt=0, description="Limit of model calls; one more is a budget failure.")
+    max_tokens: int = Field(512, gt=0, description="Limit of tokens of one answer.")
     temperature: float = Field(0.0, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
 

@@ -39,7 +39,7 @@ class PlanThenActConfig(BaseModel):
         None, description="A model of its own for the plan; the run's by default."
     )
     plan_prompt: str = Field(PLAN, description="Asks for the plan; {tools} stands for the tools' descriptions.")
-    act_prompt: str = Field(ACT, description="Tells the acting agent the plan, which {plan} stands for.")
+    act_prompt: str = Field(ACT, description="Gives the acting agent the plan; {plan} stands for it.")
     tool_format: ToolFormat = "signature"
     max_plan_tokens: int = Field(200, gt=0)
     temperature: float = Field(0.0, ge=0)
@@ -80,14 +80,14 @@ class RetryWithFeedbackConfig(BaseModel):
     retry_model: StepModelOptions | None = Field(
         None, description="A model of its own for the answers after the first; the run's by default."
     )
-    retries: int = Field(2, ge=1, le=20, description="Most times it is told what is wrong.")
+    retries: int = Field(2, ge=1, le=20, description="Limit of corrections.")
     check: str = Field(
         "calls",
         description="calls: a declared tool is called, with arguments that fit its schema. json: the text is JSON."
         " module:function(case, text): None, or what is wrong.",
     )
     feedback: str = Field(
-        "That is not right: {problem}. Answer again.", description="What it is told; {problem} stands for the problem."
+        "That is not right: {problem}. Answer again.", description="The correction; {problem} stands for the problem."
     )
 
 
@@ -167,7 +167,7 @@ class SelfConsistencyConfig(BaseModel):
 
     inner: Component = Field(Component(name="tool_loop"), description="The agent that is asked several times.")
     votes: int = Field(3, ge=1, le=64)
-    temperature: float = Field(0.7, gt=0, description="Of every request of a vote: at 0 all would be the same.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of each vote; at 0 all votes would be the same.")
 
 
 class SelfConsistencyAgent(WithInner):

@@ -23,7 +23,7 @@ class OpenAIHttpConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    timeout_s: float = Field(600.0, gt=0, description="Limit of one request in seconds, from connecting to its end.")
+    timeout_s: float = Field(600.0, gt=0, description="Limit of one request in seconds, from connecting to the end.")
 
 
 class OpenAIHttpBackend:

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from agentbench.store import Store
 
 baseline_app = typer.Typer(
-    help="Save, promote, list and show baselines: runs that later runs are held against.",
+    help="Save, promote, list and show baselines: runs that later runs are compared with.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 Name = Annotated[str, typer.Argument(help="The baseline's name: letters, digits, dots, dashes.")]
 Reference = Annotated[str, typer.Argument(metavar="RUN", help="Id, its start or end, label, LABEL~N or latest~N.")]
-Directory = Annotated[Path, typer.Option("--dir", help="Where baseline files are kept.")]
-InStore = Annotated[bool, typer.Option("--in-store", help="Name the run in the store; write no file.")]
+Directory = Annotated[Path, typer.Option("--dir", help="The directory of the baseline files.")]
+InStore = Annotated[bool, typer.Option("--in-store", help="Save the name in the store; write no file.")]
 DEFAULT_DIRECTORY = Path("results/baselines")
 
 
@@ -30,7 +30,7 @@ DEFAULT_DIRECTORY = Path("results/baselines")
 def save(
     name: Name,
     run: Reference,
-    force: Annotated[bool, typer.Option(help="Also a run that is not complete.")] = False,
+    force: Annotated[bool, typer.Option(help="Save an incomplete run too.")] = False,
     in_store: InStore = False,
     directory: Directory = DEFAULT_DIRECTORY,
     db: Db = None,
@@ -52,7 +52,8 @@ def promote(
     name: Name,
     run: Reference,
     force: Annotated[
-        bool, typer.Option(help="Also a run that fails its gate, is not of the whole suite, or is not committed.")
+        bool,
+        typer.Option(help="Promote a run too that fails its gate, is not of the whole suite, or is not committed."),
     ] = False,
     in_store: InStore = False,
     directory: Directory = DEFAULT_DIRECTORY,
@@ -120,7 +121,7 @@ def list_baselines(directory: Directory = DEFAULT_DIRECTORY, as_json: AsJson = F
 @baseline_app.command("show")
 def show(
     name: Name,
-    suite: Annotated[str | None, typer.Option(help="Its suite, where several have a baseline of this name.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite, if several have a baseline of this name.")] = None,
     directory: Directory = DEFAULT_DIRECTORY,
     as_json: AsJson = False,
     db: Db = None,

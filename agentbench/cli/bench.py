@@ -21,23 +21,23 @@ def bench_command(
         list[Path] | None, typer.Argument(metavar="[JSON]...", help="With --from: more stored results.")
     ] = None,
     server: Annotated[
-        str, typer.Option(metavar="NAME|URL", help="A server by name (bundled), or a base URL up to and with /v1.")
+        str, typer.Option(metavar="NAME|URL", help="A server by name (bundled), or a base URL up to and including /v1.")
     ] = "bundled",
-    model: Annotated[str | None, typer.Option(help="The model to serve, or to ask a URL for.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model to serve, or to request from a URL.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="serving.KEY=VALUE", help="A knob of --server; may be repeated."),
     ] = None,
     vs: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|URL", help="A server to run against in turn; may be repeated."),
+        typer.Option(metavar="NAME|URL", help="A server to compare with, measured in turn; may be repeated."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What --server is called in the report.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of --server in the report.")] = None,
     vs_name: Annotated[
-        list[str] | None, typer.Option("--vs-name", help="What a --vs is called; in the order of --vs.")
+        list[str] | None, typer.Option("--vs-name", help="The name of a --vs; in the order of --vs.")
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Turns of each side at each point. Default: 4 with --vs, else 1.")
+        int | None, typer.Option(min=1, help="Measurements of each server at each point. Default: 4 with --vs, else 1.")
     ] = None,
     concurrency: Annotated[
         str | None, typer.Option(metavar="N,…", help="Closed loop: clients at once, each number a point. Default: 1.")
@@ -55,7 +55,7 @@ def bench_command(
         ),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option(help="Send for this long (30s, 2m); what is in flight then is waited for.")
+        str | None, typer.Option(help="Send for this long (30s, 2m), then wait for the requests in flight.")
     ] = None,
     warmup: Annotated[int, typer.Option(min=0, help="Requests before each measurement that are not counted.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of prompts and arrivals.")] = 0,

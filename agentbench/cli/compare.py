@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def compare_command(
     a: Annotated[str, typer.Argument(help="Run A, the earlier one: id, its start or end, label, LABEL~N or latest~N.")],
     b: Annotated[str, typer.Argument(help="Run B: the same.")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Judge B by its suite's gate with A as baseline; exit code 1 when it fails.")
+        bool, typer.Option("--gate", help="Judge B by its suite's gate with A as baseline; exit code 1 if it fails.")
     ] = False,
     as_json: AsJson = False,
     db: Db = None,
@@ -76,14 +76,14 @@ def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None
 
 def gate_command(
     run: Annotated[str, typer.Argument(help="The run: id, its start or end, label, LABEL~N or latest~N.")],
-    baseline: Annotated[str | None, typer.Option(help="A baseline's name, or a run, to hold it against.")] = None,
-    min_pass_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Least pass rate (a fraction).")] = None,
+    baseline: Annotated[str | None, typer.Option(help="A baseline's name, or a run, to compare it with.")] = None,
+    min_pass_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum pass rate (a fraction).")] = None,
     min_pass_hat_k: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least pass^k of the run's k repeats (a fraction)."),
+        typer.Option(min=0, max=1, help="Minimum pass^k of the run's k repeats (a fraction)."),
     ] = None,
     margin: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Ask for non-inferiority: at most so much worse (a fraction).")
+        float | None, typer.Option(min=0, max=1, help="Test non-inferiority: at most this much worse (a fraction).")
     ] = None,
     slo: Annotated[
         list[str] | None,

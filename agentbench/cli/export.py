@@ -27,7 +27,7 @@ def export_command(
             help="Tables (parquet, csv, jsonl), one file for `import` (run), or OpenTelemetry traces (otlp).",
         ),
     ] = "jsonl",
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files at --out.")] = False,
     otlp: Annotated[
         str | None,
         typer.Option(
@@ -73,10 +73,10 @@ def import_command(
         Path,
         typer.Argument(help="A file that `agentbench export --format run` made, or OpenTelemetry traces (OTLP JSON)."),
     ],
-    suite: Annotated[str | None, typer.Option(help="Of traces: the suite they are kept under.")] = None,
+    suite: Annotated[str | None, typer.Option(help="For traces: the suite to store them under.")] = None,
     scale: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=LOW:HIGH", help="Of traces: the scale of a score that is not from 0 to 1."),
+        typer.Option(metavar="NAME=LOW:HIGH", help="For traces: the scale of a score that is not from 0 to 1."),
     ] = None,
     db: Db = None,
 ) -> None:

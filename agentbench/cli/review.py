@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def agreement_command(
     run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
-    scorer: Annotated[str | None, typer.Option(help="Hold just this scorer against the reviewers.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="Compare only this scorer with the reviewers.")] = None,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
@@ -39,7 +39,7 @@ def agreement_command(
     out.print(agreement_report(view, piped=not out.is_terminal))
 
 
-Reviewer = Annotated[str | None, typer.Option(help="Who labels; the name you are logged in by, by default.")]
+Reviewer = Annotated[str | None, typer.Option(help="Who labels; your login name by default.")]
 Verdict = Literal["pass", "fail", "skip"]
 VERDICTS: dict[str, Verdict] = {"p": "pass", "f": "fail", "s": "skip"}
 KEYS = "[p]ass  [f]ail  [c]omment  [s]kip  [q]uit"
@@ -48,12 +48,12 @@ KEYS = "[p]ass  [f]ail  [c]omment  [s]kip  [q]uit"
 def review_command(
     run: Annotated[str, typer.Argument(help="Run: id, its start or end, label, LABEL~N or latest~N.")] = "latest",
     reviewer: Reviewer = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Review at most so many, drawn by --seed.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Review at most this many, drawn by --seed.")] = None,
     scorer: Annotated[str | None, typer.Option(help="Only attempts that this scorer graded.")] = None,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="Those first whose score is nearest to 0.5.")] = False,
-    against: Annotated[str | None, typer.Option(help="Only attempts whose verdict is another one in this run.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw that --sample makes.")] = 0,
-    only_list: Annotated[bool, typer.Option("--list", help="List what there is to review and ask nothing.")] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Begin with scores nearest to 0.5.")] = False,
+    against: Annotated[str | None, typer.Option(help="Only attempts whose verdict differs from this run's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of --sample.")] = 0,
+    only_list: Annotated[bool, typer.Option("--list", help="List the attempts to review and ask nothing.")] = False,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:

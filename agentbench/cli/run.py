@@ -27,12 +27,12 @@ def run_command(
     backend: Annotated[
         str | None, typer.Option(help="A backend or server by name, or the base URL of a running server.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Run so many cases, drawn by --sample-seed.")] = None,
-    sample_seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Times each case is run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Run this many cases, drawn by --sample-seed.")] = None,
+    sample_seed: Annotated[int | None, typer.Option(min=0, help="Seed of --limit.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Attempts of each case.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Attempts in flight at once.")] = None,
-    label: Annotated[str, typer.Option(help="A name for the run, shown in tables and usable for it.")] = "",
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was broken off.")] = None,
+    label: Annotated[str, typer.Option(help="A name for the run, shown in tables and accepted by commands.")] = "",
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue a run that was interrupted.")] = None,
     db: Annotated[
         str | None, typer.Option(help="The store: a SQLite file or a database URL. Default: AGENTBENCH_DB.")
     ] = None,

@@ -33,11 +33,11 @@ Db = Annotated[
         help="Store: a SQLite file or a postgresql:// URL. Default: AGENTBENCH_DB or results/agentbench.db.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 
 
 def runs_command(
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many runs.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many runs.")] = 20,
     suite: Annotated[str | None, typer.Option(help="Show only runs of this suite.")] = None,
     as_json: AsJson = False,
     db: Db = None,

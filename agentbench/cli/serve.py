@@ -22,7 +22,7 @@ def serve_command(
         str | None, typer.Option("--api-key", metavar="KEY|@FILE", help="Clients must send it as a bearer token.")
     ] = None,
     open_access: Annotated[
-        bool, typer.Option("--open-access", help="Let anyone in without a key, on a --host that others reach too.")
+        bool, typer.Option("--open-access", help="Allow everyone without a key, also on a --host that others reach.")
     ] = False,
     settings: Annotated[
         list[str] | None,
@@ -51,16 +51,14 @@ def _knob(setting: str) -> str:
 
 def ui_command(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Other than loopback asks for a token.")
+        str, typer.Option(help="Address to listen on. Other than loopback requires a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     review: Annotated[
         bool, typer.Option("--review", help="Let visitors label attempts, tag runs and write notes.")
     ] = False,
     reviewer: Reviewer = None,
-    token: Annotated[
-        str | None, typer.Option(help="Ask for this token; one is made where --host is not loopback.")
-    ] = None,
+    token: Annotated[str | None, typer.Option(help="Require this token; generated if --host is not loopback.")] = None,
     db: Db = None,
 ) -> None:
     """Show runs, studies and transcripts in a browser; with --review, label attempts there."""

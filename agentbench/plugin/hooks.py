@@ -32,7 +32,7 @@ def add_options(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--agentbench-backend", type=_text, metavar="NAME|URL", help="Run suites on this backend, server or URL.")
     add("--agentbench-limit", type=_number(1), metavar="N", help="Run N cases of each suite, drawn by seed.")
-    add("--agentbench-sample-seed", type=_number(0), metavar="SEED", help="Seed of the draw that the limit makes.")
+    add("--agentbench-sample-seed", type=_number(0), metavar="SEED", help="Seed of the limit's sample.")
     add(
         "--agentbench-set",
         type=_text,
@@ -42,7 +42,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="Set a configuration key.",
     )
     add("--agentbench-repeats", type=_number(1), metavar="N", help="Run each case N times, each with its own seed.")
-    add("--agentbench-baseline", type=_text, metavar="NAME", help="Hold gates against this baseline or run.")
+    add("--agentbench-baseline", type=_text, metavar="NAME", help="Compare gates with this baseline or run.")
     add("--agentbench-summary", type=_text, metavar="FILE", help="Add each suite's verdict to this file, as Markdown.")
     add(
         "--agentbench-flake-reruns",

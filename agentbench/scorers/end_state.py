@@ -133,11 +133,11 @@ class EndStateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: str = Field("state", description="Where in `expected` the state is.")
-    absent: bool = Field(False, description="Pass when the state is not so: what must not have happened did not.")
-    partial: bool = Field(False, description="Look only at what `expected` names; the rest may be anything.")
-    paths: tuple[str, ...] = Field((), description="Compare only what is at these paths; all by default.")
-    ignore: tuple[str, ...] = Field((), description="Leave out what is at these paths.")
+    key: str = Field("state", description="The key of `expected` with the state.")
+    absent: bool = Field(False, description="Pass if the state is not this one: something forbidden did not happen.")
+    partial: bool = Field(False, description="Compare only what `expected` names; the rest may be anything.")
+    paths: tuple[str, ...] = Field((), description="Compare only these paths; all by default.")
+    ignore: tuple[str, ...] = Field((), description="Leave these paths out.")
     tolerance: float = Field(
         1e-9, ge=0, allow_inf_nan=False, description="Absolute difference at which numbers are still equal."
     )

@@ -88,13 +88,15 @@ class JudgeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rubric: str = Field("", description="What a good answer is.")
-    rubric_file: str | None = Field(None, description="A file beside the suite that says so.")
+    rubric_file: str | None = Field(None, description="A file beside the suite with the rubric.")
     scale: Literal["binary", "1-5"] = Field("binary", description="Pass or fail, or points from 1 to 5.")
-    pass_at: float = Field(4.0, ge=1, le=5, description="Least mean points that pass on the scale 1-5.")
-    votes: int = Field(1, ge=1, description="Times the judge is asked; binary passes by more than half.")
-    template: str = Field(TEMPLATE, description="What the judge is shown; {output} must be in it.")
-    max_chars: int = Field(12_000, ge=100, description="Longest part shown, cut in the middle.")
-    model: JudgeModelOptions = Field(JudgeModelOptions(), description="Which model judges, and how it is asked.")
+    pass_at: float = Field(4.0, ge=1, le=5, description="Minimum of the mean that passes on the scale 1-5.")
+    votes: int = Field(1, ge=1, description="How often the judge is asked; binary passes by more than half.")
+    template: str = Field(TEMPLATE, description="The judge's prompt; it must contain {output}.")
+    max_chars: int = Field(
+        12_000, ge=100, description="Limit of each part in characters; longer ones are cut in the middle."
+    )
+    model: JudgeModelOptions = Field(JudgeModelOptions(), description="The model that judges, and its settings.")
 
     @field_validator("template")
     @classmethod
@@ -213,10 +215,12 @@ class PairwiseConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rubric: str = Field(RUBRIC, min_length=1, description="What makes an answer better.")
-    run: str | None = Field(None, description="Hold against this run's answers; against `expected` by default.")
-    pass_at: Literal["win", "tie"] = Field("tie", description="Whether being as good as the other answer passes.")
-    max_chars: int = Field(12_000, ge=100, description="Longest part shown, cut in the middle.")
-    model: JudgeModelOptions = Field(JudgeModelOptions(), description="Which model judges, and how it is asked.")
+    run: str | None = Field(None, description="Compare with this run's answers; with `expected` by default.")
+    pass_at: Literal["win", "tie"] = Field("tie", description="Whether an answer that is as good as the other passes.")
+    max_chars: int = Field(
+        12_000, ge=100, description="Limit of each part in characters; longer ones are cut in the middle."
+    )
+    model: JudgeModelOptions = Field(JudgeModelOptions(), description="The model that judges, and its settings.")
 
 
 class PairwiseScorer:

@@ -139,15 +139,15 @@ def _first_mistake(error: ValidationError) -> str:
 
 
 class JudgeModelOptions(BaseModel):
-    """Which model judges, and how it is asked."""
+    """The model that judges, and its settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    serving: Serving | None = Field(None, description="A server of the judge's own; the run's by default.")
-    backend: Component | None = Field(None, description="A backend of the judge's own; the run's by default.")
+    serving: Serving | None = Field(None, description="The judge's own server; the run's by default.")
+    backend: Component | None = Field(None, description="The judge's own backend; the run's by default.")
     temperature: float = Field(0.0, ge=0, description="0 gives the same verdict again.")
     seed: int = Field(0, ge=0, description="Seed of the first vote; each further vote has the next.")
-    max_tokens: int = Field(1024, ge=1, description="Longest answer of the judge, its reason included.")
+    max_tokens: int = Field(1024, ge=1, description="Limit of the judge's answer, reason included.")
     reason_chars: int | None = Field(None, ge=1, description="Longest reason: keeps a small model from rambling.")
     timeout_s: float = Field(120.0, gt=0, description="Limit of one answer in seconds.")
     max_tries: int = Field(3, ge=1, description="Tries of a question that the server does not answer.")

@@ -157,7 +157,7 @@ class SemanticConfig(BaseModel):
     )
     model: str | None = Field(None, description="The server's model; the first that it lists by default.")
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the server's key.")
-    threshold: float = Field(0.8, ge=-1, le=1, description="Least cosine that passes.")
+    threshold: float = Field(0.8, ge=-1, le=1, description="Minimum cosine that passes.")
 
     @model_validator(mode="after")
     def _known(self) -> Self:

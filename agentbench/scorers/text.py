@@ -124,11 +124,11 @@ class IncludesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    which: Literal["all", "any"] = Field("all", description="How many of the texts must be there.")
+    which: Literal["all", "any"] = Field("all", description="How many of the texts must be found.")
     ignore_case: bool = True
     strip: bool = Field(True, description="Ignore white space at both ends of each text that is looked for.")
     # After the field that its check reads.
-    texts: tuple[str, ...] | None = Field(None, min_length=1, description="What is looked for; `expected` by default.")
+    texts: tuple[str, ...] | None = Field(None, min_length=1, description="The texts to find; `expected` by default.")
 
     @field_validator("texts")
     @classmethod

@@ -24,7 +24,7 @@ class BundledConfig(EngineConfig):
     """The engine's own knobs, so that each is `serving.<knob>`, and what starting it needs."""
 
     model: str = Field(DEFAULT_MODEL, description="A pulled model's name, a .gguf file, or a directory.")
-    startup_timeout_s: float = Field(180.0, gt=0, description="Longest wait until it answers.")
+    startup_timeout_s: float = Field(180.0, gt=0, description="Limit of the wait until it answers.")
 
 
 class BundledServer:

@@ -23,9 +23,9 @@ class UrlConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: StorableUrl = Field(description="Where it answers, up to and with /v1.", pattern=r"^https?://")
+    base_url: StorableUrl = Field(description="Its base URL, up to and including /v1.", pattern=r"^https?://")
     model: str | None = Field(None, description="The model to ask for; the first one it lists by default.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the key.")
     headers: StorableValues = Field(default_factory=dict, description="Sent with every request.")
     headers_env: Mapping[str, str] = Field(
         default_factory=dict, description="Header to the environment variable that holds its value."

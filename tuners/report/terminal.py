@@ -166,5 +166,6 @@ def _payback(verdict: Verdict) -> list[Text]:
     ]
     took = figures.seconds(found["seconds"])
     costs = " against ".join(figures.seconds(found[f"{side}_s_per_right"]) for side in ("winner", "baseline"))
-    said = f"its {took} are made up for after {' or '.join(after)}" if after else f"its {took} are never made up for"
-    return [Text.assemble(("Pay-back  ", "bold"), f"{said}; server time of a right answer: {costs}")]
+    when = f"after {' or '.join(after)}" if after else "never"
+    said = f"{when}, when the time saved exceeds the study's {took}" if after else f"{when}: no time is saved"
+    return [Text.assemble(("Break-even  ", "bold"), f"{said}; server time of a right answer: {costs}")]
