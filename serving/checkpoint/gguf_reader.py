@@ -34,6 +34,7 @@ _NUMBERS = {
 _STRING_AT_LEAST = 8  # bytes: its length
 _ROWS_AT_ONCE = 16  # that `dequantize` works on
 _VALUES_AT_ONCE = 2**18  # that stay in the processor's cache
+_VALUES_IN_MEMORY = 2**23  # that are held twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +45,28 @@ class RawTensor:
     type: GGMLQuantizationType
     shape: tuple[int, ...]  # rows first
     data: NDArray[np.uint8]  # a view of the file
+    file: mmap.mmap | None = None
+    begin: int = 0  # of the data in the file
 
     def dequantized(self) -> NDArray[np.float32]:
-        """An array of its own; NotImplementedError for a type that is unknown to `gguf`."""
+        """An array of its own; NotImplementedError for a type that is unknown to `gguf`. Lets the file's pages go."""
         # The package converts a few rows at a time; longer ones make the same values several times faster.
         rows = prod(self.shape[:-1])
         longer = max(1, _VALUES_AT_ONCE // _ROWS_AT_ONCE // self.shape[-1])
         rows //= gcd(rows, 2 ** (longer.bit_length() - 1))
-        values = dequantize(self.data.reshape(rows, -1), self.type)
-        return np.require(values, np.float32, "W").reshape(self.shape)
+        data, values = self.data.reshape(rows, -1), np.empty((rows, prod(self.shape) // rows), np.float32)
+        step = max(1, _VALUES_IN_MEMORY // values.shape[1])
+        for row in range(0, rows, step):
+            values[row : row + step] = dequantize(data[row : row + step], self.type)
+        self._let_go()
+        return values.reshape(self.shape)
+
+    def _let_go(self) -> None:
+        """What was read stays in the system's cache, and counts as ours no more."""
+        begin = -(-self.begin // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = self.begin + self.data.nbytes - begin
+        if self.file is not None and size > 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self.file.madvise(mmap.MADV_DONTNEED, begin, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,4 +160,5 @@ def _tensor(data: mmap.mmap, begin: int, name: str, kind: GGMLQuantizationType, 
     size = prod(shape) // block * block_bytes
     if begin + size > len(data):
         raise ValueError(f"tensor {name!r} ends at byte {begin + size}, the file at {len(data)}")
-    return RawTensor(name=name, type=kind, shape=shape, data=np.frombuffer(data, np.uint8, size, begin))
+    view = np.frombuffer(data, np.uint8, size, begin)
+    return RawTensor(name=name, type=kind, shape=shape, data=view, file=data, begin=begin)

@@ -59,13 +59,15 @@ class Decoder:
     ) -> None:
         table = take(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
         self.embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
-        self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
-        self.attention_specs = _attention_specs(config, weights, precision, max_len)
         if not config.tie_embeddings:
+            del table  # the largest tensors by far, here in float32: one at a time, and none when the layers come
             table = take(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
         norm = _Source(config, weights, "model.", precision).norm("norm")
         # Errors of the head go straight into the choice of a token: it keeps 8 bits.
         self.head = make_linear([table], [None], precision, norm, least_bits=8)
+        del table
+        self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
+        self.attention_specs = _attention_specs(config, weights, precision, max_len)
         linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
         lay_out([linear for linear in linears if isinstance(linear, PackedLinear)])
         if split is not None:

@@ -1,5 +1,6 @@
-"""Allocates large pieces of CPU memory on huge pages."""
+"""Allocates large pieces of CPU memory on huge pages, and returns freed memory to the system."""
 
+import ctypes
 import mmap
 
 import torch
@@ -20,3 +21,10 @@ def zeroed_bytes(count: int) -> torch.Tensor:
         memory.madvise(mmap.MADV_HUGEPAGE)
     everything = torch.frombuffer(memory, dtype=torch.uint8)
     return everything[-everything.data_ptr() % HUGE_PAGE :][:count]
+
+
+def return_freed_memory() -> None:
+    """glibc keeps freed memory that lies between used pieces, as much as a model's weights while they are moved."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -90,7 +90,7 @@ def make_linear(
 
     `least_bits` 8 keeps the layer at int8 where others are int4.
     """
-    weight = torch.cat(list(weights))
+    weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
     bias = _stack_biases(weights, biases, precision)
     format = _format(precision, least_bits)
     if precision.quantization != "none" and weight.shape[1] % GROUP:

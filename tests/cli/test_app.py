@@ -91,7 +91,7 @@ def db(tmp_path: Path) -> str:
         (["run", "suites/arithmetic", "--resume", "x"], "--resume RUN goes on with that run's own suite"),
         (["run", "suites/arithmetic", "--backend", "http://127.0.0.1:9/v1"], "http://127.0.0.1:9/v1 can't be reached"),
         (["pull", "smollm"], "unknown model or data set 'smollm'. Did you mean 'smollm2-135m-instruct'"),
-        (["serve", "--model", "gpt-5"], "model 'gpt-5' is neither a known name (gemma3-270m, smollm2-135m-instruct)"),
+        (["serve", "--model", "gpt-5"], "model 'gpt-5' is neither a known name (gemma3-270m, qwen2.5-coder"),
         (["show", "nothing"], "there is no store at"),
         (["run", "--resume", "nothing"], "nothing"),
     ],

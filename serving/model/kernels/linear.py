@@ -7,7 +7,7 @@ from enum import IntEnum
 import torch
 import torch.nn.functional as F
 
-from serving.model.huge_pages import zeroed_bytes
+from serving.model.huge_pages import return_freed_memory, zeroed_bytes
 from serving.model.kernels.library import kernels
 
 _LINE = 64  # bytes of a cache line
@@ -121,6 +121,7 @@ def lay_out(layers: Sequence[PackedLinear]) -> None:
     memory = zeroed_bytes(sum(sizes))
     for layer, piece in zip(layers, torch.split(memory, sizes), strict=True):
         layer.move_to(piece[: layer.nbytes])
+        return_freed_memory()
 
 
 def pack(weight: torch.Tensor, format: Format) -> torch.Tensor:

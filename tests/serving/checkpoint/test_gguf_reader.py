@@ -60,6 +60,11 @@ def test_any_number_of_rows_is_dequantized(rows: int, blocks: int) -> None:
     np.testing.assert_array_equal(tensor.dequantized(), gguf.dequantize(data, type_))
 
 
+def test_a_tensor_is_dequantized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.checkpoint.gguf_reader._VALUES_IN_MEMORY", 100)
+    test_any_number_of_rows_is_dequantized()
+
+
 def test_a_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
     array = np.ones((4, 32), np.float32)
     whole = write_file(tmp_path / "m.gguf", {"t": array}).read_bytes()
