@@ -1,4 +1,4 @@
-"""A file or directory that appears whole, or not at all."""
+"""Writes a file or a directory completely or not at all."""
 
 import os
 import shutil

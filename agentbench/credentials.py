@@ -1,4 +1,4 @@
-"""Credentials stay where they are given: what a configuration may not hold, and what is taken out of a text."""
+"""Credentials: what a configuration must not contain, and what is removed from texts."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The one place that reads environment variables."""
+"""Reads environment variables; no other module does."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How an extra of this installation is installed: what every message about a missing package says."""
+"""How to install an extra of this installation, for messages about a missing package."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Python objects of a user's by reference: `package.module:name`, or `file.py:name`."""
+"""Imports a user's Python objects by reference: `package.module:name`, or `file.py:name`."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Several workers on one study: processes of this machine, or tasks that Ray places on its cluster."""
+"""Several workers on one study: processes on this machine, or tasks that Ray places on a cluster."""
 
 import os
 import signal

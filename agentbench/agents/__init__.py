@@ -1,1 +1,1 @@
-"""Agents: what works on a case."""
+"""Agents: they work on cases."""

@@ -1,4 +1,4 @@
-"""Any program as an agent, in any language: a process for each attempt, or a few that stay."""
+"""Any program as an agent, in any language: one process for each attempt, or a pool of processes."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack

@@ -1,1 +1,1 @@
-"""Backends: what answers a chat request."""
+"""Backends: they answer chat requests."""

@@ -1,4 +1,4 @@
-"""The `agentbench` command: its subcommands, and how a mistake is told."""
+"""The `agentbench` command: its subcommands, and how mistakes are reported."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`agentbench baseline`: what later runs are held against."""
+"""`agentbench baseline`: the runs that later runs are compared with."""
 
 import json
 from pathlib import Path

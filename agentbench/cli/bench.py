@@ -1,4 +1,4 @@
-"""`agentbench bench`: load on one server or several in turn, and what it measures."""
+"""`agentbench bench`: load tests of one server, or of several in turn."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`agentbench export` and `import`: a run taken out of its store, and a run or traces put into one."""
+"""`agentbench export` and `import`: a run out of its store, and a run or traces into one."""
 
 import math
 from collections.abc import Mapping

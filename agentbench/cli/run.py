@@ -1,4 +1,4 @@
-"""`agentbench run`: a suite from start to stored, readable run."""
+"""`agentbench run`: runs a suite and stores it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

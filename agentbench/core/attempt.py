@@ -1,4 +1,4 @@
-"""A score, an attempt (one case run once, with what came of it), and a person's label of one."""
+"""A score, an attempt (an agent working on a case once), and a person's label of an attempt."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

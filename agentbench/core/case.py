@@ -1,4 +1,4 @@
-"""A case: one task put to an agent."""
+"""A case: one task for an agent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Durations as people write them: 500ms, 2s, 1.5m."""
+"""Durations in the form 500ms, 2s, 1.5m."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The exceptions of this package: mistakes a user can mend, and what a backend or a tool can do wrong."""
+"""The exceptions of this package: a user's mistakes, and failures of backends and tools."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

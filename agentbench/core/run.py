@@ -1,4 +1,4 @@
-"""A run: one suite by one configuration in one environment; what the store keeps beside its attempts."""
+"""A run: a suite under one configuration in one environment, as it is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A tuning study, its candidates and what it ran; what the store keeps of them beside the runs."""
+"""A tuning study with its candidates and its runs, as it is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A thread for each blocking call of a user's: none waits for another's, and one that hangs holds up nothing."""
+"""Runs each blocking call of a user in a thread of its own: none waits for another; a hanging one blocks nothing."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""Cases of one's own: one JSON object a line."""
+"""A user's own cases: one JSON object a line."""
 
 import json
 import math

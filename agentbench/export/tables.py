@@ -1,4 +1,4 @@
-"""What the exported tables hold: an attempt as rows, with every time on the wall clock."""
+"""The exported tables: an attempt as rows, with every time on the wall clock."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Baselines: the outcomes of a run that later runs are held against, in a small file for git or named in the store."""
+"""Baselines: the outcomes of a run that later runs are compared with, in a file for git or by name in the store."""
 
 import json
 import re

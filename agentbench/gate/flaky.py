@@ -1,4 +1,4 @@
-"""Flaky cases: right and wrong though nobody changed anything."""
+"""Flaky cases: right and wrong without a change."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise

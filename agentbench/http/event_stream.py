@@ -1,4 +1,4 @@
-"""Server-sent events, each with the time of the read that ended it."""
+"""Server-sent events, each with the time of the read that completed it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One request on the wire: what was sent when, and the undecoded answer with the time of each read."""
+"""One request on the wire: its send times, and the undecoded answer with the time of each read."""
 
 import json
 from collections.abc import Callable, Collection, Mapping

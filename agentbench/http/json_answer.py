@@ -1,4 +1,4 @@
-"""An answer that comes in one piece, as JSON: the models that a server has, the embeddings of texts."""
+"""JSON answers in one piece: the models of a server, the embeddings of texts."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The cache of pulled artifacts: `<cache>/<name>/<filename>`, there only when complete and verified."""
+"""The cache of pulled artifacts: `<cache>/<name>/<filename>`, present only when complete and verified."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches

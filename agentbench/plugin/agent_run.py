@@ -1,4 +1,4 @@
-"""The fixture `agent_run`: a suite's run, and assertions about it, for tests written in Python."""
+"""The fixture `agent_run`: a suite's run, and assertions about it, for Python tests."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What pytest reported of the items of each run, those of its workers too: the summary says the same."""
+"""The outcomes that pytest reported for the items of each run, those of its workers too."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

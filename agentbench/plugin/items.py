@@ -1,4 +1,4 @@
-"""A suite.yaml as a pytest collector: an item for each case, and in mode `gate` one more that decides."""
+"""A suite.yaml as a pytest collector: an item for each case, and in mode `gate` one more, which decides."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar

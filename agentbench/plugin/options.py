@@ -1,4 +1,4 @@
-"""The options as a suite's configuration takes them, and the places that start from pytest's root directory."""
+"""The plugin's options as a suite's configuration, and the paths relative to pytest's root directory."""
 
 from pathlib import Path
 from typing import Any

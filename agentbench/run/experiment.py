@@ -1,4 +1,4 @@
-"""A run from its suite to its last stored attempt: server up, cases run, each stored as it ends, server down."""
+"""A run from its suite to its last stored attempt: starts the server, runs the cases, stores each, stops the server."""
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping

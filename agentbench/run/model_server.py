@@ -1,4 +1,4 @@
-"""A model that is not the run's: its server started, its backend opened, for as long as a context lasts."""
+"""A model beside the run's own: starts its server and opens its backend for the duration of a context."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Where a run was made: git commit, machine, versions."""
+"""The environment of a run: git commit, machine, versions."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Records what one attempt does while it does it, and holds it to its limits."""
+"""Records the steps of one attempt as they happen, and enforces its limits."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""From attempts that end to attempts that are stored: those that ended while a transaction ran share the next one."""
+"""Stores attempts as they end: those that end during a transaction share the next one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator

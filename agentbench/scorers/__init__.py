@@ -1,1 +1,1 @@
-"""Scorers: what grades a finished attempt."""
+"""Scorers: they grade finished attempts."""

@@ -1,4 +1,4 @@
-"""Scorer of what a text says: the facts it has to cover, and what it must not make up."""
+"""Scorer of the facts in a text: those it must cover, and those it must not invent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal

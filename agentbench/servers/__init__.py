@@ -1,1 +1,1 @@
-"""Model servers: processes we start and stop, and URLs we are given."""
+"""Model servers: processes that agentbench starts and stops, and URLs."""

@@ -1,4 +1,4 @@
-"""The bundled engine as a process of its own: started, waited for, stopped with its whole group."""
+"""The bundled engine as a process: started, awaited, and stopped with its process group."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A server that somebody else runs."""
+"""A running server, by its URL."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a suite of mode `gate` asks of a run: the `gate` section of a suite.yaml."""
+"""What a run must hold to pass: the `gate` section of a suite.yaml."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A suite: a named, versioned list of cases with what runs and grades them by default."""
+"""A suite: a named, versioned list of cases, with the agent and the scorers it uses by default."""
 
 import random
 import re

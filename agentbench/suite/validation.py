@@ -1,4 +1,4 @@
-"""Turns pydantic's findings into one line a user can act on: what, where, what is valid."""
+"""Turns pydantic's errors into one line for the user: what is wrong, where, and what is valid."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches

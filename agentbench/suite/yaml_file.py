@@ -1,4 +1,4 @@
-"""YAML documents that remember the line of every key, so that a mistake can be pointed at."""
+"""YAML documents with the line of every key, for messages that point at it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

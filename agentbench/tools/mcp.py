@@ -1,4 +1,4 @@
-"""The tools of an MCP server: a process we start and speak to over its standard streams, or a URL."""
+"""The tools of an MCP server: a process that agentbench starts, or a URL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

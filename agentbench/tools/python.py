@@ -1,4 +1,4 @@
-"""A tool that runs Python code which the model writes, in a process within limits."""
+"""A tool that runs the model's Python code, in a process with limits."""
 
 import asyncio
 import os

@@ -1,1 +1,1 @@
-"""Simulated users: who speaks after the agent in a case of several turns."""
+"""Simulated users: they speak after the agent in a case of several turns."""

@@ -1,4 +1,4 @@
-"""Who may ask the viewer, and what a browser may do with its answers."""
+"""Access to the viewer, and what a browser may do with its answers."""
 
 import secrets
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""People's review of attempts: one after the other, by keyboard, without any scorer's verdict."""
+"""Review of attempts by people: one after the other, by keyboard, without scorers' verdicts."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,10 @@
 """The folder map of docs/architecture.md has every folder of the three packages, and no other."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 from tests.docs.pages import ROOT, blocks
 
@@ -40,3 +43,10 @@ def test_every_file_that_the_page_names_is_there() -> None:
     named = set(re.findall(r"`([\w/]+\.py)`", text))
     missing = [name for name in named if not any((ROOT / place / name).is_file() for place in ("", *PACKAGES))]
     assert missing == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_reference_has_each_name_of_a_front_door(package: str) -> None:
+    page = (ROOT / "docs" / "api" / f"{package}.md").read_text(encoding="utf-8")
+    documented = re.findall(rf"^::: {package}\.(\w+)$", page, re.MULTILINE)
+    assert sorted(documented) == sorted(set(import_module(package).__all__) - {"__version__"})

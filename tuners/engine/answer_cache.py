@@ -1,4 +1,4 @@
-"""The answers of a study in the store: what was answered once is never computed again."""
+"""The answers of a study in the store: no answer is computed twice."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Candidates judged on the real engine: cases run, answers kept in the store, traces sent again."""
+"""Judges candidates on the real engine: runs cases, stores answers, replays traces."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager

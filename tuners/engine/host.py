@@ -1,4 +1,4 @@
-"""The host of a study's candidates: one model server, kept running for as long as its configuration stays."""
+"""Hosts a study's candidates: one model server, which stays up while its configuration stays the same."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path

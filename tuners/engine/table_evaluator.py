@@ -1,4 +1,4 @@
-"""A table of what a real engine did, asked in place of it: a search can be judged over many seeds in seconds."""
+"""Answers from a table of recorded results, in place of an engine: a search over many seeds takes seconds."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The model that proposes instructions: what it is shown, who it is, and the instruction in what it wrote."""
+"""The model that proposes instructions: its prompt, its server, and the instruction in its answer."""
 
 import asyncio
 import json

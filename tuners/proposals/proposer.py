@@ -1,4 +1,4 @@
-"""Instructions from a model that is shown failing cases, accepted only if the same minibatch improves."""
+"""Instructions that a model proposes from failing cases, accepted only if the same minibatch improves."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""All that is known of a study, from the store; table, JSON and page show this."""
+"""All figures of a study, from the store, for the table, the JSON and the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

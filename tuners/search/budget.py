@@ -1,4 +1,4 @@
-"""What a study may spend, and what it has spent."""
+"""The budget of a study, and what is spent of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

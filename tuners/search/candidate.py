@@ -1,4 +1,4 @@
-"""A candidate that has been through a study, and the Pareto front of several."""
+"""A candidate that has ended, and the Pareto front of several."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""A candidate on its way up the rungs."""
+"""A candidate while it climbs the rungs."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What a search asks about candidates, and what it is told."""
+"""The evaluator of a search: its questions about candidates, and the answers."""
 
 import math
 from collections.abc import Mapping, Sequence

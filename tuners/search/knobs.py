@@ -1,4 +1,4 @@
-"""A candidate's lossless knobs: taken over from a candidate like it, or searched for by sending its traces again."""
+"""The lossless knobs of a candidate: taken over from a similar one, or searched by replaying its traces."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Optuna's study of a study, in the database of the store: its own tables, which its dashboard reads."""
+"""The Optuna study of a study, in the store's database: its own tables, which Optuna's dashboard reads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

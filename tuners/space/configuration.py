@@ -1,4 +1,4 @@
-"""A candidate's settings applied to its suite: what decides its answers, and what only how fast they come."""
+"""A candidate's settings applied to its suite: those that decide its answers, and those that decide only its speed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

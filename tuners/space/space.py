@@ -1,4 +1,4 @@
-"""The space of a study: parameters by dotted path, which of them hold when, and what must not be combined."""
+"""The space of a study: parameters by dotted path, their conditions, and forbidden combinations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A study checked before anything starts: every path of its space taken by its suite, every model here."""
+"""Checks a study before anything starts: each path of its space against the suite, and that each model is present."""
 
 from collections.abc import Iterator
 from typing import Any

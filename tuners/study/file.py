@@ -1,4 +1,4 @@
-"""A study.yaml: which suite, what may change, what is wanted of it, and what finding out may cost."""
+"""A study.yaml: the suite, the space, the objectives and the budget."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The cases a study may look at, and those it keeps for the verdict: cut by cluster, so that none is on both sides."""
+"""Splits the cases of a study into train and test, by whole clusters."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A study: its file, its suite, what it may look at; made, or found again in the store."""
+"""A study: its file, its suite and its cases; new, or from the store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
