@@ -1,7 +1,6 @@
 """A study as one HTML file: its verdict, what the winner changes, its candidates, the cases that changed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
@@ -9,11 +8,12 @@ from rich.text import Text
 from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
-from agentbench.core.trace import ToolCall
 from agentbench.report import figures
+from agentbench.report.compare.page import ChangedCase, ChangedSide
 from agentbench.report.html import Chart, Html, Page, chart_places, render
 from agentbench.report.report import Report
 from agentbench.report.traced_number import at
+from agentbench.report.transcript.view import attempt_view
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
 from agentbench.suite.suite import load_suite
@@ -64,7 +64,6 @@ def study_page(view: StudyView, store: Store) -> Page:
         heads=[(name, name in NUMBERS) for name in (*COLUMNS[:-1], "end")],
         candidates=_rows(view, document),
         cases=_cases(view.verdict, store),
-        shown=SHOWN,
     )
     return Page(title=f"study {record.name}", body=Html(body), charts=charts)
 
@@ -167,43 +166,40 @@ def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> dict
 
 
 SHOWN = 25
-"""Cases told in full, each way."""
+"""Cases shown in full, each way."""
+
+Attempts = Mapping[str, tuple[Attempt, Case]]
+"""A case's id to its first repeat, which stands for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """What an attempt came to: what was said, and each score with its reason."""
+def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, list[ChangedCase], int]]:
+    """What the winner gained on test and what it lost: the first cases of each, and how many there are."""
+    if verdict is None or not verdict.runs:
+        return []
+    runs = {name: store.get_run(verdict.runs[name]) for name in ("winner", "baseline")}
+    attempts = {name: _first(store, run.id) for name, run in runs.items()}
+    gained, lost = changed_cases(attempts["winner"], attempts["baseline"])
 
-    verdict: str
-    said: tuple[str, ...]
-    scores: tuple[str, ...]
+    def shown(case_id: str) -> ChangedCase:
+        views = {name: attempt_view(*attempts[name][case_id], run.prices) for name, run in runs.items()}
+        sides = [ChangedSide(letter=name, run=runs[name].id, view=view) for name, view in views.items()]
+        return ChangedCase(case_id=case_id, question=views["winner"].question, sides=sides)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """A case that one run had right and the other wrong."""
-
-    case_id: str
-    question: str
-    winner: Side
-    baseline: Side
+    found = (("Newly right", gained), ("Newly wrong", lost))
+    return [(title, [shown(case_id) for case_id in ids[:SHOWN]], len(ids)) for title, ids in found]
 
 
-def changed_cases(store: Store, winner: str, baseline: str) -> tuple[list[Changed], list[Changed]]:
-    """What the winner gained, and what it lost, by id; a case's first repeat stands for it."""
-    a, b = _first(store, winner), _first(store, baseline)
-    gained: list[Changed] = []
-    lost: list[Changed] = []
-    for case_id in sorted(a.keys() & b.keys()):
-        (of_winner, case), (of_baseline, _) = a[case_id], b[case_id]
+def changed_cases(winner: Attempts, baseline: Attempts) -> tuple[list[str], list[str]]:
+    """The cases that the winner alone has right, and those that the baseline alone has right, by id."""
+    gained: list[str] = []
+    lost: list[str] = []
+    for case_id in sorted(winner.keys() & baseline.keys()):
+        (of_winner, _), (of_baseline, _) = winner[case_id], baseline[case_id]
         if _left_out(of_winner) or _left_out(of_baseline):
             continue
         right, was_right = of_winner.passed is True, of_baseline.passed is True
         if right != was_right:
-            found = Changed(
-                case_id=case_id, question=_asked(case), winner=_side(of_winner), baseline=_side(of_baseline)
-            )
-            (gained if right else lost).append(found)
+            (gained if right else lost).append(case_id)
     return gained, lost
 
 
@@ -212,34 +208,5 @@ def _left_out(attempt: Attempt) -> bool:
     return attempt.failure is not None and attempt.failure.kind not in AGENT_FAILURES
 
 
-def _first(store: Store, run_id: str) -> dict[str, tuple[Attempt, Case]]:
+def _first(store: Store, run_id: str) -> Attempts:
     return {attempt.case_id: (attempt, case) for attempt, case in store.whole_attempts(run_id) if attempt.repeat == 0}
-
-
-def _asked(case: Case) -> str:
-    return "\n".join(str(message.get("content") or "") for message in case.messages)
-
-
-def _side(attempt: Attempt) -> Side:
-    said = tuple(filter(None, (call.text for call in attempt.trace.model_calls)))
-    tools = tuple(_called(step) for step in attempt.trace.steps if isinstance(step, ToolCall))
-    failed = (f"{attempt.failure.kind}: {attempt.failure.message}",) if attempt.failure else ()
-    return Side(
-        verdict="failed" if attempt.failure else "right" if attempt.passed else "wrong",
-        said=(*said, *tools, *failed),
-        scores=tuple(f"{score.name} {score.value:g}: {score.reason}" for score in attempt.scores),
-    )
-
-
-def _called(call: ToolCall) -> str:
-    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-    result = f" → {call.result}" if call.result is not None else f" → error: {call.error}" if call.error else ""
-    return f"{call.name}({arguments}){result}"
-
-
-def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, Sequence[Changed]]]:
-    """The cases that the winner has right on test and the baseline has not, and the other way round."""
-    if verdict is None or not verdict.runs:
-        return []
-    gained, lost = changed_cases(store, verdict.runs["winner"], verdict.runs["baseline"])
-    return [("Newly right", gained), ("Newly wrong", lost)]
