@@ -25,8 +25,7 @@ from agentbench.gateway import Gateway
 from agentbench.http.client import HttpClient
 from agentbench.http.exchange import Exchange
 from agentbench.http.wire import Wire
-from agentbench.loadtest.exchange import TurnExchange
-from agentbench.loadtest.record import record_of
+from agentbench.loadtest.record import TurnExchange, record_of
 from agentbench.loadtest.workload import Turn
 from agentbench.run.recorder import Recorder
 from agentbench.stats.calls import completion_tokens, first_token_s, gaps_s, latency_s, tpot_s, ttft_s

@@ -1,20 +1,32 @@
-"""A benchmark from its plan to its last figure: servers up, every point on every side, servers down."""
+"""A benchmark from its plan to its last figure: servers up, every point on every side, servers down.
+
+A sweep ends once a server is saturated: the time to the first token and the requests in flight both grow.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
+from statistics import median
 
-from agentbench.loadtest.dialect import Dialect
-from agentbench.loadtest.plan import LoadPlan
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.capabilities import Capabilities
+from agentbench.loadtest.measurement import Driver, Measurement
+from agentbench.loadtest.metrics import found_outstanding, measured
+from agentbench.loadtest.plan import LoadPlan, LoadPoint
 from agentbench.loadtest.random_prompts import Form
+from agentbench.loadtest.record import Record
 from agentbench.loadtest.result import BenchResult, PointResult
-from agentbench.loadtest.saturation import saturation
-from agentbench.loadtest.side import Side, opened_side
-from agentbench.loadtest.stretch import Driver, Stretch
+from agentbench.loadtest.target_server import TargetServer, opened_target
 from agentbench.loadtest.workload import Workload
+from agentbench.stats.calls import ttft_from_intent_s
 
-MakeWorkload = Callable[[Dialect], Awaitable[Workload]]
+GROWTH = 1.5
+"""Both must grow by this factor."""
+GAIN = 1.05
+"""Twice the clients that bring less than this factor in throughput bring nothing."""
+LEAST = 12
+"""Fewer requests show no trend."""
+
+MakeWorkload = Callable[[Capabilities], Awaitable[Workload]]
 Tell = Callable[[str], None]
 
 
@@ -27,24 +39,24 @@ async def run_bench(
         for number, wanted in enumerate(plan.sides):
             tell(f"{wanted.name}: starting {wanted.server.name}")
             log_path = plan.log_dir / f"{result.id}-{number}.server.log"
-            side = await stack.enter_async_context(opened_side(wanted, log_path, plan.timeout_s, plan.extra_body))
+            side = await stack.enter_async_context(opened_target(wanted, log_path, plan.timeout_s, plan.extra_body))
             sides.append(await side.asked(forms, plan.vocab))
-        workload = await make_workload(common_dialect([side.dialect for side in sides]))
+        workload = await make_workload(common_capabilities([side.capabilities for side in sides]))
         result.begin([side.to_json() for side in sides], workload.note)
         async for point in run_points(plan, workload, sides, result, tell):
             result.save()
             tell(point.line())
 
 
-def common_dialect(dialects: Sequence[Dialect]) -> Dialect:
+def common_capabilities(found: Sequence[Capabilities]) -> Capabilities:
     """What all sides understand, so that all are asked the same."""
     order: list[Form] = ["ids", "text", "chat"]
-    form = max((dialect.form for dialect in dialects), key=order.index)
-    return Dialect(form=form, ignore_eos=all(dialect.ignore_eos for dialect in dialects))
+    form = max((each.form for each in found), key=order.index)
+    return Capabilities(form=form, ignore_eos=all(each.ignore_eos for each in found))
 
 
 async def run_points(
-    plan: LoadPlan, workload: Workload, sides: Sequence[Side], result: BenchResult, tell: Tell
+    plan: LoadPlan, workload: Workload, sides: Sequence[TargetServer], result: BenchResult, tell: Tell
 ) -> AsyncIterator[PointResult]:
     """The points in order, until one is saturated (of a sweep) or no server answers any more."""
     before: PointResult | None = None
@@ -64,24 +76,71 @@ async def run_points(
     result.stop("all loads were run")
 
 
-async def run_point(plan: LoadPlan, workload: Workload, sides: Sequence[Side], point: PointResult, tell: Tell) -> None:
+async def run_point(
+    plan: LoadPlan, workload: Workload, sides: Sequence[TargetServer], point: PointResult, tell: Tell
+) -> None:
     """Every round, side after side: A B A B, each side the same requests in a round."""
     for number in range(plan.rounds):
         for side in sides:
             part = f", round {number + 1} of {plan.rounds}" if plan.rounds > 1 else ""
             tell(f"{point.load.label}: {side.name}{part}")
-            stretch = Stretch()
+            measurement = Measurement()
             try:
-                await run_stretch(side, workload, point.load.round(number), stretch)
+                await run_measurement(side, workload, point.load.round(number), measurement)
             finally:
-                point.add(side.name, stretch)
+                point.add(side.name, measurement)
 
 
-async def run_stretch(side: Side, workload: Workload, load: LoadPoint, stretch: Stretch) -> None:
+async def run_measurement(side: TargetServer, workload: Workload, load: LoadPoint, measurement: Measurement) -> None:
     """Warm up, then measure; sessions are drawn in one order, so that the warm-up's are not measured again."""
     driver = Driver(side.client, side.encode)
     warm = workload.sessions(f"{load.seed} warm-up")
-    await driver.warm_up(stretch, warm, load.warmup, load.concurrency or load.warmup)
+    await driver.warm_up(measurement, warm, load.warmup, load.concurrency or load.warmup)
     sessions = workload.sessions(load.seed)
     planned = list(islice(sessions, load.requests))
-    await driver.measure(stretch, planned, sessions, load)
+    await driver.measure(measurement, planned, sessions, load)
+
+
+def saturation(point: PointResult, before: PointResult | None, side: str) -> str:
+    """Why the side is saturated at this point; empty when it is not.
+
+    In an open loop the requests in flight and the TTFT (from intent) grow within the point, from its second
+    third to its last: work comes faster than it is done. In a closed loop more requests are in flight than at
+    the point before by design: TTFT grew too, and they brought no throughput.
+    """
+    if not point.load.concurrency:
+        return max((_drift(each.records) for each in point.sides[side]), key=len, default="")
+    if before is None:
+        return ""
+    then, now = before.figures(side), point.figures(side)
+    keys = ("ttft_p50_s", "output_tokens_per_s", "mean_outstanding")
+    if any(not figures[key] for figures in (then, now) for key in keys):
+        return ""
+    ttft, output, outstanding = (now[key] / then[key] for key in keys)
+    if ttft >= GROWTH and outstanding > 1 and output < GAIN:
+        return f"TTFT × {ttft:.3g} and outstanding × {outstanding:.3g} for output × {output:.3g}"
+    return ""
+
+
+def _drift(records: Sequence[Record]) -> str:
+    wanted = sorted(measured(records), key=lambda record: record.intended_at)
+    if len(wanted) < LEAST:
+        return ""
+    third = len(wanted) // 3
+    found = found_outstanding(wanted)
+    middle, last = median(found[third : 2 * third]), median(found[2 * third :])
+    ttft_middle, ttft_last = _ttft(wanted[third : 2 * third]), _ttft(wanted[2 * third :])
+    if ttft_middle is None or ttft_last is None:
+        return ""
+    if last >= GROWTH * middle + 1 and ttft_last >= GROWTH * ttft_middle:
+        return (
+            f"outstanding from {middle:g} to {last:g} and TTFT from {ttft_middle:.3g} s to {ttft_last:.3g} s"
+            " within the point"
+        )
+    return ""
+
+
+def _ttft(records: Sequence[Record]) -> float | None:
+    found = [ttft_from_intent_s(record.as_call()) for record in records if record.error is None]
+    known = [value for value in found if value is not None]
+    return median(known) if known else None

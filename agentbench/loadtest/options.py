@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 from agentbench.core.durations import seconds
 from agentbench.core.errors import UserError, unknown_name
-from agentbench.loadtest.arrivals import ARRIVALS
-from agentbench.loadtest.plan import LoadPlan
-from agentbench.loadtest.side import SideSpec
+from agentbench.loadtest.plan import ARRIVALS, LoadPlan
+from agentbench.loadtest.target_server import TargetSpec
 from agentbench.loadtest.workloads import WORKLOADS, WorkloadKind, WorkloadSpec
 from agentbench.stats.outcomes import OBJECTIVES
 from agentbench.suite import registry
@@ -88,7 +87,7 @@ def workload(text: str) -> tuple[WorkloadKind, str]:
     return found, what
 
 
-def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> SideSpec:
+def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> TargetSpec:
     """A server by URL or by registered name, with its knobs; a mistake shows before anything is started."""
     url = server.startswith(("http://", "https://"))
     chosen = {"name": "url", "base_url": server} if url else {"name": server}
@@ -101,7 +100,7 @@ def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> 
     component = Component.model_validate(apply_overrides({"serving": chosen}, overrides)["serving"])
     found = registry.resolve("servers", component.name, "--server")
     validate(found.Config, component.options, lambda location: "--set", ("serving",))
-    return SideSpec(name=name, server=component)
+    return TargetSpec(name=name, server=component)
 
 
 def side_names(first: str | None, others: Sequence[str], count: int) -> list[str]:
@@ -118,7 +117,7 @@ def side_names(first: str | None, others: Sequence[str], count: int) -> list[str
 def plan(
     *,
     name: str,
-    sides: tuple[SideSpec, ...],
+    sides: tuple[TargetSpec, ...],
     workload: WorkloadSpec,
     concurrencies: tuple[int, ...],
     rates: tuple[float, ...],

@@ -1,16 +1,88 @@
-"""What one call of `agentbench bench` is to do."""
+"""What one call of `agentbench bench` is to do: the loads of its sweep, and when an open loop sends."""
 
+import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from agentbench.loadtest.arrivals import Arrivals
-from agentbench.loadtest.point import LoadPoint
-from agentbench.loadtest.side import SideSpec
+from agentbench.core.errors import unknown_name
+from agentbench.loadtest.target_server import TargetSpec
 from agentbench.loadtest.workload import Workload
+
+Arrivals = Literal["poisson", "gamma", "constant"]
+ARRIVALS: tuple[Arrivals, ...] = ("poisson", "gamma", "constant")
+
+
+def offsets(kind: Arrivals, rate: float, seed: str, burstiness: float = 1.0) -> Iterator[float]:
+    """Endless offsets in seconds with a mean of `rate` a second; the first is one gap after 0 (constant: at 0).
+
+    poisson: exponential gaps. gamma: gaps of shape `burstiness` and mean 1/rate, whose coefficient of variation
+    is 1/√burstiness: 1 is Poisson, less is burstier, more is more regular. constant: every 1/rate.
+    """
+    if kind == "constant":
+        return (index / rate for index in count())
+    if kind not in ARRIVALS:
+        raise unknown_name("arrivals", kind, ARRIVALS)
+    shape = burstiness if kind == "gamma" else 1.0
+    return _accumulated(rate, shape, random.Random(f"arrivals {seed}"))
+
+
+def _accumulated(rate: float, shape: float, generator: random.Random) -> Iterator[float]:
+    at = 0.0
+    while True:
+        at += generator.gammavariate(shape, 1 / (rate * shape))
+        yield at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPoint:
+    """Closed loop of `concurrency` sessions, open loop of `rate` sessions a second, or neither: as recorded.
+
+    It ends after `requests` sessions or after `duration_s`, whichever is first; 0 is no bound. `seed` decides
+    arrivals and prompts.
+    """
+
+    concurrency: int = 0
+    rate: float = 0.0
+    arrivals: Arrivals = "poisson"
+    burstiness: float = 1.0
+    requests: int = 0
+    duration_s: float = 0.0
+    warmup: int = 0
+    seed: str = "0"
+
+    @property
+    def label(self) -> str:
+        if self.concurrency:
+            return f"c={self.concurrency}"
+        return f"{self.rate:g}/s" if self.rate else "recorded"
+
+    @property
+    def load(self) -> float:
+        """The number on the load axis."""
+        return self.concurrency or self.rate
+
+    def offsets(self) -> Iterator[float] | None:
+        """Of an open loop; None when the sessions' own are to be used."""
+        return offsets(self.arrivals, self.rate, self.seed, self.burstiness) if self.rate else None
+
+    def round(self, number: int) -> "LoadPoint":
+        """The same load with prompts and arrivals of its own: a server must not know them from another round."""
+        return replace(self, seed=f"{self.seed} round {number}")
+
+    def to_json(self) -> dict[str, Any]:
+        kind = "closed" if self.concurrency else "open" if self.rate else "recorded"
+        facts: dict[str, Any] = {"kind": kind, "label": self.label, "requests": self.requests, "warmup": self.warmup}
+        if self.concurrency:
+            facts["concurrency"] = self.concurrency
+        if self.rate:
+            facts |= {"rate": self.rate, "arrivals": self.arrivals, "burstiness": self.burstiness}
+        return {**facts, "duration_s": self.duration_s, "seed": self.seed}
+
 
 REQUESTS_PER_CLIENT = 4
 LEAST_REQUESTS = 16
@@ -29,7 +101,7 @@ class LoadPlan:
     """
 
     name: str
-    sides: tuple[SideSpec, ...]
+    sides: tuple[TargetSpec, ...]
     concurrencies: tuple[int, ...] = ()
     rates: tuple[float, ...] = ()
     arrivals: Arrivals = "poisson"

@@ -1,18 +1,30 @@
-"""A request as it is stored: the raw facts that every figure comes from."""
+"""A request of a load as it is stored: the raw facts that every figure comes from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentbench.core.trace import ModelCall
-from agentbench.http.exchange import refusal
-from agentbench.loadtest.exchange import TurnExchange
+from agentbench.http.exchange import Exchange, refusal
+from agentbench.loadtest.workload import Turn
 from agentbench.openai_stream import StreamedAnswer, decode
+
+
+@dataclass(slots=True, kw_only=True)
+class TurnExchange(Exchange):
+    """`intended_at` is when the schedule wanted it sent (`perf_counter_ns`)."""
+
+    index: int
+    session: int
+    turn: int
+    asked: Turn
+    warmup: bool
+    intended_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Times are nanoseconds from the start of the stretch (`perf_counter_ns` − its start), negative in the warm-up;
+    """Times are nanoseconds from the start of the measurement (`perf_counter_ns` − its start), negative in the warm-up;
     `sent_at` is `ended_at` when nothing could be sent.
 
     `chunk_at` has the reads that brought tokens, `chunk_tokens` how many each; `counted` says that the server

@@ -1,6 +1,10 @@
-"""What a benchmark found, as it is stored: raw facts first, figures beside them."""
+"""What a benchmark found, as it is stored: raw facts first, figures beside them.
+
+Two servers compare by the ratio of each figure, paired over rounds that were run in turn.
+"""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,21 +13,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from agentbench.core.errors import UserError
+from agentbench.loadtest.measurement import Measurement
 from agentbench.loadtest.metrics import Figures, summarize
-from agentbench.loadtest.point import LoadPoint
-from agentbench.loadtest.ratios import ratios
+from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.record import Record, record_of
-from agentbench.loadtest.roofline import Peak
-from agentbench.loadtest.stretch import Stretch
-from agentbench.loadtest.utilization import utilization
+from agentbench.loadtest.roofline import Peak, utilization
+
+CONFIDENCE = 0.95
+
+COMPARED = (
+    "output_tokens_per_s",
+    "total_tokens_per_s",
+    "requests_per_s",
+    "goodput_per_s",
+    "ttft_p50_s",
+    "ttft_p95_s",
+    "tpot_p50_s",
+    "tpot_p95_s",
+    "itl_p50_s",
+    "itl_p99_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "wall_s",
+)
+"""Figures that a ratio is given for; of those in seconds less is better, of rates more."""
+
 
 SCHEMA = "agentbench-bench-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One stretch of a side: its requests and how the client fared."""
+    """One measurement of a side: its requests and how the client fared."""
 
     records: tuple[Record, ...]
     wall_ns: int
@@ -52,15 +77,15 @@ class PointResult:
     sides: dict[str, list[Round]] = field(default_factory=dict)
     saturated: dict[str, str] = field(default_factory=dict)
 
-    def add(self, side: str, stretch: Stretch) -> None:
-        records = tuple(record_of(each, stretch.started_at) for each in stretch.exchanges)
+    def add(self, side: str, measurement: Measurement) -> None:
+        records = tuple(record_of(each, measurement.started_at) for each in measurement.exchanges)
         self.sides.setdefault(side, []).append(
             Round(
                 records=records,
-                wall_ns=stretch.wall_ns,
-                elapsed_s=stretch.elapsed_s,
-                client_cpu_s=stretch.client_cpu_s,
-                complete=stretch.complete,
+                wall_ns=measurement.wall_ns,
+                elapsed_s=measurement.elapsed_s,
+                client_cpu_s=measurement.client_cpu_s,
+                complete=measurement.complete,
             )
         )
 
@@ -191,3 +216,28 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise UserError(f"{path}: not a stored benchmark (its schema is not {SCHEMA!r})")
     return found
+
+
+def ratios(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Figure to the ratio a/b with its 95 % interval, over the rounds that both sides finished.
+
+    The ratio is the geometric mean over rounds; the interval is Student's t on the log ratios of the rounds
+    (n − 1 degrees of freedom), so that what drifts over a round's time falls on both sides. One round has none.
+    """
+    found = {}
+    for name in COMPARED:
+        pairs = [(x.get(name), y.get(name)) for x, y in zip(a, b, strict=False)]
+        logs = [math.log(x / y) for x, y in pairs if x and y]
+        if logs:
+            found[name] = _interval(logs)
+    return found
+
+
+def _interval(logs: Sequence[float]) -> dict[str, Any]:
+    mean = float(np.mean(logs))
+    ratio = {"ratio": math.exp(mean), "low": None, "high": None, "rounds": len(logs)}
+    if len(logs) < 2:
+        return ratio
+    error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(logs) - 1)) * error
+    return {**ratio, "low": math.exp(mean - half), "high": math.exp(mean + half)}

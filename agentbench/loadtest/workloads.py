@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agentbench.loadtest.dialect import Dialect
+from agentbench.loadtest.capabilities import Capabilities
 from agentbench.loadtest.random_prompts import Form, RandomPrompts
 from agentbench.loadtest.workload import Workload
 
@@ -31,7 +31,7 @@ class WorkloadSpec:
         """How a prompt may be put, the best first; suites and traces have messages."""
         return ("ids", "text", "chat") if self.kind in ("random", "shared_prefix") else ("chat",)
 
-    async def make(self, dialect: Dialect) -> Workload:
+    async def make(self, capabilities: Capabilities) -> Workload:
         if self.kind == "suite":
             from agentbench.loadtest.suite_prompts import suite_prompts
 
@@ -47,6 +47,6 @@ class WorkloadSpec:
             prefix_tokens=self.prefix_tokens if self.kind == "shared_prefix" else 0,
             groups=self.groups if self.kind == "shared_prefix" else 1,
             vocab=self.vocab,
-            form=dialect.form,
-            ignore_eos=dialect.ignore_eos,
+            form=capabilities.form,
+            ignore_eos=capabilities.ignore_eos,
         )

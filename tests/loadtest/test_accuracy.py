@@ -17,10 +17,10 @@ from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.core.protocols import ChatRequest, Endpoint
 from agentbench.http.client import HttpClient, Target
 from agentbench.http.event_stream import events
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.measurement import Driver, Measurement
+from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.random_prompts import RandomPrompts
 from agentbench.loadtest.record import record_of
-from agentbench.loadtest.stretch import Driver, Stretch
 from agentbench.run.recorder import Recorder
 from tests.fakes import declared
 from tests.loadtest.scripted_server import scripted_server
@@ -58,12 +58,12 @@ def errors_ms(streams: Sequence[Seen]) -> dict[str, float]:
 async def load_generator(url: str) -> list[Seen]:
     client = HttpClient(Target(base_url=url, api_key="k"), 60)
     driver = Driver(client, lambda turn: client.encode(turn.path, {**turn.body, "stream": True}))
-    stretch = Stretch()
+    measurement = Measurement()
     sessions = RandomPrompts(input_tokens=64, output_tokens=TOKENS).sessions("1")
     planned = list(islice(sessions, 2 * STREAMS))
-    await driver.measure(stretch, planned, sessions, LoadPoint(concurrency=STREAMS, requests=2 * STREAMS))
+    await driver.measure(measurement, planned, sessions, LoadPoint(concurrency=STREAMS, requests=2 * STREAMS))
     client.close()
-    return [_seen(record_of(each, 0).chunk_at, _text(each.pieces)) for each in stretch.exchanges]
+    return [_seen(record_of(each, 0).chunk_at, _text(each.pieces)) for each in measurement.exchanges]
 
 
 def _text(pieces: list[tuple[int, bytes]]) -> str:

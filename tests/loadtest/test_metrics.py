@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.loadtest.metrics import as_attempt, end_to_end, summarize, window_s
-from agentbench.loadtest.outstanding import found_outstanding, mean_outstanding, most_outstanding
+from agentbench.loadtest.metrics import (
+    as_attempt,
+    end_to_end,
+    found_outstanding,
+    mean_outstanding,
+    most_outstanding,
+    summarize,
+    window_s,
+)
 from agentbench.loadtest.record import Record, record_of_json
 from agentbench.stats.outcomes import outcomes_of
 from agentbench.stats.serving import output_throughput

@@ -7,9 +7,8 @@ from time import perf_counter_ns
 import pytest
 
 from agentbench.http.client import HttpClient, Target
-from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.metrics import summarize
-from agentbench.loadtest.record import Record, record_of
+from agentbench.loadtest.record import Record, TurnExchange, record_of
 from agentbench.loadtest.workload import Turn
 from tests.http.misbehaving_server import DONE, END, HEAD, TOKEN, WHOLE, answering, framed, plain
 

@@ -26,7 +26,7 @@ from agentbench.core.case import Case
 from agentbench.core.run import Run
 from agentbench.core.trace import Failure, ModelCall, Trace
 from agentbench.gate.judge import judge_run
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.result import PointResult, Round
 from agentbench.loadtest.roofline import Peak
 from agentbench.report.compare.view import compare_view

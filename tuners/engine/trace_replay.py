@@ -12,13 +12,13 @@ from typing import Any
 from agentbench.core.attempt import Attempt
 from agentbench.core.errors import UserError
 from agentbench.core.trace import Failure, ModelCall, Trace
-from agentbench.loadtest.bench import run_stretch
+from agentbench.loadtest.bench import run_measurement
+from agentbench.loadtest.measurement import Measurement
 from agentbench.loadtest.metrics import measured
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.replay import session_of
-from agentbench.loadtest.side import Side, SideSpec, opened_side
-from agentbench.loadtest.stretch import Stretch
+from agentbench.loadtest.target_server import TargetServer, TargetSpec, opened_target
 from agentbench.loadtest.workload import Path as RequestPath
 from agentbench.loadtest.workload import Session, Turn
 from agentbench.stats import Outcome
@@ -88,10 +88,10 @@ class TraceReplay:
         return found
 
     @asynccontextmanager
-    async def _side(self, name: str, configuration: Configuration) -> AsyncIterator[Side]:
+    async def _side(self, name: str, configuration: Configuration) -> AsyncIterator[TargetServer]:
         config = configuration.suite.config
-        wanted = SideSpec(name=name, server=config.serving)
-        opening = opened_side(wanted, self._log_path, config.run.timeout_s, {})
+        wanted = TargetSpec(name=name, server=config.serving)
+        opening = opened_target(wanted, self._log_path, config.run.timeout_s, {})
         try:
             side = await opening.__aenter__()
         except UserError as error:
@@ -115,23 +115,23 @@ def _parted(attempts: Sequence[Attempt], most: int) -> tuple[Sequence[Attempt], 
 
 
 async def _replayed(
-    side: Side, configuration: Configuration, attempts: Sequence[Attempt], warm: Sequence[Attempt]
+    side: TargetServer, configuration: Configuration, attempts: Sequence[Attempt], warm: Sequence[Attempt]
 ) -> list[Outcome]:
-    pairs = [(attempt, _session(attempt, side.dialect.ignore_eos)) for attempt in attempts]
+    pairs = [(attempt, _session(attempt, side.capabilities.ignore_eos)) for attempt in attempts]
     recording = Recording(
         sessions_=tuple(session for _, session in pairs),
-        warm=tuple(_session(attempt, side.dialect.ignore_eos) for attempt in warm),
+        warm=tuple(_session(attempt, side.capabilities.ignore_eos) for attempt in warm),
     )
     load = LoadPoint(
         concurrency=configuration.suite.config.run.concurrency, requests=len(attempts), warmup=len(recording.warm)
     )
-    stretch = Stretch()
-    await run_stretch(side, recording, load, stretch)
+    measurement = Measurement()
+    await run_measurement(side, recording, load, measurement)
     asked = {id(turn): number for number, (_, session) in enumerate(pairs) for turn in session.turns}
     records: dict[int, list[Record]] = {number: [] for number in range(len(pairs))}
-    for exchange in stretch.exchanges:
+    for exchange in measurement.exchanges:
         if not exchange.warmup:
-            records[asked[id(exchange.asked)]].append(record_of(exchange, stretch.started_at))
+            records[asked[id(exchange.asked)]].append(record_of(exchange, measurement.started_at))
     return [_outcome(attempts[number], measured(found)) for number, found in records.items()]
 
 

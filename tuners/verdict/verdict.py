@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from agentbench.core.errors import UserError
 from agentbench.core.study import Purpose
-from agentbench.loadtest.ratios import ratios
+from agentbench.loadtest.result import ratios
 from agentbench.stats import Outcome, compare_passes, summarize_serving
 from agentbench.stats.comparison import compare_latency
 from agentbench.stats.outcomes import agent_failures_as_wrong

@@ -1,4 +1,4 @@
-"""A side: a server under test, running, and what is known of it."""
+"""A server under test, running, and what is known of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from typing import Any
 
 from agentbench.core.protocols import Endpoint, Server
 from agentbench.http.client import HttpClient, Target
-from agentbench.loadtest.dialect import Dialect, ask_dialect, model_card, stream_options
+from agentbench.loadtest.capabilities import Capabilities, find_capabilities, model_card, stream_options
 from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.workload import Turn
 from agentbench.suite import registry
@@ -16,7 +16,7 @@ from agentbench.suite.config import Component
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SideSpec:
+class TargetSpec:
     """A server to be measured: the name it has in the report, and what starts or finds it."""
 
     name: str
@@ -24,7 +24,7 @@ class SideSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class TargetServer:
     """A server that answers. `card` is its entry in /v1/models; `extra` is added to every request body."""
 
     name: str
@@ -32,17 +32,17 @@ class Side:
     endpoint: Endpoint
     client: HttpClient
     card: Mapping[str, Any]
-    dialect: Dialect = field(default_factory=Dialect)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self, turn: Turn) -> bytes:
         """The request as this server gets it: its model's name, and the stream options it understands."""
-        streaming = {"stream": True, "stream_options": stream_options(self.dialect.continuous_usage)}
+        streaming = {"stream": True, "stream_options": stream_options(self.capabilities.continuous_usage)}
         body = {"model": self.endpoint.model, **turn.body, **streaming}
         return self.client.encode(turn.path, {**self.endpoint.body(body), **self.extra})
 
-    async def asked(self, forms: Sequence[Form], vocab: tuple[int, int]) -> "Side":
-        return replace(self, dialect=await ask_dialect(self.client, self.endpoint, forms, vocab))
+    async def asked(self, forms: Sequence[Form], vocab: tuple[int, int]) -> "TargetServer":
+        return replace(self, capabilities=await find_capabilities(self.client, self.endpoint, forms, vocab))
 
     @property
     def architecture(self) -> Mapping[str, Any] | None:
@@ -58,17 +58,17 @@ class Side:
             "model": self.endpoint.model,
             "info": dict(self.endpoint.info),
             "card": dict(self.card),
-            "form": self.dialect.form,
-            "ignore_eos": self.dialect.ignore_eos,
-            "continuous_usage": self.dialect.continuous_usage,
-            "note": self.dialect.note,
+            "form": self.capabilities.form,
+            "ignore_eos": self.capabilities.ignore_eos,
+            "continuous_usage": self.capabilities.continuous_usage,
+            "note": self.capabilities.note,
         }
 
 
 @asynccontextmanager
-async def opened_side(
-    wanted: SideSpec, log_path: Path, timeout_s: float, extra: Mapping[str, Any]
-) -> AsyncIterator[Side]:
+async def opened_target(
+    wanted: TargetSpec, log_path: Path, timeout_s: float, extra: Mapping[str, Any]
+) -> AsyncIterator[TargetServer]:
     """The server, started or found, for as long as the context lasts."""
     server: Server = registry.build("servers", wanted.server, prefix=("serving",))
     try:
@@ -76,7 +76,7 @@ async def opened_side(
         client = HttpClient(Target.of(endpoint), timeout_s)
         try:
             card = await model_card(client, endpoint.model)
-            yield Side(
+            yield TargetServer(
                 name=wanted.name, server=wanted.server, endpoint=endpoint, client=client, card=card, extra=dict(extra)
             )
         finally:

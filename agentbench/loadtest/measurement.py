@@ -1,4 +1,4 @@
-"""A stretch: one server under one load for a while, every request of it kept."""
+"""A measurement: one server under one load for a while, every request of it kept."""
 
 import asyncio
 import gc
@@ -11,8 +11,8 @@ from time import perf_counter_ns
 from typing import Any
 
 from agentbench.http.client import HttpClient
-from agentbench.loadtest.exchange import TurnExchange
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.plan import LoadPoint
+from agentbench.loadtest.record import TurnExchange
 from agentbench.loadtest.workload import Session, Turn
 
 Encode = Callable[[Turn], bytes]
@@ -22,7 +22,7 @@ AFTER_ERROR_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
-class Stretch:
+class Measurement:
     """What happened, filled in while it happens, so that an interruption loses nothing.
 
     `started_at` is the `perf_counter_ns` at which the schedule began, `wall_ns` the same moment since the Unix
@@ -45,77 +45,83 @@ class Driver:
         self._encode = encode
         self._encoded: dict[int, bytes] = {}
 
-    async def warm_up(self, stretch: Stretch, sessions: Iterator[Session], count: int, at_once: int) -> None:
+    async def warm_up(self, measurement: Measurement, sessions: Iterator[Session], count: int, at_once: int) -> None:
         """The first turns of `count` sessions, at most `at_once` in flight; they are kept and marked."""
         first = (Session(turns=each.turns[:1]) for each in islice(sessions, count))
-        workers = (self._work(stretch, first, deadline=None, warmup=True) for _ in range(min(at_once, count)))
+        workers = (self._work(measurement, first, deadline=None, warmup=True) for _ in range(min(at_once, count)))
         await _all(list(workers))
 
     async def measure(
-        self, stretch: Stretch, planned: list[Session], more: Iterator[Session], point: LoadPoint
+        self, measurement: Measurement, planned: list[Session], more: Iterator[Session], point: LoadPoint
     ) -> None:
         """Send what is planned, and of a point that is bounded by time only, more until then."""
         self._encoded = {id(turn): self._encode(turn) for session in planned for turn in session.turns}
         sessions = iter(planned) if planned else more
         with _undisturbed():
             cpu = time.process_time()
-            stretch.started_at, stretch.wall_ns = perf_counter_ns(), time.time_ns()
+            measurement.started_at, measurement.wall_ns = perf_counter_ns(), time.time_ns()
             try:
-                await self._run(stretch, sessions, point)
-                stretch.complete = True
+                await self._run(measurement, sessions, point)
+                measurement.complete = True
             finally:
-                stretch.elapsed_s = (perf_counter_ns() - stretch.started_at) / 1e9
-                stretch.client_cpu_s = time.process_time() - cpu
+                measurement.elapsed_s = (perf_counter_ns() - measurement.started_at) / 1e9
+                measurement.client_cpu_s = time.process_time() - cpu
 
-    async def _run(self, stretch: Stretch, sessions: Iterator[Session], point: LoadPoint) -> None:
-        deadline = stretch.started_at + round(point.duration_s * 1e9) if point.duration_s else None
+    async def _run(self, measurement: Measurement, sessions: Iterator[Session], point: LoadPoint) -> None:
+        deadline = measurement.started_at + round(point.duration_s * 1e9) if point.duration_s else None
         if point.concurrency:
-            await _all([self._work(stretch, sessions, deadline) for _ in range(point.concurrency)])
+            await _all([self._work(measurement, sessions, deadline) for _ in range(point.concurrency)])
         else:
-            await self._open_loop(stretch, sessions, deadline, point.offsets())
+            await self._open_loop(measurement, sessions, deadline, point.offsets())
 
     async def _work(
-        self, stretch: Stretch, sessions: Iterator[Session], deadline: int | None, warmup: bool = False
+        self, measurement: Measurement, sessions: Iterator[Session], deadline: int | None, warmup: bool = False
     ) -> None:
         """One of the clients of a closed loop."""
         for session in sessions:
             if deadline is not None and perf_counter_ns() >= deadline:
                 return
-            if not await self._session(stretch, session, perf_counter_ns(), warmup):
+            if not await self._session(measurement, session, perf_counter_ns(), warmup):
                 await asyncio.sleep(AFTER_ERROR_S)
 
     async def _open_loop(
-        self, stretch: Stretch, sessions: Iterator[Session], deadline: int | None, offsets: Iterator[float] | None
+        self,
+        measurement: Measurement,
+        sessions: Iterator[Session],
+        deadline: int | None,
+        offsets: Iterator[float] | None,
     ) -> None:
         running: list[asyncio.Task[Any]] = []
         try:
             for session in sessions:
                 offset = session.offset_s if offsets is None else next(offsets)
-                intended_at = stretch.started_at + round(offset * 1e9)
+                intended_at = measurement.started_at + round(offset * 1e9)
                 if deadline is not None and intended_at >= deadline:
                     break
                 await _until(intended_at)
-                running.append(asyncio.create_task(self._session(stretch, session, intended_at)))
+                running.append(asyncio.create_task(self._session(measurement, session, intended_at)))
             await asyncio.gather(*running)
         finally:
             await _cancel(running)
 
-    async def _session(self, stretch: Stretch, session: Session, intended_at: int, warmup: bool = False) -> bool:
+    async def _session(
+        self, measurement: Measurement, session: Session, intended_at: int, warmup: bool = False
+    ) -> bool:
         """The turns in order, each its gap after the end of the one before; False when one failed, the last then."""
-        number = len(stretch.exchanges)
+        number = len(measurement.exchanges)
         for position, turn in enumerate(session.turns):
             if position:
                 intended_at += turn.gap_ns
                 await _until(intended_at)
             exchange = TurnExchange(
-                index=len(stretch.exchanges),
+                index=len(measurement.exchanges),
                 session=number,
                 turn=position,
                 asked=turn,
                 warmup=warmup,
                 intended_at=intended_at,
             )
-            stretch.exchanges.append(exchange)
+            measurement.exchanges.append(exchange)
             request = self._encoded.pop(id(turn), None) or self._encode(turn)
             await self._client.send(request, exchange)
             if exchange.error or exchange.status != 200:

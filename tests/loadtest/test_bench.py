@@ -1,9 +1,9 @@
 """When a server is saturated."""
 
-from agentbench.loadtest.point import LoadPoint
+from agentbench.loadtest.bench import saturation
+from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.record import Record
 from agentbench.loadtest.result import PointResult, Round
-from agentbench.loadtest.saturation import saturation
 from tests.loadtest.records import record
 
 

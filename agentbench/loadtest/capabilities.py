@@ -10,16 +10,15 @@ from agentbench.core.errors import UserError
 from agentbench.core.protocols import Endpoint
 from agentbench.http.client import HttpClient
 from agentbench.http.exchange import Exchange
-from agentbench.loadtest.exchange import TurnExchange
 from agentbench.loadtest.random_prompts import Form
-from agentbench.loadtest.record import Record, record_of
+from agentbench.loadtest.record import Record, TurnExchange, record_of
 from agentbench.loadtest.workload import Turn
 
 PROBE_TOKENS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Capabilities:
     """`form` is how a prompt of a known number of tokens can be put; `continuous_usage` says that every chunk
     comes with token counts; `note` what the server answered when it could not be found out."""
 
@@ -33,21 +32,23 @@ def stream_options(continuous_usage: bool) -> dict[str, bool]:
     return {"include_usage": True, **({"continuous_usage_stats": True} if continuous_usage else {})}
 
 
-async def ask_dialect(client: HttpClient, endpoint: Endpoint, forms: Sequence[Form], vocab: tuple[int, int]) -> Dialect:
-    """The richest dialect of those tried that the server answers; `UserError` when it refuses all of them.
+async def find_capabilities(
+    client: HttpClient, endpoint: Endpoint, forms: Sequence[Form], vocab: tuple[int, int]
+) -> Capabilities:
+    """The richest capabilities of those tried that the server answers; `UserError` when it refuses all of them.
 
     A server that is overloaded or failing (429, 5xx) is taken at the first one: its errors are counted later.
     """
     refusal = ""
-    for dialect in _candidates(forms):
-        record = await _try(client, endpoint, dialect, vocab)
+    for capabilities in _candidates(forms):
+        record = await _try(client, endpoint, capabilities, vocab)
         if record.error is None:
-            return replace(dialect, continuous_usage=dialect.continuous_usage and record.counted)
+            return replace(capabilities, continuous_usage=capabilities.continuous_usage and record.counted)
         if record.status == 0:
             raise UserError(f"the server does not answer: {record.error}, {record.detail}. Is it running?")
         if record.status == 429 or record.status >= 500:
             note = f"the server could not be asked what it understands: {record.error} {record.detail}"
-            return replace(dialect, continuous_usage=False, note=note)
+            return replace(capabilities, continuous_usage=False, note=note)
         refusal = f"{record.error}: {record.detail}"
     raise UserError(
         f"the server refused every form of request that was tried, the last with {refusal!r}. Token ids were"
@@ -55,28 +56,28 @@ async def ask_dialect(client: HttpClient, endpoint: Endpoint, forms: Sequence[Fo
     )
 
 
-def _candidates(forms: Iterable[Form]) -> list[Dialect]:
+def _candidates(forms: Iterable[Form]) -> list[Capabilities]:
     found = []
     for form in forms:
         for ignore_eos in (True, False):
             for continuous in (True, False):
-                found.append(Dialect(form=form, ignore_eos=ignore_eos, continuous_usage=continuous))
+                found.append(Capabilities(form=form, ignore_eos=ignore_eos, continuous_usage=continuous))
     return found
 
 
-async def _try(client: HttpClient, endpoint: Endpoint, dialect: Dialect, vocab: tuple[int, int]) -> Record:
+async def _try(client: HttpClient, endpoint: Endpoint, capabilities: Capabilities, vocab: tuple[int, int]) -> Record:
     low, high = vocab
     asked: dict[Form, dict[str, Any]] = {
         "ids": {"prompt": [low, high - 1]},
         "text": {"prompt": "one two"},
         "chat": {"messages": [{"role": "user", "content": "one two"}]},
     }
-    body: dict[str, Any] = {**asked[dialect.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
-    if dialect.ignore_eos:
+    body: dict[str, Any] = {**asked[capabilities.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
+    if capabilities.ignore_eos:
         body["ignore_eos"] = True
-    body |= {"model": endpoint.model, "stream": True, "stream_options": stream_options(dialect.continuous_usage)}
+    body |= {"model": endpoint.model, "stream": True, "stream_options": stream_options(capabilities.continuous_usage)}
     body = endpoint.body(body)
-    turn = Turn(path="chat/completions" if dialect.form == "chat" else "completions", body=body)
+    turn = Turn(path="chat/completions" if capabilities.form == "chat" else "completions", body=body)
     exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
     await client.send(client.encode(turn.path, body), exchange)
     return record_of(exchange, exchange.intended_at)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.loadtest.arrivals import ARRIVALS, Arrivals, offsets
+from agentbench.loadtest.plan import ARRIVALS, Arrivals, offsets
 
 
 def gaps(kind: Arrivals, rate: float, burstiness: float = 1.0, seed: str = "7") -> list[float]:

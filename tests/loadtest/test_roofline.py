@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentbench.loadtest.roofline import Peak
-from agentbench.loadtest.utilization import flop, live_tokens, step_s, utilization
+from agentbench.loadtest.roofline import Peak, flop, live_tokens, step_s, utilization
 from tests.loadtest.records import record
 
 CARD = {

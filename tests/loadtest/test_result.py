@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from agentbench.loadtest.ratios import ratios
+from agentbench.loadtest.result import ratios
 
 
 def rounds(*values: float | None) -> list[dict[str, float | None]]:
