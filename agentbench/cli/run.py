@@ -42,7 +42,7 @@ def run_command(
     options = {"limit": limit, "sample_seed": sample_seed, "repeats": repeats, "concurrency": concurrency}
     given = {f"run.{key}": value for key, value in options.items() if value is not None}
     if resume is not None and (suite or settings or config or backend or given or label):
-        raise UserError("--resume RUN goes on with that run's own suite and settings; give no others")
+        raise UserError("--resume RUN continues with that run's own suite and settings; give no others")
     if resume is None and suite is None:
         raise UserError("which suite? For example: agentbench run suites/arithmetic")
     from agentbench.store import open_store

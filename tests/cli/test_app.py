@@ -88,7 +88,7 @@ def db(tmp_path: Path) -> str:
         (["run", "suites/arithmetic", "--set", "serving.max_num_seq=3"], "Did you mean 'max_num_seqs'"),
         (["run", "suites/arithmetic", "--set", "output=free"], "expected PATH=VALUE with a path under agent, serving"),
         (["run"], "which suite? For example: agentbench run suites/arithmetic"),
-        (["run", "suites/arithmetic", "--resume", "x"], "--resume RUN goes on with that run's own suite"),
+        (["run", "suites/arithmetic", "--resume", "x"], "--resume RUN continues with that run's own suite"),
         (["run", "suites/arithmetic", "--backend", "http://127.0.0.1:9/v1"], "http://127.0.0.1:9/v1 can't be reached"),
         (["pull", "smollm"], "unknown model or data set 'smollm'. Did you mean 'smollm2-135m-instruct'"),
         (["serve", "--model", "gpt-5"], "model 'gpt-5' is neither a known name (gemma3-270m, qwen2.5-coder"),

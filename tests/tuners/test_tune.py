@@ -224,8 +224,11 @@ def test_more_budget_goes_on_with_what_it_ended_to_the_case(study: StudyWriter) 
     path = study(STUDY.replace("trials: 5", "case_runs: 30").replace("  serving.knob: [1, 2]\n", ""))
     first = agentbench("tune", path, "--search-only")
     assert first.exit_code == 0, first.output
-    assert "the budget: a candidate takes 4 case-runs to be looked at and 20 to finish" in first.stderr
-    assert "30 case-runs are enough for the baseline and a look at 2 others, or for 1 to finish" in first.stderr
+    assert "the budget: a candidate needs 4 case-runs for the first rung and 20 for all of train" in first.stderr
+    assert (
+        "30 case-runs are enough for the baseline and the first rung of 2 others, or for all of train of 1"
+        in first.stderr
+    )
     found = study_json()
     assert sum(each["case_runs"] for each in found["candidates"]) == 30
     assert "out of budget" in [each["end"] for each in found["candidates"]]
@@ -340,7 +343,7 @@ def test_a_study_whose_parts_changed_does_not_go_on(study: StudyWriter, suite: P
     }
     changes[part]()
     said = refused("tune", "--resume", "toy")
-    assert "what it is made of has changed since it was started" in said
+    assert "parts of it have changed since it was started" in said
     assert ("tool.py" if part == "file" else part) in said
     assert study_json()["verdict"] is None
 

@@ -83,12 +83,12 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
 
 
 def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
-    """One line: how many candidates the budget is enough for.
+    """One line: how many candidates the budget allows.
 
     `rungs` is how many cases have been answered after each, `attempts_per_s` how fast an earlier run of the suite was.
     """
     first, all_of_train = rungs[0] * repeats, rungs[-1] * repeats
-    parts = [f"a candidate takes {first} case-runs to be looked at and {all_of_train} to finish"]
+    parts = [f"a candidate needs {first} case-runs for the first rung and {all_of_train} for all of train"]
     if options.trials is not None:
         parts.append(f"{options.trials} candidates take at most {options.trials * all_of_train}")
     if options.case_runs is not None:
@@ -100,14 +100,14 @@ def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, att
 
 def _in_seconds(seconds: float, first: int, all_of_train: int, attempts_per_s: float | None) -> str:
     if attempts_per_s is None:
-        return f"how many {seconds:g} s are enough for is known after the first rung, no run of this suite is stored"
+        return f"no run of this suite is stored, so the pace of {seconds:g} s is known after the first rung"
     made = int(seconds * attempts_per_s)
-    paced = f"{seconds:g} s are about {made} case-runs at {attempts_per_s:.3g}/s, the pace of the last run,"
-    return _enough_for(f"{paced} less the starts of servers, which", made, first, all_of_train)
+    pace = f"at {attempts_per_s:.3g}/s (the pace of the last run, without server starts)"
+    return _enough_for(f"{seconds:g} s are about {made} case-runs {pace}; these", made, first, all_of_train)
 
 
 def _enough_for(what: str, made: int, first: int, all_of_train: int) -> str:
     if made < all_of_train:
-        return f"{what} are not enough for all of train: no candidate can finish, raise the budget or lower split.train"
-    others = (made - all_of_train) // first
-    return f"{what} are enough for the baseline and a look at {others} others, or for {made // all_of_train} to finish"
+        return f"{what} are too few for all of train, so no candidate can finish: raise the budget or lower split.train"
+    others, whole = (made - all_of_train) // first, made // all_of_train
+    return f"{what} are enough for the baseline and the first rung of {others} others, or for all of train of {whole}"

@@ -102,7 +102,7 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any], db: str | 
     choices than before."""
     if other := next((path for path in overrides if path.split(".")[0] not in ("budget", "space")), None):
         raise UserError(
-            f"--set {other}: a study that goes on may change its budget, and may get more choices"
+            f"--set {other}: a study that continues may change its budget, and may get more choices"
             " (space.PATH=[the ones before, NEW]); start one of another name for the rest"
         )
     record = store.studies.get(name)
@@ -115,7 +115,9 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any], db: str | 
     file = checked_study(document, lambda location: f"study {name}")
     suite = _suite(file)
     if suite.content_hash() != record.suite_hash:
-        raise UserError(f"study {name} can't go on: the cases of {record.suite_path} have changed since it was started")
+        raise UserError(
+            f"study {name} can't continue: the cases of {record.suite_path} have changed since it was started"
+        )
     _check_parts(name, store, suite, record.document)
     split = Split(train=tuple(record.split["train"]), test=tuple(record.split["test"]))
     study = Study(file=file, document=document, suite=suite, split=split)
@@ -142,7 +144,7 @@ def _extend(before: Study, study: Study, store: Store, db: str | None) -> None:
             )
     others = (each for each in store.studies.begun(name, ended=False) if each.worker != this_worker())
     if at_it := [each.worker for each in others if at_work(each)]:
-        raise UserError(f"study {name}: {at_it[0]} is at work on it; extend it when all its workers have ended")
+        raise UserError(f"study {name}: {at_it[0]} still works on it; extend it when all its workers have ended")
     check_study(study.file, study.suite, lambda location: f"study {name}")
     extend_trials(db, name, before.spaces()[0], study.spaces()[0])
 
@@ -164,7 +166,7 @@ def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, A
         before = store.get_run(run.run_id).environment.get("made_of")
         if before is not None and (parts := changed(before, now)):
             raise UserError(
-                f"study {name} can't go on: what it is made of has changed since it was started: {', '.join(parts)} of"
+                f"study {name} can't continue: parts of it have changed since it was started: {', '.join(parts)} of"
                 f" {suite.path}. Undo that, or start a study of another name"
             )
 

@@ -1,4 +1,4 @@
-"""What a budget has left, and the line that says what it is enough for."""
+"""What a budget has left, and the line that says what it allows."""
 
 import pytest
 
@@ -15,21 +15,25 @@ RUNGS = (8, 16, 100)
         (
             {"case_runs": 150},
             None,
-            "150 case-runs are enough for the baseline and a look at 6 others, or for 1 to finish",
+            "150 case-runs are enough for the baseline and the first rung of 6 others, or for all of train of 1",
         ),
-        ({"case_runs": 60}, None, "60 case-runs are not enough for all of train: no candidate can finish"),
-        ({"seconds": 240}, 2.5, "240 s are about 600 case-runs at 2.5/s, the pace of the last run, less the starts of"),
-        ({"seconds": 240}, None, "how many 240 s are enough for is known after the first rung"),
+        ({"case_runs": 60}, None, "60 case-runs are too few for all of train, so no candidate can finish"),
+        (
+            {"seconds": 240},
+            2.5,
+            "240 s are about 600 case-runs at 2.5/s (the pace of the last run, without server starts); these are",
+        ),
+        ({"seconds": 240}, None, "no run of this suite is stored, so the pace of 240 s is known after the first rung"),
     ],
 )
 def test_what_it_is_enough_for(options: dict[str, int], pace: float | None, said: str) -> None:
     line = what_it_buys(BudgetOptions.model_validate(options), RUNGS, 1, pace)
-    assert line.startswith("the budget: a candidate takes 8 case-runs to be looked at and 100 to finish; ")
+    assert line.startswith("the budget: a candidate needs 8 case-runs for the first rung and 100 for all of train; ")
     assert said in line
 
 
 def test_repeats_are_case_runs_too() -> None:
-    assert "takes 24 case-runs to be looked at and 300 to finish" in what_it_buys(
+    assert "needs 24 case-runs for the first rung and 300 for all of train" in what_it_buys(
         BudgetOptions(case_runs=900), RUNGS, 3, None
     )
 
