@@ -14,6 +14,7 @@ LINKED = (
     "docs/images/*.png",
     "docs/ci/*",
     "docs/examples/*",
+    "docs/notes/*.py",
     "docs/assets/*",
     "tests/tuners/proposals/test_leaks.py",
 )

@@ -1,4 +1,4 @@
-"""The files of the repository that a page names are there."""
+"""The files of the repository that a page names are there, and the site has a way to each page."""
 
 import re
 from pathlib import Path
@@ -16,3 +16,10 @@ EXAMPLES = {"tests/test_my_scorers.py", "tests/test_my_agents.py", "tests/test_m
 def test_a_named_file_is_there(page: Path) -> None:
     named = set(NAMED.findall(page.read_text(encoding="utf-8"))) - EXAMPLES
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_the_site_has_a_way_to_each_page() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [*PAGES, *(ROOT / "results" / "benchmarks").rglob("*.md")]
+    names = [page.relative_to(ROOT).as_posix() for page in pages]
+    assert [name for name in names if f": {name}\n" not in site] == []
