@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
 from agentbench.http.connection import Channel
 from agentbench.http.exchange import Exchange
 
@@ -16,7 +18,7 @@ BODY_LIMIT = 64 * 2**20
 READS_LIMIT = 2**20
 """What is longer, or comes in more reads, is no answer: a server that never ends would take all memory."""
 
-HEX_DIGITS = b"0123456789abcdefABCDEF"
+OK = 200
 
 
 class MalformedReply(Exception):
@@ -26,13 +28,14 @@ class MalformedReply(Exception):
 class HttpReply:
     """Takes the reads of one response in order; knows when it is complete, and keeps its body undecoded.
 
-    `pieces` are (perf_counter_ns of the read, bytes of the body); nothing is parsed but the framing, so that
-    reading costs the server's machine next to nothing.
+    `pieces` are (perf_counter_ns of the read, bytes of the body that it brought). The framing is parsed by httptools
+    (llhttp, Node's parser), so that reading costs the server's machine next to nothing. Interim responses (1xx) are
+    passed over.
     """
 
     __slots__ = (
-        *("_buffer", "_chunked", "_in_trailer", "_left", "_size"),
-        *("complete", "headers", "keep_alive", "pieces", "status"),
+        *("_headers", "_is_framed", "_is_interim", "_parser", "_parts", "_quiet", "_size"),
+        *("begun", "complete", "headers", "keep_alive", "pieces", "status"),
     )
 
     def __init__(self) -> None:
@@ -41,79 +44,56 @@ class HttpReply:
         self.pieces: list[tuple[int, bytes]] = []
         self.complete = False
         self.keep_alive = True
-        self._buffer = b""
-        self._chunked = False
-        self._in_trailer = False
+        self.begun = False
+        self._parser = HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._is_interim = False
+        self._is_framed = False
         self._size = 0
-        self._left: int | None = 0  # bytes of the body, or of its chunk, still to come; None until the end
-
-    @property
-    def begun(self) -> bool:
-        """Whether any byte has come."""
-        return bool(self.status or self._buffer)
+        self._quiet = 0
 
     def feed(self, at: int, data: bytes) -> None:
         """The bytes of a read at `at`. Raises `MalformedReply`."""
-        if not self.status:
-            data = self._head(data)
-            if not self.status:
-                return
-        if self._chunked:
-            self._chunks(at, data)
-        elif data:
-            self._plain(at, data)
+        headed, self.begun = bool(self.status), True
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self.complete:  # what follows a whole response is not of this one
+                what = "its framing is not HTTP's" if self.status else "not an HTTP/1.1 response"
+                raise MalformedReply(f"{what}: {error}: {data[:40]!r}") from None
+        if self._parts:
+            self._add(at, self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self._parts, self._quiet = [], 0
+        elif not self.complete:
+            self._bound(data, headed)
 
     def end(self) -> None:
         """The peer closed: the end of a body that is not framed, a broken one else."""
         self.keep_alive = False
-        self.complete = self.complete or (bool(self.status) and not self._chunked and self._left is None)
+        self.complete = self.complete or (bool(self.status) and not self._is_framed)
 
-    def _head(self, data: bytes) -> bytes:
-        """What follows the head; the head itself is kept until it is whole. Interim responses (1xx) are passed over."""
-        data, self._buffer = self._buffer + data, b""
-        while not self.status:
-            head, separator, rest = data.partition(b"\r\n\r\n")
-            if not separator:
-                if len(data) > HEAD_LIMIT or not b"HTTP/1.".startswith(data[:7]):
-                    raise MalformedReply(f"not an HTTP/1.1 response: {data[:40]!r}")
-                self._buffer = data
-                return b""
-            self._parse(head)
-            data = rest
-        return data
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.complete:
+            self._headers[name.decode("latin-1").strip().lower()] = value.decode("latin-1").strip()
 
-    def _parse(self, head: bytes) -> None:
-        first, *lines = head.decode("latin-1").split("\r\n")
-        version, _, status = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not _is_number(status[:3]):
-            raise MalformedReply(f"not an HTTP/1.1 response: {first[:40]!r}")
-        if status.startswith("1"):
+    def on_headers_complete(self) -> None:
+        if self.complete:
             return
-        self.status = int(status[:3])
-        self.headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
-        self._framing(version)
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, {}
+        self._is_interim = status < OK
+        if not self._is_interim:
+            self.status, self.headers = status, headers
+            self.keep_alive = self._parser.should_keep_alive()
+            self._is_framed = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
 
-    def _framing(self, version: str) -> None:
-        connection = self.headers.get("connection", "").lower()
-        self.keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
-        self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        length = self.headers.get("content-length")
-        if self._chunked:
-            return
-        if self.status in (204, 304):
-            length = "0"
-        if length is not None and not _is_number(length):
-            raise MalformedReply(f"content-length is {length!r}")
-        self._left = int(length) if length is not None else None
-        self.complete = self._left == 0
+    def on_body(self, part: bytes) -> None:
+        if not self.complete:
+            self._parts.append(part)
 
-    def _plain(self, at: int, data: bytes) -> None:
-        self._add(at, data if self._left is None else data[: self._left])
-        if self._left is not None:
-            self._left = max(0, self._left - len(data))
-            self.complete = not self._left
+    def on_message_complete(self) -> None:
+        self.complete = self.complete or not self._is_interim
 
     def _add(self, at: int, piece: bytes) -> None:
         self._size += len(piece)
@@ -123,48 +103,16 @@ class HttpReply:
             raise MalformedReply(f"no end after {READS_LIMIT:,} reads")
         self.pieces.append((at, piece))
 
-    def _chunks(self, at: int, data: bytes) -> None:
-        """Chunked transfer coding (RFC 9112, section 7.1); the line that says a size may come in parts."""
-        if self._buffer:
-            data, self._buffer = self._buffer + data, b""
-        position, parts = 0, []
-        while position < len(data) and not self.complete:
-            if self._left:
-                parts.append(data[position : position + self._left])
-                self._left -= len(parts[-1])
-                position += len(parts[-1])
-                continue
-            end = data.find(b"\r\n", position)
-            if end < 0:
-                self._keep(data[position:])
-                break
-            self._line(data[position:end])
-            position = end + 2
-        if parts:
-            self._add(at, b"".join(parts))
-
-    def _keep(self, line: bytes) -> None:
-        """A line that is not whole yet."""
-        if len(line) > LINE_LIMIT:
-            raise MalformedReply(f"chunk size is {line[:20]!r}…")
-        self._buffer = line
-
-    def _line(self, line: bytes) -> None:
-        if self._in_trailer:
-            self.complete = not line
-        elif line:
-            size = line.partition(b";")[0].strip()
-            if not size or size.strip(HEX_DIGITS):
-                raise MalformedReply(f"chunk size is {line[:20]!r}")
-            self._left = int(size, 16)
-            self._in_trailer = self._left == 0
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20
-
-
-OK = 200
+    def _bound(self, data: bytes, headed: bool) -> None:
+        """A head, and the line of a chunk's size, may come in parts, and end."""
+        if not self.status:
+            self._quiet += len(data)
+            limit = HEAD_LIMIT
+        else:
+            self._quiet = self._quiet + len(data) if headed else len(data) - data.rfind(b"\r\n\r\n") - 4
+            limit = LINE_LIMIT
+        if self._quiet > limit:
+            raise MalformedReply(f"no end after {limit:,} bytes of a head or of a chunk's size: {data[:40]!r}")
 
 
 class WireBroken(Exception):
