@@ -1,5 +1,6 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
+# make quick: the tests that need no model, database server, browser or process of their own.
 # make test: set up if needed, then every test but those that take more than 20 seconds; these are: make slow.
 # make check: format, lint, types, layers, and every test (the slow ones too) with coverage.
 # make docs: the documentation site, in build/site; a broken link ends it.
@@ -16,7 +17,7 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test slow versions docs check format lint types layers coverage pull clean
+.PHONY: help demo examples quick test slow versions docs check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -39,6 +40,9 @@ demo: pull
 	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label free --set agent.output=free
 	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label constrained --set agent.output=json_schema
 	@$(BIN)/agentbench compare latest~1 latest
+
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PARALLEL) --quick
 
 test: $(VENV)/.dev pull
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'

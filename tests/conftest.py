@@ -1,29 +1,56 @@
 """Order and placement of the tests: those with the model first, each pytest-xdist worker on a core of its own.
 
-And a private PostgreSQL server for those that want one, and a watch on SQLite connections.
+And `--quick`, a private PostgreSQL server for those that want one, and a watch on SQLite connections.
 """
 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+from tests.quick import imports_heavy, is_quick
 from tests.store.cluster import private_cluster
+
+# A busy machine is no mistake: no time is asserted.
+settings.register_profile("project", deadline=None)
+settings.register_profile("quick", settings.get_profile("project"), max_examples=20)
+settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="only tests that need no PyTorch, model, database server, browser or process of their own",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Pin a worker, and what it starts, to one core: two engines that share cores wait for each other."""
+    if config.getoption("--quick"):
+        settings.load_profile("quick")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return (config.getoption("--quick") and is_test and imports_heavy(collection_path)) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is left alone with one at the end."""
+    if config.getoption("--quick"):
+        left = [item for item in items if not is_quick(item)]
+        items[:] = [item for item in items if is_quick(item)]
+        config.hook.pytest_deselected(items=left)
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "model")])
 
 

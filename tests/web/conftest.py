@@ -1,5 +1,6 @@
 """A viewer of a store with two runs, in this process and on a port."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +19,23 @@ from tests.report.runs import fill
 FREE, CONSTRAINED = "weather-20260304-050600-aaa111", "weather-20260304-050700-bbb222"
 
 
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two runs, which each test has a copy of."""
+    path = tmp_path_factory.mktemp("filled") / "a.db"
+    with open_store(str(path)) as store:
+        fill(store, cases=60)
+    return path
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> str:
-    return str(tmp_path / "a.db")
+def db(tmp_path: Path, filled: Path) -> str:
+    return str(shutil.copy(filled, tmp_path / "a.db"))
 
 
 @pytest.fixture
 def store(db: str) -> Iterator[Store]:
     with open_store(db) as store:
-        fill(store, cases=60)
         yield store
 
 
