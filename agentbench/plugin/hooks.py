@@ -26,6 +26,8 @@ from agentbench.plugin.workers import HandedOut, forget, stop_workers
 
 SUITE_FILE = "suite.yaml"
 
+pytest.register_assert_rewrite("agentbench.testing")
+
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("agentbench", "agentbench: suites of agent cases (suite.yaml)")

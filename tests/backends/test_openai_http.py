@@ -13,7 +13,7 @@ from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import BrokenOff, ChatRequest, CutOff, Endpoint
 from agentbench.http.event_stream import DONE, events
 from agentbench.stats.calls import latency_s, ttft_s
-from tests.contracts.backend_contract import BackendContract
+from agentbench.testing import BackendContract
 
 
 def ask(text: str) -> ChatRequest:

@@ -7,7 +7,7 @@ import pytest
 
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
 from agentbench.core.protocols import ChatRequest
-from tests.contracts.backend_contract import BackendContract
+from agentbench.testing import BackendContract
 
 
 def scripted(**config: object) -> ScriptedBackend:

@@ -31,6 +31,17 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def contract_of(folder: Path, page: str, **replaced: str) -> str:
+    """What pytest prints of the page's contract."""
+    text = blocks(page, "python")[1]
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    (folder / "test_contract.py").write_text(text)
+    ended = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_contract.py")
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
 def walk(folder: Path, page: str, module: str, **replaced: str) -> str:
     """Saves the page's files, runs its suite, and returns what `show` says of the case."""
     register(folder, page)
@@ -48,6 +59,7 @@ def test_a_scorer(folder: Path) -> None:
     shown = walk(folder, "extending/scorer.md", "my_scorers.py")
     assert "one  wrong" in shown
     assert "4 words" in shown
+    assert "14 passed" in contract_of(folder, "extending/scorer.md")
 
 
 def test_an_agent(folder: Path) -> None:
@@ -64,6 +76,7 @@ def test_a_server(folder: Path) -> None:
     (folder / "cases.jsonl").write_text('{"id": "one", "input": "Hi", "expected": "hello"}\n')
     shown = walk(folder, "extending/server.md", "my_servers.py", PORT=port, python=sys.executable)
     assert "one  right" in shown
+    assert "3 passed" in contract_of(folder, "extending/server.md", PORT=port)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0
 
