@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 from agentbench.core.protocols import ChatClient
-from agentbench.gateway.http import GatewayApp
-from agentbench.gateway.observed import ObservedCalls
-from agentbench.gateway.route import Route
+from agentbench.gateway.app import GatewayApp
+from agentbench.gateway.route import ObservedCalls, Route
 
 if TYPE_CHECKING:
     import uvicorn

@@ -1,14 +1,18 @@
-"""One attempt's way through the gateway."""
+"""One attempt's way through the gateway, and the tool calls that its framework made by itself."""
 
 import asyncio
+import json
 import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter_ns
+from typing import Any
 
+from agentbench.core.case import Message
 from agentbench.core.protocols import ChatClient, ChatRequest, Relay
-from agentbench.core.trace import ModelCall
+from agentbench.core.trace import ModelCall, ToolCall
 from agentbench.gateway.body import chat_request
-from agentbench.gateway.observed import ObservedCalls
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,7 +23,7 @@ class Route:
     """
 
     client: ChatClient
-    observed: ObservedCalls
+    observed: "ObservedCalls"
     origin: str
     model: str
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -54,3 +58,71 @@ class Route:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+class ObservedCalls:
+    """Finds the results that each request of an attempt brings for the first time.
+
+    A result's call began, as far as can be seen, when the reply that asked for it had come, and ended when the request
+    with its result was sent.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._asked_at: dict[str, int] = {}
+
+    def replied(self, call: ModelCall) -> None:
+        """The model answered; what it asks for may come back in any later request."""
+        for asked in _asked([call.reply]):
+            self._asked[str(asked.get("id"))] = asked.get("function") or {}
+            self._asked_at[str(asked.get("id"))] = call.ended_at
+
+    def new(self, messages: Sequence[Message]) -> Iterator[ToolCall]:
+        """The calls whose results are new in these messages, in their order."""
+        sent = {str(call.get("id")): call.get("function") or {} for call in _asked(messages)}
+        asked = self._asked | sent
+        now = perf_counter_ns()
+        counted: Counter[str] = Counter()
+        for message in messages:
+            call_id = str(message.get("tool_call_id"))
+            if message.get("role") != "tool" or call_id not in asked:
+                continue
+            counted[call_id] += 1
+            if counted[call_id] > self._seen[call_id]:
+                self._seen[call_id] += 1
+                yield self._call(call_id, asked[call_id], message, now)
+
+    def _call(self, call_id: str, function: dict[str, Any], message: Message, now: int) -> ToolCall:
+        arguments, error = _arguments(function.get("arguments"))
+        return ToolCall(
+            call_id=call_id,
+            name=str(function.get("name", "")),
+            arguments=arguments,
+            started_at=min(self._asked_at.get(call_id, now), now),
+            ended_at=now,
+            executed=True,
+            result=_text(message.get("content")),
+            error=error,
+        )
+
+
+def _asked(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    for message in messages:
+        calls = message.get("tool_calls")
+        if message.get("role") == "assistant" and isinstance(calls, list):
+            yield from (call for call in calls if isinstance(call, dict))
+
+
+def _arguments(text: Any) -> tuple[dict[str, Any], str | None]:
+    try:
+        value = json.loads(text or "{}") if isinstance(text, str) else text
+    except (ValueError, RecursionError) as error:
+        return {}, f"the arguments are not valid JSON: {error}"
+    return (value, None) if isinstance(value, dict) else ({}, "the arguments are not a JSON object")
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else json.dumps(content)

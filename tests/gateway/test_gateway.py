@@ -193,7 +193,7 @@ async def test_what_a_request_has_beside_the_known_goes_to_the_server() -> None:
 
 
 async def test_a_body_over_the_limit_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentbench.gateway.http.BODY_LIMIT", 100)
+    monkeypatch.setattr("agentbench.gateway.app.BODY_LIMIT", 100)
     async with opened() as (_, route, recorder), client_of(route) as client:
         with pytest.raises(openai.APIStatusError, match="over 100 bytes") as caught:
             await client.chat.completions.create(model="m", messages=say("x" * 200))

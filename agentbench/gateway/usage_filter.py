@@ -9,7 +9,7 @@ from agentbench.openai_stream import ToolCalls, said_in
 END = b"\n\n"
 
 
-class Outgoing:
+class UsageFilter:
     """Takes the server's bytes as they come and gives those to send on.
 
     The run's backend has the server count tokens, if it can in every chunk. A client that did not ask for that may add

@@ -1,19 +1,20 @@
-"""The gateway's HTTP side: paths, keys and bodies in, event streams and errors out (ASGI)."""
+"""The gateway's HTTP side (ASGI): paths, keys and bodies in; event streams, whole answers and errors out."""
 
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from agentbench.core.errors import AttemptError
 from agentbench.core.trace import ModelCall
 from agentbench.gateway.body import parse_body
-from agentbench.gateway.completion import completion
-from agentbench.gateway.outgoing import Outgoing
 from agentbench.gateway.refusal import Refused, error_body, refusal_of
 from agentbench.gateway.route import Route
+from agentbench.gateway.usage_filter import UsageFilter
+from agentbench.http.event_stream import DONE, events
+from agentbench.openai_stream import parsed
 
 BODY_LIMIT = 64 * 2**20
 JSON = (b"content-type", b"application/json")
@@ -64,7 +65,7 @@ class _Answer:
         self._body = body
         self._send = send
         self._pieces: list[bytes] = []
-        self._outgoing = Outgoing(body)
+        self._filter = UsageFilter(body)
         self._came = asyncio.Event()
         self._sent = 0
         self._call = route.start(body, self._take)
@@ -114,7 +115,7 @@ class _Answer:
 
     def _waiting(self) -> bytes:
         pieces, self._sent = self._pieces[self._sent :], len(self._pieces)
-        return self._outgoing.take(b"".join(pieces))
+        return self._filter.take(b"".join(pieces))
 
     async def _pass_on(self) -> None:
         if content := self._waiting():
@@ -122,7 +123,7 @@ class _Answer:
 
     async def _end(self) -> None:
         """What is left and the end together: each sending costs as much as a token's work."""
-        last = self._waiting() + self._outgoing.rest
+        last = self._waiting() + self._filter.rest
         try:
             await self._answered()
         except Refused as refused:
@@ -162,3 +163,48 @@ def _models(route: Route, name: str) -> bytes:
     if name:
         return json.dumps(entry).encode()
     return json.dumps({"object": "list", "data": [entry]}).encode()
+
+
+def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:
+    """The recorded call as one object; ids, log probabilities and the like from the stream it came as."""
+    chunks = _chunks(pieces)
+    first = chunks[0] if chunks else {}
+    choice: dict[str, Any] = {"index": 0, "message": _message(call), "finish_reason": call.finish_reason}
+    if logprobs := _logprobs(chunks):
+        choice["logprobs"] = {"content": logprobs}
+    answer: dict[str, Any] = {
+        "id": first.get("id", ""),
+        "object": "chat.completion",
+        "created": first.get("created", 0),
+        "model": first.get("model", call.request.get("model", "")),
+        "choices": [choice],
+    }
+    if call.prompt_tokens is not None or call.completion_tokens is not None:
+        answer["usage"] = _usage(call)
+    return json.dumps(answer).encode()
+
+
+def _message(call: ModelCall) -> dict[str, Any]:
+    message = {"role": "assistant", "content": None, **call.reply}
+    if message["content"] == message.get("refusal"):
+        message["content"] = None
+    return message
+
+
+def _usage(call: ModelCall) -> dict[str, Any]:
+    prompt, made = call.prompt_tokens or 0, call.completion_tokens or 0
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
+    if call.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
+    return usage
+
+
+def _chunks(pieces: Sequence[bytes]) -> list[dict[str, Any]]:
+    found = (data for _, data in events([(0, piece) for piece in pieces]) if data != DONE)
+    return [chunk for data in found if isinstance(chunk := parsed(data), dict)]
+
+
+def _logprobs(chunks: Sequence[dict[str, Any]]) -> list[Any]:
+    choices = (choice for chunk in chunks for choice in chunk.get("choices") or ())
+    parts = ((choice.get("logprobs") or {}).get("content") or () for choice in choices)
+    return [entry for part in parts for entry in part]

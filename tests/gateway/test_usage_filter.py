@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.gateway.outgoing import Outgoing
+from agentbench.gateway.usage_filter import UsageFilter
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
@@ -42,18 +42,18 @@ BARE = b": hello\n\n" + event(choices=choice("h\u00e9")) + event(choices=choice(
 @given(cuts=st.lists(st.integers(0, len(STREAM))))
 def test_counts_are_there_where_they_were_asked_for(options: Any, wanted: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(STREAM)]
-    outgoing = Outgoing({"stream_options": options})
+    outgoing = UsageFilter({"stream_options": options})
     taken = (outgoing.take(STREAM[start:end]) for start, end in pairwise(places))
     assert b"".join(taken) == wanted
 
 
 @given(st.lists(st.binary(max_size=40)))
 def test_what_is_no_event_of_openai_s_goes_out_as_it_came(pieces: list[bytes]) -> None:
-    outgoing = Outgoing({})
+    outgoing = UsageFilter({})
     taken = b"".join(outgoing.take(piece) for piece in pieces)
     assert (taken + outgoing.rest).replace(b"\r\n", b"\n") == b"".join(pieces).replace(b"\r\n", b"\n")
 
 
 def test_what_says_usage_and_is_no_chunk_is_left_alone() -> None:
     for data in (b'data: {"usage"\n\n', b'data: ["usage"]\n\n'):
-        assert Outgoing({}).take(data) == data
+        assert UsageFilter({}).take(data) == data
