@@ -26,7 +26,7 @@ def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         made = scratch / path.name
         yield made
-        if path.exists():
+        if path.is_dir():  # a file is replaced in one step, a directory can't be
             os.replace(path, scratch / "replaced")
         os.replace(made, path)
     except OSError as error:

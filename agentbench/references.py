@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from agentbench.core.errors import did_you_mean
 
 Files = MutableMapping[Path, ModuleType]
 """Files that were run, each once."""
@@ -55,9 +56,8 @@ def _attribute(module: ModuleType, place: str, name: str, noun: str) -> Any:
     try:
         found = reduce(getattr, name.split("."), module)
     except AttributeError:
-        near = get_close_matches(name, [each for each in dir(module) if not each.startswith("_")], n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"can't be imported: AttributeError: {place} has no {noun} {name!r}{hint}") from None
+        hint = did_you_mean(name, (each for each in dir(module) if not each.startswith("_")), most=2)
+        raise ValueError(f"can't be imported: AttributeError: {place} has no {noun} {name!r}.{hint}") from None
     if not callable(found):
         raise ValueError(f"{place} has no {noun} {name!r}: it is a {type(found).__name__}, not a {noun}")
     return found

@@ -94,7 +94,7 @@ def test_what_it_raises_is_one_line_with_file_and_line(tmp_path: Path, reference
             r"No module named 'nowhere'; looked for in .*suite and .*name its file \(nowhere.py:answer\)",
         ),
         ("nowhere.py:answer", r"there is no file .*suite/nowhere.py or .*here/nowhere.py"),
-        ("agent_there:answr", r"agent_there has no function 'answr'; did you mean 'answer'\?"),
+        ("agent_there:answr", r"agent_there has no function 'answr'\. Did you mean 'answer'\?"),
         ("agent_there:NUMBER", r"it is a int, not a function"),
     ],
 )

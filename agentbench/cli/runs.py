@@ -7,12 +7,11 @@
 
 import json
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentbench.core.errors import UserError
+from agentbench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from agentbench.core.attempt import Attempt
@@ -111,8 +110,7 @@ def _attempt(store: "Store", run_id: str, case_id: str, repeat: int) -> "Attempt
     repeats = sorted(number for stored, number in keys if stored == case_id)
     if repeats:
         raise UserError(f"case {case_id!r} has no repeat {repeat}. Valid: {', '.join(map(str, repeats))}.")
-    near = get_close_matches(case_id, {stored for stored, _ in keys}, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(case_id, {stored for stored, _ in keys})
     raise UserError(f"run {run_id} has no case {case_id!r}.{hint} agentbench show {run_id} lists its cases.")
 
 

@@ -49,10 +49,15 @@ SERVER_S = REFUSES_ALL | BUSY
 """Statuses below 500 that are not of what an agent asked for."""
 
 
+def did_you_mean(name: str, valid: Iterable[str], *, most: int = 3, cutoff: float = 0.5) -> str:
+    """A sentence with the nearest of the valid names, after a space; empty where none is near."""
+    near = get_close_matches(name, sorted(valid), n=most, cutoff=cutoff)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that is not registered: the nearest names first, then all of them."""
     names = sorted(valid)
-    near = get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    hint = did_you_mean(name, names, cutoff=0.4)
     listed = f"Valid: {', '.join(names)}." if names else "There is none."
     return UserError(f"unknown {kind} {name!r}.{hint} {listed}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.core.run import Run
 from agentbench.stats.outcomes import Outcome, outcomes_of
@@ -163,10 +164,8 @@ def write_baseline(baseline: Baseline, path: Path) -> bool:
     text = _text(baseline)
     if path.is_file() and _without_run(path.read_text(encoding="utf-8")) == _without_run(text):
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with whole(path, force=True) as draft:
+        draft.write_text(text, encoding="utf-8")
     return True
 
 

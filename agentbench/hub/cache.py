@@ -1,11 +1,10 @@
 """The cache of pulled artifacts: `<cache>/<name>/<filename>`, present only when complete and verified."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from agentbench.core.errors import UserError, unknown_name
+from agentbench.core.errors import UserError, did_you_mean, unknown_name
 from agentbench.environment import cache_dir
 from agentbench.hub.catalog import CATALOG, Artifact
 
@@ -72,8 +71,7 @@ def _local(model: str) -> Path | None:
 
 def _unknown(model: str) -> NoReturn:
     known = sorted(each.name for each in CATALOG.values() if each.kind == "model")
-    near = get_close_matches(model, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(model, known, most=1, cutoff=0.6)
     raise UserError(
         f"model {model!r} is neither a known name ({', '.join(known)}), nor hf:owner/name,"
         f" nor a file or directory here.{hint}"

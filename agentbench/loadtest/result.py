@@ -5,9 +5,7 @@ Two servers compare by the ratio of each figure, paired over rounds that were ru
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
 from agentbench.loadtest.measurement import Measurement
 from agentbench.loadtest.metrics import Figures, summarize
@@ -196,15 +195,8 @@ class BenchResult:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Whole or not at all: a reader, or a later crash, never finds half of it. `UserError` when it can't be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+    with whole(path, force=True) as draft:
+        draft.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,12 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from agentbench.core.errors import UserError
+from agentbench.core.errors import UserError, did_you_mean
 from agentbench.core.run import STANDALONE
 from agentbench.processes import has_ended
 from agentbench.store.tables import AttemptRow, BaselineRow, RunRow, SupersededBaselineRow
@@ -77,8 +76,7 @@ def _unknown(session: Session, reference: str) -> UserError:
     if not newest:
         return UserError(f"no run {reference!r}: the store has no runs yet. Make one: agentbench run SUITE.")
     names = [row.id for row in newest] + [row.label for row in newest if row.label]
-    near = get_close_matches(reference, names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(reference, names)
     return UserError(
         f"no run {reference!r}.{hint} Newest: {_listed(newest[:SHOWN])}."
         " Give an id, its start or end, a label (the newest of it), LABEL~N, latest or latest~N."

@@ -1,13 +1,12 @@
 """Turns pydantic's errors into one line for the user: what is wrong, where, and what is valid."""
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from agentbench.core.errors import UserError
+from agentbench.core.errors import UserError, did_you_mean
 from agentbench.credentials import SECRET
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -51,9 +50,7 @@ def _quote(value: Any) -> str:
 
 def _suggest(key: str, valid: Iterable[str]) -> str:
     keys = sorted(valid)
-    near = get_close_matches(key, keys, n=2, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
-    return f"{hint} Valid keys: {', '.join(keys)}."
+    return f"{did_you_mean(key, keys, most=2, cutoff=0.6)} Valid keys: {', '.join(keys)}."
 
 
 def _keys(model: type[BaseModel], location: Location) -> list[str]:

@@ -338,7 +338,7 @@ def test_a_file_that_is_no_benchmark_is_told(tmp_path: Path) -> None:
 
 def test_a_path_that_can_not_be_written_is_told_at_once(url: str) -> None:
     Path("results").write_text("in the way")
-    with pytest.raises(UserError, match="can't write results/bench"):
+    with pytest.raises(UserError, match="cannot write results/bench"):
         bench("--server", url, *SMALL)
 
 
