@@ -53,6 +53,8 @@ def test_what_is_raised_or_left_by_itself_is_passed_on() -> None:
 
 
 def test_an_interrupt_of_the_users_cancels_it_once_and_ends_it() -> None:
+    # A shell's background job has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = False
 
     async def interrupted() -> None:
@@ -64,8 +66,11 @@ def test_an_interrupt_of_the_users_cancels_it_once_and_ends_it() -> None:
             await asyncio.sleep(0)
             ended = True
 
-    with pytest.raises(KeyboardInterrupt):
-        guest.run(interrupted())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            guest.run(interrupted())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended
 
 
