@@ -330,9 +330,12 @@ def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite
 
 DYING_AFTER_THE_RESULT = """\
 import os, pathlib
+is_worker = []
+def pytest_configure(config):
+    is_worker.append(hasattr(config, "workerinput"))
 def pytest_runtest_logfinish(nodeid):
     flag = pathlib.Path("died")
-    if "PYTEST_XDIST_WORKER" in os.environ and nodeid.endswith("n05") and not flag.exists():
+    if is_worker == [True] and nodeid.endswith("n05") and not flag.exists():
         flag.touch()
         os._exit(1)
 """
