@@ -1,5 +1,6 @@
 """Writes a file or a directory completely or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -27,6 +28,8 @@ def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
         made = scratch / path.name
         yield made
         if path.is_dir():  # a file is replaced in one step, a directory can't be
+            if not made.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             os.replace(path, scratch / "replaced")
         os.replace(made, path)
     except OSError as error:
