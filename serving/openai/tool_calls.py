@@ -295,10 +295,10 @@ _BETWEEN = re.compile(r"(?:\A|\n)[\s,\]]*")
 """The same between calls, which may be elements of an array."""
 _FENCE = ("`", "`", "`", "[a-z_]*", r"\s*")
 _ARRAY = (r"\[", r"\s*")
-_HEAD = (r"\{", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]*', '"', r"\s*", ",", r"\s*")
+_HEAD = (r"\{", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]{0,128}', '"', r"\s*", ",", r"\s*")
 _KEYS = ('"arguments"', '"parameters"')
 _UNTAGGED = re.compile(
-    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\s*"name"\s*:\s*"(?P<name>[^"\\]*)"\s*,'
+    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\s*"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
     r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
 )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from agentbench.atomic_write import whole
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
 from tuners.space.configuration import configured, parted, workflow_of
@@ -24,11 +25,11 @@ def best_path(study: str) -> Path:
 def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -> Path:
     """Writes the baseline's settings with the winner's over them; `suite` is the study's, its configuration its own."""
     path = best_path(study)
-    path.parent.mkdir(parents=True, exist_ok=True)
     settings = run_settings(suite, {**baseline, **verdict.settings})
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
     head = f"# Candidate {verdict.winner} of study {study}: {command_of(suite, path)}\n"
-    path.write_text(head + text, encoding="utf-8")
+    with whole(path, force=True) as draft:
+        draft.write_text(head + text, encoding="utf-8")
     return path
 
 

@@ -107,6 +107,7 @@ TWO = ONE * 2
         (CALL.replace("add", "rm"), CALL.replace("add", "rm"), []),
         ('{"name": "add"}', '{"name": "add"}', []),
         ('{"name": "add", "arguments": 3}', '{"name": "add", "arguments": 3}', []),
+        ('{"name": "' + "a" * 200, '{"name": "' + "a" * 200, []),
         ("```json\n[1, 2]\n```\n", "```json\n[1, 2]\n```\n", []),
         ("```python\nprint({})\n```", "```python\nprint({})\n```", []),
     ],
@@ -129,3 +130,9 @@ def test_any_text_without_tags_reads_the_same_in_any_pieces(text: str, data: st.
 @given(text=st.text() | st.text(alphabet='`json[{"name": ad\n]'), data=st.data())
 def test_text_that_names_no_offered_function_is_content_to_the_letter(text: str, data: st.DataObject) -> None:
     assert read(cut(text, data), ["add"]) == (text, [])
+
+
+def test_a_name_that_is_too_long_for_a_function_is_not_held_back() -> None:
+    stream = ToolCallStream(["add"])
+    assert stream.feed('{"name": "' + "a" * 100) == []
+    assert stream.feed("a" * 100) == [Content('{"name": "' + "a" * 200)]
