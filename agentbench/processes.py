@@ -1,6 +1,7 @@
-"""Which process makes a run, and whether it has ended: one that was killed could not say so itself.
+"""Processes: which one makes a run and whether it has ended, and how those that we start are ended with their children.
 
-Ends the processes of an agent when we die, in whatever way.
+Each process of ours leads a group. A model server or an MCP server is asked to end first (`end_group`). Code of an
+agent or a model is killed, with what left its group (`MarkedProcess`), and a `Lifeline` does so when we die.
 """
 
 import asyncio
@@ -8,13 +9,16 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 
-from agentbench.process_mark import PROGRAM
+from agentbench.core.threads import in_thread
+from agentbench.process_mark import MARK_VARIABLE, PROGRAM, end_marked
 
 
 def identity() -> dict[str, Any]:
@@ -61,6 +65,40 @@ def _is_there(pid: int) -> bool:
     return True
 
 
+def signal_group(group: int, number: signal.Signals) -> None:
+    """To each process of the group; one that has ended, or is another user's by now, is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+async def end_group(group: int, exited: Callable[[], Awaitable[object]], grace_s: float) -> None:
+    """Asks the group to end, and kills what is left of it when its leader has exited, at the latest after `grace_s`."""
+    signal_group(group, signal.SIGTERM)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(exited(), grace_s)
+    signal_group(group, signal.SIGKILL)
+
+
+class MarkedProcess:
+    """A process that leads a session of its own, and whose children are known by a mark in their environment."""
+
+    def __init__(self, process: asyncio.subprocess.Process, mark: str) -> None:
+        self.process = process
+        self.mark = mark
+
+    @classmethod
+    async def start(cls, *command: str, env: Mapping[str, str], **options: Any) -> Self:
+        """`options` are those of `asyncio.create_subprocess_exec`. Raises `OSError` when it can't be started."""
+        mark = token_hex(16)
+        marked = {**env, MARK_VARIABLE: mark}
+        return cls(await asyncio.create_subprocess_exec(*command, env=marked, start_new_session=True, **options), mark)
+
+    async def kill(self) -> None:
+        """Ends it and all it started; safe to call twice."""
+        await in_thread(partial(end_marked, self.process.pid, self.mark))
+        await self.process.wait()
+
+
 class Lifeline:
     """A small process that holds a pipe of ours: when it closes, it ends the processes it was told of with all they
     started (`agentbench.process_mark`).
@@ -91,14 +129,13 @@ class Lifeline:
         process.stdin.close()
         await process.wait()
 
-    def hold(self, group: int, mark: str) -> None:
-        self._tell(f"+{group} {mark}\n")
+    def hold(self, marked: MarkedProcess) -> None:
+        self._tell(f"+{marked.process.pid} {marked.mark}\n")
 
-    def end(self, group: int, mark: str) -> None:
+    def end(self, marked: MarkedProcess) -> None:
         """Kill it now, and soon what left its group; one that ended already is no error."""
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        self._tell(f"-{group} {mark}\n")
+        signal_group(marked.process.pid, signal.SIGKILL)
+        self._tell(f"-{marked.process.pid} {marked.mark}\n")
 
     def _tell(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:

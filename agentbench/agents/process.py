@@ -12,7 +12,6 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from secrets import token_hex
 from time import perf_counter_ns
 from typing import Any
 
@@ -20,8 +19,7 @@ from agentbench.core.case import Case
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatClient
 from agentbench.environment import with_variables
-from agentbench.process_mark import MARK_VARIABLE
-from agentbench.processes import Lifeline
+from agentbench.processes import Lifeline, MarkedProcess
 
 Payload = dict[str, Any]
 ANSWER_LIMIT = 16 * 2**20
@@ -36,31 +34,29 @@ class AgentProcess:
     `owes` is set while it has been asked something and has not answered: it can't be asked anything else then.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, lifeline: Lifeline, mark: str) -> None:
+    def __init__(self, marked: MarkedProcess, lifeline: Lifeline) -> None:
         self.owes = False
-        self._mark = mark
-        self._process = process
+        self._marked = marked
+        self._process = marked.process
         self._lifeline = lifeline
         self._errors = b""
         self._listening = asyncio.create_task(self._listen())
-        lifeline.hold(process.pid, mark)
+        lifeline.hold(marked)
 
     @classmethod
     async def start(cls, command: tuple[str, ...], env: Mapping[str, str], lifeline: Lifeline) -> "AgentProcess":
-        mark = token_hex(16)
         try:
-            process = await asyncio.create_subprocess_exec(
+            marked = await MarkedProcess.start(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=with_variables(**{**env, MARK_VARIABLE: mark}),
-                start_new_session=True,
+                env=with_variables(**env),
                 limit=ANSWER_LIMIT,
             )
         except OSError as error:
             raise AttemptError("agent", f"{command[0]!r} can't be run: {error.strerror}") from None
-        return cls(process, lifeline, mark)
+        return cls(marked, lifeline)
 
     @property
     def is_running(self) -> bool:
@@ -122,7 +118,7 @@ class AgentProcess:
 
     async def kill(self) -> None:
         """End it and all it started; safe to call twice."""
-        self._lifeline.end(self._process.pid, self._mark)
+        self._lifeline.end(self._marked)
         await self._process.wait()
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)

@@ -1,11 +1,20 @@
-"""The gateway's HTTP side (ASGI): paths, keys and bodies in; event streams, whole answers and errors out."""
+"""The gateway's HTTP side: a Starlette application that takes keys and bodies and gives event streams, whole answers
+and errors.
+"""
 
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+from starlette.types import Receive, Scope, Send
 
 from agentbench.core.errors import AttemptError
 from agentbench.core.trace import ModelCall
@@ -17,42 +26,40 @@ from agentbench.http.event_stream import DONE, events
 from agentbench.openai_stream import parsed
 
 BODY_LIMIT = 64 * 2**20
-JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+def gateway_app(routes: Mapping[str, Route]) -> Starlette:
+    """The application over the open routes; the path of one that is closed answers 410."""
+    handlers = {Refused: _refused, HTTPException: _elsewhere, ClientDisconnect: _gone}
+    return Starlette(routes=[Path("/{path:path}", Addresses(routes))], exception_handlers=handlers)
 
 
-class GatewayApp:
-    """An ASGI application over the open routes; a route that is closed answers 410."""
+class Addresses:
+    """One endpoint for all paths: who has no open route and its key learns nothing of what else is right or wrong."""
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
-        try:
-            route, path = self._route(scope)
-            if path.partition("/")[0] == "models" and scope["method"] == "GET":
-                return await _whole(send, 200, _models(route, path.partition("/")[2]))
-            if path != "chat/completions":
-                raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
-            if scope["method"] != "POST":
-                raise Refused(405, f"{scope['method']} is not for chat/completions; POST to it")
-            body = dict(parse_body(await _body(receive)))
-            await _Answer(route, body, receive, send).give()
-        except Refused as refused:
-            await _whole(send, refused.status, error_body(refused), refused.headers)
+        request = Request(scope, receive)
+        route, path = self._route(request)
+        if path.partition("/")[0] == "models" and request.method == "GET":
+            return await _json(_models(route, path.partition("/")[2]))(scope, receive, send)
+        if path != "chat/completions":
+            raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
+        if request.method != "POST":
+            raise Refused(405, f"{request.method} is not for chat/completions; POST to it")
+        body = dict(parse_body(await _body(request)))
+        await _Answer(route, body, scope, receive, send).give()
 
-    def _route(self, scope: Scope) -> tuple[Route, str]:
-        token, _, path = scope["path"].lstrip("/").partition("/")
+    def _route(self, request: Request) -> tuple[Route, str]:
+        token, _, path = request.path_params["path"].lstrip("/").partition("/")
         route = self._routes.get(token)
         if route is None:
             raise Refused(410, "the attempt that this address was for has ended, or there was none")
-        key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")[2]
-        if not hmac.compare_digest(key, route.api_key.encode()):
+        key = request.headers.get("authorization", "").partition(" ")[2]
+        if not hmac.compare_digest(key.encode(), route.api_key.encode()):
             raise Refused(401, "the key is not this attempt's; use the one that came with its base URL")
         version, _, rest = path.rstrip("/").partition("/")
         return route, rest if version == "v1" else path
@@ -61,8 +68,9 @@ class GatewayApp:
 class _Answer:
     """One chat request: the call is made as a task, and ended when whoever asked goes away."""
 
-    def __init__(self, route: Route, body: dict[str, Any], receive: Receive, send: Send) -> None:
+    def __init__(self, route: Route, body: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         self._body = body
+        self._connection = scope, receive, send
         self._send = send
         self._pieces: list[bytes] = []
         self._filter = UsageFilter(body)
@@ -89,7 +97,8 @@ class _Answer:
 
     async def _complete(self) -> None:
         call = await self._answered()
-        await _whole(self._send, 200, completion(call, self._pieces))
+        with suppress(ConnectionError):
+            await _json(completion(call, self._pieces))(*self._connection)
 
     async def _answered(self) -> ModelCall:
         try:
@@ -131,17 +140,13 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": last})
 
 
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the body ended early")
-        parts.append(message.get("body", b""))
-        if sum(map(len, parts)) > BODY_LIMIT:
+async def _body(request: Request) -> bytes:
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > BODY_LIMIT:
             raise Refused(413, f"the body is over {BODY_LIMIT} bytes")
-        if not message.get("more_body"):
-            return b"".join(parts)
+    return bytes(content)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -149,12 +154,23 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _whole(send: Send, status: int, content: bytes, more: Mapping[str, str] | None = None) -> None:
-    headers = [JSON, (b"content-length", str(len(content)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in (more or {}).items()]
-    with suppress(ConnectionError):
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+def _json(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _json(error_body(error), error.status, error.headers)
+
+
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    """A path that no pattern of Starlette's fits, such as one with a line break."""
+    return _json(error_body(Refused(404, "no such path here")), 404)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client went away before it had sent everything."""
+    return _json(error_body(Refused(400, "the body ended early")), 400)
 
 
 def _models(route: Route, name: str) -> bytes:

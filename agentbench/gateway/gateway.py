@@ -2,14 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 from agentbench.core.protocols import ChatClient
-from agentbench.gateway.app import GatewayApp
 from agentbench.gateway.route import ObservedCalls, Route
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Gateway:
     async def __aenter__(self) -> Self:
         listener = _listener()
         self._origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = _server(GatewayApp(self._routes))
+        self._server = _server(self._routes)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0)
@@ -73,8 +72,11 @@ def _listener() -> socket.socket:
     return listener
 
 
-def _server(app: GatewayApp) -> "uvicorn.Server":
+def _server(routes: Mapping[str, Route]) -> "uvicorn.Server":
+    # Imported where an agent needs them: most runs have no gateway.
     import uvicorn
+
+    from agentbench.gateway.app import gateway_app
 
     class Quiet(uvicorn.Server):
         """Leaves the process's signals alone: they are the run's."""
@@ -84,7 +86,7 @@ def _server(app: GatewayApp) -> "uvicorn.Server":
             yield
 
     config = uvicorn.Config(
-        app,
+        gateway_app(routes),
         lifespan="off",
         ws="none",
         log_config=None,

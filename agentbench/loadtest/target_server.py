@@ -11,6 +11,7 @@ from agentbench.http.client import HttpClient, Target
 from agentbench.loadtest.capabilities import Capabilities, find_capabilities, model_card, stream_options
 from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.workload import Turn
+from agentbench.run.model_server import running
 from agentbench.suite import registry
 from agentbench.suite.config import Component
 
@@ -71,8 +72,7 @@ async def opened_target(
 ) -> AsyncIterator[TargetServer]:
     """The server, started or found, for as long as the context lasts."""
     server: Server = registry.build("servers", wanted.server, prefix=("serving",))
-    try:
-        endpoint = await server.start(log_path)
+    async with running(server, log_path) as endpoint:
         client = HttpClient(Target.of(endpoint), timeout_s)
         try:
             card = await model_card(client, endpoint.model)
@@ -81,5 +81,3 @@ async def opened_target(
             )
         finally:
             client.close()
-    finally:
-        await server.stop()

@@ -17,8 +17,8 @@ from agentbench.core.run import RunStatus
 from agentbench.gate.flaky import rerun_label
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.workers import POLL_S, Once
-from agentbench.run.experiment import Experiment, log_path, opened_backend, opened_bench, perform, plan, started_server
-from agentbench.run.runner import Bench, Job, run_job
+from agentbench.run.experiment import Experiment, log_path, opened_context, perform, plan, started_server, suite_backend
+from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.run.storing import keep
 from agentbench.store import Store
 from agentbench.suite.suite import Suite
@@ -137,21 +137,21 @@ class Reruns:
         try:
             async with (
                 started_server(suite, log_path(experiment.run)) as endpoint,
-                opened_backend(suite, endpoint) as backend,
-                opened_bench(suite, backend, self._store) as bench,
+                suite_backend(suite, endpoint) as backend,
+                opened_context(suite, backend, self._store) as context,
             ):
-                again = (self._rerun(case, bench, experiment.run.id, places) for case in suite.cases)
+                again = (self._rerun(case, context, experiment.run.id, places) for case in suite.cases)
                 found = await asyncio.gather(*again)
             ended = "finished"
         finally:
             self._store.set_status(experiment.run.id, ended)
         return {case.id: number for case, number in zip(suite.cases, found, strict=True) if number is not None}
 
-    async def _rerun(self, case: Case, bench: Bench, run_id: str, places: asyncio.Semaphore) -> int | None:
+    async def _rerun(self, case: Case, context: RunContext, run_id: str, places: asyncio.Semaphore) -> int | None:
         first = self._suite.config.run.repeats
         for number in range(1, self._most + 1):
             async with places:
-                attempt = await run_job(Job(case=case, repeat=first + number - 1), bench)
+                attempt = await run_job(Job(case=case, repeat=first + number - 1), context)
             keep(self._store, run_id, attempt, case)
             if attempt.passed:
                 return number

@@ -24,8 +24,9 @@ from agentbench.core.protocols import (
 from agentbench.core.run import Run, RunKind
 from agentbench.processes import identity
 from agentbench.references import beside
+from agentbench.run.model_server import opened_backend, running, server_of
 from agentbench.run.provenance import provenance
-from agentbench.run.runner import Bench, Job, run_jobs
+from agentbench.run.runner import Job, RunContext, run_jobs
 from agentbench.run.sources import changed, graded_by, run_made_of
 from agentbench.run.storing import stored
 from agentbench.store import Store
@@ -153,11 +154,7 @@ def _changed_parts(run: Run, suite: Suite) -> list[str]:
 
 
 def _server(suite: Suite) -> Server | None:
-    """Not started; None when the suite's backend needs none."""
-    if not registry.resolve("backends", suite.config.backend.name).needs_server:
-        return None
-    server: Server = registry.build("servers", suite.config.serving, prefix=("serving",))
-    return server
+    return server_of(suite.config.backend, suite.config.serving, ("serving",))
 
 
 @asynccontextmanager
@@ -167,20 +164,13 @@ async def started_server(suite: Suite, log_path: Path) -> AsyncIterator[Endpoint
     if server is None:
         yield None
         return
-    try:
-        yield await server.start(log_path)
-    finally:
-        await server.stop()
+    async with running(server, log_path) as endpoint:
+        yield endpoint
 
 
-@asynccontextmanager
-async def opened_backend(suite: Suite, endpoint: Endpoint | None) -> AsyncIterator[Backend]:
-    """The suite's backend, speaking to `endpoint`."""
-    backend: Backend = registry.build("backends", suite.config.backend, endpoint, prefix=("backend",))
-    try:
-        yield backend
-    finally:
-        await backend.aclose()
+def suite_backend(suite: Suite, endpoint: Endpoint | None) -> AbstractAsyncContextManager[Backend]:
+    """The suite's backend, speaking to `endpoint` for as long as the context lasts."""
+    return opened_backend(suite.config.backend, endpoint, ("backend",))
 
 
 def _parts(suite: Suite) -> tuple[Agent, tuple[ToolSource, ...]]:
@@ -208,7 +198,7 @@ def _answers_of(part: object, store: Store) -> str | None:
 
 
 @asynccontextmanager
-async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[Bench]:
+async def opened_context(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[RunContext]:
     """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context.
 
     `store` has the runs that a scorer holds answers against.
@@ -223,7 +213,7 @@ async def opened_bench(suite: Suite, backend: Backend, store: Store) -> AsyncIte
             if isinstance(part, AbstractAsyncContextManager):
                 await stack.enter_async_context(part)
         refuse_clashes(tools, suite.cases)
-        yield Bench(
+        yield RunContext(
             agent=agent,
             backend=backend,
             toolbox=partial(opened_toolbox, tools, timeout_s=suite.config.run.tool_timeout_s),
@@ -252,7 +242,7 @@ async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attemp
     _take_up(run, store)
     async with started_server(suite, log_path(run)) as endpoint:
         store.update_environment(run.id, {"server": dict(endpoint.info) if endpoint else {}})
-        async with opened_backend(suite, endpoint) as backend:
+        async with suite_backend(suite, endpoint) as backend:
             async for attempt in run_stored(experiment, experiment.jobs(stored_before), store, backend):
                 yield attempt
 
@@ -262,9 +252,9 @@ async def run_stored(
 ) -> AsyncGenerator[Attempt]:
     """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
     async with (
-        opened_bench(experiment.suite, backend, store) as bench,
-        aclosing(run_jobs(jobs, bench)) as attempts,
-        aclosing(stored(attempts, store, experiment.run.id, bench.options.concurrency)) as kept,
+        opened_context(experiment.suite, backend, store) as context,
+        aclosing(run_jobs(jobs, context)) as attempts,
+        aclosing(stored(attempts, store, experiment.run.id, context.options.concurrency)) as kept,
     ):
         async for attempt in kept:
             yield attempt

@@ -1,7 +1,7 @@
-"""A model beside the run's own: starts its server and opens its backend for the duration of a context."""
+"""Model servers and their backends, each for as long as a context lasts."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from agentbench.core.protocols import Backend, Endpoint, Server
@@ -12,18 +12,41 @@ LOGS = Path("results") / "logs"
 
 
 @asynccontextmanager
-async def opened_model(serving: Component | None, backend: Component | None, role: str) -> AsyncIterator[Backend]:
-    """The backend, speaking to the server where it needs one; `role` names the server's log."""
-    component = backend or Component(name="openai_http")
-    needs_server = registry.resolve("backends", component.name).needs_server
-    server: Server | None = registry.build("servers", serving or Component(name="bundled")) if needs_server else None
+async def running(server: Server, log_path: Path) -> AsyncIterator[Endpoint]:
+    """The server, started, and stopped at the end. It is stopped too when it did not come up."""
     try:
-        endpoint: Endpoint | None = await server.start(LOGS / f"{role}.server.log") if server else None
-        opened: Backend = registry.build("backends", component, endpoint)
-        try:
-            yield opened
-        finally:
-            await opened.aclose()
+        yield await server.start(log_path)
     finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def opened_backend(
+    component: Component, endpoint: Endpoint | None, prefix: Sequence[str] = ()
+) -> AsyncIterator[Backend]:
+    """The backend, speaking to `endpoint`; `prefix` is where its options are written, for messages."""
+    backend: Backend = registry.build("backends", component, endpoint, prefix=tuple(prefix))
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
+
+
+def server_of(backend: Component, serving: Component, prefix: Sequence[str] = ()) -> Server | None:
+    """The server that this backend speaks to, not started; None when it needs none."""
+    if not registry.resolve("backends", backend.name).needs_server:
+        return None
+    server: Server = registry.build("servers", serving, prefix=tuple(prefix))
+    return server
+
+
+@asynccontextmanager
+async def opened_model(serving: Component | None, backend: Component | None, role: str) -> AsyncIterator[Backend]:
+    """A model beside the run's own: its server where it needs one, and its backend. `role` names the server's log."""
+    component = backend or Component(name="openai_http")
+    server = server_of(component, serving or Component(name="bundled"))
+    async with AsyncExitStack() as stack:
+        endpoint = None
         if server is not None:
-            await server.stop()
+            endpoint = await stack.enter_async_context(running(server, LOGS / f"{role}.server.log"))
+        yield await stack.enter_async_context(opened_backend(component, endpoint))

@@ -123,7 +123,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class RunContext:
     """What every attempt of a run shares.
 
     `toolbox` opens the tools of one attempt; `passed_by` names the scorers that must all pass.
@@ -139,7 +139,7 @@ class Bench:
     watch: ServerWatch = field(default_factory=ServerWatch)
 
 
-async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[Attempt, Case]]:
+async def run_jobs(jobs: Iterable[Job], context: RunContext) -> AsyncGenerator[tuple[Attempt, Case]]:
     """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
 
     Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost. A server that
@@ -150,17 +150,17 @@ async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[At
     try:
         while True:
             for job in waiting:
-                running[asyncio.create_task(run_job(job, bench))] = job
-                if len(running) >= bench.options.concurrency:
+                running[asyncio.create_task(run_job(job, context))] = job
+                if len(running) >= context.options.concurrency:
                     break
             if not running:
                 return
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 job = running.pop(task)
-                attempt = _cancelled(job, bench) if task.cancelled() else task.result()
+                attempt = _cancelled(job, context) if task.cancelled() else task.result()
                 if attempt.failure is not None:
-                    bench.watch.require_answers()
+                    context.watch.require_answers()
                 yield attempt, job.case
     finally:
         for task in running:
@@ -168,23 +168,23 @@ async def run_jobs(jobs: Iterable[Job], bench: Bench) -> AsyncGenerator[tuple[At
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _cancelled(job: Job, bench: Bench) -> Attempt:
+def _cancelled(job: Job, context: RunContext) -> Attempt:
     """An attempt that somebody else cancelled: an agent that cancels every task of the process."""
     failure = Failure(kind="agent", message="the attempt was cancelled by other code in this process")
     now = perf_counter_ns()
-    return _attempt(job, bench, 1, _Work(trace=Trace(), failure=failure, started_at=now, ended_at=now), ())
+    return _attempt(job, context, 1, _Work(trace=Trace(), failure=failure, started_at=now, ended_at=now), ())
 
 
-async def run_job(job: Job, bench: Bench) -> Attempt:
+async def run_job(job: Job, context: RunContext) -> Attempt:
     """One attempt, tried again with a growing pause while it ends in an infra failure, and not before the server wants
     it: a wait that is longer than an attempt may take is not waited for."""
-    pause = bench.options.backoff_s
-    for tries in range(1, bench.options.max_tries + 1):
-        attempt = await _try_once(job, bench, tries)
-        if attempt.failure is None or attempt.failure.kind != "infra" or tries == bench.options.max_tries:
+    pause = context.options.backoff_s
+    for tries in range(1, context.options.max_tries + 1):
+        attempt = await _try_once(job, context, tries)
+        if attempt.failure is None or attempt.failure.kind != "infra" or tries == context.options.max_tries:
             break
-        wait_s = bench.watch.wait_s()
-        if bench.watch.is_in_vain(attempt.failure.message) or wait_s > bench.options.timeout_s:
+        wait_s = context.watch.wait_s()
+        if context.watch.is_in_vain(attempt.failure.message) or wait_s > context.options.timeout_s:
             break
         await asyncio.sleep(max(pause, wait_s))
         pause *= 2
@@ -201,18 +201,18 @@ class _Work:
     ended_at: int
 
 
-async def _try_once(job: Job, bench: Bench, tries: int) -> Attempt:
-    work = await _work(job, bench)
-    return _attempt(job, bench, tries, work, work.failure or await _grade(bench, job.case, work.trace))
+async def _try_once(job: Job, context: RunContext, tries: int) -> Attempt:
+    work = await _work(job, context)
+    return _attempt(job, context, tries, work, work.failure or await _grade(context, job.case, work.trace))
 
 
-def _attempt(job: Job, bench: Bench, tries: int, work: _Work, scores: tuple[Score, ...] | Failure) -> Attempt:
+def _attempt(job: Job, context: RunContext, tries: int, work: _Work, scores: tuple[Score, ...] | Failure) -> Attempt:
     graded = () if isinstance(scores, Failure) else scores
     return Attempt(
         case_id=job.case.id,
         cluster=job.case.cluster,
         repeat=job.repeat,
-        seed=_seed(job, bench),
+        seed=_seed(job, context),
         tries=tries,
         started_at=work.started_at,
         ended_at=work.ended_at,
@@ -220,37 +220,37 @@ def _attempt(job: Job, bench: Bench, tries: int, work: _Work, scores: tuple[Scor
         trace=work.trace,
         failure=work.failure or (scores if isinstance(scores, Failure) else None),
         scores=graded,
-        passed=verdict(graded, bench.passed_by),
+        passed=verdict(graded, context.passed_by),
     )
 
 
-async def _work(job: Job, bench: Bench) -> _Work:
+async def _work(job: Job, context: RunContext) -> _Work:
     """The agent at work, with the tools of an attempt of its own."""
     started_at = perf_counter_ns()
-    context = GuestContext(bench.toolbox(job.case))
-    tools = await context.enter(OPENING_S)
+    guest = GuestContext(context.toolbox(job.case))
+    tools = await guest.enter(OPENING_S)
     if isinstance(tools, Raised | Late):
         failure = _failure("tool", tools, f"the tools were not open after {OPENING_S:g} s")
         return _Work(trace=Trace(), failure=failure, started_at=started_at, ended_at=perf_counter_ns())
     try:
-        work = await _with_tools(job, bench, tools)
+        work = await _with_tools(job, context, tools)
     finally:
-        left = await context.leave(LEAVING_S)
+        left = await guest.leave(LEAVING_S)
     failed = _failure("tool", left, f"the tools were not closed after {LEAVING_S:g} s") if left else None
     return replace(work, failure=work.failure or failed)
 
 
-async def _with_tools(job: Job, bench: Bench, tools: Toolbox) -> _Work:
-    recorder = Recorder(bench.watch.over(bench.backend), tools, _seed(job, bench), bench.options.limits)
+async def _with_tools(job: Job, context: RunContext, tools: Toolbox) -> _Work:
+    recorder = Recorder(context.watch.over(context.backend), tools, _seed(job, context), context.options.limits)
     started_at = perf_counter_ns()
     try:
-        answer = await _ask(job, bench, recorder)
+        answer = await _ask(job, context, recorder)
         ended_at = recorder.close()
         if isinstance(answer, Failure) and answer.kind in OUT_OF_TIME:
             answer = await _stuck(tools) or answer
         if isinstance(answer, Failure):
             return _Work(trace=recorder.trace(), failure=answer, started_at=started_at, ended_at=ended_at)
-        state = await _guarded("tool", tools.state, bench.options.tool_timeout_s)
+        state = await _guarded("tool", tools.state, context.options.tool_timeout_s)
     finally:
         released = await _guarded("agent", recorder.release, LEAVING_S)
     failures = (each for each in (state, released) if isinstance(each, Failure))
@@ -268,11 +268,11 @@ async def _stuck(tools: Toolbox) -> Failure | None:
     return found if isinstance(found, Failure) else None
 
 
-async def _ask(job: Job, bench: Bench, recorder: Recorder) -> str | Failure:
+async def _ask(job: Job, context: RunContext, recorder: Recorder) -> str | Failure:
     """The agent's final text, or why there is none. From its limit on, nothing that it does is of the attempt."""
-    options = bench.options
+    options = context.options
     limit_s = min(options.timeout_s, options.limits.seconds or options.timeout_s)
-    answer = await contained(partial(_talk, job, bench, recorder), limit_s, recorder.close)
+    answer = await contained(partial(_talk, job, context, recorder), limit_s, recorder.close)
     if isinstance(answer, Late):
         if limit_s < options.timeout_s:
             return Failure(kind="budget", message=f"more than run.limits.seconds={limit_s:g}")
@@ -282,12 +282,12 @@ async def _ask(job: Job, bench: Bench, recorder: Recorder) -> str | Failure:
     return _failure("agent", answer) if isinstance(answer, Raised) else answer
 
 
-async def _talk(job: Job, bench: Bench, recorder: Recorder) -> str:
+async def _talk(job: Job, context: RunContext, recorder: Recorder) -> str:
     """The agent and the user in turn until the user has nothing more to say; the agent's last text."""
     case = job.case
-    user = await _by_the_user(partial(_session, bench.user, case, _seed(job, bench))) if case.user else None
+    user = await _by_the_user(partial(_session, context.user, case, _seed(job, context))) if case.user else None
     while True:
-        answer = await bench.agent(case, recorder, recorder)
+        answer = await context.agent(case, recorder, recorder)
         reply = Reply(text=answer) if isinstance(answer, str) else answer
         if user is None:
             return reply.text
@@ -313,10 +313,10 @@ async def _by_the_user(work: Callable[[], Awaitable[Result]]) -> Result:
     return done
 
 
-async def _grade(bench: Bench, case: Case, trace: Trace) -> tuple[Score, ...] | Failure:
+async def _grade(context: RunContext, case: Case, trace: Trace) -> tuple[Score, ...] | Failure:
     scores: list[Score] = []
-    for scorer in bench.scorers:
-        score = await _guarded("grader", partial(scorer.score, case, trace), bench.options.scorer_timeout_s)
+    for scorer in context.scorers:
+        score = await _guarded("grader", partial(scorer.score, case, trace), context.options.scorer_timeout_s)
         if isinstance(score, Failure):
             return replace(score, message=f"{scorer.name}: {score.message}")
         if flaw := _flaw(score):
@@ -356,8 +356,8 @@ def _failure(kind: FailureKind, outcome: Raised | Late, late: str = "") -> Failu
     return Failure(kind=kind, message=described(error), detail="".join(traceback.format_exception(error)))
 
 
-def _seed(job: Job, bench: Bench) -> int:
-    return attempt_seed(bench.options.seed, job.case.id, job.repeat)
+def _seed(job: Job, context: RunContext) -> int:
+    return attempt_seed(context.options.seed, job.case.id, job.repeat)
 
 
 def attempt_seed(run_seed: int, case_id: str, repeat: int) -> int:

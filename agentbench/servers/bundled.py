@@ -1,11 +1,8 @@
 """The bundled engine as a process: started, awaited, and stopped with its process group."""
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,9 +12,12 @@ from agentbench.core.errors import UserError
 from agentbench.core.protocols import Endpoint
 from agentbench.extras import install_hint
 from agentbench.hub import resolve_model, served_name
+from agentbench.processes import end_group
 from serving import EngineConfig, lossless_knobs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+STOP_S = 10.0
+"""How long the server has to end its requests and itself once it is asked to."""
 
 
 class BundledConfig(EngineConfig):
@@ -103,20 +103,10 @@ class BundledServer:
         process, self._process = self._process, None
         if process is None:
             return
-        _signal_group(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
-        _signal_group(process.pid, signal.SIGKILL)
+        await end_group(process.pid, process.wait, STOP_S)
         await process.wait()
         if process.stdin is not None:
             process.stdin.close()
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
 
 
 def _torch_version() -> str:

@@ -6,9 +6,7 @@ Imported only where a connection is made: the SDK is an optional package.
 
 import asyncio
 import json
-import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
@@ -22,6 +20,7 @@ from mcp.types import jsonrpc_message_adapter
 
 from agentbench.credentials import forms_of, redacted
 from agentbench.http.exchange import refusal
+from agentbench.processes import end_group
 
 INTERNAL_ERROR = -32603
 CONNECT_S = 10.0
@@ -234,12 +233,9 @@ class _ServerProcess(asyncio.SubprocessProtocol):
         """As the protocol asks: its input closes, then its process group is told to end, then it is killed."""
         self.discard()
         self._stdin.close()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.exited.wait(), EXIT_S)
-                break
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.get_pid(), number)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.exited.wait(), EXIT_S)
+        await end_group(self._process.get_pid(), self.exited.wait, EXIT_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.exited.wait(), EXIT_S)
         if self._stdin.get_write_buffer_size():

@@ -7,17 +7,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.core.case import Case, ToolSpec
 from agentbench.core.errors import AttemptError
-from agentbench.core.threads import in_thread
-from agentbench.process_mark import MARK_VARIABLE, end_marked
+from agentbench.processes import MarkedProcess
 from agentbench.tools import confinement
 
 OUTPUT_BYTES = 2**16
@@ -76,28 +73,26 @@ class PythonSource:
             return await self._run(code, folder)
 
     async def _run(self, code: str, folder: str) -> str:
-        config, mark = self._config, token_hex(16)
+        config = self._config
         limits = (config.memory_mb, config.cpu_s, config.processes, int(config.network == "allowed"))
-        process = await asyncio.create_subprocess_exec(
+        marked = await MarkedProcess.start(
             *(sys.executable, "-I", "-S", confinement.__file__, *map(str, limits)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=folder,
-            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8", MARK_VARIABLE: mark},
-            start_new_session=True,
+            env={"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "LANG": "C.UTF-8"},
         )
         printed = bytearray()
         try:
             async with asyncio.timeout(config.timeout_s):
-                await self._talk(process, code, printed)
-                status = await process.wait()
+                await self._talk(marked.process, code, printed)
+                status = await marked.process.wait()
         except TimeoutError:
             return f"{_text(printed)}\n[ended: not done after {config.timeout_s:g} s]"
         finally:
             # Children that it left running would hold its output open, and the machine.
-            await in_thread(partial(end_marked, process.pid, mark))
-            await process.wait()
+            await marked.kill()
         if status == confinement.NO_NETWORK:
             raise AttemptError("tool", f"{config.name}: {_text(printed)}; set network: allowed to run it with one")
         return _text(printed) if status == 0 else f"{_text(printed)}\n[{_ended(status)}]"

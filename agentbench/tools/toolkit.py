@@ -13,18 +13,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbench.core.case import Case, ToolSpec
 from agentbench.core.errors import AttemptError, UserError
-from agentbench.core.threads import in_thread
 from agentbench.environment import with_variables
-from agentbench.process_mark import MARK_VARIABLE, end_marked
+from agentbench.processes import MarkedProcess
 from agentbench.references import beside, load_object
 from agentbench.tools.function import FunctionTool
 
@@ -62,19 +59,17 @@ class HostedToolkit:
         self._limits = limits
         self._host = host
         self._variables = {"PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
-        self._process: asyncio.subprocess.Process | None = None
-        self._mark = token_hex(16)
+        self._marked: MarkedProcess | None = None
         self._turn = asyncio.Lock()
         self.specs: tuple[ToolSpec, ...] = ()
 
     async def start(self, opening: Mapping[str, Any]) -> None:
         """Starts the process and asks it to open what `opening` says."""
-        self._process = await asyncio.create_subprocess_exec(
+        self._marked = await MarkedProcess.start(
             *(sys.executable, "-m", self._host),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=with_variables(**{**self._variables, MARK_VARIABLE: self._mark}),
-            start_new_session=True,
+            env=with_variables(**self._variables),
             limit=LINE_LIMIT,
         )
         specs = await self._ask({**opening, "limits": self._limits.model_dump()})
@@ -92,7 +87,7 @@ class HostedToolkit:
 
     async def _ask(self, request: Mapping[str, Any]) -> Any:
         """One question at a time. Left before its answer (a timeout), the process is ended: it may hang."""
-        process = self._process
+        process = self._marked.process if self._marked else None
         if process is None or process.stdin is None or process.stdout is None or process.returncode is not None:
             raise AttemptError("tool", f"the process of {self._target} has ended")
         async with self._turn:
@@ -113,11 +108,9 @@ class HostedToolkit:
 
     async def stop(self) -> None:
         """Ends the process and all it started; safe to call twice."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        await in_thread(partial(end_marked, process.pid, self._mark))
-        await process.wait()
+        marked, self._marked = self._marked, None
+        if marked is not None:
+            await marked.kill()
 
 
 def _how(status: int) -> str:

@@ -11,7 +11,7 @@ from agentbench.bfcl.toolkits import parsed_call
 from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.protocols import ChatClient, Reply, Toolbox
-from agentbench.run.runner import Bench, Job, run_job
+from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.suite.config import Component, RunOptions
 from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
@@ -42,7 +42,7 @@ class Replaying:
 
 async def replayed(case: Case, turns: Sequence[Calls]) -> Attempt:
     sources = load_tools([Component(name="bfcl_toolkits")], ROOT)
-    bench = Bench(
+    context = RunContext(
         agent=Replaying(turns),
         backend=SayBackend("unused"),
         toolbox=lambda each: opened_toolbox(sources, each),
@@ -51,7 +51,7 @@ async def replayed(case: Case, turns: Sequence[Calls]) -> Attempt:
         passed_by=["bfcl_multi_turn"],
         options=RunOptions(),
     )
-    return await run_job(Job(case=case, repeat=0), bench)
+    return await run_job(Job(case=case, repeat=0), context)
 
 
 def test_the_category_is_whole(cases: list[Case]) -> None:

@@ -128,7 +128,7 @@ def test_the_same_seed_asks_the_same_and_a_duration_ends_it(url: str) -> None:
 
 
 def test_two_servers_in_turn(url: str) -> None:
-    with scripted_server("--ttft-ms", "20", "--tpot-ms", "4") as slow:
+    with scripted_server("--ttft-ms", "200", "--tpot-ms", "4") as slow:
         sides = ("--server", url, "--vs", slow.base_url, "--name", "fast", "--vs-name", "slow")
         document = measured(*sides, "--rounds", "3", "--requests", "4", "--html", "page.html")
     [point] = document["points"]

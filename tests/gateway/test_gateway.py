@@ -274,6 +274,43 @@ async def test_only_the_attempt_itself_may_ask_and_only_while_it_lasts() -> None
         assert (await http.get(f"{route.base_url}/models", headers=headers)).status_code == 410
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/{token}/models", 200),
+        ("GET", "/{token}/v1/models/", 200),
+        ("GET", "//{token}/v1/models", 200),
+        ("GET", "/{token}/v1/models/org/name", 200),
+        ("HEAD", "/{token}/v1/chat/completions", 405),
+        ("OPTIONS", "/{token}/v1/chat/completions", 405),
+        ("POST", "/{token}/v1/models", 404),
+        ("GET", "/{token}/v1/mod%0Aels", 404),
+        ("GET", "/{token}", 404),
+        ("GET", "/%0A", 410),
+        ("GET", "/", 410),
+        ("GET", "/{token}x/v1/models", 410),
+    ],
+)
+async def test_an_odd_path_is_answered_in_json_as_the_plain_one(method: str, path: str, status: int) -> None:
+    async with opened() as (_, route, _), httpx.AsyncClient() as http:
+        url = route.origin + path.replace("{token}", route.token)
+        answer = await http.request(method, url, headers={"authorization": f"Bearer {route.api_key}"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert method == "HEAD" or ("error" in answer.json()) == (status != 200)
+
+
+async def test_a_client_that_goes_away_in_its_request_asks_for_nothing() -> None:
+    async with opened() as (_, route, recorder):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(route.origin.rpartition(":")[2]))
+        path, key = f"/{route.token}/v1/chat/completions", f"Authorization: Bearer {route.api_key}"
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\n{key}\r\nContent-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    assert recorder.trace().steps == ()
+
+
 async def test_a_client_that_goes_away_ends_its_call() -> None:
     class Waiting(ScriptedBackend):
         began = asyncio.Event()

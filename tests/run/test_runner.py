@@ -17,7 +17,7 @@ from agentbench.core.protocols import Agent, BrokenOff, ChatClient, ChatRequest,
 from agentbench.core.threads import in_thread
 from agentbench.core.trace import ModelCall, Trace
 from agentbench.run import recorder
-from agentbench.run.runner import Bench, Job, attempt_seed, run_job, run_jobs
+from agentbench.run.runner import Job, RunContext, attempt_seed, run_job, run_jobs
 from agentbench.scorers.text import ExactConfig, ExactScorer
 from agentbench.suite.config import RunOptions
 from agentbench.tools import CaseToolbox, FunctionTool
@@ -29,8 +29,8 @@ async def ask(case: Case, backend: ChatClient, tools: Toolbox) -> str:
     return (await backend.chat(ChatRequest(messages=case.messages))).text
 
 
-def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: object) -> Bench:
-    return Bench(
+def a_context(agent: Agent, *, say: str = "5", scorer: object = None, **options: object) -> RunContext:
+    return RunContext(
         agent=agent,
         backend=SayBackend(say),
         toolbox=lambda case: nullcontext(adder()),
@@ -41,12 +41,12 @@ def a_bench(agent: Agent, *, say: str = "5", scorer: object = None, **options: o
     )
 
 
-async def collect(jobs: list[Job], bench: Bench) -> list[Attempt]:
-    return [attempt async for attempt, _ in run_jobs(jobs, bench)]
+async def collect(jobs: list[Job], context: RunContext) -> list[Attempt]:
+    return [attempt async for attempt, _ in run_jobs(jobs, context)]
 
 
 async def test_a_right_answer_passes_and_its_trace_is_kept() -> None:
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(ask))
     assert attempt.passed is True
     assert attempt.failure is None
     assert attempt.trace.output == "5"
@@ -55,7 +55,7 @@ async def test_a_right_answer_passes_and_its_trace_is_kept() -> None:
 
 
 async def test_a_wrong_answer_is_no_failure() -> None:
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, say="6"))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(ask, say="6"))
     assert (attempt.passed, attempt.failure) == (False, None)
     assert "expected '5', got '6'" in attempt.scores[0].reason
 
@@ -65,7 +65,7 @@ async def test_an_agent_that_raises_is_an_agent_failure_with_what_it_did_so_far(
         await backend.chat(ChatRequest(messages=case.messages))
         raise KeyError("lost")
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(broken))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(broken))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("agent", "KeyError: 'lost'")
     assert "in broken" in attempt.failure.detail
@@ -78,7 +78,7 @@ async def test_an_agent_that_does_not_end_is_a_timeout() -> None:
         await asyncio.Event().wait()
         return ""
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(endless, timeout_s=0.05))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(endless, timeout_s=0.05))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("timeout", "not done after 0.05 s")
     assert len(attempt.trace.steps) == 1
@@ -88,7 +88,7 @@ async def test_a_timeout_inside_the_agent_is_the_agents_own() -> None:
     async def impatient(case: Case, backend: ChatClient, tools: Toolbox) -> str:
         raise TimeoutError("my own limit")
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(impatient))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(impatient))
     assert attempt.failure is not None
     assert attempt.failure.kind == "agent"
 
@@ -103,7 +103,7 @@ async def test_infra_failures_are_tried_again() -> None:
             raise AttemptError("infra", "connection refused")
         return "5"
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(flaky, max_tries=3))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(flaky, max_tries=3))
     assert (attempt.passed, attempt.tries) == (True, 3)
 
 
@@ -112,7 +112,7 @@ async def test_only_infra_failures_are_tried_again_and_not_for_ever(kind: str, t
     async def failing(case: Case, backend: ChatClient, tools: Toolbox) -> str:
         raise AttemptError(kind, "no")  # type: ignore[arg-type]
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(failing, max_tries=3))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(failing, max_tries=3))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.tries) == (kind, tries)
 
@@ -124,7 +124,7 @@ async def test_a_scorer_that_raises_is_a_grader_failure() -> None:
         async def score(self, case: Case, trace: Trace) -> Score:
             raise ZeroDivisionError("0/0")
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Broken()))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(ask, scorer=Broken()))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.passed) == ("grader", None)
 
@@ -142,7 +142,7 @@ async def test_no_more_attempts_run_at_once_than_allowed() -> None:
         return "5"
 
     jobs = [Job(case=a_case(f"c{index}"), repeat=0) for index in range(20)]
-    attempts = await collect(jobs, a_bench(counted, concurrency=4))
+    attempts = await collect(jobs, a_context(counted, concurrency=4))
     assert most == 4
     assert {attempt.case_id for attempt in attempts} == {job.case.id for job in jobs}
 
@@ -162,16 +162,16 @@ async def test_closing_the_iterator_cancels_what_is_in_flight() -> None:
         return ""
 
     jobs = [Job(case=a_case(f"c{index}"), repeat=0) for index in range(4)]
-    attempts = run_jobs(jobs, a_bench(agent, concurrency=4))
+    attempts = run_jobs(jobs, a_context(agent, concurrency=4))
     assert (await anext(attempts))[0].case_id == "c0"
     await attempts.aclose()
     assert cancelled == 3
 
 
 async def test_every_repeat_has_a_seed_of_its_own_that_reaches_the_model() -> None:
-    bench = a_bench(ask)
+    context = a_context(ask)
     jobs = [Job(case=a_case(name), repeat=repeat) for name in ("a", "b") for repeat in range(3)]
-    attempts = await collect(jobs, bench)
+    attempts = await collect(jobs, context)
     seeds = {attempt.seed for attempt in attempts}
     assert len(seeds) == 6
     assert seeds == {call.request["seed"] for attempt in attempts for call in attempt.trace.model_calls}
@@ -204,8 +204,8 @@ def test_an_attempt_passes_when_every_deciding_scorer_passed(
 async def test_a_score_has_the_name_that_its_scorer_has_in_the_suite() -> None:
     scorer = ExactScorer(ExactConfig())
     scorer.name = "label"
-    bench = replace(a_bench(ask, scorer=scorer), passed_by=("label",))
-    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    context = replace(a_context(ask, scorer=scorer), passed_by=("label",))
+    attempt = await run_job(Job(case=a_case(), repeat=0), context)
     assert [score.name for score in attempt.scores] == ["label"]
     assert attempt.passed is True
 
@@ -267,9 +267,9 @@ WAYS: dict[Callable[[], Awaitable[None]], str] = {
 """How code of a user's may end beside returning and raising an exception, and how that is told."""
 
 
-async def attempts_with(bench: Bench) -> dict[str, Attempt]:
+async def attempts_with(context: RunContext) -> dict[str, Attempt]:
     jobs = [Job(case=a_case(f"c{index:02}"), repeat=0) for index in range(20)]
-    return {attempt.case_id: attempt for attempt in await collect(jobs, bench)}
+    return {attempt.case_id: attempt for attempt in await collect(jobs, context)}
 
 
 def assert_only_c03_failed(attempts: dict[str, Attempt], kind: str, message: str) -> None:
@@ -286,7 +286,7 @@ async def test_however_an_agent_ends_it_is_a_failure_of_its_attempt(way: Callabl
             await way()
         return "5"
 
-    assert_only_c03_failed(await attempts_with(a_bench(agent)), "agent", WAYS[way])
+    assert_only_c03_failed(await attempts_with(a_context(agent)), "agent", WAYS[way])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -297,7 +297,7 @@ async def test_however_a_scorer_ends_it_is_a_failure_of_its_attempt(way: Callabl
                 await way()
             return await super().score(case, trace)
 
-    attempts = await attempts_with(a_bench(ask, scorer=Ending(ExactConfig())))
+    attempts = await attempts_with(a_context(ask, scorer=Ending(ExactConfig())))
     assert_only_c03_failed(attempts, "grader", f"exact: {WAYS[way]}")
 
 
@@ -315,9 +315,9 @@ async def test_however_a_simulated_user_ends_it_is_a_failure_of_its_attempt(
         def session(self, case: Case, seed: int) -> Any:
             return Ending()
 
-    bench = replace(a_bench(ask, max_tries=1), user=EndingUser(ScriptedUserConfig()))
+    context = replace(a_context(ask, max_tries=1), user=EndingUser(ScriptedUserConfig()))
     jobs = [Job(case=replace(a_case(name, name), user={"any": True}), repeat=0) for name in ("go on", "end")]
-    ended, going = sorted(await collect(jobs, bench), key=lambda attempt: attempt.case_id)
+    ended, going = sorted(await collect(jobs, context), key=lambda attempt: attempt.case_id)
     assert going.passed is True
     assert ended.failure is not None
     assert (ended.failure.kind, ended.failure.message) == ("infra", f"the simulated user: {WAYS[way]}")
@@ -335,8 +335,8 @@ async def test_a_tool_that_is_cancelled_breaks_its_attempt(way: Callable[[], Awa
             await tools.call("look", {})
         return "5"
 
-    bench = replace(a_bench(agent), toolbox=lambda case: nullcontext(CaseToolbox([FunctionTool(look)], [])))
-    attempts = await attempts_with(bench)
+    context = replace(a_context(agent), toolbox=lambda case: nullcontext(CaseToolbox([FunctionTool(look)], [])))
+    attempts = await attempts_with(context)
     assert_only_c03_failed(attempts, "tool", f"look: {WAYS[way]}")
     assert [call.name for call in attempts["c03"].trace.tool_calls] == ["look"]
 
@@ -359,7 +359,7 @@ async def test_however_the_tools_of_an_attempt_end_it_is_a_failure_of_it(
         if breaks and at == "closing":
             await way()
 
-    attempts = await attempts_with(replace(a_bench(ask), toolbox=opened))
+    attempts = await attempts_with(replace(a_context(ask), toolbox=opened))
     assert_only_c03_failed(attempts, "tool", WAYS[way])
 
 
@@ -372,7 +372,7 @@ async def test_tools_are_closed_by_the_task_that_opened_them() -> None:
         yield adder()
         tasks.append(asyncio.current_task())
 
-    await run_job(Job(case=a_case(), repeat=0), replace(a_bench(ask), toolbox=opened))
+    await run_job(Job(case=a_case(), repeat=0), replace(a_context(ask), toolbox=opened))
     assert tasks[0] is tasks[1]
 
 
@@ -393,7 +393,7 @@ async def test_an_attempt_that_an_agent_cancels_is_told_and_the_others_go_on() -
 
     before = asyncio.all_tasks()
     jobs = [Job(case=a_case(name), repeat=0) for name in ("cancelled", "cancelling")]
-    attempts = {attempt.case_id: attempt for attempt in await collect(jobs, a_bench(agent))}
+    attempts = {attempt.case_id: attempt for attempt in await collect(jobs, a_context(agent))}
     assert attempts["cancelling"].passed is True
     failure = attempts["cancelled"].failure
     assert failure is not None
@@ -420,14 +420,14 @@ async def test_an_agent_that_swallows_its_cancellation_is_left_behind(monkeypatc
         ended.set()
         return "5"
 
-    bench = a_bench(stubborn, timeout_s=0.05, concurrency=2)
-    attempts = await attempts_with(bench)
+    context = a_context(stubborn, timeout_s=0.05, concurrency=2)
+    attempts = await attempts_with(context)
     assert_only_c03_failed(attempts, "timeout", "not done after 0.05 s")
     assert (attempts["c03"].ended_at - attempts["c03"].started_at) < 10**9
     release.set()
     await ended.wait()
     assert list(map(str, late)) == ["the attempt has ended"] * 2
-    assert bench.backend.requests == []  # type: ignore[attr-defined]
+    assert context.backend.requests == []  # type: ignore[attr-defined]
 
 
 async def test_an_agent_that_asks_again_for_ever_over_its_budget_is_ended() -> None:
@@ -436,8 +436,8 @@ async def test_an_agent_that_asks_again_for_ever_over_its_budget_is_ended() -> N
             with suppress(Exception):
                 await backend.chat(ChatRequest(messages=case.messages))
 
-    bench = a_bench(insistent, timeout_s=0.05, limits={"model_calls": 2})
-    attempt = await asyncio.wait_for(run_job(Job(case=a_case(), repeat=0), bench), 10)
+    context = a_context(insistent, timeout_s=0.05, limits={"model_calls": 2})
+    attempt = await asyncio.wait_for(run_job(Job(case=a_case(), repeat=0), context), 10)
     assert attempt.failure is not None
     assert len(attempt.trace.model_calls) == 2
 
@@ -459,8 +459,8 @@ async def test_a_call_that_the_timeout_cuts_off_is_in_the_trace(in_time: bool, m
         return (await tools.call("look", '{"at": "it"}', "call_1")).result or ""
 
     box = CaseToolbox([FunctionTool(look)], [])
-    bench = replace(a_bench(agent, timeout_s=0.05), toolbox=lambda case: nullcontext(box))
-    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    context = replace(a_context(agent, timeout_s=0.05), toolbox=lambda case: nullcontext(box))
+    attempt = await run_job(Job(case=a_case(), repeat=0), context)
     release.set()
     assert attempt.failure is not None
     assert attempt.failure.kind == "timeout"
@@ -490,7 +490,7 @@ async def test_a_score_that_is_none_is_a_grader_failure(score: Any, flaw: str) -
         async def score(self, case: Case, trace: Trace) -> Score:
             return score  # type: ignore[no-any-return]
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Odd()))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(ask, scorer=Odd()))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("grader", f"exact: {flaw}")
     assert (attempt.scores, attempt.passed) == ((), None)
@@ -504,7 +504,7 @@ async def test_a_scorer_that_does_not_end_is_a_grader_failure() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    attempt = await run_job(Job(case=a_case(), repeat=0), a_bench(ask, scorer=Endless(), scorer_timeout_s=0.05))
+    attempt = await run_job(Job(case=a_case(), repeat=0), a_context(ask, scorer=Endless(), scorer_timeout_s=0.05))
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("grader", "exact: not done after 0.05 s")
 
@@ -514,8 +514,8 @@ async def test_what_came_of_an_answer_that_broke_is_in_the_trace() -> None:
         async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
             raise BrokenOff("infra", "the connection was cut", await super().chat(request, relay))
 
-    bench = replace(a_bench(ask, max_tries=1), backend=Breaks("hel"))
-    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    context = replace(a_context(ask, max_tries=1), backend=Breaks("hel"))
+    attempt = await run_job(Job(case=a_case(), repeat=0), context)
     assert attempt.failure is not None
     assert (attempt.failure.kind, attempt.failure.message) == ("infra", "the connection was cut")
     [call] = attempt.trace.model_calls
@@ -532,8 +532,8 @@ async def test_what_came_of_an_answer_that_the_timeout_cut_off_is_in_the_trace()
                 raise CutOff(call) from None
             return call
 
-    bench = replace(a_bench(ask, timeout_s=0.05), backend=Hangs("hel"))
-    attempt = await run_job(Job(case=a_case(), repeat=0), bench)
+    context = replace(a_context(ask, timeout_s=0.05), backend=Hangs("hel"))
+    attempt = await run_job(Job(case=a_case(), repeat=0), context)
     assert attempt.failure is not None
     assert attempt.failure.kind == "timeout"
     [call] = attempt.trace.model_calls

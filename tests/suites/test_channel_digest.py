@@ -14,7 +14,7 @@ from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
 from agentbench.core.case import Case
 from agentbench.core.protocols import Toolbox
 from agentbench.core.trace import Trace
-from agentbench.run.runner import Bench, Job, run_job
+from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.suite.config import RunOptions
 from agentbench.suite.suite import load_suite
 from agentbench.tools import load_tools, opened_toolbox
@@ -110,7 +110,7 @@ async def test_an_agent_that_reads_and_digests_passes() -> None:
     [browser] = sources
     assert isinstance(browser, BrowserSource)
     async with browser:
-        bench = Bench(
+        context = RunContext(
             agent=ToolLoopAgent(ToolLoopConfig(max_turns=16)),
             backend=SayBackend(*made, case.metadata["reference"]),
             toolbox=lambda each: opened_toolbox(sources, each),
@@ -119,7 +119,7 @@ async def test_an_agent_that_reads_and_digests_passes() -> None:
             passed_by=SUITE.passed_by,
             options=RunOptions(),
         )
-        attempt = await run_job(Job(case=case, repeat=0), bench)
+        attempt = await run_job(Job(case=case, repeat=0), context)
     assert attempt.failure is None
     assert attempt.passed
     assert all(call.error is None for call in attempt.trace.tool_calls)

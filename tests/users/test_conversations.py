@@ -13,7 +13,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.protocols import Agent, Backend, Toolbox, User
 from agentbench.core.trace import ModelCall, UserTurn
-from agentbench.run.runner import Bench, Job, run_job
+from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
 from agentbench.stats.outcomes import meets, outcome_of
 from agentbench.store import open_store
@@ -51,7 +51,7 @@ async def attempt(case: Case, user: User, till: ToolkitSource, backend: Backend,
         return opened_toolbox([till], case)
 
     agent: Agent = ToolLoopAgent(ToolLoopConfig())
-    bench = Bench(
+    context = RunContext(
         agent=agent,
         backend=backend,
         toolbox=toolbox,
@@ -60,7 +60,7 @@ async def attempt(case: Case, user: User, till: ToolkitSource, backend: Backend,
         passed_by=("end_state",),
         options=RunOptions.model_validate({"max_tries": 1, **options}),
     )
-    return await run_job(Job(case=case, repeat=0), bench)
+    return await run_job(Job(case=case, repeat=0), context)
 
 
 def case(**user: Any) -> Case:

@@ -7,7 +7,7 @@ from agentbench.core.errors import AttemptError, UserError
 from agentbench.core.protocols import Backend, ChatRequest, Endpoint
 from agentbench.http.client import HttpClient, Target
 from agentbench.http.exchange import Exchange
-from agentbench.run.experiment import opened_backend, started_server
+from agentbench.run.experiment import started_server, suite_backend
 from tuners.search.evaluator import Broken
 from tuners.space.configuration import Configuration
 
@@ -47,7 +47,7 @@ class LiveHost:
             self.endpoint = await self._stack.enter_async_context(started_server(suite, self.log_path))
         except UserError as error:
             raise Broken(str(error)) from error
-        return await self._stack.enter_async_context(opened_backend(suite, self.endpoint))
+        return await self._stack.enter_async_context(suite_backend(suite, self.endpoint))
 
     async def ask(self, configuration: Configuration, request: ChatRequest) -> str:
         """The answer of its model; it belongs to no attempt. A server that dies of it is stopped, so that the next
