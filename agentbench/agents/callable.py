@@ -1,6 +1,6 @@
-"""Any Python callable as an agent, of any framework.
+"""The `callable` agent: any Python callable of any framework.
 
-Blocking faces of a chat client and a toolbox, for agents that are plain functions in a thread.
+Plain functions run in a thread and use a blocking chat client and toolbox.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from agentbench.references import load_object
 Result = TypeVar("Result")
 
 BRAKE_S = 1.0
-"""How long a call waits for its refusal when the attempt is over: a thread that goes on may make it for ever."""
+"""How long a call waits before it is refused after the attempt: a thread that goes on may repeat calls for ever."""
 
 
 class Bridge:
-    """From a thread to the loop of an attempt, while that lasts.
+    """Lets a thread wait for coroutines on an attempt's event loop, while the attempt lasts.
 
-    A thread can't be stopped. When the attempt is over, `close` ends the calls that it still waits for, and it can make
-    no more: they would be made beside the attempts that run then.
+    A thread can't be stopped. After the attempt, `close` cancels the calls that are still waiting, and every further
+    call is refused; it would otherwise run beside later attempts.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,7 +62,7 @@ class Bridge:
 
 
 class BlockingClient:
-    """`ChatClient.chat` for a thread: returns when the answer is complete."""
+    """`ChatClient.chat` for threads: returns when the answer is complete."""
 
     def __init__(self, client: ChatClient, bridge: Bridge) -> None:
         self._client = client
@@ -73,7 +73,7 @@ class BlockingClient:
 
 
 class BlockingTools:
-    """`Toolbox.call` for a thread."""
+    """`Toolbox.call` for threads."""
 
     def __init__(self, tools: Toolbox, bridge: Bridge) -> None:
         self._tools = tools
@@ -100,17 +100,17 @@ class CallableConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: str = Field(description="file.py:function or package.module:function.")
-    options: Mapping[str, Any] = Field(default_factory=dict, description="Keyword arguments handed to it.")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="Keyword arguments passed to it.")
 
 
 class CallableAgent:
-    """Calls `target` with what its parameters ask for, and takes what it returns as the final text.
+    """Calls `target` and takes its return value as the final text.
 
-    By name: `case`, `backend` and `tools`, as an agent of ours gets them, and `base_url`, `api_key` and `model` of an
-    OpenAI-compatible server whose calls are recorded as the attempt's. Parameters of other names that have no default
-    and are not in `options` get `case`, `backend`, `tools` in this order. A plain function runs in a thread of its own
-    and gets a blocking `backend` and `tools` with the same methods; when the attempt ends before it does, neither they
-    nor the base URL answer it any more. A result that is neither text nor a `Reply` is stored as JSON.
+    Arguments are chosen by parameter name: `case`, `backend` and `tools`, as every agent gets them; `base_url`,
+    `api_key` and `model` of an OpenAI-compatible server that records calls in the attempt's trace. Parameters of other
+    names without a default or a value in `options` get `case`, `backend`, `tools` in this order. A plain function runs
+    in a thread of its own with a blocking `backend` and `tools` that have the same methods. After the attempt's end
+    they and the base URL refuse its calls. A result that is neither text nor a `Reply` is stored as JSON.
     """
 
     Config = CallableConfig
@@ -149,7 +149,7 @@ class CallableAgent:
             "tools": BlockingTools(given["tools"], bridge),
         }
         try:
-            return await in_thread(lambda: _done(self._function(**self._arguments({**given, **blocking}))))
+            return await in_thread(lambda: _result(self._function(**self._arguments({**given, **blocking}))))
         finally:
             bridge.close()
 
@@ -158,7 +158,7 @@ class CallableAgent:
 
 
 def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, str]:
-    """Parameter to what it is given; parameters of names that say nothing are given `OURS` in their order."""
+    """Maps each parameter to its argument; parameters with unrelated names get `OURS` in order."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
@@ -180,8 +180,8 @@ def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any
     return wanted | dict(zip(others, left, strict=False))
 
 
-def _done(result: Any) -> Any:
-    """What a plain function returned. A coroutine is run here, in the function's thread: what it was given blocks."""
+def _result(result: Any) -> Any:
+    """The result of a plain function. A coroutine runs here, in the function's thread, since its arguments block."""
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
 

@@ -1,4 +1,4 @@
-"""The simplest agent: one question, one answer."""
+"""The `chat` agent: one model call for each turn."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class ChatConfig(BaseModel):
 
 
 class ChatAgent:
-    """Sends the case's messages and returns the answer's text. The case's tools are not offered."""
+    """Sends the case's messages and returns the answer's text. It offers the model no tools."""
 
     Config = ChatConfig
 

@@ -1,4 +1,4 @@
-"""Any program as an agent, in any language: one process for each attempt, or a pool of processes."""
+"""The `command` agent: a program in any language, with one process per attempt or a pool of processes."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -51,14 +51,14 @@ class CommandConfig(BaseModel):
 
 
 class CommandAgent:
-    """Runs a program for an attempt, with a base URL and a key whose calls are recorded as the attempt's.
+    """Runs a program for an attempt, with a base URL and a key whose calls are recorded in the attempt's trace.
 
-    per_case: the environment has OPENAI_BASE_URL, OPENAI_API_KEY and AGENTBENCH_MODEL; standard input is one JSON
-    object, `{"case": {"id", "messages", "tools", "metadata"}, "base_url", "api_key", "model"}`; what it prints is the
-    answer: the `output` of its last line when that is a JSON object with one, else all of it. pooled: the program
-    prints `{"ready": true}`, then for each such object (a line, with an `id`) a line `{"id", "output"}` or
-    `{"id", "error"}`. With `state: session` an object has `session` too, `messages` holds only what is new, and
-    `{"end": session}` says that the session is over.
+    per_case: the environment has OPENAI_BASE_URL, OPENAI_API_KEY and AGENTBENCH_MODEL. Standard input is one JSON
+    object, `{"case": {"id", "messages", "tools", "metadata"}, "base_url", "api_key", "model"}`. The answer is the
+    `output` of the last printed line when that is a JSON object with this key, otherwise all printed text. pooled: the
+    program prints `{"ready": true}`. It then reads such objects, one a line and each with an `id`, and answers each
+    with a line `{"id", "output"}` or `{"id", "error"}`. With `state: session` an object also has `session`, `messages`
+    holds only the new messages, and `{"end": session}` ends the session.
     """
 
     Config = CommandConfig
@@ -71,7 +71,7 @@ class CommandAgent:
         self._pool: ProcessPool | None = None
 
     def check(self) -> None:
-        """`UserError` for a program that is not here."""
+        """`UserError` when the program does not exist."""
         program, path = self._config.command[0], self._config.env.get("PATH")
         if which(program, path=path) is None:
             where = f"from {Path.cwd()}" if Path(program).name != program else "on PATH"
@@ -101,7 +101,7 @@ class CommandAgent:
             return await self._pool.ask(payload, backend.record_cold_start)
 
     async def _run_once(self, payload: Payload, route: Route, backend: ChatClient) -> str:
-        """A process of its own; it is ready when it first asks the model."""
+        """Runs a process for this attempt only; its startup ends with its first model call."""
         began = perf_counter_ns()
         try:
             return await run_once(self._config.command, self._config.env, payload, self._lifeline)

@@ -1,8 +1,5 @@
-"""Example exchanges that an agent shows the model before the case's own messages.
-
-What of a long conversation the model is shown: all of it, the last turns, or those after a summary.
-
-Which of an attempt's tools a model is offered, in which order, and what it is told of them.
+"""What an agent shows its model: example exchanges, the part of a long conversation that fits its memory, and the
+offered tools.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +15,7 @@ from agentbench.core.trace import ToolCall
 
 
 class Demonstration(BaseModel):
-    """What a user asked, and the answer to give."""
+    """An example exchange: a user's message and the right answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,9 +24,9 @@ class Demonstration(BaseModel):
 
 
 def demonstrated(demonstrations: Iterable[Demonstration], asked: Sequence[Message] = ()) -> Iterator[Message]:
-    """The demonstrations as messages, a user's and an assistant's each.
+    """The demonstrations as pairs of a user's and an assistant's message.
 
-    One whose input stands in the messages `asked` is left out: it would tell the answer to what it demonstrates.
+    A demonstration whose input is among the messages `asked` is left out, since it would reveal the answer.
     """
     for each in demonstrations:
         if any(message.get("content") == each.input for message in asked):
@@ -44,7 +41,7 @@ SUMMARIZE = (
 
 
 class MemoryConfig(BaseModel):
-    """Options of an agent's memory. A turn is a user's message and all that follows it up to the next."""
+    """Options of an agent's memory. A turn is a user's message and everything up to the next one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,13 +51,13 @@ class MemoryConfig(BaseModel):
 
 
 class Memory:
-    """System messages are always shown. A turn is kept or left out whole, so that no tool result loses its call."""
+    """Always shows system messages. It shows or drops whole turns, so that no tool result loses its call."""
 
     def __init__(self, config: MemoryConfig) -> None:
         self._config = config
 
     async def shown(self, conversation: Sequence[Message], backend: ChatClient) -> list[Message]:
-        """What to send. A summary of what is left out is asked of the model, and recorded like any call."""
+        """The messages to send. The model writes the summary of dropped turns; that call is recorded like any other."""
         system = [message for message in conversation if message.get("role") == "system"]
         turns = turns_of([message for message in conversation if message.get("role") != "system"])
         if self._config.kind == "none" or len(turns) <= self._config.turns:
@@ -82,7 +79,7 @@ class Memory:
 
 
 def turns_of(conversation: Sequence[Message]) -> list[list[Message]]:
-    """The conversation cut before each user message; what comes before the first is a turn too."""
+    """The conversation cut before each user message; the messages before the first form a turn too."""
     turns: list[list[Message]] = []
     for message in conversation:
         if message.get("role") == "user" or not turns:
@@ -93,17 +90,17 @@ def turns_of(conversation: Sequence[Message]) -> list[list[Message]]:
 
 @runtime_checkable
 class OffersTools(Protocol):
-    """An agent that does not offer its model every tool there is."""
+    """An agent that may offer its model only some of the tools."""
 
     def offered(self, tools: Toolbox) -> Toolbox: ...
 
 
 class OfferedTools:
-    """The tools named, in the order named (all of them for None), with the `descriptions` given in place of their own.
+    """The named tools in the given order (all of them for None), with `descriptions` replacing their own.
 
-    A name that this attempt has no tool of is passed over: cases have tools of their own. A tool that is not offered
-    does not exist for the model; a call of it is told as an error, as that of an unknown one is, and is not made.
-    `record` is where it is kept that there was such a call.
+    A name without a tool in this attempt is ignored, since each case may have tools of its own. For the model, a tool
+    that is not offered does not exist: its call gets the error of an unknown tool and is not executed. `record` records
+    such a call.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""One process of a `command` agent.
-
-Processes of a `command` agent that stay, each with one attempt at a time.
-"""
+"""Processes of a `command` agent: one for an attempt, or a pool whose processes serve one attempt at a time."""
 
 import asyncio
 import contextlib
@@ -23,15 +20,15 @@ from agentbench.processes import Lifeline, MarkedProcess
 
 Payload = dict[str, Any]
 ANSWER_LIMIT = 16 * 2**20
-"""Bytes of one line, or of one answer: more is no answer."""
+"""Most bytes of a line or an answer; a longer one is an error."""
 TAIL = 8192
-"""Bytes from the end of standard error that a failure keeps."""
+"""Bytes from the end of standard error that a failure includes."""
 
 
 class AgentProcess:
-    """Leads a session of its own, so that it is ended with all it started, also when we die.
+    """One process of the program. It leads a session, so that its children end with it, also when this process dies.
 
-    `owes` is set while it has been asked something and has not answered: it can't be asked anything else then.
+    `owes` is set from a request until its answer; no other request can be sent meanwhile.
     """
 
     def __init__(self, marked: MarkedProcess, lifeline: Lifeline) -> None:
@@ -63,7 +60,7 @@ class AgentProcess:
         return self._process.returncode is None
 
     async def _listen(self) -> None:
-        """Keeps the end of what it says on standard error, so that it never waits for a reader."""
+        """Reads standard error, so that the process never blocks on it, and stores its last bytes."""
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             self._errors = (self._errors + chunk)[-TAIL:]
@@ -77,7 +74,7 @@ class AgentProcess:
         self._process.stdin.close()
 
     async def read_line(self) -> bytes:
-        """The next line; `AttemptError` when it ended, or the line is over the limit."""
+        """The next line; `AttemptError` when the process ended or the line is over the limit."""
         assert self._process.stdout is not None
         try:
             line = await self._process.stdout.readline()
@@ -88,7 +85,7 @@ class AgentProcess:
         return line
 
     async def read_all(self) -> bytes:
-        """All it prints until it ends well."""
+        """All output up to a successful exit."""
         assert self._process.stdout is not None
         parts: list[bytes] = []
         while part := await self._process.stdout.read(2**16):
@@ -100,7 +97,7 @@ class AgentProcess:
         return b"".join(parts)
 
     async def ended(self) -> AttemptError:
-        """Why it ended, with the last it said on standard error."""
+        """The failure for a process that ended, with the end of its standard error."""
         code = await self._process.wait()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), 1)
@@ -110,14 +107,14 @@ class AgentProcess:
         return self.failure(f"the command {how}: {last[:500]}")
 
     def failure(self, message: str) -> AttemptError:
-        """An agent failure, with the end of what it said on standard error as its detail."""
+        """An agent failure with the end of standard error as its detail."""
         return AttemptError("agent", message, self._said())
 
     def _said(self) -> str:
         return self._errors.decode("utf-8", "replace")
 
     async def kill(self) -> None:
-        """End it and all it started; safe to call twice."""
+        """End the process and its children; safe to call twice."""
         self._lifeline.end(self._marked)
         await self._process.wait()
         self._listening.cancel()
@@ -125,7 +122,7 @@ class AgentProcess:
 
 
 async def run_once(command: tuple[str, ...], env: Mapping[str, str], payload: Payload, lifeline: Lifeline) -> str:
-    """The answer of a process of its own; it is ended when the attempt is."""
+    """The answer of a process of its own; the process ends with the attempt."""
     variables = {
         "OPENAI_BASE_URL": payload["base_url"],
         "OPENAI_API_KEY": payload["api_key"],
@@ -141,7 +138,7 @@ async def run_once(command: tuple[str, ...], env: Mapping[str, str], payload: Pa
 
 
 def _answer(printed: bytes) -> str:
-    """The `output` of the last line where that is an object with one, else everything."""
+    """The `output` of the last line when that is a JSON object with this key, otherwise the whole text."""
     text = printed.decode("utf-8", "replace").strip()
     try:
         last = json.loads(text.rpartition("\n")[2])
@@ -160,7 +157,7 @@ ColdStart = Callable[[int], None]
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """An attempt's process, and how much of the conversation it has been told."""
+    """An attempt's process, and how many messages of the conversation it has received."""
 
     process: AgentProcess
     name: str
@@ -168,7 +165,7 @@ class Session:
 
 
 class ProcessPool:
-    """At most `size` processes, started when they are needed; one that fails or is left waiting is replaced."""
+    """Up to `size` processes, started on demand; a process that fails or is abandoned mid-request is replaced."""
 
     def __init__(
         self, command: tuple[str, ...], env: Mapping[str, str], lifeline: Lifeline, size: int, startup_timeout_s: float
@@ -183,18 +180,18 @@ class ProcessPool:
         self._sessions: weakref.WeakKeyDictionary[ChatClient, Session] = weakref.WeakKeyDictionary()
 
     async def ask(self, payload: Payload, cold_start: ColdStart) -> str:
-        """Any process's answer."""
+        """The answer of any idle process."""
         async with self._process(cold_start) as process:
             return await self._exchange(process, payload)
 
     async def ask_in_session(self, case: Case, payload: Payload, backend: ChatClient) -> str:
-        """The answer of the process that has this attempt; it is given only the messages it has not seen."""
+        """The answer of the attempt's own process, which receives only the messages it has not seen."""
         session = self._sessions.get(backend)
         if session is None:
             session = self._sessions[backend] = await backend.hold(self._session(backend.record_cold_start))
         messages = list(case.messages)
         new = {**payload, "session": session.name, "messages": messages[session.told :]}
-        # The agent's answer will come back as one more message, which it knows.
+        # The next turn contains the agent's own answer, which the process knows.
         session.told = len(messages) + 1
         return await self._exchange(session.process, new)
 
@@ -209,18 +206,18 @@ class ProcessPool:
     @asynccontextmanager
     async def _process(self, cold_start: ColdStart) -> AsyncIterator[AgentProcess]:
         async with self._places:
-            process = await self._kept() or await self._started(cold_start)
+            process = await self._idle_process() or await self._started(cold_start)
             try:
                 yield process
             finally:
-                # An answer that it owes may still come, and would be taken for the next attempt's.
+                # A late answer would be taken for the next attempt's.
                 if process.owes:
                     await process.kill()
                 else:
                     self._idle.append(process)
 
-    async def _kept(self) -> AgentProcess | None:
-        """One that waits; those that ended while they did are nobody's failure."""
+    async def _idle_process(self) -> AgentProcess | None:
+        """An idle process. Processes that ended while idle are dropped without a failure."""
         while self._idle:
             process = self._idle.pop()
             if process.is_running:
@@ -239,7 +236,7 @@ class ProcessPool:
         except TimeoutError:
             await process.kill()
             raise process.failure(f"the command was not ready after {self._startup_timeout_s:g} s") from None
-        except BaseException:  # a cancellation too: nobody else knows of this process
+        except BaseException:  # a cancellation too: nothing else would end this process
             await process.kill()
             raise
         cold_start(perf_counter_ns() - began)

@@ -1,8 +1,7 @@
-"""The built-in system prompts of an agent that is told of its tools in the prompt; {tools} stands for them.
+"""Tool calls in plain text: prompts that describe the tools, schemas that constrain an answer to calls, and a parser of
+calls.
 
-How tools are described to a model that is told of them in its prompt.
-
-Tool calls that a model wrote as text: found as JSON objects or as Python calls.
+Calls are found as JSON objects or as Python calls.
 """
 
 import ast
@@ -22,11 +21,11 @@ SEVERAL = (
 NONE = " When no function fits the question, answer with []."
 ANSWER = ' When you know the final answer, answer with {"answer": "your answer"}.'
 LISTED = "(listed before the question)"
-"""Stands for the tools where they are told with the question."""
+"""Replaces the tools' descriptions where these come with the question."""
 
 
-def told_prompt(*, runs_tools: bool, several: bool) -> str:
-    """How calls are written, and what is answered when there is nothing to call."""
+def tool_call_prompt(*, runs_tools: bool, several: bool) -> str:
+    """The instructions for writing calls, and for answering when there is nothing to call."""
     prompt = TOOLS + (SEVERAL if several else ONE)
     if runs_tools:
         return prompt + ANSWER
@@ -38,7 +37,7 @@ ToolFormat = Literal["json", "signature", "required"]
 
 
 def describe(specs: tuple[ToolSpec, ...], style: ToolFormat) -> str:
-    """One tool a line (json), or a signature with its parameters below it."""
+    """The tools as one JSON object a line (json), or as signatures with their parameters below."""
     if style == "json":
         return "\n".join(_as_json(spec) for spec in specs)
     return "\n".join(_as_signature(spec, all_of_them=style == "signature") for spec in specs)
@@ -69,20 +68,21 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenCall:
-    """A call as the model wrote it; `arguments` is its JSON object."""
+    """A call as the model wrote it; `arguments` is its JSON object as text."""
 
     name: str
     arguments: dict[str, Any]
 
 
 MOST_CALLS = 8
-"""Of one answer that may have several: a model that repeats itself would go on until its tokens are used up."""
+"""Most calls in one answer: a model that repeats itself would go on until its tokens are used up."""
 
 
 def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool, several: bool = False) -> JsonSchema:
-    """JSON Schema of one call of one of the tools, or also of `{"answer": text}` when `may_answer`.
+    """JSON Schema for a call of one of the tools, or for `{"answer": text}` as well when `may_answer`.
 
-    With `several` it is a list of calls, which may be empty where there is no other way not to call.
+    With `several` it describes a list of calls. The list may be empty unless `may_answer` gives another way to call
+    nothing.
     """
     branches: list[JsonSchema] = [_branch(spec) for spec in specs]
     if several:
@@ -114,7 +114,7 @@ def _branch(spec: ToolSpec) -> JsonSchema:
 
 
 def _closed(schema: JsonSchema) -> JsonSchema:
-    """The schema with no properties allowed but those it names, all the way down."""
+    """The schema with additional properties forbidden at every level."""
     closed = dict(schema)
     if "properties" in schema:
         closed["properties"] = {name: _closed(inner) for name, inner in schema["properties"].items()}
@@ -125,7 +125,7 @@ def _closed(schema: JsonSchema) -> JsonSchema:
 
 
 def find_calls(text: str, names: frozenset[str]) -> list[WrittenCall]:
-    """The calls of known tools in free text, in order: JSON objects first, Python calls when there are none."""
+    """The calls of known tools in a text, in order: JSON objects, or Python calls when there are no such objects."""
     calls = [call for value in _json_objects(text) if (call := _from_json(value, names))]
     return calls or list(_python_calls(text, names))
 
@@ -168,7 +168,7 @@ def _python_calls(text: str, names: frozenset[str]) -> Iterator[WrittenCall]:
 
 
 def _python_call(text: str, name: str) -> WrittenCall | None:
-    """The call that `text` starts with, when it is one with literal keyword arguments."""
+    """The call at the start of `text`, when its arguments are literal keyword arguments."""
     closing = text.find(")")
     while closing != -1:
         try:

@@ -1,8 +1,7 @@
-"""An agent that has another in it.
+"""Parts of agents that wrap another agent: the inner agent, a separate model for one step, and drafts that may be
+thrown away.
 
-A model of its own for one step of an agent: its server started, its backend open, for as long as a run lasts.
-
-An inner agent's work that may still be thrown away.
+A step's server and backend stay open for the whole run.
 """
 
 import json
@@ -24,7 +23,7 @@ from agentbench.suite.config import Component, Serving
 
 
 class StepModelOptions(BaseModel):
-    """Which model answers a step: `serving` as in a configuration, `backend` where it is not `openai_http`."""
+    """The model of one step: `serving` as in a configuration, and `backend` unless it is `openai_http`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +38,7 @@ class StepModelOptions(BaseModel):
 
 
 class StepModel:
-    """The model of the step of this name; without options it is the run's own."""
+    """The model of the step of this name; without options, the run's own model."""
 
     def __init__(self, options: StepModelOptions | None, step: str) -> None:
         self._options = options
@@ -47,13 +46,13 @@ class StepModel:
         self._backend: Backend | None = None
 
     async def open(self, held: AsyncExitStack) -> None:
-        """Opens it, where it is not the run's own, until `held` is left."""
+        """Open the step's model, if it has its own, until `held` is left."""
         if self._options is not None:
             opening = opened_model(self._options.serving, self._options.backend, self._step)
             self._backend = await held.enter_async_context(opening)
 
     def client(self, backend: ChatClient) -> ChatClient:
-        """What the step asks, recorded under the attempt that `backend` records."""
+        """A client for the step's model that records under the same attempt as `backend`."""
         if self._options is None:
             return backend
         assert self._backend is not None, "an agent with a model of its own is entered before its first attempt"
@@ -61,9 +60,10 @@ class StepModel:
 
 
 class WithInner:
-    """Holds its inner agent for as long as it is held itself: what that needs (a gateway, processes) is there.
+    """Holds an inner agent and enters and leaves it with itself, so that its resources (a gateway, processes) are
+    there.
 
-    `model` is that of the step that this agent adds, `step` its name.
+    `model` is the model of the step that this agent adds, `step` the step's name.
     """
 
     def __init__(self, inner: Component, step: str = "", model: StepModelOptions | None = None) -> None:
@@ -72,7 +72,7 @@ class WithInner:
         self._held = AsyncExitStack()
 
     def offered(self, tools: Toolbox) -> Toolbox:
-        """Those of the tools that the inner agent offers its model."""
+        """The tools that the inner agent offers its model."""
         return self._inner.offered(tools) if isinstance(self._inner, OffersTools) else tools
 
     def check(self) -> None:
@@ -94,8 +94,9 @@ class WithInner:
 
 
 class DraftTools:
-    """Runs tools that are executed, and only remembers calls of those that are declared: they are the agent's answer,
-    and which draft is the answer is not known yet."""
+    """Executes calls of executable tools, and only buffers calls of declared ones. The latter are part of the answer,
+    and this draft may not become the answer.
+    """
 
     def __init__(self, tools: Toolbox) -> None:
         self._tools = tools
@@ -119,12 +120,12 @@ class DraftTools:
         return await self._tools.state()
 
     async def keep(self) -> list[ToolCall]:
-        """Make the remembered calls for good."""
+        """Record the buffered calls in the trace."""
         return [await self._tools.call(*call) for call in self.declared]
 
 
 class DraftClient:
-    """The same backend with another seed, and another temperature where one is given."""
+    """The same client with another seed, and optionally another temperature."""
 
     def __init__(self, client: ChatClient, seed: int | None = None, temperature: float | None = None) -> None:
         self._client = client
@@ -152,7 +153,7 @@ class DraftClient:
 
 
 async def draft(agent: Agent, case: Case, backend: ChatClient, tools: Toolbox) -> tuple[Reply, DraftTools]:
-    """The inner agent's reply, and the declared calls that are part of it."""
+    """The inner agent's reply and the declared calls it made."""
     drafting = DraftTools(tools)
     answer = await agent(case, backend, drafting)
     return answer if isinstance(answer, Reply) else Reply(text=answer), drafting

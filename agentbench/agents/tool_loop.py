@@ -1,4 +1,4 @@
-"""The tool-using agent: ask the model, run the tools it calls, show it the results, until it answers."""
+"""The `tool_loop` agent: calls the model and runs its tool calls until the model answers without a call."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.agents.context import Demonstration, Memory, MemoryConfig, OfferedTools, demonstrated
-from agentbench.agents.prompted_calls import LISTED, ToolFormat, call_schema, describe, find_calls, told_prompt
+from agentbench.agents.prompted_calls import LISTED, ToolFormat, call_schema, describe, find_calls, tool_call_prompt
 from agentbench.core.case import Case, Message
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatClient, ChatRequest, Reply, Toolbox
@@ -64,10 +64,10 @@ class ToolLoopConfig(BaseModel):
 
 
 class ToolLoopAgent:
-    """Calls tools until the model answers without calling one, or until a call has no result.
+    """Calls tools until the model answers without a call, or until a call has no result.
 
-    A tool that is only declared (a case's) has no result: asking for it ends the loop, and the calls
-    recorded are the agent's answer.
+    A tool that is only declared (a case's) has no result: calling it ends the loop, and the recorded calls are the
+    agent's answer.
     """
 
     Config = ToolLoopConfig
@@ -83,7 +83,7 @@ class ToolLoopAgent:
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Reply:
         tools = self.offered(tools, backend)
-        conversation = self._asked(case, tools)
+        conversation = self._messages(case, tools)
         opening = self._opening(case, tools)
         for _ in range(self._config.max_turns):
             shown = await self._memory.shown(conversation, backend)
@@ -96,14 +96,14 @@ class ToolLoopAgent:
         raise AttemptError("budget", f"no answer after max_turns={self._config.max_turns} model calls")
 
     def _last(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
-        """The final message; a call without a result is followed by a note: a later turn can't leave it open."""
+        """The final message. A call without a result gets a placeholder, since a later turn can't leave it open."""
         if not results:
             return [{"role": "assistant", "content": self._answer(reply)}]
         return self._continuation(reply, results)
 
-    def _asked(self, case: Case, tools: Toolbox) -> list[Message]:
-        """The case's messages; with `tools_in: user` its first question comes after the tools."""
-        if not self._tells_in_question:
+    def _messages(self, case: Case, tools: Toolbox) -> list[Message]:
+        """The case's messages; with `tools_in: user`, the tools come before its first question."""
+        if not self._tools_in_question:
             return list(case.messages)
         first = next((number for number, each in enumerate(case.messages) if each.get("role") == "user"), None)
         told = describe(tools.specs, self._config.tool_format)
@@ -113,19 +113,19 @@ class ToolLoopAgent:
         ]
 
     @property
-    def _tells_in_question(self) -> bool:
+    def _tools_in_question(self) -> bool:
         return self._config.tools_in == "user" and self._config.output != "native_tools"
 
     def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
         native = self._config.output == "native_tools"
-        told = "" if native else told_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
+        told = "" if native else tool_call_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
         prompt = self._config.system_prompt or told
         if self._config.instructions:
             prompt = f"{prompt}\n\n{self._config.instructions}".strip()
         examples = demonstrated(self._config.demonstrations, case.messages)
         if not prompt:
             return list(examples)
-        told = LISTED if self._tells_in_question else describe(tools.specs, self._config.tool_format)
+        told = LISTED if self._tools_in_question else describe(tools.specs, self._config.tool_format)
         content = prompt.replace("{tools}", told)
         return [{"role": "system", "content": content}, *examples]
 
@@ -145,7 +145,7 @@ class ToolLoopAgent:
         )
 
     def _response_format(self, tools: Toolbox) -> dict[str, object] | None:
-        """The schema of what may be called; none where there is nothing to call, which no answer would fit."""
+        """The schema of the possible calls; None when there is nothing to call, since no answer would match it."""
         if self._config.output != "json_schema" or not tools.specs:
             return None
         schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)

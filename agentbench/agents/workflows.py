@@ -1,8 +1,6 @@
-"""First a plan, then an agent that acts by it.
+"""Agents that run an inner agent: after a plan, again with feedback on its answer, or several times with a vote.
 
-An agent whose answer is checked, and that is told what is wrong with it.
-
-Several tries at once, and the answer that most of them give (Wang et al. 2022).
+The vote is self-consistency (Wang et al. 2022).
 """
 
 import asyncio
@@ -46,7 +44,7 @@ class PlanThenActConfig(BaseModel):
 
 
 class PlanThenActAgent(WithInner):
-    """Asks the model for a plan, and puts it as a system message before the conversation that `inner` works on."""
+    """Asks the model for a plan and adds it as a system message before the conversation that `inner` works on."""
 
     Config = PlanThenActConfig
 
@@ -94,7 +92,7 @@ class RetryWithFeedbackConfig(BaseModel):
 class RetryWithFeedbackAgent(WithInner):
     """Runs `inner`, checks its answer, and runs it again with the answer and the problem in the conversation.
 
-    The last answer counts, right or not; only its declared calls are the attempt's.
+    The last answer counts, right or wrong; only its declared calls are recorded.
     """
 
     Config = RetryWithFeedbackConfig
@@ -140,7 +138,7 @@ def _json(case: Case, reply: Reply, drafted: DraftTools) -> str | None:
 
 
 def _calls(case: Case, reply: Reply, drafted: DraftTools) -> str | None:
-    """What is wrong with the calls of the case's tools, None when nothing is or the case has none."""
+    """The problem with the calls of the case's tools; None when they are right or the case has no tools."""
     if not case.tools:
         return None
     if not drafted.declared:
@@ -171,12 +169,12 @@ class SelfConsistencyConfig(BaseModel):
 
 
 class SelfConsistencyAgent(WithInner):
-    """Runs `inner` `votes` times at once, each with seeds of its own; the answer given most often wins, the first of
-    those given as often.
+    """Runs `inner` `votes` times concurrently, each with its own seeds; the most frequent answer wins, the earliest on
+    a tie.
 
-    Two votes agree when they call the same declared tools with the same arguments, or, without such calls, end with
-    the same answer but for case and white space. Only the winner's declared calls are the attempt's. Tools that are
-    executed are executed for every vote.
+    Two votes agree when they call the same declared tools with the same arguments. Votes without such calls agree when
+    their answers differ only in case and white space. Only the winner's declared calls are recorded. Executable tools
+    are executed for every vote.
     """
 
     Config = SelfConsistencyConfig

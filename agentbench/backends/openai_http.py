@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's chat completions over HTTP, streamed, with the time of every chunk."""
+"""The `openai_http` backend: streams OpenAI chat completions over HTTP and records the time of every chunk."""
 
 import asyncio
 import json
@@ -27,11 +27,11 @@ class OpenAIHttpConfig(BaseModel):
 
 
 class OpenAIHttpBackend:
-    """Sends each request once (the runner retries attempts, so that no retry hides in a latency).
+    """Sends each request once; the runner retries attempts, so that no retry hides in a latency.
 
-    Only one that a kept connection turns out to have been closed on goes out again, on a new connection and before
-    any byte of an answer; its time runs from the first sending. Times are those at which bytes came, and answers
-    are decoded when they are whole: decoding would hold up the reading of the other streams.
+    There is one exception: the connection was closed while idle. The request is then sent once more on a new one,
+    before any byte of an answer; its time starts at the first sending. Times are receive times. An answer is decoded
+    after its end, since decoding would delay reading the other streams.
     """
 
     Config = OpenAIHttpConfig
@@ -63,7 +63,7 @@ class OpenAIHttpBackend:
         return _call(answer, exchange, request, body, intended_at)
 
     def _answer(self, exchange: Exchange) -> StreamedAnswer:
-        """The whole answer; `AttemptError` when there is none."""
+        """The complete answer; `AttemptError` when there is none."""
         url = self._endpoint.base_url
         if exchange.error:
             raise AttemptError("infra", f"no answer from {url}: {exchange.detail}")
@@ -123,7 +123,7 @@ def _call(
 
 
 def _seen(exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], intended_at: int) -> ModelCall | None:
-    """What had come of an answer that broke or was cancelled, with its times; None when nothing had."""
+    """The part of a broken or cancelled answer that had arrived, with its times; None when nothing had."""
     if exchange.status != 200 or not exchange.pieces:
         return None
     call = _call(decode(exchange.pieces), exchange, request, body, intended_at)
@@ -131,7 +131,7 @@ def _seen(exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], int
 
 
 class _EventsOnly:
-    """Relays an event stream as it comes, and nothing of an answer in one piece."""
+    """Relays an event stream as it arrives, and drops an answer that is no stream."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay

@@ -1,4 +1,4 @@
-"""Answers from a script: for trying a suite, an agent or the harness itself without a model."""
+"""The `scripted` backend: answers from a script, to try a suite, an agent or the harness without a model."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from agentbench.core.trace import ModelCall
 
 
 class ScriptedCall(BaseModel):
-    """A tool call that the script makes."""
+    """A tool call in a scripted reply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +25,7 @@ class ScriptedCall(BaseModel):
 
 
 class ScriptedReply(BaseModel):
-    """One rule: what is said when the last message matches `when`."""
+    """One rule: the reply when the last message matches `when`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class ScriptedConfig(BaseModel):
 
 
 class ScriptedBackend:
-    """Matches the last message against its rules. Words stand for tokens."""
+    """Answers by the first rule that matches the last message. Each word counts as a token."""
 
     Config = ScriptedConfig
     needs_server = False
@@ -73,9 +73,9 @@ class ScriptedBackend:
         deltas = _deltas(rule)
         finish = "tool_calls" if rule.tool_calls else "stop"
         prompt = sum(len(_text(message).split()) for message in request.messages)
-        chunk_at = await self._speak(deltas, relay or _unheard)
+        chunk_at = await self._speak(deltas, relay or _no_relay)
         for event in _ending(finish, prompt, len(deltas)):
-            (relay or _unheard)(event)
+            (relay or _no_relay)(event)
         return ModelCall(
             messages=request.messages,
             request={"model": "scripted", "seed": request.seed},
@@ -96,7 +96,7 @@ class ScriptedBackend:
         return next(matching, ScriptedReply(content=self._config.default))
 
     async def _speak(self, deltas: Sequence[Mapping[str, Any]], relay: Relay) -> tuple[int, ...]:
-        """Say each at its time; the times."""
+        """Send each delta at its time, and return the times."""
         chunk_at = []
         for number, delta in enumerate(deltas):
             pause = self._config.token_s if number else self._config.first_token_s
@@ -110,12 +110,12 @@ class ScriptedBackend:
         return None
 
 
-def _unheard(event: bytes) -> None:
-    """The relay of an answer that nobody watches."""
+def _no_relay(event: bytes) -> None:
+    """A relay that drops everything."""
 
 
 def _deltas(rule: ScriptedReply) -> list[dict[str, Any]]:
-    """The answer as OpenAI streams it: a word a delta, then the calls."""
+    """The answer as OpenAI streams it: one delta a word, then the calls."""
     words = re.findall(r"\s*\S+\s*$|\s*\S+", rule.content)
     calls = _message(rule).get("tool_calls") or ()
     deltas = [{"content": word} for word in words or ([] if calls else [rule.content])]
@@ -124,7 +124,7 @@ def _deltas(rule: ScriptedReply) -> list[dict[str, Any]]:
 
 
 def _ending(finish: str, prompt: int, completion: int) -> Iterator[bytes]:
-    """Why it ended, the usage, and that it did."""
+    """The last events of the stream: finish reason, usage and `[DONE]`."""
     yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     yield _event({"choices": [], "usage": usage})

@@ -9,9 +9,9 @@ from agentbench.core.trace import Failure, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One scorer's verdict on an attempt: a value in [0, 1], whether it passed, and why.
+    """One scorer's grade of an attempt: a value in [0, 1], whether it passed, and why.
 
-    `passed` is None while the verdict is still to come: a person's.
+    `passed` is None until a person has graded the attempt.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Score:
 
 
 def verdict(scores: Iterable[Score], passed_by: Collection[str]) -> bool | None:
-    """Whether every score named in `passed_by` passed; None while that can't be said (or none is there)."""
+    """Whether every score named in `passed_by` passed; None when `passed_by` is empty or a score is undecided."""
     passed = [score.passed for score in scores if score.name in passed_by]
     if False in passed:
         return False
@@ -30,7 +30,7 @@ def verdict(scores: Iterable[Score], passed_by: Collection[str]) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A person's verdict on an attempt; each reviewer has one, the last they gave."""
+    """A person's verdict on an attempt. Each reviewer has one label per attempt: the latest."""
 
     case_id: str
     repeat: int
@@ -42,13 +42,13 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A case run once (`repeat` counts from 0), as it ended.
+    """An agent working on a case once (`repeat` counts from 0).
 
-    `trace` holds what happened up to the end, also when the attempt failed. `passed` is the verdict of the
-    suite's deciding scorers, None when there is a failure or that verdict is still to come. `tries` counts the
-    tries this attempt took (infra failures are tried again); only the last try's trace is kept. `started_at` and
-    `ended_at` bound the last try in `time.perf_counter_ns`; `wall_anchor_ns` + a reading = nanoseconds since the
-    Unix epoch.
+    `trace` holds all steps up to the end, also when the attempt failed. `passed` is the verdict of the suite's deciding
+    scorers; it is None when there is a failure or the verdict is still undecided. An attempt that ends in an infra
+    failure is tried again; `tries` counts the tries, and only the last try's trace is stored. `started_at` and
+    `ended_at` bound the last try in `time.perf_counter_ns`; adding `wall_anchor_ns` to such a reading gives nanoseconds
+    since the Unix epoch.
     """
 
     case_id: str

@@ -12,7 +12,7 @@ JsonSchema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """What a model is told of a tool. `parameters` is a JSON Schema of type object."""
+    """The description of a tool that a model sees. `parameters` is a JSON Schema of type object."""
 
     name: str
     description: str
@@ -23,9 +23,9 @@ class ToolSpec:
 class Case:
     """One task. `id` is unique in its suite; cases that share a source share a `cluster`.
 
-    `tools` are offered to the agent beside the suite's; nothing executes them (a suite's function tools are
-    executed). `expected` is any JSON value; the suite's scorers say what it means. `user` is what the suite's
-    simulated user goes by after the first answer (`lines`, `persona` …), empty for a case of one turn.
+    The agent is offered `tools` beside the suite's tools. The suite's function tools are executed; those of a case are
+    only declared. `expected` is any JSON value; the suite's scorers define its meaning. `user` configures the suite's
+    simulated user for this case (`lines`, `persona` …); it is empty for a case of one turn.
     """
 
     id: str

@@ -10,7 +10,9 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(value: str | float) -> float:
-    """The duration in seconds; a bare number is seconds already. `ValueError` when it is neither, or without an end."""
+    """The duration in seconds; a bare number already means seconds. Raises `ValueError` for anything else, infinity
+    included.
+    """
     if isinstance(value, int | float):
         if not math.isfinite(value):
             raise ValueError("expected a finite number of seconds, or a duration such as 500ms, 2s or 1.5m")
@@ -26,5 +28,5 @@ Seconds = Annotated[float, BeforeValidator(seconds)]
 
 
 def shown(value: float) -> str:
-    """Seconds as a person writes them: 512 ms, 1.25 s."""
+    """Seconds in a readable unit: 512 ms, 1.25 s."""
     return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"

@@ -8,17 +8,17 @@ FailureKind = Literal["infra", "timeout", "agent", "tool", "grader", "budget"]
 
 
 class UserError(Exception):
-    """A mistake the user can mend.
+    """A mistake that the user can correct.
 
-    The message is one line that quotes the bad value, lists the valid ones and says what to do. The CLI
-    prints it to stderr and exits with 2; the pytest plugin reports it as a usage error.
+    The message is one line that quotes the bad value, lists the valid ones and says what to do. The CLI prints it to
+    stderr and exits with 2; the pytest plugin reports it as a usage error.
     """
 
 
 class AttemptError(Exception):
-    """Ends the attempt it is raised in; the runner turns it into a `Failure` of `kind`.
+    """Ends the attempt in which it is raised; the runner turns it into a `Failure` of `kind`.
 
-    `detail` is what may help to find the cause and is too long for a message (the end of a log).
+    `detail` helps to find the cause and is too long for a message (the end of a log).
     """
 
     def __init__(self, kind: FailureKind, message: str, detail: str = "") -> None:
@@ -28,7 +28,7 @@ class AttemptError(Exception):
 
 
 class ServerRefused(AttemptError):
-    """A server answered with a `status` that is no answer; `retry_after_s` is how long it asks to be left alone."""
+    """A server refused a request with `status`; `retry_after_s` is the pause it asks for before the next request."""
 
     def __init__(self, status: int, said: str, retry_after_s: float | None = None) -> None:
         ours = 400 <= status < 500 and status not in SERVER_S
@@ -39,18 +39,18 @@ class ServerRefused(AttemptError):
 
     @property
     def is_for_all(self) -> bool:
-        """Whether every other request would be refused as well: the key or the address is wrong."""
+        """Whether the server would refuse every other request too: the key or the address is wrong."""
         return self.status in REFUSES_ALL
 
 
 REFUSES_ALL = frozenset({401, 403, 404})
 BUSY = frozenset({408, 409, 425, 429})
 SERVER_S = REFUSES_ALL | BUSY
-"""Statuses below 500 that are not of what an agent asked for."""
+"""Statuses below 500 whose cause is not the agent's request."""
 
 
 def did_you_mean(name: str, valid: Iterable[str], *, most: int = 3, cutoff: float = 0.5) -> str:
-    """A sentence with the nearest of the valid names, after a space; empty where none is near."""
+    """A sentence that suggests the nearest valid names, preceded by a space; empty when no name is near."""
     near = get_close_matches(name, sorted(valid), n=most, cutoff=cutoff)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 

@@ -1,6 +1,7 @@
-"""Code that is not ours, in a task of its own: what comes of it is a value, and it can be left behind.
+"""Runs foreign code (agents, tools, scorers) in tasks of its own, so that it can neither end an event loop nor block
+its end.
 
-Event loops in which code runs that is not ours: it can neither end them nor keep them from ending.
+Whatever the code raises becomes a value. Code that ignores its cancellation is abandoned after a grace period.
 """
 
 import asyncio
@@ -18,21 +19,21 @@ Result = TypeVar("Result")
 Held = TypeVar("Held")
 
 GRACE_S = 5.0
-"""How long code that is cancelled may take to end; then it is left behind."""
+"""How long cancelled code may take to end before it is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a guest raised, be it SystemExit or a cancellation that was none of ours."""
+    """An exception from foreign code; `SystemExit` and cancellations by the code itself are included."""
 
     error: BaseException
 
 
 def described(error: BaseException) -> str:
-    """The type and the message, in a line or more."""
+    """The exception's type and message."""
     try:
         said = str(error)
-    # An exception's text is its author's code too.
+    # `__str__` of the exception is foreign code too.
     except Exception:
         said = "(its message can't be read)"
     if isinstance(error, asyncio.CancelledError):
@@ -41,7 +42,7 @@ def described(error: BaseException) -> str:
 
 
 class Late(Enum):
-    """The guest had not ended at its limit."""
+    """The foreign code was still running at its time limit."""
 
     LATE = "late"
 
@@ -50,17 +51,17 @@ LATE: Final = Late.LATE
 
 
 class Guest(Generic[Result]):
-    """Runs `work` in a task of its own.
+    """Runs foreign `work` in a task of its own.
 
-    A cancellation of whoever waits for it and one that the guest made itself can't be mistaken for each other, nothing
-    that it raises reaches the loop, and one that swallows its cancellation holds up nobody.
+    A cancellation of the waiting task is never mistaken for one by the work itself. No exception of the work reaches
+    the event loop. Work that ignores its cancellation blocks nobody.
     """
 
     def __init__(self, work: Callable[[], Awaitable[Result]]) -> None:
         self.task: asyncio.Task[Result | Raised] = asyncio.create_task(_caught(work))
 
     async def outcome(self, limit_s: float | None = None) -> Result | Raised | Late:
-        """What came of it; `LATE` when it goes on at the limit."""
+        """The result of the work; `LATE` when it is still running at the limit."""
         await asyncio.wait({self.task}, timeout=limit_s)
         if not self.task.done():
             return LATE
@@ -69,7 +70,9 @@ class Guest(Generic[Result]):
     async def within(
         self, limit_s: float | None, at_limit: Callable[[], object] | None = None
     ) -> Result | Raised | Late:
-        """What came of it. At the limit (`at_limit` is called first), and when we are cancelled, it is ended."""
+        """The result of the work. The work is cancelled at its limit, after `at_limit` is called, and when the caller
+        is cancelled.
+        """
         try:
             outcome = await self.outcome(limit_s)
             if outcome is LATE and at_limit is not None:
@@ -80,7 +83,7 @@ class Guest(Generic[Result]):
                 await self.end()
 
     async def end(self) -> None:
-        """Cancel it and wait for its end, no longer than the grace."""
+        """Cancel the work and wait for its end, at most for the grace period."""
         self.task.cancel()
         await asyncio.wait({self.task}, timeout=GRACE_S)
         if not self.task.done():
@@ -91,10 +94,10 @@ _left_behind: set["asyncio.Task[Any]"] = set()
 
 
 def leave_behind(task: "asyncio.Task[Any]") -> None:
-    """Nobody waits for it any more.
+    """Abandon a task: nobody waits for it any more.
 
-    It is kept over the interpreter's own end: dropping it would raise GeneratorExit in it, and one that swallows that
-    too would never let the process go.
+    A reference to it is held until the interpreter exits. Dropping the task would raise GeneratorExit in it; a task
+    that ignores this too would keep the process from exiting.
     """
     if task not in _left_behind:
         _left_behind.add(task)
@@ -114,7 +117,7 @@ def is_left_behind(task: "asyncio.Task[Any]") -> bool:
 async def _caught(work: Callable[[], Awaitable[Result]]) -> Result | Raised:
     try:
         return await work()
-    # SystemExit would end the loop, a cancellation would look like ours: all of it is a value.
+    # SystemExit would end the loop, and a cancellation would look like ours: return both as values.
     except BaseException as error:
         return Raised(error)
 
@@ -122,12 +125,12 @@ async def _caught(work: Callable[[], Awaitable[Result]]) -> Result | Raised:
 async def contained(
     work: Callable[[], Awaitable[Result]], limit_s: float | None = None, at_limit: Callable[[], object] | None = None
 ) -> Result | Raised | Late:
-    """What came of `work`, as of a guest that is given so long."""
+    """The result of foreign `work`, with an optional time limit; see `Guest.within`."""
     return await Guest(work).within(limit_s, at_limit)
 
 
 class GuestContext(Generic[Held]):
-    """A context that is not ours, entered and left in one task of its own, as task groups and cancel scopes ask."""
+    """Enters and leaves a foreign async context in one task, as task groups and cancel scopes require."""
 
     def __init__(self, context: AbstractAsyncContextManager[Held]) -> None:
         self._entered: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
@@ -140,7 +143,7 @@ class GuestContext(Generic[Held]):
             await self._leaving.wait()
 
     async def enter(self, limit_s: float) -> Held | Raised | Late:
-        """What the context gives. When it gives nothing it is ended already, and need not be left."""
+        """The value of the context's `__aenter__`. When it fails, the context is closed already."""
         try:
             waited: set[asyncio.Future[Any]] = {self._entered, self._guest.task}
             await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -156,16 +159,16 @@ class GuestContext(Generic[Held]):
         return LATE
 
     async def leave(self, limit_s: float) -> Raised | Late | None:
-        """What leaving it raised, None when it was left well."""
+        """The exception that leaving the context raised, or None."""
         self._leaving.set()
         return await self._guest.within(limit_s)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """As `asyncio.run`, Ctrl-C too.
+    """Like `asyncio.run`, Ctrl-C included.
 
-    A SystemExit in a task that an agent started ends that task and no more; tasks and threads that do not end when
-    they are told to are left behind.
+    A SystemExit in a task that an agent started ends that task only. Tasks and threads that ignore their cancellation
+    are abandoned.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -184,13 +187,13 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:
-    """Waits for the task, and passes on a cancellation."""
-    with suppress(Exception):  # whatever the work raised: `run` takes it from the task
+    """Waits for the task, and passes on a cancellation of the caller."""
+    with suppress(Exception):  # `run` reads the exception from the task
         await task
 
 
 async def let_go() -> None:
-    """Cancel every other task of the loop; those that go on after a grace are none of its any more."""
+    """Cancel every other task of the loop, and abandon those that still run after the grace period."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -203,7 +206,9 @@ async def let_go() -> None:
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """A daemon thread for each call (`asyncio.to_thread`): a process does not wait for those at its end."""
+    """An executor for `asyncio.to_thread` with one daemon thread per call; the process does not wait for daemons at
+    exit.
+    """
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> "Future[Result]":
         future: Future[Result] = Future()
@@ -213,7 +218,7 @@ class DaemonThreads(ThreadPoolExecutor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            # As a pool does it: what the call raises is for whoever waits for it.
+            # As in a thread pool, the future carries the exception to the waiting task.
             except BaseException as error:
                 future.set_exception(error)
             else:

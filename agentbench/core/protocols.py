@@ -1,9 +1,9 @@
-"""The seams: what an agent, a backend, a toolbox, a server, a dataset and a scorer promise.
+"""The seams: protocols for agents, backends, toolboxes, servers, datasets, scorers and simulated users.
 
-An implementation is a class with a `Config` (a pydantic model with `extra="forbid"`) that is built as
-`cls(config)`, a backend as `cls(config, endpoint)`, a tool source as `cls(config, root)`; `agentbench.suite.registry`
-finds it by its entry-point name. An agent, a tool source, a scorer or a user that holds something for as long as a run
-lasts (a process, a server) is an async context manager too: entered before the first attempt, left after the last.
+An implementation is a class with a `Config` (a pydantic model with `extra="forbid"`). It is built as `cls(config)`, a
+backend as `cls(config, endpoint)`, a tool source as `cls(config, root)`. `agentbench.suite.registry` finds it by its
+entry-point name. An agent, a tool source, a scorer or a user that holds a resource during the run (a process, a server)
+is an async context manager too. It is entered before the first attempt and left after the last.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ from agentbench.core.trace import ModelCall, ToolCall, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """One chat request. `tool_choice` and `response_format` are as in OpenAI's API; None leaves it to the server.
+    """One chat request. `tool_choice` and `response_format` are as in OpenAI's API; None leaves the choice to the
+    server.
 
-    `seed` is filled in by the recorder from the attempt's own when the agent leaves it None.
+    When the agent leaves `seed` None, the recorder sets it to the attempt's seed.
     """
 
     messages: tuple[Message, ...]
@@ -44,11 +45,11 @@ class ChatRequest:
 Held = TypeVar("Held")
 
 Relay = Callable[[bytes], None]
-"""Given an answer's bytes as they come: the body of an OpenAI event stream. Must not block or raise."""
+"""Receives an answer's bytes as they arrive: the body of an OpenAI event stream. Must not block or raise."""
 
 
 class BrokenOff(AttemptError):
-    """An answer that broke after some of it had come; `call` has what came, with its times."""
+    """An answer that broke off after part of it had arrived; `call` holds that part with its times."""
 
     def __init__(self, kind: FailureKind, message: str, call: ModelCall) -> None:
         super().__init__(kind, message)
@@ -56,7 +57,7 @@ class BrokenOff(AttemptError):
 
 
 class CutOff(asyncio.CancelledError):
-    """The cancellation of a request, with what had come of its answer."""
+    """The cancellation of a request; `call` holds the part of the answer that had arrived."""
 
     def __init__(self, call: ModelCall) -> None:
         super().__init__()
@@ -66,11 +67,12 @@ class CutOff(asyncio.CancelledError):
 class Backend(Protocol):
     """Answers chat requests.
 
-    `needs_server` is False when it answers by itself; its endpoint is None then. `chat` raises
-    `AttemptError("infra", …)` when no answer came (refused, reset), and `ServerRefused` with the status of one that is
-    none: the agent's failure where the request itself was wrong (400, 413, 422), else the server's. Safe for
-    concurrent use. `relay` sees the answer while it comes, nothing of a refusal. Where some of an answer came before it
-    broke or was cancelled, a backend that can tell it raises `BrokenOff` or `CutOff`.
+    `needs_server` is False for a backend that answers without a server; its endpoint is None then. `chat` raises
+    `AttemptError("infra", …)` when no answer arrived (connection refused or reset), and `ServerRefused` when the server
+    answered with an error status. The agent is at fault when the request itself was wrong (400, 413, 422), otherwise
+    the server. `chat` is safe for concurrent use. `relay` receives the bytes of an answer as they arrive, but none of a
+    refusal. When part of an answer arrived before it broke off or was cancelled, a backend that records this part
+    raises `BrokenOff` or `CutOff`.
     """
 
     needs_server: bool
@@ -81,43 +83,47 @@ class Backend(Protocol):
 
 
 class ToolSession(Protocol):
-    """What one tool source offers one attempt."""
+    """The tools of one tool source, open for one attempt."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]: ...
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """The result as text. Whatever it raises is told to the agent as the call's error, but for
-        `AttemptError`, which ends the attempt: the tool itself is broken (its server died)."""
+        """The result as text. The agent receives an exception as the call's error, except `AttemptError`: it ends the
+        attempt because the tool itself is broken (its server died).
+        """
         ...
 
     async def state(self) -> Any:
-        """The state as a JSON value, which later calls do not change; None when it keeps none."""
+        """A snapshot of the state as a JSON value, which later calls do not change; None for a source without state."""
         ...
 
 
 @runtime_checkable
 class ConvertsArguments(Protocol):
-    """A tool session that takes arguments of another type than the one it declares, and converts them."""
+    """A tool session that accepts and converts arguments of another type than the declared one."""
 
     async def converted(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments as the tool runs with them, as JSON: "1" as 1 for an int. Those it refuses are unchanged."""
+        """The arguments that the tool runs with, as JSON: "1" becomes 1 for an int. Arguments that the tool refuses
+        stay unchanged.
+        """
         ...
 
 
 @runtime_checkable
 class MayHang(Protocol):
-    """A tool session whose server may have stopped answering."""
+    """A tool session whose server may have stopped responding."""
 
     async def check(self) -> None:
-        """Asked when a call was given up for its time: `AttemptError` when nothing else is answered either."""
+        """Called after a tool call timed out; raises `AttemptError` when the server responds to nothing else either."""
         ...
 
 
 class ToolSource(Protocol):
-    """Functions, a stateful toolkit or an MCP server that a suite names; `session` gives an attempt its tools.
+    """Functions, a stateful toolkit or an MCP server that a suite names; `session` opens its tools for an attempt.
 
-    Entering the session resets what it keeps to the case's start; attempts at once do not see each other's.
+    Entering the session resets its state to the case's initial state. Concurrent attempts do not see each other's
+    state.
     """
 
     def session(self, case: Case) -> AbstractAsyncContextManager[ToolSession]: ...
@@ -125,7 +131,7 @@ class ToolSource(Protocol):
 
 @runtime_checkable
 class KnowsTools(Protocol):
-    """A tool source whose tools have the same names in every attempt, known before the first."""
+    """A tool source with the same tool names in every attempt; the names are available before the first attempt."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -138,38 +144,43 @@ class Toolbox(Protocol):
     def specs(self) -> tuple[ToolSpec, ...]: ...
 
     def executes(self, name: str) -> bool:
-        """Whether a call of this tool has a result; a tool that is only declared has none."""
+        """Whether calls of this tool return a result; a tool that is only declared returns none."""
         ...
 
     async def call(self, name: str, arguments: str | Mapping[str, Any], call_id: str = "") -> ToolCall:
-        """Never raises for what a model can get wrong: an unknown tool, bad JSON or a tool that raises is a
-        `ToolCall` with its `error` set. `AttemptError` ends the attempt: a tool broke, or a limit is exceeded."""
+        """Never raises for a model's mistake: an unknown tool, bad JSON or a tool that raises gives a `ToolCall` with
+        `error` set. An `AttemptError` ends the attempt: a tool broke, or a limit was exceeded.
+        """
         ...
 
     async def state(self) -> Any:
-        """The state of the tools that keep one (a JSON value), a list in the suite's order when several do."""
+        """The state of the stateful tools as a JSON value; a list in the suite's order when there are several."""
         ...
 
 
 class ChatClient(Protocol):
-    """What an agent is handed for a backend: the same `chat`, recorded under its attempt."""
+    """The recording client that an agent receives as its model: it has a backend's `chat`, and records each call in the
+    attempt's trace.
+    """
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall: ...
 
     def through(self, backend: Backend, step: str) -> "ChatClient":
-        """The same record and limits, answered by another model: that of the agent's step of this name."""
+        """A client with the same record and limits for another model: the model of the agent's step of this name."""
         ...
 
     def record_cold_start(self, duration_ns: int) -> None:
-        """How long the agent took to be ready, by one that had to be started for this attempt."""
+        """Record the startup time of an agent that was started for this attempt."""
         ...
 
     async def hold(self, resource: AbstractAsyncContextManager[Held]) -> Held:
-        """Enter `resource` and keep it until the attempt has ended, over all turns of its conversation."""
+        """Enter `resource` and hold it until the attempt ends, over all turns of its conversation."""
         ...
 
     def observe(self, call: ToolCall) -> None:
-        """A tool call that the agent made, known from the messages it sent; one made with our tools is not new."""
+        """Record a tool call found in the agent's messages, unless the call went through our tools and is recorded
+        already.
+        """
         ...
 
 
@@ -177,8 +188,8 @@ class ChatClient(Protocol):
 class Reply:
     """An agent's answer to the conversation so far.
 
-    `messages` is what it adds to the conversation (tool calls and their results included), for the turns after
-    this one; left empty, it is the text as one assistant message.
+    `messages` are the messages it adds to the conversation for later turns, tool calls and results included. When it is
+    empty, `text` is added as one assistant message.
     """
 
     text: str
@@ -188,20 +199,20 @@ class Reply:
 class Agent(Protocol):
     """Works on a case and returns its final text, or a `Reply`.
 
-    What it did is recorded by the `backend` and `tools` it is handed, so that a trace is true for any agent
-    and survives a timeout. Raises `AttemptError("budget", …)` when one of its limits is exceeded. In a case of
-    several turns it is called once a turn, with the conversation so far as the case's messages.
+    The `backend` and `tools` that it receives record every step, so that a trace is complete for any agent and survives
+    a timeout. Raises `AttemptError("budget", …)` when one of its limits is exceeded. In a case of several turns it is
+    called once per turn, with the conversation so far as the case's messages.
     """
 
     def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> Awaitable[str | Reply]: ...
 
 
 class User(Protocol):
-    """Plays the user of a case of several turns.
+    """Plays the user in a case of several turns.
 
-    `session` is one conversation; its `say` is given the conversation so far and says what comes next, nothing
-    when the conversation is over. `AttemptError("infra", …)` when it can't: a failure that is not the agent's.
-    `check` raises `UserError` for a case whose `user` it does not understand; it is asked when a suite is read.
+    `session` opens one conversation. Its `say` receives the conversation so far and returns the next messages, none
+    when the conversation is over. It raises `AttemptError("infra", …)` when it fails, which does not count against the
+    agent. `check` runs when a suite is read, and raises `UserError` for a case with an invalid `user`.
     """
 
     def check(self, case: Case) -> None: ...
@@ -217,32 +228,33 @@ class UserSession(Protocol):
 
 @runtime_checkable
 class UsesBackend(Protocol):
-    """A scorer or a user that asks a model: handed the run's backend before the first attempt."""
+    """A scorer or a user that calls a model: it receives the run's backend before the first attempt."""
 
     def use(self, backend: Backend) -> None: ...
 
 
 @runtime_checkable
 class UsesRoot(Protocol):
-    """A scorer that reads files beside its suite: handed the suite's directory when the suite is loaded."""
+    """A scorer that reads files of the suite: it receives the suite's directory when the suite is loaded."""
 
     def use_root(self, root: Path) -> None: ...
 
 
 @runtime_checkable
 class ChecksCases(Protocol):
-    """A scorer that knows, before any answer, which cases it can't grade: `UserError` names the case and what its
-    `expected` should be. Asked for every case when a suite is read."""
+    """A scorer that finds the cases it can't grade when the suite is read, before any answer. `UserError` names the
+    case and the expected form of its `expected`.
+    """
 
     def check(self, case: Case) -> None: ...
 
 
 @runtime_checkable
 class UsesAnswers(Protocol):
-    """A scorer that holds answers against those of another run: handed them before the first attempt.
+    """A scorer that compares answers with those of another run: it receives them before the first attempt.
 
-    `answers_of` names the run, None when it needs none. The answers are the final texts by case id, in the order
-    of their repeats, without those of attempts that failed.
+    `answers_of` names the run, None when it needs none. The answers are the final texts by case id, in the order of
+    their repeats, without failed attempts.
     """
 
     answers_of: str | None
@@ -252,10 +264,10 @@ class UsesAnswers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a started server answers. `base_url` ends in /v1.
+    """The address of a started server. `base_url` ends in /v1.
 
-    `headers` and `query` go with every request, beside the key. Of a request's body `renamed` has fields that the
-    server knows by another name; then those of `extra_body` are set, and left out where they are None.
+    Every request carries `headers` and `query` beside the key. `renamed` maps fields of a request's body to this
+    server's names. Fields of `extra_body` are set after that; a field that is None is left out.
     """
 
     base_url: str
@@ -269,17 +281,17 @@ class Endpoint:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """A request's body as this server takes it."""
+        """The request's body in the form that this server accepts."""
         named = {self.renamed.get(key, key): value for key, value in wanted.items()}
         return {key: value for key, value in {**named, **self.extra_body}.items() if value is not None}
 
 
 class Server(Protocol):
-    """A model server we start and stop, or a URL we are given.
+    """A model server that we start and stop, or the URL of a running one.
 
-    `lossless_knobs` are those of its configuration that may change speed but never an answer, with what else is
-    configured and on this machine. `start` returns when the server answers, and raises `UserError` (with the end of
-    its log) when it does not come up. `stop` ends the whole process group and is safe to call twice.
+    `lossless_knobs` are the knobs that can change speed but never an answer, for this configuration on this machine.
+    `start` returns when the server is ready, and raises `UserError` (with the end of its log) when it does not start.
+    `stop` ends the whole process group and is safe to call twice.
     """
 
     @property
@@ -292,29 +304,30 @@ class Server(Protocol):
 
 @runtime_checkable
 class ChecksItself(Protocol):
-    """A server or an agent that knows, without being started, that it can't: `UserError` for a model or a program
-    that is not here."""
+    """A server or an agent that checks its requirements before it is started: `UserError` for a missing model or
+    program.
+    """
 
     def check(self) -> None: ...
 
 
 @runtime_checkable
 class KnowsPlaces(Protocol):
-    """Cases that know where each of them is written: `cases.jsonl:3`."""
+    """Cases with their place in the source file: `cases.jsonl:3`."""
 
     def place(self, index: int) -> str: ...
 
 
 class Dataset(Protocol):
-    """A source of cases. `root` is the suite's directory; relative paths are taken from there."""
+    """A source of cases. `root` is the suite's directory, to which relative paths refer."""
 
     def load(self, root: Path) -> Sequence[Case]: ...
 
 
 class Scorer(Protocol):
-    """Grades a finished attempt; must not raise for anything a model can write.
+    """Grades a finished attempt; must not raise for any text that a model can write.
 
-    `name` is what a suite's `passed_by` and the scores call it; a suite's `label` replaces it.
+    `passed_by` and the scores refer to it by `name`; a suite's `label` replaces this name.
     """
 
     name: str

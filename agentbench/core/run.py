@@ -8,21 +8,21 @@ from typing import Any, Literal
 RunStatus = Literal["running", "finished", "interrupted"]
 
 RunKind = Literal["suite", "part", "rerun", "study"]
-"""What a run is of: all cases of a suite, a part of them, the failing cases of another run once more, or some cases for
-a tuning study."""
+"""What a run covers: all cases of a suite, a part of them, a rerun of another run's failing cases, or cases of a tuning
+study."""
 
 STANDALONE: tuple[RunKind, ...] = ("suite", "part")
-"""The kinds of a run that somebody asked for: `latest` means one of these, and a suite's history is of these."""
+"""The kinds of run that a user starts directly: `latest` and a suite's history consider these alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The identity of a run and its plan.
 
-    `config` is the resolved configuration (agent, serving, backend, run …), enough to run it again;
-    `config_hash` is the SHA-256 of its canonical JSON, `suite_hash` that of the cases in it. `case_ids` are
-    the cases planned, each `repeats` times: what is planned and not stored is what `--resume` runs.
-    `environment` has git commit, machine, versions, server, and how many cases the suite has (`suite_cases`).
+    `config` is the resolved configuration (agent, serving, backend, run …), enough to repeat the run. `config_hash` is
+    the SHA-256 of its canonical JSON, `suite_hash` that of its cases. `case_ids` are the planned cases, each `repeats`
+    times; `--resume` runs the planned attempts that are not stored. `environment` has git commit, machine, versions,
+    server, and the number of cases in the suite (`suite_cases`).
     """
 
     id: str
@@ -43,22 +43,26 @@ class Run:
 
     @property
     def prices(self) -> Mapping[str, Mapping[str, float]]:
-        """Its suite's, as they were: model to the price of a million prompt, cached and completion tokens."""
+        """The suite's prices at the time of the run: model to the price of a million prompt, cached and completion
+        tokens.
+        """
         return self.environment.get("prices") or {}
 
     @property
     def suite_cases(self) -> int:
-        """How many cases the suite has of which this run is, or is a part."""
-        # Runs of earlier versions have `selected_of` where they are a part, and nothing else.
+        """The number of cases in the suite, of which the run may cover only a part."""
+        # Earlier versions stored only `selected_of`, and only for partial runs.
         known = self.environment.get("suite_cases") or self.environment.get("selected_of")
         return int(known or len(self.case_ids))
 
     @property
     def is_part(self) -> bool:
-        """Whether its suite has cases that it was not to run."""
+        """Whether the run leaves out cases of its suite."""
         return len(self.case_ids) < self.suite_cases
 
 
 def changed_parts(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Which of their tools, user and scorers two suites have differently, as far as both say it."""
+    """Names the parts (tools, user, scorers) that differ between two suites; a part that a run did not record is
+    skipped.
+    """
     return [part for part in a if part in b and a[part] != b[part]]

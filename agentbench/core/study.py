@@ -1,4 +1,4 @@
-"""A tuning study with its candidates and its runs, as it is stored."""
+"""A tuning study with its candidates and its runs, as the store holds it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ Purpose = Literal["search", "final", "test"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
-    """A study as it was asked for, and how far it has come.
+    """A study's definition and its progress.
 
-    `document` is the content of its file with what `--set` changed, `suite_path` the suite it found. `split` has the
-    case ids of each side. `seconds` is the wall time that its search has taken so far, over all its starts.
-    `verdict` is empty until there is one.
+    `document` is the content of its file with the changes of `--set`; `suite_path` is the suite it found. `split` has
+    the case ids of each side. `seconds` is the search's total wall time, over all its starts. `verdict` is empty until
+    the study has one.
     """
 
     name: str
@@ -34,9 +34,10 @@ class StudyRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRecord:
-    """A candidate of a study; `end` is None while `worker` is at work on it.
+    """A candidate of a study; `end` is None while `worker` evaluates it.
 
-    `result` is what the search keeps of one that ended. `seen_at` is when its worker last said that it goes on.
+    `result` is the outcome that the search stores for a finished candidate. `seen_at` is the time of the worker's last
+    heartbeat.
     """
 
     study: str
@@ -52,10 +53,11 @@ class CandidateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRecord:
-    """What a model proposed for the `slot` of the parameter at `path`, on the try of this `number` (from 0).
+    """A model's proposal for the `slot` of the parameter at `path`, on try `number` (from 0).
 
-    `text` is as it was tried, `parent` the text it was to better. The scores are means over the cases of `minibatch`,
-    None where that was not answered. `note` says why a proposal was not tried, or broke.
+    `text` is the proposed text in the form that was tried; `parent` is the text it should improve. The scores are means
+    over the cases of `minibatch`, None when these were not answered. `note` says why a proposal failed or was not
+    tried.
     """
 
     study: str
@@ -76,8 +78,8 @@ class ProposalRecord:
 class StudyRun:
     """A run that belongs to a study.
 
-    `answers` is the hash of all that decides what its attempts answer, seed included: runs with the same one have the
-    same answers. `config_hash` is that of its whole configuration, which decides how long they take too.
+    `answers` is the hash of everything that decides the answers of its attempts, the seed included: runs with an equal
+    hash have equal answers. `config_hash` is the hash of the whole configuration, which also decides the speed.
     """
 
     study: str

@@ -1,6 +1,6 @@
-"""Where a model's text parts into what it thought and what it answered: the one place that says so.
+"""Separates a model's thoughts from its answer.
 
-A trace keeps the text as it came; what grades, judges, shows or goes on with an answer takes it without the thoughts.
+A trace stores the full text. Everything that grades, shows or continues an answer uses the text without thoughts.
 """
 
 import re
@@ -12,11 +12,11 @@ CLOSING = re.compile("|".join(re.escape(end) for _, end in TAGS), re.IGNORECASE)
 
 
 def answer_in(text: str) -> str:
-    """The text behind the thoughts that it begins with, as it is where it begins with none.
+    """The text after its leading thoughts; the whole text when it has none.
 
-    Thoughts stand between tags at the very start, several in turn too. Where only the end of them is there, the chat
-    template had begun them: all before it is thought. Thoughts that were cut off are followed by no answer. Tags that
-    come later are part of the answer.
+    Thoughts stand between tags at the start of the text; several blocks may follow each other. When only a closing tag
+    is there, the chat template opened the block, and all text before the tag is thought. Unclosed thoughts have no
+    answer. Later tags are part of the answer.
     """
     rest = text
     while begun := OPENING.match(rest.lstrip()):
@@ -27,7 +27,7 @@ def answer_in(text: str) -> str:
 
 
 def _behind(text: str, begun: str) -> str:
-    """What follows the end of the thoughts that `begun` began; nothing when they have no end."""
+    """The text after the closing tag of the block that `begun` opened; empty when the block is unclosed."""
     end = next(end for begin, end in TAGS if begin.lower() == begun.lower())
     found = re.compile(re.escape(end), re.IGNORECASE).search(text)
     return text[found.end() :] if found else ""

@@ -1,4 +1,4 @@
-"""Runs each blocking call of a user in a thread of its own: none waits for another; a hanging one blocks nothing."""
+"""Runs each blocking call of user code in a thread of its own, so that a hanging call blocks no other."""
 
 import asyncio
 import contextvars
@@ -11,10 +11,10 @@ Result = TypeVar("Result")
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:
-    """What `function` returns or raises, from a thread of its own.
+    """The result or exception of `function`, run in a thread of its own.
 
-    asyncio's own pool has few threads, and the process waits for them at its end. This one is a daemon: when the
-    caller is cancelled it is left behind, and what comes of it is dropped.
+    asyncio's own pool has few threads, and the process waits for them at exit. This thread is a daemon: when the caller
+    is cancelled, the thread is abandoned and its result is dropped.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
@@ -36,10 +36,10 @@ async def in_thread(function: Callable[[], Result]) -> Result:
         except StopIteration as stop:  # a future takes none, and its caller would wait for ever
             error = RuntimeError("the function raised StopIteration")
             error.__cause__ = stop
-        # A user's function may raise anything, and all of it is for the caller.
+        # A user's function may raise anything; the caller receives it.
         except BaseException as caught:
             error = caught
-        # The loop may be closed by now, when nobody waits any more.
+        # The loop may be closed by now; nobody waits then.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 

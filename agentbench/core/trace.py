@@ -12,19 +12,20 @@ from agentbench.core.errors import FailureKind
 from agentbench.core.thoughts import answer_in
 
 STEP = "agentbench_step"
-"""Key of a model call's `request`: the step of the agent whose own model answered it (`plan`, `retry`), in place of the
-run's."""
+"""Key in a model call's `request`: the agent's step (`plan`, `retry`) whose own model answered in place of the run's
+model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One request to a model and its answer.
 
-    `request` is the request body without its messages (model, sampling, tools, response_format), and `STEP`.
-    `chunk_at` has the time of each chunk that brought tokens (what one read brought is one chunk; a role is no token).
-    A reader sees nothing of the first `silent_chunks`: their text was held back. `chunk_tokens` has the completion
-    tokens of each, and is empty when the server counted at the end only; when it counted nothing at all, each event
-    with something in it stands for one token. The other counts are the server's own, None when it reported none.
+    `request` is the request body without its messages (model, sampling, tools, response_format), and `STEP`. `chunk_at`
+    has the time of each chunk that brought tokens; all events of one read are one chunk, and an event with only a role
+    is none. The first `silent_chunks` are invisible to a reader, since their text was held back. `chunk_tokens` has the
+    completion tokens of each chunk; it is empty when the server counted only at the end. When the server counted
+    nothing, each event with content counts as one token. The other counts are the server's own, None when it reported
+    none.
     """
 
     messages: tuple[Message, ...]
@@ -44,21 +45,21 @@ class ModelCall:
 
     @property
     def text(self) -> str:
-        """The text of the reply, empty when it was tool calls only."""
+        """The text of the reply; empty when it consists of tool calls only."""
         return self.reply.get("content") or ""
 
     @property
     def answer(self) -> str:
-        """The text without the thoughts before it."""
+        """The text without its leading thoughts."""
         return answer_in(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One call of a tool that the agent made.
+    """One call of a tool by the agent.
 
-    `arguments` are as parsed; when the model wrote no valid JSON object they are empty and `error` says so.
-    `executed` is False when the tool is only declared (a case's tool): there is no result then.
+    `arguments` are the parsed arguments. When the model wrote no valid JSON object, they are empty and `error` says so.
+    `executed` is False for a tool that is only declared (a case's tool), whose calls have no result.
     """
 
     call_id: str
@@ -73,10 +74,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserTurn:
-    """What a simulated user said after an answer of the agent; the case's own messages are no user turn.
+    """The simulated user's messages after an answer of the agent; the case's own messages are no user turn.
 
-    `state` is the tools' state when the turn was taken: what the steps before it led to. From `started_at` to
-    `ended_at` the user was thinking, not the agent.
+    `state` is the tools' state at this turn, as the earlier steps left it. The time from `started_at` to `ended_at` is
+    the user's, not the agent's.
     """
 
     messages: tuple[Message, ...]
@@ -90,11 +91,10 @@ Step = ModelCall | ToolCall | UserTurn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The steps of one attempt, in the order they began, and the text the agent ended with, its thoughts
-    included.
+    """The steps of one attempt in the order they began, and the agent's final text with its thoughts.
 
-    `state` is the tools' state at the end (a JSON value), None where no tool keeps one. `cold_start_ns` is how
-    long the agent took to be ready, where this attempt had to start it.
+    `state` is the tools' state at the end (a JSON value), None when no tool is stateful. `cold_start_ns` is the agent's
+    startup time when it was started for this attempt.
     """
 
     steps: tuple[Step, ...] = ()
@@ -104,7 +104,7 @@ class Trace:
 
     @property
     def answer(self) -> str:
-        """What is graded and shown as the agent's answer: `output` without the thoughts before it."""
+        """The agent's answer for grading and display: `output` without its leading thoughts."""
         return answer_in(self.output)
 
     @property
@@ -113,7 +113,7 @@ class Trace:
 
     @property
     def served_calls(self) -> tuple[ModelCall, ...]:
-        """The model calls that the run's own server was asked, without those of a step with a model of its own."""
+        """The model calls to the run's own server, without those of a step with its own model."""
         return tuple(call for call in self.model_calls if STEP not in call.request)
 
     @property
@@ -122,7 +122,7 @@ class Trace:
 
     @property
     def turns(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps cut at the user's turns (which are in none): one tuple for each turn of the agent."""
+        """The steps between the user's turns: one tuple for each turn of the agent."""
         turns: list[list[Step]] = [[]]
         for step in self.steps:
             if isinstance(step, UserTurn):
@@ -134,10 +134,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an attempt has no result to score. A value, never scored as 0.
+    """Why an attempt has no result to score. It is never scored as 0.
 
-    infra: the server or the network; timeout: the attempt's limit; agent: the agent's code raised; tool: a
-    tool broke the attempt; grader: a scorer raised; budget: a limit on turns, tokens or calls.
+    infra: the server or the network; timeout: the attempt's limit; agent: the agent's code raised; tool: a tool broke
+    the attempt; grader: a scorer raised; budget: a limit on turns, tokens or calls was exceeded.
     """
 
     kind: FailureKind

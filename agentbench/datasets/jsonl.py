@@ -1,4 +1,4 @@
-"""A user's own cases: one JSON object a line."""
+"""The `jsonl` data set: a user's own cases, one JSON object a line."""
 
 import json
 import math
@@ -34,7 +34,7 @@ class ToolLine(BaseModel):
 
 
 class CaseLine(BaseModel):
-    """What a line may say."""
+    """The keys of a line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class CaseLine(BaseModel):
 
 
 class JsonlDataset:
-    """Reads every line; `UserError` names file, line and key of the first that is wrong."""
+    """Checks every line when it loads; `UserError` names file, line and key of the first mistake."""
 
     Config = JsonlConfig
 
@@ -69,11 +69,11 @@ class JsonlDataset:
 
 
 class JsonlCases(Sequence[Case]):
-    """The cases of a file that was checked, read again as they are asked for: a long file is never in memory whole."""
+    """The cases of a checked file. Each is read when it is accessed, so that a long file is never in memory at once."""
 
     def __init__(self, path: Path, places: "array[int]") -> None:
         self._path = path
-        self._places = places  # line number and offset of each case, in turn
+        self._places = places  # line number and offset of each case, alternating
 
     def __len__(self) -> int:
         return len(self._places) // 2
@@ -101,7 +101,7 @@ class JsonlCases(Sequence[Case]):
         return f"{self._path}:{self._places[2 * index]}"
 
     def _read(self, number: int, text: str) -> Case:
-        """A line that was checked when the file was opened; `UserError` when the file has changed since."""
+        """Parses a line that was checked at loading; `UserError` when the file has changed since."""
         try:
             return _checked(**json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -109,7 +109,7 @@ class JsonlCases(Sequence[Case]):
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, str]]:
-    """Number (from 1), offset in bytes and text of each line that is not empty; a byte order mark is in none."""
+    """Number (from 1), offset in bytes and text of each line that is not empty, without a byte order mark."""
     try:
         with path.open("rb") as file:
             offset = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0
@@ -143,7 +143,7 @@ def _finite(text: str) -> float:
 
 
 def _checked(*, input: str | list[dict[str, Any]], tools: Sequence[Any] = (), **values: Any) -> Case:
-    """The case of a line's values, known to be right; its tools are as written, or as they were read from that."""
+    """Builds a case from values that were validated already; its tools are ToolSpecs or their JSON form."""
     messages = [{"role": "user", "content": input}] if isinstance(input, str) else input
     read = (tool if isinstance(tool, ToolLine) else ToolLine.model_validate(tool) for tool in tools)
     specs = tuple(ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in read)

@@ -1,6 +1,5 @@
-"""A user played by a model with a persona and a goal.
-
-A user who says what the case has written down, whatever the agent answers.
+"""The simulated users: `model`, played by a model with a persona and a goal, and `scripted`, which says the case's
+lines.
 """
 
 import re
@@ -42,7 +41,7 @@ class ModelUserConfig(BaseModel):
 
 
 class Character(BaseModel):
-    """What a case's `user` may say, in place of the suite's."""
+    """What a case's `user` may override of the suite's options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,7 +51,7 @@ class Character(BaseModel):
 
 
 class ModelUser:
-    """Sees the conversation with the roles turned round. What it costs is not the agent's."""
+    """Sees the conversation with the roles swapped. Its cost does not count as the agent's."""
 
     Config = ModelUserConfig
 
@@ -116,8 +115,9 @@ class ModelSession:
 
 
 def _turned_round(conversation: Sequence[Message]) -> list[Message]:
-    """What the user sees: the texts of both sides, its own as the assistant's; thoughts, tool calls and results are
-    not shown."""
+    """The conversation as the user sees it: texts only, the user's own as the assistant's. Thoughts, tool calls and
+    tool results are left out.
+    """
     roles = {"user": "assistant", "assistant": "user"}
     said = ((message.get("role"), message.get("content")) for message in conversation)
     return [
@@ -134,7 +134,7 @@ class ScriptedUserConfig(BaseModel):
 
 
 class SpokenMessage(BaseModel):
-    """A chat message, of which only its role is known beforehand."""
+    """A chat message; only its role is validated."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -142,7 +142,7 @@ class SpokenMessage(BaseModel):
 
 
 class Script(BaseModel):
-    """What a case's `user` may say."""
+    """The keys of a case's `user`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
