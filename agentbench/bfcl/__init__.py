@@ -1,1 +1,3 @@
-"""The Berkeley Function Calling Leaderboard's package as it is pulled: its rows, its functions and its toolkits."""
+"""The Berkeley Function Calling Leaderboard (BFCL): its cases, functions, toolkits and scorers, from the pulled
+package.
+"""

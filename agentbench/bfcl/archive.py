@@ -1,7 +1,4 @@
-"""The pulled wheel's JSON lines: rows of a category, and the documents of functions.
-
-BFCL's function documents as JSON Schema.
-"""
+"""Reads the pulled wheel: rows of a category, and function documents as JSON Schema."""
 
 import json
 import zipfile
@@ -30,7 +27,7 @@ KEPT = ("description", "enum", "default", "format")
 
 
 def json_schema(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of one BFCL type document, converted all the way down."""
+    """The JSON Schema of a BFCL type document, nested types included."""
     schema: dict[str, Any] = {}
     if (kind := TYPES.get(str(document.get("type")))) is not None:
         schema["type"] = kind
@@ -47,7 +44,7 @@ def json_schema(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Whether the value is one that JSON Schema allows under `key` (some documents have others)."""
+    """Whether JSON Schema allows the value under `key`; some documents have others."""
     if key in ("description", "format"):
         return isinstance(value, str)
     return key != "enum" or (isinstance(value, list) and bool(value))
@@ -69,7 +66,7 @@ DOCUMENTS: Mapping[str, str] = {
 
 
 def read_rows(wheel: Path, member: str) -> list[Row]:
-    """The lines of a file under bfcl_eval/data."""
+    """The rows of a file under bfcl_eval/data."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             text = archive.read(f"bfcl_eval/data/{member}").decode()
@@ -79,7 +76,7 @@ def read_rows(wheel: Path, member: str) -> list[Row]:
 
 
 def tool_spec(document: Row) -> ToolSpec:
-    """A function's document as a tool."""
+    """A function's document as a ToolSpec."""
     parameters = json_schema(document["parameters"])
     parameters.setdefault("type", "object")
     parameters.setdefault("properties", {})

@@ -1,12 +1,10 @@
-"""Scorer of the calls an agent made, by BFCL's AST rules.
+"""The `tool_call_match` scorer: compares an agent's calls with the accepted ones by the rules of BFCL's AST check.
 
-Whether a call is one of the accepted ones, by the rules of BFCL's AST check.
-
-The rules: the function's name is equal; required parameters are there; no unexpected ones; each value is of
-the declared type (an integer will do for a number; types are checked one level into a list) and among the
-allowed values, where "" among them means that the parameter may be left out. Strings compare after dropping
-spaces and , . / - _ * ^, in lower case, with ' as ". Lists are ordered; one that may be left out may be empty.
-Source: the leaderboard's description of its AST evaluation.
+The function's name must be equal. Required parameters must be there, and no unexpected ones. Each value must have the
+declared type (an integer passes for a number; a list's items are checked one level deep). It must be among the allowed
+values, where "" means that the parameter may be left out. Strings are compared in lower case, without spaces and , . /
+- _ * ^, and with ' as ". Lists are ordered; an optional list may be empty. Source: the leaderboard's description of its
+AST evaluation.
 """
 
 import re
@@ -30,7 +28,7 @@ PYTHON_TYPES: Mapping[str | None, type] = {
     "object": dict,
     None: str,
 }
-"""The type of a value by its schema's; a schema without a type is compared as text, as BFCL does."""
+"""Python type for each schema type; BFCL compares a schema without a type as text."""
 
 SCHEMA_TYPES: Mapping[type | None, str] = {
     str: "string",
@@ -40,18 +38,18 @@ SCHEMA_TYPES: Mapping[type | None, str] = {
     list: "array",
     dict: "object",
 }
-"""The type meant by an example: of numbers, integers and others are not told apart."""
+"""Schema type for an example's Python type; integers and floats are both numbers."""
 
 DROPPED = re.compile(r"[ ,./\-_*^]")
 
 
 def standardized(value: Any) -> Any:
-    """A string in the form strings are compared in; anything else as it is."""
+    """A string in its form for comparison; any other value unchanged."""
     return DROPPED.sub("", value).lower().replace("'", '"') if isinstance(value, str) else value
 
 
 def mismatch(arguments: Mapping[str, Any], allowed: Mapping[str, Sequence[Any]], schema: JsonSchema) -> str | None:
-    """Why the arguments are not accepted, None when they are. `schema` is the function's parameters."""
+    """Why the arguments are not accepted, or None. `schema` is the function's parameters."""
     missing = [name for name in schema.get("required", ()) if name not in arguments]
     if missing:
         return f"missing required parameter {missing[0]!r}"
@@ -82,21 +80,21 @@ def _value_mismatch(value: Any, allowed: Sequence[Any], schema: JsonSchema) -> s
 
 
 def declared_or_inferred(schema: Any, allowed: Sequence[Any]) -> JsonSchema:
-    """The schema when it has one type that BFCL knows or none at all; else the type of the first example."""
+    """The schema when it has no type or one type that BFCL knows; otherwise the type of the first example."""
     if isinstance(schema, Mapping) and not _open(schema):
         return schema
     return {"type": SCHEMA_TYPES.get(_example_type(allowed))}
 
 
 def _open(schema: JsonSchema) -> bool:
-    """Whether the schema leaves a choice of types (`["string", "null"]`, `anyOf`) or names another one."""
+    """Whether the schema allows several types (`["string", "null"]`, `anyOf`) or refers to another schema."""
     kind = schema.get("type")
     known = kind is None or (isinstance(kind, str) and kind in PYTHON_TYPES)
     return not known or any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref", "const"))
 
 
 def _as_float(value: int) -> float | int:
-    """The float that equals it; the integer itself where no float does."""
+    """The equal float; the integer itself when no float is equal."""
     try:
         return float(value) if float(value) == value else value
     except OverflowError:
@@ -104,12 +102,12 @@ def _as_float(value: int) -> float | int:
 
 
 def _example_type(allowed: Sequence[Any]) -> type | None:
-    """The type of the first allowed value that is not the mark of an optional parameter."""
+    """The type of the first allowed value, without the "" that marks an optional parameter."""
     return next((type(value) for value in allowed if value != ""), None)
 
 
 def _items_fit(value: list[Any], allowed: Sequence[Any], schema: JsonSchema) -> bool:
-    """Whether the items are of the declared type, or of the type in one of the allowed lists."""
+    """Whether the items have the declared type, or the type of one of the allowed lists."""
     inner = schema.get("items")
     if not isinstance(inner, Mapping) or _open(inner):
         return True
@@ -139,7 +137,7 @@ def _dicts_fit(value: list[Any], option: list[Any]) -> bool:
 
 
 def _dict_fits(value: Mapping[str, Any], option: Any) -> bool:
-    """Whether every key has one of its allowed values; one that stands alone is the only one allowed."""
+    """Whether every key has one of its allowed values; a single value is the only one allowed."""
     if not isinstance(option, Mapping):
         return False
     allowed = {key: fits if isinstance(fits, list) else [fits] for key, fits in option.items()}
@@ -165,9 +163,8 @@ class ToolCallMatchConfig(BaseModel):
 class ToolCallMatchScorer:
     """Compares the attempt's tool calls with `expected`.
 
-    `expected["calls"]` lists the accepted calls: as many must have been made, in any order; an empty list
-    means that none may be. `expected["min_calls"]` instead only counts them. The declared types come from the
-    case's tools.
+    `expected["calls"]` lists the accepted calls: the attempt must make exactly these, in any order; an empty list
+    forbids any call. `expected["min_calls"]` only requires a number of calls. The case's tools declare the types.
     """
 
     Config = ToolCallMatchConfig
@@ -185,7 +182,7 @@ class ToolCallMatchScorer:
 
 
 def _judge(case: Case, calls: Sequence[ToolCall]) -> str | None:
-    """What is wrong with the calls, None when nothing is."""
+    """The problem with the calls, or None."""
     accepted = _expected(case)
     if isinstance(accepted, int):
         return None if len(calls) >= accepted else f"{len(calls)} calls made, expected at least {accepted}"
@@ -196,7 +193,7 @@ def _judge(case: Case, calls: Sequence[ToolCall]) -> str | None:
 
 
 def _expected(case: Case) -> Sequence[Accepted] | int:
-    """The accepted calls, or the least number of calls."""
+    """The accepted calls, or the minimum number of calls."""
     expected = case.expected if isinstance(case.expected, Mapping) else {}
     least = expected.get("min_calls")
     if isinstance(least, int) and not isinstance(least, bool) and least > 0:
@@ -217,7 +214,7 @@ def _is_one_call(call: Mapping[str, Any]) -> bool:
 
 
 def _match_all(calls: list[ToolCall], accepted: Sequence[Accepted], schemas: Mapping[str, JsonSchema]) -> str | None:
-    """Give each accepted call the first call left that fits it, in order, as BFCL does."""
+    """Match each accepted call with the first unmatched call that fits it, in order, as BFCL does."""
     for option in accepted:
         reasons = [_call_mismatch(call, option, schemas) for call in calls]
         if None not in reasons:
@@ -237,5 +234,5 @@ def _call_mismatch(call: ToolCall, option: Accepted, schemas: Mapping[str, JsonS
 
 
 def _untyped(allowed: Mapping[str, Sequence[Any]]) -> JsonSchema:
-    """Parameters of a tool that the case does not declare (a suite's own): each value's type is its examples'."""
+    """A schema for a tool that the case does not declare (a suite's own): each value has the type of its examples."""
     return {"properties": dict.fromkeys(allowed, False)}

@@ -1,6 +1,7 @@
-"""The Berkeley Function Calling Leaderboard's single-turn categories, read from the pulled package.
+"""The `bfcl` and `bfcl_multi_turn` data sets: the leaderboard's single-turn and multi-turn categories, read from the
+pulled package.
 
-The leaderboard's multi-turn categories: a user asks for several things in turn, of toolkits with a state.
+In a multi-turn case, a user makes several requests in turn, which need toolkits with a state.
 """
 
 from collections.abc import Sequence
@@ -46,10 +47,10 @@ class BfclConfig(BaseModel):
 
 
 class BfclDataset:
-    """Cases with the functions declared as tools and the accepted calls as `expected` (see `tool_call_match`).
+    """Cases with declared tools, and the accepted calls as `expected` (see `tool_call_match`).
 
-    Cases of the live categories that come from one user's request (the second number of their id) are one
-    cluster.
+    Cases of the live categories form one cluster when they come from one user's request (the second number of their
+    id).
     """
 
     Config = BfclConfig
@@ -106,10 +107,10 @@ class BfclMultiTurnConfig(BaseModel):
 
 
 class BfclMultiTurnDataset:
-    """Cases whose first turn is the messages and whose later turns are the scripted user's lines.
+    """The first turn is the case's messages; the later turns are lines of the scripted user.
 
-    `expected["turns"]` has what the ground truth of each turn leads to (`results`, `state`), and `metadata` what the
-    tools start from and the ground truth's calls, turn by turn, as `solution`.
+    `expected["turns"]` has the outcome of the ground truth's calls in each turn (`results`, `state`). `metadata` has
+    the tools' initial state, and the ground truth's calls by turn as `solution`.
     """
 
     Config = BfclMultiTurnConfig

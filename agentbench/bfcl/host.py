@@ -1,4 +1,4 @@
-"""The process of `bfcl_toolkits`: `python -m agentbench.bfcl.host`."""
+"""The process that runs a case's toolkits: `python -m agentbench.bfcl.host`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from agentbench.tools.host import serve
 
 
 class BfclSession:
-    """Implements `ToolSession`; what the tools are called is for the other side to tell."""
+    """Implements `ToolSession`; the parent process knows the tools' names."""
 
     specs: tuple[ToolSpec, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Scorer of the leaderboard's multi-turn cases."""
+"""The `bfcl_multi_turn` scorer, for the leaderboard's multi-turn cases."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,11 +19,11 @@ class BfclMultiTurnConfig(BaseModel):
 
 
 class BfclMultiTurnScorer:
-    """Passes when each turn led where the ground truth leads, by the rules of the leaderboard's multi-turn checker.
+    """Passes when each turn has the ground truth's outcome, by the rules of the leaderboard's multi-turn checker.
 
-    For every turn in which the ground truth calls something: the agent called something too, the toolkits' state
-    after the turn is the ground truth's, and the results of the ground truth's calls are among the results that the
-    agent has had so far, each as often. Further calls that change nothing are no mistake.
+    These rules hold for every turn in which the ground truth calls a tool. The agent called a tool too. The toolkits'
+    state after the turn equals the ground truth's. The results of the ground truth's calls are among all results of the
+    agent so far, each as often. Extra calls that change nothing are allowed.
     """
 
     Config = BfclMultiTurnConfig
@@ -51,7 +51,7 @@ def _expected(case: Case) -> Sequence[Mapping[str, Any]]:
 
 
 def _judge(expected: Sequence[Mapping[str, Any]], trace: Trace) -> str | None:
-    """What is wrong with the first turn that is wrong, None when none is."""
+    """The problem with the first wrong turn, or None."""
     turns = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
     if len(turns) != len(expected):
         return f"the conversation ended after turn {len(turns)} of {len(expected)}"
@@ -87,7 +87,7 @@ def _missing(wanted: Sequence[str], results: Sequence[str | None]) -> list[str]:
 
 
 def _differing(wanted: Mapping[str, Any], state: Any) -> str:
-    """The attributes of the toolkits that are not as they should be."""
+    """The toolkits' attributes with wrong values, as text."""
     if not isinstance(state, Mapping):
         return f"there is none, but {shown(state)}"
     names = (

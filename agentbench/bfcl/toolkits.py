@@ -1,10 +1,10 @@
 """The toolkits of the multi-turn categories: the package's own classes, imported from the wheel without installing it.
 
-For a process that is there for nothing else: the import path is changed, and what a model wrote reaches these classes.
+Use it only in a process of its own: it changes the import path, and passes a model's arguments to these classes.
 
-Run as a program (`python -m agentbench.bfcl.toolkits WHEEL`) it answers what the ground truth of multi-turn rows leads
-to: the results of its calls and the toolkits' state after each turn. Questions come on standard input, answers go to
-standard output, both as JSON. The calls are parsed, never evaluated.
+As a program (`python -m agentbench.bfcl.toolkits WHEEL`) it computes the ground truth of multi-turn rows: the results
+of its calls and the toolkits' state after each turn. Requests come on standard input and answers go to standard output,
+both as JSON. The calls are parsed, never evaluated.
 """
 
 import ast
@@ -27,7 +27,7 @@ MODULES = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
 
 
 class Toolkits:
-    """Fresh instances of some of the classes, set up by a row's initial_config."""
+    """Fresh instances of the given classes, initialized from a row's initial_config."""
 
     def __init__(self, wheel: Path, classes: Sequence[str], initial: Mapping[str, Any]) -> None:
         if str(wheel) not in sys.path:
@@ -38,20 +38,22 @@ class Toolkits:
         }
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """The result as the leaderboard words it; what a method raises is a result too."""
+        """The result in the leaderboard's wording; an exception of the method is a result too."""
         try:
-            result = self._methods[name](**deepcopy(dict(arguments)))  # some keep their arguments and change them later
-        # A method may raise anything for what a model gave it; the leaderboard tells the model.
+            result = self._methods[name](
+                **deepcopy(dict(arguments))
+            )  # some methods store their arguments and change them later
+        # A method may raise anything for a model's arguments; the leaderboard shows the error to the model.
         except Exception as error:
             return f"Error during execution: {error}"
         return _text(result)
 
     def named(self, name: str, positional: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call by their parameters' names."""
+        """A call's arguments by parameter name."""
         return dict(inspect.signature(self._methods[name]).bind(*positional, **keywords).arguments)
 
     def state(self) -> dict[str, Any]:
-        """Each class's public attributes as JSON, equal where the attributes are."""
+        """Each class's public attributes as JSON; equal attributes give equal JSON."""
         return {
             name: {key: _json(value) for key, value in vars(instance).items() if not key.startswith("_")}
             for name, instance in self._instances.items()
@@ -79,7 +81,7 @@ def _text(result: Any) -> str:
 
 
 def _json(value: Any) -> Any:
-    """A value as JSON that keeps apart what `==` does: the number 5 as a key is not the text."""
+    """A value as JSON that distinguishes all unequal values: the key 5 is not the key "5"."""
     if isinstance(value, dict):
         return {
             key if isinstance(key, str) else f"{key!r} ({type(key).__name__})": _json(v) for key, v in value.items()
@@ -90,7 +92,7 @@ def _json(value: Any) -> Any:
         return {"set": sorted(map(repr, value))}
     if value is None or isinstance(value, str | int | float):
         return value
-    # The file system's nodes: a directory has contents, a file has content; the way back to the parent is left out.
+    # Nodes of the file system: a directory has contents, a file has content; the link to the parent is left out.
     return {key: _json(part) for key, part in vars(value).items() if key in ("name", "content", "contents")}
 
 
@@ -117,11 +119,11 @@ def truths(wheel: Path, rows: Sequence[Row], answers: Sequence[Sequence[Sequence
 
 
 ENVIRONMENT = {"TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
-"""Of a process with toolkits: the trading toolkit writes down local times."""
+"""Environment of a process with toolkits: the trading toolkit records local times."""
 
 
 def parsed_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """A call written in Python, its arguments literals: name, positional and keyword arguments."""
+    """A call written in Python with literal arguments: name, positional and keyword arguments."""
     tree = ast.parse(text, mode="eval").body
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         raise ValueError(f"not a call of a function: {text!r}")

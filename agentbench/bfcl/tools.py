@@ -1,4 +1,4 @@
-"""The leaderboard's stateful toolkits as tools, each attempt's in a process of its own."""
+"""The `bfcl_toolkits` tool source: the leaderboard's stateful toolkits, each attempt's in a process of its own."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,8 +23,10 @@ class BfclToolkitsConfig(BaseModel):
 
 
 class BfclToolkitsSource:
-    """The toolkits that a case of the data set `bfcl_multi_turn` names, as its initial state says, told of as the
-    leaderboard tells of them. The classes are those of the pulled package."""
+    """The toolkits of a `bfcl_multi_turn` case, in the case's initial state and with the leaderboard's descriptions.
+
+    The classes are those of the pulled package.
+    """
 
     Config = BfclToolkitsConfig
 

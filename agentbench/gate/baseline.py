@@ -17,19 +17,19 @@ from agentbench.store import Store
 DIRECTORY = Path("results") / "baselines"
 SCHEMA = 2
 READ = (1, SCHEMA)
-"""Schemas of files that are read. The first had each attempt's times, so that no two runs had the same file."""
+"""Readable file schemas. Schema 1 stored the times of each attempt, so that every run gave a different file."""
 DIGITS = 5
-"""Digits kept of a time in seconds: 10 microseconds."""
+"""Digits stored of a time in seconds: 10 microseconds."""
 TIMES = {"ttft_p50_s": ("ttft_s", 50), "ttft_p95_s": ("ttft_s", 95), "tpot_p50_s": ("tpot_s", 50)}
-"""The serving figures that are shown of a baseline: of which latencies, and which percentile."""
+"""The serving figures that a baseline shows: latency and percentile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """A run's identity and its outcomes. `name` is how it was asked for.
+    """A run's identity and its outcomes. `name` is the name by which it was requested.
 
-    `suite_cases` is how many cases its suite had, `suite_parts` the tools, the user and the scorers as they were
-    written; `times` has the figures of `TIMES`, in seconds.
+    `suite_cases` is the number of cases in its suite; `suite_parts` has the tools, the user and the scorers as the
+    suite file wrote them. `times` has the figures of `TIMES`, in seconds.
     """
 
     name: str
@@ -49,7 +49,9 @@ class Baseline:
         return len({outcome.case_id for outcome in self.outcomes})
 
     def of_cases(self, case_ids: Collection[str]) -> "Baseline":
-        """The baseline of just these cases; its times are then unknown where they were kept of all together."""
+        """The baseline restricted to these cases. Its times are dropped when they were stored only for all cases
+        together.
+        """
         kept = tuple(outcome for outcome in self.outcomes if outcome.case_id in case_ids)
         if len(kept) == len(self.outcomes):
             return self
@@ -57,12 +59,12 @@ class Baseline:
 
 
 def stored_outcomes(store: Store, run_id: str) -> list[Outcome]:
-    """The outcomes of a stored run; its transcripts are never in memory together."""
+    """The outcomes of a stored run, without loading its transcripts into memory at once."""
     return outcomes_of(store.measured_attempts(run_id))
 
 
 def baseline_of(name: str, run: Run, store: Store) -> Baseline:
-    """A stored run as a baseline. `UserError` for a rerun, which says nothing of its suite."""
+    """A stored run as a baseline. `UserError` for a rerun, which does not represent its suite."""
     check_standalone(run)
     outcomes = tuple(stored_outcomes(store, run.id))
     return Baseline(
@@ -81,7 +83,7 @@ def baseline_of(name: str, run: Run, store: Store) -> Baseline:
 
 
 def check_standalone(run: Run) -> None:
-    """`UserError` for a run that only has the failing cases of another one."""
+    """`UserError` for a rerun of another run's failing cases."""
     if run.kind == "rerun":
         of = run.environment.get("rerun_of", "another run")
         raise UserError(f"run {run.id} has just the failing cases of {of} once more; name {of}")
@@ -97,7 +99,7 @@ def _times(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 
 def find_baseline(name: str, run: Run, store: Store, directory: Path = DIRECTORY) -> Baseline:
-    """What `run` is held against: the file of this name of its suite, else the one named in the store, else a run."""
+    """The baseline for `run`: the suite's file of this name, else the store's baseline of this name, else a run."""
     if not name.strip():
         raise UserError("the baseline's name is empty (a variable that is not set?); give a name, or leave it out")
     return saved_baseline(name, run.suite, store, directory) or _run_as_baseline(name, run, store, directory)
@@ -132,7 +134,7 @@ def _run_as_baseline(name: str, run: Run, store: Store, directory: Path) -> Base
 
 
 def named_baseline(name: str, suite: str | None, store: Store, directory: Path = DIRECTORY) -> tuple[Baseline, str]:
-    """The one baseline of this name, of `suite` if it is given, and where it is kept: its file, or the store."""
+    """The one baseline of this name (of `suite` if given), and its place: its file or the store."""
     files = {path.parent.name: path for path in directory.glob("*/*.json") if path.stem == name}
     rows = {of: run_id for (of, named), run_id in store.baselines().items() if named == name}
     suites = sorted({*files, *rows} & ({suite} if suite else {*files, *rows}))
@@ -157,9 +159,9 @@ def baseline_file(name: str, suite: str, directory: Path = DIRECTORY) -> Path:
 
 
 def write_baseline(baseline: Baseline, path: Path) -> bool:
-    """Write the file, wholly or not at all; False when the one that is there says the same of an earlier run.
+    """Write the file atomically. Returns False, and leaves the file, when it holds the same outcomes of an earlier run.
 
-    A line a case, in the order of ids, without times: what git shows is what was answered differently.
+    Each case is one line, sorted by id and without times, so that a git diff shows the changed answers.
     """
     text = _text(baseline)
     if path.is_file() and _without_run(path.read_text(encoding="utf-8")) == _without_run(text):
@@ -198,7 +200,7 @@ def _text(baseline: Baseline) -> str:
 
 
 def _object(name: str, values: Mapping[str, Any], end: str = "") -> list[str]:
-    """A JSON object over several lines, one for each of its keys."""
+    """A JSON object with one key a line."""
     entries = ",\n".join(f"    {json.dumps(key)}: {_line(value)}" for key, value in values.items())
     return [f'  "{name}": {{', *([entries] if entries else []), f"  }}{end}"]
 
@@ -214,7 +216,7 @@ def _case(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _attempt(outcome: Outcome) -> dict[str, Any]:
-    """What of the attempt is not nothing."""
+    """The attempt's values that are not empty."""
     values: dict[str, Any] = {
         "repeat": outcome.repeat,
         "passed": outcome.passed,
@@ -225,7 +227,7 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline in a file; `UserError` when it is none."""
+    """Read a baseline file; `UserError` when it is invalid."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] not in READ:

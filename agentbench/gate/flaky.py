@@ -1,4 +1,4 @@
-"""Flaky cases: right and wrong without a change."""
+"""Flaky cases: their verdict changes although nothing else did."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
@@ -8,21 +8,21 @@ from agentbench.stats.outcomes import Outcome
 from agentbench.store import RunSummary, Store
 
 HISTORY = 10
-"""Earlier runs of the same suite and configuration that are looked at."""
+"""Most earlier runs of the same suite and configuration to compare with."""
 
 LOOKED_AT = 500
-"""The newest runs of the suite that those are searched among."""
+"""Number of the suite's newest runs to search for them."""
 
 Verdicts = tuple[tuple[str, bool], ...]
 
 
 def rerun_label(run_id: str) -> str:
-    """The label of the run in which failing cases of a run are run again."""
+    """The label of the run that reruns another run's failing cases."""
     return f"rerun of {run_id}"
 
 
 def rescued_cases(store: Store, run: Run) -> tuple[str, ...]:
-    """The cases that a rerun of the run got right."""
+    """The cases that passed in a rerun of the run."""
     named = rerun_label(run.id)
     reruns = (each for each in store.list_runs(LOOKED_AT, run.suite) if each.kind == "rerun" and each.label == named)
     return tuple(sorted({case_id for each in reruns for case_id, passed in _verdicts(store, each.id) if passed}))
@@ -31,10 +31,11 @@ def rescued_cases(store: Store, run: Run) -> tuple[str, ...]:
 def flaky_cases(
     store: Store, run: Run, outcomes: Sequence[Outcome], rescued: Iterable[str], branch: str
 ) -> tuple[str, ...]:
-    """Cases of this run that came out both ways over its repeats, in a rerun, or in one run before it; and those that
-    changed back and forth over the last runs of the suite and configuration on `branch` (any, where that is empty).
+    """The run's flaky cases.
 
-    A case that changed once is none of them: somebody mended or broke it.
+    A case is flaky when it has both verdicts over its repeats, in a rerun, or in one earlier run. It is flaky too when
+    its verdict changed back and forth over the last runs of the suite and configuration on `branch` (any branch when
+    this is empty). A case that changed once is not flaky: a change repaired or broke it.
     """
     own: Verdicts = tuple((each.case_id, each.passed) for each in outcomes if each.passed is not None)
     history = [_verdicts(store, each.id) for each in _earlier(store, run, branch)]
@@ -47,7 +48,7 @@ def flaky_cases(
 
 
 def _earlier(store: Store, run: Run, branch: str) -> list[RunSummary]:
-    """The last runs alike, the oldest first."""
+    """The last runs of the same suite and configuration, oldest first."""
     alike = (
         each
         for each in store.list_runs(LOOKED_AT, run.suite)
@@ -69,7 +70,7 @@ def _mixed(verdicts: Verdicts) -> set[str]:
 
 
 def _back_and_forth(history: Sequence[Verdicts]) -> set[str]:
-    """The cases whose verdict changed twice or more from one run to the next."""
+    """The cases whose verdict changed at least twice from one run to the next."""
     series: dict[str, list[bool]] = {}
     for verdicts in history:
         for case_id, passed in dict(verdicts).items():

@@ -1,7 +1,4 @@
-"""A stored run before its gate: what it is held against, the verdict, and what a reader needs to act on it.
-
-What a run must be to become a baseline that later runs are held against.
-"""
+"""Judges a stored run by its gate, and checks whether a run may become a baseline."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,13 +30,12 @@ CHANGED_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gating:
-    """A gate's verdict and its circumstances.
+    """A gate's verdict and its context.
 
-    `outcomes` are those of the attempts that were judged, of `cases` cases of the run's suite; where these are a part
-    of it, the baseline is that part of the baseline.
-    `lost` and `gained` are the cases that were better, and worse, in the baseline, those that changed most first.
-    `flaky` are those that came out both ways though nobody changed anything, `rescued` those that a rerun got right;
-    neither changes a figure.
+    `outcomes` are those of the judged attempts, from `cases` cases of the run's suite. When these are a part of the
+    suite, the baseline is restricted to the same part. `lost` and `gained` are the cases that were better and worse in
+    the baseline, largest change first. `flaky` cases had both verdicts without a change; `rescued` cases passed in a
+    rerun. Neither changes a figure.
     """
 
     run: Run
@@ -56,18 +52,18 @@ class Gating:
 
     @property
     def part(self) -> str:
-        """Of how many cases the verdict is, where it is not one on the suite; else empty."""
+        """The judged share of the suite's cases, as text; empty when the verdict covers the whole suite."""
         whole = self.run.suite_cases
         return f"{self.cases} of {whole} cases" if self.cases < whole else ""
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The first cases to look at: lost ones before gained ones."""
+        """The first cases to inspect: lost ones before gained ones."""
         return (*self.lost, *self.gained)[:CHANGED_SHOWN]
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What shows the changed cases."""
+        """Commands that show the changed cases."""
         shown = [f"agentbench show {self.run.id} --case {quote(case_id)}" for case_id in self.changed]
         if self.baseline is not None and self.changed:
             shown.append(f"agentbench compare {self.baseline.run_id} {self.run.id}")
@@ -94,7 +90,7 @@ class Gating:
 
 
 def gate_options(run: Run, **changes: Any) -> GateOptions:
-    """The gate that the run's suite had when it ran, with changes; `UserError` for one that is wrong."""
+    """The gate of the run's suite at the time of the run, with `changes` applied; `UserError` for an invalid one."""
     return validate(GateOptions, {**(run.environment.get("gate") or {}), **changes}, lambda location: "gate")
 
 
@@ -105,7 +101,7 @@ def judge_run(
     case_ids: frozenset[str] | None = None,
     directory: Path = DIRECTORY,
 ) -> Gating:
-    """The gate's verdict on a stored run, or on these of its cases. `directory` has the baselines' files.
+    """The gate's verdict on a stored run, or on the given cases of it. `directory` has the baseline files.
 
     `UserError` when its baseline is not found, or the run is a rerun of failing cases.
     """
@@ -135,13 +131,13 @@ def judge_run(
 
 
 def judge(store: Store, run: Run, options: GateOptions, directory: Path = DIRECTORY) -> Gating:
-    """The verdict on a stored run as its suite's mode has it: what pytest would say of it."""
+    """The verdict on a stored run in its suite's mode, the same verdict as pytest's."""
     by_mode = judge_strictly if run.environment.get("mode") == "strict" else judge_run
     return by_mode(store, run, options, directory=directory)
 
 
 def judge_strictly(store: Store, run: Run, options: GateOptions, directory: Path = DIRECTORY) -> Gating:
-    """A run of a suite of mode `strict`: every case must pass in every repeat, but for those that a rerun got right."""
+    """The verdict in mode `strict`: every case must pass in every repeat, except the cases that passed in a rerun."""
     gating = judge_run(store, run, options, directory=directory)
     missed = {each.case_id for each in gating.outcomes if each.failure or each.passed is False}
     failed = missed - set(gating.rescued)
@@ -158,7 +154,7 @@ def _with_check(verdict: GateVerdict, check: GateCheck | None) -> GateVerdict:
 
 
 def _complete(run: Run, case_ids: frozenset[str], attempts: int) -> GateCheck | None:
-    """A run that was broken off has not shown what it was asked to."""
+    """The check that an interrupted run fails: all planned attempts are stored."""
     planned = len(case_ids) * run.repeats
     if attempts >= planned:
         return None
@@ -166,7 +162,7 @@ def _complete(run: Run, case_ids: frozenset[str], attempts: int) -> GateCheck | 
 
 
 def _changes(run: Sequence[Outcome], baseline: Sequence[Outcome]) -> Mapping[str, float]:
-    """How far each case's share of right answers is above the baseline's; an attempt without a verdict is not right."""
+    """Each case's pass rate minus its rate in the baseline; an attempt without a verdict counts as not right."""
     shares = [{sample.case_id: sample.mean for sample in group_cases(side, _right)} for side in (run, baseline)]
     return {case_id: share - shares[1].get(case_id, 0.0) for case_id, share in shares[0].items()}
 
@@ -176,7 +172,7 @@ def _right(outcome: Outcome) -> list[float]:
 
 
 def _branch(run: Run, baseline: Baseline | None) -> str:
-    """The branch whose runs say what is flaky: the baseline's, else the run's own; empty when it is not known."""
+    """The branch whose runs decide which cases are flaky: the baseline's, else the run's own; empty when unknown."""
     named = (baseline.branch if baseline else "") or str(run.environment.get("git_branch", ""))
     return "" if named == "HEAD" else named
 
@@ -201,7 +197,7 @@ def _notes_on_baseline(run: Run, baseline: Baseline) -> list[str]:
 
 
 DECIDES_NOTHING = ("run.repeats", "run.concurrency")
-"""Settings that a run may have from the command line: they change neither what is asked nor how it is answered."""
+"""Settings that a baseline run may take from the command line: they change neither the cases nor the answers."""
 NAMED = 3
 
 
@@ -211,7 +207,7 @@ def unfit(run: Run, name: str, store: Store, directory: Path = DIRECTORY) -> str
 
 
 def incomplete(run: Run, store: Store) -> str:
-    """How much of the run is there; empty when all of it is."""
+    """How many of the planned attempts are stored, as text; empty when all of them are."""
     made, planned = len(store.stored_keys(run.id)), len(run.case_ids) * run.repeats
     return f"it has {made} of {planned} attempts" if made < planned else ""
 
@@ -246,7 +242,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _not_passed(run: Run, name: str, store: Store, directory: Path) -> str:
-    """What of its gate it fails, held against the gate's own baseline and against the one that it is to replace."""
+    """The gate's checks that the run fails, against the gate's own baseline and against the one it would replace."""
     options = gate_options(run)
     wanted: list[str | None] = [
         each

@@ -1,5 +1,5 @@
-"""The gateway's HTTP side: a Starlette application that takes keys and bodies and gives event streams, whole answers
-and errors.
+"""The gateway's HTTP side: a Starlette application that checks keys, reads bodies, and answers with event streams, JSON
+or errors.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 def gateway_app(routes: Mapping[str, Route]) -> Starlette:
-    """The application over the open routes; the path of one that is closed answers 410."""
+    """The application over the open routes; the path of a closed route answers 410."""
     handlers = {Refused: _refused, HTTPException: _elsewhere, ClientDisconnect: _gone}
     return Starlette(routes=[Path("/{path:path}", Addresses(routes))], exception_handlers=handlers)
 
 
 class Addresses:
-    """One endpoint for all paths: who has no open route and its key learns nothing of what else is right or wrong."""
+    """One endpoint for all paths. A client without an open route and its key can't find out which other paths exist."""
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
@@ -57,7 +57,7 @@ class Addresses:
         token, _, path = request.path_params["path"].lstrip("/").partition("/")
         route = self._routes.get(token)
         if route is None:
-            raise Refused(410, "the attempt that this address was for has ended, or there was none")
+            raise Refused(410, "the attempt of this address has ended, or never existed")
         key = request.headers.get("authorization", "").partition(" ")[2]
         if not hmac.compare_digest(key.encode(), route.api_key.encode()):
             raise Refused(401, "the key is not this attempt's; use the one that came with its base URL")
@@ -66,7 +66,7 @@ class Addresses:
 
 
 class _Answer:
-    """One chat request: the call is made as a task, and ended when whoever asked goes away."""
+    """One chat request: the model call runs as a task, which is cancelled when the client disconnects."""
 
     def __init__(self, route: Route, body: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         self._body = body
@@ -111,7 +111,7 @@ class _Answer:
             raise
 
     async def _stream(self) -> None:
-        """Bytes as they come; a failure before the first of them is a status, one after it an event."""
+        """Sends bytes as they arrive; a failure before the first byte is an HTTP status, a later one an event."""
         await self._came.wait()
         if not self._pieces:
             await self._answered()
@@ -131,7 +131,7 @@ class _Answer:
             await self._send({"type": "http.response.body", "body": content, "more_body": True})
 
     async def _end(self) -> None:
-        """What is left and the end together: each sending costs as much as a token's work."""
+        """Sends the remaining bytes and the end together, since each send costs as much as the work on a token."""
         last = self._waiting() + self._filter.rest
         try:
             await self._answered()
@@ -164,17 +164,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _elsewhere(request: Request, error: Exception) -> Response:
-    """A path that no pattern of Starlette's fits, such as one with a line break."""
+    """Answers for a path that matches no pattern of Starlette's, such as one with a line break."""
     return _json(error_body(Refused(404, "no such path here")), 404)
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """The client went away before it had sent everything."""
+    """The client disconnected before it had sent its whole request."""
     return _json(error_body(Refused(400, "the body ended early")), 400)
 
 
 def _models(route: Route, name: str) -> bytes:
-    """The list, or the entry of one: any name means the run's model."""
+    """The list of models, or one entry; any name means the run's model."""
     entry = {"id": name or route.model, "object": "model", "created": 0, "owned_by": "agentbench"}
     if name:
         return json.dumps(entry).encode()
@@ -182,7 +182,7 @@ def _models(route: Route, name: str) -> bytes:
 
 
 def completion(call: ModelCall, pieces: Sequence[bytes]) -> bytes:
-    """The recorded call as one object; ids, log probabilities and the like from the stream it came as."""
+    """The recorded call as one object, with ids, log probabilities and the like from its stream."""
     chunks = _chunks(pieces)
     first = chunks[0] if chunks else {}
     choice: dict[str, Any] = {"index": 0, "message": _message(call), "finish_reason": call.finish_reason}

@@ -1,4 +1,4 @@
-"""A chat completions body as a request to the run's backend."""
+"""Turns a chat completions body into a request to the run's backend."""
 
 import json
 import math
@@ -10,13 +10,13 @@ from agentbench.core.protocols import ChatRequest
 from agentbench.gateway.refusal import Refused
 
 TYPED = ("tool_choice", "response_format", "temperature", "top_p", "max_tokens", "seed")
-"""Keys that are fields of `ChatRequest` of the same name and shape."""
+"""Keys that equal a field of `ChatRequest` in name and shape."""
 
 OURS = frozenset({*TYPED, "messages", "model", "stream", "stream_options", "tools", "stop", "n"})
 
 
 def parse_body(content: bytes) -> Mapping[str, Any]:
-    """The body as an object; `Refused` when it is none."""
+    """The body as an object; `Refused` when it is not a JSON object."""
     try:
         body = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -31,12 +31,12 @@ def _no_number(constant: str) -> float:
 
 
 def _finite(text: str) -> float:
-    """Python reads 1e999 as infinity, which no JSON that is written later may hold."""
+    """A finite number. Python reads 1e999 as infinity, which JSON can't express."""
     return value if math.isfinite(value := float(text)) else _no_number(text)
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
-    """The request; what it has no field for goes along in `extra`. The model is always the run's."""
+    """The request; `extra` holds the keys without a field of their own. The model is always the run's."""
     messages = body.get("messages")
     if not _is_objects(messages) or not messages:
         raise Refused(400, "messages: expected a list of one or more objects")
@@ -57,7 +57,7 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
 
 
 def _is_calls(calls: Any) -> bool:
-    """Whether a message's tool calls have the shape that every reader of the record relies on; there may be none."""
+    """Whether a message's tool calls have the shape that readers of the record rely on; None is fine."""
     if calls is None:
         return True
     functions = [call.get("function") for call in calls] if _is_objects(calls) else [None]
@@ -77,7 +77,7 @@ def _stop(stop: Any) -> tuple[str, ...]:
 
 
 def _tools(tools: Any) -> tuple[tuple[ToolSpec, ...], Sequence[Any]]:
-    """The tools as specs, and as they came where a spec does not say all of them."""
+    """The tools as specs; a tool that a spec can't fully express stays in its original form."""
     if tools is None or tools == []:
         return (), ()
     if not _is_objects(tools) or not all(isinstance(tool.get("function"), dict) for tool in tools):

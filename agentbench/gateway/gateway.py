@@ -1,4 +1,4 @@
-"""The gateway as a server in the run's own event loop."""
+"""Runs the gateway as a server in the run's own event loop."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ MODEL = "agentbench"
 
 
 class Gateway:
-    """Listens on a free loopback port while it is entered; `route` opens an address for one attempt."""
+    """Listens on a free loopback port between enter and exit; `route` opens an address for one attempt."""
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
@@ -49,9 +49,9 @@ class Gateway:
 
     @asynccontextmanager
     async def route(self, client: ChatClient) -> AsyncIterator[Route]:
-        """An address whose calls `client` makes; afterwards it answers 410, and calls still running are cancelled.
+        """An address whose calls `client` makes. After the block it answers 410, and running calls are cancelled.
 
-        Of a client's earlier routes (the turns of a conversation) it knows which tool calls were seen.
+        A client's later routes (the turns of a conversation) remember the tool calls that its earlier ones recorded.
         """
         observed = self._observed.setdefault(client, ObservedCalls())
         route = Route(client=client, observed=observed, origin=self._origin, model=MODEL)
@@ -64,8 +64,11 @@ class Gateway:
 
 
 def _listener() -> socket.socket:
-    """A free loopback port. asyncio sends small writes at once (TCP_NODELAY) only where the protocol is named: without
-    it the end of an answer would wait 40 ms for the client's delayed acknowledgement."""
+    """A listening socket on a free loopback port.
+
+    asyncio disables Nagle's algorithm (TCP_NODELAY) only for a socket with an explicit protocol number. Without it, the
+    end of an answer would wait 40 ms for the client's delayed acknowledgement.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
@@ -73,13 +76,13 @@ def _listener() -> socket.socket:
 
 
 def _server(routes: Mapping[str, Route]) -> "uvicorn.Server":
-    # Imported where an agent needs them: most runs have no gateway.
+    # Imported here, since most runs have no gateway.
     import uvicorn
 
     from agentbench.gateway.app import gateway_app
 
     class Quiet(uvicorn.Server):
-        """Leaves the process's signals alone: they are the run's."""
+        """Installs no signal handlers: the signals belong to the run."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:

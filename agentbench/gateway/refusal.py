@@ -1,4 +1,4 @@
-"""Requests that get no answer: the status and OpenAI's error shape."""
+"""Refused requests: their status and their body in OpenAI's error shape."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_fo
 
 
 class Refused(Exception):
-    """Ends a request with `status`, `headers` and a message for whoever sent it."""
+    """Ends a request with `status`, `headers` and a message for the client."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -17,13 +17,14 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-# Trying again can't help, and clients of OpenAI's would.
+# A retry can't help; OpenAI's clients retry unless this header forbids it.
 FINAL = {"x-should-retry": "false"}
 
 
 def refusal_of(error: AttemptError) -> Refused:
-    """What a failed call tells the framework: a refusal of the server's as it was, no answer at all as 502, a limit
-    that is exceeded as 429."""
+    """The refusal for a failed call: the server's own refusal unchanged, 502 when no answer arrived, 429 for an
+    exceeded limit.
+    """
     if isinstance(error, ServerRefused):
         wait = error.retry_after_s
         return Refused(error.status, error.said, {} if wait is None else {"retry-after": f"{wait:g}"})

@@ -1,4 +1,4 @@
-"""One attempt's way through the gateway, and the tool calls that its framework made by itself."""
+"""An attempt's route through the gateway, and the tool calls that its framework executed itself."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from agentbench.gateway.body import chat_request
 
 @dataclass(slots=True, kw_only=True)
 class Route:
-    """A base URL and a key that are good for one attempt; calls made there are made by its `client`.
+    """A base URL and a key for one attempt; `client` makes the calls that arrive there.
 
-    Neither can be guessed from another attempt's.
+    Neither can be guessed from those of another attempt.
     """
 
     client: ChatClient
@@ -30,14 +30,14 @@ class Route:
     api_key: str = field(default_factory=lambda: f"sk-{secrets.token_urlsafe(24)}")
     _calls: set["asyncio.Task[ModelCall]"] = field(default_factory=set)
     asked_at: int | None = None
-    """When the first request came (`perf_counter_ns`)."""
+    """When the first request arrived (`perf_counter_ns`)."""
 
     @property
     def base_url(self) -> str:
         return f"{self.origin}/{self.token}/v1"
 
     def start(self, body: dict[str, object], relay: Relay) -> "asyncio.Task[ModelCall]":
-        """Make the call that `body` asks for, as a task. `Refused` when it asks for none."""
+        """Start the call that `body` describes, as a task. `Refused` when the body is invalid."""
         request = chat_request(body)
         self.asked_at = self.asked_at or perf_counter_ns()
         for call in self.observed.new(request.messages):
@@ -53,7 +53,7 @@ class Route:
         return call
 
     async def close(self) -> None:
-        """Cancel the calls that are still running, and wait until they are recorded as that."""
+        """Cancel the running calls, and wait until they are recorded as cancelled."""
         calls = list(self._calls)
         for call in calls:
             call.cancel()
@@ -61,10 +61,10 @@ class Route:
 
 
 class ObservedCalls:
-    """Finds the results that each request of an attempt brings for the first time.
+    """Finds the tool results that a request of an attempt contains for the first time.
 
-    A result's call began, as far as can be seen, when the reply that asked for it had come, and ended when the request
-    with its result was sent.
+    The gateway can only bound such a call's time: it begins when the reply with the call arrived, and ends when the
+    request with its result was sent.
     """
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class ObservedCalls:
         self._asked_at: dict[str, int] = {}
 
     def replied(self, call: ModelCall) -> None:
-        """The model answered; what it asks for may come back in any later request."""
+        """Remember the calls in a model's reply; their results may arrive in any later request."""
         for asked in _asked([call.reply]):
             self._asked[str(asked.get("id"))] = asked.get("function") or {}
             self._asked_at[str(asked.get("id"))] = call.ended_at
 
     def new(self, messages: Sequence[Message]) -> Iterator[ToolCall]:
-        """The calls whose results are new in these messages, in their order."""
+        """The calls whose results are new in these messages, in order."""
         sent = {str(call.get("id")): call.get("function") or {} for call in _asked(messages)}
         asked = self._asked | sent
         now = perf_counter_ns()

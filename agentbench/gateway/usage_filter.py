@@ -1,4 +1,4 @@
-"""The event stream as whoever asked wants it: token counts where it asked for them, tool calls as OpenAI has them."""
+"""Rewrites an event stream for the client: token counts only on request, tool calls numbered as OpenAI numbers them."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ END = b"\n\n"
 
 
 class UsageFilter:
-    """Takes the server's bytes as they come and gives those to send on.
+    """Takes the server's bytes as they arrive, and returns the bytes for the client.
 
-    The run's backend has the server count tokens, if it can in every chunk. A client that did not ask for that may add
-    the counts up, or look for a choice in the chunk that has none; it gets what the server would have sent to it. Tool
-    calls of a server that numbers them wrongly are numbered: the client has to see the calls that are recorded.
-    `rest` is the event that is not whole yet.
+    The run's backend asks the server for token counts, in every chunk where possible. A client that did not ask for
+    them might add the counts up, or fail at the chunk without choices. It therefore gets the stream that the server
+    would have sent without that request. Wrong indices of tool calls are corrected, so that the client sees the calls
+    that are recorded. `rest` is the incomplete last event.
     """
 
     def __init__(self, body: Mapping[str, Any]) -> None:
@@ -32,7 +32,7 @@ class UsageFilter:
         return b"".join(self._waiting)
 
     def take(self, piece: bytes) -> bytes:
-        """What can go out now; an event that is not whole yet waits for its end."""
+        """The bytes that can be sent now; an incomplete event is held until its end arrives."""
         self._waiting.append(piece)
         ending = self._tail + piece
         self._tail = ending[-3:]
@@ -48,7 +48,7 @@ class UsageFilter:
         try:
             chunk = json.loads(event.removeprefix(b"data:"))
             is_changed = self._number(chunk)
-        # What is no chunk goes out as it came.
+        # An event that is no chunk is sent unchanged.
         except (ValueError, TypeError, AttributeError, RecursionError):
             return event + END
         if not self._keeps_usage(chunk):
@@ -62,7 +62,7 @@ class UsageFilter:
         return "usage" not in chunk or self._as_it_is or (self._usage and _is_last(chunk))
 
     def _number(self, chunk: Mapping[str, Any]) -> bool:
-        """Puts the calls at their places; whether that changed anything."""
+        """Corrects the calls' indices in the chunk; returns whether that changed anything."""
         is_changed = False
         for choice in chunk.get("choices") or ():
             delta = said_in(choice)
@@ -78,6 +78,6 @@ def _encoded(chunk: Mapping[str, Any]) -> bytes:
 
 
 def _is_last(chunk: Mapping[str, Any]) -> bool:
-    """Whether no more tokens come after it: its counts are the whole answer's."""
+    """Whether the chunk is the last with tokens, so that its counts cover the whole answer."""
     choices = chunk.get("choices") or ()
     return all(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices)

@@ -1,7 +1,8 @@
-"""The client: connections kept open, one request sent and read at the least cost.
+"""The HTTP client: keeps connections open, and sends and reads a request at the least cost.
 
-The server under test is often on the same machine, so that what the client computes is taken from it, and delays the
-reading of all other streams: bytes are stamped and kept, and whoever asked decodes them when the answer is whole.
+The server under test often shares the machine, so that the client's work slows the server down and delays the reading
+of all other streams. The client therefore only stamps and stores bytes; the caller decodes them after the end of the
+answer.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ from agentbench.http.wire import MalformedReply, Wire, WireBroken
 NO_KEY = "none"
 
 MOST_DROPPED = 2
-"""A server that dropped so many kept connections gets a new one for each request, made before it is timed."""
+"""After a server closed this many idle connections, each request gets a new one, opened before the timing starts."""
 
 
 class Addressed(Protocol):
-    """An endpoint, as far as requests need it."""
+    """The parts of an endpoint that requests need."""
 
     @property
     def base_url(self) -> str: ...
@@ -41,7 +42,7 @@ class Addressed(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where requests go. `base_url` ends in /v1; `headers` and `query` are those of every request."""
+    """The destination of requests. `base_url` ends in /v1; every request carries `headers` and `query`."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -63,11 +64,10 @@ class Target:
 
 
 class HttpClient:
-    """Requests to one server over as many connections as are needed at once.
+    """Sends requests to one server over as many connections as are needed at once.
 
-    An https server may be behind the proxy that HTTPS_PROXY names; an http one is asked directly, since that is how
-    a server on the same machine or network is measured. Certificates are checked against the system's, or those in
-    SSL_CERT_FILE.
+    HTTPS_PROXY applies to https servers only; an http server, usually on the same machine or network, is measured
+    without a proxy. Certificates are checked against the system's, or those in SSL_CERT_FILE.
     """
 
     def __init__(self, target: Target, timeout_s: float) -> None:
@@ -81,7 +81,7 @@ class HttpClient:
         self._closed = False
 
     def encode(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """A POST under the base URL, ready to be written."""
+        """The bytes of a POST to a path under the base URL."""
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         return self._head("POST", path, len(content)) + content
 
@@ -104,7 +104,7 @@ class HttpClient:
         await self.send(self._head("GET", path, 0), exchange)
 
     async def send(self, request: bytes, exchange: Exchange) -> None:
-        """Send it and read the answer into `exchange`; what goes wrong is in its `error`, never raised."""
+        """Send the request and read the answer into `exchange`. Errors are stored in its `error`, never raised."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._send(request, exchange)
@@ -124,7 +124,9 @@ class HttpClient:
             exchange.redact(self._secrets)
 
     async def _send(self, request: bytes, exchange: Exchange) -> None:
-        """Once more on a new connection when a kept one turns out to be closed, and only before the first byte."""
+        """Send the request. When the connection was closed while idle, send it once more on a new one, before the first
+        byte.
+        """
         wire = self._kept()
         if wire is not None:
             try:
@@ -159,7 +161,7 @@ class HttpClient:
         return wire
 
     def close(self) -> None:
-        """The kept connections, and each one in use when its answer is whole."""
+        """Close idle connections now, and each busy one after its answer."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
@@ -170,7 +172,7 @@ def _secret(values: Mapping[str, str]) -> list[str]:
 
 
 def _reason(error: OSError) -> str:
-    """The system's own words where it has some; asyncio's name only the address."""
+    """The operating system's error text when there is one; asyncio's own text only names the address."""
     if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
         return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__

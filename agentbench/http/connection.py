@@ -1,12 +1,10 @@
-"""Bytes to and from a server, each read with the time at which the kernel had its bytes.
+"""Connections to a server, and bytes with their receive times.
 
-A client that shares its processors with the server is often run late, and 32 streams that are answered in one step
-are read one after the other. Linux stamps what a socket receives when it arrives (SO_TIMESTAMPNS), which neither
-delay changes; elsewhere, and under TLS, the stamp is taken as the first thing after the read.
+A client that shares its processors with the server often runs late, and 32 streams with data in the same step are read
+one after the other. Linux stamps the arrival of a socket's bytes (SO_TIMESTAMPNS), which neither delay changes.
+Elsewhere, and under TLS, the stamp is taken first thing after the read.
 
-Opens connections: to a plain HTTP server directly, to an https one also through a proxy.
-
-A way through an HTTP proxy to a server behind it (RFC 9110, section 9.3.6).
+A plain HTTP server is reached directly, an https server optionally through an HTTP proxy (RFC 9110, section 9.3.6).
 """
 
 import asyncio
@@ -26,11 +24,11 @@ SO_TIMESTAMPNS = 35
 TIMESPEC = struct.Struct("@ll")
 ANCILLARY = socket.CMSG_SPACE(TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 OLDEST_NS = 10 * 10**9
-"""A stamp that is older, or from the future, is not believed: the wall clock was set."""
+"""An older stamp, or one from the future, is ignored: the wall clock was changed."""
 
 
 class Receiver(Protocol):
-    """What a channel tells what it reads. `lost` comes once, at the end."""
+    """Receives the bytes that a channel reads. `lost` is called once, at the end."""
 
     def received(self, at: int, data: bytes) -> None: ...
 
@@ -38,7 +36,7 @@ class Receiver(Protocol):
 
 
 class Channel(Protocol):
-    """`write` may finish later; `close` drops the connection and tells nothing."""
+    """`write` may finish later; `close` drops the connection without calling the receiver."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -75,7 +73,7 @@ class StampedSocket:
         self._receiver.received(at, data)
 
     def write(self, data: bytes) -> None:
-        """What the socket does not take at once is sent as it takes it."""
+        """Send the data; the part that the socket does not accept now is sent later."""
         if not self._unsent:
             data = data[self._send(data) :]
             if data:
@@ -88,7 +86,7 @@ class StampedSocket:
             self._loop.remove_writer(self._socket)
 
     def _send(self, data: bytes) -> int:
-        """The number of bytes taken; a broken connection takes all, and the reader finds out."""
+        """The number of bytes sent. A broken connection accepts all of them; the reader then finds the error."""
         try:
             return self._socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -156,7 +154,7 @@ ANSWER_LIMIT = 64 * 1024
 
 
 async def tunnel(connection: socket.socket, proxy: Proxy, host: str, port: int) -> None:
-    """Makes the connection to `proxy` one to `host`. Raises `OSError` when the proxy won't."""
+    """Opens a tunnel through `proxy` to `host` on an open connection. Raises `OSError` when the proxy refuses."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(connection, _request(proxy, host, port))
     answer = b""
@@ -179,13 +177,13 @@ def _request(proxy: Proxy, host: str, port: int) -> bytes:
 
 
 NEXT_ADDRESS_S = 0.25
-"""Wait for one address of a host before the next is tried beside it (RFC 8305)."""
+"""Head start of one address of a host before the next is tried in parallel (RFC 8305)."""
 
 
 async def connect(
     host: str, port: int, receiver: Receiver, *, tls: ssl.SSLContext | None, proxy: Proxy | None
 ) -> Channel:
-    """Raises `OSError` when nothing answers. Only a connection with `tls` goes through `proxy`."""
+    """Open a connection. Raises `OSError` when no address responds. Only a connection with `tls` uses `proxy`."""
     loop = asyncio.get_running_loop()
     if tls is None:
         return StampedSocket(await _open(host, port), loop, receiver)

@@ -1,4 +1,4 @@
-"""Server-sent events, each with the time of the read that completed it."""
+"""Parses server-sent events; each event has the time of the read that completed it."""
 
 from collections.abc import Iterator
 
@@ -6,18 +6,18 @@ DONE = b"[DONE]"
 """The data of the event that ends a stream in OpenAI's API."""
 
 MOST_EVENTS = 2**18
-"""More are no answer: reading them would hold up all else."""
+"""Most events of a stream; reading more would block everything else."""
 
 
 class EndlessStream(ValueError):
-    """A stream of more than `MOST_EVENTS`."""
+    """A stream has more than `MOST_EVENTS` events."""
 
     def __init__(self) -> None:
         super().__init__(f"a stream of more than {MOST_EVENTS:,} events")
 
 
 def events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The data of each event and the time at which its last byte had come. Raises `EndlessStream`."""
+    """The data of each event and the time at which its last byte arrived. Raises `EndlessStream`."""
     for number, event in enumerate(_events(pieces)):
         if number >= MOST_EVENTS:
             raise EndlessStream
@@ -26,7 +26,7 @@ def events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 def _events(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     data: list[bytes] = []
-    rest: list[bytes] = []  # of a line that is not whole yet
+    rest: list[bytes] = []  # the incomplete last line
     for at, piece in pieces:
         *lines, last = piece.split(b"\n")
         for part in lines:

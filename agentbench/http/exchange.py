@@ -1,4 +1,4 @@
-"""One request on the wire: its send times, and the undecoded answer with the time of each read."""
+"""One HTTP request: its send times, and the undecoded answer with the time of each read."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -14,11 +14,11 @@ from agentbench.credentials import redacted
 class Exchange:
     """Filled in while the request runs, decoded after it. Times are `perf_counter_ns`.
 
-    `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). Of a
-    request that was sent twice it is the first time, so that a latency never looks shorter than the wait was;
-    `retries` is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`),
-    empty when the response came whole. `relay` is given each piece of the body of an answer (not of a refusal) as it
-    comes, and must neither block nor raise.
+    `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). For a
+    request that was sent twice it is the first time, so that a latency never looks shorter than the wait was; `retries`
+    is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`), empty after a
+    complete response. `relay` receives each piece of an answer's body as it arrives, but none of a refusal. It must
+    neither block nor raise.
     """
 
     sent_at: int = 0
@@ -32,7 +32,7 @@ class Exchange:
     relay: Callable[[bytes], None] | None = None
 
     def redact(self, secrets: Collection[str]) -> None:
-        """Take out what was sent as a secret and is echoed. Times stay, but of a secret that several reads brought."""
+        """Remove secrets that the server echoed. Read times stay, except those of reads that split a secret."""
         body = self.body if secrets else b""
         if redacted(body, secrets) == body:
             return
@@ -50,7 +50,7 @@ MESSAGE_LIMIT = 300
 
 
 def refusal(body: bytes) -> str:
-    """The message in the body of an answer that is an error; the body itself when it is no JSON."""
+    """The message in the body of an error response; the body itself when it is not JSON."""
     text = body.decode("utf-8", "replace")
     try:
         return message_of(json.loads(text))
@@ -59,14 +59,14 @@ def refusal(body: bytes) -> str:
 
 
 def message_of(body: Any) -> str:
-    """The message of an error in OpenAI's shape, or what there is of it."""
+    """The message of an error in OpenAI's shape, or the nearest to it."""
     found = body.get("error", body) if isinstance(body, dict) else body
     message = found.get("message", found) if isinstance(found, dict) else found
     return " ".join(str(message).split())[:MESSAGE_LIMIT]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long a server asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date."""
+    """The pause that a server asks for (RFC 9110, section 10.2.3): seconds, or a date."""
     given = headers.get("retry-after", "")
     try:
         if given.replace(".", "", 1).isdecimal():

@@ -1,4 +1,4 @@
-"""JSON answers in one piece: the models of a server, the embeddings of texts."""
+"""Requests with a plain JSON answer: a server's models, embeddings of texts."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from agentbench.http.client import HttpClient
 from agentbench.http.exchange import Exchange, refusal, retry_after_s
 
 PAUSES_S = (0.5, 2.0)
-"""Before each further try of a request that may be sent again."""
+"""Pauses before each retry of a request that is safe to repeat."""
 MOST_WAIT_S = 30.0
-"""Of the wait that a busy server asks for."""
+"""Longest pause that a busy server may ask for."""
 BUSY = (408, 409, 429)
 
 
 class NoAnswer(Exception):
-    """`status` is that of the refusal, 0 where no answer came at all."""
+    """No usable answer arrived; `status` is that of a refusal, 0 when there was no response."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class NoAnswer(Exception):
 
 
 async def model_names(client: HttpClient) -> list[str]:
-    """What the server says it serves; empty where it says nothing that can be read. Raises `NoAnswer`."""
+    """The names that the server lists; empty when its list is unreadable. Raises `NoAnswer`."""
     exchange = Exchange()
     await client.get("models", exchange)
     try:
@@ -34,7 +34,9 @@ async def model_names(client: HttpClient) -> list[str]:
 
 
 async def post(client: HttpClient, path: str, body: Mapping[str, Any], pauses_s: Sequence[float] = PAUSES_S) -> Any:
-    """The decoded answer. Sent again when the server is busy or the connection fails; raises `NoAnswer` in the end."""
+    """The decoded answer. The request is repeated when the server is busy or the connection fails; then raises
+    `NoAnswer`.
+    """
     request = client.encode(path, body)
     exchange = Exchange()
     await client.send(request, exchange)

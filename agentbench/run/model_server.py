@@ -1,4 +1,4 @@
-"""Model servers and their backends, each for as long as a context lasts."""
+"""Model servers and their backends, each open until a context ends."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +13,7 @@ LOGS = Path("results") / "logs"
 
 @asynccontextmanager
 async def running(server: Server, log_path: Path) -> AsyncIterator[Endpoint]:
-    """The server, started, and stopped at the end. It is stopped too when it did not come up."""
+    """Starts the server and stops it at the end, also when it failed to start."""
     try:
         yield await server.start(log_path)
     finally:
@@ -24,7 +24,7 @@ async def running(server: Server, log_path: Path) -> AsyncIterator[Endpoint]:
 async def opened_backend(
     component: Component, endpoint: Endpoint | None, prefix: Sequence[str] = ()
 ) -> AsyncIterator[Backend]:
-    """The backend, speaking to `endpoint`; `prefix` is where its options are written, for messages."""
+    """The backend, connected to `endpoint`; `prefix` is the path of its options, for messages."""
     backend: Backend = registry.build("backends", component, endpoint, prefix=tuple(prefix))
     try:
         yield backend
@@ -33,7 +33,7 @@ async def opened_backend(
 
 
 def server_of(backend: Component, serving: Component, prefix: Sequence[str] = ()) -> Server | None:
-    """The server that this backend speaks to, not started; None when it needs none."""
+    """The server of this backend, not started; None when it needs none."""
     if not registry.resolve("backends", backend.name).needs_server:
         return None
     server: Server = registry.build("servers", serving, prefix=tuple(prefix))
@@ -42,7 +42,7 @@ def server_of(backend: Component, serving: Component, prefix: Sequence[str] = ()
 
 @asynccontextmanager
 async def opened_model(serving: Component | None, backend: Component | None, role: str) -> AsyncIterator[Backend]:
-    """A model beside the run's own: its server where it needs one, and its backend. `role` names the server's log."""
+    """A model beside the run's own: its backend, and its server if it needs one. `role` names the server's log."""
     component = backend or Component(name="openai_http")
     server = server_of(component, serving or Component(name="bundled"))
     async with AsyncExitStack() as stack:

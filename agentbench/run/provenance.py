@@ -13,14 +13,14 @@ from agentbench.version import __version__
 
 PACKAGES = ("torch", "llguidance")
 UNTRACKED = 20
-"""How many files that are in no commit are named."""
+"""Most untracked files to name."""
 
 
 def provenance(root: Path, outputs: Sequence[Path] = ()) -> dict[str, object]:
     """Facts that a later reader needs to judge a run's figures; `root` is a directory of the suite's repository.
 
-    `git_dirty` says whether a file of the commit was changed, None where git can't say it; `git_untracked` names files
-    that no commit has. `outputs` are not among them: files that runs write.
+    `git_dirty` says whether a tracked file was changed, None when git can't tell. `git_untracked` names untracked
+    files. Both ignore `outputs`, the files that runs write.
     """
     changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     return {
@@ -38,7 +38,7 @@ def provenance(root: Path, outputs: Sequence[Path] = ()) -> dict[str, object]:
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -48,8 +48,9 @@ def cpu_model() -> str:
 
 
 def _untracked(root: Path, outputs: Sequence[Path]) -> list[str]:
-    """The first files and directories of the repository that are in no commit and that git is not told to ignore, by
-    their path from its top; the suite's own directory too where it is ignored."""
+    """The repository's first untracked files and directories that git does not ignore, by their path from its top. The
+    suite's own directory is included even when git ignores it.
+    """
     top, listed = _git(root, "rev-parse", "--show-toplevel"), _git(root, "status", "--porcelain", "-z", "-unormal")
     if not top or listed is None:
         return []
@@ -67,7 +68,7 @@ def _is_output(path: Path, outputs: Sequence[Path]) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints, None when it fails: outside of a repository, before the first commit, without git."""
+    """The output of a git command; None when it fails: outside a repository, before the first commit, without git."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True

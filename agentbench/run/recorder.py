@@ -15,14 +15,14 @@ from agentbench.core.trace import STEP, ModelCall, Step, ToolCall, Trace, UserTu
 from agentbench.suite.config import Limits
 
 BRAKE_S = 1.0
-"""How long a call waits for its refusal when the attempt is over: whoever makes it may do so for ever."""
+"""How long a call waits before it is refused after the attempt: the caller may repeat it for ever."""
 
 
 class Recorder:
-    """Stands between an agent and its backend and tools; both seams in one, so that steps keep their order.
+    """Stands between an agent and its model and tools. One object records both, so that steps stay in order.
 
-    The steps so far outlive an agent that raises, times out or is cancelled. A framework may catch what a failed
-    call raises and go on, or raise something of its own: `broken` keeps why a call failed.
+    The steps so far survive an agent that raises, times out or is cancelled. A framework may catch the exception of a
+    failed call and go on, or raise its own: `broken` holds the original failure.
     """
 
     def __init__(self, backend: Backend, tools: Toolbox, seed: int, limits: Limits | None = None) -> None:
@@ -44,8 +44,9 @@ class Recorder:
 
     @property
     def broken(self) -> AttemptError | None:
-        """What ends the attempt whatever its agent makes of it: a limit that was exceeded, a tool that broke, or a
-        model call that the server failed and no later one made good."""
+        """The failure that ends the attempt whatever the agent does: an exceeded limit, a broken tool, or a model call
+        that the server failed without a later successful call.
+        """
         return self._ended or self._unanswered
 
     @property
@@ -67,7 +68,7 @@ class Recorder:
     async def chat_with(
         self, backend: Backend, request: ChatRequest, relay: Relay | None = None, step: str = ""
     ) -> ModelCall:
-        """The answer of this backend; `step` names the agent's step whose own it is."""
+        """The answer of this backend; `step` names the agent's step with a model of its own."""
         self._models_started += 1
         await self._hold("model_calls", self._models_started)
         await self._hold("tokens", self._tokens)
@@ -110,12 +111,12 @@ class Recorder:
             started_at=started_at,
             ended_at=perf_counter_ns(),
             executed=self.executes(name),
-            error=str(error) if isinstance(error, AttemptError) else "cut off: the attempt ended while it ran",
+            error=str(error) if isinstance(error, AttemptError) else "cut off: the attempt ended during the call",
         )
 
     @contextmanager
     def _recorded(self, failed: Callable[[BaseException | None], Step]) -> Iterator[None]:
-        """A step that is recorded as failed when it breaks, is cut off, or has not ended when the attempt has."""
+        """Records a failed step when the block raises, is cancelled, or is still running at the attempt's end."""
         task = asyncio.current_task()
         assert task is not None
         flight = _Flight(task, failed)
@@ -132,14 +133,13 @@ class Recorder:
         return await self._held.enter_async_context(resource)
 
     async def release(self) -> None:
-        """Leave what is held; the attempt is over."""
+        """Leave the held resources; the attempt is over."""
         await self._held.aclose()
 
     def close(self) -> int:
-        """The attempt is over, now or since the first such call (`perf_counter_ns`).
+        """End the attempt, at the time of the first such call (`perf_counter_ns`).
 
-        An agent that was left behind may go on, but is answered nothing any more, and what it still waits for is
-        cancelled.
+        Calls of an agent that was abandoned are refused, and its pending calls are cancelled.
         """
         if self._closed_at is None:
             self._closed_at = perf_counter_ns()
@@ -148,8 +148,9 @@ class Recorder:
         return self._closed_at
 
     def observe(self, call: ToolCall) -> None:
-        """Once for each call: one that was made with our tools is known already, be it without its id, which
-        the functions that a framework calls are not told."""
+        """Record a call once. A call of our own tools is recorded already, possibly without its id, since functions
+        called by a framework don't receive it.
+        """
         alike = [own for own in self._unobserved if own.name == call.name and own.call_id in ("", call.call_id)]
         if alike:
             self._unobserved.remove(max(alike, key=lambda own: (own.call_id, own.arguments == call.arguments)))
@@ -168,9 +169,11 @@ class Recorder:
         return Trace(steps=steps, output=output, state=state, cold_start_ns=self._cold_start_ns)
 
     async def _hold(self, limit: str, used: int) -> None:
-        """Raises when the attempt is over or `used` is over the limit, and remembers it: an agent can't swallow that.
+        """Raises when the attempt is over or `used` exceeds the limit, and stores the failure, so that an agent can't
+        swallow it.
 
-        An agent that swallows it may ask again at once, and for ever: the loop has to come to others between.
+        An agent that swallows the exception may call again at once, for ever; this yields to the event loop so that
+        others run.
         """
         if self._closed_at is not None:
             await asyncio.sleep(BRAKE_S)
@@ -183,21 +186,21 @@ class Recorder:
 
 
 def _least_tokens(call: ModelCall) -> int:
-    """What it took for certain: a server that doesn't count tokens sent at least one in each chunk."""
+    """A lower bound of the call's tokens: a server that doesn't count them sent at least one in each chunk."""
     answered = sum(call.chunk_tokens) if call.completion_tokens is None else call.completion_tokens
     return (call.prompt_tokens or 0) + answered
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A step that goes on: whose task it is, and what is recorded of it when it does not end well."""
+    """A step in progress: its task, and the record to store when it fails."""
 
     task: asyncio.Task[Any]
     failed: Callable[[BaseException | None], Step]
 
 
 class StepClient:
-    """Implements `ChatClient` for a step of the agent that has a model of its own; the attempt's record is one."""
+    """Implements `ChatClient` for an agent's step with its own model; it writes to the attempt's one record."""
 
     def __init__(self, recorder: Recorder, backend: Backend, step: str) -> None:
         self._recorder = recorder
@@ -229,8 +232,8 @@ def _began(step: Step) -> int:
 
 
 def _failed(request: ChatRequest, intended_at: int, error: BaseException | None) -> ModelCall:
-    """The call as far as it came; without an error it goes on while the attempt ends."""
-    said = str(error) if isinstance(error, AttemptError) else "cancelled: whoever asked went away or ran out of time"
+    """The part of a call that took place; without an error, the call is still running at the attempt's end."""
+    said = str(error) if isinstance(error, AttemptError) else "cancelled: the caller disconnected or timed out"
     if isinstance(error, BrokenOff | CutOff):
         return replace(error.call, error=said)
     return ModelCall(

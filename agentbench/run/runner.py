@@ -1,6 +1,6 @@
 """Runs cases: case to agent to trace or failure to score to attempt.
 
-What the run's server said to all of a run: to wait, or that it answers none of it.
+It also tracks whether the server asks a run to wait, or refuses all of its requests.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ from agentbench.run.recorder import Recorder
 from agentbench.suite.config import RunOptions
 
 STRIKES = 3
-"""Refusals without an answer between them that end a run whose server has answered before: one may be a prompt's."""
+"""Consecutive refusals that end a run whose server has answered before; a single one may be due to its prompt."""
 
 
 class ServerWatch:
-    """Sees every call of a run; one for all its attempts."""
+    """Watches every model call of a run; all its attempts share one."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -61,15 +61,15 @@ class ServerWatch:
             self._not_before = max(self._not_before, self._clock() + refusal.retry_after_s)
 
     def wait_s(self) -> float:
-        """How long the server asks to be left alone from now on."""
+        """The remaining pause that the server asks for."""
         return max(0.0, self._not_before - self._clock())
 
     def is_in_vain(self, message: str) -> bool:
-        """Whether what failed with this message would fail again."""
+        """Whether a retry after a failure with this message would fail again."""
         return any(str(refusal) in message for refusal in self._refusals)
 
     def require_answers(self) -> None:
-        """`UserError` when the server refuses every request: those since its last answer, or the first of all."""
+        """`UserError` when the server refuses every request: all since its last answer, or the run's first."""
         if self._refusals and (not self._has_answered or len(self._refusals) >= STRIKES):
             raise UserError(
                 f"the model server refuses the run's requests: {self._refusals[-1]}. Check its address, its key"
@@ -78,7 +78,7 @@ class ServerWatch:
 
 
 class WatchedBackend:
-    """Implements `Backend` by another, under the eyes of a `ServerWatch`."""
+    """A backend whose calls a `ServerWatch` watches."""
 
     def __init__(self, backend: Backend, watch: ServerWatch) -> None:
         self._backend = backend
@@ -111,12 +111,12 @@ LEAVING_S = 30.0
 
 
 OUT_OF_TIME = ("timeout", "budget")
-"""Failures of the agent's, unless it waited for a tool that is stuck."""
+"""Failures of the agent, unless it was waiting for a tool that hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One attempt to be made."""
+    """One attempt to run."""
 
     case: Case
     repeat: int
@@ -140,10 +140,10 @@ class RunContext:
 
 
 async def run_jobs(jobs: Iterable[Job], context: RunContext) -> AsyncGenerator[tuple[Attempt, Case]]:
-    """Make the attempts, at most `concurrency` at once, and yield each as it ends, with its case.
+    """Run the attempts, at most `concurrency` at once, and yield each with its case as it ends.
 
-    Closing the iterator (Ctrl-C, an error of the caller's) cancels the attempts in flight; they are lost. A server that
-    refuses all of them (a wrong key) ends it with a `UserError`: those that it refused are lost too.
+    Closing the iterator (Ctrl-C, an error in the caller) cancels and loses the attempts in flight. A server that
+    refuses all requests (a wrong key) ends the iterator with a `UserError`; the refused attempts are lost too.
     """
     waiting = iter(jobs)
     running: dict[asyncio.Task[Attempt], Job] = {}
@@ -169,15 +169,16 @@ async def run_jobs(jobs: Iterable[Job], context: RunContext) -> AsyncGenerator[t
 
 
 def _cancelled(job: Job, context: RunContext) -> Attempt:
-    """An attempt that somebody else cancelled: an agent that cancels every task of the process."""
+    """An attempt that other code cancelled: an agent that cancels every task of the process."""
     failure = Failure(kind="agent", message="the attempt was cancelled by other code in this process")
     now = perf_counter_ns()
     return _attempt(job, context, 1, _Work(trace=Trace(), failure=failure, started_at=now, ended_at=now), ())
 
 
 async def run_job(job: Job, context: RunContext) -> Attempt:
-    """One attempt, tried again with a growing pause while it ends in an infra failure, and not before the server wants
-    it: a wait that is longer than an attempt may take is not waited for."""
+    """One attempt. After an infra failure it is tried again, with growing pauses and no earlier than the server asks; a
+    pause longer than an attempt's limit is not waited for.
+    """
     pause = context.options.backoff_s
     for tries in range(1, context.options.max_tries + 1):
         attempt = await _try_once(job, context, tries)
@@ -193,7 +194,7 @@ async def run_job(job: Job, context: RunContext) -> Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """What came of an agent's work on a case, before it is graded; opening the tools is not part of its time."""
+    """The outcome of an agent's work on a case before it is graded; the time to open the tools is not included."""
 
     trace: Trace
     failure: Failure | None
@@ -225,7 +226,7 @@ def _attempt(job: Job, context: RunContext, tries: int, work: _Work, scores: tup
 
 
 async def _work(job: Job, context: RunContext) -> _Work:
-    """The agent at work, with the tools of an attempt of its own."""
+    """Runs the agent with the attempt's own tools."""
     started_at = perf_counter_ns()
     guest = GuestContext(context.toolbox(job.case))
     tools = await guest.enter(OPENING_S)
@@ -263,13 +264,13 @@ async def _with_tools(job: Job, context: RunContext, tools: Toolbox) -> _Work:
 
 
 async def _stuck(tools: Toolbox) -> Failure | None:
-    """The tool's failure when it was a tool that the agent waited for, and its server answers nothing."""
+    """The tool's failure, when the agent was waiting for a tool whose server no longer responds."""
     found = await _guarded("tool", tools.check) if isinstance(tools, MayHang) else None
     return found if isinstance(found, Failure) else None
 
 
 async def _ask(job: Job, context: RunContext, recorder: Recorder) -> str | Failure:
-    """The agent's final text, or why there is none. From its limit on, nothing that it does is of the attempt."""
+    """The agent's final text, or its failure. Nothing that the agent does after its time limit is recorded."""
     options = context.options
     limit_s = min(options.timeout_s, options.limits.seconds or options.timeout_s)
     answer = await contained(partial(_talk, job, context, recorder), limit_s, recorder.close)
@@ -283,7 +284,7 @@ async def _ask(job: Job, context: RunContext, recorder: Recorder) -> str | Failu
 
 
 async def _talk(job: Job, context: RunContext, recorder: Recorder) -> str:
-    """The agent and the user in turn until the user has nothing more to say; the agent's last text."""
+    """Agent and user take turns until the user has nothing more to say; returns the agent's last text."""
     case = job.case
     user = await _by_the_user(partial(_session, context.user, case, _seed(job, context))) if case.user else None
     while True:
@@ -306,7 +307,7 @@ async def _session(user: User, case: Case, seed: int) -> UserSession:
 
 
 async def _by_the_user(work: Callable[[], Awaitable[Result]]) -> Result:
-    """What the simulated user does; when it can't, that is not the agent's failure."""
+    """The simulated user's work; its failure does not count as the agent's."""
     done = await _guarded("infra", work)
     if isinstance(done, Failure):
         raise AttemptError("infra", f"the simulated user: {done.message}", done.detail)
@@ -326,7 +327,7 @@ async def _grade(context: RunContext, case: Case, trace: Trace) -> tuple[Score, 
 
 
 def _flaw(score: object) -> str:
-    """Why what a scorer returned is no score, nothing when it is one."""
+    """Why a scorer's return value is no valid score; empty when it is valid."""
     if not isinstance(score, Score):
         return f"returned a {type(score).__name__}, not a Score"
     if not isinstance(score.value, int | float) or not 0 <= score.value <= 1:
@@ -339,7 +340,7 @@ def _flaw(score: object) -> str:
 async def _guarded(
     kind: FailureKind, work: Callable[[], Awaitable[Result]], limit_s: float | None = None
 ) -> Result | Failure:
-    """What `work` returns, or the failure that it raised; `kind` is that of an exception that names none."""
+    """The result of `work`, or its failure; `kind` applies to exceptions that carry none."""
     outcome = await contained(work, limit_s)
     if isinstance(outcome, Raised | Late):
         return _failure(kind, outcome, f"not done after {limit_s or 0:g} s")
@@ -347,7 +348,7 @@ async def _guarded(
 
 
 def _failure(kind: FailureKind, outcome: Raised | Late, late: str = "") -> Failure:
-    """The failure of code that is not ours: it may raise anything, and none of it may end the run."""
+    """The failure of foreign code: it may raise anything, and none of it may end the run."""
     if isinstance(outcome, Late):
         return Failure(kind=kind, message=late)
     error = outcome.error
@@ -361,6 +362,6 @@ def _seed(job: Job, context: RunContext) -> int:
 
 
 def attempt_seed(run_seed: int, case_id: str, repeat: int) -> int:
-    """A seed of its own for each case and repeat (31 bits), the same in every run with the same run seed."""
+    """The seed for a case and repeat (31 bits); the same run seed gives the same seeds."""
     digest = hashlib.blake2b(f"{run_seed}\0{case_id}\0{repeat}".encode("utf-8", "surrogatepass"), digest_size=4)
     return int.from_bytes(digest.digest(), "big") >> 1

@@ -1,5 +1,8 @@
-"""What attempts are made of beside the cases: their suite's scorers and tools, and the files that these and the
-configuration name. A run or a study that goes on with other parts would mix two things in one figure."""
+"""Hashes of everything beside the cases that decides a run's answers and scores: scorers, tools, and the files that
+they and the configuration name.
+
+A run or a study that continued with changed parts would mix two setups in one figure.
+"""
 
 import hashlib
 import importlib.util
@@ -12,24 +15,24 @@ from agentbench.suite.config import as_mapping, canonical_hash
 from agentbench.suite.suite import Suite
 
 LARGE = 1_000_000
-"""A file of more bytes (a model) is known by its size and time instead of its content."""
+"""A larger file (a model) is identified by its size and time instead of its content."""
 
 LONGEST = 1000
-"""A longer text names no file."""
+"""A longer text is not tried as a file name."""
 
 MadeOf = Mapping[str, str]
 """Name of a part (`scorers`, `agent`, or a file's path) to its hash."""
 
 
 class NamedFiles:
-    """The files that texts of a configuration name, from the suite's directory, each read once."""
+    """The files that a configuration's texts name, relative to the suite's directory; each is read once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, MadeOf] = {}
 
     def of(self, value: Any) -> MadeOf:
-        """Path to hash."""
+        """Maps each path in `value` to its hash."""
         found: dict[str, str] = {}
         for text in _texts(value):
             if text not in self._known:
@@ -39,19 +42,19 @@ class NamedFiles:
 
 
 def run_made_of(suite: Suite) -> MadeOf:
-    """Of a run: what decides with its configuration what is answered and how that is graded."""
+    """The parts that, with its configuration, decide a run's answers and their grading."""
     parts = graded_by(suite)
     files = NamedFiles(suite.root).of([as_mapping(suite.config), parts])
     return {**{name: canonical_hash(part) for name, part in parts.items()}, **files}
 
 
 def graded_by(suite: Suite) -> dict[str, Any]:
-    """What a suite's file says of scorers, tools and the user."""
+    """The scorers, tools and user as the suite's file writes them."""
     return {**suite.written, "passed_by": list(suite.passed_by)}
 
 
 def changed(before: MadeOf, now: MadeOf) -> list[str]:
-    """The parts that are not what they were; new ones are no change."""
+    """The parts whose hash changed; a new part is no change."""
     return [name for name in before if before[name] != now.get(name)]
 
 
@@ -67,7 +70,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _files(text: str, root: Path) -> Iterator[Path]:
-    """The file that a text names: by its path, from the suite's directory or from here, or as `module:function`."""
+    """The file that a text names: as a path from the suite's or the current directory, or as `module:function`."""
     if len(text) > LONGEST or "\n" in text or "\0" in text:
         return
     name, separator, _ = text.partition(":")
@@ -80,7 +83,7 @@ def _files(text: str, root: Path) -> Iterator[Path]:
 
 
 def _module_file(name: str) -> Iterator[Path]:
-    """Of a module that is no installed package's: those change with the environment, which runs record."""
+    """The file of a module outside installed packages; these belong to the environment, which runs record."""
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""Stores attempts as they end: those that end during a transaction share the next one."""
+"""Stores attempts as they end; attempts that end during a transaction share the next one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,7 +9,7 @@ from agentbench.core.threads import in_thread
 from agentbench.store import AlreadyStored, Store
 
 WAITING = 4
-"""Attempts that may wait to be stored, for each that may run at once; then the run waits for the store."""
+"""Attempts that may wait to be stored, per concurrent attempt; beyond that the run waits for the store."""
 
 Ended = tuple[Attempt, Case]
 
@@ -17,9 +17,9 @@ Ended = tuple[Attempt, Case]
 async def stored(
     attempts: AsyncIterator[Ended], store: Store, run_id: str, concurrency: int
 ) -> AsyncGenerator[Attempt]:
-    """Each attempt once it is stored; one that another process had stored first is left out.
+    """Yields each attempt once it is stored; an attempt that another process stored first is left out.
 
-    Closed early, or when an attempt raises, what has ended by then is stored too.
+    When it is closed early, or an attempt raises, the attempts that have ended are stored too.
     """
     waiting: asyncio.Queue[Ended | None] = asyncio.Queue()
     room = asyncio.Semaphore(WAITING * concurrency)
@@ -41,7 +41,7 @@ async def stored(
 async def _pump(
     attempts: AsyncIterator[Ended], waiting: "asyncio.Queue[Ended | None]", room: asyncio.Semaphore
 ) -> None:
-    """Ends with None, whatever ends it: whoever takes attempts waits for that. There may be as many as have room."""
+    """Puts attempts into the queue while there is room, and finally None, for which the consumer waits."""
     try:
         async for ended in attempts:
             waiting.put_nowait(ended)
@@ -51,7 +51,7 @@ async def _pump(
 
 
 async def _batch(waiting: "asyncio.Queue[Ended | None]", room: asyncio.Semaphore) -> list[Ended] | None:
-    """What waits, at least one; None at the end."""
+    """The waiting attempts, at least one; None at the end."""
     first = await waiting.get()
     if first is None:
         return None

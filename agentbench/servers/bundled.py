@@ -1,4 +1,4 @@
-"""The bundled engine as a process: started, awaited, and stopped with its process group."""
+"""The bundled server as a process: starts it, waits until it is ready, and stops its process group."""
 
 import asyncio
 import subprocess
@@ -17,11 +17,11 @@ from serving import EngineConfig, lossless_knobs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 STOP_S = 10.0
-"""How long the server has to end its requests and itself once it is asked to."""
+"""How long the server may take to finish its requests and exit after a stop signal."""
 
 
 class BundledConfig(EngineConfig):
-    """The engine's own knobs, so that each is `serving.<knob>`, and what starting it needs."""
+    """The engine's own options as `serving.<option>`, and the options for starting it."""
 
     model: str = Field(DEFAULT_MODEL, description="A pulled model's name, a .gguf file, or a directory.")
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit of the wait until it answers.")
@@ -30,8 +30,8 @@ class BundledConfig(EngineConfig):
 class BundledServer:
     """`python -m serving` on a free loopback port.
 
-    The process leads a session of its own, and its standard input is a pipe that we hold: when we die, in
-    whatever way, the pipe closes and the server ends itself and its children.
+    The process leads a session. Its standard input is a pipe that we hold: however we die, the pipe closes, and the
+    server ends itself and its children.
     """
 
     Config = BundledConfig
@@ -45,7 +45,7 @@ class BundledServer:
         return lossless_knobs(self._config)
 
     def check(self) -> None:
-        """`UserError` when the model is not here, or the engine not installed."""
+        """`UserError` when the model is missing, or the engine is not installed."""
         resolve_model(self._config.model)
         _require_engine()
 
@@ -81,7 +81,7 @@ class BundledServer:
         ]
 
     async def _address(self) -> str | None:
-        """The base URL that the server prints once it answers; None when it ended instead."""
+        """The base URL that the server prints when it is ready; None when it exited instead."""
         assert self._process is not None
         assert self._process.stdout is not None
         async for line in self._process.stdout:

@@ -1,4 +1,4 @@
-"""A running server, by its URL."""
+"""The `url` server: a running server at a URL."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from agentbench.http.client import HttpClient, Target
 from agentbench.http.json_answer import NoAnswer, model_names
 
 OURS = ("messages", "stream")
-"""Fields of a request that nothing else can set."""
+"""Fields of a request that `extra_body` can't set."""
 
 
 class UrlConfig(BaseModel):
@@ -52,7 +52,7 @@ class UrlConfig(BaseModel):
 
 
 class UrlServer:
-    """Neither started nor stopped: only asked once for its models, so that a wrong URL shows at once."""
+    """Neither started nor stopped; its list of models is read once, so that a wrong URL shows at once."""
 
     Config = UrlConfig
     lossless_knobs: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class UrlServer:
         )
 
     async def _served_models(self, endpoint: Endpoint) -> list[str]:
-        """Empty where the server has no list; `UserError` when nothing answers."""
+        """Empty when the server has no list; `UserError` when nothing responds."""
         url = endpoint.base_url
         client = HttpClient(Target.of(endpoint), self._config.connect_timeout_s)
         try:
@@ -105,7 +105,7 @@ class UrlServer:
 
 
 def _held(option: str, names: Mapping[str, str]) -> dict[str, str]:
-    """The values of the variables that `option` names."""
+    """The values of the environment variables that `option` names."""
     return {key: _printable(f"{option}.{key}", name, variable(name)) for key, name in names.items()}
 
 

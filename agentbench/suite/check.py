@@ -1,7 +1,4 @@
-"""Names and options of what is built later, checked now: a mistake shows before a server is started.
-
-What every case has to be, whatever data set it is from: told when a suite is read, not after a run.
-"""
+"""Checks names, options and cases when a suite is read, so that mistakes show before a server is started."""
 
 import json
 import re
@@ -24,11 +21,11 @@ from agentbench.tools import load_tools
 Where = Callable[[Location], str]
 
 MODEL_OPTIONS = ("plan_model", "retry_model")
-"""Options of agents that name the model of a step."""
+"""Agent options that name a step's model."""
 
 
 def check_components(config: RunConfig, where: Where) -> None:
-    """`UserError` for a name that is not registered, or an option that its implementation does not take."""
+    """`UserError` for a name that is not registered, or an option that its implementation does not accept."""
     for kind, key, component in (("backends", "backend", config.backend), ("servers", "serving", config.serving)):
         _check(kind, component, where, (key,))  # type: ignore[arg-type]
     for location, agent in _agents(config.agent, where):
@@ -37,7 +34,7 @@ def check_components(config: RunConfig, where: Where) -> None:
 
 
 def check_model(serving: Component | None, backend: Component | None, where: Where, prefix: Location) -> None:
-    """The same of a model beside the run's."""
+    """The same check for a model beside the run's."""
     for kind, key, component in (("servers", "serving", serving), ("backends", "backend", backend)):
         if component is not None:
             _check(kind, component, where, (*prefix, key))  # type: ignore[arg-type]
@@ -49,7 +46,7 @@ def _check_model(options: Any, where: Where, prefix: Location) -> None:
 
 
 def step_servers(agent: Component) -> Iterator[Component]:
-    """The servers that steps of the agent, and of those in it, have for themselves."""
+    """The servers of the agent's steps with their own model, inner agents included."""
     for _, config in _agents(agent, lambda location: "agent"):
         for name in MODEL_OPTIONS:
             options = getattr(config, name, None)
@@ -66,9 +63,9 @@ def check_tools(tools: Sequence[str | Component], where: Where) -> None:
 def check_offered(
     agent: Component, tools: Sequence[str | Component], cases: Sequence[Case], root: Path, where: Where
 ) -> None:
-    """`UserError` for a tool that the agent is to offer or describe and that neither the suite nor a case has.
+    """`UserError` for a tool that the agent should offer or describe but that neither the suite nor a case has.
 
-    Not where a source of the suite knows its tools only in an attempt (an MCP server).
+    It is skipped when a tool source lists its tools only during an attempt (an MCP server).
     """
     for location, config in _agents(agent, where):
         for key in ("tools", "tool_descriptions"):
@@ -82,7 +79,7 @@ def check_offered(
 
 
 def _known_tools(tools: Sequence[str | Component], cases: Sequence[Case], root: Path) -> frozenset[str] | None:
-    """Every name there may be in an attempt; None when that is not known."""
+    """The names of all tools; None when a source lists its tools only during an attempt."""
     found = {tool.name for case in cases for tool in case.tools}
     for source in load_tools(tools, root):
         if not isinstance(source, KnowsTools):
@@ -92,7 +89,7 @@ def _known_tools(tools: Sequence[str | Component], cases: Sequence[Case], root: 
 
 
 def _agents(agent: Component, where: Where) -> Iterator[tuple[Location, BaseModel]]:
-    """The options of the agent, checked, and of those in it, with their places."""
+    """The validated options of the agent and its inner agents, with their places."""
     location: Location = ("agent",)
     following: Component | None = agent
     while following is not None:
@@ -118,7 +115,7 @@ UNSELECTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def check_case(case: Case, mode: str) -> None:
-    """`UserError` for a case that can't be asked, selected by its id, or stored."""
+    """`UserError` for a case that is no valid input for an agent, can't be selected by its id, or can't be stored."""
     if mistake := _id_mistake(case.id, mode) or _messages_mistake(case.messages):
         raise UserError(f"case {case.id!r}: {mistake}")
     try:
@@ -147,7 +144,7 @@ def _messages_mistake(messages: tuple[Any, ...]) -> str | None:
 
 
 def _mistake(message: Any) -> str | None:
-    """What is wrong with a message of the case, None when nothing is."""
+    """What is wrong with a message of the case, or None."""
     if not isinstance(message, Mapping):
         return f"{brief(message)} is no message; expected an object with role and content"
     role = message.get("role")

@@ -1,7 +1,7 @@
-"""The configuration of a run: components named by entry point, and how the run is driven.
+"""The configuration of a run: components by registered name, and how the run is driven.
 
-One set of dotted paths (`agent.output`, `serving.max_num_seqs`, `run.concurrency`) serves YAML, `--set`, the
-store and reports.
+The same dotted paths (`agent.output`, `serving.max_num_seqs`, `run.concurrency`) serve YAML, `--set`, the store and
+reports.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Component(BaseModel):
 
 
 def _server_key(value: Any) -> Any:
-    """`serving: {server: bundled, …}` reads better than `name`; inside they are one."""
+    """Reads `serving: {server: bundled, …}`, which reads better than `name`; inside, they are the same key."""
     if not isinstance(value, Mapping):
         return value
     rest = dict(value)
@@ -57,7 +57,7 @@ Serving = Annotated[Component, BeforeValidator(_server_key)]
 
 
 class Limits(BaseModel):
-    """What an attempt may use, whatever its agent; going over one ends it with a `budget` failure."""
+    """What an attempt may use, whatever its agent; exceeding a limit ends it with a `budget` failure."""
 
     # Pydantic before 2.10 warns of every field whose name begins with model_.
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -74,11 +74,11 @@ class Limits(BaseModel):
 
 
 LATER = ("tool_timeout_s", "scorer_timeout_s")
-"""Options of a run that older runs' configurations do not have."""
+"""Options that the configurations of older runs lack."""
 
 
 class RunOptions(BaseModel):
-    """How a run is driven; none of it is part of what is being measured but `concurrency`."""
+    """How a run is driven. Only `concurrency` affects what is measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,14 +96,16 @@ class RunOptions(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A configuration that sets none of the later options is the one that it was before there were any."""
+        """Leaves out newer options with their default value, so that a configuration's hash stays what it was before
+        them.
+        """
         written: dict[str, Any] = write(self)
         fields = type(self).model_fields
         return {key: value for key, value in written.items() if key not in LATER or value != fields[key].default}
 
 
 class RunConfig(BaseModel):
-    """Everything that decides what a run does, beside the suite's cases."""
+    """Everything that decides a run's behaviour, except the suite's cases."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -114,7 +116,7 @@ class RunConfig(BaseModel):
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["agent.output=free", …]` as dotted path to value; values are read as YAML."""
+    """Parses `["agent.output=free", …]` to dotted path and value; values are read as YAML."""
     overrides: dict[str, Any] = {}
     for pair in pairs:
         path, separator, text = pair.partition("=")
@@ -133,8 +135,8 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 def apply_overrides(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `data` with each dotted path set.
 
-    Naming another implementation (`agent=chat`, `agent.name=chat`, `serving.server=url`) drops the options
-    of the one it replaces, since they are not its own.
+    Another implementation (`agent=chat`, `agent.name=chat`, `serving.server=url`) drops the options of the one it
+    replaces.
     """
     result: dict[str, Any] = deepcopy(dict(data))
     for path, value in overrides.items():
@@ -174,7 +176,7 @@ def _canonical(value: Any, default: Callable[[Any], Any] | None) -> bytes:
 
 
 def canonical_list_hash(values: Iterable[Any]) -> str:
-    """`canonical_hash` of the list of the values, which need not be in memory together."""
+    """`canonical_hash` of the list of the values, without holding them in memory together."""
     digest = hashlib.sha256(b"[")
     for number, value in enumerate(values):
         digest.update(("," if number else "").encode() + _canonical(value, None))
@@ -183,7 +185,7 @@ def canonical_list_hash(values: Iterable[Any]) -> str:
 
 
 def as_mapping(config: RunConfig) -> dict[str, Any]:
-    """The configuration as it would stand in YAML; reading it again gives an equal configuration."""
+    """The configuration in its YAML form; reading it again gives an equal configuration."""
     data = config.model_dump(mode="json")
     serving = data["serving"]
     data["serving"] = {"server": serving.pop("name"), **serving}
@@ -191,9 +193,10 @@ def as_mapping(config: RunConfig) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Dotted path to value, from dotted paths (`agent.output: free`) and sections (`agent: {output: free}`) alike.
+    """Reads settings as dotted path and value, written as paths (`agent.output: free`) or sections (`agent: {output:
+    free}`).
 
-    `UserError` names file and line of a key that is neither.
+    `UserError` names file and line of an invalid key.
     """
     document = read_yaml(path)
     settings: dict[str, Any] = {}
@@ -211,6 +214,6 @@ def _settings(key: str, value: Any, document: Document) -> Iterator[tuple[str, A
     if "." in key or not isinstance(value, Mapping):
         yield key, value
         return
-    # A name first: it drops the options of the implementation it replaces.
+    # The name comes first, since it drops the options of the implementation it replaces.
     for name in sorted(value, key=lambda name: name not in ("name", "server")):
         yield f"{key}.{name}", value[name]

@@ -1,4 +1,4 @@
-"""What a run must hold to pass: the `gate` section of a suite.yaml."""
+"""The `gate` section of a suite.yaml: what a run must hold to pass."""
 
 from typing import Literal
 
@@ -26,10 +26,10 @@ class Slo(BaseModel):
 
 
 class GateOptions(BaseModel):
-    """When a run passes its gate. What is not set is not asked.
+    """The conditions for a run to pass its gate. An option that is not set is not checked.
 
-    `test` says what the comparison with the baseline decides: `regression` fails when the run is shown to be worse
-    (one-sided `alpha`), `non_inferiority` fails unless it is shown to be not worse than `margin`.
+    `test` decides how the run is compared with the baseline. `regression` fails when the run is shown to be worse
+    (one-sided `alpha`); `non_inferiority` fails unless it is shown to be not worse than `margin`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,7 +1,7 @@
-"""Finds an implementation by the name a suite or a configuration gives it.
+"""Finds an implementation by its name in a suite or configuration.
 
-Names come from entry points, so that any installed package can add an agent, a backend, a server, a dataset,
-a scorer, a source of tools or a simulated user.
+Names come from entry points, so that any installed package can add an agent, a backend, a server, a dataset, a scorer,
+a source of tools or a simulated user.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def build(
     where: Callable[[Location], str] = lambda location: "configuration",
     prefix: Location = (),
 ) -> Any:
-    """The implementation of `component`, its options validated: `cls(config, *parts)`."""
+    """An instance of `component` with validated options: `cls(config, *parts)`."""
     implementation = resolve(kind, component.name, where((*prefix, "name")))
     config = validate(implementation.Config, component.options, where, prefix)
     if implementation.__module__.partition(".")[0] == OURS:

@@ -32,10 +32,10 @@ from agentbench.suite.yaml_file import Document, read_yaml
 SUITE_FILE = "suite.yaml"
 NAME = re.compile(r"[^\W_](?:[\w .+,-]*[\w.+,-])?")
 LONGEST_NAME = 120
-"""Bytes; what is put behind it fits into the 255 of a file's name."""
+"""Bytes; with its suffixes, the name fits into the 255 bytes of a file name."""
 
 ALL = "all"
-"""As `passed_by`: every scorer decides."""
+"""The value of `passed_by` with which every scorer decides."""
 
 
 class Objectives(BaseModel):
@@ -48,12 +48,12 @@ class Objectives(BaseModel):
     latency: Seconds | None = Field(None, gt=0, description="From the start of an attempt to its end.")
 
     def limits(self) -> dict[str, float]:
-        """Metric to limit in seconds, those that are set."""
+        """The limits that are set: metric to seconds."""
         return self.model_dump(exclude_none=True)
 
 
 class SuiteFile(BaseModel):
-    """What a suite.yaml may say."""
+    """The keys of a suite.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -89,12 +89,12 @@ class SuiteFile(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """A suite, read and checked: every name in it resolved, every option validated.
+    """A validated suite: every name in it is resolved, every option checked.
 
-    `prices` are those of a million prompt, cached and completion tokens, by model. `passed_by` names the scorers that
-    must all pass for an attempt to pass. `written` has the tools, the user and the scorers as the file has them.
-    `config` is the suite's default configuration with the overrides applied, whose paths are `overridden`. `size` is
-    how many cases the file asks for: a suite with fewer of them is a part.
+    `prices` map a model to its price of a million prompt, cached and completion tokens. `passed_by` names the scorers
+    that must all pass for an attempt to pass. `written` has the tools, the user and the scorers as the file writes
+    them. `config` is the suite's default configuration with the overrides applied, whose paths are `overridden`. `size`
+    is the number of cases that the file selects; a suite with fewer cases is a part.
     """
 
     name: str
@@ -116,15 +116,15 @@ class Suite:
 
     @property
     def root(self) -> Path:
-        """The suite's directory, which its relative paths start from."""
+        """The suite's directory, to which its relative paths refer."""
         return self.path.parent
 
     def content_hash(self) -> str:
-        """SHA-256 of the cases: two runs with the same hash answered the same questions."""
+        """SHA-256 of the cases: runs with the same hash had the same cases."""
         return canonical_list_hash(_content(case) for case in self.cases)
 
     def drawn(self) -> "Suite":
-        """The suite with the cases that `run.limit` leaves, drawn by `run.sample_seed`, in their own order."""
+        """The suite with the cases that `run.limit` and `run.sample_seed` draw, in their original order."""
         limit = self.config.run.limit
         if limit is None or limit >= len(self.cases):
             return self
@@ -132,18 +132,18 @@ class Suite:
         return replace(self, cases=tuple(self.cases[index] for index in sorted(chosen)))
 
     def only(self, case_ids: frozenset[str]) -> "Suite":
-        """The suite with just these of its cases."""
+        """The suite restricted to these cases."""
         return replace(self, cases=tuple(case for case in self.cases if case.id in case_ids))
 
 
 def _content(case: Case) -> dict[str, Any]:
-    """A case as its hash takes it; of one turn, as before there were others."""
+    """A case in its hashed form; a case of one turn has the same hash as before cases had several turns."""
     names = (name for name in Case.__dataclass_fields__ if case.user or name != "user")
     return {name: getattr(case, name) for name in names} | {"tools": [asdict(tool) for tool in case.tools]}
 
 
 def suite_file(reference: Path) -> Path:
-    """The suite.yaml that `reference` (the file, or its directory) means."""
+    """The suite.yaml for `reference`, which is this file or its directory."""
     path = reference / SUITE_FILE if reference.is_dir() else reference
     if path.is_file():
         return path
@@ -154,12 +154,12 @@ def suite_file(reference: Path) -> Path:
 
 
 def _near(reference: Path) -> tuple[Path, ...]:
-    """Directories in which the suite that was meant may be."""
+    """Directories that may contain the intended suite."""
     return tuple(place for place in (reference, reference.parent, Path("suites"), Path()) if place.is_dir())
 
 
 def load_suite(reference: Path, overrides: Mapping[str, Any] | None = None) -> Suite:
-    """Read a suite; `UserError` names file, line and key of whatever is wrong in it."""
+    """Read a suite; `UserError` names file, line and key of the first mistake."""
     document = read_yaml(suite_file(reference))
     with beside(document.path.parent):
         return _loaded(document, overrides or {})
@@ -202,14 +202,14 @@ def _loaded(document: Document, overrides: Mapping[str, Any]) -> Suite:
 
 
 def _size(written: Mapping[str, Any], cases: int) -> int:
-    """How many cases the file asks for; a limit that is set from outside is a part of these."""
+    """The number of cases that the file selects; a limit from outside draws a part of these."""
     options = written.get("run")
     limit = options.get("limit") if isinstance(options, Mapping) else None
     return min(cases, limit) if isinstance(limit, int) else cases
 
 
 def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence[Scorer], place: str) -> None:
-    """Every case as it is asked, answered by its user and graded, before the first is; `place` is the data set's."""
+    """Checks every case for the agent, the user and the scorers; `place` is the data set's place in the file."""
     checking = [scorer for scorer in scorers if isinstance(scorer, ChecksCases)]
     seen: set[str] = set()
     for index, case in enumerate(cases):
@@ -227,7 +227,7 @@ def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence
 
 
 def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Location], str]) -> Suite:
-    """The suite with dotted paths of its configuration set; `UserError` names `where` for a bad path or value."""
+    """The suite with changed configuration paths; `UserError` names `where` for a bad path or value."""
     config = validate(RunConfig, apply_overrides(as_mapping(suite.config), overrides), where)
     with beside(suite.root):
         check_components(config, where)
@@ -236,7 +236,7 @@ def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Lo
 
 
 def _scorer(component: Component, where: Callable[[Location], str], index: int, root: Path) -> Scorer:
-    """The scorer; `as` gives it another name, so that a suite can have two of a kind."""
+    """The scorer; `as` renames it, so that a suite can have two of a kind."""
     options = component.options
     label = options.pop("as", component.name)
     scorer: Scorer = registry.build(
@@ -249,7 +249,7 @@ def _scorer(component: Component, where: Callable[[Location], str], index: int, 
 
 
 def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Location], str]) -> tuple[str, ...]:
-    """The scorers that decide: the one there is, the one named, those in a list, or `all`."""
+    """The deciding scorers: the only one, the named one, those in a list, or `all`."""
     names = [scorer.name for scorer in scorers]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{where(('scorers',))}: two scorers are named {twice!r}; give one another name with as: NAME")

@@ -16,9 +16,9 @@ Location = tuple[str | int, ...]
 def validate(
     model: type[Model], data: Mapping[str, Any], where: Callable[[Location], str], prefix: Location = ()
 ) -> Model:
-    """`model` built from `data`, or a `UserError` for the first thing wrong in it.
+    """An instance of `model` built from `data`, or a `UserError` for the first mistake.
 
-    `where` turns a key path into the place to name; `prefix` is the path of `data` itself.
+    `where` turns a key path into a place for the message; `prefix` is the path of `data` itself.
     """
     try:
         return model.model_validate(dict(data))

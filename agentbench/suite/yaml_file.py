@@ -1,4 +1,4 @@
-"""YAML documents with the line of every key, for messages that point at it."""
+"""YAML files with the line of every key, for messages that point at it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A parsed YAML mapping, the file it came from and the line (from 1) of each key path in it."""
+    """A parsed YAML mapping, its file, and the line (from 1) of each key path in it."""
 
     path: Path
     data: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
 
     def where(self, key: KeyPath) -> str:
-        """`file:line` of the deepest part of `key` that is in the file."""
+        """`file:line` of the deepest part of `key` that the file has."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.lines:
                 return f"{self.path}:{self.lines[key[:length]]}"

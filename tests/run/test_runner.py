@@ -466,7 +466,7 @@ async def test_a_call_that_the_timeout_cuts_off_is_in_the_trace(in_time: bool, m
     assert attempt.failure.kind == "timeout"
     [call] = attempt.trace.tool_calls
     assert (call.name, call.arguments, call.call_id, call.executed) == ("look", {"at": "it"}, "call_1", True)
-    assert call.error == "cut off: the attempt ended while it ran"
+    assert call.error == "cut off: the attempt ended during the call"
     assert call.started_at < call.ended_at
 
 
@@ -537,4 +537,4 @@ async def test_what_came_of_an_answer_that_the_timeout_cut_off_is_in_the_trace()
     assert attempt.failure is not None
     assert attempt.failure.kind == "timeout"
     [call] = attempt.trace.model_calls
-    assert (call.text, call.error) == ("hel", "cancelled: whoever asked went away or ran out of time")
+    assert (call.text, call.error) == ("hel", "cancelled: the caller disconnected or timed out")
