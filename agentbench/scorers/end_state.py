@@ -1,7 +1,4 @@
-"""Scorer of the state that the tools were left in.
-
-Where two JSON values differ, told by path.
-"""
+"""The `end_state` scorer: compares the tools' end state with the expected one, and names each difference by path."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ Path = tuple[str, ...]
 
 
 class Absent:
-    """Stands where there is no value, which is not the same as null."""
+    """Represents a missing value, which differs from null."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -31,7 +28,7 @@ ABSENT = Absent()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One place where the values differ."""
+    """One path at which the values differ."""
 
     path: Path
     expected: Any
@@ -44,8 +41,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What counts as a difference: not what is at an ignored path, nor a number off by the tolerance, nor (when
-    `partial`) a key that only the found value has."""
+    """What does not count as a difference: an ignored path, a number within the tolerance, and (when `partial`) a key
+    that only the found value has.
+    """
 
     ignored: Sequence[Path] = ()
     tolerance: float = 0.0
@@ -64,7 +62,7 @@ def shown_path(path: Path) -> str:
 
 
 def picked(value: Any, path: Path) -> Any:
-    """What is at `path`, `ABSENT` when nothing is."""
+    """The value at `path`; `ABSENT` when there is none."""
     for key in path:
         if isinstance(value, dict):
             value = value.get(key, ABSENT)
@@ -83,7 +81,7 @@ def matches(path: Path, patterns: Sequence[Path]) -> bool:
 
 
 def leaves(value: Any, path: Path, rules: Rules) -> int:
-    """How many values that hold no others are compared; an empty object or list is one."""
+    """The number of compared values that contain no others; an empty object or list counts as one."""
     if matches(path, rules.ignored):
         return 0
     inside = _inside(value)
@@ -91,7 +89,7 @@ def leaves(value: Any, path: Path, rules: Rules) -> int:
 
 
 def differences(expected: Any, found: Any, path: Path, rules: Rules) -> Iterator[Difference]:
-    """Every place where `found` is not as `expected`: in the order of `expected`, then what is too much."""
+    """Every path at which `found` differs from `expected`: in the order of `expected`, then the surplus values."""
     if matches(path, rules.ignored):
         return
     if _same_container(expected, found):
@@ -116,7 +114,7 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
 
 
 def _equal(expected: Any, found: Any, tolerance: float) -> bool:
-    """1 and 1.0 are equal, 1 and true are not; containers come here only when their kinds differ."""
+    """1 and 1.0 are equal, 1 and true are not; containers are passed only when their kinds differ."""
     numbers = [isinstance(each, int | float) and not isinstance(each, bool) for each in (expected, found)]
     if not all(numbers):
         return type(expected) is type(found) and bool(expected == found)
@@ -144,7 +142,7 @@ class EndStateConfig(BaseModel):
 
 
 class EndStateScorer:
-    """Passes when the tools' end state equals `expected["state"]`; the value is the share of its values that do."""
+    """Passes when the tools' end state equals `expected["state"]`; the score is the share of equal values."""
 
     Config = EndStateConfig
     name: str = "end_state"
@@ -188,7 +186,7 @@ class EndStateScorer:
         return case.expected[key]
 
     def _compared(self, case: Case, expected: Any) -> list[Path]:
-        """The option's paths, those with a `*` once for each key that the expected state has there."""
+        """The option's paths; a path with `*` is expanded to each key of the expected state."""
         paths = [found for path in self._paths for found in _expanded(expected, path, ())]
         if not paths:
             raise UserError(f"case {case.id!r}: expected.{self._config.key} has nothing at the scorer's paths")

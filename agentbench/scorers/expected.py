@@ -1,10 +1,7 @@
-"""What a case expects of one scorer, where several read the same `expected`.
+"""What scorers share in reading `expected` and writing reasons.
 
-Any value as one short line, for the reason of a score.
-
-How near two numbers are, with all their digits: a float has 53 bits, and a large integer needs more.
-
-A regular expression that a suite grades by: one that compiles, and that some answer does not meet.
+A case's `expected` for one of several scorers; any value as a short line; comparison of numbers with all their digits,
+since a float has only 53 bits; and regular expressions that compile and that some answer fails.
 """
 
 import re
@@ -20,7 +17,7 @@ LIMIT = 120
 
 
 def brief(value: Any, limit: int = LIMIT) -> str:
-    """`repr(value)`, its middle left out when it is longer than `limit`; never raises for a JSON value."""
+    """`repr(value)`, cut in the middle when it is longer than `limit`; never raises for a JSON value."""
     try:
         text = repr(value[: 2 * limit] + value[-2 * limit :] if _is_long(value, limit) else value)
     except RecursionError:
@@ -35,7 +32,7 @@ def _is_long(value: Any, limit: int) -> bool:
 
 
 def cut_middle(text: str, limit: int, mark: str) -> str:
-    """`text`, or its start and end around `mark` when it is longer than `limit`; never longer than `limit`."""
+    """`text`; a longer one keeps its start and end around `mark` and has `limit` characters at most."""
     if len(text) <= limit:
         return text
     kept = max(0, limit - len(mark))
@@ -44,9 +41,9 @@ def cut_middle(text: str, limit: int, mark: str) -> str:
 
 
 def expected_of(case: Case, *keys: str) -> Any:
-    """What a mapping `expected` has under the first of the keys that is in it, else `expected` itself.
+    """The value of the first of the keys that a mapping `expected` has, otherwise `expected` itself.
 
-    The keys are a scorer's name in the suite (its `as`) and then that of its kind.
+    The keys are the scorer's name in the suite (its `as`), then its registered name.
     """
     if isinstance(case.expected, Mapping):
         for key in keys:
@@ -56,7 +53,7 @@ def expected_of(case: Case, *keys: str) -> Any:
 
 
 def shown(value: Any, limit: int = 200) -> str:
-    """A value for a reason: quoted, and cut where it is long."""
+    """A value for a reason: quoted, and cut when it is long."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}…"
 
@@ -68,12 +65,12 @@ CONTEXT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 def exact(value: Number) -> Decimal:
-    """The number as it is written: 0.1 is a tenth, not the float next to it."""
+    """The number as written: 0.1 is a tenth, not the nearest float."""
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
 def is_close(a: Number, b: Number, *, relative: Number = 0, absolute: Number = 0) -> bool:
-    """As `math.isclose`, for numbers of any size; NaN and the infinities are close to nothing."""
+    """Like `math.isclose`, for numbers of any size; nothing is close to NaN or an infinity."""
     left, right = exact(a), exact(b)
     if not (left.is_finite() and right.is_finite()):
         return False
@@ -88,7 +85,7 @@ on which a pattern such as `(\\w+)*$` would not come to an end."""
 
 
 def compiled(pattern: Any, *, ignore_case: bool = False, full: bool = False) -> re.Pattern[str]:
-    """The pattern (a `.` takes a line's end too); `ValueError` says why it can't grade."""
+    """The compiled pattern (`.` matches a line break too); `ValueError` says why it can't grade."""
     if not isinstance(pattern, str):
         raise ValueError("not a regular expression: it is no text")
     return _compiled(pattern, ignore_case, full)
@@ -106,8 +103,11 @@ def _compiled(pattern: str, ignore_case: bool, full: bool) -> re.Pattern[str]:
 
 
 def _finds_anything(pattern: re.Pattern[str], full: bool) -> bool:
-    """Whether it is found in every text. What says that something is not there (`^(?!.*error)`, and `[^0-9]*` of the
-    whole text) may be found in all samples and is a pattern all the same."""
+    """Whether the pattern matches every text.
+
+    A pattern for absence (`^(?!.*error)`, or `[^0-9]*` for the whole text) may match all samples, and is valid all the
+    same.
+    """
     if any(part in pattern.pattern for part in ("(?!", "(?<!", *(("[^",) if full else ()))):
         return False
     return all(pattern.fullmatch(text) if full else pattern.search(text) for text in SAMPLES)

@@ -1,4 +1,4 @@
-"""Scorer of the facts in a text: those it must cover, and those it must not invent."""
+"""The `facts` scorer: facts that a text must cover, and inventions that it must avoid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -36,7 +36,7 @@ Pattern = Annotated[str, AfterValidator(_checked)]
 
 
 class Fact(BaseModel):
-    """Something that the text should say: one of the patterns is in it."""
+    """A statement that the text should contain: one of the patterns matches."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,8 +45,9 @@ class Fact(BaseModel):
 
 
 class Invention(BaseModel):
-    """Something plausible that is not so. It is not said where `unless` is in the text too: a value that was changed
-    may be told of beside the one that holds."""
+    """A plausible but false statement. It does not count when `unless` matches too: a text may mention an old value
+    beside the current one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +57,7 @@ class Invention(BaseModel):
 
 
 class Facts(BaseModel):
-    """What `expected` says."""
+    """The keys of `expected`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,8 +66,10 @@ class Facts(BaseModel):
 
 
 class FactsScorer:
-    """Looks for each fact and each invention of `expected` in the final text; patterns are regular expressions,
-    upper and lower case are one, and any white space is a space."""
+    """Searches the final text for each fact and each invention of `expected`.
+
+    Patterns are regular expressions; case is ignored, and any white space counts as one space.
+    """
 
     Config = FactsConfig
     name: str = "facts"
@@ -100,7 +103,7 @@ class FactsScorer:
 
 
 def _measures(covered: int, missed: int, invented: int) -> Mapping[str, float]:
-    """A text that says nothing has invented nothing: its precision is 1."""
+    """Coverage and precision. A text without statements invents nothing: its precision is 1."""
     return {
         "recall": covered / (covered + missed),
         "precision": covered / (covered + invented) if covered + invented else 1.0,

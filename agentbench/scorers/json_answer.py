@@ -1,6 +1,5 @@
-"""Scorer of a final text that should be JSON.
-
-Scorer of a final text that should be JSON of a given shape.
+"""The `json_schema` and `json_equal` scorers: the final text must be JSON that fits a schema, or equals an expected
+value.
 """
 
 import json
@@ -51,9 +50,9 @@ class JsonSchemaConfig(BaseModel):
 
 
 class JsonSchemaScorer:
-    """Passes when the final text is JSON that the schema accepts; the reason tells the error that says most.
+    """Passes when the final text is JSON that the schema accepts; the reason gives the most relevant error.
 
-    A schema names its own draft (`$schema`), 2020-12 by default. A `$ref` is looked up inside the schema only.
+    A schema names its own draft (`$schema`), 2020-12 by default. A `$ref` is resolved inside the schema only.
     """
 
     Config = JsonSchemaConfig
@@ -97,7 +96,7 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
 
 
 def _look_up(resource: Resource[Any], resolver: Any) -> None:
-    """Looks every `$ref` up: `Unresolvable` for one to nothing, which an answer might never come to."""
+    """Resolves every `$ref`; `Unresolvable` for a broken one, which grading might never reach."""
     reference = resource.contents.get("$ref") if isinstance(resource.contents, Mapping) else None
     if isinstance(reference, str) and not reference.startswith(META_SCHEMAS):
         resolver.lookup(reference)
@@ -107,18 +106,18 @@ def _look_up(resource: Resource[Any], resolver: Any) -> None:
 
 @lru_cache(maxsize=1024)
 def _validator_of(schema: str) -> Validator:
-    """Checking a schema takes about a millisecond, and cases often have the same one."""
+    """A cached validator: checking a schema takes about a millisecond, and cases often share one."""
     return _validator(json.loads(schema))
 
 
 def _mistake(case: Case, validator: Validator, output: str) -> str | None:
-    """Why the text is not accepted, None when it is."""
+    """Why the text is not accepted, or None."""
     try:
         value = json.loads(output, parse_constant=refused_constant)
         error = best_match(validator.iter_errors(value))
     except Unresolvable as unresolvable:
         raise UserError(f"case {case.id!r}: the JSON Schema has {NOWHERE}: {unresolvable}") from None
-    # ValueError is also what an integer of more than 4300 digits raises, here or where a message is written.
+    # An integer of more than 4300 digits raises ValueError too, here or in a message.
     except (ValueError, RecursionError, OverflowError) as error_in_text:
         return f"the answer is not JSON that can be checked: {error_in_text}"
     return _told(error) if error else None
@@ -129,7 +128,7 @@ def _told(error: ValidationError) -> str:
 
 
 def refused_constant(constant: str) -> float:
-    """For `json.loads`: NaN and the infinities, which Python reads, are no JSON."""
+    """For `json.loads`: rejects NaN and the infinities, which Python reads but JSON does not have."""
     raise ValueError(f"{constant} is no JSON")
 
 
@@ -144,7 +143,7 @@ class JsonEqualConfig(BaseModel):
 
 
 class JsonEqualScorer:
-    """Passes when the final text is JSON and equals `expected`; key order and 1 against 1.0 do not matter."""
+    """Passes when the final text is JSON and equals `expected`. Key order is ignored, and 1 equals 1.0."""
 
     Config = JsonEqualConfig
     name: str = "json_equal"
@@ -169,7 +168,7 @@ class JsonEqualScorer:
         return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "equal")
 
     def _difference(self, expected: Any, value: Any, path: str) -> str | None:
-        """The first place where they differ, as a JSON path and both values; None when they are equal."""
+        """The first difference, as a JSON path and both values; None when they are equal."""
         if isinstance(expected, dict) and isinstance(value, dict):
             if expected.keys() != value.keys():
                 missing, extra = (

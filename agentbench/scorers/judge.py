@@ -1,6 +1,6 @@
-"""Scorer that asks a model whether an answer meets a rubric.
+"""Scorers that ask a model: `judge`, whether an answer meets a rubric, and `pairwise`, which of two answers is better.
 
-Scorer that asks a model which of two answers is better: the agent's, or one it is held against.
+`pairwise` compares the agent's answer with a reference or with another run's answer.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ SYSTEM = {
 
 
 class PassOrFail(BaseModel):
-    """A binary verdict; the reason comes first, so that the verdict follows from it."""
+    """A binary verdict. The reason comes first, so that the verdict follows from it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,7 +60,7 @@ class PassOrFail(BaseModel):
 
 
 class OneToFive(BaseModel):
-    """A graded verdict."""
+    """A verdict on a scale. The reason comes first, as in `PassOrFail`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +70,7 @@ class OneToFive(BaseModel):
     @field_validator("score", mode="before")
     @classmethod
     def _no_bool(cls, value: object) -> object:
-        if isinstance(value, bool):  # which Python takes for 1
+        if isinstance(value, bool):  # Python treats True as 1
             raise ValueError("expected a number from 1 to 5")
         return value
 
@@ -117,9 +117,9 @@ class JudgeConfig(BaseModel):
 
 
 class JudgeScorer:
-    """Passes when the judge says so. A judge that gives no verdict is a grader failure, never a score of 0.
+    """Passes when the judge's verdict does. A judge without a verdict is a grader failure, never a score of 0.
 
-    The value is the share of votes that pass, or the mean points put on [0, 1].
+    The value is the share of passing votes, or the mean points scaled to [0, 1].
     """
 
     Config = JudgeConfig
@@ -201,7 +201,7 @@ RUBRIC = "The better answer is correct, does what was asked, and is no longer th
 
 
 class Preference(BaseModel):
-    """Which answer is better; the reason comes first, so that the preference follows from it."""
+    """The better answer. The reason comes first, so that the preference follows from it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -224,9 +224,10 @@ class PairwiseConfig(BaseModel):
 
 
 class PairwiseScorer:
-    """1 when the judge prefers the agent's answer wherever it stands, 0 when it prefers the other, else 0.5.
+    """1 when the judge prefers the agent's answer in both positions, 0 when it prefers the other one in both, otherwise
+    0.5.
 
-    The judge is asked twice with the answers changed about: one that goes by position gives a tie.
+    The judge is asked twice, with the answers swapped: a judge that decides by position gives a tie.
     """
 
     Config = PairwiseConfig
@@ -290,7 +291,7 @@ class PairwiseScorer:
 
 
 def _value(first: str, second: str) -> float:
-    """`first` was given with our answer as A, `second` with ours as B."""
+    """The agent's answer was A in `first`, and B in `second`."""
     if (first, second) == ("A", "B"):
         return 1.0
     return 0.0 if (first, second) == ("B", "A") else 0.5

@@ -1,8 +1,8 @@
-"""The model that a judge asks: the run's own, or one of the judge's with a server that runs as long as the run.
+"""The model behind a judge: its server, its prompt, and its verdict.
 
-What a judge is shown of an attempt: each part fenced, so that nothing in it passes for the judge's instructions.
-
-A judge's verdict out of what it wrote: a JSON object, which thoughts, a fence or a few words may stand around.
+The model is the run's own, or a separate one whose server runs as long as the run. Each part of an attempt is fenced in
+the prompt, so that no text in it passes for the judge's instructions. The verdict is a JSON object, which thoughts, a
+code fence or a few words may surround.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ GUARD = (
 
 
 def parts(case: Case, trace: Trace, *keys: str) -> dict[str, str]:
-    """The material by placeholder; `keys` are where a mapping `expected` may have what is for this judge."""
+    """The material by placeholder. `keys` are the keys under which a mapping `expected` may have this judge's part."""
     said = [message for step in trace.steps if isinstance(step, UserTurn) for message in step.messages]
     return {
         "input": "\n".join(_told(message) for message in (*case.messages, *said)),
@@ -47,11 +47,11 @@ def parts(case: Case, trace: Trace, *keys: str) -> dict[str, str]:
 
 
 def filled(template: str, material: Mapping[str, str], plain: Mapping[str, str], limit: int) -> tuple[str, str]:
-    """The template with each placeholder's material in its fence, cut in the middle to `limit` characters, and the
-    note on the fences.
+    """The template with each placeholder's material fenced and cut in the middle to `limit` characters, and the note on
+    the fences.
 
-    The tags carry a digest of the material itself, which nobody who wrote a part of it can have known. A placeholder
-    that the material spells is left as it is.
+    The tags carry a digest of the material, which no author of a part can know in advance. A placeholder inside the
+    material is not replaced.
     """
     tag = blake2b(json.dumps(material, sort_keys=True).encode(), digest_size=6).hexdigest()
 
@@ -94,9 +94,9 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 def read_verdict(text: str, form: type[Answer]) -> Answer:
-    """The one verdict in `text`, keys beside its own left out; `ValueError` says why there is none.
+    """The one verdict in `text`, without additional keys; `ValueError` says why there is none.
 
-    Objects that are no verdict are passed over. Verdicts that differ are none: one of them may be quoted.
+    Other objects are ignored. Verdicts that differ are an error, since one of them may be a quotation.
     """
     found: list[Answer] = []
     mistake = "there is no JSON object"
@@ -114,7 +114,7 @@ def read_verdict(text: str, form: type[Answer]) -> Answer:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in `text` that are in no other, in order."""
+    """The outermost JSON objects in `text`, in order."""
     decoder = json.JSONDecoder()
     at = text.find("{")
     while at != -1:
@@ -139,7 +139,7 @@ def _first_mistake(error: ValidationError) -> str:
 
 
 class JudgeModelOptions(BaseModel):
-    """The model that judges, and its settings."""
+    """The judge's model and its settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -155,7 +155,7 @@ class JudgeModelOptions(BaseModel):
 
 
 class JudgeModel:
-    """Asks for a structured answer. What goes wrong is a grader failure: the agent's work is not made again for it."""
+    """Requests a structured answer. Its errors are grader failures, which do not repeat the agent's work."""
 
     def __init__(self, options: JudgeModelOptions) -> None:
         self._options = options
@@ -170,7 +170,7 @@ class JudgeModel:
             self._backend = backend
 
     async def open(self, role: str) -> None:
-        """Starts the server, where the judge has one of its own; `role` names its log."""
+        """Start the judge's own server, if it has one; `role` names the server's log."""
         if self._own:
             opening = opened_model(self._options.serving, self._options.backend, re.sub(r"\W+", "-", role))
             self._backend = await self._held.enter_async_context(opening)
@@ -179,7 +179,7 @@ class JudgeModel:
         await self._held.aclose()
 
     async def ask(self, messages: tuple[Message, ...], answer: type[Answer], vote: int = 0) -> Answer:
-        """The answer; one that is not what was asked for is asked for once more, and then told as a grader failure."""
+        """The structured answer. An invalid one is requested once more; then it is a grader failure."""
         text = await self._chat(messages, answer, vote)
         try:
             return read_verdict(text, answer)
@@ -217,7 +217,7 @@ class JudgeModel:
         raise AssertionError("max_tries is at least 1")
 
     def _format(self, answer: type[BaseModel]) -> dict[str, Any]:
-        """The structured output asked for; no length unless it is asked for: not all servers know it."""
+        """The response format. It limits lengths only on request, since not all servers support that."""
         schema = answer.model_json_schema()
         if self._options.reason_chars is not None:
             schema["properties"]["reason"]["maxLength"] = self._options.reason_chars
@@ -235,12 +235,12 @@ class JudgeModel:
 
 
 def _check(kind: registry.Kind, key: str, component: Component | None) -> None:
-    """Name and options of what is opened later, checked now: a mistake shows before a server is started."""
+    """Checks name and options of a component that is opened later: a mistake shows before a server is started."""
     if component is not None:
         found = registry.resolve(kind, component.name, f"model.{key}")
         validate(found.Config, component.options, lambda location: "the judge", ("model", key))
 
 
 def _encodable(text: str) -> str:
-    """Without lone surrogates, which can't be sent back."""
+    """The text without lone surrogates, which can't be encoded for a request."""
     return text.encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
-"""Scorer of a final text that should mean the same as another.
+"""The `semantic` scorer: whether the final text means the same as the expected one, by the cosine of their embeddings.
 
-Texts as vectors: built in, by a small local model, by a server, or by a function of the user's own.
+Embeddings are n-grams (built in), a small local model, a server, or a function of the user's own.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ TIMEOUT_S = 600.0
 
 
 class Embedding(Protocol):
-    """Vectors [texts, dimensions] that are compared with each other only; a server's are fetched in one request."""
+    """Vectors [texts, dimensions], compared only with each other; a server computes them in one request."""
 
     async def __call__(self, texts: Sequence[str]) -> Vectors: ...
 
@@ -43,7 +43,7 @@ class Embedding(Protocol):
 
 
 class FunctionEmbedding:
-    """A function of a list of texts that returns as many vectors: a coroutine, or a plain one, run in a thread."""
+    """A user's function from a list of texts to as many vectors: a coroutine function, or a plain one in a thread."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -67,7 +67,7 @@ class FunctionEmbedding:
 
 
 class MiniLmEmbedding(FunctionEmbedding):
-    """all-MiniLM-L6-v2 on the CPU, from the package that carries its weights: nothing is fetched."""
+    """all-MiniLM-L6-v2 on the CPU, from a package with its weights: nothing is downloaded."""
 
     def __init__(self) -> None:
         super().__init__(self._encode)
@@ -81,7 +81,7 @@ class MiniLmEmbedding(FunctionEmbedding):
 
 
 class ServerEmbedding:
-    """An OpenAI-compatible embeddings endpoint; its first model unless one is named."""
+    """An OpenAI-compatible embeddings endpoint; its first model by default."""
 
     def __init__(self, base_url: str, model: str | None, api_key_env: str) -> None:
         self._base_url, self._model, self._api_key_env = base_url, model, api_key_env
@@ -113,7 +113,7 @@ class ServerEmbedding:
 
 
 def make_embedding(named: str, model: str | None, api_key_env: str) -> Embedding:
-    """`ngrams`, `minilm`, a URL, or `package.module:function`; `ValueError` when it is none of them."""
+    """The embedding for `ngrams`, `minilm`, a URL, or `package.module:function`; `ValueError` for anything else."""
     if named == "ngrams":
         return FunctionEmbedding(ngram_counts)
     if named == "minilm":
@@ -124,14 +124,14 @@ def make_embedding(named: str, model: str | None, api_key_env: str) -> Embedding
 
 
 def ngram_counts(texts: Sequence[str]) -> Vectors:
-    """How often each run of three characters of a word occurs, over those that any of the texts has."""
+    """Counts of each three-character sequence in each text; the columns are all sequences of the texts."""
     counted = [_ngrams(text) for text in texts]
     known = list(dict.fromkeys(ngram for counts in counted for ngram in counts))
     return [[float(counts[ngram]) for ngram in known] for counts in counted]
 
 
 def _ngrams(text: str) -> Counter[str]:
-    """Of the words in lower case with a space at both ends, so that the start and end of a word count."""
+    """The sequences of the words in lower case, padded with spaces, so that a word's start and end count."""
     words = (f" {word} " for word in text.casefold().split())
     return Counter(word[at : at + NGRAM] for word in words for at in range(max(1, len(word) - NGRAM + 1)))
 
@@ -169,9 +169,9 @@ class SemanticConfig(BaseModel):
 
 
 class SemanticScorer:
-    """Passes when the cosine of the final text and `expected` (the nearest, of a list) is at least the threshold.
+    """Passes when the cosine of the final text and `expected` (the nearest of a list) reaches the threshold.
 
-    The value is that cosine, 0 where it is negative. A context: a model is loaded once for a run.
+    The value is that cosine, 0 when it is negative. As a context manager it loads a model once per run.
     """
 
     Config = SemanticConfig
@@ -217,12 +217,12 @@ class SemanticScorer:
 
 
 def _encodable(text: str) -> str:
-    """Without lone surrogates, which neither a tokenizer nor a server takes."""
+    """The text without lone surrogates, which neither a tokenizer nor a server accepts."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
-    """0 for a vector without length (a text without words)."""
+    """The cosine; 0 for a zero vector (a text without words)."""
     lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
     found = sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
     if not math.isfinite(found):

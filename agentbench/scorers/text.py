@@ -1,10 +1,5 @@
-"""Scorers of the final text: equal to an expected text, or matching a pattern.
-
-Scorer of a final text that must contain others.
-
-Scorer of a final text whose last number is the answer.
-
-Scorer that leaves the verdict to a person.
+"""Scorers of the final text: `exact`, `regex`, `includes`, `numeric`, and `human`, which leaves the verdict to a
+person.
 """
 
 import re
@@ -31,7 +26,7 @@ class ExactConfig(BaseModel):
 
 
 class ExactScorer:
-    """Passes when the final text equals `expected`, or one of them when it is a list."""
+    """Passes when the final text equals `expected`, or an item of it when it is a list."""
 
     Config = ExactConfig
     name: str = "exact"
@@ -60,7 +55,7 @@ class ExactScorer:
 
 
 def texts_of(case: Case, expected: Any, need: str) -> tuple[str, ...]:
-    """`expected` as texts, a number as it is written; `UserError` with `need` for anything else."""
+    """`expected` as texts, numbers as written; `UserError` with `need` for anything else."""
     texts: list[Any] = expected if isinstance(expected, list) else [expected]
     if not texts or not all(isinstance(text, str | int | float) and not isinstance(text, bool) for text in texts):
         raise UserError(f"case {case.id!r}: expected = {brief(expected)}; {need}")
@@ -78,7 +73,7 @@ class RegexConfig(BaseModel):
 
     full: bool = Field(False, description="The whole text must match, not a part of it.")
     ignore_case: bool = False
-    # After the fields that its check reads.
+    # Declared after the fields that its validator reads.
     pattern: str | None = Field(None, description="The pattern; the case's `expected` by default.")
 
     @field_validator("pattern")
@@ -90,7 +85,7 @@ class RegexConfig(BaseModel):
 
 
 class RegexScorer:
-    """Passes when the pattern is found in the final text."""
+    """Passes when the pattern matches in the final text."""
 
     Config = RegexConfig
     name: str = "regex"
@@ -127,7 +122,7 @@ class IncludesConfig(BaseModel):
     which: Literal["all", "any"] = Field("all", description="How many of the texts must be found.")
     ignore_case: bool = True
     strip: bool = Field(True, description="Ignore white space at both ends of each text that is looked for.")
-    # After the field that its check reads.
+    # Declared after the field that its validator reads.
     texts: tuple[str, ...] | None = Field(None, min_length=1, description="The texts to find; `expected` by default.")
 
     @field_validator("texts")
@@ -139,8 +134,10 @@ class IncludesConfig(BaseModel):
 
 
 class IncludesScorer:
-    """Passes when the final text contains all (or any) of the texts: those of the option, else of `expected` or its
-    `includes`. The value is the share that it contains."""
+    """Passes when the final text contains all (or any) of the texts.
+
+    The texts are the option's, otherwise `expected` or its `includes`. The value is the share of texts found.
+    """
 
     Config = IncludesConfig
     name: str = "includes"
@@ -184,7 +181,7 @@ def _reason(wanted: int, missing: list[str], output: str) -> str:
 
 
 def _in_any_answer(texts: Sequence[str], strip: bool) -> str | None:
-    """The first of the texts that is empty as it is looked for."""
+    """The first text that is empty after folding, and would be found in any answer."""
     return next((text for text in texts if not (text.strip() if strip else text)), None)
 
 
@@ -199,8 +196,10 @@ READING = Context(traps=[])
 
 
 class NumericConfig(BaseModel):
-    """Options of the `numeric` scorer. With neither tolerance an integer has to be met exactly, and a decimal to as
-    many places as `expected` has."""
+    """Options of the `numeric` scorer.
+
+    Without a tolerance, an integer must be equal, and a decimal must agree to as many places as `expected` has.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -213,7 +212,7 @@ class NumericConfig(BaseModel):
 
 
 class NumericScorer:
-    """Passes when the last number in the final text is `expected`, within either tolerance where one is given."""
+    """Passes when the last number in the final text equals `expected`, within either tolerance if given."""
 
     Config = NumericConfig
     name: str = "numeric"
@@ -256,7 +255,7 @@ class NumericScorer:
 
 
 def _places(number: Decimal) -> int:
-    """Digits after the point, as JSON gives them: 3.14 has two, 3.0 one, 3 and 1e22 none."""
+    """Digits after the point in JSON: 3.14 has two, 3.0 one, 3 and 1e22 none."""
     exponent = number.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
@@ -271,7 +270,7 @@ def _digits(number: Decimal) -> str:
 
 
 def last_number(text: str) -> Decimal | None:
-    """The last number written in `text` (1,234.5 and 1e-3 are numbers) with all its digits, None when there is none."""
+    """The last number in `text` (1,234.5 and 1e-3 are numbers) with all its digits, or None."""
     found = NUMBER.findall(text.replace("\N{MINUS SIGN}", "-"))
     return Decimal(found[-1].replace(",", ""), READING) if found else None
 
@@ -286,7 +285,7 @@ class HumanConfig(BaseModel):
 
 
 class HumanScorer:
-    """Says that the verdict is still to come: `agentbench review` and `label` give it, and the store fills it in."""
+    """Leaves the verdict undecided: `agentbench review` and `label` provide it, and the store fills it in."""
 
     Config = HumanConfig
     name: str = "human"

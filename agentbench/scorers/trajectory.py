@@ -1,7 +1,4 @@
-"""Scorer of the tool calls an agent made, against those it should have made.
-
-Which made call stands for which expected one: as many pairs that fit as there can be.
-"""
+"""The `trajectory` scorer: compares an agent's tool calls with the expected ones, in as many pairs as possible."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +21,7 @@ Pair = tuple[int, int]
 
 
 def most_pairs(fits: Fits) -> list[Pair]:
-    """A maximum matching whatever the order: the rows and columns paired, each at most once."""
+    """A maximum matching in any order: pairs of row and column, each used at most once."""
     if not fits or not fits[0]:
         return []
     import numpy as np
@@ -36,9 +33,9 @@ def most_pairs(fits: Fits) -> list[Pair]:
 
 
 def most_pairs_in_order(fits: Fits) -> list[Pair]:
-    """The longest common subsequence: pairs that fit, none of which crosses another."""
+    """The longest common subsequence: matching pairs that do not cross."""
     made, expected = len(fits), len(fits[0]) if fits else 0
-    # longest[i][j]: the most pairs among the made calls from i on and the expected ones from j on.
+    # longest[i][j]: most pairs among the made calls from i on and the expected calls from j on.
     longest = [[0] * (expected + 1) for _ in range(made + 1)]
     for i in reversed(range(made)):
         for j in reversed(range(expected)):
@@ -89,7 +86,7 @@ class TrajectoryConfig(BaseModel):
 
 
 class ExpectedCall(BaseModel):
-    """A call that should have been made."""
+    """A call that the agent should make."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -98,10 +95,10 @@ class ExpectedCall(BaseModel):
 
 
 class TrajectoryScorer:
-    """Compares the calls made with `expected["trajectory"]`, turn by turn when that is a list of lists.
+    """Compares the agent's calls with `expected["trajectory"]`, turn by turn when that is a list of lists.
 
-    The value is 2·matched / (made + expected), matched being the most calls that can be paired (in strict mode: in
-    order). It passes by the rule of its mode, in every turn.
+    The value is 2·matched / (made + expected), where matched is the largest number of paired calls (in strict mode: in
+    order). It passes when every turn meets the rule of the mode.
     """
 
     Config = TrajectoryConfig
@@ -153,14 +150,14 @@ class TrajectoryScorer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The calls of one turn, and which of those made stands for which expected one."""
+    """The calls of one turn, and the matching of made with expected calls."""
 
     made: Sequence[ToolCall]
     expected: Sequence[ExpectedCall]
     pairs: Sequence[Pair]
 
     def mistake(self, mode: Mode) -> str:
-        """What breaks the rule of `mode`, empty when nothing does."""
+        """How the turn breaks the rule of `mode`; empty when it doesn't."""
         extra = [call for index, call in enumerate(self.made) if index not in {made for made, _ in self.pairs}]
         missing = [call for index, call in enumerate(self.expected) if index not in {want for _, want in self.pairs}]
         told = []
@@ -178,7 +175,7 @@ def _listed(calls: Sequence[ToolCall | ExpectedCall]) -> str:
 
 
 def _turns(case: Case, expected: Sequence[Any]) -> list[tuple[ExpectedCall, ...]]:
-    """The calls expected in each turn, or in the whole attempt as one."""
+    """The expected calls of each turn, or of the whole attempt as one turn."""
     return [_calls(case, turn) for turn in (expected if _has_turns(expected) else [expected])]
 
 
@@ -189,7 +186,7 @@ def _has_turns(expected: Sequence[Any]) -> bool:
 def _by_turn(
     expected: Sequence[Any], wanted: list[tuple[ExpectedCall, ...]], trace: Trace
 ) -> list[tuple[Sequence[ToolCall], Sequence[ExpectedCall]]]:
-    """The calls made and expected, of the whole attempt or of each turn; a turn that only one side has is empty."""
+    """The made and expected calls, per turn or for the whole attempt; a turn that one side lacks is empty."""
     if not _has_turns(expected):
         return [(trace.tool_calls, wanted[0])]
     made = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
@@ -211,7 +208,7 @@ def _not_a_trajectory(case: Case) -> UserError:
 
 
 def same(made: Any, expected: Any) -> bool:
-    """Equal as JSON values: 1 and 1.0 are, 1 and true are not."""
+    """Equal as JSON values: 1 equals 1.0, but not true."""
     if isinstance(expected, Mapping) and isinstance(made, Mapping):
         return expected.keys() == made.keys() and all(same(made[key], expected[key]) for key in expected)
     if isinstance(expected, list | tuple) and isinstance(made, list | tuple):

@@ -1,7 +1,7 @@
-"""What people say of an attempt, a run or a study: labels and the verdicts that follow from them, tags and notes.
+"""People's annotations of attempts, runs and studies: labels and the verdicts derived from them, tags and notes.
 
-Labels are raw facts; a verdict that waited for a person is derived from them whenever attempts are read: the majority
-of the reviewers, none when they are even.
+Labels are raw facts. The verdict of an undecided attempt is derived from them at every read: that of the majority of
+reviewers, or none on a tie.
 """
 
 from collections import defaultdict
@@ -51,7 +51,7 @@ def majority(labels: Sequence[Label]) -> bool | None:
 
 
 class LabelVerdicts:
-    """Gives the attempts of a run, one after the other, the verdicts that its labels lead to."""
+    """Applies a run's labels to its attempts, one after the other, and fills in their verdicts."""
 
     def __init__(self, session: Session, run_id: str) -> None:
         self._labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
@@ -66,7 +66,7 @@ class LabelVerdicts:
 
 
 def reviewed(scores: Iterable[Score], labels: Sequence[Label]) -> tuple[Score, ...]:
-    """The scores, those that wait for a person filled in: the value is the share of the reviewers who passed it."""
+    """The scores with the undecided ones filled in: the value is the share of reviewers who passed the attempt."""
     return tuple(score if score.passed is not None or not labels else _reviewed(score, labels) for score in scores)
 
 
@@ -82,13 +82,13 @@ def _comment(label: Label) -> str:
 
 
 def passed_by(session: Session, run_id: str) -> tuple[str, ...]:
-    """The scorers that decide in this run, as it was planned."""
+    """The deciding scorers in the run's plan."""
     environment = session.scalars(select(RunRow.environment).where(RunRow.id == run_id)).first()
     return tuple((environment or {}).get("passed_by") or ())
 
 
 def verdicts_from_labels(session: Session, run_id: str) -> dict[Key, bool]:
-    """The verdicts that labels gave to attempts of the run that were stored without one."""
+    """The verdicts that labels give to the run's attempts that were stored without one."""
     labels = by_attempt(map(label_of, session.scalars(labels_of(run_id))))
     if not labels:
         return {}
@@ -114,8 +114,9 @@ LONGEST_NOTE = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotedTables:
-    """What the notes are of: its tables of tags and of notes, their column that names it, and `find`, which raises
-    `UserError` when there is none of the name."""
+    """The tables for the notes of one kind of thing: tags, notes, their key column, and `find`, which raises
+    `UserError` for an unknown name.
+    """
 
     tags: Any
     notes: Any
@@ -124,7 +125,7 @@ class NotedTables:
 
 
 class Notes:
-    """Each method is one transaction, as those of `Store` are; `name` is a run's id, or a study's name."""
+    """Tags and notes. Each method is one transaction, as in `Store`; `name` is a run's id or a study's name."""
 
     def __init__(self, read: Transaction, write: Transaction, of: NotedTables) -> None:
         self._read = read
@@ -133,7 +134,7 @@ class Notes:
         self._tagged = getattr(of.tags, of.column)
 
     def tags(self, names: Collection[str]) -> dict[str, list[str]]:
-        """The tags of each that has some, in alphabetical order."""
+        """The tags of each name that has some, in alphabetical order."""
         tags = self._of.tags
         query = select(self._tagged, tags.tag).where(self._tagged.in_(names)).order_by(tags.tag)
         found: dict[str, list[str]] = {}
@@ -161,13 +162,13 @@ class Notes:
             session.execute(delete(self._of.tags).where(self._tagged == name, self._of.tags.tag == tag))
 
     def note(self, name: str) -> str:
-        """Empty where there is none."""
+        """The note; empty when there is none."""
         with self._read() as session:
             row = session.get(self._of.notes, name)
             return row.text if row else ""
 
     def set_note(self, name: str, text: str) -> None:
-        """In place of the one before. `UserError` for an overlong one, or an unknown name."""
+        """Replaces the note. `UserError` for an overlong note, or an unknown name."""
         if len(text) > LONGEST_NOTE:
             raise UserError(f"a note of {len(text):,} characters: at most {LONGEST_NOTE:,}")
         with self._write() as session:

@@ -1,6 +1,7 @@
-"""Attempts in and out of the database, a few hundred at a time.
+"""Writes attempts to the database and reads them, a few hundred at a time.
 
-They are stored in one transaction, and read whole with their cases, or without what was said in them.
+They are stored in one transaction. They are read in full with their cases, or without messages, replies and tool
+results.
 """
 
 import json
@@ -46,9 +47,9 @@ def insert_attempts(
 ) -> tuple[set[Key], set[str]]:
     """Inserts the attempts that the run does not have yet, and their cases.
 
-    `known` has the digests of cases that are in the database for sure. Gives the keys that the run had before, and the
-    digests of all these cases. With `again` these very attempts may be there: a transaction whose end was lost with
-    its connection may have been committed. They are not among those keys.
+    `known` has the digests of cases that are certainly in the database. Returns the keys that the run had before, and
+    the digests of all these cases. With `again` the same attempts may be stored already, since a transaction may have
+    been committed although its connection broke. They do not count as keys that the run had before.
     """
     values = [case_values(case) for _, case in attempts]
     digests = [str(each["digest"]) for each in values]
@@ -69,7 +70,7 @@ def insert_attempts(
 def _rows(
     session: Session, run_id: str, attempts: Sequence[tuple[Attempt, str]]
 ) -> Iterator[tuple[type[Base], list[dict[str, Any]]]]:
-    """The rows of each table that has any, attempts before what belongs to them."""
+    """The rows for each table that gets any; attempts come before the rows that refer to them."""
     if not attempts:
         return
     parts: dict[type[Base], list[dict[str, Any]]] = {table: [] for table in TABLES}
@@ -87,7 +88,7 @@ TABLES = (AttemptRow, ModelCallRow, ToolCallRow, UserTurnRow, ScoreRow)
 
 
 def _stored(session: Session, run_id: str, attempts: Sequence[Attempt]) -> tuple[set[Key], set[Key]]:
-    """The keys that the run has, and those among them that are not these very attempts, by when they began."""
+    """The stored keys of the run, and those among them that belong to another attempt, with another start time."""
     ours = {(each.case_id, each.repeat): each.wall_anchor_ns + each.started_at for each in attempts}
     query = select(AttemptRow.case_id, AttemptRow.repeat, AttemptRow.wall_anchor_ns, AttemptRow.started_at).where(
         AttemptRow.run_id == run_id, AttemptRow.case_id.in_({case_id for case_id, _ in ours})
@@ -98,7 +99,7 @@ def _stored(session: Session, run_id: str, attempts: Sequence[Attempt]) -> tuple
 
 
 def _reserve(session: Session, count: int) -> list[int]:
-    """Keys that no other writer will use: SQLite has one writer at a time, PostgreSQL a sequence."""
+    """Keys that no other writer will use: SQLite allows one writer at a time, PostgreSQL has a sequence."""
     if session.get_bind().dialect.name == "postgresql":
         query = text("SELECT nextval(pg_get_serial_sequence('attempts', 'id')) FROM generate_series(1, :count)")
         return [int(key) for key in session.execute(query, {"count": count}).scalars()]
@@ -110,13 +111,13 @@ WHOLE_AT_ONCE = 200
 
 
 def whole_attempts(run_id: str) -> Select[Any]:
-    """The query for attempts with all that belongs to them, in five queries for every few hundred of them."""
+    """The query for attempts with all their parts: five SQL queries for every few hundred."""
     parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.user_turns, AttemptRow.scores)
     return select(AttemptRow).where(AttemptRow.run_id == run_id).options(*(selectinload(part) for part in parts))
 
 
 def with_cases(session: Session, run_id: str) -> Iterator[tuple[Attempt, Case]]:
-    """The run's attempts in the order they were stored, as they were stored."""
+    """The run's attempts with their cases, unchanged and in the order in which they were stored."""
     last = 0
     while True:
         query = whole_attempts(run_id).where(AttemptRow.id > last).order_by(AttemptRow.id).limit(WHOLE_AT_ONCE)
@@ -132,7 +133,7 @@ def with_cases(session: Session, run_id: str) -> Iterator[tuple[Attempt, Case]]:
 
 
 def insert_run(session: Session, run: Run, parts: Iterable[tuple[Attempt, Case] | Label]) -> None:
-    """Inserts a run that is not there yet, and all that belongs to it."""
+    """Inserts a new run with all its parts."""
     session.add(run_row(run))
     session.flush()
     attempts: list[tuple[Attempt, Case]] = []
@@ -153,7 +154,7 @@ def insert_run(session: Session, run: Run, parts: Iterable[tuple[Attempt, Case] 
 
 MEASURED_AT_ONCE = 500
 START = 300
-"""Characters of a request's JSON that are read: the model's name comes first in those that this program writes."""
+"""Characters to read of a request's JSON: this program writes the model's name first."""
 MODEL = re.compile(r'\{"model":("(?:[^"\\]|\\.)*")[,}]')
 
 ATTEMPT = (
@@ -177,7 +178,7 @@ SCORE = (ScoreRow.attempt_id, ScoreRow.name, ScoreRow.value, ScoreRow.passed)
 
 
 def measured(session: Session, run_id: str) -> Iterator[Attempt]:
-    """The run's attempts in the order of their keys; each chunk is read on its own, so that no more is held."""
+    """The run's attempts in the order of their keys, read in chunks to bound memory."""
     last = 0
     while True:
         query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, AttemptRow.id > last)
@@ -189,7 +190,7 @@ def measured(session: Session, run_id: str) -> Iterator[Attempt]:
 
 
 def attempts_of(session: Session, rows: Sequence[Row[Any]]) -> Iterator[Attempt]:
-    """The attempts of rows of the columns `ATTEMPT`, in their order."""
+    """The attempts for rows of the columns `ATTEMPT`, in order."""
     ids = [row.id for row in rows]
     steps: dict[int, list[tuple[int, Step]]] = {}
     for columns, table, make in ((CALL, ModelCallRow, _call), (TOOL, ToolCallRow, _tool), (TURN, UserTurnRow, _turn)):
@@ -210,7 +211,7 @@ def _attempt(row: Row[Any], steps: tuple[Step, ...], scores: tuple[Score, ...]) 
     kind = row.failure_kind
     return Attempt(
         case_id=row.case_id,
-        # One text where they are equal, as they mostly are: a reader may keep both for every attempt.
+        # Share one string when they are equal, as they mostly are, to save memory.
         cluster=row.case_id if row.cluster == row.case_id else row.cluster,
         repeat=row.repeat,
         seed=row.seed,
@@ -226,7 +227,7 @@ def _attempt(row: Row[Any], steps: tuple[Step, ...], scores: tuple[Score, ...]) 
 
 
 def _name_models(session: Session, steps: dict[int, list[tuple[int, Step]]]) -> None:
-    """Reads the requests whose start does not name the model."""
+    """Reads the requests in full whose start does not contain the model's name."""
     for attempt_id, found in steps.items():
         for place, (position, step) in enumerate(found):
             if isinstance(step, ModelCall) and not step.request:

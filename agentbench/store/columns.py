@@ -1,7 +1,7 @@
-"""Column types that take any Python string or JSON value and give it back unchanged.
+"""Column types that store any Python string or JSON value and return it unchanged.
 
-A model may write anything: U+0000, which PostgreSQL refuses in text, lone surrogates, which no UTF-8 file
-holds, NaN. Losing an attempt to one of them would lose what the attempt is evidence of.
+A model may write anything: U+0000, which PostgreSQL refuses in text, lone surrogates, which UTF-8 can't encode, or NaN.
+An attempt with such a value must not be lost, since it is evidence.
 """
 
 import json
@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
 ESCAPE = "\ufdd0"
-"""Starts an escaped character: a Unicode noncharacter, which no text has a use for."""
+"""Starts an escaped character: a Unicode noncharacter, which ordinary text never contains."""
 
 _UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{ESCAPE}]")
 _ESCAPED = re.compile(f"{ESCAPE}([0-9a-f]{{4}})")
@@ -33,10 +33,10 @@ def unescape(text: str) -> str:
 
 
 def to_json(value: Any) -> str:
-    """`value` as JSON in ASCII, so that U+0000 and lone surrogates are escapes.
+    """`value` as ASCII JSON, in which U+0000 and lone surrogates are escapes.
 
-    NaN and the infinities are written as Python writes them. Anything JSON has no form for is written as
-    its nearest: a mapping as an object, a set as a list, the rest (a date from YAML) as its `str`.
+    NaN and the infinities are written as Python writes them. A value without a JSON form is approximated: a mapping as
+    an object, a set as a list, anything else (a date from YAML) as its `str`.
     """
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_nearest)
 
@@ -50,7 +50,7 @@ def _nearest(value: Any) -> Any:
 
 
 class LosslessText(TypeDecorator[str]):
-    """Text in which every Python string round-trips; readable as it is in SQL but for the escapes."""
+    """Text in which every Python string round-trips; it is readable in SQL except for the escapes."""
 
     impl = Text
     cache_ok = True
@@ -65,8 +65,8 @@ class LosslessText(TypeDecorator[str]):
 class Json(TypeDecorator[Any]):
     """A JSON value in a text column; None is JSON's null.
 
-    Text, because SQLite's JSON type has numeric affinity (it rounds large integers) and PostgreSQL's refuses
-    NaN. `json_extract(column, …)` and `column::json` read it in SQL.
+    The column is text because SQLite's JSON type has numeric affinity (it rounds large integers) and PostgreSQL's
+    refuses NaN. `json_extract(column, …)` and `column::json` read it in SQL.
     """
 
     impl = Text
@@ -81,7 +81,7 @@ class Json(TypeDecorator[Any]):
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware datetime, stored and given back in UTC."""
+    """An aware datetime, stored and returned in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

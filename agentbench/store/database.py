@@ -1,7 +1,7 @@
-"""A database as the store uses it.
+"""The database connection of the store, for SQLite and PostgreSQL.
 
-An engine that is safe for several writing processes on SQLite and PostgreSQL, the schema brought up to date, patience
-with a server that is away, and one line about a file that is damaged.
+It makes an engine that several processes can write with, upgrades the schema, waits for a server that is away, and
+explains a damaged file.
 """
 
 import logging
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class ClosingPool(QueuePool):
-    """After `dispose` it keeps no connection: one that a thread still had is closed when it comes back.
+    """After `dispose` it keeps no connection: one still in use by a thread is closed when it is returned.
 
-    SQLAlchemy's own would keep it until it is garbage, unclosed.
+    SQLAlchemy's own pool would keep that connection open until garbage collection.
     """
 
     _disposed = False
@@ -41,16 +41,16 @@ class ClosingPool(QueuePool):
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         super()._do_return_conn(record)
-        if self._disposed:  # asked after it is in the pool, where whoever disposes meanwhile finds it
+        if self._disposed:  # checked after the connection is in the pool, so that a concurrent `dispose` finds it
             super().dispose()
 
 
 BUSY_S = 60
-"""How long a writer waits for another one's transaction. An attempt is committed in milliseconds."""
+"""How long a writer waits for another writer's transaction. Committing an attempt takes milliseconds."""
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine for `url`; it does not connect yet. Raises `UserError` for a driver that is not installed."""
+    """An engine for `url`, not connected yet. Raises `UserError` for a driver that is not installed."""
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     try:
@@ -62,15 +62,15 @@ def make_engine(url: URL) -> Engine:
 
 
 def writing(engine: Engine) -> Engine:
-    """The same engine, whose transactions take SQLite's write lock when they begin.
+    """The same engine, but its transactions take SQLite's write lock at their start.
 
-    A transaction that reads first and takes the lock later fails at once when another writer was between.
+    A transaction that reads first and locks later fails at once when another writer came in between.
     """
     return engine.execution_options(agentbench_writes=True)
 
 
 def is_read_only(url: URL) -> bool:
-    """Whether it is a SQLite file that is there and that nobody can write here: a snapshot, a mount for reading."""
+    """Whether it is an existing SQLite file without write permission: a snapshot, or a read-only mount."""
     if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
         return False
     path = Path(url.database)
@@ -78,12 +78,14 @@ def is_read_only(url: URL) -> bool:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    """A file that can't be written is read as one that nothing changes: a write-ahead log needs a file beside it."""
+    """A file without write permission is opened as immutable, since a write-ahead log needs a second file."""
     if is_read_only(url):
         path = Path(str(url.database)).resolve()
         _check_log(path)
         url = url.set(database=path.as_uri(), query={"immutable": "1", "uri": "true"})
-    pool = None if url.database in (None, "", ":memory:") else ClosingPool  # one in memory is its connection's own
+    pool = (
+        None if url.database in (None, "", ":memory:") else ClosingPool
+    )  # a database in memory belongs to its one connection
     engine = create_engine(url, poolclass=pool, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -91,7 +93,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _check_log(path: Path) -> None:
-    """`UserError` where the last changes are in the write-ahead log, which can't be read without writing."""
+    """`UserError` when the latest changes are in the write-ahead log, which is unreadable without write permission."""
     log = path.with_name(f"{path.name}-wal")
     if log.is_file() and log.stat().st_size:
         raise UserError(f"it can't be written, and its last changes are still in {log}; copy both to where it can")
@@ -106,10 +108,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
 
 
 def _set_pragmas(connection: sqlite3.Connection) -> None:
-    # None: the driver begins no transaction of its own, so that ours hold schema changes too.
+    # None: the driver begins no transactions itself, so that ours include schema changes.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
-    # With a write-ahead log, NORMAL loses nothing when a process is killed; a power cut may lose the last
+    # With a write-ahead log, NORMAL loses nothing when a process is killed. A power cut may lose the last
     # commits, never the file's consistency.
     connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -126,9 +128,9 @@ def make_directory(url: URL) -> None:
 
 
 def use_write_ahead_log(engine: Engine) -> None:
-    """Turns a SQLite file to its write-ahead log, in which readers and the writer do not wait for each other.
+    """Switches a SQLite file to a write-ahead log, with which readers and the writer do not block each other.
 
-    SQLite does not wait for its busy timeout here, so that several processes at a new file need their own.
+    SQLite ignores its busy timeout here, so several processes at a new file need retries of their own.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -155,10 +157,10 @@ ADVISORY_LOCK = 0x6167_656E_7462
 
 
 def upgrade(engine: Engine) -> None:
-    """Brings the schema to `CURRENT`.
+    """Upgrades the schema to `CURRENT`.
 
-    In one transaction that other processes opening the database wait for. Raises `UserError` when the
-    database was written by a newer agentbench, and SQLAlchemy's errors when it cannot be written.
+    It happens in one transaction, for which other processes that open the database wait. Raises `UserError` when a
+    newer agentbench wrote the database, and SQLAlchemy's errors when it can't be written.
     """
     with engine.connect() as connection:
         if _version(connection) == CURRENT:
@@ -179,7 +181,7 @@ def _version(connection: Connection) -> str | None:
 def _upgrade_from(version: str | None, connection: Connection) -> None:
     if version == CURRENT:
         return
-    # Alembic is slow to import, and a database is upgraded once.
+    # Imported here: Alembic is slow to import, and upgrades are rare.
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -196,7 +198,7 @@ def _upgrade_from(version: str | None, connection: Connection) -> None:
 
 
 def migrations(connection: Connection) -> "Config":
-    """Alembic's configuration of the migrations in this package, to be run on `connection`."""
+    """Alembic's configuration for this package's migrations, to be run on `connection`."""
     from alembic.config import Config
 
     config = Config()
@@ -215,9 +217,9 @@ LOG = logging.getLogger(__name__)
 
 
 class Patience:
-    """Does work again, with growing pauses, for as long as the server is away and patience lasts.
+    """Retries work with growing pauses while the server is away, up to a time limit.
 
-    The work must bear being done twice: a transaction whose end was lost may have been committed.
+    The work must be repeatable: a transaction may have been committed although its connection broke.
     """
 
     def __init__(self, engine: Engine, patience_s: float = PATIENCE_S) -> None:
@@ -225,11 +227,11 @@ class Patience:
         self._patience_s = patience_s
 
     def is_away(self, error: DBAPIError) -> bool:
-        """Whether the error is of the connection, not of what was asked."""
+        """Whether the error concerns the connection, and not the statement."""
         return self._engine.dialect.name == "postgresql" and isinstance(error, OperationalError)
 
     def insist(self, work: Callable[[bool], Result]) -> Result:
-        """What `work` returns; it is told whether it may have been done before."""
+        """The result of `work`, whose argument says whether an earlier try may have been committed."""
         pause, since, again = FIRST_PAUSE_S, time.monotonic(), False
         while True:
             try:
@@ -253,13 +255,13 @@ class Patience:
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 NAMED = 5
-"""Runs that are named; of more their number is told."""
+"""Most runs to name; beyond that, the message gives their number."""
 PARTS = ("model_calls", "tool_calls", "user_turns", "scores")
 
 
 @contextmanager
 def damage_explained(url: URL) -> Iterator[None]:
-    """`UserError` in place of SQLite's error where the file itself is wrong."""
+    """Replaces SQLite's error with a `UserError` when the file itself is damaged."""
     try:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
@@ -279,7 +281,7 @@ def _told(url: URL, cause: str) -> str:
 
 
 def _readable(path: Path) -> str:
-    """Which runs can be read whole, found by reading them."""
+    """Finds the runs that can be read in full, by reading them."""
     whole: list[str] = []
     broken = 0
     try:

@@ -1,4 +1,4 @@
-"""Lists of many runs and of many attempts, a page at a time, counted and sorted by the database."""
+"""Lists of runs and attempts, in pages that the database counts and sorts."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +18,11 @@ from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """`planned` is cases × repeats; `passed` + `wrong` + `failed` + `waiting` are the attempts that have
-    ended, `waiting` those whose verdict is still to come."""
+    """A run with counts of its attempts.
+
+    `planned` is cases × repeats. `passed` + `wrong` + `failed` + `waiting` are the attempts that have ended; `waiting`
+    ones have no verdict yet.
+    """
 
     id: str
     label: str
@@ -42,7 +45,7 @@ _OF_THE_RUN = tuple(name for name in RunSummary.__dataclass_fields__ if name not
 
 
 def summaries(limit: int | None, suite: str | None) -> Select[Any]:
-    """The query for the newest runs and their counts, all in one."""
+    """The query for the newest runs and their counts, in one statement."""
     chosen = select(RunRow.id).order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
     if suite is not None:
         chosen = chosen.where(RunRow.suite == suite)
@@ -50,8 +53,9 @@ def summaries(limit: int | None, suite: str | None) -> Select[Any]:
 
 
 def counted(chosen: Select[Any], sort: str = "created_at", descending: bool = True) -> Select[Any]:
-    """The query for the summaries of the runs whose ids `chosen` selects, sorted by a column or by the share that is
-    `right` of what is graded."""
+    """The query for the summaries of the runs in `chosen`, sorted by a column or by `right`, the share of graded
+    attempts that passed.
+    """
     ids = chosen.subquery()
     counts = _counts(select(ids.c.id)).subquery()
     numbers = {name: func.coalesce(counts.c[name], 0) for name in _COUNTS}
@@ -82,7 +86,7 @@ def _counts(run_ids: Select[tuple[str]]) -> Select[Any]:
 
 
 def with_verdicts(summary: RunSummary, verdicts: Collection[bool]) -> RunSummary:
-    """The summary with so many of its attempts that waited decided."""
+    """The summary with these verdicts applied to its waiting attempts."""
     passed = sum(verdicts)
     wrong = len(verdicts) - passed
     return replace(
@@ -99,7 +103,7 @@ def summary_of(row: Row[Any]) -> RunSummary:
 
 
 def decided_summaries(session: Session, rows: Iterable[Row[Any]]) -> list[RunSummary]:
-    """The summaries, with the verdicts that people's labels gave to attempts that waited."""
+    """The summaries, with labels applied to waiting attempts."""
     found = map(summary_of, rows)
     return [with_verdicts(run, verdicts_from_labels(session, run.id).values()) if run.waiting else run for run in found]
 
@@ -111,7 +115,7 @@ Verdict = Literal["right", "wrong", "failed", "waiting"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Rows from `offset` on, at most `limit`."""
+    """At most `limit` rows, from `offset` on."""
 
     offset: int = 0
     limit: int = 50
@@ -119,7 +123,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a list of runs or of studies is narrowed to; `text` is part of a name, a label or a suite."""
+    """The filter of a list of runs or studies; `text` is part of a name, a label or a suite."""
 
     text: str = ""
     suite: str = ""
@@ -130,7 +134,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter(Filter):
-    """Without `of_studies` the runs of studies are left out. `right` sorts by the share of the graded attempts."""
+    """Without `of_studies`, runs of studies are left out. `right` sorts by the share of graded attempts that passed."""
 
     of_studies: bool = True
     sort: RunSort = "created_at"
@@ -138,7 +142,7 @@ class RunFilter(Filter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFilter:
-    """`text` is part of a case's id; `seconds` sorts by how long the attempt took."""
+    """`text` is part of a case's id; `seconds` sorts by the attempt's duration."""
 
     text: str = ""
     verdict: Verdict | None = None
@@ -148,7 +152,7 @@ class AttemptFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run has come: what is shown of it holds as long as this is the same."""
+    """A run's progress; a page about the run stays valid while this is equal."""
 
     status: str
     attempts: int
@@ -159,7 +163,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListColumns:
-    """What a list is of: the key of its table, the columns that a filter is held against, and its tags by that key."""
+    """The columns for a list: its table's key, the columns of the filter, and the tags by that key."""
 
     key: Any
     texts: tuple[Any, ...]
@@ -169,7 +173,7 @@ class ListColumns:
     tag: Any
 
     def matching(self, wanted: Filter) -> Select[Any]:
-        """The query for the keys of those wanted."""
+        """The query for the keys that match the filter."""
         query: Select[Any] = select(self.key)
         if wanted.text:
             query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in self.texts)))
@@ -196,19 +200,19 @@ RUNS = ListColumns(
 
 
 def page_of(session: Session, chosen: Select[Any], rows: Select[Any], page: Page) -> tuple[Sequence[Row[Any]], int]:
-    """A page of `rows`, and how many there are that are `chosen`."""
+    """A page of `rows`, and the number of all `chosen` rows."""
     total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
     return session.execute(rows.offset(page.offset).limit(page.limit)).all(), total
 
 
 class Listing:
-    """Each method is one transaction, as those of `Store` are."""
+    """Each method is one transaction, as in `Store`."""
 
     def __init__(self, read: Transaction) -> None:
         self._read = read
 
     def runs(self, wanted: RunFilter, page: Page) -> tuple[list[RunSummary], int]:
-        """A page of the runs wanted, and how many there are."""
+        """A page of the matching runs, and their number."""
         chosen = RUNS.matching(wanted)
         if not wanted.of_studies:
             chosen = chosen.where(RunRow.kind != "study")
@@ -221,7 +225,7 @@ class Listing:
             return RUNS.suites(session)
 
     def history(self, suite: str, limit: int) -> list[Run]:
-        """The newest finished runs of the suite, without reruns and those of studies, the oldest first."""
+        """The suite's newest finished runs, without reruns and runs of studies, oldest first."""
         of_suite = (RunRow.suite == suite, RunRow.status == "finished", RunRow.kind.in_(STANDALONE))
         query = select(RunRow).where(*of_suite)
         with self._read() as session:
@@ -229,11 +233,11 @@ class Listing:
             return [run_of(row) for row in reversed(rows)]
 
     def attempts(self, run_id: str, wanted: AttemptFilter, page: Page) -> tuple[list[Attempt], int]:
-        """A page of the attempts wanted, without what was said in them, and how many there are."""
+        """A page of the matching attempts without their texts, and their number."""
         with self._read() as session:
             which = _matching_attempts(session, run_id, wanted)
             total = session.scalar(select(func.count(AttemptRow.id)).where(*which)) or 0
-            # Their ids first: what comes before the page is then passed over in an index, without its rows.
+            # Ids first: the rows before the page are then skipped in an index, without being read.
             order = _order_of_attempts(wanted)
             chosen = select(AttemptRow.id).where(*which).order_by(*order)
             ids = list(session.scalars(chosen.offset(page.offset).limit(page.limit)))
@@ -242,7 +246,7 @@ class Listing:
             return list(map(LabelVerdicts(session, run_id), attempts_of(session, rows))), total
 
     def labelled(self, run_id: str) -> list[Attempt]:
-        """The attempts that people labelled, without what was said in them."""
+        """The attempts with labels, without their texts."""
         same = (LabelRow.case_id == AttemptRow.case_id, LabelRow.repeat == AttemptRow.repeat)
         given = select(LabelRow.run_id).where(LabelRow.run_id == run_id, *same).exists()
         query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, given).order_by(AttemptRow.id)
@@ -253,15 +257,16 @@ class Listing:
             return found
 
     def scorers(self, run_id: str) -> list[str]:
-        """The names of the scorers that graded the run's attempts, in the order in which they did."""
+        """The names of the scorers that graded the run's attempts, in their order."""
         query = select(ScoreRow.name).join(AttemptRow, AttemptRow.id == ScoreRow.attempt_id)
         query = query.where(AttemptRow.run_id == run_id).group_by(ScoreRow.name)
         with self._read() as session:
             return list(session.scalars(query.order_by(func.min(ScoreRow.position), ScoreRow.name)))
 
     def elsewhere(self, case_id: str, suite: str, limit: int = 30) -> list[tuple[str, str, datetime, str]]:
-        """Id, label and start of the newest runs of the suite that attempted this case, and how it came out in them
-        (its first repeat, as it was stored)."""
+        """The newest runs of the suite that attempted this case: id, label, start, and the stored result of its first
+        repeat.
+        """
         query: Any = (
             select(RunRow.id, RunRow.label, RunRow.created_at, AttemptRow.failure_kind, AttemptRow.passed)
             .join(AttemptRow, AttemptRow.run_id == RunRow.id)
@@ -273,7 +278,7 @@ class Listing:
             return [(row.id, row.label, row.created_at, _verdict(row)) for row in session.execute(query)]
 
     def repeats(self, run_id: str, case_id: str) -> list[int]:
-        """The repeats that the run has of the case."""
+        """The stored repeats of the case."""
         query = select(AttemptRow.repeat).where(AttemptRow.run_id == run_id, AttemptRow.case_id == case_id)
         with self._read() as session:
             return sorted(session.scalars(query))
@@ -298,7 +303,7 @@ def _matching_attempts(session: Session, run_id: str, wanted: AttemptFilter) -> 
 
 
 def _of_verdict(session: Session, run_id: str, verdict: Verdict) -> ColumnElement[bool]:
-    """Those stored with the verdict, and those that waited and that people's labels gave it."""
+    """The attempts stored with the verdict, and the waiting ones to which labels give it."""
     failed = AttemptRow.failure_kind.is_not(None)
     if verdict == "failed":
         return failed

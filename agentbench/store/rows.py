@@ -1,6 +1,6 @@
-"""The nouns of L0 as rows and back; nothing of the ORM leaves the store but through here.
+"""Converts cases, attempts and their parts to rows and back; ORM objects do not leave the store.
 
-An insert of a row that may be there already is here too: SQLAlchemy has it only per database.
+Inserts that tolerate an existing row are here too, since SQLAlchemy has them only per database.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def run_of(row: RunRow) -> Run:
 
 
 def case_values(case: Case) -> dict[str, object]:
-    """The columns of a case, its digest among them: SHA-256 of its content as JSON with sorted keys."""
+    """The columns of a case. Its digest is the SHA-256 of its content as JSON with sorted keys."""
     content = {
         "case_id": case.id,
         "cluster": case.cluster,
@@ -59,7 +59,7 @@ def case_of(row: CaseRow) -> Case:
 
 
 def attempt_values(run_id: str, attempt: Attempt, case_digest: str) -> dict[str, Any]:
-    """The columns of an attempt, by their names in the database."""
+    """The columns of an attempt, by column name."""
     failure = attempt.failure
     return {
         "run_id": run_id,
@@ -83,7 +83,7 @@ def attempt_values(run_id: str, attempt: Attempt, case_digest: str) -> dict[str,
 
 
 def step_values(step: Step) -> tuple[type[Base], dict[str, Any]]:
-    """The table of a step, and its columns."""
+    """The table of a step, and the step's columns."""
     table = STEP_TABLES[type(step)]
     return table, {name: getattr(step, name) for name in type(step).__dataclass_fields__}
 
@@ -92,7 +92,7 @@ STEP_TABLES: dict[type[Step], type[Base]] = {ModelCall: ModelCallRow, ToolCall: 
 
 
 class NoScore(ValueError):
-    """A value that no figure could be made of."""
+    """A value that no figure can be computed from."""
 
 
 def score_values(position: int, score: Score) -> dict[str, Any]:
@@ -156,12 +156,12 @@ def _user_turn_of(row: UserTurnRow) -> UserTurn:
 
 
 def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts each of `rows` (by column name) unless one of the same key is there; safe against other writers."""
+    """Inserts each of `rows` (by column name) unless its key exists; safe with concurrent writers."""
     session.execute(_insert(session, table).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
 def insert_or_replace(session: Session, table: type[Base], values: Mapping[str, Any]) -> None:
-    """Inserts `values` (by column name), in place of a row of the same key; safe against other writers."""
+    """Inserts `values` (by column name), or replaces the row of the same key; safe with concurrent writers."""
     key = list(table.__table__.primary_key)
     replacing = _insert(session, table).values(dict(values))
     session.execute(replacing.on_conflict_do_update(index_elements=key, set_=dict(values)))

@@ -1,7 +1,7 @@
-"""Runs: which one a name means, which one is a baseline, and how those ended whose process was killed.
+"""Resolves names of runs, sets baselines, and settles runs whose process was killed.
 
-A name is an id, the start of one, what follows its last dash, a label, `latest` or `latest~N`. The newest of several
-runs of one label is meant; `LABEL~N` is the N-th before it.
+A name is an id, its start, the part after its last dash, a label, `latest` or `latest~N`. A label means its newest run;
+`LABEL~N` is the N-th before that.
 """
 
 import re
@@ -20,16 +20,16 @@ from agentbench.store.tables import AttemptRow, BaselineRow, RunRow, SupersededB
 LATEST = re.compile(r"latest(?:~(\d+))?")
 BEFORE = re.compile(r"(.+)~(\d+)", re.DOTALL)
 SHOWN = 8
-"""How many runs an error lists."""
+"""Most runs that an error lists."""
 
 NEWEST_FIRST = (RunRow.created_at.desc(), RunRow.id.desc())
 
 
 def find_run(session: Session, reference: str, suite: str | None = None) -> RunRow:
-    """The run meant. An id wins over a label, a label over the start of an id, that over its end. With a `suite` a
-    label means runs of that suite.
+    """The run of this name. An id takes precedence over a label, a label over the start of an id, and that over its
+    end. With a `suite`, a label means runs of that suite.
 
-    Raises `UserError` when it names none, or more than one.
+    Raises `UserError` when the name matches no run, or several.
     """
     if not reference.strip():
         raise UserError("the name of the run is empty; give an id, its start or end, a label, latest or latest~N")
@@ -52,7 +52,7 @@ def find_run(session: Session, reference: str, suite: str | None = None) -> RunR
 
 
 def _labelled(session: Session, reference: str, suite: str | None) -> RunRow | None:
-    """The newest run of the label, or the one so many before it."""
+    """The newest run of the label, or the N-th before it."""
     before = BEFORE.fullmatch(reference)
     for label, back in ((reference, 0), *([(before[1], int(before[2]))] if before else [])):
         query = select(RunRow).where(RunRow.label == label, *([RunRow.suite == suite] if suite else []))
@@ -63,7 +63,7 @@ def _labelled(session: Session, reference: str, suite: str | None) -> RunRow | N
 
 
 def _latest(session: Session, reference: str, back: int) -> RunRow:
-    """A rerun answers for another run, and a study's runs for the study: neither is what anybody ran last."""
+    """The newest run that a user started: reruns, and runs of a study, do not count."""
     query = select(RunRow).where(RunRow.kind.in_(STANDALONE)).order_by(*NEWEST_FIRST)
     row = session.scalars(query.offset(back).limit(1)).first()
     if row is None:
@@ -88,7 +88,7 @@ def _listed(rows: Sequence[RunRow]) -> str:
 
 
 def set_baseline(session: Session, suite: str, name: str, run_id: str) -> None:
-    """Makes the run the baseline; the one before is kept as superseded."""
+    """Makes the run the baseline; the previous one is recorded as superseded."""
     run = find_run(session, run_id)
     if run.suite != suite:
         raise UserError(f"run {run.id} is of suite {run.suite!r}; it can't be a baseline of {suite!r}")
@@ -113,13 +113,13 @@ def superseded(session: Session, suite: str, name: str) -> list[tuple[str, datet
 
 
 def abandoned(session: Session) -> list[str]:
-    """The runs that are running by their status, and whose process has ended."""
+    """The runs with status running whose process has ended."""
     query = select(RunRow.id, RunRow.environment).where(RunRow.status == "running")
     return [run_id for run_id, environment in session.execute(query) if has_ended(environment or {})]
 
 
 def settle(session: Session, run_ids: list[str]) -> None:
-    """Finished where every attempt is there, else interrupted. When that was is not known."""
+    """Marks runs as finished when every attempt is stored, otherwise as interrupted. Their end time is unknown."""
     count = select(AttemptRow.run_id, func.count()).where(AttemptRow.run_id.in_(run_ids)).group_by(AttemptRow.run_id)
     done: Counter[str] = Counter()
     for run_id, number in session.execute(count):

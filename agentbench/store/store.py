@@ -1,4 +1,4 @@
-"""The store: every run and every attempt of it, with raw timestamps, in one SQL database."""
+"""The store: every run and its attempts, with raw timestamps, in one SQL database."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,25 +46,26 @@ from agentbench.store.url import database_url, shown
 
 NOTED = NotedTables(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
 KNOWN_CASES = 5000
-"""Digests of stored cases that are remembered, so that a repeat does not ask for its case again."""
+"""Most digests of stored cases to cache, so that a repeat does not look its case up again."""
 
 
 REFUSED = (IntegrityError, DataError, NoScore, OverflowError, UnicodeError)
-"""What databases and their drivers raise for a row that they do not take."""
+"""Exceptions of databases and drivers for a row that they reject."""
 
 
 class AlreadyStored(Exception):
-    """The store has this run, or this repeat of this case of this run; nothing was changed."""
+    """The run, or this repeat of this case of the run, is stored already; nothing was changed."""
 
 
 class Store:
-    """Runs, attempts and labels, in and out as the nouns of L0.
+    """Stores and returns runs, attempts and labels as the types of `agentbench.core`.
 
-    An attempt that waited for a person comes out with the verdict of its labels (`agentbench.store.annotations`).
+    Attempts without a verdict of their own are returned with the verdict of their labels
+    (`agentbench.store.annotations`).
 
-    Each method is one transaction: after it returns the write survives the death of this process, and a
-    process that dies inside it leaves no part of it. Any number of threads and processes may use one database
-    at once; a `Store` itself must not be carried over a fork.
+    Each method is one transaction. After it returns, the write survives the death of this process; a process that dies
+    inside it leaves nothing partial. Any number of threads and processes may use one database at once, but a `Store`
+    must not be carried over a fork.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -77,7 +78,7 @@ class Store:
         self.notes = Notes(self._read, self._write, NOTED)
 
     def create_run(self, run: Run) -> None:
-        """Raises `AlreadyStored` when there is a run of this id."""
+        """Raises `AlreadyStored` when this id exists."""
         try:
             with self._write() as session:
                 session.add(run_row(run))
@@ -85,14 +86,14 @@ class Store:
             raise AlreadyStored(f"run {run.id!r} is stored already") from error
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
-        """Sets `finished_at` too: now, or None for a run that is running (again)."""
+        """Also sets `finished_at`: now, or None for a run that is running (again)."""
         with self._write() as session:
             row = find_run(session, run_id)
             row.status = status
             row.finished_at = None if status == "running" else datetime.now(UTC)
 
     def settle_abandoned(self) -> None:
-        """Says how the runs ended whose process was killed, as far as this machine can know."""
+        """Sets the final status of runs whose process was killed, as far as this machine can tell."""
         with self._read() as session:
             found = abandoned(session)
         if found:
@@ -100,7 +101,7 @@ class Store:
                 settle(session, found)
 
     def discard_empty(self, run_id: str) -> bool:
-        """Removes a run that has no attempt (its server did not start); False when it has one, or is not here."""
+        """Removes a run without attempts (its server did not start); False when it has some, or does not exist."""
         with self._write() as session:
             row = session.get(RunRow, run_id)
             attempt = session.scalars(select(AttemptRow.id).where(AttemptRow.run_id == run_id).limit(1)).first()
@@ -119,22 +120,24 @@ class Store:
             row.environment = {**row.environment, **facts}
 
     def get_run(self, reference: str, suite: str | None = None) -> Run:
-        """The run of this id, unique start of an id, label (the newest; LABEL~N is one before), `latest` or `latest~N`.
+        """The run of this id, unique start of an id, label (the newest; LABEL~N is an earlier one), `latest` or
+        `latest~N`.
 
         With a `suite`, a label means runs of that suite.
 
-        Raises `UserError` that lists the nearest when there is none, the candidates when there are several.
+        Raises `UserError`, which lists the nearest names when there is no match, and the candidates when there are
+        several.
         """
         with self._read() as session:
             return run_of(find_run(session, reference, suite))
 
     def list_runs(self, limit: int | None = None, suite: str | None = None) -> list[RunSummary]:
-        """The newest runs first, of one suite when it is named, with counts of their attempts."""
+        """The newest runs first, of one suite if given, with counts of their attempts."""
         with self._read() as session:
             return decided_summaries(session, session.execute(summaries(limit, suite)))
 
     def add_attempt(self, run_id: str, attempt: Attempt, case: Case) -> None:
-        """Stores an attempt that ended, and its case unless an equal one is stored.
+        """Stores an attempt, and its case unless an equal one is stored.
 
         Raises `AlreadyStored` when the run has this repeat of this case, `UserError` for an unknown run.
         """
@@ -142,8 +145,10 @@ class Store:
             raise AlreadyStored(f"run {run_id} has case {attempt.case_id!r}, repeat {attempt.repeat}, already")
 
     def add_attempts(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]]) -> set[tuple[str, int]]:
-        """Stores attempts that ended, all in one transaction; those whose case and repeat the run had already are left
-        out and named. A PostgreSQL server that is away is waited for. `UserError` for an unknown run."""
+        """Stores attempts in one transaction, and returns the keys that the run had already; those are left out.
+
+        It waits for a PostgreSQL server that is away. `UserError` for an unknown run.
+        """
         return self._patience.insist(lambda again: self._add(run_id, attempts, again))
 
     def _add(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool) -> set[tuple[str, int]]:
@@ -161,8 +166,9 @@ class Store:
     def _add_each(
         self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool, error: Exception
     ) -> set[tuple[str, int]]:
-        """Each by itself: another writer may have been faster with one of them, which is then there; one that is not,
-        and that the database refuses, is told when all others are stored."""
+        """Stores each attempt by itself, since another writer may have stored one of them first. When the database
+        rejects an attempt, the error is raised after all others are stored.
+        """
         if len(attempts) == 1:
             key = (attempts[0][0].case_id, attempts[0][0].repeat)
             if key in self.stored_keys(run_id):
@@ -181,22 +187,23 @@ class Store:
         return foreign
 
     def stored_keys(self, run_id: str) -> set[tuple[str, int]]:
-        """Case id and repeat of each attempt the run has."""
+        """Case id and repeat of each stored attempt."""
         query = select(AttemptRow.case_id, AttemptRow.repeat).where(AttemptRow.run_id == run_id)
         with self._read() as session:
             return {(case_id, repeat) for case_id, repeat in session.execute(query)}
 
     def measured_attempts(self, run_id: str) -> Iterator[Attempt]:
-        """The run's attempts in the order they were stored, without what was said: for figures over many of them.
+        """The run's attempts in the order in which they were stored, without their texts: for figures over many of
+        them.
 
-        Messages, replies and tool results are empty, and requests but for the model's name; verdicts, times, token
-        counts and scores are there.
+        Messages, replies and tool results are empty, and so are requests except for the model's name. Verdicts, times,
+        token counts and scores are there.
         """
         with self._read() as session:
             yield from map(LabelVerdicts(session, run_id), measured(session, run_id))
 
     def failures(self, run_id: str, most: int) -> list[tuple[str, str, int]]:
-        """Kind, message and number of the run's failures that say the same, the most frequent first."""
+        """The run's most frequent failures: kind, message and count."""
         number = func.count()
         query = select(AttemptRow.failure_kind, AttemptRow.failure_message, number).group_by(
             AttemptRow.failure_kind, AttemptRow.failure_message
@@ -207,15 +214,16 @@ class Store:
             return [(kind or "", message or "", count) for kind, message, count in session.execute(query)]
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        """Every attempt of the run, whole, in the order they were stored."""
+        """Every attempt of the run in full, in the order in which they were stored."""
         query = whole_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
             return list(map(LabelVerdicts(session, run_id), map(attempt_of, session.scalars(query))))
 
     def whole_attempts(self, run_id: str, *, decided: bool = True) -> Iterator[tuple[Attempt, Case]]:
-        """The run's attempts with their cases, in the order they were stored; a few hundred are in memory at a time.
+        """The run's attempts with their cases, in the order in which they were stored; only a few hundred are in memory
+        at a time.
 
-        `decided`: with the verdicts that its labels lead to, else as they were stored.
+        With `decided`, the verdicts of labels are applied; otherwise the attempts are as stored.
         """
         with self._read() as session:
             verdicts = LabelVerdicts(session, run_id)
@@ -223,9 +231,9 @@ class Store:
                 yield verdicts(attempt) if decided else attempt, case
 
     def import_run(self, run: Run, parts: Iterable[tuple[Attempt, Case] | Label]) -> None:
-        """Stores a run with its attempts and labels, all in one transaction: an error that `parts` raises undoes it.
+        """Stores a run with its attempts and labels in one transaction, which an error in `parts` rolls back.
 
-        Raises `AlreadyStored`, with nothing taken from `parts`, when there is a run of this id.
+        Raises `AlreadyStored`, before anything is read from `parts`, when this id exists.
         """
         with self._read() as session:
             if session.get(RunRow, run.id) is not None:
@@ -237,7 +245,7 @@ class Store:
             raise UserError(f"run {run.id} can't be stored: {error}") from None
 
     def verdicts(self, run_id: str) -> list[tuple[str, int, bool | None]]:
-        """Case id, repeat and verdict of each attempt of the run; None for one that failed or waits for its verdict."""
+        """Case id, repeat and verdict of each attempt; None for a failed or undecided one."""
         query = select(AttemptRow.case_id, AttemptRow.repeat, AttemptRow.passed).where(AttemptRow.run_id == run_id)
         with self._read() as session:
             reviewed = verdicts_from_labels(session, run_id)
@@ -245,17 +253,17 @@ class Store:
             return [(case_id, repeat, reviewed.get((case_id, repeat), passed)) for case_id, repeat, passed in found]
 
     def set_baseline(self, suite: str, name: str, run_id: str) -> None:
-        """Makes the run the suite's baseline of this name; the one before it stays known as superseded."""
+        """Makes the run the suite's baseline of this name; the previous one is recorded as superseded."""
         with self._write() as session:
             set_baseline(session, suite, name, run_id)
 
     def baselines(self, suite: str | None = None) -> dict[tuple[str, str], str]:
-        """Suite and name of each baseline to its run's id."""
+        """Maps suite and name of each baseline to its run's id."""
         with self._read() as session:
             return baselines(session, suite)
 
     def superseded_baselines(self, suite: str, name: str) -> list[tuple[str, datetime]]:
-        """The runs that were this baseline before, and since when each was; the last one first."""
+        """The earlier runs of this baseline with their start times, latest first."""
         with self._read() as session:
             return superseded(session, suite, name)
 
@@ -266,7 +274,7 @@ class Store:
             return None if row is None else LabelVerdicts(session, run_id)(attempt_of(row))
 
     def answers(self, run_id: str) -> dict[str, list[str]]:
-        """The answers by case, in the order of their repeats, without those of attempts that failed."""
+        """The answers by case, in the order of their repeats, without failed attempts."""
         query = (
             select(AttemptRow.case_id, AttemptRow.output)
             .where(AttemptRow.run_id == run_id, AttemptRow.failure_kind.is_(None))
@@ -279,9 +287,9 @@ class Store:
         return found
 
     def add_label(self, run_id: str, label: Label) -> None:
-        """Stores a reviewer's label, in place of the one they gave before.
+        """Stores a reviewer's label, and replaces their earlier one.
 
-        Raises `UserError` when the run has no such attempt, or one that failed: there is nothing to review then.
+        Raises `UserError` when there is no such attempt, or it failed and has no answer to review.
         """
         attempt = select(AttemptRow.failure_kind).where(
             AttemptRow.run_id == run_id, AttemptRow.case_id == label.case_id, AttemptRow.repeat == label.repeat
@@ -301,7 +309,7 @@ class Store:
             return [label_of(row) for row in session.scalars(labels_of(run_id))]
 
     def case(self, run_id: str, case_id: str) -> Case:
-        """The case as the run's last attempt of it had it. Raises `UserError` when it was not attempted."""
+        """The case as the run's last attempt had it. Raises `UserError` when it was not attempted."""
         query = (
             select(CaseRow)
             .join(AttemptRow, AttemptRow.case_digest == CaseRow.digest)
@@ -316,7 +324,7 @@ class Store:
             return case_of(row)
 
     def waiting_scorers(self, run_id: str) -> frozenset[str]:
-        """The scorers of the run that leave their verdict to a person."""
+        """The run's scorers that leave their verdict to a person."""
         query = (
             select(ScoreRow.name)
             .join(AttemptRow, AttemptRow.id == ScoreRow.attempt_id)
@@ -328,14 +336,14 @@ class Store:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of a SQLite database, those beside it while it is open included; of PostgreSQL none."""
+        """The files of a SQLite database, including those that exist while it is open; none for PostgreSQL."""
         name = self._engine.url.database
         if self._engine.dialect.name != "sqlite" or not name or name == ":memory:":
             return ()
         return tuple(Path(name + end) for end in ("", "-wal", "-shm", "-journal"))
 
     def close(self) -> None:
-        """Closes the connections, those that a thread still uses once it is done; safe to call twice."""
+        """Closes the connections, busy ones when their thread is done; safe to call twice."""
         self._engine.pool.dispose()
 
     def __enter__(self) -> Self:
@@ -364,10 +372,11 @@ class Store:
 
 
 def open_store(url: str | None = None, *, create: bool = True) -> Store:
-    """Opens the database at `url`, else at AGENTBENCH_DB, else results/agentbench.db, its schema up to date.
+    """Opens the database at `url`, otherwise at AGENTBENCH_DB, otherwise results/agentbench.db, and upgrades its
+    schema.
 
-    `url` is a path of a SQLite file, sqlite:///PATH or postgresql://…; a SQLite file that is missing is made,
-    unless `create` is False. Raises `UserError` when the database cannot be reached, written or understood.
+    `url` is a path of a SQLite file, sqlite:///PATH or postgresql://…; a missing SQLite file is created unless `create`
+    is False. Raises `UserError` when the database can't be reached, written or understood.
     """
     where = database_url(url)
     name = shown(where)
@@ -393,7 +402,7 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what went wrong and what to do."""
+    """One line that says what went wrong and what to do."""
     if isinstance(error, UserError):
         return str(error)
     cause = getattr(error, "orig", None) or error

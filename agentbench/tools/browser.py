@@ -1,4 +1,4 @@
-"""A browser as tools: the suite's own site, served on the loopback, in Chromium by way of Playwright."""
+"""The `browser` tool source: Chromium, driven by Playwright, on the suite's own site, served on the loopback."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ ARGUMENTS = (
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-"""Nothing of the browser's own may need a network or be left running beside the attempts."""
+"""No background service of the browser may use the network or keep running beside the attempts."""
 
 
 class BrowserConfig(BaseModel):
@@ -46,9 +46,9 @@ class BrowserConfig(BaseModel):
 
 
 class BrowserSource:
-    """One browser and one served site a run; a context of its own (cookies, storage, one page) for each attempt.
+    """One browser and one served site per run; each attempt has its own context (cookies, storage, one page).
 
-    Only the site can be reached: whatever else a page or an agent asks for is refused.
+    Only the site is reachable: any other request of a page or an agent is refused.
     """
 
     Config = BrowserConfig
@@ -91,7 +91,7 @@ class BrowserSource:
                 await context.close()
 
     async def _running(self) -> "Browser":
-        """The run's browser; one that has crashed is started again."""
+        """The run's browser; it is restarted after a crash."""
         assert self._playwright is not None, "the source is entered before its sessions"
         async with self._launching:
             if self._browser is None or not self._browser.is_connected():
@@ -122,7 +122,10 @@ async def _launched(playwright: "Playwright", executable: str | None) -> "Browse
             f"browser: there is no browser {program!r}. Install one (apt install chromium, or"
             " playwright install chromium), or name yours with executable: PATH"
         )
-    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # as root Chromium starts only without
+    arguments = [
+        *ARGUMENTS,
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]  # as root, Chromium refuses to start with its sandbox
     try:
         return await playwright.chromium.launch(executable_path=program, args=arguments)
     except Error as error:
@@ -130,7 +133,7 @@ async def _launched(playwright: "Playwright", executable: str | None) -> "Browse
 
 
 def installed_browser() -> str | None:
-    """The path of a Chromium or Chrome that is on the search path."""
+    """The path of a Chromium or Chrome on the search path."""
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 

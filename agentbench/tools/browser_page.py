@@ -1,6 +1,6 @@
-"""What an agent does with a browser: its public methods are the tools.
+"""A page of the `browser` tool source, whose public methods are the tools, and the server of its site.
 
-A directory served over HTTP on the loopback, by a thread of this process.
+A thread of this process serves a directory over HTTP on the loopback.
 """
 
 import threading
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StaticSite:
-    """Serves the files under `root` while entered, at a port that is free; `url` has no slash at its end."""
+    """Serves the files under `root` on a free port between enter and exit; `url` has no trailing slash."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -46,7 +46,7 @@ class StaticSite:
 
 
 class _Files(SimpleHTTPRequestHandler):
-    """Files only: no listings of directories, nothing written about requests."""
+    """Serves files only: no directory listings, and no log of requests."""
 
     def list_directory(self, path: Any) -> None:
         self.send_error(404)
@@ -62,11 +62,11 @@ SHOWN = 60
 
 
 class PageError(Exception):
-    """What can't be done with the page; the message is for the model to read."""
+    """An action on the page is impossible; the message is for the model."""
 
 
 class BrowserPage:
-    """One page of an attempt's own, on one site. Whatever is done, the answer shows the page as it is then."""
+    """An attempt's page on one site. Every action returns the page as it is afterwards."""
 
     def __init__(self, page: "Page", site: str, part_chars: int) -> None:
         self._page = page
@@ -134,7 +134,7 @@ class BrowserPage:
         return await self.read()
 
     async def _found(self, target: str) -> "Locator":
-        """What has the text, or else what the selector finds."""
+        """The element with this text, otherwise the selector's first match."""
         index = _one_of(target, await self._names())
         if isinstance(index, int):
             return self._page.locator(CLICKABLE).nth(index)
@@ -145,12 +145,12 @@ class BrowserPage:
         raise PageError(index)
 
     async def _names(self) -> list[str | None]:
-        """What can be clicked, in the page's order; None for what can't be seen."""
+        """The clickable elements' names in page order; None for an invisible one."""
         names: list[str | None] = await self._done(self._page.locator(CLICKABLE).evaluate_all(NAMES))
         return names
 
     async def _done(self, work: Any) -> Any:
-        """The result; what the browser says no to is the call's error, a browser that has gone ends the attempt."""
+        """The result of `work`. A browser error is the call's error; a browser that is gone ends the attempt."""
         from playwright.async_api import Error
 
         try:
@@ -163,7 +163,9 @@ class BrowserPage:
 
 
 def _one_of(target: str, names: list[str | None]) -> int | str:
-    """Which of the names is meant: the first equal one, else the only one that has the text in it; or why none is."""
+    """The index of the matching name: the first equal one, else the only one that contains the text; otherwise why none
+    matches.
+    """
     wanted = " ".join(target.split()).casefold()
     folded = [None if name is None else name.casefold() for name in names]
     if wanted in folded:

@@ -1,5 +1,7 @@
-"""Limits that a process of ours puts on itself before it runs what a model wrote. Standard library only: it is also
-run alone, by a Python that sees none of our packages."""
+"""Limits that a child process sets on itself before it runs a model's code.
+
+It uses the standard library only, since a Python without our packages runs it too.
+"""
 
 import ctypes
 import os
@@ -8,14 +10,15 @@ import sys
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 NO_NETWORK = 97
-"""The exit code that says the kernel would not cut the network."""
+"""The exit code when the kernel refuses to isolate the network."""
 
 
 def confine(memory_mb: int, cpu_s: int, processes: int, network: bool) -> None:
-    """Memory, processor time, children, files and, unless `network`, the network, from now on and for all children.
+    """Limit memory, processor time, children, files and, unless `network`, the network, for this process and its
+    children.
 
-    Without the network the process is in a namespace of its own that has no interface but a loopback that is down.
-    Ends the process with `NO_NETWORK` where the kernel refuses that.
+    Without the network, the process is in a network namespace whose only interface is a loopback that is down. It exits
+    with `NO_NETWORK` when the kernel refuses that.
     """
     if not network and not _without_network():
         print("the kernel lets this process have no network namespace of its own", file=sys.stderr, flush=True)

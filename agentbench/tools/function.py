@@ -1,4 +1,4 @@
-"""A Python function as a tool: its schema from the type hints, its arguments checked against them."""
+"""A Python function as a tool: type hints give the schema and validate the arguments."""
 
 import inspect
 import json
@@ -20,21 +20,22 @@ Function = Callable[..., Any]
 
 
 class _NoTitles(GenerateJsonSchema):
-    """JSON Schema without the titles pydantic derives from names: they tell a model nothing."""
+    """JSON Schema without the titles that pydantic derives from names, since they tell a model nothing."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 class ArgumentError(ValueError):
-    """The arguments do not fit the function; the message is for the model to read."""
+    """The arguments do not fit the function; the message is for the model."""
 
 
 class FunctionTool:
-    """A source of one tool, the same in every attempt. A coroutine function runs in the loop, a plain one in a thread.
+    """A source of one tool, the same in every attempt. A coroutine function runs on the event loop, a plain one in a
+    thread.
 
-    The description is the docstring's first paragraph; a parameter's is its line in the docstring's "Args:"
-    or in `Annotated[…, Field(description=…)]`. `UserError` when the function can't be a tool.
+    The description is the docstring's first paragraph. A parameter's description is its line in the docstring's "Args:"
+    section or in `Annotated[…, Field(description=…)]`. `UserError` when the function can't be a tool.
     """
 
     def __init__(self, function: Function) -> None:
@@ -66,7 +67,7 @@ class FunctionTool:
         return None
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """The result as text (JSON when it is no string). Raises `ArgumentError`, and what the function raises."""
+        """The result as text (JSON unless it is a string). Raises `ArgumentError` or the function's own exception."""
         checked = self._checked(arguments)
         if inspect.iscoroutinefunction(self._function):
             return _as_text(await self._function(**checked))
@@ -76,7 +77,7 @@ class FunctionTool:
         try:
             model = self._model.model_validate(dict(arguments))
             ran = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        # What can't be validated is told by the call; what is no JSON is shown as it was written.
+        # The call itself reports invalid arguments; values that JSON can't express are shown as written.
         except (ValidationError, PydanticSerializationError):
             return arguments
         return {key: _as_ran(value, ran.get(key, value)) for key, value in arguments.items()}
@@ -92,7 +93,7 @@ class FunctionTool:
 
 
 def _as_ran(written: Any, ran: Any) -> Any:
-    """The value as it was written, but of the JSON type that the function got."""
+    """The value as it was written, but with the JSON type that the function received."""
     if isinstance(written, dict) and isinstance(ran, dict):
         return {key: _as_ran(value, ran.get(key, value)) for key, value in written.items()}
     if isinstance(written, list) and isinstance(ran, list) and len(written) == len(ran):
@@ -105,7 +106,7 @@ def _json_type(value: Any) -> str:
 
 
 def _arguments_model(name: str, function: Function) -> type[BaseModel]:
-    """The parameters as the aliases of numbered fields: a parameter may have a name that pydantic uses itself."""
+    """A model with numbered fields whose aliases are the parameters' names, since pydantic reserves some names."""
     hints = _hints(name, function)
     described = _described_arguments(inspect.getdoc(function) or "")
     fields: dict[str, Any] = {}
@@ -146,7 +147,7 @@ def _not_a_schema(name: str, error: PydanticUserError) -> UserError:
 
 
 def _described_arguments(documentation: str) -> dict[str, str]:
-    """Parameter to description, from a docstring's Args: section (Google's style)."""
+    """Each parameter's description in a docstring's Args: section (Google style)."""
     _, found, section = documentation.partition("Args:\n")
     if not found:
         return {}

@@ -1,7 +1,7 @@
-"""The process that a hosted toolkit runs in: `python -m agentbench.tools.host`, JSON lines in and out.
+"""The process of a hosted toolkit: `python -m agentbench.tools.host`, with JSON lines as input and output.
 
-The first line opens the toolkit; then each asks for a call by a tool's name or for the state. Nothing in a line is
-ever run as code.
+The first line opens the toolkit. Each later line requests a call, by the tool's name, or the state. Nothing in a line
+is run as code.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from agentbench.tools.confinement import confine
 from agentbench.tools.toolkit import ToolkitSession, toolkit_class
 
 PROCESSES = 4096
-"""A thread counts too, and the limit is the user's, not this process's."""
+"""Threads count too, and the limit applies to all processes of the user."""
 
 
 async def serve(opened: Callable[[Mapping[str, Any]], Awaitable[ToolSession]]) -> None:
-    """Answers until its input ends; `opened` makes the session of the first line."""
-    # What the toolkit prints must not be taken for an answer.
+    """Answers requests until the input ends; `opened` makes the session from the first line."""
+    # The toolkit's own output must not be read as an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     opening = json.loads(sys.stdin.readline())
@@ -31,7 +31,7 @@ async def serve(opened: Callable[[Mapping[str, Any]], Awaitable[ToolSession]]) -
     confine(limits["memory_mb"], limits["cpu_s"], PROCESSES, limits["network"])
     try:
         session = await opened(opening)
-    # As in a call: what its class raises at the start is why there is no toolkit.
+    # As in a call, an exception of the class is reported as the reason.
     except Exception as error:
         return _answer(answers, {"error": f"{type(error).__name__}: {error}"})
     specs = [{"name": s.name, "description": s.description, "parameters": s.parameters} for s in session.specs]
@@ -54,7 +54,7 @@ async def _reply(session: ToolSession, request: Mapping[str, Any]) -> dict[str, 
         if "convert" in request:
             return {"value": await _converted(session, request["convert"], request["arguments"])}
         return {"value": await session.call(request["call"], request["arguments"])}
-    # A toolkit may raise anything; all of it is for the agent to see.
+    # A toolkit may raise anything; the agent sees it as an error.
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
 

@@ -1,4 +1,4 @@
-"""The tools of an MCP server: a process that agentbench starts, or a URL."""
+"""The `mcp` tool source: the tools of an MCP server, which is a process that agentbench starts, or a URL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +18,7 @@ from agentbench.tools.mcp_connection import McpConnection
 
 LOGS = Path("results") / "logs"
 RESTARTS = 5
-"""How often a run's server is started again without a call answered in between; after that its attempts fail."""
+"""Most restarts of a run's server without an answered call in between; after that, attempts fail."""
 
 
 class McpConfig(BaseModel):
@@ -52,13 +52,15 @@ class McpConfig(BaseModel):
 
 
 class McpSource:
-    """Connects to the server once a run, or once an attempt. A server of the run's that dies is started again for the
-    attempts after; those that were using it fail as tool failures. It is connected to at the start in any case:
-    one that can't be used is told before the run."""
+    """Connects to the server once per run, or once per attempt.
+
+    A server that dies during the run is restarted for later attempts; the attempts that used it end in tool failures.
+    The source always connects once at the start, so that an unusable server is reported before the run.
+    """
 
     Config = McpConfig
     names: tuple[str, ...]
-    """Its tools, once it is entered."""
+    """The server's tools, available after entering."""
 
     def __init__(self, config: McpConfig, root: Path) -> None:
         self._config = config.model_copy(update={"command": located(config.command, root)})
@@ -117,7 +119,7 @@ class McpSource:
         try:
             async with asyncio.timeout(config.startup_timeout_s):
                 await connection.open()
-        except BaseException as error:  # a cancellation too: the server is nobody's yet
+        except BaseException as error:  # a cancellation too: nothing else would stop the server
             await connection.aclose()
             if not isinstance(error, TimeoutError):
                 raise
@@ -127,7 +129,7 @@ class McpSource:
 
 
 class McpSession:
-    """Implements `ToolSession` over a connection; the state is the server's own and not known."""
+    """Implements `ToolSession` over a connection; the server's state is not accessible."""
 
     def __init__(self, connection: McpConnection, config: McpConfig) -> None:
         self._connection = connection
@@ -149,12 +151,12 @@ class McpSession:
 
 
 def located(command: tuple[str, ...], root: Path) -> tuple[str, ...]:
-    """The command with those of its files that are beside the suite found there; its program only by a path."""
+    """The command with paths resolved for files in the suite's directory; its program only if written as a path."""
     return tuple(_located(part, root, is_program=number == 0) for number, part in enumerate(command))
 
 
 def _located(part: str, root: Path, *, is_program: bool) -> str:
-    """Links are not followed: a virtual environment's Python is one, and knows its packages by its own path."""
+    """Links are not followed: a virtual environment's Python is a link, and finds its packages by its own path."""
     is_path = "/" in part or ("." in part and not is_program)
     if not is_path or Path(part).is_absolute() or not _is_file(root / part):
         return part
@@ -164,7 +166,7 @@ def _located(part: str, root: Path, *, is_program: bool) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a text that is no name of a file
+    except (OSError, ValueError):  # a text that can't be a file name
         return False
 
 

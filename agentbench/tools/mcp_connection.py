@@ -1,7 +1,4 @@
-"""What a tool of an MCP server answered, as the text that an agent is shown.
-
-A connection to an MCP server, held by a task of its own.
-"""
+"""A connection to an MCP server, held by a task of its own, and the conversion of a tool's result to text."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def result_text(result: "CallToolResult", misfit: str = "") -> str:
-    """The blocks as text, one under the other; structured content where there is nothing else.
+    """The result's blocks as text, one below the other; structured content when there are no blocks.
 
-    `misfit` is how the result fails its tool's outputSchema: it is told below the text, which is kept.
+    `misfit` is the reason why the result fails its tool's outputSchema; it is appended to the text.
     """
     parts = [_block_text(block) for block in result.content]
     if not parts and result.structured_content is not None:
@@ -40,7 +37,7 @@ def result_text(result: "CallToolResult", misfit: str = "") -> str:
 
 
 def _block_text(block: "ContentBlock") -> str:
-    """Text as it is, also that of an embedded resource; a link with its address; what is no text is named."""
+    """The text of a block, embedded resources included; a link gives its address, any other block its type."""
     if block.type == "text":
         return block.text
     if block.type == "resource":
@@ -53,7 +50,7 @@ def _block_text(block: "ContentBlock") -> str:
 
 
 def invalid_result(error: ValidationError) -> str:
-    """Why what a server answered is no result of the protocol, in one line."""
+    """Why a server's answer is not a valid result of the protocol, in one line."""
     findings = error.errors(include_url=False)
     if any(_asks_for_input(finding["input"]) for finding in findings):
         return "the server asks for more input, which nobody gives here"
@@ -67,28 +64,28 @@ def _asks_for_input(value: Any) -> bool:
 
 
 CUT_OFF = "SSE stream "
-"""How the SDK's error for an answer over HTTP that broke off begins; its code may be a server's own too."""
+"""Start of the SDK's error for an interrupted HTTP answer; its code is no proof, since a server may use it too."""
 
 PROBE_S = 5.0
-"""Time in which a server that may be stuck has to list its tools."""
+"""Time limit for a possibly stuck server to list its tools."""
 
 MOST_PAGES = 1000
 CLOSE_S = 10.0
 LOG_TAIL = 2**16
-"""Bytes of the server's log in which its last words are looked for."""
+"""Bytes at the end of the server's log to search for its last message."""
 
 Answer = TypeVar("Answer")
 
 
 class McpToolError(Exception):
-    """The tool said that it failed, or its server gave no result; the message is for the agent."""
+    """The tool failed, or the server gave no valid result; the message is for the agent."""
 
 
 class McpConnection:
-    """Opened and closed in one task, as the SDK asks; calls may come from any, and many at once.
+    """One task opens and closes it, as the SDK requires; any task may make calls, also concurrently.
 
-    `tools` is what the server offers. `broken` once the server has gone, ended the session or does not answer;
-    `served` once it answered a call. What the server says on standard error is in `log`.
+    `tools` are the server's tools. `broken` is set once the server is gone, has ended the session or stopped
+    responding; `served` once it answered a call. The server's standard error goes to `log`.
     """
 
     def __init__(
@@ -116,7 +113,7 @@ class McpConnection:
         self.served = False
 
     async def open(self) -> None:
-        """`AttemptError` when the server does not start, does not answer or does not list its tools."""
+        """Raises `AttemptError` when the server does not start, does not respond or does not list its tools."""
         self._opened = asyncio.get_running_loop().create_future()
         self._holding = asyncio.create_task(self._hold())
         await self._opened
@@ -130,7 +127,7 @@ class McpConnection:
                 if not self._opened.done():
                     self._opened.set_result(None)
                 await self._closing.wait()
-        # Whatever the SDK raises, in groups or alone, means that there is no server any more.
+        # Any exception of the SDK, grouped or single, means that the server is gone.
         except Exception as error:
             self.broken = True
             if not self._opened.done():
@@ -170,7 +167,7 @@ class McpConnection:
         self.broken = True
 
     async def _listed(self) -> list[ToolSpec]:
-        """Every page of the server's tools; a server that gives a page's cursor again has no last one."""
+        """All pages of the server's tools; a cursor that repeats means that the list has no end."""
         found: list[ToolSpec] = []
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
@@ -178,7 +175,7 @@ class McpConnection:
                 page = await self._asked(self._client_or_broken().list_tools(cursor=cursors[-1] if cursors else None))
             except AttemptError:
                 raise
-            # Whatever is wrong with it, there are no tools to offer.
+            # Whatever the error is, there are no tools to offer.
             except Exception as error:
                 raise AttemptError("tool", self._why("can't list its tools", error)) from None
             found += [
@@ -196,7 +193,7 @@ class McpConnection:
         """The result as text. Raises `McpToolError` when the tool failed, `AttemptError` when the server did."""
         from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult
 
-        # Not `Client.call_tool`: of a result that misses its outputSchema that keeps nothing.
+        # Not `Client.call_tool`: it drops a result that fails its outputSchema.
         request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=dict(arguments)))
         try:
             result = await self._asked(self._client_or_broken().session.send_request(request, CallToolResult))
@@ -209,7 +206,7 @@ class McpConnection:
         return result_text(result, await self._misfit(name, result))
 
     async def _misfit(self, name: str, result: "CallToolResult") -> str:
-        """How the result fails its tool's outputSchema; empty when it doesn't."""
+        """Why the result fails its tool's outputSchema; empty when it is valid."""
         try:
             await self._client_or_broken().session.validate_tool_result(name, result)
         except RuntimeError as error:
@@ -222,8 +219,11 @@ class McpConnection:
         return self._client
 
     async def _asked(self, work: Awaitable[Answer]) -> Answer:
-        """The server's answer. One that says no, or is no result, is the call's error; no answer at all is a broken
-        server, told from the former by what became of the connection: a server may use the SDK's codes."""
+        """The server's answer.
+
+        An error response or an invalid result is the call's error; no answer means a broken server. The connection's
+        state tells the two apart, since a server may use the SDK's error codes itself.
+        """
         from mcp import MCPError
 
         try:
@@ -235,7 +235,7 @@ class McpConnection:
                 self.broken = True
                 raise AttemptError("tool", self._failed(error)) from None
             raise
-        # anyio's closed and broken streams have no common base; what is not of the connection is raised on.
+        # anyio's closed and broken streams have no common base class; other exceptions are raised again.
         except Exception as error:
             if self.broken:
                 raise AttemptError("tool", self._why("died", error)) from None
@@ -251,7 +251,7 @@ class McpConnection:
         return self._why(str(error)) if self._is_marked(error) else self._why("died", error)
 
     async def _answers(self) -> bool:
-        """Whether the server lists its tools within `PROBE_S`; an error of its own is an answer too."""
+        """Whether the server responds to a list of its tools within `PROBE_S`; an error response counts."""
         from mcp import MCPError
 
         try:
@@ -264,7 +264,7 @@ class McpConnection:
         return True
 
     async def check(self) -> None:
-        """`AttemptError` when the server, some call of which was given up, does not answer anything else either."""
+        """`AttemptError` when the server, after a call that timed out, does not respond to anything else either."""
         if self._in_doubt and not self.broken and not await self._answers():
             self.broken = True
             raise AttemptError("tool", self._why(f"is stuck: it does not even list its tools within {PROBE_S:g} s"))
@@ -289,14 +289,14 @@ class McpConnection:
         return f"; it said {last!r:.200} (log: {self._log})" if last else f" (log: {self._log})"
 
     async def aclose(self) -> None:
-        """Closes it, the server process with it; safe to call twice."""
+        """Closes the connection and ends the server's process; safe to call twice."""
         self._closing.set()
         self.broken = True
         if self._holding is None:
             return
         if self._client is None:
             self._holding.cancel()
-        # A server over HTTP is told that the session ends, and may never answer that.
+        # The SDK tells an HTTP server that the session ends; the server may never respond.
         await asyncio.wait([self._holding], timeout=CLOSE_S)
         self._holding.cancel()
         await asyncio.gather(self._holding, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""The ways to an MCP server: over HTTP, and over the standard input and output of a process of ours. Each knows whether
-the server is still there, and bounds what it keeps of an answer.
+"""Transports to an MCP server: HTTP, and the standard input and output of a child process. Each detects the end of the
+server and bounds the size of an answer.
 
-Imported only where a connection is made: the SDK is an optional package.
+Imported only when a connection is made, since the SDK is an optional package.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ FRAMING = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class WatchedStream:
-    """A transport's read stream; `ended` is called when no more messages can come."""
+    """A transport's read stream; it calls `ended` when no more messages can arrive."""
 
     def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
         self._stream = stream
@@ -51,7 +51,7 @@ class WatchedStream:
     async def __anext__(self) -> Any:
         try:
             return await self._stream.__anext__()
-        except Exception:  # its end, or whatever a transport of the SDK's raises: there is no server any more
+        except Exception:  # its end, or any exception of an SDK transport: the server is gone
             self._ended()
             raise
 
@@ -70,7 +70,7 @@ class WatchedStream:
 async def watched(
     transport: AbstractAsyncContextManager[TransportStreams], ended: Callable[[], None]
 ) -> AsyncIterator[TransportStreams]:
-    """The transport, with `ended` called when the server has gone."""
+    """The transport, with `ended` called when the server is gone."""
     async with transport as (read, write):
         yield WatchedStream(read, ended), write
 
@@ -78,9 +78,8 @@ async def watched(
 class McpHttpClient(httpx2.AsyncClient):
     """HTTP for one MCP connection.
 
-    A request that has no answer of the protocol (nothing there, a status of 400 or more without an error of its own,
-    a session that expired) is answered with an error whose data is `mark`: it fails alone, and is told from what the
-    server itself says.
+    A request without a protocol answer (connection refused, a status of 400 or more without an error body, an expired
+    session) gets an error whose data is `mark`. It fails alone, and is distinguishable from the server's own errors.
     """
 
     def __init__(self, headers: dict[str, str]) -> None:
@@ -119,7 +118,7 @@ def _is_json(response: httpx2.Response) -> bool:
 
 
 async def _read(response: httpx2.Response) -> httpx2.Response:
-    """The same with its body here, whose size is bounded; the SDK bounds the events of a stream itself."""
+    """The response with its body read, up to a size limit; the SDK itself limits the events of a stream."""
     body = bytearray()
     try:
         async for part in response.aiter_bytes():
@@ -128,13 +127,13 @@ async def _read(response: httpx2.Response) -> httpx2.Response:
                 raise httpx2.ReadError(f"no end of its answer after {BODY_LIMIT / 2**20:g} MiB")
     finally:
         await response.aclose()
-    # What the bytes came as is undone by now.
+    # The body is decoded already.
     headers = {name: value for name, value in response.headers.items() if name.lower() not in FRAMING}
     return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 
 
 def _request_id(request: httpx2.Request) -> Any:
-    """The id of the JSON-RPC request that is sent; None for all else."""
+    """The id of the JSON-RPC request; None for any other message."""
     if request.method != "POST":
         return None
     try:
@@ -145,7 +144,7 @@ def _request_id(request: httpx2.Request) -> Any:
 
 
 def _is_error_of(body: bytes, message_id: Any) -> bool:
-    """Whether it is the protocol's error, and of this request: one without an id is of the connection."""
+    """Whether the body is a protocol error for this request; an error without an id concerns the connection."""
     try:
         answer = json.loads(body)
     except ValueError:
@@ -162,7 +161,9 @@ EXIT_S = 2.0
 
 
 class _ServerProcess(asyncio.SubprocessProtocol):
-    """The lines that a server writes. Reading stops while some are not taken: a server can't fill our memory."""
+    """Reads the lines of a server's output. Reading pauses while lines are waiting, so that a server can't fill our
+    memory.
+    """
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         self._failed = failed
@@ -210,27 +211,27 @@ class _ServerProcess(asyncio.SubprocessProtocol):
         self._writable.set()
 
     async def line(self) -> bytes | None:
-        """The next one; None after the last."""
+        """The next line; None after the last."""
         if self._lines.empty() and not self._stdout.is_closing():
             self._stdout.resume_reading()
         return await self._lines.get()
 
     async def send(self, line: bytes) -> None:
-        """Raises BrokenPipeError once the server takes no more."""
+        """Raises BrokenPipeError when the server has closed its input."""
         await self._writable.wait()
         if self._stdin.is_closing():
             raise BrokenPipeError
         self._stdin.write(line)
 
     def discard(self) -> None:
-        """Take no more lines; what the server still writes goes nowhere, so that it doesn't wait for us."""
+        """Drop all further output, so that the server does not block on writing."""
         self._is_discarding = True
         self._lines.put_nowait(None)
         if not self._stdout.is_closing():
             self._stdout.resume_reading()
 
     async def end(self) -> None:
-        """As the protocol asks: its input closes, then its process group is told to end, then it is killed."""
+        """Closes the server's input, then terminates its process group, then kills it, as the protocol specifies."""
         self.discard()
         self._stdin.close()
         with suppress(TimeoutError):
@@ -248,9 +249,10 @@ class _ServerProcess(asyncio.SubprocessProtocol):
 async def stdio_transport(
     command: tuple[str, ...], env: Mapping[str, str], errors: IO[str], failed: Callable[[str], None]
 ) -> AsyncIterator[TransportStreams]:
-    """Starts the server and ends it, with all of its process group. What it says on standard error goes to `errors`.
+    """Starts the server, and ends its process group at the end. Its standard error goes to `errors`.
 
-    `failed` is called with what a server did that ends the connection. Raises `OSError` when it can't be started.
+    `failed` is called with the reason when the server's behaviour ends the connection. Raises `OSError` when it can't
+    be started.
     """
     server = _ServerProcess(failed)
     loop = asyncio.get_running_loop()
@@ -288,12 +290,12 @@ async def _send(server: _ServerProcess, outgoing: Any, incoming: Any) -> None:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 await server.send(text.encode() + b"\n")
     except OSError:
-        # The session sees the connection's end, where it would wait for an answer to what was never sent.
+        # End the connection; the session would otherwise wait for an answer to a message that was never sent.
         await incoming.aclose()
 
 
 def _message(line: bytes) -> SessionMessage | Exception:
-    """A line that is no message is the session's to tell."""
+    """The parsed message, or the exception for an invalid line, which the session reports."""
     try:
         return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A tool that runs the model's Python code, in a process with limits."""
+"""The `python` tool source: runs the model's Python code in a process with limits."""
 
 import asyncio
 import os
@@ -34,8 +34,11 @@ class PythonConfig(BaseModel):
 
 
 class PythonSource:
-    """The tool `run_python(code)`. Each call is a fresh process in a directory of its own that is removed after it,
-    with an empty environment; it can read what our user can read, and write nowhere else than our user can."""
+    """The tool `run_python(code)`.
+
+    Each call is a fresh process with an empty environment, in its own directory, which is removed afterwards. The code
+    can read and write what the current user can.
+    """
 
     Config = PythonConfig
 
@@ -91,14 +94,14 @@ class PythonSource:
         except TimeoutError:
             return f"{_text(printed)}\n[ended: not done after {config.timeout_s:g} s]"
         finally:
-            # Children that it left running would hold its output open, and the machine.
+            # Children that it left running would keep its output open and use the machine.
             await marked.kill()
         if status == confinement.NO_NETWORK:
             raise AttemptError("tool", f"{config.name}: {_text(printed)}; set network: allowed to run it with one")
         return _text(printed) if status == 0 else f"{_text(printed)}\n[{_ended(status)}]"
 
     async def _talk(self, process: asyncio.subprocess.Process, code: str, printed: bytearray) -> None:
-        """Hands the code over and keeps the last of what it prints."""
+        """Sends the code and stores the end of the output."""
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(code.encode("utf-8", "replace"))

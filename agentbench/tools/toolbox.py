@@ -1,8 +1,7 @@
-"""The tools of one attempt: the suite's functions, and what the case declares.
+"""The tools of one attempt: those that the suite names, and those that the case declares.
 
-Finds the tools that a suite names: `module:function`, `file.py:function` beside the suite, or a source by name.
-
-Two tools of one name: an agent could not say which it means.
+A suite names a tool as `module:function`, as `file.py:function` beside the suite, or as a source by its registered
+name. Two tools can't share a name, since a model could not tell them apart.
 """
 
 import json
@@ -25,9 +24,9 @@ from agentbench.tools.function import FunctionTool
 
 
 def load_tools(tools: Sequence[str | Component], root: Path) -> tuple[ToolSource, ...]:
-    """The sources in order; `UserError` names the reference that is wrong. `root` is the suite's directory.
+    """The sources in order; `UserError` names the wrong reference. `root` is the suite's directory.
 
-    A file is run once, however many of its functions are named, and again when tools are loaded again.
+    A file runs once per call of this function, even if several of its functions are named.
     """
     files: Files = {}
     sources: list[ToolSource] = []
@@ -56,9 +55,9 @@ def _load(reference: str, files: Files) -> FunctionTool:
 
 
 def refuse_clashes(sources: Sequence[ToolSource], cases: Iterable[Case]) -> None:
-    """`UserError` when two of the suite's tools, or one of a case and another, have one name.
+    """`UserError` when two of the suite's tools share a name, or a case declares a name twice or a suite's name.
 
-    Sources that know their names only in an attempt are left out.
+    Sources that list their tools only during an attempt are left out.
     """
     found: set[str] = set()
     for number, source in enumerate(sources):
@@ -88,7 +87,7 @@ RESULT_CHARS = 20_000
 
 
 class CaseToolbox:
-    """Implements `Toolbox`. Whatever a model gets wrong comes back as the call's `error`."""
+    """Implements `Toolbox`. A model's mistake comes back as the call's `error`."""
 
     def __init__(
         self, sessions: Sequence[ToolSession], declared: Sequence[ToolSpec], timeout_s: float = TIMEOUT_S
@@ -110,7 +109,7 @@ class CaseToolbox:
         return states[0] if len(states) == 1 else states or None
 
     async def check(self) -> None:
-        """`AttemptError` when a call was given up and its server turns out to be stuck."""
+        """`AttemptError` when a call timed out because its server is stuck."""
         for session in self._sessions:
             await _require_answers(session)
 
@@ -140,8 +139,11 @@ class CaseToolbox:
         return await session.converted(name, arguments) if isinstance(session, ConvertsArguments) else arguments
 
     async def _run(self, name: str, arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """The result or the error. A user's tool may raise anything: an exception is for the agent to see, what is none
-        (a cancellation that nobody here asked for) breaks the attempt."""
+        """The result or the error.
+
+        A user's tool may raise anything: the agent sees an exception as an error; any other BaseException (a
+        cancellation of its own) breaks the attempt.
+        """
         outcome = await contained(lambda: self._executing[name].call(name, arguments), self._timeout_s)
         if isinstance(outcome, Late):
             await _require_answers(self._executing[name])
@@ -160,27 +162,27 @@ class CaseToolbox:
 async def opened_toolbox(
     sources: Sequence[ToolSource], case: Case, timeout_s: float = TIMEOUT_S
 ) -> AsyncIterator[CaseToolbox]:
-    """The tools of one attempt of `case`: a session of each source, and what the case declares."""
+    """The tools of one attempt of `case`: a session of each source, and the case's declared tools."""
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(source.session(case)) for source in sources]
         yield CaseToolbox(sessions, case.tools, timeout_s)
 
 
 async def _require_answers(session: ToolSession) -> None:
-    """`AttemptError` when the tool is not slow but its server stuck."""
+    """`AttemptError` when the tool is not just slow but its server is stuck."""
     if isinstance(session, MayHang):
         await session.check()
 
 
 def _cut(text: str | None) -> str | None:
-    """The text, or the first of it with a note of how long it was."""
+    """The text; a long one is cut, with a note of its full length."""
     if text is None or len(text) <= RESULT_CHARS:
         return text
     return f"{text[:RESULT_CHARS]}\n[cut: {len(text)} characters in all]"
 
 
 def _parsed(arguments: Any) -> tuple[Mapping[str, Any], str | None]:
-    """The arguments as an object, or why they are none. Nothing at all means no arguments."""
+    """The arguments as an object, or why they are invalid. Empty text means no arguments."""
     if isinstance(arguments, Mapping):
         return arguments, None
     try:

@@ -1,6 +1,6 @@
-"""A stateful toolkit: a class whose public methods are tools, a fresh instance of it for each attempt.
+"""The `toolkit` tool source: a class whose public methods are tools, with a fresh instance for each attempt.
 
-A toolkit's instance in a process of its own: calls by name with JSON arguments over pipes, within limits.
+An instance may run in a process of its own, with limits; calls then pass over pipes as a name and JSON arguments.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ class Hosting(BaseModel):
 
 
 class HostedError(Exception):
-    """What the toolkit raised, by its type's name and its message."""
+    """An exception of the toolkit, with its type's name and its message."""
 
 
 class HostedToolkit:
-    """Implements `ToolSession`. A process that dies breaks the attempt it is of, and no other.
+    """Implements `ToolSession`. When its process dies, only its own attempt breaks.
 
-    `host` is the module that the process runs (see `agentbench.tools.host`), `target` what messages call its toolkit.
+    The process runs the module `host` (see `agentbench.tools.host`); `target` is the toolkit's name in messages.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HostedToolkit:
         self.specs: tuple[ToolSpec, ...] = ()
 
     async def start(self, opening: Mapping[str, Any]) -> None:
-        """Starts the process and asks it to open what `opening` says."""
+        """Starts the process and opens the toolkit that `opening` describes."""
         self._marked = await MarkedProcess.start(
             *(sys.executable, "-m", self._host),
             stdin=asyncio.subprocess.PIPE,
@@ -86,7 +86,9 @@ class HostedToolkit:
         return await self._ask({"state": True})
 
     async def _ask(self, request: Mapping[str, Any]) -> Any:
-        """One question at a time. Left before its answer (a timeout), the process is ended: it may hang."""
+        """One request at a time. When the caller is cancelled before the answer (a timeout), the process is killed,
+        since it may hang.
+        """
         process = self._marked.process if self._marked else None
         if process is None or process.stdin is None or process.stdout is None or process.returncode is not None:
             raise AttemptError("tool", f"the process of {self._target} has ended")
@@ -107,7 +109,7 @@ class HostedToolkit:
         return reply["value"]
 
     async def stop(self) -> None:
-        """Ends the process and all it started; safe to call twice."""
+        """Ends the process and its children; safe to call twice."""
         marked, self._marked = self._marked, None
         if marked is not None:
             await marked.kill()
@@ -133,9 +135,10 @@ class ToolkitConfig(BaseModel):
 
 
 class ToolkitSource:
-    """`reset(case)`, if the class has it, is called before the attempt; `state()`, if it has it, gives the state after.
+    """A fresh instance of a class for each attempt.
 
-    Both may be coroutines. Methods whose names start with an underscore are no tools.
+    If the class has them, `reset(case)` is called before the attempt, and `state()` returns the state afterwards. Both
+    may be coroutines. Methods whose names start with an underscore are no tools.
     """
 
     Config = ToolkitConfig
@@ -161,13 +164,13 @@ class ToolkitSource:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its tools, known without an instance."""
+        """The names of its tools, read from the class without an instance."""
         found = [name for name in _written(self._class) if callable(getattr(self._class, name, None))]
         include, exclude = self._config.include, self._config.exclude
         return tuple(name for name in found if _matches(name, include) and not _matches(name, exclude))
 
     def _opening(self, case: Case) -> dict[str, Any]:
-        """What the process of a hosted one is told."""
+        """The opening message for a hosted toolkit's process."""
         return {
             "target": self._config.target,
             "root": str(self._root.resolve()),
@@ -178,7 +181,7 @@ class ToolkitSource:
 
 
 def toolkit_class(target: str, root: Path) -> type:
-    """The class that `target` names, its file run anew; `UserError` when there is none."""
+    """The class that `target` names, from a fresh run of its file; `UserError` when there is none."""
     try:
         with beside(root):
             found = load_object(target, "class", {})
@@ -190,7 +193,7 @@ def toolkit_class(target: str, root: Path) -> type:
 
 
 class ToolkitSession:
-    """Implements `ToolSession` over one instance."""
+    """Implements `ToolSession` for one instance."""
 
     def __init__(self, instance: Any, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
         self._instance = instance
@@ -215,12 +218,12 @@ class ToolkitSession:
 
 
 def _methods(instance: Any) -> list[str]:
-    """The public methods in the order they are written, inherited ones first."""
+    """The public methods in source order, inherited ones first."""
     return [name for name in _written(type(instance)) if callable(getattr(instance, name))]
 
 
 def _written(cls: type) -> list[str]:
-    """The public names of a class and those it inherits from, in that order."""
+    """The public names of a class and its bases, in that order."""
     names = [name for each in reversed(cls.__mro__[:-1]) for name in vars(each)]
     return list(dict.fromkeys(name for name in names if not name.startswith("_") and name not in NOT_TOOLS))
 

@@ -1,1 +1,1 @@
-"""Alembic's migrations of the store. A new revision: a file in versions/, and `revision.CURRENT`."""
+"""Alembic's migrations of the store. A new revision needs a file in versions/ and a new `revision.CURRENT`."""

@@ -1,4 +1,4 @@
-"""What Alembic runs for each command: the migrations, in the transaction of the connection it is handed."""
+"""Alembic runs this for each command: it migrates in the transaction of the connection it receives."""
 
 from alembic import context
 

@@ -1,5 +1,5 @@
-"""The revision this package writes, known without importing Alembic."""
+"""The schema revision of this package, available without importing Alembic."""
 
 CURRENT = "0008"
 VERSION_TABLE = "agentbench_schema"
-"""Alembic's version table under a name of ours: the database may hold another program's."""
+"""Our name for Alembic's version table, since the database may contain another program's."""
