@@ -1,1 +1,1 @@
-"""Load on an OpenAI-compatible server, and what it measures. Imports nothing heavy by itself."""
+"""Load tests of an OpenAI-compatible server. The package itself imports nothing heavy."""

@@ -1,6 +1,6 @@
-"""A benchmark from its plan to its last figure: servers up, every point on every side, servers down.
+"""Runs a benchmark: starts the servers, measures every point on every side, and stops the servers.
 
-A sweep ends once a server is saturated: the time to the first token and the requests in flight both grow.
+A sweep ends once a server is saturated: the time to first token and the requests in flight both grow.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ from agentbench.stats.calls import ttft_from_intent_s
 GROWTH = 1.5
 """Both must grow by this factor."""
 GAIN = 1.05
-"""Twice the clients that bring less than this factor in throughput bring nothing."""
+"""Doubling the clients must raise the throughput by at least this factor."""
 LEAST = 12
 """Fewer requests show no trend."""
 
@@ -33,7 +33,7 @@ Tell = Callable[[str], None]
 async def run_bench(
     plan: LoadPlan, make_workload: MakeWorkload, forms: Sequence[Form], result: BenchResult, tell: Tell
 ) -> None:
-    """Fill in `result`, point by point; what it holds is whole at every moment but for the point that is running."""
+    """Fill in `result`, point by point. At any moment it is complete except for the point in progress."""
     async with AsyncExitStack() as stack:
         sides = []
         for number, wanted in enumerate(plan.sides):
@@ -49,7 +49,7 @@ async def run_bench(
 
 
 def common_capabilities(found: Sequence[Capabilities]) -> Capabilities:
-    """What all sides understand, so that all are asked the same."""
+    """The capabilities that all sides share, so that all get the same requests."""
     order: list[Form] = ["ids", "text", "chat"]
     form = max((each.form for each in found), key=order.index)
     return Capabilities(form=form, ignore_eos=all(each.ignore_eos for each in found))
@@ -58,7 +58,7 @@ def common_capabilities(found: Sequence[Capabilities]) -> Capabilities:
 async def run_points(
     plan: LoadPlan, workload: Workload, sides: Sequence[TargetServer], result: BenchResult, tell: Tell
 ) -> AsyncIterator[PointResult]:
-    """The points in order, until one is saturated (of a sweep) or no server answers any more."""
+    """Runs the points in order, until one is saturated (in a sweep) or no server responds any more."""
     before: PointResult | None = None
     for load in plan.points(workload):
         point = result.add_point(load)
@@ -79,7 +79,7 @@ async def run_points(
 async def run_point(
     plan: LoadPlan, workload: Workload, sides: Sequence[TargetServer], point: PointResult, tell: Tell
 ) -> None:
-    """Every round, side after side: A B A B, each side the same requests in a round."""
+    """Runs every round, alternating sides: A B A B. In a round, each side gets the same requests."""
     for number in range(plan.rounds):
         for side in sides:
             part = f", round {number + 1} of {plan.rounds}" if plan.rounds > 1 else ""
@@ -92,7 +92,7 @@ async def run_point(
 
 
 async def run_measurement(side: TargetServer, workload: Workload, load: LoadPoint, measurement: Measurement) -> None:
-    """Warm up, then measure; sessions are drawn in one order, so that the warm-up's are not measured again."""
+    """Warm up, then measure. Both draw from one sequence of sessions, so that no warm-up session is measured again."""
     driver = Driver(side.client, side.encode)
     warm = workload.sessions(f"{load.seed} warm-up")
     await driver.warm_up(measurement, warm, load.warmup, load.concurrency or load.warmup)
@@ -104,9 +104,9 @@ async def run_measurement(side: TargetServer, workload: Workload, load: LoadPoin
 def saturation(point: PointResult, before: PointResult | None, side: str) -> str:
     """Why the side is saturated at this point; empty when it is not.
 
-    In an open loop the requests in flight and the TTFT (from intent) grow within the point, from its second
-    third to its last: work comes faster than it is done. In a closed loop more requests are in flight than at
-    the point before by design: TTFT grew too, and they brought no throughput.
+    In an open loop, work arrives faster than the server completes it: the requests in flight and the TTFT (from intent)
+    grow from the point's second third to its last. A closed loop has more requests in flight than at the previous point
+    by design. It is saturated when TTFT grew and throughput did not.
     """
     if not point.load.concurrency:
         return max((_drift(each.records) for each in point.sides[side]), key=len, default="")

@@ -1,4 +1,4 @@
-"""What a server understands beyond the least of OpenAI's API, found out by asking it."""
+"""Probes which features beyond OpenAI's basic API a server supports."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,9 @@ PROBE_TOKENS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """`form` is how a prompt of a known number of tokens can be put; `continuous_usage` says that every chunk
-    comes with token counts; `note` what the server answered when it could not be found out."""
+    """`form` is how to send a prompt with a known number of tokens. `continuous_usage` means that every chunk has token
+    counts. `note` is the server's answer when probing failed.
+    """
 
     form: Form = "ids"
     ignore_eos: bool = True
@@ -35,9 +36,9 @@ def stream_options(continuous_usage: bool) -> dict[str, bool]:
 async def find_capabilities(
     client: HttpClient, endpoint: Endpoint, forms: Sequence[Form], vocab: tuple[int, int]
 ) -> Capabilities:
-    """The richest capabilities of those tried that the server answers; `UserError` when it refuses all of them.
+    """The richest capabilities that the server accepts; `UserError` when it refuses all.
 
-    A server that is overloaded or failing (429, 5xx) is taken at the first one: its errors are counted later.
+    An overloaded or failing server (429, 5xx) is assumed to have the first ones tried; its errors are counted later.
     """
     refusal = ""
     for capabilities in _candidates(forms):
@@ -84,7 +85,7 @@ async def _try(client: HttpClient, endpoint: Endpoint, capabilities: Capabilitie
 
 
 async def model_card(client: HttpClient, model: str) -> Mapping[str, Any]:
-    """What /v1/models says of the model; empty where it says nothing that can be read."""
+    """The server's entry for the model in /v1/models; empty when it is missing or unreadable."""
     exchange = Exchange()
     await client.get("models", exchange)
     try:

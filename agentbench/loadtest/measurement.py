@@ -1,4 +1,4 @@
-"""A measurement: one server under one load for a while, every request of it kept."""
+"""A measurement: one server under one load for some time, with a record of every request."""
 
 import asyncio
 import gc
@@ -18,15 +18,16 @@ from agentbench.loadtest.workload import Session, Turn
 Encode = Callable[[Turn], bytes]
 
 AFTER_ERROR_S = 0.05
-"""Pause of a closed loop's client after a failed request, so that a dead server is not asked in a hot loop."""
+"""Pause of a closed loop's client after a failed request, so that it does not spin on a dead server."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Measurement:
-    """What happened, filled in while it happens, so that an interruption loses nothing.
+    """The records of a measurement, filled in as it runs, so that an interruption loses nothing.
 
-    `started_at` is the `perf_counter_ns` at which the schedule began, `wall_ns` the same moment since the Unix
-    epoch. `client_cpu_s` is what the client itself computed. `complete` is set when all was sent and answered.
+    `started_at` is the `perf_counter_ns` at which the schedule began; `wall_ns` is the same moment since the Unix
+    epoch. `client_cpu_s` is the CPU time of the client itself. `complete` is set when every request was sent and
+    answered.
     """
 
     exchanges: list[TurnExchange] = field(default_factory=list)
@@ -38,7 +39,7 @@ class Measurement:
 
 
 class Driver:
-    """Sends sessions to one server, closed or open loop."""
+    """Sends sessions to one server, in a closed or open loop."""
 
     def __init__(self, client: HttpClient, encode: Encode) -> None:
         self._client = client
@@ -46,7 +47,7 @@ class Driver:
         self._encoded: dict[int, bytes] = {}
 
     async def warm_up(self, measurement: Measurement, sessions: Iterator[Session], count: int, at_once: int) -> None:
-        """The first turns of `count` sessions, at most `at_once` in flight; they are kept and marked."""
+        """Runs the first turns of `count` sessions, at most `at_once` in flight; their records are warm-up records."""
         first = (Session(turns=each.turns[:1]) for each in islice(sessions, count))
         workers = (self._work(measurement, first, deadline=None, warmup=True) for _ in range(min(at_once, count)))
         await _all(list(workers))
@@ -54,7 +55,7 @@ class Driver:
     async def measure(
         self, measurement: Measurement, planned: list[Session], more: Iterator[Session], point: LoadPoint
     ) -> None:
-        """Send what is planned, and of a point that is bounded by time only, more until then."""
+        """Sends the planned sessions, and at a point bounded only by time, more until the time is up."""
         self._encoded = {id(turn): self._encode(turn) for session in planned for turn in session.turns}
         sessions = iter(planned) if planned else more
         with _undisturbed():
@@ -77,7 +78,7 @@ class Driver:
     async def _work(
         self, measurement: Measurement, sessions: Iterator[Session], deadline: int | None, warmup: bool = False
     ) -> None:
-        """One of the clients of a closed loop."""
+        """One client of a closed loop."""
         for session in sessions:
             if deadline is not None and perf_counter_ns() >= deadline:
                 return
@@ -107,7 +108,9 @@ class Driver:
     async def _session(
         self, measurement: Measurement, session: Session, intended_at: int, warmup: bool = False
     ) -> bool:
-        """The turns in order, each its gap after the end of the one before; False when one failed, the last then."""
+        """Sends the turns in order, each after its gap from the end of the previous one. Stops at a failed turn and
+        returns False.
+        """
         number = len(measurement.exchanges)
         for position, turn in enumerate(session.turns):
             if position:
@@ -131,7 +134,7 @@ class Driver:
 
 
 async def _until(at: int) -> None:
-    """The event loop's timer is exact to a millisecond; how late a request was sent is in its record."""
+    """Waits until `at`. The event loop's timer is exact to 1 ms; the record shows how late a request was sent."""
     wait = at - perf_counter_ns()
     if wait > 0:
         await asyncio.sleep(wait / 1e9)
@@ -153,7 +156,7 @@ async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No garbage collection while it is measured: a pass over the records would show as a gap between tokens."""
+    """Disables garbage collection while measuring: a collection would show as a gap between tokens."""
     gc.collect()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-"""The figures of a load point, from its records, and the requests in flight.
+"""Computes the figures of a load point, and the requests in flight, from its records.
 
-The formulas of a single call are those of `agentbench.stats`.
+The formulas for a single call are in `agentbench.stats`.
 """
 
 from collections import Counter
@@ -32,10 +32,10 @@ Figures = dict[str, Any]
 
 
 def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -> Figures:
-    """Every figure of a point: times in seconds (`_s`), rates a second (`_per_s`), None where nothing defines one.
+    """All figures of a point: times in seconds (`_s`), rates per second (`_per_s`), None where a figure is undefined.
 
-    Warm-up requests are left out and counted. Percentiles are over answered requests, of `itl` over the pooled
-    gaps. With several rounds the latencies are pooled, and rates are over the rounds laid end to end.
+    Warm-up requests are left out and counted. Percentiles are over answered requests, those of `itl` over the pooled
+    gaps. With several rounds, latencies are pooled, and rates are over the concatenated rounds.
     """
     apart = [measured(each) for each in rounds]
     records = end_to_end(apart)
@@ -68,12 +68,12 @@ def summarize(rounds: Sequence[Sequence[Record]], limits: Mapping[str, float]) -
 
 
 def measured(records: Sequence[Record]) -> list[Record]:
-    """Without the warm-up, and without what an interruption cut off."""
+    """The records without the warm-up and without interrupted requests."""
     return [record for record in records if not record.warmup and record.error != "interrupted"]
 
 
 def as_attempt(record: Record) -> Attempt:
-    """A request as an attempt with one model call, which objectives and throughput are defined for."""
+    """A request as an attempt with one model call, for which objectives and throughput are defined."""
     return Attempt(
         case_id=str(record.index),
         cluster=str(record.session),
@@ -89,7 +89,7 @@ def as_attempt(record: Record) -> Attempt:
 
 
 def window_s(records: Sequence[Record]) -> float | None:
-    """Last token − first send, over the answered requests."""
+    """Time from the first send to the last token, over the answered requests."""
     answered = _ends(records)
     if not answered:
         return None
@@ -103,8 +103,10 @@ def _ends(records: Sequence[Record]) -> list[tuple[Record, int]]:
 
 
 def end_to_end(rounds: Sequence[Sequence[Record]]) -> list[Record]:
-    """The rounds' records with their times moved so that a round's first send is the last token of the one
-    before: what was between them (the other server's turn) is in no window."""
+    """The records of all rounds, with their times shifted so that a round starts at the last token of the previous one.
+
+    The time between rounds (the other server's turn) is thus in no window.
+    """
     records: list[Record] = []
     end = 0
     for each in rounds:
@@ -165,7 +167,7 @@ def _tokens(answered: Sequence[Record]) -> Figures:
 
 
 def _all_of(counts: Sequence[int | None]) -> int | None:
-    """Their sum; None when one is missing: less than all of them is not what was read."""
+    """The sum; None when a count is missing, since a partial sum would be wrong."""
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
@@ -179,19 +181,21 @@ def _rate(count: float, seconds: float | None) -> float | None:
 
 
 def most_outstanding(rounds: Sequence[Sequence[Record]]) -> int:
-    """At any moment of any round."""
+    """The most requests in flight at any moment of any round."""
     return max((max(accumulate(step for _, step in _steps(records)), default=0) for records in rounds), default=0)
 
 
 def mean_outstanding(rounds: Sequence[Sequence[Record]]) -> float | None:
-    """Over time, in each round from the first that was wanted to the last that ended (Little: Σ durations / time)."""
+    """The mean number of requests in flight, in each round from the first intended send to the last end (Little: Σ
+    durations / time).
+    """
     time = sum(max(r.ended_at for r in records) - min(r.intended_at for r in records) for records in rounds if records)
     total = sum(record.ended_at - record.intended_at for records in rounds for record in records)
     return total / time if time else None
 
 
 def found_outstanding(records: Sequence[Record]) -> list[int]:
-    """How many requests each one found in flight when it was wanted, in that order."""
+    """For each request in order, the number of requests in flight at its intended send."""
     now = 0
     found = []
     for _, step in _steps(records):
@@ -202,6 +206,8 @@ def found_outstanding(records: Sequence[Record]) -> list[int]:
 
 
 def _steps(records: Sequence[Record]) -> list[tuple[int, int]]:
-    """+1 where one was wanted, −1 where one ended, in time; at the same time the end is first."""
+    """The time-ordered changes of the number in flight: +1 at an intended send, −1 at an end; an end comes first on a
+    tie.
+    """
     wanted = [(record.intended_at, 1) for record in records]
     return sorted([*wanted, *((record.ended_at, -1) for record in records)])

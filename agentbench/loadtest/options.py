@@ -1,4 +1,4 @@
-"""What the command line says, checked: lists of loads, objectives, servers, workload names."""
+"""Parses and checks command line options: lists of loads, objectives, servers, workload names."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ EXAMPLES = {
 
 
 def numbers(option: str, text: str | None, kind: type[Number]) -> tuple[Number, ...]:
-    """A comma-separated list of positive numbers; empty when the option was not given."""
+    """A comma-separated list of positive numbers; empty without the option."""
     if text is None:
         return ()
     try:
@@ -57,7 +57,7 @@ def objectives(pairs: Iterable[str]) -> dict[str, float]:
 
 
 def vocabulary(text: str) -> tuple[int, int]:
-    """`1000:30000` as the range of token ids that prompts are drawn from, its end not in it."""
+    """`1000:30000` as the half-open range of token ids for prompts."""
     low, _, high = text.partition(":")
     if not (low.isdigit() and high.isdigit() and int(low) < int(high)):
         raise UserError(f"--vocab {text!r}: expected LOW:HIGH with LOW below HIGH, for example 1000:30000")
@@ -77,7 +77,7 @@ def json_object(option: str, text: str | None) -> Mapping[str, Any]:
 
 
 def workload(text: str) -> tuple[WorkloadKind, str]:
-    """The kind of workload, and after a colon the suite or run it takes."""
+    """The kind of workload and, after a colon, its suite or run."""
     kind, _, what = text.partition(":")
     found = next((each for each in WORKLOADS if each == kind), None)
     if found is None:
@@ -88,7 +88,7 @@ def workload(text: str) -> tuple[WorkloadKind, str]:
 
 
 def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> TargetSpec:
-    """A server by URL or by registered name, with its knobs; a mistake shows before anything is started."""
+    """A server by URL or by registered name, with its settings; a mistake shows before any server starts."""
     url = server.startswith(("http://", "https://"))
     chosen = {"name": "url", "base_url": server} if url else {"name": server}
     overrides = parse_overrides(settings)
@@ -104,7 +104,7 @@ def side(name: str, server: str, model: str | None, settings: Iterable[str]) -> 
 
 
 def side_names(first: str | None, others: Sequence[str], count: int) -> list[str]:
-    """A name for each side: those given, else A, B, C …"""
+    """A name for each side: the given names, then A, B, C …"""
     if len(others) > count - 1:
         raise UserError(f"--vs-name {others[-1]!r}: there are {count - 1} --vs for {len(others)} names")
     given = [first, *others, *[None] * (count - 1 - len(others))]
@@ -133,7 +133,7 @@ def plan(
     timeout: str,
     extra_body: Mapping[str, Any],
 ) -> LoadPlan:
-    """The plan, its parts checked against each other."""
+    """The plan, after checks that the options fit together."""
     if concurrencies and rates:
         raise UserError("--concurrency is a closed loop and --rate an open one; give one of them")
     if arrivals not in ARRIVALS:

@@ -1,4 +1,4 @@
-"""What one call of `agentbench bench` is to do: the loads of its sweep, and when an open loop sends."""
+"""The plan of an `agentbench bench` call: the loads of its sweep, and the arrival times of an open loop."""
 
 import random
 import re
@@ -18,10 +18,11 @@ ARRIVALS: tuple[Arrivals, ...] = ("poisson", "gamma", "constant")
 
 
 def offsets(kind: Arrivals, rate: float, seed: str, burstiness: float = 1.0) -> Iterator[float]:
-    """Endless offsets in seconds with a mean of `rate` a second; the first is one gap after 0 (constant: at 0).
+    """Endless arrival times in seconds at a mean of `rate` per second; the first comes one gap after 0 (constant: at
+    0).
 
-    poisson: exponential gaps. gamma: gaps of shape `burstiness` and mean 1/rate, whose coefficient of variation
-    is 1/√burstiness: 1 is Poisson, less is burstier, more is more regular. constant: every 1/rate.
+    poisson: exponential gaps. gamma: gaps with shape `burstiness` and mean 1/rate, whose coefficient of variation is
+    1/√burstiness; 1 is Poisson, less is burstier, more is more regular. constant: every 1/rate.
     """
     if kind == "constant":
         return (index / rate for index in count())
@@ -40,9 +41,9 @@ def _accumulated(rate: float, shape: float, generator: random.Random) -> Iterato
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPoint:
-    """Closed loop of `concurrency` sessions, open loop of `rate` sessions a second, or neither: as recorded.
+    """A closed loop of `concurrency` sessions, an open loop of `rate` sessions per second, or the recorded times.
 
-    It ends after `requests` sessions or after `duration_s`, whichever is first; 0 is no bound. `seed` decides
+    It ends after `requests` sessions or after `duration_s`, whichever comes first; 0 means no bound. `seed` decides
     arrivals and prompts.
     """
 
@@ -63,15 +64,15 @@ class LoadPoint:
 
     @property
     def load(self) -> float:
-        """The number on the load axis."""
+        """The point's value on the load axis."""
         return self.concurrency or self.rate
 
     def offsets(self) -> Iterator[float] | None:
-        """Of an open loop; None when the sessions' own are to be used."""
+        """The arrival times of an open loop; None when the sessions' own are used."""
         return offsets(self.arrivals, self.rate, self.seed, self.burstiness) if self.rate else None
 
     def round(self, number: int) -> "LoadPoint":
-        """The same load with prompts and arrivals of its own: a server must not know them from another round."""
+        """The same load with other prompts and arrivals, so that a server has not cached them in another round."""
         return replace(self, seed=f"{self.seed} round {number}")
 
     def to_json(self) -> dict[str, Any]:
@@ -92,12 +93,11 @@ DOUBLINGS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """Sides, loads and bounds, checked. With several sides every point is run `rounds` times, side after side.
+    """Sides, loads and bounds, checked. With several sides, every point runs `rounds` times, alternating sides.
 
-    `sweep` doubles the load from the first one on until the server is saturated; else every load in
-    `concurrencies` or `rates` is a point (neither: the workload's own recorded times). `requests` 0 is the
-    default: four for each client, ten seconds of arrivals, at least 16; or all that a finite
-    workload has.
+    `sweep` doubles the load from the first one until the server is saturated. Otherwise every load in `concurrencies`
+    or `rates` is a point; without either, the workload's recorded times are used. `requests` 0 means the default: all
+    sessions of a finite workload, otherwise four per client or ten seconds of arrivals, at least 16.
     """
 
     name: str
@@ -120,16 +120,16 @@ class LoadPlan:
 
     @property
     def file_name(self) -> str:
-        """The name with only characters that every file system takes."""
+        """The name, reduced to characters that every file system accepts."""
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "bench"
 
     def to_json(self) -> dict[str, Any]:
-        """The settings; sides are described by what they turned out to be."""
+        """The settings; the result describes the sides."""
         found = {name: getattr(self, name) for name in type(self).__dataclass_fields__ if name != "sides"}
         return {**found, "limits": dict(self.limits), "extra_body": dict(self.extra_body), "log_dir": str(self.log_dir)}
 
     def points(self, workload: Workload) -> list[LoadPoint]:
-        """The points in order; of a sweep, as many as it may have."""
+        """The points in order; for a sweep, its maximum number of points."""
         if self.rates:
             return [self._point(workload, rate=rate) for rate in self._loads(self.rates)]
         if self.concurrencies:

@@ -1,4 +1,4 @@
-"""Prompts of random tokens, alone or behind a prefix that a group of them shares."""
+"""Prompts of random tokens, optionally with a prefix that a group of prompts shares."""
 
 import random
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from agentbench.loadtest.workload import Path, Session, Turn
 
 Form = Literal["ids", "text", "chat"]
-"""How a prompt is put: token ids, text of as many short words, or such text as a chat message."""
+"""The form of a prompt: token ids, text of as many short words, or such text as a chat message."""
 
 WORDS = (
     "the",
@@ -33,11 +33,11 @@ WORDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomPrompts:
-    """Sessions of one turn: `prefix_tokens` that `groups` share among them, then `input_tokens` of its own.
+    """Sessions of one turn: `prefix_tokens` from one of `groups` shared prefixes, then `input_tokens` of its own.
 
-    Lengths of the own part and of the answer are uniform in `[(1 − spread)·n, (1 + spread)·n]`. Ids are drawn
-    from `vocab` (low, high), so that they are ordinary tokens in any tokenizer. As text, a prompt has about as
-    many tokens as asked for; as ids it has just as many.
+    Lengths of the own part and of the answer are uniform in `[(1 − spread)·n, (1 + spread)·n]`. Ids are drawn from
+    `vocab` (low, high), so that they are ordinary tokens in any tokenizer. A prompt has the exact number of tokens as
+    ids, and about that number as text.
     """
 
     input_tokens: int

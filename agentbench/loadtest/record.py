@@ -1,4 +1,4 @@
-"""A request of a load as it is stored: the raw facts that every figure comes from."""
+"""The stored record of a load test's request: the raw facts from which all figures are computed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from agentbench.openai_stream import StreamedAnswer, decode
 
 @dataclass(slots=True, kw_only=True)
 class TurnExchange(Exchange):
-    """`intended_at` is when the schedule wanted it sent (`perf_counter_ns`)."""
+    """`intended_at` is the scheduled send time (`perf_counter_ns`)."""
 
     index: int
     session: int
@@ -24,14 +24,14 @@ class TurnExchange(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Times are nanoseconds from the start of the measurement (`perf_counter_ns` − its start), negative in the warm-up;
-    `sent_at` is `ended_at` when nothing could be sent.
+    """The record of a request.
 
-    `chunk_at` has the reads that brought tokens, `chunk_tokens` how many each; `counted` says that the server
-    counted in every chunk, else each event is taken for one token. A reader sees nothing of the first `silent_chunks`.
-    `completion_tokens` is the server's count; when it gave none, `tokens_assumed` is set and it is the sum over chunks.
-    `error` is a kind, None when the answer came whole; one without chunks came in one piece. `digest` is the start of
-    the SHA-256 of what was answered.
+    Times are nanoseconds from the start of the measurement (`perf_counter_ns` − its start), negative in the warm-up.
+    `sent_at` equals `ended_at` when nothing could be sent. `chunk_at` has the reads that brought tokens, `chunk_tokens`
+    the tokens of each. `counted` means that the server counted in every chunk; otherwise each event counts as one
+    token. The first `silent_chunks` are invisible to a reader. `completion_tokens` is the server's count. Without it,
+    `tokens_assumed` is set and the sum over chunks is used. `error` is a kind, None for a complete answer; an answer
+    without chunks arrived in one piece. `digest` is the start of the answer's SHA-256.
     """
 
     index: int
@@ -59,7 +59,7 @@ class Record:
     silent_chunks: int = 0
 
     def as_call(self) -> ModelCall:
-        """The same facts as a model call, whose metrics `stats` defines."""
+        """The record as a model call, for which `stats` defines metrics."""
         return ModelCall(
             messages=(),
             request={},
@@ -87,7 +87,7 @@ def record_of_json(data: Mapping[str, Any]) -> Record:
 
 
 def record_of(exchange: TurnExchange, start: int) -> Record:
-    """Decodes what came over the wire; `start` is the `perf_counter_ns` that times are counted from."""
+    """Decodes an exchange; times are relative to `start`, a `perf_counter_ns` reading."""
     answer = decode(exchange.pieces) if exchange.status == 200 else StreamedAnswer()
     chunks = answer.chunks()
     error, detail = _error(exchange, answer)
@@ -120,7 +120,7 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
 
 
 def _error(exchange: TurnExchange, answer: StreamedAnswer) -> tuple[str | None, str]:
-    """Kind and detail of what went wrong; (None, "") for a whole answer."""
+    """Kind and detail of the error; (None, "") for a complete answer."""
     if exchange.error:
         return exchange.error, exchange.detail
     if exchange.status != 200:

@@ -1,4 +1,4 @@
-"""A stored run sent again: its model calls in order, with the gaps that its agents and tools left between them."""
+"""Replays a stored run: its model calls in order, with the recorded gaps of agents and tools between them."""
 
 from itertools import pairwise
 
@@ -11,11 +11,11 @@ from agentbench.store import open_store
 
 
 def stored_run(reference: str, db: str | None) -> Recorded:
-    """The workload of a run: a session for each attempt, starting as long after the first as it did then.
+    """The workload of a run: a session for each attempt, with the recorded start times relative to the first.
 
-    A turn's gap is the time from the end of the call before to when the agent wanted the next one: tools, and the
-    agent's own work. Messages are those recorded, so that every server gets the same whatever it answers.
-    `UserError` when the store has no such run, or the run no model call.
+    A turn's gap is the time from the end of the previous call to the next one's intended send: the work of tools and
+    agent. The messages are the recorded ones, so that every server gets the same whatever it answers. `UserError` when
+    the store does not have the run, or the run has no model call.
     """
     with open_store(db, create=False) as store:
         run = store.get_run(reference)
@@ -31,7 +31,7 @@ def stored_run(reference: str, db: str | None) -> Recorded:
 
 
 def _began(attempt: Attempt) -> int:
-    """When its first call was wanted, in nanoseconds since the Unix epoch."""
+    """The intended send of its first call, in nanoseconds since the Unix epoch."""
     return attempt.wall_anchor_ns + attempt.trace.served_calls[0].intended_at
 
 

@@ -1,6 +1,6 @@
-"""What a benchmark found, as it is stored: raw facts first, figures beside them.
+"""The result of a benchmark in its stored form: raw facts first, then figures.
 
-Two servers compare by the ratio of each figure, paired over rounds that were run in turn.
+Two servers are compared by the ratio of each figure, paired over alternating rounds.
 """
 
 import json
@@ -39,7 +39,7 @@ COMPARED = (
     "latency_p95_s",
     "wall_s",
 )
-"""Figures that a ratio is given for; of those in seconds less is better, of rates more."""
+"""Figures with a ratio; lower is better for seconds, higher for rates."""
 
 
 SCHEMA = "agentbench-bench-1"
@@ -47,7 +47,7 @@ SCHEMA = "agentbench-bench-1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One measurement of a side: its requests and how the client fared."""
+    """One measurement of a side: its requests, and the client's own load."""
 
     records: tuple[Record, ...]
     wall_ns: int
@@ -67,7 +67,7 @@ class Round:
 
 @dataclass(slots=True, kw_only=True)
 class PointResult:
-    """A load and what each side made of it. `saturated` says why, empty when it is not."""
+    """A load and each side's measurements. `saturated` is the reason, empty when the point is not saturated."""
 
     load: LoadPoint
     limits: Mapping[str, float]
@@ -89,7 +89,7 @@ class PointResult:
         )
 
     def figures(self, side: str) -> Figures:
-        """Of all rounds together."""
+        """The figures over all rounds."""
         rounds = self.sides[side]
         records = [each.records for each in rounds]
         elapsed = sum(each.elapsed_s for each in rounds)
@@ -140,7 +140,7 @@ class PointResult:
 
 @dataclass(slots=True, kw_only=True)
 class BenchResult:
-    """Everything, kept in `path` from the first point on. `facts` are the call's own: command, plan, machine."""
+    """The whole result, written to `path` from the first point on. `facts` describe command, plan and machine."""
 
     id: str
     path: Path
@@ -163,7 +163,7 @@ class BenchResult:
         return point
 
     def unanswered(self) -> str:
-        """The first side of which no request was answered, with the first's error; empty when each has answers."""
+        """The first side without an answered request, with its first error; empty when every side has answers."""
         records: dict[str, list[Record]] = {}
         for point in self.points:
             for side, rounds in point.sides.items():
@@ -194,13 +194,13 @@ class BenchResult:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Whole or not at all: a reader, or a later crash, never finds half of it. `UserError` when it can't be written."""
+    """Writes the file atomically. `UserError` when it can't be written."""
     with whole(path, force=True) as draft:
         draft.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A stored benchmark. `UserError` when it is none."""
+    """A stored benchmark. `UserError` when the file is not one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -211,10 +211,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def ratios(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Figure to the ratio a/b with its 95 % interval, over the rounds that both sides finished.
+    """Each figure's ratio a/b with its 95 % interval, over the rounds that both sides finished.
 
-    The ratio is the geometric mean over rounds; the interval is Student's t on the log ratios of the rounds
-    (n − 1 degrees of freedom), so that what drifts over a round's time falls on both sides. One round has none.
+    The ratio is the geometric mean over rounds. The interval is Student's t on the log ratios (n − 1 degrees of
+    freedom), so that drift during a round affects both sides. A single round has no interval.
     """
     found = {}
     for name in COMPARED:

@@ -1,6 +1,6 @@
-"""The machine's limits, measured, and how much of them a served model used.
+"""Measures the machine's limits, and the share of them that a served model used.
 
-The limits are the bandwidth of reading memory and the rate of float32 matrix products; the use is MBU and MFU.
+The limits are memory read bandwidth and the rate of float32 matrix products; the shares are MBU and MFU.
 """
 
 import os
@@ -16,14 +16,14 @@ from agentbench.loadtest.record import Record
 from agentbench.stats.calls import NS
 
 READ_BYTES = 256 * 1024**2
-"""Much larger than any cache, so that it comes from memory."""
+"""Much larger than any cache, so that reads come from memory."""
 MATRIX = 2048
 TRIES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peak:
-    """Bytes a second read and FLOP a second done at best; `source` is "measured" or "given"."""
+    """Peak bytes read per second and FLOP per second; `source` is "measured" or "given"."""
 
     bytes_per_s: float | None
     flop_per_s: float | None
@@ -35,12 +35,12 @@ class Peak:
 
 
 def measure_peak() -> Peak:
-    """The best of a few tries; takes a second or two of all cores, so nothing else should run."""
+    """The best of a few tries. It uses all cores for a second or two, so nothing else should run."""
     return Peak(bytes_per_s=read_bandwidth(), flop_per_s=matmul_rate())
 
 
 def read_bandwidth() -> float:
-    """Bytes a second of a large float32 array, read once by one thread or by one on each core, whichever is more."""
+    """Bytes per second when reading a large float32 array once, with one thread or one per core; the faster counts."""
     import numpy as np
 
     data = np.ones(READ_BYTES // 4, dtype=np.float32)
@@ -62,7 +62,7 @@ def _read(data: Any, threads: int) -> float:
 
 
 def matmul_rate() -> float:
-    """FLOP a second of a square float32 product by NumPy's BLAS, on as many cores as it takes."""
+    """FLOP per second of a square float32 product in NumPy's BLAS, on as many cores as it uses."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -82,13 +82,12 @@ NEEDED = ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token", "num_
 def utilization(
     rounds: Sequence[Sequence[Record]], architecture: Mapping[str, Any] | None, peak: Peak | None
 ) -> dict[str, float | None]:
-    """`mbu` and `mfu` as fractions, and what they are made of; None where the card or the peak is not known.
+    """`mbu` and `mfu` as fractions, with their components; None when the model card or the peak is unknown.
 
-    MBU = (parameter bytes of a step + KV bytes of all live sequences) / step time / peak bandwidth, with the
-    median over requests of the mean gap between chunks as step time: TPOT, where a step gives one token.
-    MFU = Σ over computed tokens of (2·N + 4·L·H·Q·T) / window / peak FLOP/s, H·Q the hidden size and T the
-    token's own context; prompt tokens from the cache are not computed.
-    Both are None where the server did not count the tokens of every answer.
+    MBU = (parameter bytes of a step + KV bytes of all live sequences) / step time / peak bandwidth. The step time is
+    the median over requests of the mean gap between chunks: TPOT, when a step gives one token. MFU = Σ over computed
+    tokens of (2·N + 4·L·H·Q·T) / window / peak FLOP/s, with H·Q the hidden size and T the token's own context; cached
+    prompt tokens are not computed. Both are None when the server did not count the tokens of every answer.
     """
     unknown = {"mbu": None, "mfu": None, "step_s": None, "live_kv_bytes": None}
     if architecture is None or peak is None or any(not _number(architecture.get(name)) for name in NEEDED):
@@ -132,7 +131,7 @@ def live_tokens(records: Sequence[Record]) -> float:
 
 
 def flop(records: Sequence[Record], architecture: Mapping[str, Any]) -> float:
-    """2·N for each token computed, and 4·L·H·Q·T for its attention over a context of T."""
+    """2·N for each computed token, and 4·L·H·Q·T for its attention over a context of T."""
     attention: float = 4 * architecture["num_layers"] * architecture["hidden_size"]
     tokens = contexts = 0.0
     for record in records:

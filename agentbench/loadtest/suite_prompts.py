@@ -1,8 +1,8 @@
-"""A suite's real prompts: the body of each case's first model call, just as the suite's agent sends it.
+"""The workload of a suite's real prompts: the first model call of each case, as the suite's agent sends it.
 
-The agent is run against a listener that takes the request and refuses it. So what is measured is the very request
-(messages, tools, output schema, sampling), sent by the load generator under any arrivals and the same to every
-server. Later turns depend on the answers and are not in it; `trace:RUN` replays those of a stored run.
+The agent runs against a listener that records the request and refuses it. The load generator then sends exactly this
+request (messages, tools, output schema, sampling) under any arrivals, the same to every server. Later turns depend on
+the answers and are left out; `trace:RUN` replays those of a stored run.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ CLOSING_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Sessions in a fixed order, begun again at the end."""
+    """Sessions in a fixed order, repeated from the start at the end."""
 
     recorded: tuple[Session, ...]
     note: str
@@ -47,7 +47,7 @@ class Recorded:
 
 
 async def suite_prompts(reference: str) -> Recorded:
-    """The workload of a suite, by its directory or, of those in suites/, its name. `UserError` where it has none."""
+    """The workload of a suite, given by its directory or its name in suites/. `UserError` when it has none."""
     named = SUITES / reference
     suite = load_suite(named if named.is_dir() else FilePath(reference)).drawn()
     bodies, why = await first_requests(suite)
@@ -68,8 +68,9 @@ def _turn(body: Mapping[str, Any]) -> Turn:
 
 
 async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """Case id to the body of the first request that its agent sends; and what the first agent that sent none raised,
-    if one did."""
+    """Maps each case id to the body of its agent's first request. Also returns the exception of the first agent that
+    sent none.
+    """
     with beside(suite.root):
         agent: Agent = registry.build("agents", suite.config.agent, prefix=("agent",))
     tools = load_tools(suite.tools, suite.root)
@@ -83,7 +84,7 @@ async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], st
                     recorder = Recorder(backend, toolbox, suite.config.run.seed)
                     try:
                         await agent(case, recorder, recorder)
-                    except Exception as error:  # the refusal ends the agent, in whatever way a user's own takes it
+                    except Exception as error:  # the refusal ends the agent; a user's agent may react in any way
                         why = why or ("" if bodies else f" (case {case.id}: {described(error)})")
                 if bodies:
                     found[case.id] = bodies[0]
@@ -95,7 +96,7 @@ async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], st
 
 @asynccontextmanager
 async def _listener() -> AsyncIterator[tuple[Endpoint, list[Mapping[str, Any]]]]:
-    """An endpoint that keeps the bodies it is sent and refuses each request."""
+    """An endpoint that records the bodies of requests and refuses each request."""
     bodies: list[Mapping[str, Any]] = []
     handlers: set[asyncio.Future[None]] = set()
 

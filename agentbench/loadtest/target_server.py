@@ -1,4 +1,4 @@
-"""A server under test, running, and what is known of it."""
+"""A running server under test, and its properties."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from agentbench.suite.config import Component
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """A server to be measured: the name it has in the report, and what starts or finds it."""
+    """A server to measure: its name in the report, and how to start or find it."""
 
     name: str
     server: Component
@@ -26,7 +26,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetServer:
-    """A server that answers. `card` is its entry in /v1/models; `extra` is added to every request body."""
+    """A server that is ready. `card` is its entry in /v1/models; `extra` is added to every request body."""
 
     name: str
     server: Component
@@ -37,7 +37,7 @@ class TargetServer:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self, turn: Turn) -> bytes:
-        """The request as this server gets it: its model's name, and the stream options it understands."""
+        """The request for this server: with its model's name, and the stream options it supports."""
         streaming = {"stream": True, "stream_options": stream_options(self.capabilities.continuous_usage)}
         body = {"model": self.endpoint.model, **turn.body, **streaming}
         return self.client.encode(turn.path, {**self.endpoint.body(body), **self.extra})
@@ -47,7 +47,7 @@ class TargetServer:
 
     @property
     def architecture(self) -> Mapping[str, Any] | None:
-        """What the model card says of the model's size, which MBU and MFU need."""
+        """The model's size from its model card, which MBU and MFU need."""
         found = self.card.get("architecture")
         return found if isinstance(found, Mapping) else None
 
@@ -70,7 +70,7 @@ class TargetServer:
 async def opened_target(
     wanted: TargetSpec, log_path: Path, timeout_s: float, extra: Mapping[str, Any]
 ) -> AsyncIterator[TargetServer]:
-    """The server, started or found, for as long as the context lasts."""
+    """The server, started or found, until the context ends."""
     server: Server = registry.build("servers", wanted.server, prefix=("serving",))
     async with running(server, log_path) as endpoint:
         client = HttpClient(Target.of(endpoint), timeout_s)

@@ -1,4 +1,4 @@
-"""What is asked of the server: sessions of turns."""
+"""Workloads: sessions of turns to send to a server."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ Path = Literal["completions", "chat/completions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One request. `body` lacks what differs between servers (model, stream options), which the client adds.
+    """One request. `body` lacks the parts that differ between servers (model, stream options), which the client adds.
 
-    `gap_ns` is the pause between the end of the turn before and this one. `prompt_tokens` and `output_tokens`
-    are the numbers asked for, where the workload decides them.
+    `gap_ns` is the pause after the end of the previous turn. `prompt_tokens` and `output_tokens` are the requested
+    numbers, when the workload decides them.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Turns that are sent one after the other. `offset_s` is the recorded start, where there is one."""
+    """Turns that are sent one after the other. `offset_s` is the recorded start, if there is one."""
 
     turns: tuple[Turn, ...]
     offset_s: float = 0.0
@@ -32,9 +32,9 @@ class Session:
 
 
 class Workload(Protocol):
-    """Makes sessions. `size` is the number of different ones, None when they never run out.
+    """Makes sessions. `size` is the number of different ones, None when they never repeat.
 
-    `sessions` is endless (a finite workload begins again) and the same for the same seed.
+    `sessions` is endless (a finite workload starts again) and the same for the same seed.
     """
 
     @property
@@ -45,7 +45,7 @@ class Workload(Protocol):
 
     @property
     def note(self) -> str:
-        """What a reader of the figures must know of it."""
+        """A remark that a reader of the figures needs."""
         ...
 
     def sessions(self, seed: str) -> Iterator[Session]: ...

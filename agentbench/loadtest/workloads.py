@@ -1,4 +1,4 @@
-"""Makes the workload that was asked for, once it is known what the servers understand."""
+"""Builds the requested workload, once the servers' capabilities are known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ WORKLOADS: tuple[WorkloadKind, ...] = ("random", "shared_prefix", "suite", "trac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
-    """`what` names the suite or the run. Lengths are of the random workloads; `db` is the store of a trace."""
+    """`what` names the suite or the run. The lengths apply to random workloads; `db` is the store of a trace."""
 
     kind: WorkloadKind
     what: str = ""
@@ -28,7 +28,7 @@ class WorkloadSpec:
 
     @property
     def forms(self) -> Sequence[Form]:
-        """How a prompt may be put, the best first; suites and traces have messages."""
+        """The possible forms of a prompt, best first; suites and traces have messages."""
         return ("ids", "text", "chat") if self.kind in ("random", "shared_prefix") else ("chat",)
 
     async def make(self, capabilities: Capabilities) -> Workload:

@@ -1,1 +1,1 @@
-"""The pytest plugin: a suite.yaml is a test file, each of its cases an item."""
+"""The pytest plugin: a suite.yaml is a test file, and each of its cases is an item."""

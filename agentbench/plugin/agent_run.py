@@ -1,4 +1,4 @@
-"""The fixture `agent_run`: a suite's run, and assertions about it, for Python tests."""
+"""The fixture `agent_run`: a suite's run with assertions about it, for Python tests."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -29,7 +29,9 @@ OPTIONS = ("repeats", "limit", "sample_seed", "backend", "set")
 
 
 class AgentRun:
-    """A suite's run in this session. Every assertion that fails says what was found, what changed and what shows it."""
+    """A suite's run in this session. A failing assertion shows the figure, the changed cases, and commands to inspect
+    them.
+    """
 
     def __init__(self, suite: Suite, run: SuiteRun, session: SuiteSession, checks: Checks) -> None:
         self._case_ids = frozenset(case.id for case in suite.cases)
@@ -44,18 +46,18 @@ class AgentRun:
 
     @property
     def stored(self) -> Run:
-        """The run as the store has it, all its attempts made; waits for them."""
+        """The stored run with all its attempts; waits for them."""
         self._run.complete(self._case_ids)
         return self._store.get_run(self.id)
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        """Every attempt, whole."""
+        """Every attempt in full."""
         return self._store.attempts(self.stored.id)
 
     @cached_property
     def outcomes(self) -> list[Outcome]:
-        """Verdict, scores, latencies and tokens of every attempt; without what was said."""
+        """Verdict, scores, latencies and tokens of every attempt, without its texts."""
         return stored_outcomes(self._store, self.stored.id)
 
     def case(self, case_id: str) -> list[Attempt]:
@@ -67,16 +69,16 @@ class AgentRun:
 
     @property
     def pass_rate(self) -> float:
-        """The mean over cases of the share of right attempts; failed ones are left out."""
+        """The mean over cases of the share of right attempts, without failed ones."""
         estimate = mean_estimate(passes(self.outcomes))
         if estimate is None:
             raise AssertionError(f"run {self.id}: no attempt was graded")
         return estimate.value
 
     def assert_pass_rate(self, at_least: float, confidence: float | None = None) -> None:
-        """As a gate's `min_pass_rate`: an attempt that its agent broke off is not right.
+        """Like a gate's `min_pass_rate`: an attempt that the agent failed counts as not right.
 
-        With a `confidence` (0.95), the lower end of the rate's interval must be that high, not just the rate seen.
+        With a `confidence` (0.95), the lower end of the rate's interval must be that high, not just the observed rate.
         """
         __tracebackhide__ = True
         self._assert(min_pass_rate=at_least)
@@ -84,8 +86,9 @@ class AgentRun:
             self._assert_bound(at_least, confidence)
 
     def assert_not_worse_than(self, baseline: str, margin: float | None = None, alpha: float = 0.05) -> None:
-        """Against a baseline's name or a run: shown not worse than `margin` (a fraction) when one is given, else not
-        shown to be worse."""
+        """Compares with a baseline's name or a run. With `margin` (a fraction), the run must be shown to be not worse
+        than that; without it, the run must not be shown to be worse.
+        """
         __tracebackhide__ = True
         if not baseline.strip():
             raise UserError(f"assert_not_worse_than({baseline!r}): name a baseline or a run, for example 'main'")
@@ -171,7 +174,7 @@ def _opened(session: SuiteSession, path: Path, options: Mapping[str, Any], reque
 
 
 def _found(path: Path, request: pytest.FixtureRequest) -> Path:
-    """The suite from where pytest was started, else from its root, else from the test's own directory."""
+    """The suite, relative to the directory where pytest was started, to its root, or to the test's own directory."""
     places = (request.config.invocation_params.dir, request.config.rootpath, request.path.parent)
     return next((place / path for place in places if (place / path).exists()), path)
 

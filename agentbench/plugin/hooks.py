@@ -1,8 +1,7 @@
-"""pytest's hooks; each only delegates. Imported by every pytest run, so it imports nothing heavy.
+"""pytest's hooks, the plugin's options, and the end of a session.
 
-The plugin's options, on the command line and in pytest's ini file. Every pytest run imports this.
-
-The end of a pytest session: runs end, workers' runs are taken over, JUnit XML and the summary have the figures.
+Every pytest run imports this module, so it imports nothing heavy; each hook only delegates. At the end of a session,
+runs end, workers' runs are taken over, and JUnit XML and the summary get the figures.
 """
 
 from argparse import ArgumentTypeError
@@ -68,7 +67,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _text(text: str) -> str:
-    """Text that is there. What argparse gets raised here is told as wrong usage."""
+    """A text that is not empty. argparse reports an exception here as wrong usage."""
     if not text.strip():
         raise ArgumentTypeError(f"{text!r} is empty (a variable that is not set?); give a value, or leave it out")
     return text
@@ -88,7 +87,7 @@ def _number(least: int) -> Callable[[str], int]:
 
 
 def is_suite(file: Path, session: pytest.Session) -> bool:
-    """Whether the file is a suite by its name and place; a suite.yaml that was named itself always is."""
+    """Whether the file's name and place make it a suite; a suite.yaml given explicitly always is one."""
     if file.name == SUITE_FILE and session.isinitpath(file):
         return True
     root = session.config.rootpath
@@ -100,14 +99,14 @@ def is_suite(file: Path, session: pytest.Session) -> bool:
 
 
 def check_summary(config: pytest.Config) -> None:
-    """A summary that can't be written is wrong usage: told before anything is run."""
+    """Reports a summary file that can't be written as wrong usage, before anything runs."""
     named = config.getoption("agentbench_summary")
     if named and (why := _unwritable(Path(named))):
         raise pytest.UsageError(f"--agentbench-summary {named!r}: {why}; name a file that can be written")
 
 
 def _unwritable(file: Path) -> str:
-    """Why the file can't be added to, empty when it can; nothing is written for that."""
+    """Why the file can't be appended to, empty when it can; checked without writing."""
     from os import W_OK, access
 
     if file.is_dir():
@@ -148,7 +147,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def agent_run(request: pytest.FixtureRequest) -> "AgentRun":
-    """The run of the suite that the test's `agent_suite` marker names; tests that ask for the same share one."""
+    """The run of the suite in the test's `agent_suite` marker; tests with the same marker arguments share one run."""
     from agentbench.plugin.agent_run import agent_run_of
 
     return agent_run_of(request)
@@ -190,7 +189,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """A pytest-xdist worker is about to start: the controller makes no run, and answers for those of the workers."""
+    """pytest-xdist starts a worker: the controller runs nothing itself, and reports the workers' runs."""
     from agentbench.plugin.workers import share_directory
 
     share_directory(node.config, node.workerinput)
@@ -198,7 +197,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Around the others': before them, so that JUnit XML has the runs' figures; after, when the workers are gone."""
+    """Wraps the other hooks: JUnit XML needs the figures before them; the workers are gone after them."""
 
     try:
         before_workers(session.config)
@@ -216,7 +215,7 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config:
 
 
 def before_workers(config: pytest.Config) -> None:
-    """End this process's runs. pytest-xdist's workers are stopped after it, and JUnit XML written."""
+    """End this process's runs. After it, pytest-xdist's workers are stopped and JUnit XML is written."""
     made_by_workers = stop_workers(config)
     if made_by_workers:
         from agentbench.plugin.session import SuiteSession
@@ -235,7 +234,7 @@ def before_workers(config: pytest.Config) -> None:
 
 
 def after_workers(session: pytest.Session) -> None:
-    """Every run has ended, so that its status and its summary are final."""
+    """Every run has ended, so its status and summary are final."""
     found = session.config.stash.get(SESSION, None)
     try:
         if found is not None:
@@ -248,7 +247,7 @@ def after_workers(session: pytest.Session) -> None:
 
 
 def _summarize(session: pytest.Session) -> None:
-    """A summary that can't be written after all (a full disk) is one line, and no success."""
+    """When the summary can't be written after all (a full disk), prints one line and fails the session."""
     from agentbench.plugin.summary import write_markdown
 
     try:

@@ -1,4 +1,4 @@
-"""The outcomes that pytest reported for the items of each run, those of its workers too."""
+"""The outcomes that pytest reported for the items of each run, including those from workers."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pytest
 from agentbench.plugin.stash import HANDED_OUT_AGAIN, RECORD, SHOWN_AS
 
 ATTRIBUTE = "agentbench"
-"""Of a report: the item's record. pytest-xdist carries it from a worker to the controller."""
+"""User property of a report with the item's record. pytest-xdist sends it from a worker to the controller."""
 
 ItemKind = Literal["case", "gate", "test", "suite"]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -18,9 +18,9 @@ ItemOutcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemReport:
-    """An item of a suite, or the suite that could not be collected. `run_id` is empty where there was no run.
+    """An item of a suite, or a suite that could not be collected. `run_id` is empty without a run.
 
-    `checks` are what it found, and whether that held; `message` is why it failed.
+    `checks` are descriptions and whether each check passed; `message` is why the item failed.
     """
 
     node_id: str
@@ -40,7 +40,7 @@ def mark_report(node: pytest.Item | pytest.Collector, report: Report) -> Report:
 
 
 class ItemReports:
-    """A pytest plugin of the process that reports; of an item that was run again, the last time counts."""
+    """A pytest plugin of the reporting process. When an item runs again, its last result counts."""
 
     NAME = "agentbench_reports"
 
@@ -69,7 +69,7 @@ class ItemReports:
         return (each for each in self._found.values() if each.run_id == run_id)
 
     def failed_outside(self, run_ids: Iterable[str]) -> Iterator[ItemReport]:
-        """Those that failed and belong to none of these runs."""
+        """The failed items that belong to none of these runs."""
         return (each for each in self._found.values() if each.outcome == "failed" and each.run_id not in set(run_ids))
 
 
@@ -88,7 +88,7 @@ def _item_report(report: pytest.TestReport | pytest.CollectReport, record: dict[
 
 
 def _later(report: ItemReport, before: ItemReport | None) -> ItemReport:
-    """The item after one more of its phases: a failure stays, and a skip does."""
+    """The item after another phase: a failure or a skip of an earlier phase remains."""
     order = ("passed", "skipped", "failed")
     if before is None or order.index(before.outcome) <= order.index(report.outcome):
         return report

@@ -1,4 +1,4 @@
-"""A suite.yaml as a pytest collector: an item for each case, and in mode `gate` one more, which decides."""
+"""A suite.yaml as a pytest collector, with an item for each case; in mode `gate`, one more item decides."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from agentbench.report.gate import gate_lines
 from agentbench.suite.yaml_file import read_yaml
 
 REQUIRED = frozenset({"dataset", "scorers", "agent"})
-"""Keys that every suite has."""
+"""Keys that every suite must have."""
 
 NOT_A_SUITE = (
     "If the file is another tool's, say which files are suites, in pytest's ini file:"
@@ -27,15 +27,15 @@ KEPT = "note: The gate was not selected; it judges the selected cases all the sa
 
 
 class CaseFailed(Exception):
-    """The case did not pass; the message is what the item shows."""
+    """The case did not pass; the item shows the message."""
 
 
 class GateFailed(Exception):
-    """The gate did not pass; the message is what the item shows."""
+    """The gate did not pass; the item shows the message."""
 
 
 class SuiteCollector(pytest.File):
-    """Collects the cases that the session's options leave of a suite, and its gate after them."""
+    """Collects the suite's cases that the session's options select, and then its gate."""
 
     def collect(self) -> Iterator[pytest.Item]:
         session = SuiteSession.of(self.config)
@@ -53,7 +53,7 @@ class SuiteCollector(pytest.File):
             yield GateItem.from_parent(self, name="gate")
 
     def _is_foreign(self) -> bool:
-        """Whether another tool has files of this name: a mapping without any of the keys that a suite must have."""
+        """Whether the file belongs to another tool: a mapping without any of a suite's required keys."""
         try:
             found = read_yaml(self.path).data
         except UserError as error:
@@ -62,7 +62,9 @@ class SuiteCollector(pytest.File):
 
 
 def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Adds the gate of each suite of which only cases were selected, after the last of them. Gives those added."""
+    """Adds the gate of each suite with selected cases but an unselected gate, after its last case. Returns the added
+    gates.
+    """
     last = {item.path: item for item in items if isinstance(item, CaseItem)}
     for path in {item.path for item in items if isinstance(item, GateItem)}:
         last.pop(path, None)
@@ -78,7 +80,7 @@ def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 class _Reason:
-    """A failure's message as pytest's reports have one. pytest before 9 leaves plain text out of its short summary."""
+    """A failure's message in the form of pytest's reports; pytest before 9 drops plain text from its short summary."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -95,7 +97,7 @@ class _Reason:
 
 
 class _SuiteItem(pytest.Item):
-    """Shows our own failures as their message, without a traceback."""
+    """Shows the plugin's own failures as a message without a traceback."""
 
     def __init__(self, **rest: Any) -> None:
         super().__init__(**rest)
@@ -112,7 +114,7 @@ class _SuiteItem(pytest.Item):
     kind: ClassVar[str]
 
     def started(self, session: SuiteSession) -> SuiteRun:
-        """The run of the items that were selected. What is reported of this one is said of that run."""
+        """The run of the selected items. The item's report belongs to that run."""
         suite = session.suite(self.path).name
         set_record(self, self.kind, suite)
         run = session.run(self.path, self.selected())
@@ -120,7 +122,7 @@ class _SuiteItem(pytest.Item):
         return run
 
     def selected(self) -> frozenset[str]:
-        """The ids of the suite's cases that were not deselected; all of them when only the gate was selected."""
+        """The ids of the suite's selected cases; all of them when only the gate was selected."""
         items = (item for item in self.session.items if isinstance(item, CaseItem) and item.path == self.path)
         suite = SuiteSession.of(self.config).suite(self.path)
         return frozenset(item.case.id for item in items) or frozenset(case.id for case in suite.cases)
@@ -129,8 +131,8 @@ class _SuiteItem(pytest.Item):
 class CaseItem(_SuiteItem):
     """Passes when every repeat of its case passed.
 
-    In a suite of mode `gate` a wrong answer is shown as missed and no answer as broken, and neither fails: the gate
-    decides. In mode `strict` a case that a rerun got right is shown as rescued and does not fail.
+    In mode `gate` the item never fails, since the gate decides: a wrong answer is shown as missed, and no answer as
+    broken. In mode `strict` a case that passed in a rerun is shown as rescued and does not fail.
     """
 
     kind = "case"
@@ -159,7 +161,7 @@ class CaseItem(_SuiteItem):
             raise CaseFailed(_explain(self.case, missed, len(attempts), run.run_id))
 
     def _rescued(self, session: SuiteSession) -> bool:
-        """Whether a rerun got the case right, where reruns are asked for."""
+        """Whether the case passed in a rerun, when reruns are enabled."""
         if not session.option("flake_reruns"):
             return False
         number = session.reruns(self.path, self.selected()).rescued().get(self.case.id)
@@ -172,7 +174,7 @@ class CaseItem(_SuiteItem):
 class GateItem(_SuiteItem):
     """Waits for all attempts of the suite's selected cases and judges them by the suite's gate.
 
-    `kept`: it was not selected itself, but cases of it were, and without it nothing would judge them.
+    `kept` means that the gate itself was not selected but cases were; without it nothing would judge them.
     """
 
     kind = "gate"

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """Runs coroutines from other threads; contexts entered stay open until `close`."""
+    """Runs coroutines for other threads. Contexts that it entered stay open until `close`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -24,7 +24,7 @@ class LoopThread:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def _serve(self) -> None:
-        """Until it is told to stop: a SystemExit in a task that an agent started ends that task, not the loop."""
+        """Runs the loop until it is stopped. A SystemExit in an agent's task ends that task, not the loop."""
         while True:
             with suppress(SystemExit, KeyboardInterrupt):
                 return self._loop.run_forever()
@@ -44,7 +44,9 @@ class LoopThread:
         future = self.start(work)
         try:
             return future.result()
-        except BaseException:  # of the work, or an interrupt of this thread; what has ended is not cancelled
+        except (
+            BaseException
+        ):  # an exception of the work, or an interrupt of this thread; finished work is not cancelled
             future.cancel()
             raise
 
@@ -52,7 +54,7 @@ class LoopThread:
         return self.run(self._contexts.enter_async_context(context))
 
     def close(self) -> None:
-        """Wait for what was cancelled, leave the contexts (servers stop), end the loop and its thread."""
+        """Wait for cancelled work, leave the contexts (which stops servers), and end the loop and its thread."""
         try:
             self.run(self._cancelled())
             self.run(self._contexts.aclose())
@@ -63,6 +65,6 @@ class LoopThread:
             self._loop.close()
 
     async def _cancelled(self) -> None:
-        """What was started here and is being cancelled has ended."""
+        """Waits until cancelled work has ended."""
         if tasks := [task for task in self._tasks if task.cancelling()]:
             await asyncio.wait(tasks)

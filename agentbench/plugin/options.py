@@ -1,4 +1,4 @@
-"""The plugin's options as a suite's configuration, and the paths relative to pytest's root directory."""
+"""The plugin's options as configuration of a suite, and paths relative to pytest's root directory."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ RUN_OPTIONS = ("limit", "sample_seed", "repeats")
 
 
 def overrides(config: pytest.Config) -> dict[str, Any]:
-    """What the options set, by dotted path; `UserError` for one that is wrong."""
+    """The settings from the options, by dotted path; `UserError` for an invalid option."""
     option = config.getoption
     run = {f"run.{name}": option(f"agentbench_{name}") for name in RUN_OPTIONS}
     given = {path: value for path, value in run.items() if value is not None}
@@ -24,7 +24,7 @@ def overrides(config: pytest.Config) -> dict[str, Any]:
 
 
 def check_options(config: pytest.Config) -> None:
-    """A wrong option is wrong usage: told before anything is collected."""
+    """Reports an invalid option as wrong usage, before anything is collected."""
     try:
         overrides(config)
     except UserError as error:
@@ -32,7 +32,9 @@ def check_options(config: pytest.Config) -> None:
 
 
 def database(config: pytest.Config) -> str:
-    """The store: the option, AGENTBENCH_DB, the ini file's, else results/agentbench.db under the root directory."""
+    """The store: from the option, AGENTBENCH_DB, or the ini file; by default results/agentbench.db under the root
+    directory.
+    """
     if named := config.getoption("agentbench_db") or database_url():
         return str(named)
     written = str(config.getini("agentbench_db") or "").strip()
@@ -47,9 +49,9 @@ def baselines_directory(config: pytest.Config) -> Path:
 
 
 def root_directory(config: pytest.Config) -> Path:
-    """pytest's root directory where a file or an option says which it is, else where pytest was started.
+    """pytest's root directory when a file or an option sets it, otherwise the directory where pytest was started.
 
-    Without one pytest guesses from its arguments, and takes the value of an option (a summary's file) for one of them.
+    Without either, pytest guesses from its arguments, and mistakes an option's value (a summary file) for one.
     """
     told = config.inipath or config.getoption("rootdir") or (config.rootpath / "setup.py").is_file()
     return config.rootpath if told else config.invocation_params.dir

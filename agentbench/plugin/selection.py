@@ -1,5 +1,8 @@
-"""Which items a session runs, and how often: whoever selects cases of a suite has its gate too; plugins that run a test
-again would show it the attempts of the same run."""
+"""Decides which items a session runs, and how often.
+
+Selecting cases of a suite selects its gate too. Plugins that repeat a test are kept off suite items, since they would
+repeat it with the attempts of the same run.
+"""
 
 from collections.abc import Generator
 
@@ -16,11 +19,11 @@ RERUN = (
     " --agentbench-flake-reruns N asks it again about its failing cases."
 )
 ONCE: pytest.StashKey[bool] = pytest.StashKey()
-"""Of an item that pytest-rerunfailures was to run again."""
+"""Marks an item that pytest-rerunfailures would have run again."""
 
 
 class Selection:
-    """A pytest plugin, registered late: its hook ends after those that deselect items."""
+    """A pytest plugin, registered late: its hook runs after those that deselect items."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
@@ -42,7 +45,7 @@ class Selection:
         check_store(config)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """A worker's wrong usage ends as a failure of the item: what it raises while it collects is told as a crash."""
+        """Turns a worker's wrong usage into a failed item; an exception during collection looks like a crash."""
         if item.get_closest_marker("agent_suite") and (refusal := _refusal(item)):
             pytest.fail(refusal, pytrace=False)
 
@@ -55,7 +58,7 @@ class Selection:
 
 
 def _count_as_selected(config: pytest.Config, kept: list[pytest.Item]) -> None:
-    """pytest has counted those that -k left out as deselected, and shows that number next."""
+    """Corrects pytest's count: it has counted the gates that -k left out as deselected, and shows that number next."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     stats = getattr(reporter, "stats", {})
     names = {item.nodeid for item in kept}
@@ -64,7 +67,7 @@ def _count_as_selected(config: pytest.Config, kept: list[pytest.Item]) -> None:
 
 
 def _refusal(item: pytest.Item) -> str:
-    """Why pytest-repeat may not repeat the item; empty when it is not asked to."""
+    """Why pytest-repeat must not repeat the item; empty when it would not."""
     if not item.config.pluginmanager.hasplugin("repeat"):
         return ""
     mark = item.get_closest_marker("repeat")
@@ -73,7 +76,7 @@ def _refusal(item: pytest.Item) -> str:
 
 
 def _run_once(item: pytest.Item) -> None:
-    """pytest-rerunfailures would run the item again with the attempts it had."""
+    """Turns pytest-rerunfailures off for the item: a rerun would use the same attempts."""
     if not item.config.pluginmanager.hasplugin("rerunfailures"):
         return
     item.stash[ONCE] = bool(item.get_closest_marker("flaky") or item.config.getoption("reruns", None))

@@ -1,4 +1,4 @@
-"""What one pytest process holds: the store and the runs of its suites."""
+"""The state of a pytest process: the store and the runs of its suites."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from agentbench.suite.suite import Suite, load_suite
 
 
 class SuiteSession:
-    """Created when the first suite is collected; `close` stops the servers, `settle` says how each run ended."""
+    """Created when the first suite is collected. `close` stops the servers; `settle` sets each run's final status."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class SuiteSession:
 
     @cached_property
     def store(self) -> Store:
-        """Opened by the first who needs it: a session that only collects makes none."""
+        """The store, opened on first use: a session that only collects creates none."""
         return open_store(database(self._config))
 
     @classmethod
@@ -51,11 +51,11 @@ class SuiteSession:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The runs that this process answers for: all of the session's, none in a pytest-xdist worker."""
+        """The runs that this process reports: all of the session's; none in a pytest-xdist worker."""
         return tuple(self._owned)
 
     def option(self, name: str) -> Any:
-        """A command line option of ours by its name."""
+        """The value of one of the plugin's command line options."""
         return self._config.getoption(f"agentbench_{name}")
 
     def suite(self, path: Path) -> Suite:
@@ -65,7 +65,7 @@ class SuiteSession:
         return self._suites[path]
 
     def leave_alone(self, path: Path) -> None:
-        """Remember a file that has a suite's name and is another tool's."""
+        """Remember a file with a suite's name that belongs to another tool."""
         self._left_alone.append(path)
 
     def left_alone(self) -> list[str]:
@@ -75,15 +75,15 @@ class SuiteSession:
         return overrides(self._config)
 
     def run(self, path: Path, case_ids: frozenset[str]) -> SuiteRun:
-        """The run that the suite's items take their attempts from, started at its first item."""
+        """The run behind the suite's items, started at its first item."""
         return self._run(f"suite {path}", self.suite(path).only(case_ids))
 
     def private_run(self, suite: Suite, options: Mapping[str, Any]) -> SuiteRun:
-        """A run of a suite with options of its own, made once for all who ask for the same."""
+        """A run of a suite with its own options, shared by all requests with the same options."""
         return self._run(f"private {suite.path} {sorted(options.items())!r}", suite)
 
     def reruns(self, path: Path, case_ids: frozenset[str]) -> Reruns:
-        """The failing ones of these cases run again: a run of its own, which changes no figure of the first."""
+        """A separate run of the failing cases; it changes no figure of the first run."""
         run = self.run(path, case_ids)
         if run.run_id not in self._reruns:
             once = Once(self._shared or Path(self._alone.name), f"rerun of {run.run_id}")
@@ -104,13 +104,13 @@ class SuiteSession:
         return self._runs[key]
 
     def _start(self, suite: Suite, begun: str | None) -> Experiment:
-        """A new run, or one that was begun already."""
+        """Starts a new run, or continues one."""
         if begun is not None:
             return Experiment(run=self.store.get_run(begun), suite=suite)
         return plan(suite, self.store, label="pytest")
 
     def _started(self, key: str, start: Callable[[None], Experiment]) -> Experiment:
-        """What keeps a run from being started is found out once, and told to every item."""
+        """Starts a run once; an error that prevents it is remembered and raised for every item."""
         if key in self._failed:
             raise UserError(self._failed[key])
         try:
@@ -120,7 +120,7 @@ class SuiteSession:
             raise
 
     def adopt(self, run_ids: Sequence[str]) -> None:
-        """Answer for the runs that the workers made."""
+        """Take over reporting of the workers' runs."""
         self._owned += run_ids
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class SuiteSession:
         self._alone.cleanup()
 
     def settle(self) -> None:
-        """Say of each run how it ended, once none is made any more. One without any attempt is forgotten."""
+        """Set each run's final status, after all have ended. A run without any attempt is deleted."""
         if self._settled:
             return
         self._settled = True
@@ -147,7 +147,7 @@ class SuiteSession:
 
 
 def check_store(config: pytest.Config) -> None:
-    """A store that can't be opened is told once, before the first item; a worker's items each say so themselves."""
+    """Reports a store that can't be opened once, before the first item; in a worker, each item reports it."""
     if config.getoption("collectonly") or shared_directory(config) is not None:
         return
     try:

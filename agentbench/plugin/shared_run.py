@@ -1,6 +1,6 @@
-"""A suite's run under pytest-xdist: one worker makes it, the others find its attempts in the store.
+"""A suite's run under pytest-xdist: one worker runs it, the others read its attempts from the store.
 
-Attempts that were in flight when a pytest-xdist worker died: the one that ended it is found by making each alone.
+When a worker dies, the attempts that were in flight are repeated one at a time, to find the one that ends the process.
 """
 
 import json
@@ -33,7 +33,7 @@ ENDED_ITS_PROCESS = (
 
 
 class InFlight:
-    """A file of the session's directory that says which attempts of a run began, and which of them were made alone."""
+    """A file in the session's directory that lists the attempts a run began, and which of these ran alone."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -43,13 +43,13 @@ class InFlight:
             out.write(json.dumps([*key, alone]) + "\n")
 
     def unfinished(self, stored: set[Key]) -> dict[Key, bool]:
-        """Those that began and are not stored, and whether each was alone in flight at the end.
+        """The attempts that began and are not stored, and whether each was alone in flight at the end.
 
-        Of those made alone only the last was: the ones before it had ended, and waited to be stored.
+        Of those that ran alone, only the last was in flight: the earlier ones had ended and waited to be stored.
         """
         if not self._file.exists():
             return {}
-        # The last line may be cut off: its process died.
+        # The last line may be cut off, since its process died.
         whole = self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
         began = [((case_id, repeat), alone) for case_id, repeat, alone in map(json.loads, whole)]
         return {key: alone and key == began[-1][0] for key, alone in began if key not in stored}
@@ -57,7 +57,7 @@ class InFlight:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchedExperiment(Experiment):
-    """An experiment that says of each attempt that it begins."""
+    """An experiment that records the start of each attempt."""
 
     in_flight: InFlight
     alone: bool = False
@@ -72,9 +72,9 @@ class WatchedExperiment(Experiment):
 
 
 def parts(experiment: Experiment, in_flight: InFlight, store: Store) -> list[Experiment]:
-    """The experiment as it is made: first, one at a time, what was in flight when its worker died; then the rest.
+    """The experiment in two parts: first, one at a time, the attempts in flight when its worker died; then the rest.
 
-    What was alone then is stored as a failure of its agent.
+    An attempt that was alone at that time is stored as a failure of its agent.
     """
     left = in_flight.unfinished(store.stored_keys(experiment.run.id))
     for case_id, repeat in (key for key, alone in left.items() if alone):
@@ -111,10 +111,10 @@ Found = TypeVar("Found")
 
 
 class SharedRun:
-    """Made by the worker that comes first, at the concurrency that the suite asks for, whatever the number of workers.
+    """The worker that comes first runs it, at the suite's own concurrency whatever the number of workers.
 
-    `start` plans the run, or takes up the one it is given, whose worker died. No worker holds an item back while it
-    waits, and none makes an attempt twice, so that no way of distributing items can lock them up.
+    `start` plans the run, or continues the given one, whose worker died. No worker blocks an item of another, and none
+    repeats an attempt, so that no distribution of items can cause a deadlock.
     """
 
     def __init__(self, once: Once, start: Callable[[str | None], Experiment], store: Store, loop: LoopThread) -> None:
@@ -148,7 +148,7 @@ class SharedRun:
         self._wait(lambda: wanted <= self._store.stored_keys(run.id) or None)
 
     def _wait(self, look: Callable[[], Found | None]) -> Found:
-        """What `look` finds, as soon as it does; makes the run meanwhile when no other worker does."""
+        """Waits for a result of `look`; meanwhile runs the attempts when no other worker does."""
         while (found := look()) is None:
             self._make()
             if self._batch is not None and self._batch.work.done():
@@ -175,7 +175,7 @@ class SharedRun:
         self._batch.work.add_done_callback(self._ended)
 
     def _ended(self, work: "Future[None]") -> None:
-        """Says at once why the run ended early: the others would wait for it."""
+        """Raises at once when the run ended early, since the others would wait for it."""
         try:
             error = work.exception()
         except CancelledError:
@@ -184,7 +184,7 @@ class SharedRun:
             self._once.tell(error=str(error) or type(error).__name__)
 
     def close(self) -> None:
-        """The worker that makes the run stays until it is done, since the others wait for it."""
+        """The worker that runs the attempts stays until they are done, since the others wait for them."""
         if self._batch is not None:
             while not self._batch.work.done() and not self._once.stopped():
                 time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""What the plugin keeps in pytest's stashes and properties, by name. It imports nothing of the plugin."""
+"""Keys of the plugin's entries in pytest's stashes and properties. It imports nothing else of the plugin."""
 
 from typing import Any
 

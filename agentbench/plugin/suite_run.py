@@ -1,6 +1,6 @@
-"""Where an item's attempts come from: a suite's run, all of it at once, so that the server can batch.
+"""The attempts behind a suite's items: one run of the whole suite, so that the server can batch.
 
-Failing cases run again, after the run: to show what is flaky, never to raise a figure.
+Failing cases are rerun after it, to show which are flaky, never to raise a figure.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ class SuiteRun(Protocol):
     def run_id(self) -> str: ...
 
     def attempts(self, case: Case) -> list[Attempt]:
-        """Every repeat of the case, as they ended; waits for them, and raises what ended the run before."""
+        """Every repeat of the case. Waits for them; raises the error if the run ended early."""
         ...
 
     def complete(self, case_ids: frozenset[str]) -> None:
-        """Wait until every repeat of these cases is stored; raises what ended the run before."""
+        """Wait until every repeat of these cases is stored; raises the error if the run ended early."""
         ...
 
     def close(self) -> None: ...
 
 
 class BatchRun:
-    """Runs all selected cases in the background; items come in their own order and wait for their case."""
+    """Runs all selected cases in the background; items keep their own order and wait for their case."""
 
     def __init__(
         self, experiment: Experiment, store: Store, loop: LoopThread, parts: Sequence[Experiment] = ()
@@ -88,10 +88,10 @@ class BatchRun:
 
 
 class Reruns:
-    """A run of its own, linked to the first by `rerun_of` in its environment.
+    """A separate run, linked to the first by `rerun_of` in its environment.
 
-    It starts when the first has ended, so that it takes nothing from it. Repeats count on from the first run's: each
-    has a seed of its own. Under pytest-xdist one worker makes it.
+    It starts after the first run, so that it does not slow it down. Its repeats continue the first run's numbering, so
+    each has a seed of its own. Under pytest-xdist one worker runs it.
     """
 
     def __init__(self, suite: Suite, of: SuiteRun, most: int, store: Store, loop: LoopThread, once: Once) -> None:
@@ -104,7 +104,7 @@ class Reruns:
         self._rescued: Mapping[str, int] | None = None
 
     def rescued(self) -> Mapping[str, int]:
-        """The cases that a rerun got right, and which one did (from 1). Waits for the run, then for the reruns."""
+        """The cases that passed in a rerun, and in which one (from 1). Waits for the run, then for the reruns."""
         if self._rescued is None:
             self._of.complete(frozenset(case.id for case in self._suite.cases))
             while "rescued" not in (told := self._once.told()):
@@ -121,7 +121,7 @@ class Reruns:
             if failing := self._failing():
                 rescued = self._loop.run(self._again(self._suite.only(failing)))
         finally:
-            # Said whatever happened, since others wait for it.
+            # Always announced, since other workers wait for it.
             self._once.tell(rescued=rescued)
             self._once.leave()
 

@@ -1,6 +1,7 @@
-"""The suites' quality and serving tables at the end of a pytest session, and the Markdown file for a pull request.
+"""The output at the end of a pytest session: quality and serving tables, the Markdown summary, and JUnit XML
+properties.
 
-What JUnit XML says of an item and of the whole session. Values are escaped by pytest, names are not.
+pytest escapes the values of properties, but not their names.
 """
 
 import re
@@ -29,7 +30,7 @@ from agentbench.store import Store
 
 
 def write_tables(reporter: "pytest.TerminalReporter", session: SuiteSession) -> None:
-    """The table of each run that this session made."""
+    """The table of each run of this session."""
     session.settle()
     for run_id in session.run_ids:
         run = session.store.get_run(run_id)
@@ -38,9 +39,9 @@ def write_tables(reporter: "pytest.TerminalReporter", session: SuiteSession) -> 
 
 
 def write_markdown(config: pytest.Config) -> None:
-    """A section for each run, with what the tests said of it, in the file that the option names.
+    """Appends a section for each run, with its tests' results, to the summary file.
 
-    Added to the file, since a CI job's other steps may write there too; whole or not at all.
+    It appends, since other steps of a CI job may write to the file too; it writes all or nothing.
     """
     session = config.stash[SESSION]
     named = session.option("summary")
@@ -59,7 +60,7 @@ def write_markdown(config: pytest.Config) -> None:
 
 
 def _section(run: Run, reports: Sequence[ItemReport], session: SuiteSession) -> str:
-    """The figures are the run's; whether it passed, and for what, is what pytest said of its items."""
+    """The figures come from the run; whether it passed, and why, comes from pytest's item reports."""
     gating = _gating(run, session)
     outcome = _outcome(run, reports)
     verdict = replace(gating.verdict, passed=outcome == "passed", checks=tuple(_checks(run, reports)))
@@ -67,14 +68,16 @@ def _section(run: Run, reports: Sequence[ItemReport], session: SuiteSession) -> 
 
 
 def _failures(reports: Sequence[ItemReport]) -> Iterator[str]:
-    """A section for each suite that has no run: what kept it from running."""
+    """A section for each suite without a run: the reason why it could not run."""
     for suite in dict.fromkeys(report.suite for report in reports):
         said = dict.fromkeys(report.message for report in reports if report.suite == suite)
         yield failure_markdown(f"agentbench {suite}", said)
 
 
 def _gating(run: Run, session: SuiteSession) -> Gating:
-    """With the baseline where there is one; a name that is wrong has failed its gate already, or decides nothing."""
+    """The gate's verdict, with the baseline if there is one. An invalid name has failed its gate already, or does not
+    matter.
+    """
     named = session.option("baseline")
     options = gate_options(run, **({"baseline": named} if named else {}))
     try:
@@ -98,7 +101,7 @@ def _is_gated(run: Run) -> bool:
 
 
 def _checks(run: Run, reports: Sequence[ItemReport]) -> Iterator[GateCheck]:
-    """What each gate and each test found, and the cases in one line."""
+    """The checks of each gate and test, and one line for the cases."""
     cases = [report for report in reports if report.kind == "case"]
     if cases and not _is_gated(run):
         yield _cases_check(run, cases)
@@ -132,7 +135,7 @@ def _gate_checks(report: ItemReport) -> Iterator[GateCheck]:
 
 
 def _test_check(report: ItemReport) -> GateCheck:
-    """A test in one line: why it failed, else what it asserted."""
+    """A test in one line: why it failed, otherwise what it asserted."""
     wanted = [said for said, passed in report.checks if passed == (report.outcome != "failed")]
     found = "; ".join(dict.fromkeys(wanted)) or report.message or report.outcome
     return GateCheck(name="test", passed=report.outcome != "failed", said=f"{report.node_id}: {found}")
@@ -149,7 +152,7 @@ Property = tuple[str, object]
 
 
 def case_properties(run_id: str, attempts: Sequence[Attempt]) -> Iterator[Property]:
-    """Of a case: verdicts and mean scores over its repeats, its slowest call, its tokens, its failures."""
+    """A case's properties: verdicts and mean scores over its repeats, slowest call, tokens, failures."""
     outcomes = outcomes_of(attempts)
     right = sum(outcome.passed is True for outcome in outcomes)
     yield "agentbench_run", run_id
@@ -178,14 +181,14 @@ def _scores(outcomes: Iterable[Outcome]) -> Iterator[Property]:
 
 
 def gate_properties(gating: Gating) -> Iterator[Property]:
-    """Of a gate: its run and its checks."""
+    """A gate's properties: its run and its checks."""
     yield "agentbench_run", gating.run.id
     for check in gating.verdict.checks:
         yield f"agentbench_gate_{_word(check.name)}", f"{'passed' if check.passed else 'failed'}: {check.said}"
 
 
 def run_properties(store: Store, run_ids: Iterable[str]) -> Iterator[Property]:
-    """Of the session: each run's identity and figures, under the suite's name."""
+    """The session's properties: each run's identity and figures, under the suite's name."""
     for run_id in run_ids:
         run = store.get_run(run_id)
         view = run_view(store, run)

@@ -1,7 +1,7 @@
-"""pytest-xdist: the directory that a session's workers share, which says who makes which run.
+"""Coordination of pytest-xdist workers through a shared directory: which worker does which work, and which runs exist.
 
-Work that a pytest session does once: one pytest-xdist worker takes it, the others see what came of it. And, in the
-controller, what becomes of the items that a worker was at when it died.
+Work that a session needs once is claimed by one worker, and the others read its results. In the controller, the items
+of a dead worker are handed to another one.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ import pytest
 from agentbench.plugin.stash import HANDED_OUT_AGAIN
 
 POLL_S = 0.1
-"""How often one looks whether another worker has come further."""
+"""How often a worker checks another one's progress."""
 
 STOP = "stop"
 
 
 class Once:
-    """One piece of work, known to every worker of the session by two files in the session's directory.
+    """Work that one worker of the session does, tracked in two files in the session's directory.
 
-    A process that took it has it until it ends: the system takes the lock from one that died, and another goes on
-    with the work. What was told of it stays.
+    The worker that claims the work holds a lock until it ends. The system releases the lock of a dead worker, and
+    another one continues. Published facts remain.
     """
 
     def __init__(self, directory: Path, key: str) -> None:
@@ -40,7 +40,7 @@ class Once:
         self._held: IO[str] | None = None
 
     def take(self) -> bool:
-        """Whether the work is this process's: at most one has it at a time, and none once the session stops."""
+        """Try to claim the work: at most one process has it at a time, and none after the session stops."""
         if self._held is not None:
             return True
         if self.stopped():
@@ -55,7 +55,7 @@ class Once:
         return True
 
     def told(self) -> dict[str, Any]:
-        """What those who had the work told of it so far."""
+        """The facts published so far."""
         try:
             found: dict[str, Any] = json.loads(self._facts.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -63,13 +63,13 @@ class Once:
         return found
 
     def tell(self, **facts: Any) -> None:
-        """Add facts (JSON values) for the others; only for the one that has the work."""
+        """Publish facts (JSON values) for the others; only the process that has the work may do so."""
         draft = self._facts.with_suffix(".draft")
         draft.write_text(json.dumps({**self.told(), **facts}), encoding="utf-8")
         draft.replace(self._facts)
 
     def stopped(self) -> bool:
-        """Whether the session ends before its time (-x, Ctrl-C), so that nobody wants the work any more."""
+        """Whether the session ends early (-x, Ctrl-C), so that nobody needs the work any more."""
         return self._stop.exists()
 
     def leave(self) -> None:
@@ -79,7 +79,7 @@ class Once:
 
 
 def runs_of(directory: Path) -> list[str]:
-    """The ids of the runs that the session's workers told of."""
+    """The ids of the runs that the session's workers published."""
     told = [json.loads(file.read_text(encoding="utf-8")) for file in directory.glob("*.json")]
     return sorted(facts["run"] for facts in told if "run" in facts)
 
@@ -94,7 +94,7 @@ INPUT = "agentbench"
 
 
 def share_directory(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    """Tell a worker that is about to start where the session's directory is."""
+    """Give a worker that is about to start the path of the session's directory."""
     if SHARED not in config.stash:
         config.stash[SHARED] = Path(tempfile.mkdtemp(prefix="agentbench-"))
     workerinput[INPUT] = str(config.stash[SHARED])
@@ -111,7 +111,7 @@ def shared_directory(config: pytest.Config) -> Path | None:
 
 
 def stop_workers(config: pytest.Config) -> list[str]:
-    """In the controller, at the session's end: whoever still makes a run lets go of it. The ids of the runs."""
+    """In the controller, at the session's end: makes workers end their runs, and returns the runs' ids."""
     directory = config.stash.get(SHARED, None)
     if directory is None:
         return []
@@ -120,7 +120,7 @@ def stop_workers(config: pytest.Config) -> list[str]:
 
 
 def forget(config: pytest.Config) -> None:
-    """Remove the directory, once the workers are gone."""
+    """Remove the directory after the workers have ended."""
     if SHARED in config.stash:
         shutil.rmtree(config.stash[SHARED], ignore_errors=True)
 
@@ -130,11 +130,11 @@ def _of_suite(nodeid: str) -> bool:
 
 
 class HandedOut:
-    """An item of a suite whose worker died goes to another one. It did not end the worker itself: what did is one of
-    the attempts in flight. It fails when no worker is left to take it up.
+    """Hands an item of a dead worker to another worker.
 
-    A worker can die between an item's result and the word that the item is done. Such an item may come again, as
-    pytest-xdist hands it out, and its result counts once.
+    The item itself did not end the worker: one of the attempts in flight did. The item fails when no worker is left. A
+    worker can die between an item's result and its message that the item is done. pytest-xdist may then hand the item
+    out again, and its result counts once.
     """
 
     NAME = "agentbench_handed_out"
@@ -152,7 +152,7 @@ class HandedOut:
         if crashitem in self._results:
             self._come_again.add(crashitem)
             return
-        # Schedulers of whole files and scopes know no single item, and give all that a dead worker left to others.
+        # Schedulers by file or scope can't return a single item; they hand out all items of a dead worker again.
         with suppress(NotImplementedError):
             sched.mark_test_pending(crashitem)
         self._open[crashitem] = report
