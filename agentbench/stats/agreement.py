@@ -1,4 +1,4 @@
-"""How far two raters agree on pass and fail: per cent, and Cohen's κ, which takes chance off."""
+"""Agreement of two raters on pass and fail: per cent, and Cohen's κ, which corrects for chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FURTHEST = 0.999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
-    """One attempt that both raters gave a verdict on."""
+    """An attempt with verdicts from both raters."""
 
     cluster: str
     a: bool
@@ -50,10 +50,10 @@ class Agreement:
 
 
 def agree(a: str, b: str, rated: Sequence[Rated]) -> Agreement:
-    """The agreement of two raters on what both rated.
+    """The agreement of two raters on the attempts that both rated.
 
-    κ = (p_o − p_e) / (1 − p_e), Cohen 1960. Its interval is the jackknife's, leaving out a cluster at a time, since
-    repeats of a case are not independent: of Fisher's z = artanh κ, with t of C − 1 degrees of freedom (Miller, The
+    κ = (p_o − p_e) / (1 − p_e), Cohen 1960. Repeats of a case are not independent, so the interval is a jackknife that
+    leaves out one cluster at a time: of Fisher's z = artanh κ, with t of C − 1 degrees of freedom (Miller, The
     jackknife – a review, Biometrika 61, 1974).
     """
     table = _table(rated)
@@ -76,7 +76,9 @@ def agree(a: str, b: str, rated: Sequence[Rated]) -> Agreement:
 
 
 def cohens_kappa(table: NDArray[np.int64]) -> float | None:
-    """None without ratings, and where both gave one and the same verdict throughout: chance agrees fully then."""
+    """None without ratings, and when both raters always gave the same single verdict: chance agreement is complete
+    then.
+    """
     total = int(table.sum())
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     by_chance = int(rows @ columns)  # times total²

@@ -1,4 +1,4 @@
-"""The metrics of one model call, in seconds, None where the call does not define them."""
+"""The metrics of one model call in seconds; None when the call does not define them."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,21 +12,23 @@ CallMetric = Callable[[ModelCall], float | None]
 
 
 def completion_tokens(call: ModelCall) -> int | None:
-    """The server's count; else the sum over chunks, which is the least that it was, else None."""
+    """The server's count, otherwise the sum over chunks (a lower bound), otherwise None."""
     if call.completion_tokens is not None:
         return call.completion_tokens
     return sum(call.chunk_tokens) if call.chunk_tokens else None
 
 
 def ttft_s(call: ModelCall) -> float | None:
-    """Time to first token: the first chunk of which a reader sees something − sent_at; queueing, prefill and decoding
-    up to it."""
+    """Time to first token: the first chunk visible to a reader − sent_at. It includes queueing, prefill and decoding up
+    to that chunk.
+    """
     return (shown[0] - call.sent_at) * NS if (shown := _shown(call)) else None
 
 
 def first_token_s(call: ModelCall) -> float | None:
-    """The first chunk at which the server's own count of tokens is above 0 − sent_at; None where it did not count in
-    every chunk. Earlier than the TTFT where text was held back."""
+    """Time to the first chunk with a token count above 0, from sent_at; None when the server did not count in every
+    chunk. It is earlier than the TTFT when text was held back.
+    """
     if call.completion_tokens is None:
         return None
     counted = zip(call.chunk_at, call.chunk_tokens, strict=False)
@@ -34,22 +36,22 @@ def first_token_s(call: ModelCall) -> float | None:
 
 
 def held_back_s(call: ModelCall) -> float | None:
-    """The first token, where its text was held back: where it is not the TTFT."""
+    """The time to first token when its text was held back, so that it differs from the TTFT."""
     return None if (first := first_token_s(call)) == ttft_s(call) else first
 
 
 def ttft_from_intent_s(call: ModelCall) -> float | None:
-    """The chunk of the TTFT − intended_at, which a saturated client cannot hide queueing from."""
+    """The TTFT measured from intended_at, in which a saturated client can't hide queueing."""
     return (shown[0] - call.intended_at) * NS if (shown := _shown(call)) else None
 
 
 def _shown(call: ModelCall) -> tuple[int, ...]:
-    """The chunks from the first one on of which a reader sees something."""
+    """The chunks from the first visible one on."""
     return call.chunk_at[call.silent_chunks :]
 
 
 def last_token_at(call: ModelCall) -> int | None:
-    """The last token chunk; of an answer in one piece, whose tokens have no times, its end."""
+    """The time of the last token chunk. For an answer in one piece, whose tokens have no times, it is the end."""
     if call.chunk_at:
         return call.chunk_at[-1]
     return call.ended_at if call.error is None and completion_tokens(call) else None
@@ -62,10 +64,10 @@ def latency_s(call: ModelCall) -> float | None:
 
 
 def tpot_s(call: ModelCall) -> float | None:
-    """Time per output token: (last chunk − the chunk of the TTFT) / tokens that came after that chunk. Where chunks
-    carry no counts these are all completion tokens but one.
+    """Time per output token: (last chunk − first visible chunk) / tokens after the first visible chunk.
 
-    None for an answer that came in one chunk (one that was not streamed): its tokens' times are not known.
+    Without counts per chunk, the divisor is all completion tokens but one. None for an answer in one chunk (not
+    streamed), whose token times are unknown.
     """
     shown = _shown(call)
     after = sum(call.chunk_tokens[call.silent_chunks + 1 :]) if call.chunk_tokens else (call.completion_tokens or 0) - 1
@@ -73,7 +75,7 @@ def tpot_s(call: ModelCall) -> float | None:
 
 
 def gaps_s(call: ModelCall) -> list[float]:
-    """Inter-token latencies: the gaps between the chunks that brought tokens."""
+    """Inter-token latencies: the gaps between chunks with tokens."""
     return [(later - earlier) * NS for earlier, later in pairwise(call.chunk_at)]
 
 

@@ -1,4 +1,4 @@
-"""Where a series of runs changed its level."""
+"""Finds where a series of runs changed its level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,11 @@ FEWEST = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePoint:
-    """`at` is the place of the first value of the new level; `before` and `after` are the means on its two sides, up to
-    the changes next to it. `p_value` is that of no change, by permutation."""
+    """A change of level.
+
+    `at` is the index of the first value of the new level. `before` and `after` are the means of the two sides, up to
+    the neighbouring changes. `p_value` is a permutation test's against no change.
+    """
 
     at: int
     before: float
@@ -27,11 +30,11 @@ class ChangePoint:
 
 
 def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 0) -> tuple[ChangePoint, ...]:
-    """The changes of a series, in its order; none in fewer than eight values.
+    """The changes of a series, in order; none for fewer than eight values.
 
     E-divisive (Matteson & James 2014, with exponent 1): the series is cut where the energy distance of the two sides is
-    largest, if random orders of it seldom have one as large, then each side is looked at in the same way. Nothing is
-    assumed of how values are distributed, only that without a change their order says nothing.
+    largest, if few random permutations reach that distance. Each side is then searched in the same way. The test
+    assumes no distribution, only that the values are exchangeable without a change.
     """
     series = np.asarray(values, dtype=float)
     cuts = _cuts(series, 0, alpha, np.random.default_rng(seed))
@@ -47,7 +50,7 @@ def change_points(values: Sequence[float], *, alpha: float = ALPHA, seed: int = 
 def _cuts(
     series: NDArray[np.float64], begin: int, alpha: float, random: np.random.Generator
 ) -> list[tuple[int, float]]:
-    """Places and p of the cuts of a part of the series that begins at `begin`, in order."""
+    """Index and p of each cut in a part of the series that starts at `begin`, in order."""
     if len(series) < FEWEST:
         return []
     distances = np.abs(series[:, None] - series[None, :])  # [n, n]
@@ -67,7 +70,7 @@ def _cuts(
 
 
 def _best(distances: NDArray[np.float64]) -> tuple[int, float]:
-    """The cut k (values before it) with the largest statistic, and that."""
+    """The cut k (number of values before it) with the largest statistic, and that statistic."""
     n = len(distances)
     sums = distances.cumsum(axis=0).cumsum(axis=1)  # [i, j]: of the block up to i and j
     k = np.arange(LEAST, n - LEAST + 1)

@@ -1,6 +1,6 @@
-"""Two runs compared on the cases both attempted, case by case: their pass rates, a graded score, a latency.
+"""Paired comparison of two runs on their common cases: pass rates, a graded score, a latency.
 
-Each case counts with its difference, d_i = a_i − b_i.
+Each case contributes its difference, d_i = a_i − b_i.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +23,14 @@ Test = Literal["exact McNemar", "exact sign-flip on case means", "exact sign-fli
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedComparison:
-    """Pass rates of `a` and `b` over the same cases; every rate is a fraction, `difference` is a − b.
+    """Pass rates of `a` and `b` over the same cases; rates are fractions, and `difference` is a − b.
 
-    `low` and `high` bound the difference (at 95 %, if not asked otherwise), `p_value` is two-sided, `p_worse` the
-    one-sided one of `a` being worse. `better_in_a` and `better_in_b` are the cases whose mean differs.
-    `smallest_detectable` is the least |difference| that this comparison finds significant (two-sided 5 %) with
-    probability 0.8, None when there is none; `power` has what it finds of any other drop. As many repeats of a case are
-    compared on either side, and the same: one without a verdict in one run is left out of both (`excluded`), one that
-    only one run made out of that (`unmatched`); a case that only one run has is `unpaired`.
+    `low` and `high` bound the difference (by default at 95 %). `p_value` is two-sided, `p_worse` one-sided for `a`
+    being worse. `better_in_a` and `better_in_b` are the cases with a different mean. `smallest_detectable` is the least
+    |difference| that this comparison finds significant (two-sided 5 %) with probability 0.8, None when there is none;
+    `power` gives the power for other drops. Both sides use the same repeats of a case. A repeat without a verdict in
+    one run is left out of both (`excluded`), as is one that only one run made (`unmatched`). A case that only one run
+    has is `unpaired`.
     """
 
     rate_a: float | None = None
@@ -54,7 +54,7 @@ class PairedComparison:
     power: DropPower | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Every figure; of `power` only what it follows from, not the cases."""
+        """All figures; `power` gives its parameters, not the cases."""
         found = asdict(replace(self, power=self.power and replace(self.power, means=None)))
         if found["power"]:
             del found["power"]["means"]
@@ -62,7 +62,7 @@ class PairedComparison:
 
 
 def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float = CONFIDENCE) -> PairedComparison:
-    """The pass rates of two runs on the cases both have; independent of the order of outcomes."""
+    """The pass rates of two runs on their common cases; independent of the order of outcomes."""
     kept = matched_repeats(a, b, lambda outcome: outcome.passed is not None)
     unpaired = len({x.case_id for x in a} ^ {x.case_id for x in b})
     pairs = pair_cases(passes(kept.a), passes(kept.b))
@@ -99,8 +99,9 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
 
 
 def _smallest(found: Differences, drop: DropPower, pairs: Pairs, clusters: Sequence[str]) -> float | None:
-    """The smallest drop that would be found, or rise where `b` has too few passes to lose: a rise is a drop of what is
-    not passed."""
+    """The smallest detectable drop; the smallest rise when `b` has too few passes to lose. A rise is computed as a drop
+    of the failures.
+    """
     alpha = (1 - CONFIDENCE) / 2
     least = drop.smallest(alpha)
     if least is not None:
@@ -149,7 +150,7 @@ class ScoreComparison:
 
 
 def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
-    """The scorers that all the runs have values of, not all of them 0 or 1, by name."""
+    """The names of scorers with values in all the runs that are not all 0 or 1."""
     shared = set.intersection(*({name for outcome in run for name in outcome.scores} for run in runs))
     graded = {
         name for run in runs for outcome in run for name, value in outcome.scores.items() if value not in (0.0, 1.0)
@@ -158,11 +159,11 @@ def graded_scorers(*runs: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> ScoreComparison | None:
-    """The scorer's values on the cases both runs have one of; None when there is none.
+    """The scorer's values on the common cases; None when there is none.
 
-    The interval is the wider, on each side, of Tango's of the effective pairs and Hall's, both with t of the
-    error's degrees of freedom: differences are skewed where a few cases lose everything, and neither alone covers
-    enough then (docs/notes/intervals.md).
+    On each side the interval is the wider of two: Tango's with the effective pairs, and Hall's, both with t of the
+    error's degrees of freedom. Differences are skewed when a few cases lose everything, and neither alone then covers
+    enough (docs/notes/intervals.md).
     """
     kept = matched_repeats(a, b, lambda outcome: bool(score_values(outcome, scorer)))
     pairs = pair_cases(scores(kept.a, scorer), scores(kept.b, scorer))
@@ -187,7 +188,7 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
 
 
 def _interval(found: Differences, deviations: Floats) -> tuple[float, float] | tuple[None, None]:
-    """`deviations` are the clusters' sums of the differences less their mean."""
+    """The interval; `deviations` are the clusters' sums of the centred differences."""
     quantile = student_quantile(CONFIDENCE, found.freedom)
     low, high = found.interval(CONFIDENCE, quantile)
     if low is None or high is None:
@@ -203,7 +204,7 @@ def _interval(found: Differences, deviations: Floats) -> tuple[float, float] | t
 class PairedShift:
     """The median over cases of a − b in a metric's per-case median, in seconds, with a 95 % interval.
 
-    `p_value` is Wilcoxon's, two-sided, over clusters. A bound is None where there are too few clusters for it.
+    `p_value` is Wilcoxon's, two-sided, over clusters. A bound is None with too few clusters.
     """
 
     difference_s: float
@@ -222,10 +223,10 @@ METRICS: Mapping[str, Callable[[Outcome], tuple[float, ...]]] = {
 
 
 def compare_latency(a: Sequence[Outcome], b: Sequence[Outcome], metric: str) -> PairedShift | None:
-    """How a latency metric (`ttft`, `tpot`, `latency`) of the model calls moved, paired on case.
+    """The shift of a latency metric (`ttft`, `tpot`, `latency`) of the model calls, paired by case.
 
-    Each case's value is the median over its answered calls; the interval is by order statistics, as that of any
-    percentile. None when no case has the metric on both sides.
+    Each case's value is the median over its answered calls. The interval uses order statistics, as for any percentile.
+    None when no case has the metric on both sides.
     """
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)

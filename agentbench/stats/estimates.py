@@ -1,4 +1,4 @@
-"""A mean or a percentile with its uncertainty; pass@k and pass^k from n ≥ k repeats."""
+"""Means and percentiles with their uncertainty; pass@k and pass^k from n ≥ k repeats."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ Method = Literal["wilson", "wilson, effective size", "order statistics", "none"]
 class Estimate:
     """`value` with the interval [low, high] at `CONFIDENCE`.
 
-    A bound is None where there is too little data for one: both with too few effective clusters, one side of a
-    percentile in the tail (the interval is then one-sided at `CONFIDENCE`). `clusters` equals `cases` where each is its
-    own, `effective_clusters` too.
+    A bound is None with too little data: both with too few effective clusters, one side for a percentile in the tail
+    (the interval is then one-sided at `CONFIDENCE`). When each case is its own cluster, `cases`, `clusters` and
+    `effective_clusters` are equal.
     """
 
     value: float
@@ -38,10 +38,11 @@ class Estimate:
 def mean_estimate(samples: Sequence[CaseSample], confidence: float = CONFIDENCE) -> Estimate | None:
     """The mean over cases of each case's mean, for values in [0, 1]; None without cases.
 
-    Wilson's score interval. Pass/fail once per independent case: of the cases. Otherwise (graded, repeated or
-    clustered): of the effective size v·(1 − v)/se², se the cluster-robust standard error, with t of its degrees of
-    freedom (Korn & Graubard, Survey Methodology 24, 1998, with Wilson's interval for Clopper and Pearson's). Values
-    that are all alike leave that error at 0: the size is then the effective number of clusters.
+    The interval is Wilson's score interval. With one pass/fail verdict per independent case, its n is the number of
+    cases. Otherwise (graded, repeated or clustered) it is the effective size v·(1 − v)/se², where se is the
+    cluster-robust standard error, with t of its degrees of freedom (Korn & Graubard, Survey Methodology 24, 1998, with
+    Wilson's interval instead of Clopper and Pearson's). When all values are equal, se is 0, and n is the effective
+    number of clusters.
     """
     if not samples:
         return None
@@ -74,7 +75,7 @@ def _bounds(
 
 
 def _is_simple(samples: CaseSamples) -> bool:
-    """Whether it is pass/fail once per independent case."""
+    """Whether each case is independent and has one pass/fail verdict."""
     return len(samples) == len(samples.values) == samples.cluster_count and _pass_or_fail(samples)
 
 
@@ -83,7 +84,7 @@ def _pass_or_fail(samples: CaseSamples) -> bool:
 
 
 def effective_size(samples: CaseSamples, value: float, found: MeanError) -> float:
-    """As how many independent pass/fail cases the error is worth, at most as there are verdicts."""
+    """The number of independent pass/fail cases with the same standard error, at most the number of verdicts."""
     error = found.standard_error
     known = error is not None and error > 1e-9
     size = value * (1 - value) / error**2 if error is not None and known else float("inf")
@@ -93,11 +94,10 @@ def effective_size(samples: CaseSamples, value: float, found: MeanError) -> floa
 
 
 def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: float = CONFIDENCE) -> Estimate | None:
-    """The q-th percentile (0–100) of the pooled values, and its interval by order statistics.
+    """The q-th percentile (0–100) of the pooled values, with its interval by order statistics.
 
-    The values are taken for as many independent ones as the cluster-robust error of the share below the percentile is
-    worth (Woodruff, JASA 47, 1952; reduced for few clusters as in Korn & Graubard 1998). Without an interval where the
-    clusters are too few.
+    The effective number of values follows from the cluster-robust error of the share below the percentile (Woodruff,
+    JASA 47, 1952; reduced for few clusters as in Korn & Graubard 1998). There is no interval with too few clusters.
     """
     if not samples:
         return None
@@ -121,7 +121,7 @@ def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: flo
 
 
 def _size_at(found: MeanError, share: float, values: int, confidence: float) -> float | None:
-    """As how many independent ones the values are worth, from the error of the share of them up to the percentile."""
+    """The effective number of values, from the error of the share of values up to the percentile."""
     if not found.supports_interval or found.standard_error is None:
         return None
     if found.standard_error < 1e-12:
@@ -136,13 +136,13 @@ def _at_level(values: Floats, level: float) -> float:
 
 
 def pass_at_k(trials: int, passed: int, k: int) -> float:
-    """1 − C(n−c, k)/C(n, k): the chance that at least one of k tries is right (Chen et al. 2021)."""
+    """1 − C(n−c, k)/C(n, k): the probability that at least one of k tries is right (Chen et al. 2021)."""
     _check(trials, k)
     return 1 - comb(trials - passed, k) / comb(trials, k)
 
 
 def pass_hat_k(trials: int, passed: int, k: int) -> float:
-    """C(c, k)/C(n, k): the chance that all of k tries are right (τ-bench, Yao et al. 2024)."""
+    """C(c, k)/C(n, k): the probability that all of k tries are right (τ-bench, Yao et al. 2024)."""
     _check(trials, k)
     return comb(passed, k) / comb(trials, k)
 
@@ -159,7 +159,7 @@ def pass_hat_k_estimate(samples: Sequence[CaseSample], k: int) -> Estimate | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """pass@k and pass^k for the k that was asked, over the cases with k verdicts; None when there is no such case."""
+    """pass@k and pass^k for the planned k, over the cases with k verdicts; None when there is no such case."""
 
     k: int
     pass_at_k: Estimate | None
@@ -167,15 +167,17 @@ class Repeated:
 
 
 def repeated(samples: Sequence[CaseSample], k: int) -> Repeated | None:
-    """Both for a run of k repeats, None of a single one. A case of which an attempt has no verdict is left out: fewer
-    tries are another question, not an estimate of this one."""
+    """Both for a run of k repeats; None for a single repeat.
+
+    A case with an undecided or failed attempt is left out: with fewer tries the estimate would be of another quantity.
+    """
     if k < 2:
         return None
     return Repeated(k=k, pass_at_k=pass_at_k_estimate(_complete(samples, k), k), pass_hat_k=pass_hat_k_of(samples, k))
 
 
 def pass_hat_k_of(samples: Sequence[CaseSample], k: int) -> Estimate | None:
-    """pass^k over the cases that have k verdicts or more; None when there is none."""
+    """pass^k over the cases with k verdicts or more; None when there is none."""
     return pass_hat_k_estimate(_complete(samples, k), k)
 
 
@@ -192,7 +194,7 @@ def _check(trials: int, k: int) -> None:
 
 
 def _estimate(samples: Sequence[CaseSample], k: int, metric: Callable[[int, int, int], float]) -> Estimate | None:
-    """A case's pass@k is one value of it, whose mean has the interval of any mean."""
+    """Each case's pass@k is one value, and their mean has the interval of any mean."""
     cases = CaseSamples.of(samples)
     values = np.array([metric(len(case.values), round(sum(case.values)), k) for case in cases], dtype=np.float64)
     return mean_estimate(CaseSamples(cases.case_ids, cases.clusters, np.arange(len(cases)), values))

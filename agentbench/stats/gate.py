@@ -1,6 +1,6 @@
-"""Whether a run passes its gate: each check with the numbers it was decided by.
+"""Decides whether a run passes its gate; each check has its numbers.
 
-Against its baseline a run is not shown worse, or is shown not worse than a margin.
+Compared with its baseline, a run is not shown to be worse, or is shown to be not worse than a margin.
 """
 
 import math
@@ -23,7 +23,7 @@ SERVING_FIELDS = {"goodput": "agent_goodput_per_s", "output_tokens_per_s": "outp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCheck:
-    """One thing asked; `said` is a line with the numbers."""
+    """One condition; `said` is a line with its numbers."""
 
     name: str
     passed: bool
@@ -32,7 +32,9 @@ class GateCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
-    """Passed when every check did. `comparison` is run − baseline, with failures of the agent's as wrong answers."""
+    """The gate passes when every check does. `comparison` is run − baseline, with the agent's failures as wrong
+    answers.
+    """
 
     passed: bool
     checks: tuple[GateCheck, ...]
@@ -48,10 +50,10 @@ def judge_gate(
 ) -> GateVerdict:
     """The gate's verdict on a run.
 
-    An attempt that its agent broke off (agent, timeout, budget) counts as not right: a change that makes the agent
-    crash must not pass for that. What the server, a tool or a scorer broke counts for neither side, and fails the
-    gate when it is more than `max_failed_share` of the attempts. `baseline` is the outcomes of the run that
-    `options.baseline` names; it is not compared when None. `repeats` are those that the run was asked for.
+    An attempt that failed because of its agent (agent, timeout, budget) counts as not right, so that a change that
+    crashes the agent can't pass. Failures of the server, a tool or a scorer are left out on both sides; the gate fails
+    when their share exceeds `max_failed_share`. `baseline` has the outcomes of the run that `options.baseline` names;
+    None skips the comparison. `repeats` is the number of planned repeats.
     """
     counted = agent_failures_as_wrong(outcomes)
     checks = [
@@ -69,7 +71,7 @@ def judge_gate(
 
 
 def _verdicts(options: GateOptions, outcomes: Sequence[Outcome]) -> GateCheck:
-    """Whether enough attempts have a verdict for the others to be left out."""
+    """Checks that enough attempts have a verdict for the others to be left out."""
     if not outcomes:
         return GateCheck(name="failures", passed=False, said="no attempt was made")
     failed = sum(outcome.failure is not None for outcome in outcomes)
@@ -103,7 +105,7 @@ def _pass_rate(options: GateOptions, outcomes: Sequence[Outcome]) -> Iterator[Ga
 def _every_time(
     options: GateOptions, outcomes: Sequence[Outcome], counted: Sequence[Outcome], k: int
 ) -> Iterator[GateCheck]:
-    """pass^k of the k that was asked, the agent's failures as wrong answers; what it is without them is said."""
+    """pass^k for the planned k, with the agent's failures as wrong answers; the line also gives it without them."""
     least = options.min_pass_hat_k
     if least is None:
         return
@@ -137,7 +139,7 @@ def _slo(slo: Slo, serving: ServingSummary) -> Iterator[GateCheck]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineCheck:
-    """`comparison` is None when there was nothing to compare."""
+    """`comparison` is None when no cases could be compared."""
 
     passed: bool
     said: str
@@ -145,8 +147,9 @@ class BaselineCheck:
 
 
 def judge_baseline(options: GateOptions, run: Sequence[Outcome], baseline: Sequence[Outcome]) -> BaselineCheck:
-    """`regression`: fails when the exact one-sided test finds the run worse at `alpha`. `non_inferiority`: fails
-    unless the interval at 1 − 2·`alpha` lies above −`margin`. Fails when there is no case to compare."""
+    """`regression` fails when the exact one-sided test finds the run worse at `alpha`. `non_inferiority` fails unless
+    the interval at 1 − 2·`alpha` lies above −`margin`. Both fail when there is no case to compare.
+    """
     name = f"baseline {options.baseline}" if options.baseline else "the baseline"
     if not baseline:
         return BaselineCheck(passed=False, said=f"{name} has no attempts to compare with")

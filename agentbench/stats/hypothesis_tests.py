@@ -1,4 +1,4 @@
-"""Tests of paired differences: the exact sign-flip test, Wilcoxon's signed-rank test, Holm's adjustment of several."""
+"""Tests of paired differences: the exact sign-flip test, Wilcoxon's signed-rank test, and Holm's adjustment."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -10,10 +10,9 @@ from agentbench.stats.samples import Floats, cluster_sums
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjustment (Scandinavian Journal of Statistics 6, 1979), in the order given.
+    """Holm's step-down adjustment (Scandinavian Journal of Statistics 6, 1979), in the given order.
 
-    With no difference at all, any of them is below α with a probability of at most α, however they depend on each
-    other.
+    Without any true difference, the probability that any of them is below α is at most α, whatever their dependence.
     """
     adjusted: dict[str, float] = {}
     least = 0.0
@@ -24,11 +23,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def signed_rank_p(differences: Floats, clusters: Sequence[str]) -> float:
-    """Two-sided p of the clusters' sums being around 0 (Wilcoxon, Biometrics Bulletin 1, 1945); 1 when all are 0.
+    """Two-sided p for the clusters' sums being symmetric about 0 (Wilcoxon, Biometrics Bulletin 1, 1945); 1 when all
+    are 0.
 
-    Exact up to 50 clusters without ties, else by the normal approximation with its correction for ties.
+    It is exact up to 50 clusters without ties, otherwise a normal approximation with tie correction.
     """
-    from scipy import stats  # Slow to import, and asked for by comparisons only.
+    from scipy import stats  # Imported here: slow to import, and only comparisons need it.
 
     sums = cluster_sums(differences, clusters)
     changed = sums[np.abs(sums) > 1e-12]
@@ -44,16 +44,16 @@ FINEST = 10_000
 
 
 def lattice_step(repeats: Sequence[int]) -> float:
-    """What every difference of two case means is a multiple of, for cases of so many repeats."""
+    """The step of which every difference of two case means is a multiple, for this number of repeats."""
     return 1 / lcm(*repeats) if repeats else 1.0
 
 
 def sign_flip_tails(sums: Floats, step: float) -> tuple[float, float]:
-    """P(total ≤ the one found) and P(total ≥ the one found), over every choice of the `sums`' signs.
+    """P(total ≤ observed) and P(total ≥ observed), over every choice of signs of the `sums`.
 
-    Fisher's randomization test for pairs, by cluster. With pass/fail once per independent case it is McNemar's
-    exact test: every change counts 1. The total's distribution is computed exactly, from its characteristic
-    function Π cos(k·θ) over the sums k in lattice steps. No sum but zeros: both are 1.
+    Fisher's randomization test for pairs, by cluster. With one pass/fail verdict per independent case it is McNemar's
+    exact test. The distribution of the total is exact, from its characteristic function Π cos(k·θ) over the sums k in
+    lattice steps. When all sums are 0, both are 1.
     """
     spread = float(np.abs(sums).sum())
     unit = max(step, spread / FINEST)
@@ -70,12 +70,14 @@ def sign_flip_tails(sums: Floats, step: float) -> tuple[float, float]:
         transform = transform * np.cos(size * angles) ** count
     phases = np.exp(1j * angles * reach)
     mass = np.fft.fft(transform * phases).real / (reach + 1)
-    tails = np.cumsum(mass)  # Symmetric: both tails are summed from the same end, to be equal where they are.
+    tails = np.cumsum(
+        mass
+    )  # Symmetric: both tails are summed from the same end, so that equal tails give equal floats.
     found = tails[(reach + total) // 2], tails[(reach - total) // 2]
     less, more = (round(min(1.0, max(LEAST, float(tail))), 12) for tail in found)
     return less, more
 
 
 def attainable(units: int, alpha: float) -> bool:
-    """Whether so many units that all got worse would be significant: ½ⁿ < α."""
+    """Whether this many units, all worse, would be significant: ½ⁿ < α."""
     return Fraction(1, 2**units) < Fraction(alpha)

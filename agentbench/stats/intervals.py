@@ -1,8 +1,8 @@
-"""Intervals of a rate, a paired difference and a quantile, and the standard error of a mean over cases in clusters.
+"""Intervals of a rate, a paired difference and a quantile, and the standard error of a mean over clustered cases.
 
-Clusters and repeats enter an interval through the `n` independent cases that they are worth, which need not be whole:
-as many as would have the standard error that was estimated. The caller gives the quantile of the error's distribution:
-normal where the standard error is known from the counts, Student's t where it was estimated from few clusters.
+Clusters and repeats enter an interval through `n`, the effective number of independent cases, which may be fractional:
+the number with the same standard error. The caller gives the quantile of the error's distribution. It is normal when
+the counts determine the standard error, and Student's t when few clusters estimate it.
 """
 
 import math
@@ -18,7 +18,7 @@ from agentbench.stats.samples import Floats, Integers, cluster_sums, numbered
 
 @cache
 def normal_quantile(confidence: float) -> float:
-    """Of an interval that leaves out (1 − confidence)/2 on either side."""
+    """The quantile of an interval that leaves out (1 − confidence)/2 on either side."""
     return float(special.ndtri(0.5 + confidence / 2))
 
 
@@ -38,8 +38,8 @@ def wilson(rate: float, n: float, quantile: float) -> tuple[float, float]:
 def tango(difference: float, discordance: float, n: float, quantile: float) -> tuple[float, float]:
     """Tango's score interval of a difference of paired proportions (Statistics in Medicine 17, 1998).
 
-    `discordance` is the share of pairs that differ, `difference` that of the better less that of the worse.
-    The bounds are the differences δ that a score test does not reject: |d − δ| = quantile · √(V(δ)/n).
+    `discordance` is the share of pairs that differ. `difference` is the share of better pairs minus that of worse
+    pairs. The bounds are the differences δ that a score test does not reject: |d − δ| = quantile · √(V(δ)/n).
     """
 
     def excess(delta: float) -> float:
@@ -50,7 +50,7 @@ def tango(difference: float, discordance: float, n: float, quantile: float) -> t
 
 
 def tango_variance(difference: float, discordance: float, delta: float) -> float:
-    """n times the variance of the difference, the cells being most likely under a true difference `delta`."""
+    """n times the variance of the difference, with the most likely cells under a true difference `delta`."""
     worse = (discordance - difference) / 2
     linear = discordance - (2 - difference) * delta
     q = (linear + math.sqrt(max(0.0, linear**2 + 8 * worse * delta * (1 - delta)))) / 4
@@ -58,7 +58,7 @@ def tango_variance(difference: float, discordance: float, delta: float) -> float
 
 
 def hall(mean: float, error: float, skewness: float, n: float, quantile: float) -> tuple[float, float]:
-    """Hall's interval of the mean of skewed values (JRSS B 54, 1992): t after a cubic transformation without skew.
+    """Hall's interval of the mean of skewed values (JRSS B 54, 1992): t after a cubic transformation that removes skew.
 
     `skewness` is that of the `n` values whose mean has the standard error `error`.
     """
@@ -71,7 +71,7 @@ def hall(mean: float, error: float, skewness: float, n: float, quantile: float) 
 
 
 def _root(excess: Callable[[float], float], inside: float, edge: float) -> float:
-    """Where the test begins to reject between `inside` and `edge`; the edge when it never does."""
+    """Where the test starts to reject between `inside` and `edge`; the edge when it never does."""
     start = inside + math.copysign(1e-9, edge - inside)  # Without any change the variance at `inside` itself is 0.
     if abs(edge - inside) < 1e-9 or excess(edge) <= 0:
         return edge
@@ -79,9 +79,9 @@ def _root(excess: Callable[[float], float], inside: float, edge: float) -> float
 
 
 def bisected(function: Callable[[float], float], start: float, end: float, tolerance: float = 1e-9) -> float:
-    """Where the function, monotone, changes its sign between `start` and `end`.
+    """Where the monotone function changes its sign between `start` and `end`.
 
-    By hand, since importing SciPy's root finders takes longer than all the roots of a report.
+    Written by hand, since importing SciPy's root finders takes longer than all roots of a report.
     """
     sign = function(start) > 0
     while abs(end - start) > tolerance:
@@ -93,9 +93,9 @@ def bisected(function: Callable[[float], float], start: float, end: float, toler
 def quantile_levels(q: float, n: float, confidence: float) -> tuple[float | None, float | None]:
     """The levels whose sample quantiles bound the true quantile `q`: order statistics, exact for any distribution.
 
-    The j-th of n is at level j/(n + 1) and below the quantile with a probability from the beta distribution;
-    between order statistics it is interpolated (Hutson, Journal of Applied Statistics 26, 1999). With few
-    values no order statistic lies far enough out: that bound is None, and the other then has all of the error.
+    The j-th of n is at level j/(n + 1); the beta distribution gives the probability that it is below the quantile.
+    Between order statistics it is interpolated (Hutson, Journal of Applied Statistics 26, 1999). With few values no
+    order statistic lies far enough out: that bound is None, and the other has the whole error.
     """
     tail = (1 - confidence) / 2
     low, high = _level(q, n, 1 - tail), _level(q, n, tail)
@@ -124,10 +124,10 @@ LEAST_CLUSTERS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanError:
-    """`standard_error` is None of a single cluster. `freedom` are the degrees of freedom of t.
+    """`standard_error` is None for a single cluster. `freedom` is the degrees of freedom of t.
 
-    `effective` is n²/Σn_c² (Kish, Survey Sampling, 1965): as many clusters of equal size have the mean's variance when
-    the cases of a cluster are all alike. One cluster of 100 cases and nine of 2 are worth 1.4.
+    `effective` is n²/Σn_c² (Kish, Survey Sampling, 1965): the number of clusters of equal size with the same variance
+    of the mean, when the cases of a cluster are all alike. One cluster of 100 cases and nine of 2 are worth 1.4.
     """
 
     standard_error: float | None
@@ -161,7 +161,7 @@ def mean_error(values: Floats, clusters: Sequence[str] | Integers) -> MeanError:
 
 
 def _alike(values: Floats, codes: Integers, sizes: Floats, sums: Floats) -> float:
-    """The correlation of two cases of a cluster, from 0 to 1, by the analysis of variance."""
+    """The correlation of two cases in a cluster, from 0 to 1, by analysis of variance."""
     count, n = len(sizes), len(values)
     if n == count:
         return 0.0

@@ -1,4 +1,4 @@
-"""What an attempt came to: all that the figures, a comparison or a gate need of it, small enough for a baseline."""
+"""The outcome of an attempt: all that figures, a comparison or a gate need of it, small enough for a baseline."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,10 @@ grader) are of what it is tested with."""
 class Outcome:
     """The verdict, the scores, the latencies and the usage of one attempt.
 
-    `passed` is None when it failed, or its verdict is still to come; `scores` has those whose verdict is there. The
-    latencies have one value in seconds for each model call that defines it, in the order of the calls. `began_at`
-    and `ended_at` are nanoseconds since the Unix epoch; `agent_s` is the time between them, without a simulated
-    user's turns, `cold_start_s` how long the agent took to be ready where the attempt had to start it.
+    `passed` is None for a failed or undecided attempt; `scores` has the decided ones. The latencies have one value in
+    seconds for each model call that defines it, in the order of the calls. `began_at` and `ended_at` are nanoseconds
+    since the Unix epoch. `agent_s` is the time between them without a simulated user's turns. `cold_start_s` is the
+    agent's startup time when the attempt had to start it.
     """
 
     case_id: str
@@ -66,7 +66,7 @@ def outcome_of(attempt: Attempt) -> Outcome:
 
 
 def outcomes_of(attempts: Iterable[Attempt]) -> list[Outcome]:
-    """The outcomes; equal scores are one object, since a run has few different ones."""
+    """The outcomes; equal scores share one object, since a run has few different ones."""
     shared: dict[tuple[tuple[str, float], ...], Mapping[str, float]] = {}
     found = []
     for attempt in attempts:
@@ -77,9 +77,9 @@ def outcomes_of(attempts: Iterable[Attempt]) -> list[Outcome]:
 
 
 def agent_failures_as_wrong(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The outcomes as a gate counts them: an agent that raised or ran out of its limits was not right.
+    """The outcomes as a gate counts them: an agent that raised or exceeded its limits was not right.
 
-    Left out of the comparison, an agent that breaks on every case it can't solve would pass every gate.
+    Otherwise an agent that crashes on every case it can't solve would pass every gate.
     """
     return [agent_failure_as_wrong(outcome) for outcome in outcomes]
 
@@ -98,11 +98,10 @@ OBJECTIVES = ("ttft", "tpot", "latency")
 
 
 def meets(outcome: Outcome, limits: Mapping[str, float]) -> bool:
-    """Whether the attempt met every limit (seconds); with several model calls every one of them must.
+    """Whether the attempt met every limit (seconds), in every one of its model calls.
 
-    A call without a first token does not meet a TTFT limit; one whose TPOT is undefined (a single token)
-    meets any TPOT limit. A simulated user's turns are not part of the latency. Raises `UserError` for an objective
-    there is none of.
+    A call without a first token fails a TTFT limit; an undefined TPOT (a single token) meets any TPOT limit. A
+    simulated user's turns do not count as latency. Raises `UserError` for an unknown objective.
     """
     for name in limits:
         if name not in OBJECTIVES:

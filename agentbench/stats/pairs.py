@@ -1,4 +1,4 @@
-"""Two runs as pairs on case id and repeat, and the mean of their differences: its standard error and interval."""
+"""Pairs two runs by case id and repeat, and estimates the mean difference with its standard error and interval."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ Pairs = list[tuple[CaseSample, CaseSample]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedRepeats:
-    """The outcomes of `a` and `b` that are compared: the same repeats of a case on both sides.
+    """The outcomes of `a` and `b` to compare: the same repeats of a case on both sides.
 
-    `excluded` counts the repeats left out because a side has no value of one that it attempted, `unmatched` those that
-    only one side attempted, of the cases that both did.
+    `excluded` counts repeats left out because one side attempted them without a value. `unmatched` counts repeats that
+    only one side attempted, of cases that both attempted.
     """
 
     a: list[Outcome]
@@ -27,10 +27,10 @@ class MatchedRepeats:
 
 
 def matched_repeats(a: Sequence[Outcome], b: Sequence[Outcome], has_value: Callable[[Outcome], bool]) -> MatchedRepeats:
-    """As many repeats of a case on one side as on the other, and the same.
+    """The repeats of each case that both sides have.
 
-    The mean of one repeat and the mean of five are distributed differently about the same chance to pass: exchanging
-    the runs changes more than the sign then, so that no test by signs or ranks holds its level.
+    The mean of one repeat and the mean of five have different distributions at the same pass probability. Exchanging
+    such runs would change more than the sign, and no sign or rank test would keep its level.
     """
     made_a, made_b = _keys(a), _keys(b)
     valued_a, valued_b = _keys(filter(has_value, a)), _keys(filter(has_value, b))
@@ -54,19 +54,19 @@ def _keys(outcomes: "Sequence[Outcome] | filter[Outcome]") -> set[tuple[str, int
 
 
 def pair_cases(a: Sequence[CaseSample], b: Sequence[CaseSample]) -> Pairs:
-    """The samples of the cases that both sides have."""
+    """The samples of the common cases."""
     in_b = {sample.case_id: sample for sample in b}
     return [(sample, in_b[sample.case_id]) for sample in a if sample.case_id in in_b]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """Differences d_i in [−1, 1] of cases, as pairs of which a share changed by one step up or down.
+    """Differences d_i in [−1, 1] of cases, modelled as pairs of which a share changed by one step up or down.
 
-    `mean`, `size` and `square` are the means of d, |d| and d². `pairs` is as how many independent pairs they are worth:
-    their number where they are verdicts of independent cases (`independent`). Else t has `freedom` degrees of freedom,
-    and the clusters are worth `effective` ones of equal size. `verdicts`: means of verdicts, not of graded scores;
-    `simple`: of independent cases, with one verdict on either side.
+    `mean`, `size` and `square` are the means of d, |d| and d². `pairs` is the effective number of independent pairs:
+    their actual number when they are verdicts of independent cases (`independent`). Otherwise t has `freedom` degrees
+    of freedom, and the clusters are worth `effective` ones of equal size. `verdicts` means that the values are means of
+    verdicts, not of graded scores; `simple`, that cases are independent with one verdict on each side.
     """
 
     mean: float
@@ -87,14 +87,17 @@ class Differences:
 
     @property
     def own_step(self) -> float:
-        """The size of the changes found: 1 for pass/fail once per case."""
+        """The size of the observed changes: 1 for one pass/fail verdict per case."""
         return self.square / self.size if self.size > 1e-12 else 1.0
 
     @property
     def step(self) -> float:
-        """The size of the changes that a true difference is taken to come from. Of verdicts it is half their own and
-        half 1, since a case may break in every repeat, however little most cases differ from one to the next; at most
-        what the changes can be that have this mean and square."""
+        """The assumed size of the changes behind a true difference.
+
+        For verdicts it is half the observed size and half 1, since a case may break in every repeat even if most cases
+        differ little from one repeat to the next. It is at most the largest change consistent with this mean and
+        square.
+        """
         if not self.verdicts:
             return self.own_step
         half = (1 + self.own_step) / 2
@@ -102,19 +105,20 @@ class Differences:
 
     @property
     def bound_step(self) -> float:
-        """The same for a bound that a bar rests on: three quarters of it 1, since the runs that show none of the few
-        cases that broke would else pass too often."""
+        """The step for a one-sided bound that decides a gate: three quarters of it is 1. Otherwise, runs that show none
+        of the few broken cases would pass too often.
+        """
         return (3 + self.own_step) / 4
 
     def discordance(self, step: float) -> float:
-        """The share of pairs that changed by a `step`, so that d² has the mean found."""
+        """The share of pairs that changed by a `step`, such that d² has the observed mean."""
         return max(self.square / step**2, abs(self.mean) / step)
 
     def interval(self, confidence: float, quantile: float | None = None) -> tuple[float, float] | tuple[None, None]:
-        """Tango's score interval of the pairs they are worth; None of too few effective clusters.
+        """Tango's score interval for the effective number of pairs; None with too few effective clusters.
 
-        `quantile` is the error's. Unless given it is normal for independent verdicts, else that of t with one degree
-        of freedom more than the error has: the score's variance is partly known from the hypothesis
+        `quantile` is that of the error. By default it is normal for independent verdicts, otherwise that of t with one
+        more degree of freedom than the error: the hypothesis partly determines the score's variance
         (docs/notes/intervals.md).
         """
         if not self.supports_interval:
@@ -123,13 +127,13 @@ class Differences:
         return self._bounds(self.step, quantile or known)
 
     def lower_bound(self, alpha: float) -> float | None:
-        """The one-sided bound that a bar may rest on: it is above the true difference in at most a share `alpha`."""
+        """The one-sided bound for a gate: it exceeds the true difference with probability at most `alpha`."""
         if not self.supports_interval:
             return None
         return self._bounds(self.bound_step, self.bound_quantile(alpha))[0]
 
     def bound_quantile(self, alpha: float) -> float:
-        """Of the error, one-sided: normal where each pair is one verdict on either side, else of t."""
+        """The error's one-sided quantile: normal when each pair is one verdict on each side, otherwise of t."""
         confidence = 1 - 2 * alpha
         return normal_quantile(confidence) if self.simple else student_quantile(confidence, self.freedom)
 
@@ -139,8 +143,9 @@ class Differences:
 
 
 def differences_of(values: Floats, clusters: Sequence[str], *, verdicts: bool, once: bool = False) -> Differences:
-    """`values` [cases] and their clusters; `verdicts` when they are of means of pass and fail, `once` of one on either
-    side."""
+    """The differences in `values` [cases] with their clusters. `verdicts` is set for means of pass and fail, `once` for
+    one verdict on each side.
+    """
     found = mean_error(values, clusters)
     mean, square = float(values.mean()), float(np.mean(values**2))
     independent = verdicts and found.clusters == len(values)

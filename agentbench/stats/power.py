@@ -1,7 +1,7 @@
-"""What a paired comparison finds: the power of its test for a drop, and how many cases a gate needs to find one.
+"""The power of a paired comparison: its chance to detect a drop, and the number of cases that a gate needs.
 
-A drop of X: cases drawn at random fail whenever they are run, so many that the pass rate is X lower. They no longer
-flip from run to run either; the others flip as before.
+A drop of X means: randomly drawn cases fail at every repeat, so many that the pass rate is X lower. These cases no
+longer flip from run to run; the others flip as before.
 """
 
 import math
@@ -44,11 +44,11 @@ class CaseMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropPower:
-    """What the power of a comparison follows from, as one comparison saw it.
+    """The parameters of a comparison's power, as one comparison estimated them.
 
-    `rate` is the baseline's pass rate, `same` the chance that a case that passed once would pass again. `found` is how
-    the runs differed, taken for how two runs of the same configuration do. `changed` clusters of them differed at all.
-    `means` are what the power of few clusters is counted from.
+    `rate` is the baseline's pass rate. `same` is the probability that a case that passed once passes again. `found` are
+    the observed differences, taken as those of two runs of one configuration. `changed` is the number of clusters that
+    differed. `means` are the data from which the power with few clusters is simulated.
     """
 
     rate: float
@@ -58,7 +58,7 @@ class DropPower:
     means: CaseMeans | None = field(default=None, compare=False, repr=False)
 
     def of(self, drop: float, alpha: float) -> float:
-        """The probability that the exact one-sided test at `alpha` finds a drop of `drop` (a fraction)."""
+        """The probability that the exact one-sided test at `alpha` detects a drop of `drop` (a fraction)."""
         if not 0 < drop <= self.rate:
             return 0.0
         if self.found.simple:
@@ -68,7 +68,9 @@ class DropPower:
         return self._of_clusters(drop, alpha)
 
     def _of_clusters(self, drop: float, alpha: float) -> float:
-        """That of t on the clusters' sums, which the sign-flip test is near to; 0 when too few clusters will differ."""
+        """The power of t on the clusters' sums, which approximates the sign-flip test; 0 when too few clusters will
+        differ.
+        """
         found, share = self.found, drop / self.rate
         differing = self.changed + (found.clusters - self.changed) * share
         if found.standard_error is None or not attainable(math.floor(differing), alpha):
@@ -80,7 +82,7 @@ class DropPower:
         return 1 - float(special.nctdtr(freedom, standardized, critical))
 
     def smallest(self, alpha: float, power: float = POWER) -> float | None:
-        """The least drop found with this power; None when not even that of every pass is."""
+        """The smallest drop detected with this power; None when not even the loss of every pass is."""
         if self.of(self.rate, alpha) < power:
             return None
         return bisected(lambda drop: self.of(drop, alpha) - power, 1e-9, self.rate, 1e-4)
@@ -97,7 +99,7 @@ class DropPower:
 
 
 def drop_power(found: Differences, means: CaseMeans) -> DropPower:
-    """From what one comparison saw."""
+    """The power parameters from one comparison."""
     rate = float(means.baseline.mean())
     return DropPower(
         rate=rate,
@@ -109,11 +111,12 @@ def drop_power(found: Differences, means: CaseMeans) -> DropPower:
 
 
 def few_clusters_power(means: CaseMeans, share: float, alpha: float) -> float:
-    """The share of runs, each worse by a drop of a `share` of the passes, that the exact sign-flip test finds.
+    """The share of simulated runs, each worse by a `share` of the passes, in which the exact sign-flip test detects the
+    drop.
 
-    Drawn from the two runs at hand: which of them is the baseline is as likely the other way in each cluster, and cases
-    that fail are drawn at random. Few clusters attain few totals, which no smooth approximation follows.
-    The draws are the same for every share, so that more is found of a larger one.
+    The simulation resamples the two runs: in each cluster either run may be the baseline with equal chance, and failing
+    cases are drawn at random. With few clusters there are few possible totals, which no smooth approximation follows.
+    The draws are the same for every share, so that the power grows with it.
     """
     draws = int(np.clip(DRAWN_CASES // len(means.run), *DRAWS))
     generator = np.random.default_rng(0)
@@ -129,15 +132,15 @@ def few_clusters_power(means: CaseMeans, share: float, alpha: float) -> float:
 
 @cache
 def sign_choices(count: int) -> Floats:
-    """Every choice of signs of `count` sums: [2^count, count]."""
+    """Every choice of signs for `count` sums: [2^count, count]."""
     bits = np.arange(2**count)[:, None] >> np.arange(count)
     return np.where(bits & 1, 1.0, -1.0)
 
 
 def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rate: float) -> float:
-    """The power of McNemar's exact one-sided test at `alpha`, over the number of pairs that will differ.
+    """The power of McNemar's exact one-sided test at `alpha`, averaged over the number of pairs that will differ.
 
-    Without the drop a share `discordance` of pairs differs, half of them each way.
+    Without the drop, a share `discordance` of pairs differs, half of them each way.
     """
     still = discordance / 2 * (1 - drop / rate)
     worse, better = min(1.0, still + drop), still
@@ -149,9 +152,9 @@ def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rat
 
 @cache
 def critical_changes(cases: int, alpha: float) -> tuple[NDArray[np.int64], Floats]:
-    """Of each number of pairs that differ, up to `cases`: the most changes for the better that are significant.
+    """For each number of differing pairs up to `cases`, the most improvements with which the test is significant.
 
-    −1 where none are.
+    −1 when none are.
     """
     numbers = np.arange(cases + 1)
     critical = np.ceil(np.maximum(special.bdtrik(alpha, numbers, 0.5), 0.0))
@@ -163,10 +166,10 @@ MOST_CASES = 100_000
 
 
 def planned(cases: int, rate: float, flips: float, repeats: int = 1) -> DropPower:
-    """The power to be expected of two runs of so many independent cases.
+    """The expected power of two runs with this many independent cases.
 
-    `rate` is the pass rate; `flips` the share of single verdicts that differ between two runs of one configuration.
-    Averaging over `repeats` leaves 1/repeats of that noise's variance, and nothing of a drop's.
+    `rate` is the pass rate; `flips` is the share of single verdicts that differ between two runs of one configuration.
+    Averaging over `repeats` divides that noise's variance by it, and leaves a drop unchanged.
     """
     found = Differences(
         mean=0.0,
@@ -189,9 +192,9 @@ def planned(cases: int, rate: float, flips: float, repeats: int = 1) -> DropPowe
 def cases_needed(
     difference: float, rate: float, flips: float, repeats: int = 1, alpha: float = 0.05, power: float = POWER
 ) -> int:
-    """The least number of cases with which the one-sided test at `alpha` finds a drop of `difference`.
+    """The smallest number of cases with which the one-sided test at `alpha` detects a drop of `difference`.
 
-    Raises `UserError` for a drop that can't be, or that more than `MOST_CASES` would be needed for.
+    Raises `UserError` for an impossible drop, or one that needs more than `MOST_CASES`.
     """
     if not 0 < difference <= rate:
         raise UserError(f"a difference of {difference:g} is not above 0 and at most the pass rate, {rate:g}")

@@ -1,4 +1,4 @@
-"""Attempts grouped for statistics: a case is the unit, its repeats are averaged, its cluster is known."""
+"""Attempts grouped for statistics: the case is the unit, its repeats are averaged, and it belongs to a cluster."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ Integers = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseSample:
-    """What was measured of one case: a value for each repeat (or for each model call of each repeat)."""
+    """The values of one case: one for each repeat (or for each model call of each repeat)."""
 
     case_id: str
     cluster: str
@@ -28,10 +28,10 @@ class CaseSample:
 
 
 class CaseSamples(Sequence[CaseSample]):
-    """Samples of cases as columns, some twenty bytes for each value, however many cases there are.
+    """Samples of cases as columns, with about twenty bytes per value.
 
-    `values` [n] has those of the first case, then those of the second …; `starts` [cases] is where each case's begin,
-    `cluster_codes` [cases] numbers the clusters in the order they are first seen.
+    `values` [n] has the values of the first case, then those of the second …. `starts` [cases] has the index of each
+    case's first value. `cluster_codes` [cases] numbers the clusters in order of appearance.
     """
 
     def __init__(self, case_ids: Sequence[str], clusters: Sequence[str], starts: Integers, values: Floats) -> None:
@@ -80,7 +80,7 @@ class CaseSamples(Sequence[CaseSample]):
 
 
 def _numbered(case_ids: Sequence[str], clusters: Sequence[str]) -> tuple[Integers, int]:
-    """The clusters' numbers [cases], in the order they are first seen, and how many there are."""
+    """The clusters' numbers [cases] in order of appearance, and how many clusters there are."""
     if all(cluster == case_id for cluster, case_id in zip(clusters, case_ids, strict=True)):
         return np.arange(len(clusters)), len(clusters)
     codes = numbered(clusters)
@@ -88,13 +88,13 @@ def _numbered(case_ids: Sequence[str], clusters: Sequence[str]) -> tuple[Integer
 
 
 def numbered(clusters: Sequence[str]) -> Integers:
-    """The clusters' numbers [cases], in the order they are first seen."""
+    """The clusters' numbers [cases] in order of appearance."""
     numbers: dict[str, int] = {}
     return np.fromiter((numbers.setdefault(cluster, len(numbers)) for cluster in clusters), np.intp, len(clusters))
 
 
 class CaseIndex:
-    """Numbers the cases of outcomes as they come, so that many columns can say whose a value is."""
+    """Numbers cases in order of appearance, for columns that refer to cases by number."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -116,14 +116,14 @@ class CaseIndex:
 
     @property
     def by_id(self) -> NDArray[np.int32]:
-        """The numbers of the cases in the order of their ids."""
+        """The case numbers, sorted by case id."""
         if len(self._sorted) < len(self._numbers):
             self._sorted = np.fromiter((self._numbers[each] for each in sorted(self._numbers)), np.int32)
         return self._sorted
 
 
 class SampleColumn:
-    """Gathers one kind of value of the cases of an index, attempt by attempt."""
+    """Collects one kind of value for the cases of an index, attempt by attempt."""
 
     def __init__(self, index: CaseIndex) -> None:
         self._index = index
@@ -131,13 +131,13 @@ class SampleColumn:
         self._values = array("d")
 
     def add(self, number: int, values: Sequence[float]) -> None:
-        """Values of an attempt of the case with this number."""
+        """Add an attempt's values to the case with this number."""
         for value in values:
             self._cases.append(number)
             self._values.append(value)
 
     def samples(self) -> CaseSamples:
-        """The cases that have a value, in the order of their ids."""
+        """The cases with a value, sorted by id."""
         cases, values = np.array(self._cases, dtype=np.int32), np.array(self._values, dtype=np.float64)
         case_ids, clusters, by_id = self._index.case_ids, self._index.clusters, self._index.by_id
         rank = np.empty(len(by_id), dtype=np.int32)
@@ -152,7 +152,7 @@ class SampleColumn:
 
 
 def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Sequence[float]]) -> CaseSamples:
-    """The cases that have a value, in the order of their ids, `values` of their outcomes pooled."""
+    """The cases with a value, sorted by id; `values` of their outcomes are pooled."""
     index = CaseIndex()
     column = SampleColumn(index)
     for outcome in outcomes:
@@ -161,22 +161,22 @@ def group_cases(outcomes: Iterable[Outcome], values: Callable[[Outcome], Sequenc
 
 
 def pass_values(outcome: Outcome) -> tuple[float, ...]:
-    """1.0 for an attempt that was right, 0.0 for one that was wrong; nothing without a verdict."""
+    """1.0 for a right attempt, 0.0 for a wrong one; nothing for an undecided or failed one."""
     return () if outcome.passed is None else (float(outcome.passed),)
 
 
 def passes(outcomes: Iterable[Outcome]) -> CaseSamples:
-    """The verdicts of each case that has one, as 1.0 and 0.0."""
+    """The verdicts of each case with at least one, as 1.0 and 0.0."""
     return group_cases(outcomes, pass_values)
 
 
 def score_values(outcome: Outcome, name: str) -> tuple[float, ...]:
-    """The score `name` of an attempt that did not fail and has it."""
+    """The score `name` of an attempt that has it and did not fail."""
     return () if outcome.failure or name not in outcome.scores else (outcome.scores[name],)
 
 
 def scores(outcomes: Iterable[Outcome], name: str) -> CaseSamples:
-    """The score `name` of each attempt that did not fail and has it."""
+    """The score `name` of each attempt that has it and did not fail."""
     return group_cases(outcomes, lambda outcome: score_values(outcome, name))
 
 

@@ -1,4 +1,4 @@
-"""What a run's model calls say of the server: latencies, throughput, goodput."""
+"""A run's serving figures from its model calls: latencies, throughput, goodput."""
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +16,14 @@ Nanoseconds = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSummary:
-    """Seconds, tokens, and rates per second; None where nothing defines the value.
+    """Seconds, tokens, and rates per second; None when a value is undefined.
 
-    Percentiles are over model calls that were answered, by linear interpolation. `wall_s` is the time in which at
-    least one attempt was in flight, on the wall clock, so that attempts of several processes share one axis: the
-    pause before a run was resumed is not part of it, nor of any rate. Token counts are sums over every call that has
-    one, None when none has; with `uncounted_prompts` or `uncounted_completions` calls above 0 they, and with
-    `uncounted_timed` above 0 `output_tokens_per_s`, are the least that it was. `models` has what each model took.
-    `ttft_calls` counts the model calls whose TTFT is known: not that of an answer in one piece.
+    Percentiles are over answered model calls, by linear interpolation. `wall_s` is the time with at least one attempt
+    in flight. It is on the wall clock, so that attempts of several processes share one axis; the pause before a resumed
+    run is not part of it, nor of any rate. Token counts are sums over the calls that have one, None when none has. When
+    `uncounted_prompts` or `uncounted_completions` is above 0, they are lower bounds; `uncounted_timed` has the same
+    meaning for `output_tokens_per_s`. `models` has the usage of each model. `ttft_calls` is the number of model calls
+    with a known TTFT; an answer in one piece has none.
     """
 
     model_calls: int
@@ -51,13 +51,13 @@ class ServingSummary:
 
     @property
     def held_text_back(self) -> bool:
-        """Whether first tokens were counted before anything of them was seen."""
+        """Whether first tokens were counted before any of their text was visible."""
         counted, seen = (self.first_token_p50_s, self.first_token_p95_s), (self.ttft_p50_s, self.ttft_p95_s)
         return self.first_token_p50_s is not None and counted != seen
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:
-    """The q-th percentile (0–100), linear between order statistics; None of nothing."""
+    """The q-th percentile (0–100), linear between order statistics; None for no values."""
     return float(np.percentile(values, q)) if len(values) else None
 
 
@@ -70,8 +70,10 @@ def summarize_serving(outcomes: Iterable[Outcome], limits: Mapping[str, float] |
 
 
 def output_throughput(outcomes: Iterable[Outcome]) -> float | None:
-    """Σ completion tokens / (last token − first send) over all calls, in tokens per second: of a load, whose pauses
-    are part of it, as those of a run that was resumed are not."""
+    """Σ completion tokens / (last token − first send) over all calls, in tokens per second.
+
+    This is the throughput of a load: pauses inside it count, unlike those of a resumed run.
+    """
     usages = [outcome.usage for outcome in outcomes]
     first = min((each.first_sent_at for each in usages if each.first_sent_at is not None), default=None)
     last = max((each.last_token_at for each in usages if each.last_token_at is not None), default=None)
@@ -81,7 +83,7 @@ def output_throughput(outcomes: Iterable[Outcome]) -> float | None:
 
 
 class ServingTally:
-    """Adds up outcomes one by one: of each only its calls' latencies and its own time are kept, as columns.
+    """Adds up outcomes one by one, and stores only the latencies and times of each, as columns.
 
     Goodput is attempts per second that were right and met every one of `limits` (seconds).
     """
@@ -147,7 +149,7 @@ class ServingTally:
         )
 
     def _served(self, began: Nanoseconds, ended: Nanoseconds) -> float | None:
-        """From the first send to the last token, without what lies between the stretches [began, ended]."""
+        """Time from the first send to the last token, without the time outside the intervals [began, ended]."""
         if self._first_sent_at is None or self._last_token_at is None:
             return None
         inside = np.minimum(ended, self._last_token_at) - np.maximum(began, self._first_sent_at)
@@ -155,7 +157,7 @@ class ServingTally:
 
 
 def in_flight(began: Sequence[int], ended: Sequence[int]) -> tuple[Nanoseconds, Nanoseconds]:
-    """The stretches in which at least one of the spans [began, ended] was open: their starts and ends, in order."""
+    """The intervals in which at least one span [began, ended] was open: their starts and ends, in order."""
     starts, ends = np.array(began, dtype=np.int64), np.array(ended, dtype=np.int64)
     if not len(starts):
         return starts, ends

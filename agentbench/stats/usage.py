@@ -1,4 +1,4 @@
-"""What model calls took of tokens, and what that cost: each call at the price of its own model."""
+"""Token usage of model calls, and its cost: each call at its own model's price."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from agentbench.stats.calls import completion_tokens, last_token_at, ttft_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUsage:
-    """What the calls to one model took together, of those that counted it. `model` is the name that was asked for.
+    """The total usage of the calls to one model that have counts. `model` is the requested name.
 
-    `uncounted` calls lack the count of their prompt or of their completion: what they took is not in the sums.
+    `uncounted` calls lack a prompt or completion count, and are missing from the sums.
     """
 
     model: str
@@ -24,12 +24,12 @@ class ModelUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an attempt's model calls took together; counts are None where no call has one, and sums of those that have
-    one where some do: `uncounted_prompts`, `uncounted_completions` and `uncounted_timed` are how many have none.
+    """The total usage of an attempt's model calls.
 
-    `unanswered` counts the calls whose first token has no time, `timed_tokens` the completion tokens of those whose
-    last one has. Times are nanoseconds since the Unix epoch: of the first call that was sent, and of the last token,
-    among those.
+    A sum covers the calls with a count, and is None when no call has one. `uncounted_prompts`, `uncounted_completions`
+    and `uncounted_timed` are the numbers of calls without. `unanswered` counts the calls whose first token has no time;
+    `timed_tokens` sums the completion tokens of calls whose last token has one. Times are nanoseconds since the Unix
+    epoch: of those calls, the first send and the last token.
     """
 
     calls: int = 0
@@ -50,7 +50,7 @@ NOTHING = Usage()
 
 
 def total(counts: Iterable[int | None]) -> int | None:
-    """The sum of those that are known, None when none is."""
+    """The sum of the known counts; None when none is known."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
