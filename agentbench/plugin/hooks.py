@@ -25,7 +25,7 @@ from agentbench.plugin.workers import HandedOut, forget, stop_workers
 
 SUITE_FILE = "suite.yaml"
 
-pytest.register_assert_rewrite("agentbench.testing")
+pytest.register_assert_rewrite("agentbench.testing", "serving.testing", "tuners.testing")
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -1,6 +1,7 @@
 """The `mcp` tool source: the tools of an MCP server, which is a process that agentbench starts, or a URL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fnmatch import fnmatchcase
@@ -141,6 +142,7 @@ class McpSession:
         )
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        _require_unicode(arguments)
         return await self._connection.call(name.removeprefix(self._prefix), arguments)
 
     async def check(self) -> None:
@@ -148,6 +150,16 @@ class McpSession:
 
     async def state(self) -> None:
         return None
+
+
+def _require_unicode(arguments: Mapping[str, Any]) -> None:
+    """The connection would end at what UTF-8 has no bytes for: half of a surrogate pair, which a model can escape."""
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the arguments have an unpaired surrogate, {error.object[error.start]!a}; write text"
+        ) from None
 
 
 def located(command: tuple[str, ...], root: Path) -> tuple[str, ...]:

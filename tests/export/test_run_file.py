@@ -13,7 +13,7 @@ from agentbench.core.attempt import Attempt, Label
 from agentbench.core.errors import UserError
 from agentbench.export.run_file import read_run_file, write_run_file
 from agentbench.store import Store, open_store
-from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
+from agentbench.testing.store_samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 from tests.store.strategies import attempts
 from tests.store.test_store import round_trips
 

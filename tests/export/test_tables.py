@@ -15,7 +15,7 @@ from agentbench.core.trace import Trace, UserTurn
 from agentbench.export.table_files import Format, export_tables
 from agentbench.export.tables import TABLES
 from agentbench.store import Store, open_store
-from tests.store.samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
+from agentbench.testing.store_samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
 HOSTILE = 'a, "b"\r\n=1+1;\x00\ud800 ü'
 ESCAPED = 'a, "b"\r\n=1+1;\ufdd00000\ufdd0d800 ü'

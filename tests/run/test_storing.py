@@ -11,7 +11,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.run.storing import WAITING, stored
 from agentbench.store import Store, open_store
-from tests.store.samples import a_case, a_run, an_attempt
+from agentbench.testing.store_samples import a_case, a_run, an_attempt
 
 
 @pytest.mark.parametrize("breaks", [False, True])

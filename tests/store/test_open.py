@@ -23,7 +23,7 @@ from agentbench.store.database import migrations
 from agentbench.store.migrations.revision import CURRENT, VERSION_TABLE
 from agentbench.store.runs import find_run
 from agentbench.store.tables import Base, RunRow
-from tests.store.samples import a_case, a_run, an_attempt
+from agentbench.testing.store_samples import a_case, a_run, an_attempt
 
 
 def refusal(url: str) -> str:

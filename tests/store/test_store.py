@@ -1,6 +1,8 @@
 """The store's contract on SQLite and PostgreSQL, and that any attempt round-trips."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 
 from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
-from agentbench.store import Store, open_store
-from tests.contracts.store_contract import StoreContract
-from tests.store.samples import a_run, an_attempt
+from agentbench.core.run import Run
+from agentbench.store import AlreadyStored, Store, open_store
+from agentbench.testing import StoreContract
+from agentbench.testing.store_samples import a_case, a_run, an_attempt
 from tests.store.strategies import attempts, json_objects, json_values, text
 
 round_trips = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,3 +86,25 @@ def test_what_json_has_no_form_for_is_stored_as_its_nearest(tmp_path: Path) -> N
         store.add_attempt("run-1", an_attempt(), Case(id="paris", messages=(), metadata=values))
         stored = store.case("run-1", "paris").metadata
     assert stored == {"day": "2026-01-02", "set": ["a", "b"], "nested": [{"x": [1, 2]}]}
+
+
+class Careless(Store):
+    """Takes a run again that it has, and loses what its attempts were graded."""
+
+    def create_run(self, run: Run) -> None:
+        with suppress(AlreadyStored):
+            super().create_run(run)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        return [replace(attempt, scores=()) for attempt in super().attempts(run_id)]
+
+
+def test_a_store_that_breaks_the_contract_fails_it(tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "a.db")) as store:
+        store.__class__ = Careless
+        contract = StoreContract()
+        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+            contract.test_a_run_is_created_once(store)
+        store.add_attempt("run-1", an_attempt(), a_case())
+        with pytest.raises(AssertionError):
+            contract.test_attempts_come_back_as_they_went_in(store)

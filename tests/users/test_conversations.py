@@ -18,11 +18,11 @@ from agentbench.scorers.end_state import EndStateConfig, EndStateScorer
 from agentbench.stats.outcomes import meets, outcome_of
 from agentbench.store import open_store
 from agentbench.suite.config import RunOptions
+from agentbench.testing.store_samples import a_run
 from agentbench.tools import opened_toolbox
 from agentbench.tools.toolkit import ToolkitConfig, ToolkitSource
 from agentbench.users.users import ModelUser, ModelUserConfig, ScriptedUser, ScriptedUserConfig
 from tests.fakes import SayBackend
-from tests.store.samples import a_run
 
 TILL = """
 class Till:

@@ -48,9 +48,9 @@ class Journal(Protocol):
         ...
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
-        """This worker begins the candidate, or takes it over when it was abandoned.
+        """This worker begins the candidate, or takes it over, with its settings, when it was abandoned.
 
-        False when another worker has it, or when `most` candidates have begun and this would be one more.
+        False when a worker has it, when it has ended, or when `most` candidates have begun and this would be one more.
         """
         ...
 
@@ -59,7 +59,7 @@ class Journal(Protocol):
         ...
 
     def progress(self, number: int) -> Progress | None:
-        """How far it was, by whichever worker; None when it is at its beginning."""
+        """How far it was, by whichever worker; None when it is at its beginning, or has ended."""
         ...
 
     def end(self, candidate: Candidate) -> None: ...
@@ -93,7 +93,11 @@ class MemoryJournal:
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
         known = number in self._begun
-        if number in self._ours or (not known and most is not None and len(self._begun) >= most):
+        if (
+            number in self._ours
+            or number in self._ended
+            or (not known and most is not None and len(self._begun) >= most)
+        ):
             return False
         self._begun.setdefault(number, settings)
         self._ours.add(number)
@@ -108,6 +112,8 @@ class MemoryJournal:
 
     def end(self, candidate: Candidate) -> None:
         self._ended[candidate.number] = candidate
+        self._ours.discard(candidate.number)
+        self._progress.pop(candidate.number, None)
 
 
 def this_worker() -> str:

@@ -18,8 +18,8 @@ from typing import Any
 
 from agentbench.run.provenance import provenance
 from agentbench.store import AlreadyStored, open_store
+from agentbench.testing.store_samples import a_case, a_run, an_attempt
 from tests.store.cluster import postgresql, server_binaries
-from tests.store.samples import a_case, a_run, an_attempt
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

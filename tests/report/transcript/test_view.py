@@ -9,7 +9,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.trace import Failure, Trace
 from agentbench.report.transcript.terminal import transcript
 from agentbench.report.transcript.view import conversation
-from tests.store.samples import a_case, an_attempt
+from agentbench.testing.store_samples import a_case, an_attempt
 
 
 def attempt_of(output: str, reply: str, **changes: object) -> Attempt:

@@ -11,7 +11,7 @@ from serving.engine.runner import Compute, DecodeGraphs, ModelRunner
 from serving.model.attention.flash import VarlenAttention
 from serving.model.precision import choose_precision
 from serving.model.registry import Model, build_model
-from tests.serving.model.forward import BLOCK_SIZE, make_sequence
+from serving.testing import BLOCK_SIZE, make_sequence
 from tests.serving.model.reference_varlen import reference_varlen
 
 CPU = torch.device("cpu")

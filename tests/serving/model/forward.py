@@ -6,16 +6,14 @@ from dataclasses import dataclass
 import torch
 
 from serving.checkpoint.checkpoint import Checkpoint
-from serving.core import Request, SamplingParams, ScheduledSequence, Sequence, build_batch
+from serving.core import ScheduledSequence, Sequence, build_batch
 from serving.engine.loading import make_attention
 from serving.model.attention.base import Attention
 from serving.model.compiled import compiled as as_one_call
 from serving.model.parallel.group import Group
 from serving.model.precision import Precision
 from serving.model.registry import Model, build_model
-
-MAX_LEN = 512
-BLOCK_SIZE = 16
+from serving.testing import BLOCK_SIZE, MAX_LEN, make_sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +75,6 @@ class Forward:
             item.sequence.num_computed += item.count
         parts = torch.split(logits, batch.counts.tolist())
         return [(item.sequence, part) for item, part in zip(batch.items, parts, strict=True)]
-
-
-def make_sequence(prompt: list[int], index: int, num_blocks: int) -> Sequence:
-    """Its blocks are scattered, so that a mistaken address shows; eight sequences do not collide."""
-    request = Request(id=str(index), prompt_ids=prompt, params=SamplingParams(), on_delta=lambda delta: None)
-    sequence = Sequence.of(request, MAX_LEN)
-    own = list(range(index, num_blocks // 8 * 8, 8))
-    sequence.block_table += own[::2] + own[1::2][::-1]
-    return sequence
 
 
 def _piece(sequence: Sequence, count: int) -> ScheduledSequence:

@@ -14,8 +14,9 @@ from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Share, vocab_widths
 from serving.model.precision import Quantization, choose_precision
+from serving.testing import make_sequence
 from tests.serving.conftest import CheckpointMaker
-from tests.serving.model.forward import Forward, make_sequence
+from tests.serving.model.forward import Forward
 from tests.serving.model.test_decoder import CASES, directory_of
 from tests.serving.model.threaded_group import on_every_rank
 

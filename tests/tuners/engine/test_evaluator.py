@@ -55,13 +55,6 @@ async def test_a_lossless_knob_shares_the_answers_and_the_defaults_are_no_change
     assert not other.figures  # times are of the server that answered
 
 
-async def test_other_seeds_are_other_answers(study: StudyWriter, store: Store) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
-        for seed in (0, 1):
-            assert (await live.answer(live.configuration({}, seed), cases[:4])).fresh == 4
-
-
 async def test_a_server_starts_once_for_each_configuration(
     study: StudyWriter, store: Store, stub: type[StubServer]
 ) -> None:
@@ -136,17 +129,6 @@ async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: St
     told = runs["finished"].environment["study"]
     assert told == {"name": "toy", "purpose": "search", "settings": {"serving.word": "odd"}}
     assert runs["interrupted"].case_ids == runs["finished"].case_ids
-
-
-async def test_no_attempt_is_made_beyond_the_allowance(study: StudyWriter, store: Store) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
-        first = await live.answer(live.configuration({}), cases, Allowance(case_runs=7))
-        none = await live.answer(live.configuration({}), cases, Allowance(case_runs=0))
-        rest = await live.answer(live.configuration({}), cases, Allowance(case_runs=13))
-    assert (first.fresh, first.complete, len(first.scores)) == (7, False, 7)
-    assert (none.fresh, none.complete, len(none.scores)) == (0, False, 7)
-    assert (rest.fresh, rest.complete, live.spent()) == (13, True, 20)
 
 
 @pytest.mark.parametrize("settings", [{"serving.hangs": True}, {"serving.delay_s": 3600}])

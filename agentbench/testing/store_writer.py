@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 
 from agentbench.store import AlreadyStored, open_store
-from tests.store.samples import a_case, a_run, an_attempt
+from agentbench.testing.store_samples import a_case, a_run, an_attempt
 
 
 def main(url: str, run_id: str, worker: str, count: str) -> None:

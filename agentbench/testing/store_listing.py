@@ -1,0 +1,93 @@
+"""What a store promises of its lists."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from agentbench.core.attempt import Label
+from agentbench.core.run import RunKind
+from agentbench.core.study import StudyRun
+from agentbench.store import Store
+from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
+from agentbench.testing.store_samples import EPOCH, a_case, a_run, a_study, an_attempt
+
+
+class Listing:
+    """Part of `StoreContract`: runs and attempts as the viewer and the terminal list them."""
+
+    def listed(self, store: Store, **wanted: Any) -> list[str]:
+        runs, total = store.listing.runs(RunFilter(**wanted), Page())
+        assert total == len(runs)
+        return [run.id for run in runs]
+
+    def test_runs_are_searched_filtered_and_sorted(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2", minutes=1, label="Best_50%", status="finished"))
+        filled.create_run(a_run("other-3", minutes=2, suite="shop"))
+        filled.add_attempt("run-2", an_attempt("paris", 0), a_case("paris"))
+        assert self.listed(filled) == ["other-3", "run-2", "run-1"]
+        assert self.listed(filled, descending=False) == ["run-1", "run-2", "other-3"]
+        assert self.listed(filled, text="best_5") == ["run-2"]
+        assert self.listed(filled, text="%") == ["run-2"]
+        assert self.listed(filled, text="SHO") == ["other-3"]
+        assert self.listed(filled, suite="weather", status="running") == ["run-1"]
+        assert self.listed(filled, sort="right") == ["run-2", "run-1", "other-3"]
+        assert self.listed(filled, sort="right", descending=False) == ["run-1", "run-2", "other-3"]
+        assert filled.listing.suites() == ["shop", "weather"]
+        runs, total = filled.listing.runs(RunFilter(), Page(offset=1, limit=1))
+        assert ([(run.id, run.passed, run.wrong, run.failed) for run in runs], total) == ([("run-2", 1, 0, 0)], 3)
+
+    def test_attempts_are_listed_a_page_at_a_time(self, filled: Store) -> None:
+        def found(limit: int = 10, offset: int = 0, **wanted: Any) -> tuple[list[tuple[str, int]], int]:
+            page = Page(offset=offset, limit=limit)
+            attempts, total = filled.listing.attempts("run-1", AttemptFilter(**wanted), page)
+            return [(each.case_id, each.repeat) for each in attempts], total
+
+        assert found() == ([("paris", 0), ("paris", 1), ("rome", 0)], 3)
+        assert found(limit=1, offset=1) == ([("paris", 1)], 3)
+        assert found(text="OM") == ([("rome", 0)], 1)
+        assert found(verdict="right") == ([("paris", 0)], 1)
+        assert found(verdict="wrong") == ([("paris", 1)], 1)
+        assert found(verdict="failed") == ([("rome", 0)], 1)
+        assert found(verdict="waiting") == ([], 0)
+        assert found(sort="case", descending=True)[0] == [("rome", 0), ("paris", 1), ("paris", 0)]
+        (first, *_), _ = filled.listing.attempts("run-1", AttemptFilter(), Page())
+        assert first.trace.model_calls[0].chunk_at == an_attempt().trace.model_calls[0].chunk_at
+        assert first.trace.model_calls[0].messages == ()
+        assert filled.listing.repeats("run-1", "paris") == [0, 1]
+
+    def test_a_listed_verdict_is_that_of_the_labels(self, reviewed: Store) -> None:
+        def waiting(verdict: Verdict) -> list[str]:
+            return [
+                each.case_id for each in reviewed.listing.attempts("run-1", AttemptFilter(verdict=verdict), Page())[0]
+            ]
+
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == (["paris"], [], ["rome"])
+        label = Label(case_id="paris", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
+        before = reviewed.listing.progress("run-1")
+        reviewed.add_label("run-1", label)
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], ["paris"], ["rome"])
+        assert reviewed.listing.progress("run-1") != before
+        reviewed.add_label("run-1", replace(label, passed=False, created_at=EPOCH + timedelta(minutes=1)))
+        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], [], ["paris", "rome"])
+
+    def test_the_same_case_is_found_in_other_runs(self, filled: Store) -> None:
+        filled.create_run(a_run("run-2", minutes=1, label="second"))
+        filled.add_attempt("run-2", an_attempt("paris", passed=False), a_case("paris"))
+        found = filled.listing.elsewhere("paris", "weather")
+        assert [(run, label, verdict) for run, label, _, verdict in found] == [
+            ("run-2", "second", "wrong"),
+            ("run-1", "", "right"),
+        ]
+
+    def test_a_suites_history_is_of_finished_runs_outside_of_studies(self, store: Store) -> None:
+        kinds: tuple[RunKind, ...] = ("suite", "part", "suite", "study", "suite")
+        for number, kind in enumerate(kinds):
+            store.create_run(a_run(f"run-{number}", minutes=number, status="finished", kind=kind))
+        store.create_run(a_run("running", minutes=9))
+        store.create_run(a_run("again", minutes=10, status="finished", kind="rerun"))
+        store.studies.create(a_study("words"))
+        kept = StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3")
+        store.studies.add_run(kept)
+        assert [run.id for run in store.listing.history("weather", 3)] == ["run-1", "run-2", "run-4"]
+        assert "run-3" in self.listed(store)
+        assert self.listed(store, of_studies=False) == ["again", "running", "run-4", "run-2", "run-1", "run-0"]
