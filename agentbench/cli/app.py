@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _end_with(code: int) -> None:
-    """A thread of an agent's own that never returns would hold the process for ever: it ends after a grace."""
+    """Exits with the code, after a grace period for threads: an agent's thread that never returns can't hold it."""
     import threading
 
     def end() -> None:

@@ -135,7 +135,7 @@ def bench_command(
 
 
 def _new_result(plan: "LoadPlan", work: "WorkloadSpec") -> "BenchResult":
-    """Written before anything is started: a path that can't be written shows at once."""
+    """The empty result, written before anything starts, so that an unwritable path shows at once."""
     from dataclasses import asdict
     from datetime import UTC, datetime
 
@@ -175,7 +175,7 @@ def _peak(wanted: bool, bandwidth: float | None, flops: float | None) -> "Peak |
 
 
 def _check_page(html_path: Path | None) -> None:
-    """`UserError` before anything is measured, where no page could be made of it."""
+    """`UserError`, before anything is measured, when no HTML page could be written."""
     if html_path is not None:
         from agentbench.report.html import check_installed
 
@@ -185,7 +185,7 @@ def _check_page(html_path: Path | None) -> None:
 def _measure(
     plan: "LoadPlan", work: "WorkloadSpec", result: "BenchResult", copies: list[Path], html_path: Path | None
 ) -> None:
-    """Whatever ends it, what was measured is written."""
+    """Runs the benchmark; however it ends, its measurements are written."""
     import asyncio
 
     from agentbench.core import guest
@@ -238,6 +238,6 @@ def _show(documents: list[dict[str, Any]], html_path: Path | None) -> None:
 
 
 def _tell(line: str) -> None:
-    """Progress, on a terminal only."""
+    """Prints progress, on a terminal only."""
     if sys.stderr.isatty():
         typer.echo(line, err=True)

@@ -1,8 +1,5 @@
-"""`agentbench compare`: two runs side by side.
-
-`agentbench gate`: a stored run before its gate.
-
-`agentbench power`: how many cases a gate needs for the drop one cares about.
+"""`agentbench compare` shows two runs side by side; `gate` judges a stored run; `power` computes how many cases a gate
+needs.
 """
 
 import json

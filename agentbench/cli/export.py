@@ -1,4 +1,4 @@
-"""`agentbench export` and `import`: a run out of its store, and a run or traces into one."""
+"""`agentbench export` and `import`: a run from its store to files, and a run or traces into a store."""
 
 import math
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""`agentbench pull`: models and data sets into the cache.
-
-`agentbench models`: the models known by name, and what runs say of them.
-"""
+"""`agentbench pull` downloads models and data sets to the cache; `agentbench models` lists them with their results."""
 
 import json
 import sys
@@ -56,7 +53,7 @@ def _pull(name: str) -> None:
 
 
 def _pulled(name: str) -> Path:
-    """With its licence in a line, and a bar for all of its parts together, where it is fetched."""
+    """Pulls an artifact. When it is downloaded, shows its licence in a line, and one progress bar for all its parts."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -74,7 +71,7 @@ def _pulled(name: str) -> Path:
         task = progress.add_task(f"fetching {name}", total=artifact.bytes)
 
         def report(stage: str, done: int) -> None:
-            # What is on the way is in packages, which may be somewhat larger than what is in them.
+            # The download consists of packages, which may be somewhat larger than their content.
             progress.update(task, description=stage, completed=min(done, artifact.bytes))
 
         return pull(name, progress=report, accept_licence=True)
@@ -130,7 +127,7 @@ def _facts(artifact: "Artifact", measured: dict[str, dict[str, Any]]) -> dict[st
 
 
 def _measured(db: str | None) -> dict[str, dict[str, Any]]:
-    """Of each model and suite the newest finished run by the bundled server; nothing where there is no store."""
+    """The newest finished run by the bundled server for each model and suite; none without a store."""
     from agentbench.core.errors import UserError
     from agentbench.store import open_store
 

@@ -1,7 +1,4 @@
-"""`agentbench review` and `agentbench label`: people's verdicts on attempts.
-
-`agentbench agreement`: how far scorers and reviewers agree.
-"""
+"""`agentbench review` and `label` store people's verdicts on attempts; `agreement` compares scorers and reviewers."""
 
 import json
 import sys
@@ -93,7 +90,7 @@ def label_command(
 
 
 def reviewer_named(given: str | None) -> str:
-    """Who labels: the name given, else the one of the login."""
+    """The reviewer's name: the given one, otherwise the login name."""
     import getpass
 
     if given is not None and not given.strip():
@@ -105,7 +102,7 @@ def reviewer_named(given: str | None) -> str:
 
 
 def _attempt_named(store: "Store", run_id: str, reference: str) -> tuple[str, int]:
-    """A case id may have a colon itself: it is one if the run has a case of that id."""
+    """The attempt for CASE:REPEAT, or repeat 0 of CASE. A case id may contain a colon itself."""
     keys = store.stored_keys(run_id)
     case_id, colon, number = reference.rpartition(":")
     if colon and number.isascii() and number.isdigit() and (case_id, int(number)) in keys:
@@ -170,7 +167,7 @@ def _review(store: "Store", run_id: str, queue: "list[Key]", reviewer: str) -> N
 
 
 def _show(store: "Store", run_id: str, attempt: "Attempt") -> None:
-    """The conversation without scores and verdict: a reviewer who knows them is led by them."""
+    """Shows the conversation without scores and verdict, which would influence the reviewer."""
     from dataclasses import replace
 
     from agentbench.report.terminal import console

@@ -85,7 +85,7 @@ def _planned(
 
 
 def _perform(experiment: "Experiment", store: "Store") -> None:
-    """Run what is missing; the run's status says how it ended."""
+    """Run the missing attempts; the run's status records how it ended."""
     import asyncio
 
     from agentbench.cli.progress import RunProgress
@@ -99,7 +99,7 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
         store.set_status(run.id, "interrupted")
         typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
         raise typer.Exit(130) from None
-    except BaseException:  # a SystemExit of an agent's too: nobody is at work on the run any more
+    except BaseException:  # an agent's SystemExit too: no process is working on the run any more
         if not store.discard_empty(run.id):
             store.set_status(run.id, "interrupted")
         raise
@@ -123,7 +123,7 @@ def _print(experiment: "Experiment", store: "Store", as_json: bool) -> None:
 
 
 def _require_graded(experiment: "Experiment", store: "Store") -> None:
-    """Exit code 1 when no attempt has an answer to grade: whoever runs it in a script must not take it for a result."""
+    """Exit code 1 when no attempt has an answer to grade, so that a script does not take it for a result."""
     run = experiment.run
     first = None
     for attempt in store.measured_attempts(run.id):

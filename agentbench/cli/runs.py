@@ -1,9 +1,4 @@
-"""`agentbench runs`: the runs in the store.
-
-`agentbench show`: a run, or one attempt of it as a conversation.
-
-`agentbench report`: runs, a study or a benchmark as one HTML file.
-"""
+"""`agentbench runs` lists the stored runs; `show` prints a run or an attempt; `report` writes an HTML file."""
 
 import json
 import sys
@@ -80,7 +75,7 @@ def print_run(store: "Store", run: "Run", as_json: bool) -> None:
 
     view = run_view(store, run)
     if as_json:
-        # Piece by piece: a run of many cases has a long text.
+        # In pieces, since a run with many cases gives a long text.
         json.dump(view.to_json(), sys.stdout, indent=2, default=str)
         typer.echo()
         return

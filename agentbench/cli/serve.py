@@ -1,7 +1,4 @@
-"""`agentbench serve`: the bundled server, by a model's name.
-
-`agentbench ui`: the store in a browser.
-"""
+"""`agentbench serve` starts the bundled server; `agentbench ui` shows the store in a browser."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
-"""`agentbench doctor`: what is installed, what device there is, what is pulled.
+"""`agentbench doctor` reports on the installation; `agentbench init` creates a first suite.
 
-`agentbench init`: a first suite with its agent, its test and its CI workflow, for a repository that has none.
+The suite of `init` comes with its agent, its test and its CI workflow.
 """
 
 import json
@@ -123,7 +123,7 @@ UNKNOWN_ORIGIN = "git+URL-OF-THE-REPOSITORY@COMMIT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterFile:
-    """A file to write. One that `may_exist` is left as it is where there is one already."""
+    """A file to write. An existing one is left unchanged when it `may_exist`."""
 
     path: Path
     template: str
@@ -181,7 +181,7 @@ def _test_file(name: str) -> Path:
 
 
 def _write(file: StarterFile, name: str, directory: Path) -> str:
-    """Writes the file; says what was done."""
+    """Writes the file, and returns a line on the action taken."""
     path = directory / file.path
     if path.exists():
         return "kept "
@@ -222,7 +222,7 @@ def _next(name: str, directory: Path) -> Iterator[str]:
 
 
 def _is_ignored(directory: Path) -> bool:
-    """Whether git would leave a baseline out; False where that is not known."""
+    """Whether git would ignore a baseline; False when that is unknown."""
     import subprocess
 
     try:

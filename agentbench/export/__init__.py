@@ -1,1 +1,1 @@
-"""A run taken out of its store: as tables for other tools, or as one file for another store."""
+"""Exports of a run: as tables for other tools, or as one file for another store."""

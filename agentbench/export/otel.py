@@ -1,9 +1,8 @@
-"""A run as OpenTelemetry traces: to a file of OTLP's JSON, or to a collector.
+"""A run as OpenTelemetry traces, written to a file of OTLP JSON or sent to a collector.
 
-An attempt as OpenTelemetry spans of the GenAI conventions (1.41, in development): a trace for each attempt.
-
-The attempt is an `invoke_agent` span with its scores as `gen_ai.evaluation.result` events; its model calls are `chat`
-spans, its tool calls `execute_tool` spans. What the conventions have no name for is under `agentbench.`.
+Each attempt is a trace in the GenAI conventions (1.41, in development). The attempt is an `invoke_agent` span with its
+scores as `gen_ai.evaluation.result` events. Its model calls are `chat` spans, its tool calls `execute_tool` spans.
+Attributes without a name in the conventions are under `agentbench.`.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ REQUEST = ("temperature", "top_p", "top_k", "max_tokens", "seed", "frequency_pen
 
 
 def spans_of(run: Run, attempt: Attempt, case: Case, resource: "Resource") -> "Iterator[ReadableSpan]":
-    """The attempt's span first, then those of its steps in their order; times in nanoseconds since the Unix epoch."""
+    """The attempt's span first, then those of its steps in order; times are nanoseconds since the Unix epoch."""
     trace = _number(16, run.id, attempt.case_id, attempt.repeat)
     root = _number(8, trace, "attempt")
     yield _span(
@@ -77,7 +76,7 @@ def _model_span(attempt: Attempt, call: ModelCall, ids: Ids, resource: "Resource
         times=_wall(attempt, call.sent_at, call.ended_at),
         attributes={
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "openai",  # the form of the API; the server behind it may be any
+            "gen_ai.provider.name": "openai",  # the API's format; any server may be behind it
             "gen_ai.request.model": model,
             **{f"gen_ai.request.{name}": call.request.get(name) for name in REQUEST},
             "gen_ai.request.stream": bool(call.chunk_at),
@@ -194,7 +193,7 @@ def _agent(run: Run) -> str:
 
 
 def _number(size: int, *parts: object) -> int:
-    """An id of so many bytes that is the same whenever the same thing is exported."""
+    """A deterministic id of this many bytes, so that a repeated export gives the same ids."""
     digest = hashlib.sha256("\x00".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:size], "big") or 1
 
@@ -208,8 +207,10 @@ CHUNK = 200
 
 
 def write_otel(store: Store, run: Run, path: Path, *, force: bool = False) -> Mapping[str, int]:
-    """Writes the run to `path`, one ExportTraceServiceRequest a line (the form of the collector's file exporter), and
-    gives how many spans it has."""
+    """Writes the run to `path`, and returns the number of spans.
+
+    Each line is an ExportTraceServiceRequest (the format of the collector's file exporter).
+    """
     counts = {"spans": 0}
     with whole(path, force=force) as made, made.open("w", encoding="utf-8") as file:
         for spans in _chunks(store, run):
@@ -219,10 +220,10 @@ def write_otel(store: Store, run: Run, path: Path, *, force: bool = False) -> Ma
 
 
 def send_otel(store: Store, run: Run, endpoint: str | None) -> Mapping[str, int]:
-    """Sends the run over OTLP/HTTP, and gives how many spans it has.
+    """Sends the run over OTLP/HTTP, and returns the number of spans.
 
-    `endpoint` is a collector's address (http://localhost:4318); None takes that of OpenTelemetry's own variables
-    (OTEL_EXPORTER_OTLP_ENDPOINT, …_HEADERS …). `UserError` when it does not take them.
+    `endpoint` is a collector's address (http://localhost:4318). None uses OpenTelemetry's own variables
+    (OTEL_EXPORTER_OTLP_ENDPOINT, …_HEADERS …). `UserError` when the collector rejects spans.
     """
     answers: list[bytes] = []
     exporter, result = _exporter(endpoint, answers)
@@ -241,7 +242,7 @@ def send_otel(store: Store, run: Run, endpoint: str | None) -> Mapping[str, int]
 
 
 def _rejected(answers: Sequence[bytes]) -> str:
-    """What the collector said of spans that it took the request of and not them (OTLP's partial success)."""
+    """The collector's message on rejected spans in a request that it accepted (OTLP's partial success)."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -257,7 +258,7 @@ def _rejected(answers: Sequence[bytes]) -> str:
 
 
 def _exporter(endpoint: str | None, answers: list[bytes]) -> tuple[Any, Any]:
-    """The exporter, which puts the body of each answer into `answers`."""
+    """The exporter, which appends the body of each response to `answers`."""
     try:
         import requests
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

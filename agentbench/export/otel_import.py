@@ -1,7 +1,7 @@
-"""Traces that others wrote, in OpenTelemetry's GenAI conventions, as a run.
+"""Imports traces of other programs, in OpenTelemetry's GenAI conventions, as a run.
 
-A trace is an attempt: its `chat` spans are model calls, its `execute_tool` spans tool calls, its
-`gen_ai.evaluation.result` events scores. Attempts without a score wait for a person's verdict.
+Each trace is an attempt: its `chat` spans are model calls, its `execute_tool` spans tool calls, and its
+`gen_ai.evaluation.result` events scores. An attempt without a score is left undecided, for a person to review.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ HUMAN = Score(name="human", value=0.0, passed=None, reason="waits for review")
 def import_traces(
     path: Path, store: Store, suite: str | None = None, scales: Scales | None = None
 ) -> tuple[Run, Mapping[str, int], bool]:
-    """Puts the traces of a file (OTLP's JSON, one request or one a line, may be gzip) into the store as one run.
+    """Stores the traces of a file (OTLP JSON, one request or one a line, optionally gzip) as one run.
 
-    `scales` has the least and the greatest value of scores that are not from 0 to 1, by their names; one outside its
-    scale is refused. Gives the run, how many attempts it has, and whether it is new: the same traces are the same run.
-    `UserError` when the file is none, or has no span of a model call, a tool or an agent.
+    `scales` maps score names to their least and greatest value, for scores that are not from 0 to 1; a score outside
+    its scale is refused. Returns the run, its number of attempts, and whether it is new: the same traces give the same
+    run. `UserError` when the file is invalid, or has no span of a model call, a tool or an agent.
     """
     data = bytes_of(path)
     traces: dict[str, list[Span]] = defaultdict(list)
@@ -58,7 +58,7 @@ def import_traces(
 
 
 def _once(spans: Iterable[Span]) -> Iterator[Span]:
-    """A span that was sent twice (an exporter that tried again) is one span."""
+    """The spans without duplicates, which an exporter sends when it retries."""
     seen: set[tuple[str, str]] = set()
     for span in spans:
         if not span.id or (span.trace, span.id) not in seen:
@@ -67,8 +67,9 @@ def _once(spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def _requests(spans: Sequence[Span]) -> list[Span]:
-    """The spans without those of model calls that hold another: a client's span around the one of the library that it
-    uses is the same request."""
+    """The spans without model calls that contain another one: a client's span and its library's span are the same
+    request.
+    """
     by_id = {span.id: span for span in spans if span.id}
     around: set[str] = set()
     for span in spans:
@@ -95,7 +96,9 @@ def _attempts(traces: Iterable[list[Span]], path: Path, scales: Scales) -> Itera
 
 
 def _case(spans: Sequence[Span]) -> Case:
-    """Named by agentbench's own attribute, else by the trace; asked what the first model call was asked."""
+    """The case. Its id is agentbench's own attribute, otherwise the trace id; its messages are those of the first model
+    call.
+    """
     own = next((span.attributes for span in spans if "agentbench.case.id" in span.attributes), {})
     asked = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
     expected = own.get("agentbench.case.expected")
@@ -173,8 +176,9 @@ def _model_call(span: Span) -> ModelCall:
 
 
 def _chunks(span: Span) -> tuple[int, ...]:
-    """When chunks came: all of them where agentbench wrote the trace, else the first and the end of the answer; none
-    where the first is not said: what it took until then is not known."""
+    """The chunk times: all of them in a trace by agentbench, otherwise the first chunk and the end of the answer. Empty
+    when the first chunk's time is unknown.
+    """
     own = span.attributes.get("agentbench.chunk_at")
     if own:
         return tuple(map(int, own))

@@ -1,6 +1,6 @@
-"""Chat messages in the form of OpenTelemetry's GenAI conventions (a role and parts), and back.
+"""The OTLP JSON format: spans, and chat messages in the GenAI conventions (a role and parts).
 
-Spans in OTLP's JSON: one request, or one a line; may be gzip.
+A file is one request, or one a line; it may be gzip.
 """
 
 import gzip
@@ -17,7 +17,7 @@ Json = Mapping[str, Any]
 
 
 def otel_message(message: Message, finish_reason: str | None = None) -> dict[str, Any]:
-    """`{"role": …, "parts": […]}`: text, tool_call and tool_call_response; an answer's has its finish_reason."""
+    """`{"role": …, "parts": […]}` with parts text, tool_call, tool_call_response; an answer has its finish_reason."""
     role = str(message.get("role") or "assistant")
     if role == "tool":
         parts = [_tool_response(message)]
@@ -49,7 +49,7 @@ def _tool_response(message: Message) -> dict[str, Any]:
 
 
 def messages_of(value: Any) -> list[Message]:
-    """The messages of an attribute: JSON, or already structured. `ValueError` for what is neither."""
+    """The messages in an attribute, which is JSON or structured already. `ValueError` for anything else."""
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, Sequence):
         raise ValueError("messages are a list")
@@ -57,7 +57,7 @@ def messages_of(value: Any) -> list[Message]:
 
 
 def _messages(found: Any) -> Iterator[Message]:
-    """One message of parts is one of ours, or one for each tool's response."""
+    """A message with parts becomes one chat message, or one for each tool response."""
     if not isinstance(found, Mapping):
         raise ValueError("a message is an object")
     role, parts = str(found.get("role", "user")), found.get("parts")
@@ -111,7 +111,7 @@ class Span:
 
 
 def is_traces(path: Path) -> bool:
-    """Whether a file looks like OTLP's JSON."""
+    """Whether a file looks like OTLP JSON."""
     try:
         return b'"resourceSpans"' in bytes_of(path)[:4096]
     except UserError:
@@ -119,7 +119,7 @@ def is_traces(path: Path) -> bool:
 
 
 def bytes_of(path: Path) -> bytes:
-    """Of the file, unpacked where it is packed; `UserError` when it can't be read."""
+    """The file's bytes, decompressed if needed; `UserError` when it can't be read."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -128,7 +128,7 @@ def bytes_of(path: Path) -> bytes:
 
 
 def spans_of(path: Path, data: bytes) -> Iterator[Span]:
-    """The spans in the bytes of the file at `path`; `UserError` when they are not OTLP's."""
+    """The spans in the bytes of the file at `path`; `UserError` when they are not OTLP."""
     text = data.decode("utf-8", "replace")
     try:
         documents = [json.loads(text)]

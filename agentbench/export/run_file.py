@@ -1,12 +1,10 @@
-"""A run with all that belongs to it in one file: gzip of JSON lines, with a checksum over them.
+"""A complete run in one file: gzipped JSON lines with a checksum.
 
-The first line has the run, then come its attempts (each case before its first attempt), its labels, and a last line
-with their numbers and the SHA-256 of every byte before it.
+The first line is the run. Its attempts follow (each case before its first attempt), then its labels. The last line has
+their counts and the SHA-256 of all bytes before it.
 
-A run's parts as lines of JSON, and back: the inside of a run file.
-
-Of each dataclass its fields, as they are stored; a step says its kind. Lines of the same run are the same bytes,
-whichever database they come from.
+A line has the fields of a dataclass in their stored form; a step has its kind. The same run gives the same bytes,
+whichever database it comes from.
 """
 
 import gzip
@@ -44,7 +42,7 @@ def run_line(run: Run) -> str:
     times = {"created_at": run.created_at.isoformat(), "finished_at": run.finished_at and run.finished_at.isoformat()}
     whole = fields(run) | times
     if run.kind == "suite":
-        # Left out, as before there were others, so that a file of an earlier version is still the same run.
+        # The default is left out, so that a file of an earlier version still has the same content.
         del whole["kind"]
     return to_json(whole)
 
@@ -54,7 +52,7 @@ def case_line(case: Case) -> str:
 
 
 def attempt_line(attempt: Attempt, case: int) -> str:
-    """`case` is the number of the case's line among the cases, from 0."""
+    """An attempt's line; `case` is the index of its case among the case lines."""
     steps = [{"kind": KINDS[type(step)], **fields(step)} for step in attempt.trace.steps]
     parts = {
         "trace": fields(attempt.trace) | {"steps": steps},
@@ -69,13 +67,13 @@ def label_line(label: Label) -> str:
 
 
 def parsed(kind: type[Part], values: Any) -> Part:
-    """A run, case or label from its line's values; pydantic's `ValidationError` when they are not one."""
+    """A run, case or label from its line's values; pydantic's `ValidationError` when they are invalid."""
     found: Part = ADAPTERS[kind].validate_python(values)
     return found
 
 
 def parsed_attempt(values: Mapping[str, Any]) -> Attempt:
-    """An attempt from its line's values, which are changed. `KeyError` for a step of an unknown kind."""
+    """An attempt from its line's values, which it modifies. `KeyError` for a step of an unknown kind."""
     trace = dict(values["trace"])
     steps = tuple(_step(dict(step)) for step in trace.pop("steps"))
     whole = {**values, "trace": {**trace, "steps": steps}}
@@ -97,7 +95,7 @@ LONGEST_LINE = 1 << 30
 
 
 def write_run_file(store: Store, run: Run, path: Path, *, force: bool = False) -> Mapping[str, int]:
-    """Writes the run to `path`, and gives how many cases, attempts and labels it has."""
+    """Writes the run to `path`, and returns the numbers of cases, attempts and labels."""
     with whole(path, force=force) as made, gzip.GzipFile(made, "wb", compresslevel=6, mtime=0) as file:
         sealed = _Seal()
         for line in _lines(store, run, sealed):
@@ -106,10 +104,10 @@ def write_run_file(store: Store, run: Run, path: Path, *, force: bool = False) -
 
 
 def read_run_file(path: Path, store: Store) -> tuple[Run, Mapping[str, int], bool]:
-    """Puts the run of the file at `path` into the store: all of it, or nothing.
+    """Stores the run of the file at `path`: all of it, or nothing.
 
-    Gives the run, how much belongs to it, and whether it is new: a run that is here with the same content is left as
-    it is. `UserError` when it is here with another content, or the file is not a whole run file.
+    Returns the run, its counts, and whether it is new: a stored run with the same content is left unchanged.
+    `UserError` when the stored run has other content, or the file is incomplete.
     """
     reader = _Reader(path)
     run = reader.run
@@ -133,7 +131,7 @@ def read_run_file(path: Path, store: Store) -> tuple[Run, Mapping[str, int], boo
 
 @dataclass(slots=True)
 class _Seal:
-    """What a run file's last line says of those before it."""
+    """A run file's last line, with counts and checksum of the lines before it."""
 
     counts: dict[str, int] = field(default_factory=lambda: {"cases": 0, "attempts": 0, "labels": 0})
     _hash: Any = field(default_factory=hashlib.sha256)
@@ -170,7 +168,7 @@ def _line(kind: str, body: str, version: int | None = None) -> bytes:
 
 
 class _Reader:
-    """Reads a run file once, from its first line to its last; everything wrong with it is a `UserError`."""
+    """Reads a run file once, from the first line to the last; any error in it is a `UserError`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -183,7 +181,7 @@ class _Reader:
         self.run = self._built(lambda: parsed(Run, values))
 
     def parts(self) -> Iterator[tuple[Attempt, Case] | Label]:
-        """Every attempt with its case, then the labels. What is wrong with the file's end is seen at the end."""
+        """Every attempt with its case, then the labels. Errors at the file's end show only when the end is reached."""
         cases: list[Case] = []
         seen: set[tuple[str, int]] = set()
         for kind, values in self._read:

@@ -1,6 +1,6 @@
-"""Tables as files: one of each table, written row by row, so that a long run is never in memory.
+"""Exports a stored run as tables, one file each.
 
-A stored run as tables.
+Files are written row by row, so that a long run is never in memory.
 """
 
 import csv
@@ -31,7 +31,7 @@ ROW_GROUP = 2000
 
 
 class TableWriter(Protocol):
-    """Writes the rows of one table to a file that it opened; `close` is called once, whatever happened."""
+    """Writes the rows of one table to its open file; `close` is called once in any case."""
 
     def write(self, row: Row) -> None: ...
 
@@ -59,7 +59,7 @@ class TableFiles:
 
 
 class JsonLines:
-    """One JSON object a line, in ASCII: any text comes back as it was."""
+    """One JSON object a line, in ASCII, so that any text survives."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self._names = [column.name for column in columns]
@@ -75,8 +75,9 @@ class JsonLines:
 class Csv:
     """RFC 4180 in UTF-8 with a header; None is an empty cell, bools are true and false, JSON is text.
 
-    What UTF-8 or CSV readers can't hold (lone surrogates, U+0000) is escaped as in the store. Text that a spreadsheet
-    would compute has an apostrophe before it, and so has text that begins with one: the first is taken off again.
+    Characters that UTF-8 or CSV readers can't hold (lone surrogates, U+0000) are escaped as in the store. A text that a
+    spreadsheet would evaluate gets a leading apostrophe. So does a text that starts with an apostrophe, so that
+    removing the first one restores it.
     """
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
@@ -111,7 +112,7 @@ def _harmless(text: str) -> str:
 
 
 class Parquet:
-    """Typed columns, compressed; JSON is text, and text that UTF-8 can't hold is escaped as in the store."""
+    """Typed columns, compressed. JSON is text, and text that UTF-8 can't hold is escaped as in the store."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         try:
@@ -163,9 +164,9 @@ WRITERS: Mapping[Format, Callable[[Path, Sequence[Column]], TableWriter]] = {
 
 
 def export_tables(store: Store, run: Run, form: Format, directory: Path, *, force: bool = False) -> Mapping[str, int]:
-    """Writes the run's tables to `directory`, and gives how many rows each has.
+    """Writes the run's tables to `directory`, and returns each table's number of rows.
 
-    An attempt that a person was to judge has the verdict that its labels give.
+    An attempt with a person's verdict has the verdict of its labels.
     """
     with whole(directory, force=force) as made:
         made.mkdir()

@@ -1,4 +1,4 @@
-"""The exported tables: an attempt as rows, with every time on the wall clock."""
+"""The exported tables: rows for each attempt, with every time on the wall clock."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Column:
 
 
 def _table(*kinds: str) -> tuple[Column, ...]:
-    """The key, by which tables are joined, and the columns of each "kind: name name …"."""
+    """A table's columns from texts "kind: name name …", preceded by the key that joins the tables."""
     parts = (part.split(": ") for part in ("text: run_id case_id", "int: repeat", *kinds))
     return tuple(Column(name, cast(Kind, kind)) for kind, names in parts for name in names.split())
 
@@ -56,7 +56,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 
 
 def rows_of(run_id: str, attempt: Attempt) -> Iterator[tuple[str, Row]]:
-    """The attempt's rows, each with the name of its table. Times are nanoseconds since the Unix epoch, or seconds."""
+    """The attempt's rows, each with its table's name. Times are nanoseconds since the Unix epoch, or seconds."""
     key = {"run_id": run_id, "case_id": attempt.case_id, "repeat": attempt.repeat}
     yield "attempts", key | _attempt(attempt)
     for position, step in enumerate(attempt.trace.steps):

@@ -1,1 +1,1 @@
-"""The viewer: stored runs and studies as web pages, and the review of attempts by people."""
+"""The viewer: stored runs and studies as web pages, and people's review of attempts."""

@@ -1,7 +1,4 @@
-"""The viewer's addresses.
-
-The viewer on a port, until it is interrupted.
-"""
+"""The viewer's routes, and its server, which runs until it is interrupted."""
 
 import secrets
 import socket
@@ -59,7 +56,7 @@ STATIC = {
 
 
 def make_app(viewer: Viewer, *, hosts: Collection[str] | None = LOOPBACK, token: str | None = None) -> Starlette:
-    """The application. `hosts` are the names it answers under (any when None); `token` is asked for unless None."""
+    """The application. `hosts` are the accepted host names (any when None); requests need `token` unless it is None."""
     writing = WRITING if viewer.reviewer is not None else []
     app = Starlette(
         routes=[*writing, *READING, Route("/static/{name}", static)],
@@ -92,7 +89,7 @@ def _refused(request: Request, error: HTTPException) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """Where, and whether who comes has to know a token; one is made where others than this machine can come."""
+    """The address to listen on, and whether visitors need a token. One is created when other machines can connect."""
 
     host: str
     port: int
@@ -109,8 +106,8 @@ class Listening:
 
 
 def serve(store: Store, db: str | None, listening: Listening, *, reviewer: str | None) -> None:
-    """Prints the address and answers until interrupted. `UserError` when the address can't be had."""
-    check_installed()  # said now where it is not, not on the first page
+    """Prints the address and serves until interrupted. `UserError` when the address is not available."""
+    check_installed()  # report a missing package now, not on the first page
     token = listening.token or (None if listening.local else secrets.token_urlsafe(18))
     hosts = LOOPBACK | {listening.host} if listening.local else None
     app = make_app(viewer_of(store, db, reviewer=reviewer), hosts=hosts, token=token)

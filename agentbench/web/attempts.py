@@ -1,7 +1,4 @@
-"""An attempt: its transcript, and the same case in other runs.
-
-Runs side by side, and a suite over time.
-"""
+"""Pages of an attempt (its transcript, and its case in other runs), of compared runs, and of a suite over time."""
 
 from collections.abc import Iterator
 
@@ -53,8 +50,7 @@ def _repeat(request: Request, repeats: list[int]) -> int:
 
 
 def _timings(steps: "tuple[object, ...]") -> Iterator[tuple[int, list[tuple[float, float]]]]:
-    """Of each model call by its place: where each chunk came, as a share of the call's time, and after how many
-    seconds."""
+    """For each model call by index: the position of each chunk, as a share of the call's time and in seconds."""
     for place, step in enumerate(steps):
         if isinstance(step, ModelCall) and step.chunk_at:
             whole = max(1, step.ended_at - step.sent_at)
@@ -63,7 +59,7 @@ def _timings(steps: "tuple[object, ...]") -> Iterator[tuple[int, list[tuple[floa
 
 
 def _elsewhere(store: Store, run: Run, case_id: str) -> list[dict[str, str]]:
-    """The other runs that attempted this case, the newest first, with how it came out there."""
+    """The other runs that attempted this case, newest first, with its results there."""
     found = store.listing.elsewhere(case_id, run.suite)
     return [
         {"id": run_id, "title": label or run_id, "verdict": verdict, "at": f"{at:%Y-%m-%d %H:%M}"}

@@ -1,7 +1,4 @@
-"""Tags and notes that visitors write.
-
-What a visitor asks for, as the store's filters.
-"""
+"""Parses requests: filters of lists, and visitors' tags and notes."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
@@ -27,7 +24,7 @@ T = TypeVar("T", bound=str)
 
 
 def run_named(store: Store, reference: str) -> Run:
-    """404 with what the command line would say, when there is none."""
+    """The run; 404 with the command line's message when there is none."""
     try:
         return store.get_run(reference)
     except UserError as error:
@@ -39,7 +36,7 @@ def asked_run(request: Request, store: Store) -> Run:
 
 
 def whole_number(name: str, text: str, otherwise: int) -> int:
-    """`otherwise` for a field that is empty or missing; 400 for one that is no whole number."""
+    """The number; `otherwise` for an empty or missing field, 400 for an invalid one."""
     if not text:
         return otherwise
     if not (text.isascii() and text.isdigit() and len(text) < 9):
@@ -65,7 +62,7 @@ def study_filter(request: Request) -> StudyFilter:
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """What a list of runs and one of studies are filtered by alike."""
+    """The filter fields that lists of runs and of studies share."""
     given = request.query_params
     found = {name: given.get(name, "") for name in ("suite", "status", "tag")}
     return {**found, "text": given.get("q", "").strip(), "descending": given.get("order", "down") != "up"}
@@ -87,7 +84,7 @@ def _one_of(known: tuple[T, ...], given: str | None, otherwise: T) -> T:
 
 
 async def asked_form(request: Request, csrf: str) -> dict[str, str]:
-    """The fields of a form that a page of the viewer sent; 403 for one without its token."""
+    """The fields of a form sent by a page of the viewer; 403 without its token."""
     body = b""
     async for part in request.stream():
         body += part

@@ -1,4 +1,4 @@
-"""Access to the viewer, and what a browser may do with its answers."""
+"""Controls access to the viewer, and what a browser may do with its responses."""
 
 import secrets
 from collections.abc import Collection
@@ -13,7 +13,7 @@ COOKIE = "agentbench_token"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HEADERS = {
-    # Nothing from elsewhere, no inline script, no frame, no form that goes elsewhere. Plotly writes style attributes.
+    # No external resources, inline scripts, frames or external form targets. Plotly writes style attributes.
     "Content-Security-Policy": "; ".join(
         (
             "default-src 'none'",
@@ -34,9 +34,9 @@ HEADERS = {
 
 
 class Guard:
-    """Lets through requests to one of `hosts` (any when None) that know the `token` (None where none is asked for).
+    """Admits requests to one of `hosts` (any when None) with the `token` (unless it is None).
 
-    Naming the hosts keeps a page of elsewhere from reaching the viewer under a name of its own (DNS rebinding). A
+    The check of host names keeps a foreign page from reaching the viewer under a name of its own (DNS rebinding). A
     request that writes must come from the viewer's own pages.
     """
 
@@ -68,7 +68,7 @@ class Guard:
         return None
 
     def _token_refusal(self, request: Request, token: str) -> Response | None:
-        """None for who knows it. Given in the address it is taken from there into a cookie."""
+        """None when the request has the token. A token in the address is moved to a cookie."""
         asked = request.query_params.get("token")
         if asked is not None and _same(asked, token):
             return _remembered(request, token)
@@ -86,7 +86,7 @@ def _same(given: str, token: str) -> bool:
 
 def _remembered(request: Request, token: str) -> Response:
     rest = [(name, value) for name, value in QueryParams(request.url.query).multi_items() if name != "token"]
-    # A path that begins with two slashes would be the address of another host.
+    # A path that begins with two slashes would redirect to another host.
     path = "/" + request.url.path.lstrip("/")
     answer = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), status_code=303)
     secure = request.url.scheme == "https"
@@ -99,7 +99,9 @@ def _host(request: Request) -> str:
 
 
 def _from_here(request: Request) -> bool:
-    """Browsers say where a request comes from; who says nothing is none, and has to know the form's token."""
+    """Whether the request comes from the viewer's own pages. Browsers send its origin; a client without one is no
+    browser, and needs the form's token.
+    """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
         return False

@@ -1,4 +1,4 @@
-"""Pages of the viewer from its templates."""
+"""Renders pages of the viewer from its templates."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @cache
 def templates() -> "Environment":
-    """Those of the viewer, and of reports."""
+    """The templates of the viewer and of reports."""
     found = environment("agentbench.web")
     found.filters["segment"] = lambda value: quote(str(value), safe="")
     found.filters["short"] = short_id
@@ -32,7 +32,7 @@ def viewer_at(request: Request) -> Viewer:
 
 
 def query(request: Request, **changed: Any) -> str:
-    """The address's query with some of it changed; None takes a name out."""
+    """The address's query with some fields changed; None removes a field."""
     given = {name: value for name, value in request.query_params.items() if name not in changed}
     new = {name: value for name, value in changed.items() if value is not None}
     return f"?{urlencode({**given, **new})}"

@@ -1,4 +1,4 @@
-"""Review of attempts by people: one after the other, by keyboard, without scorers' verdicts."""
+"""Review of attempts by people: one at a time, by keyboard, without scorers' verdicts."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ MONTHS = 180 * 24 * 3600
 
 
 def review_page(request: Request) -> Response:
-    """The next attempt of the queue, or the choice of one when none is chosen yet."""
+    """The queue's next attempt, or the form to choose a queue."""
     viewer = viewer_at(request)
     run = asked_run(request, viewer.store)
     kind, reviewer = request.query_params.get("queue", ""), _reviewer(request, viewer)
@@ -68,7 +68,7 @@ def agreement_page(request: Request) -> Response:
 
 
 async def label(request: Request) -> Response:
-    """Keeps a verdict and goes on to the next attempt."""
+    """Stores a verdict and shows the next attempt."""
     viewer = viewer_at(request)
     form = await asked_form(request, viewer.csrf)
     return await run_in_threadpool(_label, request, viewer, form)
@@ -104,7 +104,7 @@ def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
 
 
 async def name_reviewer(request: Request) -> Response:
-    """Keeps the name that this browser labels under."""
+    """Stores the reviewer's name for this browser."""
     viewer = viewer_at(request)
     form = await asked_form(request, viewer.csrf)
     name = " ".join(form.get("reviewer", "").split())
@@ -118,7 +118,7 @@ async def name_reviewer(request: Request) -> Response:
 
 
 def _reviewer(request: Request, viewer: Viewer) -> str:
-    """The name this browser was given, else the one the viewer was started with."""
+    """The name set in this browser, otherwise the viewer's default."""
     try:
         given = bytes.fromhex(request.cookies.get(COOKIE, "")).decode("utf-8")
     except ValueError:

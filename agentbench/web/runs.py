@@ -1,8 +1,6 @@
-"""The list of runs, and a run: its figures, its attempts, its tags and note.
+"""Pages of runs: the list, a run with its figures, attempts, tags and note, live progress, and downloads.
 
-A run that is running, told as it goes on: server-sent events.
-
-A run taken out of the viewer: as JSON, as a report, as tables, as a file that can be imported.
+Progress is sent as server-sent events. Downloads are JSON, a report, tables, or a file that can be imported.
 """
 
 import asyncio
@@ -44,7 +42,7 @@ BEAT = 30
 
 
 async def events(request: Request) -> Response:
-    """`progress` whenever attempts were added, then `ended` when the run is no longer running."""
+    """Sends `progress` when attempts were added, then `ended` when the run is no longer running."""
     viewer = viewer_at(request)
     run = await run_in_threadpool(asked_run, request, viewer.store)
     planned = len(run.case_ids) * run.repeats
@@ -112,7 +110,7 @@ def download(request: Request) -> Response:
     name = f"{run.id}.{ending}"
     try:
         write(store, run, directory / name)
-    except BaseException:  # whatever it was: there is no answer to clean up after
+    except BaseException:  # any error: there is no response that could clean up
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return FileResponse(directory / name, filename=name, background=clean)
@@ -159,7 +157,7 @@ def run_page(request: Request) -> Response:
 
 
 def _attempts(request: Request, viewer: Viewer, run: Run) -> dict[str, Any]:
-    """The page of its attempts that is asked for."""
+    """The requested page of the run's attempts."""
     wanted, part = attempt_filter(request), asked_page(request, ATTEMPTS)
     found, total = viewer.store.listing.attempts(run.id, wanted, part)
     return {"rows": [_row(attempt, run.prices) for attempt in found], "wanted": wanted, "part": part, "total": total}

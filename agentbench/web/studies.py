@@ -1,4 +1,4 @@
-"""The list of studies, and a study: its page, its tags and note."""
+"""Pages of studies: the list, and a study with its tags and note."""
 
 from importlib.metadata import entry_points
 
@@ -56,7 +56,7 @@ async def annotate_study(request: Request) -> Response:
 
 
 def _asked_study(request: Request) -> str:
-    """Its name; 404 when there is none."""
+    """The study's name; 404 when there is none."""
     name: str = request.path_params["study"]
     if viewer_at(request).store.studies.progress(name) is None:
         raise HTTPException(404, f"no study {name!r}")
@@ -64,7 +64,7 @@ def _asked_study(request: Request) -> str:
 
 
 def _page_of(viewer: Viewer, name: str) -> Page:
-    """By the package that knows what a study is."""
+    """The page, rendered by the package `tuners`."""
     for point in entry_points(group="agentbench.reports"):
         found: Report | None = point.load()(viewer.store, name, viewer.db)
         if found is not None:

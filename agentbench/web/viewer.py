@@ -1,8 +1,6 @@
-"""What every page of the viewer stands on: the store, what was worked out of it, and what visitors may do.
+"""The state behind every page of the viewer: the store, cached figures, and review queues.
 
-Figures of runs, worked out once for as long as nothing is added to the run.
-
-The attempts that a reviewer goes through, drawn once and then walked along.
+Figures of a run are cached until something is added to it. A reviewer's queue of attempts is drawn once.
 """
 
 import secrets
@@ -27,9 +25,9 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """The last results by key, each with the state of the store that it is true of.
+    """The last results by key, each with the state of the store for which it is valid.
 
-    Safe among threads. One result at a time is worked out, so that two visitors of a large run do not both do it.
+    It is thread-safe. It computes one result at a time, so that two visitors of a large run do not both compute it.
     """
 
     def __init__(self) -> None:
@@ -52,7 +50,7 @@ class Remembered(Generic[T]):
 
 
 class FigureCache:
-    """The figures of runs, the agreement on them, pages of several of them, and pages of studies."""
+    """Caches figures and agreement of runs, comparison pages, and pages of studies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -69,18 +67,18 @@ class FigureCache:
         return self._agreements.get(run.id, state, lambda: agreement_view(self._store, run))
 
     def page_of(self, kind: str, runs: Sequence[Run], make: Callable[[], Page]) -> Page:
-        """A page of this kind that shows these runs."""
+        """A page of this kind for these runs."""
         state = [self._store.listing.progress(run.id) for run in runs]
         return self._pages.get((kind, *(run.id for run in runs)), state, make)
 
     def page_of_study(self, name: str, make: Callable[[], Page]) -> Page:
-        """The page of a study that there is."""
+        """The page of an existing study."""
         return self._pages.get(("study", name), self._store.studies.progress(name), make)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """`keys` in their order, `labels` those of the reviewer by key."""
+    """A review queue: `keys` in order, `labels` the reviewer's labels by key."""
 
     keys: tuple[Key, ...]
     labels: Mapping[Key, Label]
@@ -90,7 +88,7 @@ class Queue:
         return sum(key in self.labels for key in self.keys)
 
     def next_after(self, key: Key | None) -> Key | None:
-        """The first one without a label behind `key`, from the front again at the end; None when all have one."""
+        """The first key without a label after `key`, wrapping around at the end; None when all have one."""
         start = self.keys.index(key) + 1 if key in self.keys else 0
         order = (*self.keys[start:], *self.keys[:start])
         return next((each for each in order if each not in self.labels and each != key), None)
@@ -104,7 +102,7 @@ class QueueCache:
         self._known: Remembered[tuple[Key, ...]] = Remembered()
 
     def of(self, run_id: str, wanted: Wanted) -> Queue:
-        """With everything in it that `wanted` draws, also what its reviewer has labelled since."""
+        """The queue for `wanted`, including attempts that its reviewer has labelled since."""
         progress = self._store.listing.progress(run_id)
         state = (progress.attempts, progress.last)
         drawn = replace(wanted, reviewer="")
@@ -115,8 +113,9 @@ class QueueCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """`reviewer` is who labels where a visitor gives no other name; None makes the viewer read-only. `db` is where the
-    store is, as `open_store` takes it. `csrf` is in every form that writes."""
+    """`reviewer` is the default name of the reviewer; None makes the viewer read-only. `db` is the store's address for
+    `open_store`. Every form that writes contains `csrf`.
+    """
 
     store: Store
     db: str | None
