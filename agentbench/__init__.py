@@ -1,7 +1,7 @@
 """agentbench tests, evaluates and tunes LLM agents together with the model server under them.
 
-What an agent, a tool or a scorer of one's own is made of is imported from here; in a notebook, `agentbench.load` and
-`agentbench.compare` read stored runs.
+Import the types for your own agent, tool or scorer from here. In a notebook, `agentbench.load` and `agentbench.compare`
+read stored runs.
 """
 
 from importlib import import_module
@@ -45,7 +45,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Each is imported when it is used: a command or a pytest run that needs none of them waits for none."""
+    """Imports a name on first use, so that commands and pytest runs that do not need it do not wait for it."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)

@@ -13,9 +13,9 @@ from agentbench.core.errors import UserError
 
 @contextmanager
 def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """A path in a new directory beside `path`; what was written to it takes `path`'s place at the end.
+    """A path in a new directory beside `path`; its content replaces `path` at the end of the block.
 
-    Nothing is left when the block raises. `UserError` when `path` exists, unless `force`, or can't be written.
+    Nothing is left when the block raises. `UserError` when `path` exists (unless `force`) or can't be written.
     """
     if path.exists() and not force:
         raise UserError(f"{path} exists already; name another --out, or replace it with --force")

@@ -1,4 +1,4 @@
-"""Credentials: what a configuration must not contain, and what is removed from texts."""
+"""Credentials: finds them in a configuration, which must not contain any, and removes them from texts."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ _SHORT_NAMES = frozenset({"key", "sig", "code", "pwd"})
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether a header or a parameter of that name is likely to hold one."""
+    """Whether a header or parameter of this name probably holds a secret."""
     return bool(_NAMES.search(name)) or name.lower() in _SHORT_NAMES
 
 
@@ -65,7 +65,7 @@ StorableValues = Annotated[Mapping[str, str], AfterValidator(_without_secrets)]
 
 
 def forms_of(secrets: Collection[str]) -> tuple[str, ...]:
-    """The secrets as they may be echoed, the longest first."""
+    """The forms in which a server may echo the secrets, longest first."""
     forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), secret.removeprefix("Bearer "))}
     return tuple(sorted((form for form in forms if len(form) >= SHORTEST), key=len, reverse=True))
 

@@ -12,7 +12,7 @@ from agentbench.core.errors import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """An HTTP proxy. `credentials` are "user:password", empty when it asks for none."""
+    """An HTTP proxy. `credentials` are "user:password", empty when it needs none."""
 
     host: str
     port: int
@@ -20,7 +20,7 @@ class Proxy:
 
 
 def cache_dir() -> Path:
-    """Where pulled models and data sets are kept: AGENTBENCH_CACHE, or the user's cache directory."""
+    """The directory of pulled models and data sets: AGENTBENCH_CACHE, or the user's cache directory."""
     given = os.environ.get("AGENTBENCH_CACHE")
     return Path(given).expanduser() if given else user_cache_path("agentbench")
 
@@ -31,12 +31,12 @@ def database_url() -> str | None:
 
 
 def variable(name: str) -> str | None:
-    """A variable whose name the configuration gives (an API key), None when unset or empty."""
+    """The value of a variable that the configuration names (an API key); None when unset or empty."""
     return os.environ.get(name) or None
 
 
 def https_proxy(host: str) -> Proxy | None:
-    """The proxy that HTTPS_PROXY (or ALL_PROXY) names for an https server on `host`; None where NO_PROXY excepts it."""
+    """The proxy of HTTPS_PROXY (or ALL_PROXY) for an https server on `host`; None when NO_PROXY excludes it."""
     from urllib.request import getproxies, proxy_bypass
 
     named = getproxies()

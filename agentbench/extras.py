@@ -1,4 +1,4 @@
-"""How to install an extra of this installation, for messages about a missing package."""
+"""Messages about missing packages: how to install an extra of this installation."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ DISTRIBUTION = "agentbench-harness"
 
 
 def install_hint(extra: str) -> str:
-    """The command that adds `extra` from where this installation came from: a checkout, a repository or an index."""
+    """The command that installs `extra` from this installation's source: a checkout, a repository or an index."""
     try:
         origin = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -24,13 +24,13 @@ def install_hint(extra: str) -> str:
 
 
 def needs(package: str, what: str, extra: str) -> None:
-    """`UserError` that says how to install `package` where it is missing, before anything is stored or started."""
+    """`UserError` with the install command when `package` is missing, before anything is stored or started."""
     if find_spec(package) is None:
         raise UserError(f"{what} needs {package}: {install_hint(extra)}")
 
 
 def requirement() -> str | None:
-    """What pip installs anywhere else to get this very version; None when it came from a directory."""
+    """The pip requirement for this exact version on another machine; None for an installation from a directory."""
     try:
         found = distribution(DISTRIBUTION)
     except PackageNotFoundError:

@@ -1,7 +1,4 @@
-"""Stored runs in a notebook: data frames, and what the terminal shows of a run and of two side by side.
-
-A stored run's tables as pandas data frames.
-"""
+"""Stored runs in a notebook: their tables as pandas data frames, and the terminal's report of a run or a comparison."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +64,7 @@ FORMAT = '<pre style="line-height:1.2;font-family:Menlo,Consolas,monospace;overf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedRun:
-    """A run as it was when it was loaded: every number that is said of it, and its tables.
+    """A stored run at the time it was loaded: all its figures, and its tables.
 
     `tables` has a data frame for each table that `agentbench export` writes: attempts, model_calls, tool_calls,
     user_turns, scores, labels. Columns that end in _s are seconds, in _ns nanoseconds since the Unix epoch.
@@ -105,7 +102,7 @@ class LoadedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedComparison:
-    """Two runs side by side, paired on case: what changed from A to B (B − A)."""
+    """Two runs compared, paired on case: the change from A to B (B − A)."""
 
     view: CompareView
 
@@ -117,10 +114,10 @@ class LoadedComparison:
 
 
 def load(run: str = "latest", *, db: str | None = None) -> LoadedRun:
-    """The run that `run` names as it would on the command line: id, start or end of one, label, latest, latest~N.
+    """The run of this name, as on the command line: id, start or end of one, label, latest, latest~N.
 
-    `db` is the store, by default that of AGENTBENCH_DB, else results/agentbench.db. `UserError` when there is no such
-    run or store, or when pandas is not installed.
+    `db` is the store; by default that of AGENTBENCH_DB, otherwise results/agentbench.db. `UserError` when there is no
+    such run or store, or pandas is not installed.
     """
     with open_store(db, create=False) as store:
         found = store.get_run(run)
@@ -134,7 +131,7 @@ def compare(a: str, b: str, *, db: str | None = None) -> LoadedComparison:
 
 
 def _html(report: RenderableType) -> str:
-    """What the terminal would show, escaped, with its colours."""
+    """The terminal's output, escaped, with its colours."""
     console = Console(record=True, file=StringIO(), width=WIDTH, markup=False, highlight=False, emoji=False)
     console.print(report)
     return console.export_html(inline_styles=True, code_format=FORMAT)

@@ -1,7 +1,6 @@
-"""The one decoder of an answer of OpenAI's API: what it says and when its tokens came, however a server says it.
+"""The decoder of OpenAI API answers: their content and the times of their tokens, for the variants of all servers.
 
-Runs, load tests, the gateway and the replay of traces all read by it. Answers are decoded when they are whole: `decode`
-takes the reads of a body with their times.
+Runs, load tests, the gateway and trace replay all use it. `decode` takes the timed reads of a complete body.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ MOST_TOKENS = 2**53
 
 
 def token_count(value: Any) -> int | None:
-    """A number of tokens as a server told it, None where it told none. `ValueError` for what is none."""
+    """A server's token count, None when it gave none. `ValueError` for an invalid one."""
     if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
         return value
     if isinstance(value, bool | str) or not 0 <= value <= MOST_TOKENS or value != int(value):
@@ -31,14 +30,14 @@ def token_count(value: Any) -> int | None:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message or a delta: a text, a list of parts, or nothing. `ValueError` for anything else."""
+    """The text of a message or a delta: a string, a list of parts, or nothing. `ValueError` for anything else."""
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(_texts(content, "text"))
 
 
 def thoughts_of(delta: Mapping[str, Any]) -> str:
-    """The reasoning, under whichever of its names has one, or in the content's parts of that type."""
+    """The reasoning in a delta, from any of its field names or from content parts of that type."""
     named = (delta.get(name) for name in ("reasoning_content", "reasoning"))
     found = next((text for text in named if text and isinstance(text, str)), "")
     content = delta.get("content")
@@ -57,18 +56,18 @@ def _texts(parts: Any, kind: str) -> Iterator[str]:
 
 
 def refusal_of(delta: Mapping[str, Any]) -> str:
-    """What the model said instead of an answer."""
+    """The model's refusal, which replaces an answer."""
     found = delta.get("refusal")
     return found if isinstance(found, str) else ""
 
 
 def said_in(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """What a choice adds to the answer: of a stream its delta, of an answer in one piece its message."""
+    """A choice's part of the answer: the delta in a stream, the message in an answer in one piece."""
     return choice.get("delta") or choice.get("message") or {}
 
 
 def failure_of(choice: Mapping[str, Any]) -> Any:
-    """Why the server gave a choice up, None when it did not."""
+    """Why the server aborted a choice, or None."""
     error = choice.get("error")
     if error or choice.get("finish_reason") == "error":
         return error or "the server ended the answer with finish_reason 'error'"
@@ -76,12 +75,12 @@ def failure_of(choice: Mapping[str, Any]) -> Any:
 
 
 def is_one_piece(body: bytes) -> bool:
-    """Whether the body is no event stream but one JSON object, whatever was asked for and its type says."""
+    """Whether the body is one JSON object instead of an event stream, whatever its content type says."""
     return body[:64].lstrip().startswith(OBJECT)
 
 
 def as_events(body: Mapping[str, Any]) -> bytes:
-    """An answer in one piece as the event stream that was asked for."""
+    """An answer in one piece, converted to the event stream that was requested."""
     choices = []
     for choice in body.get("choices") or ():
         delta = dict(said_in(choice))
@@ -95,10 +94,10 @@ def as_events(body: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenChunks:
-    """When tokens came: the time of each chunk, and how many tokens it brought.
+    """The time of each chunk with tokens, and its number of tokens.
 
-    `counted` says that the server counted in every chunk; else each event with something in it stands for one token.
-    A reader sees nothing of the first `silent` chunks.
+    `counted` means that the server counted in every chunk; otherwise each event with content counts as one token. The
+    first `silent` chunks are invisible to a reader.
     """
 
     at: tuple[int, ...] = ()
@@ -108,16 +107,16 @@ class TokenChunks:
 
 
 class BadCount(ValueError):
-    """A number of tokens that is none."""
+    """An invalid token count."""
 
 
 class StreamedAnswer:
-    """An answer put together from its events, which `feed` takes in their order.
+    """An answer assembled from its events, which `feed` takes in order.
 
-    Events of one read came together: they are one chunk. A chunk brought a token when a reader sees something of it
-    (text, reasoning, a refusal, part of a tool call), or when a server that counts in every chunk counts more tokens
-    than before; in a text completion without counts an empty text is a token too. A role alone is none, nor is the
-    closing event, unless the limit ended the answer. `error` says why it is no answer.
+    All events of one read form one chunk. A chunk has a token when a reader sees part of it (text, reasoning, a
+    refusal, part of a tool call), or when the server's running count rises. In a text completion without counts, an
+    empty text is a token too. A role alone is none, and neither is the closing event, unless the length limit ended the
+    answer. `error` is why the answer is invalid.
     """
 
     def __init__(self, *, in_one_piece: bool = False) -> None:
@@ -139,16 +138,16 @@ class StreamedAnswer:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the server said that the answer is complete."""
+        """Whether the server marked the answer as complete."""
         return self.done or self.finish_reason is not None
 
     @property
     def carried(self) -> bool:
-        """Whether there was anything in it."""
+        """Whether the answer had any content."""
         return bool(self._text or self._reasoning or self._refusal or self._calls)
 
     def read(self, at: int, data: bytes) -> None:
-        """One event as it came; what is none is an error in the answer."""
+        """Parse and take one event; an invalid event is an error of the answer."""
         try:
             self.feed(at, parsed(data))
         except BadCount as error:
@@ -158,7 +157,7 @@ class StreamedAnswer:
             self.error = f"an event that is no chunk of an answer: {data[:80].decode('utf-8', 'replace')!r}"
 
     def feed(self, at: int, event: Mapping[str, Any]) -> None:
-        """One event, decoded, and the time at which its last byte had come."""
+        """Take one decoded event, and the time at which its last byte arrived."""
         failure = event.get("error")
         count = None if failure else self._usage(event.get("usage"))
         was_open = self.finish_reason is None
@@ -177,7 +176,7 @@ class StreamedAnswer:
             self._stamp(at, count, seen, blank)
 
     def _usage(self, usage: Mapping[str, Any] | None) -> int | None:
-        """Takes the server's counts; that of completion tokens, None where the event has none."""
+        """Stores the server's counts; returns the completion tokens, None when the event has none."""
         if not usage:
             return None
         details = usage.get("prompt_tokens_details") or {}
@@ -189,7 +188,7 @@ class StreamedAnswer:
         return count
 
     def _take(self, choice: Mapping[str, Any]) -> bool:
-        """Whether a reader sees something of it."""
+        """Adds the choice to the answer; returns whether a reader sees part of it."""
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
         delta = said_in(choice)
         seen = False
@@ -222,7 +221,7 @@ class StreamedAnswer:
             self._events.append(int(seen or blank))
 
     def chunks(self) -> TokenChunks:
-        """The chunks with tokens; a server that did not count in each of them counted in none."""
+        """The chunks with tokens. Counts are used only when the server counted in every chunk."""
         rises = _rises(self._counts)
         found = list(zip(self._at, rises or self._events, self._events, strict=True))
         kept = found if rises else [chunk for chunk in found if chunk[-1]]
@@ -231,7 +230,7 @@ class StreamedAnswer:
         return TokenChunks(at=at, tokens=tuple(chunk[1] for chunk in kept), counted=bool(rises), silent=silent)
 
     def message(self) -> Message:
-        """As a request has it; what a model says in place of an answer is its content too."""
+        """The answer as a message for a later request; a refusal is its content too."""
         refusal = "".join(self._refusal)
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or refusal or None}
         if refusal:
@@ -244,14 +243,14 @@ class StreamedAnswer:
 
     @property
     def digest(self) -> str:
-        """The start of the SHA-256 of what it says."""
+        """The start of the SHA-256 of its content."""
         functions = [json.dumps(call["function"], sort_keys=True) for call in self._calls.whole()]
         said = "".join([*self._reasoning, *self._text, *self._refusal, *functions])
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def decode(pieces: list[tuple[int, bytes]]) -> StreamedAnswer:
-    """The answer in the reads of a body: an event stream or one object. It stops at the first error."""
+    """The answer in the reads of a body, which is an event stream or one object. Decoding stops at the first error."""
     if pieces and is_one_piece(b"".join(piece for _, piece in pieces[:8])):
         answer = StreamedAnswer(in_one_piece=True)
         answer.read(pieces[-1][0], b"".join(piece for _, piece in pieces))
@@ -269,7 +268,7 @@ def decode(pieces: list[tuple[int, bytes]]) -> StreamedAnswer:
 
 
 def parsed(data: bytes) -> Any:
-    """The JSON of an event; lone surrogates, which servers send of a character in two halves, stay."""
+    """The JSON of an event. Lone surrogates are preserved, since some servers send a character in two halves."""
     try:
         return from_json(data)
     except ValueError:
@@ -284,7 +283,7 @@ def _counted(counts: Mapping[str, Any], name: str, inside: str = "") -> int | No
 
 
 def _rises(counts: Sequence[int | None]) -> list[int]:
-    """Tokens of each chunk, where each said how many there were so far, none fewer than before; else nothing."""
+    """The tokens of each chunk, when every chunk has a running count that never falls; otherwise nothing."""
     known = [count for count in counts if count is not None]
     if len(known) != len(counts) or known != sorted(known) or not any(known):
         return []
@@ -292,10 +291,10 @@ def _rises(counts: Sequence[int | None]) -> list[int]:
 
 
 class ToolCalls:
-    """Puts fragments of tool calls together.
+    """Assembles tool calls from fragments.
 
-    Servers leave `index` out, give every call the same, send an id or a name again with each fragment, or the
-    arguments as an object: a new id with a name begins a new call, and a name that is there already is not added.
+    Some servers omit `index`, give every call the same one, repeat id or name in each fragment, or send arguments as an
+    object. A new id with a name therefore starts a new call, and a known name is not appended.
     """
 
     def __init__(self) -> None:
@@ -307,7 +306,7 @@ class ToolCalls:
         return bool(self._calls)
 
     def add(self, fragments: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The fragments of one delta as OpenAI would have sent them: at their call's index, its name once."""
+        """The fragments of one delta in OpenAI's form: with their call's index, and its name only once."""
         return [self._add(position, fragment) for position, fragment in enumerate(fragments)]
 
     def _add(self, position: int, fragment: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,7 +335,7 @@ class ToolCalls:
         return place
 
     def whole(self) -> list[dict[str, Any]]:
-        """The calls in their order, as a message has them."""
+        """The calls in order, in the form of a message."""
         return [
             {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
             for _, call in sorted(self._calls.items())
@@ -344,7 +343,7 @@ class ToolCalls:
 
 
 def _shown(function: Mapping[str, Any], added: str, arguments: str) -> dict[str, Any]:
-    """The function as it is given on: a name that is there already is left out, since clients add names up."""
+    """The function to pass on; a known name is left out, since clients concatenate names."""
     shown = dict(function)
     if function.get("name") and not added:
         del shown["name"]
@@ -354,7 +353,7 @@ def _shown(function: Mapping[str, Any], added: str, arguments: str) -> dict[str,
 
 
 def _begins(call: Mapping[str, str], call_id: str, name: str, arguments: str) -> bool:
-    """Whether a fragment is the first of another call than the one at its index."""
+    """Whether a fragment starts another call than the one at its index."""
     if call_id and call["id"] and call_id != call["id"]:
         return bool(name) or not arguments
     if call_id or not name:

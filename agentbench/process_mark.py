@@ -1,7 +1,7 @@
-"""Ends a process with all it started, also what left its group: by a mark in the environment, which children inherit.
+"""Ends a process with all its descendants, by a mark in the environment that children inherit.
 
-Run as a program it is the lifeline of agents: lines `+GROUP MARK` and `-GROUP MARK` on its input say what to hold and
-what to end; when the input ends, as it does when we die in whatever way, it ends all that it holds.
+As a program it is the lifeline of agents. Lines `+GROUP MARK` and `-GROUP MARK` on its input register and end a
+process. When the input ends, which happens however the parent dies, it ends all registered processes.
 """
 
 import os
@@ -44,7 +44,7 @@ def _marked(mark: str) -> list[int]:
 
 
 def _environment(process: str) -> list[bytes]:
-    """Nothing of one that has ended, or is another user's."""
+    """The process's environment; empty when it has ended or belongs to another user."""
     try:
         with open(f"{PROC}/{process}/environ", "rb") as file:
             return file.read().split(b"\0")

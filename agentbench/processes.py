@@ -1,7 +1,7 @@
-"""Processes: which one makes a run and whether it has ended, and how those that we start are ended with their children.
+"""Processes: identifies the process of a run and whether it has ended, and ends child processes with their descendants.
 
-Each process of ours leads a group. A model server or an MCP server is asked to end first (`end_group`). Code of an
-agent or a model is killed, with what left its group (`MarkedProcess`), and a `Lifeline` does so when we die.
+Each child leads a group. A model server or an MCP server is first asked to end (`end_group`). Code of an agent or a
+model is killed, with descendants outside its group (`MarkedProcess`); a `Lifeline` does so when this process dies.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from agentbench.process_mark import MARK_VARIABLE, PROGRAM, end_marked
 
 
 def identity() -> dict[str, Any]:
-    """This process, among those of its machine now and before: numbers are given out again."""
+    """Identifies this process among all of its machine, past ones included, since pids are reused."""
     return {"host": platform.node(), "pid": os.getpid(), "pid_of": _of(os.getpid())}
 
 
 def has_ended(process: Mapping[str, Any]) -> bool:
-    """Whether a process that an `identity` names has ended for sure; False where this machine can't know."""
+    """Whether the process of an `identity` has certainly ended; False when this machine can't tell."""
     pid = process.get("pid")
     if process.get("host") != platform.node() or not isinstance(pid, int):
         return False
@@ -39,9 +39,9 @@ def has_ended(process: Mapping[str, Any]) -> bool:
 
 
 def _of(pid: int) -> list[str] | None:
-    """The pid's namespace, and when its process began (clock ticks after the boot); None without /proc.
+    """The pid's namespace, and its process's start time (clock ticks after boot); None without /proc.
 
-    Of a pid that nobody has, the namespace alone.
+    For an unused pid, the namespace alone.
     """
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
@@ -66,13 +66,13 @@ def _is_there(pid: int) -> bool:
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """To each process of the group; one that has ended, or is another user's by now, is no error."""
+    """Signals each process of the group; a process that has ended, or belongs to another user by now, is no error."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
 async def end_group(group: int, exited: Callable[[], Awaitable[object]], grace_s: float) -> None:
-    """Asks the group to end, and kills what is left of it when its leader has exited, at the latest after `grace_s`."""
+    """Asks the group to end, and kills the rest of it when its leader has exited, or after `grace_s`."""
     signal_group(group, signal.SIGTERM)
     with suppress(TimeoutError):
         await asyncio.wait_for(exited(), grace_s)
@@ -80,7 +80,7 @@ async def end_group(group: int, exited: Callable[[], Awaitable[object]], grace_s
 
 
 class MarkedProcess:
-    """A process that leads a session of its own, and whose children are known by a mark in their environment."""
+    """A process that leads a session, and whose descendants are found by a mark in their environment."""
 
     def __init__(self, process: asyncio.subprocess.Process, mark: str) -> None:
         self.process = process
@@ -94,17 +94,17 @@ class MarkedProcess:
         return cls(await asyncio.create_subprocess_exec(*command, env=marked, start_new_session=True, **options), mark)
 
     async def kill(self) -> None:
-        """Ends it and all it started; safe to call twice."""
+        """Ends the process and its descendants; safe to call twice."""
         await in_thread(partial(end_marked, self.process.pid, self.mark))
         await self.process.wait()
 
 
 class Lifeline:
-    """A small process that holds a pipe of ours: when it closes, it ends the processes it was told of with all they
-    started (`agentbench.process_mark`).
+    """A small process that holds a pipe from us. When the pipe closes, it ends the registered processes with their
+    descendants (`agentbench.process_mark`).
 
-    A program's own standard input closes too when we die, but not every program reads it to its end, and one that
-    was given its task has seen its end already.
+    A program's own standard input closes too when we die. But not every program reads it to the end, and one that
+    received its task has seen the end already.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Lifeline:
             *(sys.executable, "-I", "-S", PROGRAM),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
-            # Not marked itself, where we are what another agentbench runs: it has to outlive us.
+            # It carries no mark, since it has to outlive us when another agentbench runs us.
             env={},
         )
         return self
@@ -133,7 +133,7 @@ class Lifeline:
         self._tell(f"+{marked.process.pid} {marked.mark}\n")
 
     def end(self, marked: MarkedProcess) -> None:
-        """Kill it now, and soon what left its group; one that ended already is no error."""
+        """Kill the process now, and soon its descendants outside the group; a process that has ended is no error."""
         signal_group(marked.process.pid, signal.SIGKILL)
         self._tell(f"-{marked.process.pid} {marked.mark}\n")
 

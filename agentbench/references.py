@@ -24,7 +24,7 @@ _suite: ContextVar[Path | None] = ContextVar("agentbench_suite", default=None)
 
 @contextmanager
 def beside(root: Path) -> Iterator[None]:
-    """References are looked for in `root`, the directory of the suite that is read or built, before all else."""
+    """References are resolved first in `root`, the directory of the suite that is read or built."""
     token = _suite.set(root)
     try:
         yield
@@ -33,10 +33,10 @@ def beside(root: Path) -> Iterator[None]:
 
 
 def load_object(reference: str, noun: str = "function", files: Files | None = None) -> Any:
-    """The callable that `reference` names: beside the suite, from where the run starts, or of an installed package.
+    """The callable that `reference` names: beside the suite, in the current directory, or in an installed package.
 
-    `files` has the files that were run already; without it a file is run once in this process. `ValueError` says what
-    is wrong, with the file and the line of an error in the user's code.
+    `files` holds the files that ran already; without it, a file runs once in this process. `ValueError` describes the
+    error, with file and line in the user's code.
     """
     place, _, name = reference.rpartition(":")
     is_file = place.endswith(".py")
@@ -117,7 +117,7 @@ def _module(name: str, file: str) -> ModuleType:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """A user's code runs here, and may raise anything: all of it is one `ValueError` that says where."""
+    """Runs a user's code, which may raise anything, and turns that into one `ValueError` with its place."""
     installed = [path for path in sys.path if path not in _added]
     own = [place for place in map(str, _places()) if place not in installed]
     _added[:] = dict.fromkeys([*own, *_added])
@@ -132,7 +132,7 @@ def _importing() -> Iterator[None]:
 
 
 def _check_origin(module: ModuleType, file: str) -> None:
-    """Another suite's module of the same name, imported before this suite's, is not taken for it."""
+    """Rejects a module of the same name that was imported from another suite."""
     root, origin = _suite.get(), getattr(module, "__file__", None)
     if root is None or origin is None or _is_library(origin):
         return
@@ -144,7 +144,7 @@ def _check_origin(module: ModuleType, file: str) -> None:
 
 
 def located(error: BaseException) -> str:
-    """The error in one line, with the file and the line: the innermost of the user's own."""
+    """The error in one line, with the file and line of the innermost frame in the user's code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({_shown(error.filename)}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
@@ -155,12 +155,12 @@ def located(error: BaseException) -> str:
 
 
 def _is_library(file: str) -> bool:
-    """Whether a file is of Python or an installed package."""
+    """Whether a file belongs to Python or an installed package."""
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
     return file.startswith("<") or any(file.startswith(f"{library}/") for library in libraries)
 
 
 def _shown(file: str) -> str:
-    """A file from where the run starts, where it is below that."""
+    """A file's path, relative to the current directory when it is below that."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
