@@ -1,4 +1,4 @@
-"""The budget of a study, and what is spent of it."""
+"""The budget of a study, and what its workers have spent of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +13,7 @@ from tuners.search.evaluator import Allowance, OutOfBudget
 
 
 class BudgetOptions(BaseModel):
-    """A study stops at the first of these that is used up; at least one is set. All its workers share them."""
+    """A study stops when the first of these limits is reached; at least one is set. All its workers share them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,8 +30,9 @@ class BudgetOptions(BaseModel):
 
 @dataclass(slots=True)
 class Spending:
-    """Of all workers: candidates begun, attempts made; and the wall time, in seconds by `clock`, of which `before`
-    had passed when this worker joined."""
+    """The spending of all workers: candidates begun, attempts run, and wall time in seconds by `clock`. `before` is the
+    time that had passed when this worker joined.
+    """
 
     options: BudgetOptions
     clock: Callable[[], float] = monotonic
@@ -49,19 +50,19 @@ class Spending:
 
     @property
     def over(self) -> bool:
-        """Whether no other candidate may begin."""
+        """Whether no further candidate may begin."""
         return self.exhausted or (self.options.trials is not None and self.trials >= self.options.trials)
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing more may be spent, on the candidates at hand either."""
+        """Whether nothing more may be spent, not even on candidates in progress."""
         most = self.options
         return (most.case_runs is not None and self.case_runs >= most.case_runs) or (
             most.seconds is not None and self.seconds >= most.seconds
         )
 
     def allowance(self) -> Allowance:
-        """What is left for the candidates at hand."""
+        """The remaining budget for candidates in progress."""
         most = self.options
         return Allowance(
             case_runs=None if most.case_runs is None else max(0, most.case_runs - self.case_runs),
@@ -71,7 +72,7 @@ class Spending:
 
 @asynccontextmanager
 async def within(seconds: float | None) -> AsyncIterator[None]:
-    """Ends what runs in it after so many seconds, and raises `OutOfBudget` then."""
+    """Cancels its block after this many seconds, and then raises `OutOfBudget`."""
     timer = asyncio.timeout(seconds)
     try:
         async with timer:
@@ -85,7 +86,7 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
 def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
     """One line: how many candidates the budget allows.
 
-    `rungs` is how many cases have been answered after each, `attempts_per_s` how fast an earlier run of the suite was.
+    `rungs` are the cumulative numbers of cases; `attempts_per_s` is the speed of an earlier run of the suite.
     """
     first, all_of_train = rungs[0] * repeats, rungs[-1] * repeats
     parts = [f"a candidate needs {first} case-runs for the first rung and {all_of_train} for all of train"]

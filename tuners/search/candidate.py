@@ -16,16 +16,16 @@ BASELINE = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What a trial tried and how far it came.
+    """A trial's settings and results.
 
-    `settings` is what it changes of the baseline (quality-affecting and lossless together); `scores` has the cases
-    it answered. `rung` is the last it stood on, -1 for none. `quality` is the mean over all of train, or the
-    projection of it for one that was dropped before. `by_rung` has the figures of each rung's cases, `figures` those
-    of its last rung or of a replay. `excess` has, for each constraint, how far beyond its bound the figure is (a share
-    of the bound; 0 or less is met). `case_runs` is what it cost: attempts that were made, replays included.
-    `failed` counts the attempts that the server, a tool or a scorer failed: they count as not passed. `searched` says
-    that its knobs were searched for, and not taken over. `reason` says why it broke, or what it can't meet.
-    One that is still on its way is `unfinished`.
+    `settings` are its changes to the baseline (quality-affecting and lossless together); `scores` has the cases it
+    answered. `rung` is the last one it completed, -1 for none. `quality` is the mean over all of train, or its
+    projection for a candidate that was dropped earlier. `by_rung` has the figures of each rung's cases, `figures` those
+    of its last rung or of a replay. `excess` has, for each constraint, how far its figure exceeds the bound (a share of
+    the bound; 0 or less is met). `case_runs` is its cost in attempts, replays included. `failed` counts attempts that
+    the server, a tool or a scorer failed: they count as not passed. `searched` means that its knobs were searched, not
+    taken from another candidate. `reason` is why it broke, or which constraint it can't meet. A candidate in progress
+    is `unfinished`.
     """
 
     number: int
@@ -44,12 +44,12 @@ class Candidate:
     reason: str = ""
 
     def at_rung(self, rung: int) -> Figures:
-        """The figures of the cases of this rung alone; none where it did not answer them itself."""
+        """The figures of this rung's cases alone; empty when it did not answer them itself."""
         return self.by_rung[rung] if 0 <= rung < len(self.by_rung) else {}
 
     @property
     def meets(self) -> bool:
-        """Whether it meets every constraint, as far as it was measured."""
+        """Whether it meets every constraint that was measured."""
         return all(excess <= 0 for excess in self.excess.values())
 
     @property
@@ -65,12 +65,12 @@ def candidate_of_json(data: Mapping[str, Any]) -> Candidate:
 
 
 def rank(candidate: Candidate) -> tuple[float, float]:
-    """Quality, then goodput."""
+    """The sort key: quality, then goodput."""
     return candidate.quality, candidate.figures.get("goodput", 0.0)
 
 
 def front(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
-    """Of the feasible ones that have every objective's figure, the best quality first."""
+    """The Pareto front of the feasible candidates that have every objective's figure, best quality first."""
     points = {each.number: _point(each, objectives) for each in candidates if each.feasible}
     kept = [
         each
@@ -82,8 +82,11 @@ def front(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Ca
 
 
 def front_so_far(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
-    """The front of a study that has not ended: those that went all the way, and those still on it or ended by the
-    budget. Two are compared on the cases that both have answered, and by their figures on the last rung of both."""
+    """The front of an unfinished study: candidates that completed all rungs, are in progress, or were ended by the
+    budget.
+
+    Two candidates are compared on their common cases, and by their figures on the last rung that both completed.
+    """
     standing = [each for each in candidates if each.end in ("finished", "out of budget", "unfinished") and each.meets]
     known = [each for each in standing if each.scores and _point(each, objectives) is not None]
     kept = [each for each in known if not any(_dominates_so_far(other, each, objectives) for other in known)]
@@ -99,8 +102,9 @@ def _dominates_so_far(a: Candidate, b: Candidate, objectives: Sequence[str]) -> 
 
 
 def _on(candidate: Candidate, cases: Set[str], rung: int) -> dict[str, float]:
-    """Its quality on these cases, and its figures on the rung: those of the last where it did not answer that one
-    itself."""
+    """Its quality on these cases, and its figures on the rung; when it did not answer that rung itself, those of its
+    last one.
+    """
     quality = float(np.mean([candidate.scores[case] for case in cases]))
     figures = candidate.figures if rung == candidate.rung else candidate.at_rung(rung) or candidate.figures
     return {**figures, "quality": quality}
@@ -111,7 +115,7 @@ def _point(candidate: Candidate, objectives: Sequence[str]) -> tuple[float, ...]
 
 
 def _values(known: Mapping[str, float], objectives: Sequence[str]) -> tuple[float, ...] | None:
-    """The objectives, more being better in each; None when one is not known."""
+    """The objectives, scaled so that more is better; None when one is unknown."""
     if any(name not in known for name in objectives):
         return None
     return tuple(known[name] if name in RATES else -known[name] for name in objectives)

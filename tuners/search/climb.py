@@ -1,4 +1,4 @@
-"""A candidate while it climbs the rungs."""
+"""A candidate on its way through the rungs."""
 
 from dataclasses import dataclass, field
 
@@ -13,10 +13,11 @@ from tuners.space.configuration import Configuration
 
 @dataclass(slots=True, kw_only=True)
 class Climb:
-    """`rung` is the last one it has answered, -1 before the first; `end` is None while it may go on.
+    """The state of a candidate. `rung` is the last one it completed, -1 before the first; `end` is None while it may go
+    on.
 
-    `attempts` is how many it has answers of, whoever made them, `failed` how many of those failed without the agent's
-    doing; `case_runs` is how many were made for it. `before` is where its worker was when it began the rung at hand.
+    `attempts` is its number of answers, cached ones included; `failed` is how many of those failed without the agent's
+    fault. `case_runs` is how many were run for it. `before` is the state at the start of the current rung.
     """
 
     number: int
@@ -35,7 +36,9 @@ class Climb:
     before: Progress | None = None
 
     def take(self, answers: Answers) -> None:
-        """The answers to the next rung's cases; where the budget ended it before the last of them, it ends there."""
+        """Takes the answers to the next rung's cases. When the budget ended before the last of them, the candidate
+        ends.
+        """
         self.scores.update(answers.scores)
         self.attempts += answers.attempts
         self.failed += answers.failed
@@ -53,11 +56,11 @@ class Climb:
         return float(np.mean(list(self.scores.values()))) if self.scores else 0.0
 
     def quality(self, best: Values | None) -> float:
-        """The mean over all of train, or its projection from the cases so far by those of the best."""
+        """The mean over all of train, or its projection from the cases so far by the scores of the best candidate."""
         return self.mean if self.end == "finished" or best is None else projected(self.scores, best)
 
     def candidate(self, best: Values | None, limits: tuple[Limit, ...]) -> Candidate:
-        """What is known of it by now."""
+        """The candidate with its results so far."""
         quality = self.quality(best)
         return Candidate(
             number=self.number,
@@ -77,6 +80,6 @@ class Climb:
 
 
 def excesses(limits: tuple[Limit, ...], figures: Figures, quality: float) -> dict[str, float]:
-    """How far each limit is exceeded, 0 or less where it is met."""
+    """How far each limit is exceeded; 0 or less when it is met."""
     known = {**figures, "quality": quality}
     return {limit.metric: limit.excess(known) for limit in limits}

@@ -1,4 +1,4 @@
-"""The evaluator of a search: its questions about candidates, and the answers."""
+"""The evaluator protocol: a search's requests about candidates, and their answers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,13 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What a candidate made of some cases.
+    """A candidate's results on some cases.
 
-    `scores` is the mean over repeats of each case that was graded. `attempts` is how many there are, `failed` how many
-    of them the server, a tool or a scorer failed, twice: they count as not passed, and `failure` says what the first
-    of them failed of. `fresh` is how many attempts had to be made: the rest were in the cache. `figures` is what they
-    say of the server, over all the candidate's attempts under these settings so far. `at_best` has those that may be
-    better once there are more attempts: the nearest to good that they are by one-sided intervals of 95 %. `complete`
-    is False where the allowance ended it before the last case.
+    `scores` is the mean over repeats of each graded case. `attempts` is their number. `failed` is how many the server,
+    a tool or a scorer failed twice: they count as not passed, and `failure` is the first one's message. `fresh` is how
+    many attempts were run; the others were cached. `figures` are the server's figures over all the candidate's attempts
+    under these settings so far. `at_best` has optimistic bounds for figures that may improve with more attempts, from
+    one-sided 95 % intervals. `complete` is False when the allowance ended before the last case.
     """
 
     scores: Mapping[str, float]
@@ -37,7 +36,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A replay of recorded traces under other lossless knobs; `replayed` is how many attempts it sent again."""
+    """A replay of recorded traces under other lossless knobs; `replayed` is the number of replayed attempts."""
 
     figures: Figures
     replayed: int
@@ -45,7 +44,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What may still be spent: attempts, and seconds of wall time; None is without an end."""
+    """The remaining budget: attempts, and seconds of wall time; None means unlimited."""
 
     case_runs: int | None = None
     seconds: float | None = None
@@ -55,18 +54,19 @@ UNBOUNDED = Allowance()
 
 
 def too_many(failed: int, attempts: int, share: float) -> bool:
-    """Whether so many failures are above the share of attempts that may fail; one alone is not, unless none may."""
+    """Whether the share of failures is above the allowed one. A single failure is accepted, unless none is allowed."""
     return failed > max(share * attempts, 1.0 if share else 0.0)
 
 
 class OutOfBudget(Exception):
-    """The allowance ended a measurement: nothing is known of it."""
+    """The allowance ended a measurement, which has no result."""
 
 
 class Broken(Exception):
-    """The server of these settings crashed, ran out of memory or did not start: a violated constraint, no score.
+    """The server crashed, ran out of memory or did not start under these settings: a violated constraint, without a
+    score.
 
-    `fresh` is how many attempts were made before.
+    `fresh` is the number of attempts run before.
     """
 
     def __init__(self, reason: str, fresh: int = 0) -> None:
@@ -75,48 +75,53 @@ class Broken(Exception):
 
 
 class Evaluator(Protocol):
-    """Answers cases and measures servers. Both raise `Broken` where a server does not hold up, or where the settings
-    do not fit the suite, and both end with their allowance: attempts and starts of servers that are in flight are ended
-    too."""
+    """Answers cases and measures servers.
+
+    Both raise `Broken` when the server fails or the settings do not fit the suite. Both end with their allowance, which
+    cancels attempts and server starts in progress.
+    """
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
-        """What a candidate of these settings is run with, by the study's seed or another one. It is made once."""
+        """The configuration for a candidate with these settings, with the study's seed or another one. It is built
+        once.
+        """
         ...
 
     async def answer(
         self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
-        """The cases answered; a case answered before with the same seed costs nothing."""
+        """The answered cases; a cached answer with the same seed costs nothing."""
         ...
 
     async def measure(
         self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
     ) -> Measured:
-        """What the traces recorded under the configuration take when its server runs with the `lossless` knobs. Raises
-        `OutOfBudget` where the allowance does not suffice."""
+        """Replays the traces recorded under the configuration on its server with the `lossless` knobs, and returns the
+        figures. Raises `OutOfBudget` when the allowance does not suffice.
+        """
         ...
 
     def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
-        """How many attempts at these cases were made under this very configuration, by whichever process."""
+        """How many attempts at these cases were run under exactly this configuration, by any process."""
         ...
 
     def spent(self) -> int:
-        """Attempts made by the search so far, by all its workers and over all its starts, replays included."""
+        """Attempts run by the search so far, by all workers and over all starts, replays included."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A constraint on a metric: its figure must be at most (at least, for rates) the bound."""
+    """A constraint on a metric: its figure must not exceed the bound (for rates, not fall below it)."""
 
     metric: str
     bound: float
     at_least: bool = False
 
     def excess(self, figures: Figures) -> float:
-        """How far the figure is beyond the bound, as a share of it; 0 or less when it is met.
+        """How far the figure exceeds the bound, as a share of the bound; 0 or less when it is met.
 
-        A figure that is missing is as bad as one that is twice the bound.
+        A missing figure counts as twice the bound.
         """
         if self.metric not in figures:
             return 1.0
@@ -133,7 +138,7 @@ BETTER = 0.05
 
 
 def is_better(metric: str, figures: Figures, others: Figures) -> bool:
-    """Whether the figure is better than the other; not where one of the two is not known."""
+    """Whether the figure is better than the other; False when one of them is unknown."""
     if metric not in figures or metric not in others:
         return False
     mine, other = figures[metric], others[metric]
@@ -141,7 +146,7 @@ def is_better(metric: str, figures: Figures, others: Figures) -> bool:
 
 
 def limits_of(constraints: Mapping[str, float]) -> tuple[Limit, ...]:
-    """The limits of a study's `constraints`; `UserError` for a bound that means nothing."""
+    """The limits of a study's `constraints`; `UserError` for an invalid bound."""
     for metric, bound in constraints.items():
         if not (math.isfinite(bound) and bound > 0):
             raise UserError(f"constraints.{metric} = {bound}: expected a number above 0")

@@ -1,4 +1,4 @@
-"""Rungs: a candidate answers a few cases, then more, for as long as it is not shown to be worse than the best so far.
+"""Rungs: a candidate answers a few cases, then more, until it is shown to be worse than the best so far.
 
 Every candidate answers the same cases with the same seeds, so that two are compared case by case.
 """
@@ -17,10 +17,10 @@ from agentbench.stats.samples import cluster_sums
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungPlan:
-    """`order` is the cases in the order they are answered, `sizes` how many have been answered after each rung.
+    """`order` has the cases in the order of answering; `sizes` has the cumulative number of cases after each rung.
 
-    The last size is all of them. `alphas` is what each rung but the last may spend of the chance to drop a
-    candidate that is not worse.
+    The last size is all of them. `alphas` is each rung's share, except the last's, of the risk to drop a candidate that
+    is not worse.
     """
 
     order: tuple[str, ...]
@@ -37,10 +37,10 @@ class RungPlan:
 
 
 def plan_rungs(cases: Sequence[Case], first: Sequence[int], alpha: float, seed: int) -> RungPlan:
-    """Rungs of the sizes in `first` that are smaller than all cases, then all.
+    """The rungs with the sizes in `first` that are smaller than all cases, then all cases.
 
-    `alpha` is spent over the rungs in proportion to the information each adds, the square root of its share of
-    the cases (a Pocock-like spending: early rungs may already drop what is clearly worse).
+    `alpha` is divided over the rungs in proportion to the square root of their share of the cases, a measure of
+    information. This resembles Pocock spending: early rungs may already drop a clearly worse candidate.
     """
     total = len(cases)
     sizes = (*sorted({size for size in first if 0 < size < total}), total)
@@ -53,7 +53,7 @@ def _spending(sizes: Sequence[int], alpha: float) -> tuple[float, ...]:
 
 
 def _stratified(cases: Sequence[Case], seed: int) -> tuple[str, ...]:
-    """A shuffled order in which every stretch has each category in about its share of all cases."""
+    """A shuffled order in which every section has each category in about its overall share."""
     strata: dict[Hashable, list[str]] = {}
     chance = random.Random(seed)
     for case in cases:
@@ -71,9 +71,9 @@ Values = Mapping[str, float]
 
 
 def worse_p(candidate: Values, best: Values, cluster: Callable[[str], str]) -> float:
-    """One-sided p of "the candidate is not worse than the best" on the cases both answered.
+    """One-sided p of "the candidate is not worse than the best" on their common cases.
 
-    Pass/fail: the exact sign test on clusters that differ (McNemar's where each case is its own). Graded:
+    Pass/fail: the exact sign test on clusters that differ (McNemar's test when each case is its own cluster). Graded:
     Wilcoxon's signed-rank test on the clusters' differences.
     """
     shared = sorted(candidate.keys() & best.keys())
@@ -88,9 +88,9 @@ def worse_p(candidate: Values, best: Values, cluster: Callable[[str], str]) -> f
 
 
 def projected(candidate: Values, best: Values) -> float:
-    """What the candidate would score on all that `best` answered, from the cases it has answered itself.
+    """The candidate's projected score on all cases that `best` answered, from those it has answered itself.
 
-    The best's mean plus the mean paired difference: how hard the cases so far happened to be cancels out.
+    It is the best's mean plus the mean paired difference, so that the difficulty of the cases so far cancels out.
     """
     shared = candidate.keys() & best.keys()
     if not shared:
