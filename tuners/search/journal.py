@@ -1,4 +1,4 @@
-"""The journal of a study: its candidates from their beginning to their end, kept for every worker and for later starts.
+"""The journal of a study: the state of its candidates, stored for all workers and for later starts.
 
 A worker is a process on a machine.
 """
@@ -18,10 +18,10 @@ from tuners.space.space import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a candidate is that has not ended: what it had cost when it began `rung`, and what is known of it.
+    """The state of a candidate in progress: its cost at the start of `rung`, and its results so far.
 
-    `had` is how many attempts at that rung's cases there were then, under its own settings: what there is more of them
-    by now was made for it, by whichever process.
+    `had` is the number of attempts at that rung's cases at that time, under the candidate's own settings. Later ones
+    were run for it, by any process.
     """
 
     rung: int
@@ -32,41 +32,40 @@ class Progress:
 
 
 class Journal(Protocol):
-    """Keeps candidates from their beginning to their end, for this worker and others."""
+    """Stores candidates from their beginning to their end, for this worker and others."""
 
     def news(self) -> Sequence[Candidate]:
-        """The candidates, of any worker, that have ended since this was asked last."""
+        """The candidates of any worker that have ended since the last call."""
         ...
 
     def begun(self) -> Mapping[int, Settings]:
-        """Every candidate that has begun, ended or not, in the order of their beginnings."""
+        """Every candidate that has begun, ended or not, in order of their beginnings."""
         ...
 
     def abandoned(self) -> Mapping[int, Settings]:
-        """Those that have begun and not ended, and that nobody is at work on any more, in the order of their
-        beginnings."""
+        """Unfinished candidates without a live worker, in order of their beginnings."""
         ...
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
-        """This worker begins the candidate, or takes it over, with its settings, when it was abandoned.
+        """This worker begins the candidate with its settings, or takes it over when it was abandoned.
 
-        False when a worker has it, when it has ended, or when `most` candidates have begun and this would be one more.
+        False when another worker has it, when it has ended, or when it would exceed `most` candidates.
         """
         ...
 
     def go_on(self, number: int, progress: Progress) -> None:
-        """This worker is still at work on it, and so far."""
+        """Records that this worker is still evaluating the candidate, and its progress."""
         ...
 
     def progress(self, number: int) -> Progress | None:
-        """How far it was, by whichever worker; None when it is at its beginning, or has ended."""
+        """The candidate's progress, by any worker; None when it has just begun or has ended."""
         ...
 
     def end(self, candidate: Candidate) -> None: ...
 
 
 class MemoryJournal:
-    """A journal of this process; `abandon` forgets who was at work, as a new process would."""
+    """A journal in this process's memory; `abandon` forgets which worker has a candidate, as a restart would."""
 
     def __init__(self) -> None:
         self._ended: dict[int, Candidate] = {}
@@ -121,12 +120,12 @@ def this_worker() -> str:
 
 
 def is_here(worker: str) -> bool:
-    """Whether it is of this machine."""
+    """Whether the worker is on this machine."""
     return worker.rpartition(":")[0] == platform.node()
 
 
 def is_there(worker: str) -> bool:
-    """Whether its process runs; one of another machine is taken to."""
+    """Whether the worker's process runs; a process on another machine is assumed to."""
     if not is_here(worker):
         return True
     try:
@@ -146,13 +145,13 @@ VERDICT = -1
 
 
 def ended_candidates(store: Store, study: str) -> list[Candidate]:
-    """By number."""
+    """The ended candidates by number."""
     records = store.studies.candidates(study)
     return [candidate_of_json(record.result) for record in records if record.end is not None]
 
 
 def reopen(store: Store, study: str, candidate: Candidate) -> None:
-    """A candidate that ended goes on, with what it has cost so far."""
+    """Continues an ended candidate, with its cost so far."""
     progress = Progress(
         rung=-1,
         had=0,
@@ -164,7 +163,7 @@ def reopen(store: Store, study: str, candidate: Candidate) -> None:
 
 
 class StoredJournal:
-    """One worker's."""
+    """The journal of one worker, in the store."""
 
     def __init__(self, store: Store, study: str) -> None:
         self._studies = store.studies
@@ -186,12 +185,12 @@ class StoredJournal:
         return {record.number: record.settings for record in records if self._is_abandoned(record)}
 
     def others(self) -> list[str]:
-        """The workers that are at work on a candidate of this study, this one left out."""
+        """The other workers that are evaluating a candidate of this study."""
         records = self._studies.begun(self._study, ended=False)
         return [each.worker for each in records if each.number not in self._ours and not self._is_abandoned(each)]
 
     def _is_abandoned(self, record: CandidateRecord) -> bool:
-        # Our own name on a candidate that we did not begin is that of a process before us.
+        # Our own name on a candidate that we did not begin belongs to an earlier process.
         return record.number not in self._ours and (record.worker == self._worker or not at_work(record))
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
@@ -210,7 +209,7 @@ class StoredJournal:
         return True
 
     def claim_verdict(self) -> bool:
-        """False when another worker gives it."""
+        """Whether this worker gives the verdict; False when another one does."""
         return self.claim(VERDICT, {})
 
     def go_on(self, number: int, progress: Progress) -> None:
@@ -221,7 +220,7 @@ class StoredJournal:
         return progress_of(record) if record is not None else None
 
     def beat(self) -> None:
-        """Says that this worker is still at work on what it has begun."""
+        """Records a heartbeat for this worker's candidates."""
         self._studies.touch(self._study, list(self._ours))
 
     def end(self, candidate: Candidate) -> None:
@@ -238,14 +237,14 @@ class StoredJournal:
 
 
 def progress_of(record: CandidateRecord) -> Progress | None:
-    """How far a candidate is that has not ended."""
+    """The progress of an unfinished candidate."""
     if record.end is not None or not record.result:
         return None
     return Progress(**{**record.result, "candidate": candidate_of_json(record.result["candidate"])})
 
 
 def candidate_so_far(record: CandidateRecord) -> Candidate | None:
-    """What is known of a candidate, ended or not; None where nothing is."""
+    """The results of a candidate, ended or not; None when there are none."""
     if record.end is not None:
         return candidate_of_json(record.result)
     progress = progress_of(record)
@@ -253,5 +252,5 @@ def candidate_so_far(record: CandidateRecord) -> Candidate | None:
 
 
 def at_work(record: CandidateRecord) -> bool:
-    """Whether its worker is still there: by its process on this machine, by when it was seen on another."""
+    """Whether its worker is alive: by its process on this machine, by its last heartbeat on another one."""
     return is_there(record.worker) if is_here(record.worker) else datetime.now(UTC) - record.seen_at < SILENT

@@ -1,4 +1,4 @@
-"""The lossless knobs of a candidate: taken over from a similar one, or searched by replaying its traces."""
+"""The lossless knobs of a candidate: taken from a similar candidate, or searched by replaying its traces."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,9 +23,9 @@ Improves = Callable[[Figures, Figures], bool]
 
 
 class KnobSearch:
-    """One parameter after the other, each value of it with the best found so far of the others.
+    """Coordinate search: varies one parameter after another, with the best values so far of the others.
 
-    `replayed` counts the attempts that were sent again. It stops early when `is_over` says so.
+    `replayed` counts the replayed attempts. It stops early when `is_over` returns true.
     """
 
     def __init__(self, space: Space, measure: Measure, improves: Improves, is_over: Callable[[], bool]) -> None:
@@ -36,7 +36,7 @@ class KnobSearch:
         self.replayed = 0
 
     async def best(self, decided: Configuration, knobs: Settings) -> tuple[Settings, Figures]:
-        """The knobs that do best, starting from `knobs`, and their figures; empty when no server held up."""
+        """The best knobs, starting from `knobs`, and their figures; empty when the server failed with all of them."""
         found, figures = knobs, await self._figures(decided, knobs)
         for path, value in self._values():
             trial = {**found, path: value}
@@ -62,7 +62,7 @@ class KnobSearch:
 
 
 def values_of(parameter: Parameter) -> Sequence[Any]:
-    """The values that are tried of a parameter: all choices, some of a range, the whole of a subset."""
+    """The values to try for a parameter: all choices, some of a range, the full subset."""
     if isinstance(parameter, Choices):
         return parameter.choices
     if isinstance(parameter, Subset):
@@ -91,7 +91,7 @@ LEAST_GAIN = 0.02
 
 
 class KnobTuner:
-    """Over the `inner` space, for as long as there is budget and it has its share of the time."""
+    """Tunes knobs over the `inner` space, within the budget and its share of the time."""
 
     def __init__(self, inner: Space, evaluator: Evaluator, limits: tuple[Limit, ...], spending: Spending) -> None:
         self._inner = inner
@@ -101,7 +101,7 @@ class KnobTuner:
         self._seconds = 0.0
 
     async def tuned(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
-        """The candidate with its knobs and what it does with them; `broken` when no server holds up."""
+        """The candidate with its best knobs and their figures; `broken` when the server failed with all of them."""
         if not self._inner.parameters:
             return await self._measured(candidate)
         outer, inner = self.parted(candidate.settings)
@@ -117,7 +117,7 @@ class KnobTuner:
         return self._with(searched, figures, search.replayed)
 
     async def _measure(self, configuration: Configuration, lossless: Settings) -> Measured:
-        """Within what is left of the budget."""
+        """Measures within the remaining budget."""
         measured = await self._evaluator.measure(configuration, lossless, self._spending.allowance())
         self._spending.case_runs += measured.replayed
         return measured
@@ -127,7 +127,7 @@ class KnobTuner:
         return self._spending.exhausted or took > SHARE * self._spending.seconds
 
     def parted(self, settings: Settings) -> tuple[Settings, Settings]:
-        """What the sampler decides on, and the knobs."""
+        """The settings that the sampler decides, and the knobs."""
         inner = self._inner.parameters
         return (
             {path: value for path, value in settings.items() if path not in inner},
@@ -135,17 +135,19 @@ class KnobTuner:
         )
 
     def _like(self, candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
-        """One whose knobs were searched for on the same server, with answers of about the same length."""
+        """A candidate with searched knobs on the same server and answers of similar length."""
         served = self._decided(candidate).served
         searched = (each for each in others if each.searched and self._decided(each).served == served)
         return next((each for each in searched if _same_length(candidate.figures, each.figures)), None)
 
     def _decided(self, candidate: Candidate) -> Configuration:
-        """What the sampler decided on, without knobs."""
+        """The settings that the sampler decided, without knobs."""
         return self._evaluator.configuration(self.parted(candidate.settings)[0])
 
     async def _measured(self, candidate: Candidate) -> Candidate:
-        """With figures where its answers were all in the cache, given under other knobs, and a limit needs them."""
+        """The candidate with measured figures, when all its answers were cached under other knobs and a limit needs
+        figures.
+        """
         if all(limit.metric in candidate.figures or limit.metric == "quality" for limit in self._limits):
             return candidate
         try:
@@ -166,7 +168,7 @@ class KnobTuner:
         )
 
     def _improves(self, figures: Figures, others: Figures) -> bool:
-        """Whether it is less far beyond the limits; where both are as far, whether its goodput is higher."""
+        """Whether the limits are exceeded less; on a tie, whether goodput is higher."""
         beyond, other = self._beyond(figures), self._beyond(others)
         if abs(beyond - other) > LEAST_GAIN:
             return beyond < other
@@ -178,6 +180,6 @@ class KnobTuner:
 
 
 def _same_length(a: Figures, b: Figures) -> bool:
-    """Whether an attempt's tokens are about as many, so that the same knobs suit both."""
+    """Whether the attempts have a similar number of tokens, so that the same knobs suit both."""
     x, y = a.get("tokens", 0.0), b.get("tokens", 0.0)
     return x == y or abs(x - y) <= SAME_LENGTH * max(x, y)

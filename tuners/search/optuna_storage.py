@@ -1,4 +1,4 @@
-"""The Optuna study of a study, in the store's database: its own tables, which Optuna's dashboard reads."""
+"""The Optuna study behind a study, in Optuna's own tables in the store's database; Optuna's dashboard can read it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,15 +28,15 @@ TRIES, PAUSE_S = 5, 0.5
 
 @contextmanager
 def opened_trials(db: str | None, name: str, space: Space) -> Iterator[tuple["Study", "RDBStorage"]]:
-    """The trials of the study of this name over this space, made when there are none, and what they are stored in."""
+    """The Optuna study of this name over this space, created if needed, and its storage."""
     with _opened(db) as storage:
         yield _of_space(storage, name, space) or _made(storage, name, space), storage
 
 
 def extend_trials(db: str | None, name: str, before: Space, space: Space) -> None:
-    """Copies the trials of a study to another, over a space that has more choices: Optuna's categories are fixed.
+    """Copies a study's trials to another one over a space with more choices, since Optuna's categories are fixed.
 
-    Their numbers and what they were told stay. Broken off, it is done anew.
+    Trial numbers and values stay the same. An interrupted copy is repeated.
     """
     with _opened(db) as storage:
         old = _of_space(storage, name, before)
@@ -79,7 +79,7 @@ def _made(storage: "RDBStorage", name: str, space: Space | None) -> "Study":
 
 
 def _of_space(storage: "RDBStorage", name: str, space: Space) -> "Study | None":
-    """The study, or what it was extended to, whose trials are over this space; None where there is none yet."""
+    """The study, or its extension, whose trials are over this space; None when there is none yet."""
     import optuna
 
     for number in range(1, _generations(storage, name) + 1):
@@ -91,7 +91,7 @@ def _of_space(storage: "RDBStorage", name: str, space: Space) -> "Study | None":
 
 
 def _generations(storage: "RDBStorage", name: str) -> int:
-    """How many there are, the study itself and what it was extended to; one that was not finished is removed."""
+    """The number of generations: the study and its extensions. An unfinished extension is removed."""
     import optuna
 
     names = set(optuna.get_all_study_names(storage))
@@ -105,13 +105,13 @@ def _generations(storage: "RDBStorage", name: str) -> int:
 
 
 def _shape(space: Space) -> str:
-    """The same for spaces whose choices are the same."""
+    """A key that is equal for spaces with equal choices."""
     choices = {path: each.choices for path, each in space.parameters.items() if isinstance(each, Choices)}
     return canonical_hash({path: list(labels_of(values)) for path, values in choices.items()})
 
 
 def _with_choices(trial: "FrozenTrial", before: Space, space: Space) -> "FrozenTrial":
-    """The trial with the same values among more choices."""
+    """The trial with the same values, over more choices."""
     from optuna.distributions import CategoricalDistribution
 
     params, distributions = dict(trial.params), dict(trial.distributions)
@@ -128,7 +128,7 @@ def _with_choices(trial: "FrozenTrial", before: Space, space: Space) -> "FrozenT
 
 
 def _storage(url: str, options: dict[str, Any]) -> "RDBStorage":
-    """Tried again where another process makes the tables at the same time."""
+    """Optuna's storage; creating it is repeated when another process creates the tables at the same time."""
     from sqlalchemy.exc import DBAPIError
 
     for left in reversed(range(TRIES)):
@@ -142,7 +142,7 @@ def _storage(url: str, options: dict[str, Any]) -> "RDBStorage":
 
 
 def _connected(url: str, options: dict[str, Any]) -> "RDBStorage":
-    """Optuna's storage. It leaves no connection open when it can't be used."""
+    """Optuna's storage. On failure, no connection stays open."""
     from optuna.storages import RDBStorage
 
     storage = RDBStorage.__new__(RDBStorage)  # its engine is to be had though its constructor raises

@@ -1,5 +1,6 @@
-"""Optuna's samplers by name, set up for spaces with conditions and for several workers. The one module that needs
-Optuna to be imported."""
+"""Optuna's samplers by name, set up for conditional spaces and several workers. No other module requires Optuna at
+import.
+"""
 
 import random
 import warnings
@@ -16,7 +17,7 @@ from tuners.search.trials import DECIDED, Sampler, SamplerName
 
 
 def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
-    """The sampler, seeded. `tpe` models parameters jointly, in groups that occur together."""
+    """The seeded sampler. `tpe` models parameters jointly, in groups that occur together."""
     if name == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -29,17 +30,18 @@ def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
 
 
 def seeded(name: SamplerName, seed: int) -> Sampler:
-    """Samplers that suggest the same for the same study's seed and number, given the same trials before, also to a
-    trial whose worker was killed between two of its parameters."""
+    """Samplers with reproducible suggestions: they depend on the study's seed, the trial's number and the trials before
+    it. This holds also for a trial whose worker was killed between two of its parameters.
+    """
     return lambda number: RepeatableSampler(name, (1_000_003 * seed + number) % 2**32)
 
 
 class RepeatableSampler(BaseSampler):
-    """Delegates to the sampler of this name, for one trial, whichever process begins it and whichever goes on with it.
+    """Delegates to the sampler of this name for one trial, whichever process begins or continues it.
 
-    What was decided for the trial's parameters together is kept with the trial: some samplers would take a trial that
-    is begun again for one of the others. A parameter that is drawn alone is drawn by a seed of its own, whether or not
-    the same process drew those before it.
+    The joint decision for a trial's parameters is stored with the trial, since some samplers would count a restarted
+    trial among the others. A parameter sampled alone has its own seed, so the result is the same whether or not the
+    same process sampled the earlier ones.
     """
 
     def __init__(self, name: SamplerName, seed: int) -> None:
