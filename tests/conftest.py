@@ -3,6 +3,7 @@
 And `--quick`, a private PostgreSQL server for those that want one, and a watch on SQLite connections.
 """
 
+import gc
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
     return (config.getoption("--quick") and is_test and imports_heavy(collection_path)) or None
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no garbage collection looks at it again, and a load test asks for whole ones."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from agentbench.cli.app import app
 from agentbench.store import Store, open_store
 from agentbench.suite import registry
 from tests.tuners.stub_server import StubServer
@@ -14,9 +16,7 @@ from tests.tuners.stub_server import StubServer
 CASES = 40
 
 
-@pytest.fixture(autouse=True)
-def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
-    """The stub as a registered server."""
+def register_stub(monkeypatch: pytest.MonkeyPatch) -> None:
     registered = registry._registered
     entry = EntryPoint("stub", "tests.tuners.stub_server:StubServer", "agentbench.servers")
 
@@ -24,6 +24,12 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
         return {**registered(kind), "stub": entry} if kind == "servers" else registered(kind)
 
     monkeypatch.setattr(registry, "_registered", with_stub)
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
+    """The stub as a registered server."""
+    register_stub(monkeypatch)
     StubServer.started = StubServer.running = StubServer.most_at_once = 0
     StubServer.asked = []
     StubServer.proposals = ["Answer."]
@@ -33,7 +39,10 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Half of the cases say even, half odd; yes is right for the even ones."""
-    root = tmp_path / "toy"
+    return write_suite(tmp_path / "toy")
+
+
+def write_suite(root: Path) -> Path:
     root.mkdir()
     (root / "suite.yaml").write_text(
         "name: toy\ndataset: {name: jsonl, path: cases.jsonl}\nscorers: [exact]\nagent: chat\n"
@@ -57,6 +66,21 @@ space:
   serving.word: [never, even, odd]
   serving.knob: [1, 2]
 """
+
+
+@pytest.fixture(scope="module")
+def tuned_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the suite `toy`, its study, and the store `a.db` that the study was run with, made once for the
+    tests of a file: one that writes takes a copy."""
+    root = tmp_path_factory.mktemp("tuned")
+    (write_suite(root / "toy") / "study.yaml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        register_stub(patch)
+        patch.chdir(root)
+        arguments = ["tune", str(root / "toy" / "study.yaml"), "--db", str(root / "a.db")]
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return root
 
 
 @pytest.fixture

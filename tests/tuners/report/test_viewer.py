@@ -1,15 +1,14 @@
 """A study in the viewer: its page, its tags and note, its line in the list."""
 
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
-from agentbench.cli.app import app
 from agentbench.store import Store, open_store
 from agentbench.tools.browser import ARGUMENTS, installed_browser
 from agentbench.web.app import make_app
@@ -17,17 +16,12 @@ from agentbench.web.viewer import viewer_of
 from tests.web.conftest import serving
 from tests.web.test_numbers import checked
 
-StudyWriter = Callable[..., Path]
-
 
 @pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: StudyWriter) -> str:
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned_once: Path) -> str:
     """A store with a study."""
     monkeypatch.chdir(tmp_path)
-    path = str(tmp_path / "a.db")
-    result = CliRunner().invoke(app, ["tune", str(study()), "--db", path], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return path
+    return str(shutil.copy(tuned_once / "a.db", tmp_path / "a.db"))
 
 
 @pytest.fixture
