@@ -1,7 +1,8 @@
 # make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
-# make quick: the tests that need no model, database server, browser or process of their own.
+# make quick: the tests that need no model, database server, browser, whole study or process of their own.
 # make test: set up if needed, then every test but those that take more than 20 seconds; these are: make slow.
+# make thorough: the property-based tests, with ten times as many examples.
 # make check: format, lint, types, layers, and every test (the slow ones too) with coverage.
 # make docs: the documentation site, in build/site; a broken link ends it.
 # make versions: tests with the lowest releases, with those of a year ago, and on the newest Python.
@@ -17,7 +18,7 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples quick test slow versions docs check format lint types layers coverage pull clean
+.PHONY: help demo examples quick test slow thorough versions docs check format lint types layers coverage pull clean
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
@@ -49,6 +50,10 @@ test: $(VENV)/.dev pull
 
 slow: $(VENV)/.dev pull
 	$(BIN)/python -m pytest $(PARALLEL) -m slow
+
+# Hypothesis marks what it gives examples to.
+thorough: $(VENV)/.dev pull
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=thorough -m 'hypothesis and not slow'
 
 $(VENV)/.docs: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'

@@ -18,7 +18,8 @@ from tests.quick import imports_heavy, is_quick
 from tests.store.cluster import private_cluster
 
 # A busy machine is no mistake: no time is asserted.
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, max_examples=50)
+settings.register_profile("thorough", settings.get_profile("project"), max_examples=500)  # make thorough
 settings.register_profile("quick", settings.get_profile("project"), max_examples=20)
 settings.load_profile("project")
 
@@ -27,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick",
         action="store_true",
-        help="only tests that need no PyTorch, model, database server, browser or process of their own",
+        help="only tests that need no PyTorch, model, database server, browser, whole study or process of their own",
     )
 
 

@@ -1,4 +1,4 @@
-"""`--quick`: only what needs no PyTorch, no model, no database server, no browser and no process that a test starts.
+"""`--quick`: only what needs no PyTorch, no model, no database server, no browser, no whole study, no process.
 
 What a test needs is read from its code, so that a new one is quick or not without being listed anywhere: the packages
 that its file imports, by itself or through other files of this repository, are known before it is imported; the
@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = frozenset({"agentbench", "serving", "tests", "tuners"})
 HEAVY = frozenset({"torch", "transformers", "ray", "playwright", "axe_playwright_python", "mcp"})
 """Packages that take seconds to import, or stand for a browser or a server."""
-SERVERS = frozenset({"postgresql_server", "model_path", "browser", "pytester", "tiny"})
-"""Fixtures that are a database server, the default model, a browser, a session of pytest, an index that pip asks."""
+SERVERS = frozenset({"postgresql_server", "model_path", "browser", "pytester", "tiny", "study", "tuned_once"})
+"""Fixtures that are a database server, the default model, a browser, a session of pytest, an index that pip asks, a
+study that is run from its first candidate to its page."""
 MARKS = frozenset({"slow", "model", "postgres", "framework"})
 PROCESSES = frozenset({"subprocess", "multiprocessing", "tests.store.cluster"})
 """Modules whose use in a test starts a process. The product's own use counts for nothing: it is seldom come to."""
@@ -76,7 +77,8 @@ def is_quick(item: pytest.Item) -> bool:
 
 @cache
 def starts_process(function: Function) -> bool:
-    """Whether its code names what starts a process, or a function or class of the tests that does."""
+    """Whether its code names what starts a process, imports what takes seconds, or names a function or class of the
+    tests that does."""
     seen, todo = set[Function](), [function]
     while todo:
         each = todo.pop()
@@ -86,7 +88,12 @@ def starts_process(function: Function) -> bool:
         seen.add(each)
         names = set(_code_names(each.__code__))
         found = [each.__globals__[name] for name in names & each.__globals__.keys()]
-        if not names.isdisjoint(STARTS) or any(_module(value) in PROCESSES for value in found):
+        packages = {name.partition(".")[0] for name in names}
+        if (
+            not names.isdisjoint(STARTS)
+            or not packages.isdisjoint(HEAVY)
+            or any(_module(value) in PROCESSES for value in found)
+        ):
             return True
         todo += [function for value in found for function in _functions(value)]
     return False

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.model
 
 def test_two_workers_share_one_server(model: Path, tmp_path: Path, environment: Callable[[], dict[str, str]]) -> None:
     suite = str(ROOT / "suites" / "bfcl_simple")
-    settings = [f"serving.model={model}", "serving.max_model_len=1024", "agent.max_tokens=48"]
+    settings = [f"serving.model={model}", "serving.max_model_len=1024", "agent.max_tokens=8"]
     options = ["-n", "2", "--agentbench-limit", "4", *(f"--agentbench-set={setting}" for setting in settings)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", suite, "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), *options],

@@ -315,14 +315,18 @@ def answer(case, tools):
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile", "loadscope"])
+@pytest.mark.parametrize("dist", ["load", "loadfile"])  # loadscope hands out as loadfile does
 def test_a_worker_that_crashes_loses_no_attempt(pytester: pytest.Pytester, suite: Path, dist: str) -> None:
     text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "crashing:answer"}')
     (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]").replace("max_tries", "concurrency: 1, max_tries"))
     pytester.makepyfile(crashing=CRASHING_AGENT)
     pytester.makeini("[pytest]\npythonpath = .\n")
     result = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}")
-    assert result.parseoutcomes() == {"passed": 25, "rerun": 1}, "the item that the worker was at is handed out again"
+    outcomes = result.parseoutcomes()
+    # The item that the worker was at is handed out again. It counts twice where the worker died between its result and
+    # the word that it is done: the agent ends the worker whatever its main thread is at.
+    assert outcomes.pop("rerun") in (1, 2)
+    assert outcomes == {"passed": 25}
     with open_store(str(pytester.path / "store.db")) as store:
         [run] = store.list_runs()
     assert (run.passed, run.status) == (24, "finished")
@@ -341,13 +345,13 @@ def pytest_runtest_logfinish(nodeid):
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile"])
+@pytest.mark.parametrize(("dist", "workers"), [("load", 2), ("loadfile", 1)])
 def test_a_result_that_came_before_its_worker_died_counts_once(
-    pytester: pytest.Pytester, suite: Path, dist: str
+    pytester: pytest.Pytester, suite: Path, dist: str, workers: int
 ) -> None:
     write(suite, 24, "gate: {min_pass_rate: 0.9}\n")
     pytester.makeconftest(DYING_AFTER_THE_RESULT)
-    outcomes = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}").parseoutcomes()
+    outcomes = pytester.runpytest_subprocess("numbers", f"-n{workers}", f"--dist={dist}").parseoutcomes()
     assert outcomes.pop("rerun") >= 1
     assert outcomes == {"passed": 25}
 
@@ -361,12 +365,14 @@ def answer(case, tools):
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile"])
-def test_an_agent_that_ends_its_worker_fails_its_own_case(pytester: pytest.Pytester, suite: Path, dist: str) -> None:
+@pytest.mark.parametrize(("dist", "workers"), [("load", 2), ("loadfile", 1)])
+def test_an_agent_that_ends_its_worker_fails_its_own_case(
+    pytester: pytest.Pytester, suite: Path, dist: str, workers: int
+) -> None:
     text = SUITE.replace("agent: chat", 'agent: {name: callable, target: "leaving:answer"}')
     (suite / "suite.yaml").write_text(text.replace("REPLIES", "[]") + "gate: {min_pass_rate: 0.99}\n")
     (suite / "leaving.py").write_text(LEAVING_AGENT)
-    result = pytester.runpytest_subprocess("numbers", "-n2", f"--dist={dist}")
+    result = pytester.runpytest_subprocess("numbers", f"-n{workers}", f"--dist={dist}")
     outcomes = result.parseoutcomes()
     assert {name: outcomes[name] for name in outcomes if name != "rerun"} == {"passed": 23, "broken": 1, "failed": 1}
     result.stdout.fnmatch_lines(["FAILED numbers/suite.yaml::gate - FAIL pass rate 95.8 %*"])

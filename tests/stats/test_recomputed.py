@@ -39,8 +39,6 @@ MS = 1_000_000
 AGENTS = ("agent", "timeout", "budget")
 LIMIT_S = 0.05
 PRICES = {"small": {"prompt": 1.0, "cached": 0.5, "completion": 4.0}, "large": {"prompt": 8.0, "completion": 20.0}}
-EXAMPLES = 100
-"""Of two runs each."""
 ROOT = 1e-8
 """How near the bounds are that are found by bisection."""
 Row = dict[str, Any]
@@ -362,7 +360,7 @@ def check_cost(found: dict[str, Any], rows: list[Row]) -> None:
         assert found["cost_unknown_calls"] == unknown
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(both=pairs)
 def test_every_figure_of_a_run_a_comparison_and_a_gate(both: tuple[tuple[list[Row], int], ...], kept: Kept) -> None:
     suite = f"suite {next(numbers)}"  # one that has no other runs, which a gate would look at
@@ -719,7 +717,6 @@ ARCHITECTURE = {
 }
 
 
-@settings(max_examples=2 * EXAMPLES, deadline=None)
 @given(loads)
 def test_every_figure_of_a_load(made: list[tuple[int, list[int], int]]) -> None:
     records = tuple(

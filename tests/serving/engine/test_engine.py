@@ -255,10 +255,11 @@ SAME_TEXT: list[dict[str, Any]] = [
     {"compile": False},
     {"block_size": 16},
     {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
-    {"tensor_parallel_size": 2},
     {"cuda_graphs": False},  # see test_cuda
 ]
-"""Other kernels and other sums: the bits of logits differ, and in float32 greedy text hardly ever does."""
+"""Other kernels and other sums: the bits of logits differ, and in float32 greedy text hardly ever does.
+
+Those of tensor_parallel_size are in test_parallel."""
 
 
 @pytest.mark.parametrize("knobs", SAME_TEXT, ids=named)

@@ -61,11 +61,13 @@ def test_the_engine_answers_as_one_process_does_and_leaves_none_behind(tiny_mode
         assert two.model_facts["kv_bytes_per_token"] == one.model_facts["kv_bytes_per_token"]
         worker = new_child(before)
     assert worker not in children(os.getpid())
+    _can_be_loaded_after_another_and_says_at_each_step_that_it_has_lost_a_rank(tiny_model)
 
 
-def test_an_engine_that_has_lost_a_rank_says_so_at_each_step(tiny_model: Path) -> None:
+def _can_be_loaded_after_another_and_says_at_each_step_that_it_has_lost_a_rank(tiny_model: Path) -> None:
     before = children(os.getpid())
     with closing(load(tiny_model, tensor_parallel_size=2)) as engine:
+        assert len(alone(engine, [1, 2, 3]).token_ids) == 24
         add(engine, [1, 2, 3])
         engine.step()
         worker = new_child(before)
@@ -75,12 +77,6 @@ def test_an_engine_that_has_lost_a_rank_says_so_at_each_step(tiny_model: Path) -
                 engine.step()
         engine.abort_all()
     assert worker not in children(os.getpid())
-
-
-def test_an_engine_can_be_loaded_after_another(tiny_model: Path) -> None:
-    for _ in range(2):
-        with closing(load(tiny_model, tensor_parallel_size=2)) as engine:
-            assert len(alone(engine, [1, 2, 3]).token_ids) == 24
 
 
 def test_a_worker_that_ends_while_it_loads_is_told(tiny_model: Path) -> None:

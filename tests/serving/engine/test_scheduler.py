@@ -179,9 +179,9 @@ class WholePromptMachine(SchedulerMachine):
 
 
 TestChunked = SchedulerMachine.TestCase
-TestChunked.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestChunked.settings = settings(stateful_step_count=40, deadline=None)
 TestWholePrompt = WholePromptMachine.TestCase
-TestWholePrompt.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWholePrompt.settings = settings(stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 39), st.integers(1, 40)), min_size=1, max_size=12))
