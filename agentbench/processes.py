@@ -74,9 +74,12 @@ def signal_group(group: int, number: signal.Signals) -> None:
 async def end_group(group: int, exited: Callable[[], Awaitable[object]], grace_s: float) -> None:
     """Asks the group to end, and kills the rest of it when its leader has exited, or after `grace_s`."""
     signal_group(group, signal.SIGTERM)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(exited(), grace_s)
-    signal_group(group, signal.SIGKILL)
+    try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(exited(), grace_s)
+    finally:
+        # Also when we are cancelled meanwhile: nobody else would end it.
+        signal_group(group, signal.SIGKILL)
 
 
 class MarkedProcess:
@@ -91,7 +94,20 @@ class MarkedProcess:
         """`options` are those of `asyncio.create_subprocess_exec`. Raises `OSError` when it can't be started."""
         mark = token_hex(16)
         marked = {**env, MARK_VARIABLE: mark}
-        return cls(await asyncio.create_subprocess_exec(*command, env=marked, start_new_session=True, **options), mark)
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(*command, env=marked, start_new_session=True, **options)
+        )
+        try:
+            return cls(await asyncio.shield(starting), mark)
+        except asyncio.CancelledError:
+            # asyncio would end the program alone, and wait as long as a child of it holds its pipes.
+            await asyncio.shield(asyncio.ensure_future(cls._discard(starting, mark)))
+            raise
+
+    @classmethod
+    async def _discard(cls, starting: "asyncio.Future[asyncio.subprocess.Process]", mark: str) -> None:
+        with suppress(OSError):
+            await cls(await starting, mark).kill()
 
     async def kill(self) -> None:
         """Ends the process and its descendants; safe to call twice."""

@@ -33,9 +33,19 @@ class Gateway:
         self._origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._server = _server(self._routes)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        try:
+            await self._begun()
+        except asyncio.CancelledError as cancelled:
+            await self.__aexit__(type(cancelled), cancelled, cancelled.__traceback__)
+            raise
+        return self
+
+    async def _begun(self) -> None:
+        """uvicorn closes its sockets only where it had begun to serve."""
+        assert self._server is not None
+        assert self._serving is not None
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -44,6 +54,7 @@ class Gateway:
         assert self._serving is not None
         for route in list(self._routes.values()):
             await route.close()
+        await self._begun()
         self._server.should_exit = self._server.force_exit = True
         await self._serving
 

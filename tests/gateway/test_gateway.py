@@ -412,3 +412,16 @@ async def test_a_busy_server_s_status_and_wait_are_passed_on() -> None:
     assert "x-should-retry" not in caught.value.response.headers
     assert recorder.broken is not None
     assert recorder.broken.kind == "infra"
+
+
+async def test_a_gateway_whose_opening_is_cancelled_leaves_nothing_open() -> None:
+    gateway = Gateway()
+    opening = asyncio.create_task(gateway.__aenter__())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert gateway._serving is not None
+    assert gateway._serving.done()
+    assert gateway._server is not None
+    assert not any(server.is_serving() for server in gateway._server.servers)
