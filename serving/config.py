@@ -45,10 +45,11 @@ class EngineConfig(BaseModel):
         "auto",
         description="Type of the weights; auto is bfloat16. The CPU's kernels multiply them with float32 activations.",
     )
-    quantization: Literal["none", "int8", "int4"] = Field(
+    quantization: Literal["auto", "none", "int8", "int4"] = Field(
         "none",
         description="Weights in groups of 32 with a scale each: int8 symmetric, int4 with a least value (embedding "
-        "and head stay at 8 bits or more). Activations are rounded to 15 and 8 bits.",
+        "and head stay at 8 bits or more). Activations are rounded to 15 and 8 bits. auto: each tensor as the file "
+        "has it, int4, int8 or unquantized; on CUDA it is none.",
     )
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of keys and values in the cache; auto is the type of the weights."

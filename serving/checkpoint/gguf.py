@@ -6,12 +6,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from gguf import GGML_QUANT_SIZES, dequantize
+from numpy.typing import NDArray
 
-from serving.checkpoint.gguf_reader import GGUFContent, read_gguf
+from serving.checkpoint.gguf_matrix import GGUFMatrix
+from serving.checkpoint.gguf_reader import GGUFContent, RawTensor, read_gguf
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
+from serving.model.weights import Matrix, require_matrix
 
 _TOP_NAMES = MappingProxyType(
     {
@@ -74,11 +79,29 @@ class GGUFFile:
         try:
             array = tensor.dequantized()
         except NotImplementedError as error:
-            raise ModelLoadError(
-                f"{self.path}: tensor {tensor.name!r} has type {tensor.type.name}, which cannot be dequantized; "
-                "use a file with F32, F16, BF16, Q8_0, Q4_* or K quantization."
-            ) from error
-        return self._unpermute(name, torch.from_numpy(array))
+            raise self._unknown_type(tensor) from error
+        order = self._order(name, tensor.shape[0])
+        return torch.from_numpy(array if order is None else array[order])
+
+    def matrix(self, name: str) -> Matrix:
+        tensor = self._tensors[self._there(name)]
+        require_matrix(name, tensor.shape)
+        self._check_type(tensor)
+        return GGUFMatrix(tensor, self._order(name, tensor.shape[0]))
+
+    def _check_type(self, tensor: RawTensor) -> None:
+        """`ModelLoadError` for a type that can't be read, before any of it is."""
+        _, block_bytes = GGML_QUANT_SIZES[tensor.type]
+        try:
+            dequantize(np.zeros((1, block_bytes), np.uint8), tensor.type)
+        except NotImplementedError as error:
+            raise self._unknown_type(tensor) from error
+
+    def _unknown_type(self, tensor: RawTensor) -> ModelLoadError:
+        return ModelLoadError(
+            f"{self.path}: tensor {tensor.name!r} has type {tensor.type.name}, which cannot be dequantized; "
+            "use a file with F32, F16, BF16, Q8_0, Q4_* or K quantization."
+        )
 
     def _there(self, name: str) -> str:
         """`model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`."""
@@ -89,13 +112,13 @@ class GGUFFile:
         names = {**_LAYER_NAMES, **_POST_NORM_NAMES} if self.config.post_norms else _LAYER_NAMES
         return f"blk.{index}.{names.get(part, part)}.{kind}"
 
-    def _unpermute(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Llama files order a head's rows of Q and K for rotary pairs (2i, 2i + 1), not (i, i + half)."""
+    def _order(self, name: str, rows: int) -> NDArray[np.int64] | None:
+        """Where the file has each row. Llama files order a head's rows of Q and K for rotary pairs (2i, 2i + 1), not
+        (i, i + half)."""
         heads = {"q_proj": self.config.num_heads, "k_proj": self.config.num_kv_heads}.get(name.split(".")[-2])
-        if heads is None or self.config.architecture != "llama":
-            return tensor
-        pairs = tensor.view(heads, tensor.shape[0] // heads // 2, 2, *tensor.shape[1:])
-        return pairs.swapaxes(1, 2).reshape(tensor.shape)
+        if heads is None or self.config.architecture != "llama" or rows % (2 * heads):
+            return None
+        return np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
 
 
 def _config(path: Path, content: GGUFContent) -> ModelConfig:

@@ -50,23 +50,33 @@ class RawTensor:
 
     def dequantized(self) -> NDArray[np.float32]:
         """An array of its own; NotImplementedError for a type that is unknown to `gguf`. Lets the file's pages go."""
-        # The package converts a few rows at a time; longer ones make the same values several times faster.
-        rows = prod(self.shape[:-1])
-        longer = max(1, _VALUES_AT_ONCE // _ROWS_AT_ONCE // self.shape[-1])
-        rows //= gcd(rows, 2 ** (longer.bit_length() - 1))
-        data, values = self.data.reshape(rows, -1), np.empty((rows, prod(self.shape) // rows), np.float32)
-        step = max(1, _VALUES_IN_MEMORY // values.shape[1])
-        for row in range(0, rows, step):
-            values[row : row + step] = dequantize(data[row : row + step], self.type)
-        self._let_go()
+        values = _dequantized(self.data.reshape(prod(self.shape[:-1]), -1), self.type, self.shape[-1])
+        self.let_go()
         return values.reshape(self.shape)
 
-    def _let_go(self) -> None:
+    def dequantized_rows(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of a matrix, these rows."""
+        return _dequantized(self.data.reshape(self.shape[0], -1)[rows], self.type, self.shape[-1])
+
+    def let_go(self) -> None:
         """What was read stays in the system's cache, and counts as ours no more."""
         begin = -(-self.begin // mmap.PAGESIZE) * mmap.PAGESIZE
         size = self.begin + self.data.nbytes - begin
         if self.file is not None and size > 0 and hasattr(mmap, "MADV_DONTNEED"):
             self.file.madvise(mmap.MADV_DONTNEED, begin, size)
+
+
+def _dequantized(data: NDArray[np.uint8], kind: GGMLQuantizationType, columns: int) -> NDArray[np.float32]:
+    """Of rows [rows, bytes]: [rows, columns]."""
+    # The package converts a few rows at a time; longer ones make the same values several times faster.
+    rows = len(data)
+    longer = max(1, _VALUES_AT_ONCE // _ROWS_AT_ONCE // columns)
+    count = rows // gcd(rows, 2 ** (longer.bit_length() - 1))
+    data, values = data.reshape(count, -1), np.empty((count, rows * columns // count), np.float32)
+    step = max(1, _VALUES_IN_MEMORY // values.shape[1])
+    for row in range(0, count, step):
+        values[row : row + step] = dequantize(data[row : row + step], kind)
+    return values.reshape(rows, columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

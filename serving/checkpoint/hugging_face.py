@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
+from serving.model.weights import Matrix, matrix_of
 
 _ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
 # Of keys that published files leave out.
@@ -54,9 +55,15 @@ class SafetensorsDirectory:
         return name in self._tensors
 
     def get(self, name: str) -> torch.Tensor:
+        return self._stored(name).to(torch.float32)
+
+    def matrix(self, name: str) -> Matrix:
+        return matrix_of(name, self._stored(name))
+
+    def _stored(self, name: str) -> torch.Tensor:
         file, there = self._tensors[name]
         tensor: torch.Tensor = file.get_tensor(there)
-        return tensor.to(torch.float32)
+        return tensor
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """The decoder that every supported architecture is a variation of; see `ModelConfig`."""
 
-from collections.abc import Callable
-
 import torch
 
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.config import ModelConfig
 from serving.model.fused_input import FusedInput, Gate, RMSNorm
 from serving.model.kernels.linear import PackedLinear, lay_out
-from serving.model.layers import Embedding, Rotary
+from serving.model.layers import Rotary, make_embedding
 from serving.model.linear import Linear, make_linear
 from serving.model.parallel.split import Split
 from serving.model.precision import Precision
-from serving.model.weights import Weights, take, take_optional
+from serving.model.weights import Weights, take, take_matrix, take_optional
 
 
 class DecoderLayer:
@@ -57,15 +55,13 @@ class Decoder:
     def __init__(
         self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int, split: Split | None = None
     ) -> None:
-        table = take(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self.embedding: Callable[[torch.Tensor], torch.Tensor] = Embedding(table, precision, config.embedding_scale)
+        table = take_matrix(weights, "model.embed_tokens.weight", config.vocab_size, config.hidden_size)
+        self.embedding = make_embedding(table, precision, config.embedding_scale)
         if not config.tie_embeddings:
-            del table  # the largest tensors by far, here in float32: one at a time, and none when the layers come
-            table = take(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
+            table = take_matrix(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
         norm = _Source(config, weights, "model.", precision).norm("norm")
         # Errors of the head go straight into the choice of a token: it keeps 8 bits.
         self.head = make_linear([table], [None], precision, norm, least_bits=8)
-        del table
         self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
         linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
@@ -104,7 +100,9 @@ class _Source:
         """Several layers that share their input, as one; a bias on any that has one in the checkpoint."""
         names = [f"{self._prefix}{name}" for name in sizes]
         outs = list(sizes.values())
-        matrices = [take(self._weights, f"{name}.weight", out, in_size) for name, out in zip(names, outs, strict=True)]
+        matrices = [
+            take_matrix(self._weights, f"{name}.weight", out, in_size) for name, out in zip(names, outs, strict=True)
+        ]
         biases = [take_optional(self._weights, f"{name}.bias", out) for name, out in zip(names, outs, strict=True)]
         return make_linear(matrices, biases, self._precision, fused_input)
 

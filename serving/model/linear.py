@@ -9,10 +9,17 @@ import torch.nn.functional as F
 from serving.core import ModelLoadError
 from serving.model.fused_input import FusedInput, Gate, RMSNorm
 from serving.model.kernels import linear as compiled
-from serving.model.kernels.linear import GROUP, rounded_int4, rounded_int8
+from serving.model.kernels.linear import rounded_int4, rounded_int8
 from serving.model.precision import Precision
 from serving.model.torchao_linear import Bits, TorchaoLinear
+from serving.model.weights import GROUP, Matrix, StackedMatrix
 
+_DTYPES = {
+    compiled.Format.FLOAT32: torch.float32,
+    compiled.Format.BFLOAT16: torch.bfloat16,
+    compiled.Format.FLOAT16: torch.float16,
+}
+_FORMATS = {dtype: format for format, dtype in _DTYPES.items()}
 _HALF_MAX = torch.finfo(torch.float16).max
 
 
@@ -79,21 +86,21 @@ class HalfLinear:
 
 
 def make_linear(
-    weights: Sequence[torch.Tensor],
+    weights: Sequence[Matrix],
     biases: Sequence[torch.Tensor | None],
     precision: Precision,
     fused_input: FusedInput | None = None,
     *,
     least_bits: int = 4,
 ) -> Linear:
-    """One layer of several float32 weights [out_i, in] that share their input (QKV, gate and up), stacked.
+    """One layer of several matrices [out_i, in] that share their input (QKV, gate and up), stacked.
 
     `least_bits` 8 keeps the layer at int8 where others are int4.
     """
-    weight = torch.cat(list(weights)) if len(weights) > 1 else weights[0]
+    weight = weights[0] if len(weights) == 1 else StackedMatrix(weights)
     bias = _stack_biases(weights, biases, precision)
-    format = _format(precision, least_bits)
-    if precision.quantization != "none" and weight.shape[1] % GROUP:
+    format = _format(precision, weight, least_bits)
+    if precision.quantization not in ("none", "auto") and weight.shape[1] % GROUP:
         raise ModelLoadError(
             f"quantization {precision.quantization!r} needs layers of a multiple of {GROUP} inputs, "
             f"one has {weight.shape[1]}; use 'none'."
@@ -101,28 +108,56 @@ def make_linear(
     if precision.quantization != "none" and precision.device.type == "cuda":
         bits: Bits = 4 if format is compiled.Format.INT4 else 8
         device, dtype = precision.device, precision.activations
-        return TorchaoLinear(weight, bias, fused_input, bits=bits, device=device, dtype=dtype)
+        return TorchaoLinear(_all(weight), bias, fused_input, bits=bits, device=device, dtype=dtype)
     if precision.kernels:
         return _compiled(weight, bias, format, fused_input)
-    if precision.quantization != "none":
-        weight = (rounded_int4 if format is compiled.Format.INT4 else rounded_int8)(weight)
-        return DenseLinear(weight, bias, fused_input)
-    weight = precision.round(weight)
+    return _by_pytorch(weight, bias, precision, format, fused_input)
+
+
+def _by_pytorch(
+    weight: Matrix,
+    bias: torch.Tensor | None,
+    precision: Precision,
+    format: compiled.Format,
+    fused_input: FusedInput | None,
+) -> Linear:
+    if format is compiled.Format.INT4:
+        exact = weight.stored == "int4"  # as the kernels, but for their rounding of scales
+        return DenseLinear(_all(weight) if exact else rounded_int4(_all(weight)), bias, fused_input)
+    if format is compiled.Format.INT8:
+        return DenseLinear(rounded_int8(_all(weight)), bias, fused_input)
+    rounded = _all(weight).to(_DTYPES[format]).to(device=precision.device, dtype=precision.activations)
     return (
-        HalfLinear(weight, bias, fused_input)
-        if _can_pack(weight, precision)
-        else DenseLinear(weight, bias, fused_input)
+        HalfLinear(rounded, bias, fused_input)
+        if format is not compiled.Format.FLOAT32 and _can_pack(rounded, precision)
+        else DenseLinear(rounded, bias, fused_input)
     )
 
 
-def _format(precision: Precision, least_bits: int) -> compiled.Format:
+def _all(matrix: Matrix) -> torch.Tensor:
+    return matrix.rows(0, matrix.shape[0])
+
+
+def _format(precision: Precision, weight: Matrix, least_bits: int) -> compiled.Format:
+    if precision.quantization == "auto":
+        return _stored_format(precision, weight, least_bits)
     if precision.quantization == "none":
-        return compiled.Format[str(precision.weights).removeprefix("torch.").upper()]
+        return _FORMATS[precision.weights]
     return compiled.Format.INT4 if precision.quantization == "int4" and least_bits <= 4 else compiled.Format.INT8
 
 
+def _stored_format(precision: Precision, weight: Matrix, least_bits: int) -> compiled.Format:
+    """That of the file; what is stored in more than 8 bits becomes the configured type, where one is."""
+    stored = weight.stored
+    if stored in ("int4", "int8") and weight.shape[1] % GROUP == 0:
+        return compiled.Format.INT4 if stored == "int4" and least_bits <= 4 else compiled.Format.INT8
+    if stored in ("int4", "int8") or not precision.as_stored:
+        return _FORMATS[precision.weights]
+    return compiled.Format[stored.upper()]
+
+
 def _compiled(
-    weight: torch.Tensor, bias: torch.Tensor | None, format: compiled.Format, fused_input: FusedInput | None
+    weight: Matrix, bias: torch.Tensor | None, format: compiled.Format, fused_input: FusedInput | None
 ) -> Linear:
     if isinstance(fused_input, RMSNorm):
         kind = compiled.FusedInput.RMS_NORM
@@ -136,7 +171,7 @@ def _compiled(
 
 
 def _stack_biases(
-    weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None], precision: Precision
+    weights: Sequence[Matrix], biases: Sequence[torch.Tensor | None], precision: Precision
 ) -> torch.Tensor | None:
     if all(bias is None for bias in biases):
         return None

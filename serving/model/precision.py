@@ -8,7 +8,7 @@ import torch
 from serving.model.kernels.library import kernels
 from serving.model.torchao_linear import require_torchao
 
-Quantization = Literal["none", "int8", "int4"]
+Quantization = Literal["auto", "none", "int8", "int4"]
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -26,11 +26,15 @@ class Precision:
     kv_cache: torch.dtype
     device: torch.device
     quantization: Quantization = "none"
+    as_stored: bool = (
+        False  # whether weights of 16 and 32 bits stay as the file has them: auto without a configured type
+    )
     kernels: bool = False  # whether the compiled kernels are used; then activations are float32
 
     def round(self, weight: torch.Tensor) -> torch.Tensor:
         """The weight rounded to the weights' type, in the activations' type, on the device."""
-        return weight.to(self.weights).to(device=self.device, dtype=self.activations)
+        rounded = weight if self.as_stored else weight.to(self.weights)
+        return rounded.to(device=self.device, dtype=self.activations)
 
 
 def choose_precision(
@@ -40,6 +44,8 @@ def choose_precision(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = _DTYPES.get(dtype, torch.bfloat16)
+    if device == "cuda" and quantization == "auto":
+        quantization = "none"  # what a GPU has kernels for depends on what is installed; an answer must not
     if device == "cuda" and quantization != "none":
         require_torchao(quantization, weights)
     on_kernels = compiled and device == "cpu" and kernels() is not None
@@ -51,6 +57,7 @@ def choose_precision(
         kv_cache=_DTYPES.get(kv_cache_dtype, weights),
         device=torch.device(device),
         quantization=quantization,
+        as_stored=quantization == "auto" and dtype == "auto",
         kernels=on_kernels,
     )
 

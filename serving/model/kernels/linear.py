@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 import torch
-import torch.nn.functional as F
 
 from serving.model.huge_pages import return_freed_memory, zeroed_bytes
 from serving.model.kernels.library import kernels
+from serving.model.weights import GROUP, Matrix, TensorMatrix
 
 _LINE = 64  # bytes of a cache line
 _DTYPES = {"FLOAT32": torch.float32, "BFLOAT16": torch.bfloat16, "FLOAT16": torch.float16}
-GROUP = 32  # weights of a row that share a scale
 _PANEL = 16  # outputs that a kernel computes at once
 _VALUES_AT_ONCE = 2**20  # temporary copies of so many stay in the processor's cache
 
@@ -65,7 +64,7 @@ class PackedLinear:
 
     def __init__(
         self,
-        weight: torch.Tensor,
+        weight: torch.Tensor | Matrix,
         bias: torch.Tensor | None,
         format: Format,
         fused_input: FusedInput = FusedInput.NONE,
@@ -124,22 +123,39 @@ def lay_out(layers: Sequence[PackedLinear]) -> None:
         return_freed_memory()
 
 
-def pack(weight: torch.Tensor, format: Format) -> torch.Tensor:
-    """A float32 [out_features, in_features] matrix, packed; for INT8 and INT4 in_features is a multiple of 32."""
-    panels = max(1, _VALUES_AT_ONCE // (_PANEL * weight.shape[1]))
-    return torch.cat([_pack(_padded(rows), format.name) for rows in torch.split(weight, panels * _PANEL)])
+def pack(weight: torch.Tensor | Matrix, format: Format) -> torch.Tensor:
+    """An [out_features, in_features] matrix, packed; for INT8 and INT4 in_features is a multiple of 32.
+
+    What a checkpoint stores as int4 becomes INT4 as it is. The matrix is read a few rows at a time.
+    """
+    matrix = TensorMatrix(tensor=weight) if isinstance(weight, torch.Tensor) else weight
+    rows, columns = matrix.shape
+    step = max(1, _VALUES_AT_ONCE // (_PANEL * columns)) * _PANEL
+    packed = torch.empty(0)
+    for begin in range(0, rows, step):
+        piece = _packed_rows(matrix, begin, min(begin + step, rows), format)
+        if not begin:
+            packed = piece.new_empty(-(-rows // _PANEL), *piece.shape[1:])
+        packed[begin // _PANEL : begin // _PANEL + len(piece)] = piece
+    return packed
 
 
-def _pack(weight: torch.Tensor, format: str) -> torch.Tensor:
-    if format in ("INT8", "INT4"):
-        return (_pack_int8 if format == "INT8" else _pack_int4)(weight)
-    return weight.to(_DTYPES[format]).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
+def _packed_rows(matrix: Matrix, begin: int, end: int, format: Format) -> torch.Tensor:
+    if format is Format.INT4 and matrix.stored == "int4":
+        found = matrix.int4_rows(begin, end)
+        return _pack_int4(_padded(found.values), _padded(found.step), _padded(found.least))
+    weight = _padded(matrix.rows(begin, end))
+    if format is Format.INT4:
+        return _pack_int4(*quantize_int4(_groups(weight)))
+    if format is Format.INT8:
+        return _pack_int8(*quantize_int8(_groups(weight)))
+    return weight.to(_DTYPES[format.name]).reshape(-1, _PANEL, weight.shape[1]).transpose(1, 2).contiguous()
 
 
-def _padded(weight: torch.Tensor) -> torch.Tensor:
+def _padded(rows: torch.Tensor) -> torch.Tensor:
     """With rows of zeros up to a whole panel."""
-    missing = -weight.shape[0] % _PANEL
-    return F.pad(weight, (0, 0, 0, missing)) if missing else weight
+    missing = -rows.shape[0] % _PANEL
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _groups(weight: torch.Tensor) -> torch.Tensor:
@@ -180,16 +196,14 @@ def rounded_int4(weight: torch.Tensor) -> torch.Tensor:
     return (values * scale.float().unsqueeze(-1) + least.float().unsqueeze(-1)).flatten(-2)
 
 
-def _pack_int8(weight: torch.Tensor) -> torch.Tensor:
+def _pack_int8(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Int8Block: [panels, groups, 512 + 32] bytes."""
-    values, scale = quantize_int8(_groups(weight))
     pairs = values.view(-1, _PANEL, values.shape[1], 16, 2)  # [panels, 16 outputs, groups, 16, 2]
     return torch.cat([pairs.permute(0, 2, 3, 1, 4).flatten(2).view(torch.uint8), _by_panel(scale)], dim=-1)
 
 
-def _pack_int4(weight: torch.Tensor) -> torch.Tensor:
+def _pack_int4(values: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
     """Int4Block: [panels, groups, 256 + 32 + 32] bytes."""
-    values, scale, least = quantize_int4(_groups(weight))
     quads = values.view(-1, _PANEL, values.shape[1], 2, 4, 4)  # [panels, 16 outputs, groups, 2, 4, 4]
     nibbles = quads[:, :, :, 0] | (quads[:, :, :, 1] << 4)
     return torch.cat([nibbles.permute(0, 2, 3, 1, 4).flatten(2), _by_panel(scale), _by_panel(least)], dim=-1)

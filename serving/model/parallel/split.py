@@ -10,7 +10,7 @@ from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
 from serving.model.linear import Linear
 from serving.model.parallel.group import Group
-from serving.model.weights import Weights
+from serving.model.weights import Matrix, PartMatrix, Weights
 
 _ALIGNMENT = 128  # parts are multiples of it where the whole is: of quantization groups and of kernels' tiles
 Lookup = Callable[[torch.Tensor], torch.Tensor]
@@ -132,10 +132,21 @@ class SharedWeights:
     def get(self, name: str) -> torch.Tensor:
         tensor, layer = self._weights.get(name), _layer(name)
         if layer in self._rows:
-            return _cut(tensor, 0, *self._rows[layer], name)
-        if layer in self._columns and tensor.dim() == 2:
-            return _cut(tensor, 1, *self._columns[layer], name)
+            part, full = self._rows[layer]
+            _require_size(tuple(tensor.shape), 0, full, name)
+            return tensor[part].clone()  # so that the rest is freed
         return tensor
+
+    def matrix(self, name: str) -> Matrix:
+        matrix, layer = self._weights.matrix(name), _layer(name)
+        rows, columns = (slice(0, size) for size in matrix.shape)
+        if layer in self._rows:
+            rows, full = self._rows[layer]
+            _require_size(matrix.shape, 0, full, name)
+        if layer in self._columns:
+            columns, full = self._columns[layer]
+            _require_size(matrix.shape, 1, full, name)
+        return PartMatrix(matrix=matrix, row_part=rows, column_part=columns)
 
     def _is_added_once(self, name: object) -> bool:
         """The bias of a layer whose results are summed over the ranks."""
@@ -146,14 +157,12 @@ def _layer(name: str) -> str:
     return name.split(".")[-2]
 
 
-def _cut(tensor: torch.Tensor, dim: int, part: slice, full: int, name: str) -> torch.Tensor:
-    """A copy, so that the rest is freed."""
-    if tensor.shape[dim] != full:
+def _require_size(shape: tuple[int, ...], dim: int, full: int, name: str) -> None:
+    if shape[dim] != full:
         raise ModelLoadError(
-            f"tensor {name!r} has shape {tuple(tensor.shape)}, the model's configuration says {full} in dimension "
+            f"tensor {name!r} has shape {shape}, the model's configuration says {full} in dimension "
             f"{dim}: the file is inconsistent; fetch it again."
         )
-    return tensor.narrow(dim, part.start, _length(part)).clone()
 
 
 def _part(total: int, rank: int, size: int, unit: int) -> slice:

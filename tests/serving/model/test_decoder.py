@@ -139,6 +139,47 @@ def test_a_quantized_gguf_file_is_close(
         assert error(logits, expected) < tolerance
 
 
+@pytest.mark.parametrize("case", ["llama", "llama-untied-bias", "qwen3", "gemma3"])
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "BF16", "F16", "F32"])
+def test_weights_as_the_file_has_them_are_the_file_s(
+    case: str, kind: str, directory_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """All of it, embedding and head too. Of a 4-bit file the head is int8, as with int4."""
+    path = write_gguf_model(directory_of(case), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
+    exact = forward(path, compiled=False).logits(PROMPTS, [100])
+    stored = forward(path, compiled=False, dtype="auto", quantization="auto").logits(PROMPTS, [100])
+    for logits, expected in zip(stored, exact, strict=True):
+        assert error(logits, expected) < (0.02 if kind.startswith("Q4") else 2e-4)
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("Q4_1", 0.1), ("Q8_0", 2e-3), ("BF16", 2e-4), ("F16", 2e-4), ("F32", 2e-4)]
+)
+@pytest.mark.parametrize("case", ["llama", "qwen2", "gemma3"])
+def test_kernels_on_weights_as_the_file_has_them(
+    case: str, kind: str, tolerance: float, directory_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = write_gguf_model(directory_of(case), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
+    expected = forward(path, compiled=False, dtype="auto", quantization="auto").logits(PROMPTS, [100])
+    model = forward(path, compiled=True, dtype="auto", quantization="auto")
+    whole = model.logits(PROMPTS, [100])
+    for logits, reference in zip(whole, expected, strict=True):
+        assert error(logits, reference) < tolerance
+    assert all(map(torch.equal, model.logits(PROMPTS, [3] * 20), whole)), "the same bits however prompts are cut"
+
+
+@pytest.mark.parametrize("quantization", ["auto", "none"])
+def test_a_configured_type_is_that_of_what_is_not_quantized(
+    quantization: str, directory_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = write_gguf_model(directory_of("llama"), tmp_path / "model.gguf", gguf.GGMLQuantizationType.F32)
+    rounded = forward(path, compiled=False, dtype="float16", quantization="none").logits(PROMPTS, [100])
+    found = forward(path, compiled=False, dtype="float16", quantization=quantization).logits(PROMPTS, [100])
+    for logits, expected in zip(found, rounded, strict=True):
+        assert error(logits, expected) < 2e-4
+
+
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
 @pytest.mark.parametrize("case", ["llama-untied-bias", "qwen2-window", "qwen3"])

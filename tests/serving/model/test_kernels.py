@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from serving.model.kernels.library import kernels
 from serving.model.kernels.linear import (
-    GROUP,
     Format,
     FusedInput,
     PackedLinear,
@@ -20,6 +19,7 @@ from serving.model.kernels.linear import (
     rounded_int4,
     rounded_int8,
 )
+from serving.model.weights import GROUP
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from serving.model.parallel.group import Group
 from serving.model.parallel.split import Share, vocab_widths
 from serving.model.precision import Quantization, choose_precision
 from serving.testing import make_sequence
+from tests.serving.checkpoint.gguf_models import write_gguf_model
 from tests.serving.conftest import CheckpointMaker
 from tests.serving.model.forward import Forward
 from tests.serving.model.test_decoder import CASES, directory_of
@@ -46,10 +48,12 @@ def assert_same(directory: Path, size: int, quantization: Quantization = "none",
     if compiled and kernels() is None:
         pytest.skip("no C++ compiler")
     # A sum that is rounded otherwise can take an activation to the next of int4's 8-bit steps, or int8's of 15 bits.
-    tolerance = {"none": 2e-4, "int8": 2e-3, "int4": 0.3 if compiled else 2e-3}[quantization]
+    tolerance: dict[str, float] = {"none": 2e-4, "int8": 2e-3, "int4": 0.3 if compiled else 2e-3}
+    tolerance["auto"] = tolerance["int4"]
     whole = logits(directory, 1, quantization, compiled=compiled)
+    most = tolerance[quantization]
     for ours, theirs in zip(logits(directory, size, quantization, compiled=compiled), whole, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=1e-4)
+        torch.testing.assert_close(ours, theirs, atol=most, rtol=1e-4)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -78,6 +82,15 @@ def test_quantized_parts_have_the_values_of_the_whole(
     directory_of: Callable[[str], Path], quantization: Quantization, compiled: bool
 ) -> None:
     assert_same(directory_of("llama-untied-bias"), 2, quantization, compiled=compiled)
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "Q8_0", "BF16"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_parts_of_weights_as_the_file_has_them(
+    directory_of: Callable[[str], Path], kind: str, compiled: bool, tmp_path: Path
+) -> None:
+    path = write_gguf_model(directory_of("llama-untied-bias"), tmp_path / "m.gguf", gguf.GGMLQuantizationType[kind])
+    assert_same(path, 2, "auto", compiled=compiled)
 
 
 def test_no_rank_has_more_than_its_part(directory_of: Callable[[str], Path]) -> None:

@@ -1,0 +1,118 @@
+"""Matrices of GGUF files that are read a few rows at a time: the same values, and 4-bit groups as the file has them."""
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from gguf import GGML_QUANT_SIZES, dequantize
+from gguf import GGMLQuantizationType as Type
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.checkpoint.gguf_matrix import GGUFMatrix
+from serving.checkpoint.gguf_reader import RawTensor
+from serving.model.kernels.library import kernels
+from serving.model.kernels.linear import Format, pack
+from serving.model.weights import Int4Groups, Matrix, PartMatrix, StackedMatrix, TensorMatrix
+
+INT4 = ("Q4_0", "Q4_1", "Q4_K")
+few = settings(max_examples=20, deadline=None)
+
+
+def tensor(kind: str, rows: int, columns: int, seed: int = 0) -> RawTensor:
+    """Random bytes, with scales that are numbers: any other byte is a value."""
+    type = Type[kind]
+    block, block_bytes = GGML_QUANT_SIZES[type]
+    random = np.random.default_rng(seed)
+    data = random.integers(0, 256, (rows * columns // block, block_bytes), np.uint8)
+    scales = random.uniform(0.001, 0.1, (len(data), 2)).astype(np.float16).view(np.uint8)
+    if kind in (*INT4, "Q8_0", "Q5_0", "Q5_K"):
+        count = 4 if kind in ("Q4_1", "Q4_K", "Q5_K") else 2
+        data[:, :count] = scales[:, :count]
+    elif kind == "Q6_K":
+        data[:, -2:] = scales[:, :2]
+    return RawTensor(name="x", type=type, shape=(rows, columns), data=data.reshape(-1))
+
+
+def values_of(found: Int4Groups) -> torch.Tensor:
+    return (found.values * found.step.float().unsqueeze(-1) + found.least.float().unsqueeze(-1)).flatten(1)
+
+
+@pytest.mark.parametrize("kind", INT4)
+@few
+@given(seed=st.integers(0, 2**32), begin=st.integers(0, 20), size=st.integers(1, 20))
+def test_int4_groups_are_what_the_file_says(kind: str, seed: int, begin: int, size: int) -> None:
+    raw = tensor(kind, 40, 512, seed)
+    matrix = GGUFMatrix(raw)
+    assert matrix.stored == "int4"
+    expected = torch.from_numpy(dequantize(raw.data.reshape(40, -1), raw.type))[begin : begin + size]
+    assert torch.equal(matrix.rows(begin, begin + size), expected)
+    found = values_of(matrix.int4_rows(begin, begin + size))
+    # The scales of a K type are products, rounded to float16.
+    largest = 0.1 * 63 * 15 if kind == "Q4_K" else 0.0
+    torch.testing.assert_close(found, expected, rtol=0, atol=largest * 2**-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"),
+    [
+        *(("F32", "float32"), ("F16", "float16"), ("BF16", "bfloat16"), ("Q8_0", "int8"), ("Q6_K", "int8")),
+        *(("Q5_K", "int8"), ("Q2_K", "int8"), ("IQ4_NL", "int8")),
+    ],
+)
+def test_what_is_not_4_bits_is_8_or_unquantized(kind: str, stored: str) -> None:
+    assert GGUFMatrix(tensor(kind, 2, 256)).stored == stored
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "Q6_K"])
+def test_rows_in_another_order(kind: str) -> None:
+    raw = tensor(kind, 8, 256)
+    order = np.array([3, 1, 0, 2, 7, 6, 5, 4])
+    plain, ordered = GGUFMatrix(raw), GGUFMatrix(raw, order)
+    assert torch.equal(ordered.rows(1, 6), plain.rows(0, 8)[order[1:6]])
+    if plain.stored == "int4":
+        assert torch.equal(values_of(ordered.int4_rows(1, 6)), values_of(plain.int4_rows(0, 8))[order[1:6]])
+
+
+@pytest.mark.parametrize("kind", INT4)
+def test_stacked_and_cut_matrices(kind: str) -> None:
+    parts = [GGUFMatrix(tensor(kind, rows, 512, rows)) for rows in (5, 16, 3)]
+    whole = StackedMatrix(parts)
+    expected = torch.cat([part.rows(0, part.shape[0]) for part in parts])
+    assert whole.stored == "int4"
+    assert torch.equal(whole.rows(4, 22), expected[4:22])
+    assert torch.equal(values_of(whole.int4_rows(4, 22)), torch.cat([values_of_all(part) for part in parts])[4:22])
+    cut = PartMatrix(matrix=whole, row_part=slice(2, 20), column_part=slice(128, 384))
+    assert cut.stored == "int4"
+    assert cut.shape == (18, 256)
+    assert torch.equal(cut.rows(1, 9), expected[3:11, 128:384])
+    assert torch.equal(values_of(cut.int4_rows(1, 9)), values_of_all(whole)[3:11, 128:384])
+    uneven = PartMatrix(matrix=whole, row_part=slice(0, 5), column_part=slice(16, 48))
+    assert uneven.stored == "float32", "its columns cut a group"
+
+
+def values_of_all(matrix: Matrix) -> torch.Tensor:
+    return values_of(matrix.int4_rows(0, matrix.shape[0]))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "stored"),
+    [(("int4", "int8"), "int8"), (("int8", "float16"), "float16"), (("bfloat16", "float16"), "float32")],
+)
+def test_a_stack_is_stored_as_its_widest(kinds: tuple[str, ...], stored: str) -> None:
+    names = {"int4": "Q4_0", "int8": "Q8_0", "bfloat16": "BF16", "float16": "F16"}
+    assert StackedMatrix([GGUFMatrix(tensor(names[kind], 2, 32)) for kind in kinds]).stored == stored
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1"])
+def test_a_packed_matrix_is_the_one_of_its_float32_values(kind: str) -> None:
+    """Where each group has its least and its largest value, which quantizing again finds."""
+    type = Type[kind]
+    raw = tensor(kind, 33, 64)
+    block, block_bytes = GGML_QUANT_SIZES[type]
+    raw.data.reshape(-1, block_bytes)[:, -1] = 0xF0
+    matrix = GGUFMatrix(raw)
+    whole = matrix.rows(0, 33)
+    assert torch.equal(pack(matrix, Format.INT4), pack(TensorMatrix(tensor=whole), Format.INT4))
+    assert block == gguf.GGML_QUANT_SIZES[type][0]
