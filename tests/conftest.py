@@ -24,6 +24,10 @@ settings.register_profile("quick", settings.get_profile("project"), max_examples
 settings.load_profile("project")
 
 
+LONG = frozenset({"pytester", "study"})
+"""Fixtures of the files that take long: sessions of pytest, and whole studies."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick",
@@ -59,7 +63,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if not is_quick(item)]
         items[:] = [item for item in items if is_quick(item)]
         config.hook.pytest_deselected(items=left)
-    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "model")])
+    long = {item.path for item in items if not LONG.isdisjoint(getattr(item, "fixturenames", ()))}
+    marks = ("slow", "model")
+    items.sort(key=lambda item: [*(item.get_closest_marker(mark) is None for mark in marks), item.path not in long])
 
 
 _numbers = count()
