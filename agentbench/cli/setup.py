@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 
@@ -187,8 +188,8 @@ def _write(file: StarterFile, name: str, directory: Path) -> str:
         return "kept "
     text = (files("agentbench.cli") / "starter" / f"{file.template}.txt").read_text(encoding="utf-8")
     text = text.replace("tests/test_NAME_agent.py", _test_file(name).as_posix())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.replace("NAME", name).replace("REQUIREMENT", _requirement()), encoding="utf-8")
+    with whole(path) as draft:
+        draft.write_text(text.replace("NAME", name).replace("REQUIREMENT", _requirement()), encoding="utf-8")
     return "wrote"
 
 
