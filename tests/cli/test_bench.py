@@ -352,7 +352,7 @@ def test_a_page_that_can_not_be_made_is_told_before_anything_is_measured(
 
 
 def requests_to(url: str) -> int:
-    with urlopen(f"{url}/models", timeout=10) as answer:
+    with urlopen(f"{url}/models", timeout=60) as answer:
         return int(json.load(answer)["data"][0]["requests"])
 
 

@@ -16,7 +16,7 @@ def test_what_was_cancelled_has_ended_when_the_loop_is_closed() -> None:
             ended.set()
 
     running = loop.start(work())
-    assert started.wait(10)
+    assert started.wait(60)
     running.cancel()
     loop.close()
     assert ended.is_set()

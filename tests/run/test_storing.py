@@ -22,7 +22,7 @@ async def test_attempts_that_fill_the_queue_while_a_transaction_runs_are_all_sto
     add = Store.add_attempts
 
     def slowly(self: Store, run_id: str, attempts: Sequence[tuple[Attempt, Case]]) -> set[tuple[str, int]]:
-        assert all_ended.wait(10)
+        assert all_ended.wait(60)
         return add(self, run_id, attempts)
 
     async def ending() -> AsyncIterator[tuple[Attempt, Case]]:

@@ -39,7 +39,7 @@ class ServerProcess:
     def stop(self) -> int:
         """The exit code after SIGTERM."""
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ async def test_answers_that_a_grammar_writes_alone_all_end(client: AsyncOpenAI) 
         messages=HELLO,
         response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
         n=2,
-        timeout=10,
+        timeout=60,
     )
     assert [json.loads(choice.message.content or "") for choice in answer.choices] == [{"a": "b"}] * 2
 
@@ -323,7 +323,7 @@ async def test_a_client_that_goes_away_frees_its_place(client: AsyncOpenAI, serv
 
 
 async def load(server: ServerProcess, wanted: int) -> None:
-    """Return once the server runs that many requests; fails after 20 s."""
-    async with httpx2.AsyncClient() as http, asyncio.timeout(20):
+    """Return once the server runs that many requests; fails after 60 s."""
+    async with httpx2.AsyncClient() as http, asyncio.timeout(60):
         while (await http.get(server.base_url.removesuffix("v1") + "health")).json()["running"] != wanted:
             await asyncio.sleep(0)

@@ -289,7 +289,7 @@ def test_a_thread_that_still_reads_when_the_store_is_closed_leaves_no_connection
     def slowly(session: Session, reference: str, suite: str | None) -> RunRow:
         found = find_run(session, reference, suite)
         reading.set()
-        assert closed.wait(10)
+        assert closed.wait(60)
         return found
 
     monkeypatch.setattr("agentbench.store.store.find_run", slowly)
@@ -297,7 +297,7 @@ def test_a_thread_that_still_reads_when_the_store_is_closed_leaves_no_connection
     store.create_run(a_run())
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(store.get_run, "run-1")
-        assert reading.wait(10)
+        assert reading.wait(60)
         store.close()
         assert open_connections() == 1
         closed.set()

@@ -129,7 +129,7 @@ def test_the_server_answers_as_one_process_does_and_stops_with_its_worker(tiny_m
         with handle(worker) as end:
             assert complete(server, 20) == expected
             os.killpg(server.process.pid, signal.SIGTERM)  # as a terminal or an owner does: the worker gets it too
-            assert server.process.wait(20) == 0
+            assert server.process.wait(60) == 0
             assert_ends(end)
         assert server.log() == ""
 
@@ -138,7 +138,7 @@ def test_a_server_ends_when_its_worker_does(tiny_model: Path) -> None:
     with running_server(tiny_model, *PARALLEL) as server:
         [worker] = children(server.process.pid)
         os.kill(worker, signal.SIGKILL)
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
         message = f"serving: tensor parallel worker 1 (process {worker}) was killed by signal 9; the server ends"
         assert message in server.log().splitlines()
 
@@ -155,7 +155,7 @@ def test_a_running_request_is_told_that_the_worker_has_ended(tiny_model: Path) -
             os.kill(worker, signal.SIGKILL)
             with pytest.raises(openai.APIError, match=r"worker 1 .* was killed by signal 9"):
                 list(chunks)
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
 
 
 def test_a_worker_ends_with_a_server_that_was_killed(tiny_model: Path) -> None:

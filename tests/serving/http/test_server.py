@@ -192,7 +192,7 @@ def test_a_stop_signal_lets_requests_end_and_takes_no_more() -> None:
             received += read_all(connection)
             with pytest.raises(OSError, match=r"refused|reset"), connected(server, request_of(STREAM)) as late:
                 late.recv(1)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
     assert received.count(b'"text":"xxxxxxxxxx"') == 100
     assert b'"finish_reason":"length"' in received
     assert b"data: [DONE]" in received
@@ -215,7 +215,7 @@ def test_what_does_not_end_in_time_is_told_so() -> None:
             first_event(slow)
             server.process.send_signal(signal.SIGTERM)
             received = read_all(connection)
-            assert server.process.wait(20) == 0
+            assert server.process.wait(60) == 0
         log = server.log()
     assert b"the server is shutting down" in received
     assert b"data: [DONE]" in received
