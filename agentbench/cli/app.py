@@ -13,6 +13,7 @@ from agentbench.cli.bench import bench_command
 from agentbench.cli.compare import compare_command, gate_command, power_command
 from agentbench.cli.export import export_command, import_command
 from agentbench.cli.models import models_command, pull_command
+from agentbench.cli.probe import probe_command
 from agentbench.cli.review import agreement_command, label_command, review_command
 from agentbench.cli.run import run_command
 from agentbench.cli.runs import report_command, runs_command, show_command
@@ -38,6 +39,7 @@ app.command("models")(models_command)
 app.command("serve")(serve_command)
 app.command("run")(run_command)
 app.command("bench")(bench_command)
+app.command("probe")(probe_command)
 app.command("runs")(runs_command)
 app.command("show")(show_command)
 app.command("compare")(compare_command)

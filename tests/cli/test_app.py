@@ -57,6 +57,7 @@ def test_every_option_has_help() -> None:
         "runs",
         "pull",
         "doctor",
+        "probe",
         "bench",
         "review",
         "label",

@@ -1,6 +1,9 @@
 """Whether moving the house cost anything: two checkouts, one after the other in each round.
 
-python results/benchmarks/2026-11-28-house/measure.py OLD NEW [ROUNDS]    (writes figures.json and README.md beside it)
+python results/benchmarks/2026-11-28-house/measure.py OLD NEW [ROUNDS [PART …]]
+
+Writes figures.json and README.md beside it. The parts are harness, gateway, command_line and engines; what is not
+measured again stays as it was.
 
 OLD and NEW are checkouts, each with its environment in .venv. Each round measures both, in an order drawn by chance:
 the harness (cases with an immediate answer, everything stored), the gateway (the time it adds to a call, by that
@@ -54,6 +57,8 @@ COMMANDS = {
     "cli_run_help_s": ("run", "--help"),
     "cli_studies_s": ("studies",),
 }
+Rounds = dict[str, dict[str, list[float]]]
+"""By figure and side, a value of each round."""
 HIGHER = "higher is better"
 LOWER = "lower is better"
 
@@ -134,32 +139,47 @@ def engines(checkouts: dict[str, Path], rounds: int) -> dict[str, dict[str, list
     }
 
 
-PARTS: tuple[Callable[[Path, Path], dict[str, float]], ...] = (harness, gateway, command_line)
+PARTS: dict[str, Callable[[Path, Path], dict[str, float]]] = {
+    "harness": harness,
+    "gateway": gateway,
+    "command_line": command_line,
+}
 
 
 def main() -> None:
     checkouts = {"old": Path(sys.argv[1]).resolve(), "new": Path(sys.argv[2]).resolve()}
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    wanted = sys.argv[4:] or [*PARTS, "engines"]
+    stored = HERE / "figures.json"
+    figures = json.loads(stored.read_text()) if stored.exists() else {"parts": {}}
+    found = interleaved(checkouts, rounds, [part for part in wanted if part in PARTS])
+    if "engines" in wanted:
+        found["engines"] = engines(checkouts, rounds)
+    commits = {side: _commit(checkout) for side, checkout in checkouts.items()}
+    for part, measured in found.items():
+        figures["parts"][part] = {"commits": commits, "machine": _machine(), "rounds": measured}
+    stored.write_text(json.dumps(figures, indent=1) + "\n")
+    (HERE / "README.md").write_text(readme(figures))
+
+
+def interleaved(
+    checkouts: dict[str, Path], rounds: int, parts: list[str]
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """By part and figure, the values of both sides, a round after the other."""
     chance = random.Random(0)
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, Rounds] = {part: {} for part in parts}
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         (folder / "suite.yaml").write_text(SUITE)
         cases = ({"id": f"case-{n:06}", "input": f"Is {n} a number?", "expected": "yes"} for n in range(CASES))
         (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)))
         for number in range(rounds):
-            for part in PARTS:
+            for part in parts:
                 for side in chance.sample(sorted(checkouts), 2):
-                    for name, value in part(checkouts[side], folder).items():
-                        found.setdefault(name, {}).setdefault(side, []).append(value)
-                    print(f"round {number}: {part.__name__} {side}", file=sys.stderr, flush=True)
-    figures = {
-        "commits": {side: _commit(checkout) for side, checkout in checkouts.items()},
-        "machine": _machine(),
-        "rounds": {**found, **engines(checkouts, rounds)},
-    }
-    (HERE / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (HERE / "README.md").write_text(readme(figures))
+                    for name, value in PARTS[part](checkouts[side], folder).items():
+                        found[part].setdefault(name, {}).setdefault(side, []).append(value)
+                    print(f"round {number}: {part} {side}", file=sys.stderr, flush=True)
+    return found
 
 
 def _commit(checkout: Path) -> str:
@@ -174,23 +194,25 @@ def _machine() -> str:
 
 
 def readme(figures: dict[str, Any]) -> str:
-    rows = [_row(name, sides) for name, sides in figures["rounds"].items()]
-    return README.format(table="\n".join(rows), **figures)
+    parts = figures["parts"].values()
+    rows = [_row(name, sides, part["commits"]) for part in parts for name, sides in part["rounds"].items()]
+    return README.format(table="\n".join(rows), machine=" and ".join({part["machine"] for part in parts}))
 
 
-def _row(name: str, sides: dict[str, list[float]]) -> str:
+def _row(name: str, sides: dict[str, list[float]], commits: dict[str, str]) -> str:
     """The ratio is new to old where more is better, and old to new where less is."""
     is_rate = name.endswith("_per_s")
     ratios = [new / old if is_rate else old / new for old, new in zip(sides["old"], sides["new"], strict=True)]
     old, new = (statistics.median(sides[side]) for side in ("old", "new"))
     spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-    return f"| `{name}` | {HIGHER if is_rate else LOWER} | {old:,.4g} | {new:,.4g} | {spread} |"
+    return f"| `{name}` | {HIGHER if is_rate else LOWER} | {old:,.4g} | {new:,.4g} ({commits['new']}) | {spread} |"
 
 
 README = """# What moving the house cost
 
 Written by `python results/benchmarks/2026-11-28-house/measure.py OLD NEW`; all figures are in figures.json. Old is
-{commits[old]}, new is {commits[new]}; both in one run, one after the other, in an order drawn by chance. {machine}.
+5ebc677, the last commit before the move, and new has its commit beside it; both in one run, one after the other, in an
+order drawn by chance. {machine}.
 Medians of the rounds; the ratio is the new one's over the old one's where more is better and the other way round where
 less is, so that 1 is equal and more is better. Wanted: 0.97 and more.
 
