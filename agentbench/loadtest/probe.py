@@ -30,7 +30,7 @@ ADD = ToolSpec(
 )
 WEATHER = {
     "type": "object",
-    "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}},
+    "properties": {"city": {"type": "string"}, "degrees": {"type": "integer", "minimum": -60, "maximum": 60}},
     "required": ["city", "degrees"],
     "additionalProperties": False,
 }
@@ -152,7 +152,8 @@ def _fits_the_schema(answer: Answer) -> Verdict:
     except (ValueError, RecursionError):
         return False, _seen(answer)
     fits = isinstance(value, dict) and set(value) == {"city", "degrees"}
-    return fits and isinstance(value["city"], str) and _is_integer(value["degrees"]), _seen(answer)
+    fits = fits and isinstance(value["city"], str) and _is_integer(value["degrees"]) and abs(value["degrees"]) <= 60
+    return fits, _seen(answer)
 
 
 def _one_call(answer: Answer) -> Verdict:

@@ -59,6 +59,7 @@ SUM = {"a": 17, "b": 4}
         ("text", say(" "), False),
         ("schema", say('{"city": "Paris", "degrees": 20}'), True),
         ("schema", say('{"city": "Paris", "degrees": true}'), False),
+        ("schema", say('{"city": "Paris", "degrees": 61}'), False),
         ("schema", say('{"city": "Paris"}'), False),
         ("schema", say("It is warm."), False),
         ("named call", calls(SUM), True),
