@@ -124,6 +124,7 @@ class ToolCallStream:
 
     A call is JSON in tags or, of a function in `untagged`, a JSON object that begins on a line of its own, fenced as
     code or not: some models write their calls so, whatever their template says. At most `most` calls have no tags.
+    Its brace may be doubled: Qwen2.5-Coder's template shows calls so, and the model copies that.
 
     However the text is cut into pieces, the joined contents, the names and the joined arguments are the same.
     Text that can't be told yet (`<tool`, half a name) is held back. A call that ends early keeps the
@@ -295,10 +296,10 @@ _BETWEEN = re.compile(r"(?:\A|\n)[\s,\]]*")
 """The same between calls, which may be elements of an array."""
 _FENCE = ("`", "`", "`", "[a-z_]*", r"\s*")
 _ARRAY = (r"\[", r"\s*")
-_HEAD = (r"\{", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]{0,128}', '"', r"\s*", ",", r"\s*")
+_HEAD = (r"\{\{?", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]{0,128}', '"', r"\s*", ",", r"\s*")
 _KEYS = ('"arguments"', '"parameters"')
 _UNTAGGED = re.compile(
-    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\s*"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
+    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\{?\s*"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
     r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
 )
 
