@@ -1,6 +1,5 @@
 """`agentbench probe` asks a server for each part of OpenAI's API and shows which ones hold."""
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +27,8 @@ def probe_command(
     as_json: AsJson = False,
 ) -> None:
     """Find out which parts of OpenAI's API a server and its model get right: tools, schemas, counts, reasoning."""
+    import asyncio
+
     from agentbench.loadtest.options import side
 
     is_url = target.startswith(("http://", "https://"))

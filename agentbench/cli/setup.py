@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 
-from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 
@@ -183,6 +182,8 @@ def _test_file(name: str) -> Path:
 
 def _write(file: StarterFile, name: str, directory: Path) -> str:
     """Writes the file, and returns a line on the action taken."""
+    from agentbench.atomic_write import whole
+
     path = directory / file.path
     if path.exists():
         return "kept "

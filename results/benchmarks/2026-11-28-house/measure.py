@@ -57,6 +57,8 @@ COMMANDS = {
     "cli_run_help_s": ("run", "--help"),
     "cli_studies_s": ("studies",),
 }
+# Compiled modules are kept, as on a user's machine.
+NOT_PASSED_ON = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 Rounds = dict[str, dict[str, list[float]]]
 """By figure and side, a value of each round."""
 HIGHER = "higher is better"
@@ -64,7 +66,7 @@ LOWER = "lower is better"
 
 
 def call(checkout: Path, *arguments: str, cwd: Path | None = None) -> str:
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    env = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     done = subprocess.run(
         [str(checkout / ".venv/bin/python"), *arguments], cwd=cwd or checkout, env=env, capture_output=True, text=True
     )
