@@ -84,7 +84,7 @@ check: $(VENV)/.dev pull
 
 coverage: $(VENV)/.dev pull
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL)
+	$(BIN)/coverage run -m pytest $(PARALLEL) --hypothesis-profile=full
 	$(BIN)/coverage combine
 	$(BIN)/coverage report --include='agentbench/*' --fail-under=90
 	$(BIN)/coverage report --include='tuners/*' --fail-under=90

@@ -20,6 +20,7 @@ from tests.store.cluster import private_cluster
 # A busy machine is no mistake: no time is asserted.
 settings.register_profile("project", deadline=None, max_examples=50)
 settings.register_profile("thorough", settings.get_profile("project"), max_examples=500)  # make thorough
+settings.register_profile("full", settings.get_profile("project"), max_examples=100)  # make check
 settings.register_profile("quick", settings.get_profile("project"), max_examples=20)
 settings.load_profile("project")
 

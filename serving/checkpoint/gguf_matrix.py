@@ -43,13 +43,15 @@ class GGUFMatrix:
 
     def int4_rows(self, begin: int, end: int) -> Int4Groups:
         data = self._tensor.data.reshape(self.shape[0], -1)[self._places(begin, end)]
-        values, step, least = _INT4[self._tensor.type](data)
-        self._let_go(end)
         groups = end - begin, self.shape[1] // GROUP
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any scale
+            values, step, least = _INT4[self._tensor.type](data)
+            step, least = (scale.reshape(groups).astype(np.float16) for scale in (step, least))
+        self._let_go(end)
         return Int4Groups(
             values=torch.from_numpy(values.reshape(*groups, GROUP)),
-            step=torch.from_numpy(step.reshape(groups).astype(np.float16)),
-            least=torch.from_numpy(least.reshape(groups).astype(np.float16)),
+            step=torch.from_numpy(step),
+            least=torch.from_numpy(least),
         )
 
     def _places(self, begin: int, end: int) -> slice | NDArray[np.int64]:

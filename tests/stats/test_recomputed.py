@@ -717,6 +717,7 @@ ARCHITECTURE = {
 }
 
 
+@settings(max_examples=2 * settings().max_examples)
 @given(loads)
 def test_every_figure_of_a_load(made: list[tuple[int, list[int], int]]) -> None:
     records = tuple(

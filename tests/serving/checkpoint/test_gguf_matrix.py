@@ -53,6 +53,22 @@ def test_int4_groups_are_what_the_file_says(kind: str, seed: int, begin: int, si
     torch.testing.assert_close(found, expected, rtol=0, atol=largest * 2**-10)
 
 
+@pytest.mark.parametrize("kind", INT4)
+@few
+@given(data=st.binary(min_size=144 * 2, max_size=144 * 2))
+def test_bytes_that_are_no_weights_raise_nothing(kind: str, data: bytes) -> None:
+    """Scales may be infinite or no numbers, as those of a damaged file are."""
+    type = Type[kind]
+    block, block_bytes = GGML_QUANT_SIZES[type]
+    count = len(data) // block_bytes
+    bytes_ = np.frombuffer(data, np.uint8)[: count * block_bytes]
+    matrix = GGUFMatrix(RawTensor(name="x", type=type, shape=(count, block), data=bytes_))
+    found = matrix.int4_rows(0, count)
+    assert found.values.max() <= 15
+    if kernels() is not None:
+        pack(matrix, Format.INT4)
+
+
 @pytest.mark.parametrize(
     ("kind", "stored"),
     [
