@@ -20,6 +20,8 @@ SEVERAL = (
 )
 NONE = " When no function fits the question, answer with []."
 ANSWER = ' When you know the final answer, answer with {"answer": "your answer"}.'
+ANSWER_NOW = "Answer the question."
+"""Asks a model for its answer after it repeated its calls."""
 LISTED = "(listed before the question)"
 """Replaces the tools' descriptions where these come with the question."""
 
@@ -78,6 +80,15 @@ MOST_CALLS = 8
 """Most calls in one answer: a model that repeats itself would go on until its tokens are used up."""
 
 
+ANSWER_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+"""The final answer, where an answer may also be a call."""
+
+
 def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool, several: bool = False) -> JsonSchema:
     """JSON Schema for a call of one of the tools, or for `{"answer": text}` as well when `may_answer`.
 
@@ -89,14 +100,7 @@ def call_schema(specs: tuple[ToolSpec, ...], *, may_answer: bool, several: bool 
         least = 1 if may_answer else 0
         branches = [{"type": "array", "items": _any_of(branches), "minItems": least, "maxItems": MOST_CALLS}]
     if may_answer:
-        branches.append(
-            {
-                "type": "object",
-                "properties": {"answer": {"type": "string"}},
-                "required": ["answer"],
-                "additionalProperties": False,
-            }
-        )
+        branches.append(ANSWER_SCHEMA)
     return _any_of(branches)
 
 

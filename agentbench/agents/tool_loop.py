@@ -7,8 +7,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agentbench.agents.context import Demonstration, Memory, MemoryConfig, OfferedTools, demonstrated
-from agentbench.agents.prompted_calls import LISTED, ToolFormat, call_schema, describe, find_calls, tool_call_prompt
-from agentbench.core.case import Case, Message
+from agentbench.agents.prompted_calls import (
+    ANSWER_NOW,
+    ANSWER_SCHEMA,
+    LISTED,
+    ToolFormat,
+    call_schema,
+    describe,
+    find_calls,
+    tool_call_prompt,
+)
+from agentbench.core.case import Case, JsonSchema, Message
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatClient, ChatRequest, Reply, Toolbox
 from agentbench.core.trace import ModelCall, ToolCall
@@ -50,6 +59,11 @@ class ToolLoopConfig(BaseModel):
         " first question, so that instructions and demonstrations begin every case alike and are computed once.",
     )
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
+    repeated_calls: Literal["ask", "continue"] = Field(
+        "ask",
+        description="When the model repeats its last calls and gets the same results. ask: it is asked to answer the"
+        " question, without tools. continue: it may go on repeating them, up to max_turns.",
+    )
     max_turns: int = Field(8, gt=0, description="Limit of model calls; one more is a budget failure.")
     max_tokens: int = Field(512, gt=0, description="Limit of tokens of one answer.")
     temperature: float = Field(0.0, ge=0)
@@ -85,14 +99,17 @@ class ToolLoopAgent:
         tools = self.offered(tools, backend)
         conversation = self._messages(case, tools)
         opening = self._opening(case, tools)
+        results: list[ToolCall] = []
+        is_stuck = False
         for _ in range(self._config.max_turns):
-            shown = await self._memory.shown(conversation, backend)
-            reply = await backend.chat(self._request([*opening, *shown], tools))
-            results = await self._run_calls(reply, tools)
+            shown = [*opening, *await self._memory.shown(conversation, backend)]
+            reply = await backend.chat(self._request_of_answer(shown) if is_stuck else self._request(shown, tools))
+            before, results = results, [] if is_stuck else await self._run_calls(reply, tools)
             if not any(result.executed or result.error for result in results):
                 added = (*conversation[len(case.messages) :], *self._last(reply, results))
                 return Reply(text=self._answer(reply), messages=added)
             conversation += self._continuation(reply, results)
+            is_stuck = self._config.repeated_calls == "ask" and _outcomes(results) == _outcomes(before)
         raise AttemptError("budget", f"no answer after max_turns={self._config.max_turns} model calls")
 
     def _last(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
@@ -144,12 +161,21 @@ class ToolLoopAgent:
             max_tokens=self._config.max_tokens,
         )
 
+    def _request_of_answer(self, messages: Sequence[Message]) -> ChatRequest:
+        """Offers no tools: servers differ in what they make of `tool_choice: none`."""
+        return ChatRequest(
+            messages=(*messages, {"role": "user", "content": ANSWER_NOW}),
+            response_format=_as_format(ANSWER_SCHEMA) if self._config.output == "json_schema" else None,
+            temperature=self._config.temperature,
+            top_p=self._config.top_p,
+            max_tokens=self._config.max_tokens,
+        )
+
     def _response_format(self, tools: Toolbox) -> dict[str, object] | None:
         """The schema of the possible calls; None when there is nothing to call, since no answer would match it."""
         if self._config.output != "json_schema" or not tools.specs:
             return None
-        schema = call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel)
-        return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+        return _as_format(call_schema(tools.specs, may_answer=self._runs_tools(tools), several=self._config.parallel))
 
     async def _run_calls(self, reply: ModelCall, tools: Toolbox) -> list[ToolCall]:
         if self._config.output == "native_tools":
@@ -177,6 +203,15 @@ class ToolLoopAgent:
         except json.JSONDecodeError:
             return reply.text
         return str(value["answer"]) if isinstance(value, dict) and "answer" in value else reply.text
+
+
+def _as_format(schema: JsonSchema) -> dict[str, object]:
+    return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+
+
+def _outcomes(calls: Sequence[ToolCall]) -> list[tuple[object, ...]]:
+    """What was called and what came of it."""
+    return [(call.name, call.arguments, call.result, call.error) for call in calls]
 
 
 def _shown(result: ToolCall) -> str:

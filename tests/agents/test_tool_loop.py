@@ -64,6 +64,41 @@ async def test_a_model_that_never_answers_is_a_budget_failure() -> None:
     assert caught.value.kind == "budget"
 
 
+async def test_a_model_that_repeats_its_calls_is_asked_for_its_answer() -> None:
+    call = calls(("add", '{"a": 2, "b": 3}'))
+    backend = SayBackend(call, call, "It is 5.")
+    trace = await work(backend, adder(), output="native_tools")
+    assert (trace.output, len(trace.tool_calls)) == ("It is 5.", 2)
+    *_, result, question = backend.requests[2].messages
+    assert (result["content"], question) == ("5", {"role": "user", "content": "Answer the question."})
+    assert (backend.requests[2].tools, backend.requests[2].tool_choice) == ((), None)
+
+
+async def test_the_answer_that_is_asked_for_fits_its_schema() -> None:
+    call = '{"name": "add", "arguments": {"a": 2, "b": 3}}'
+    backend = SayBackend(call, call, '{"answer": "5"}')
+    trace = await work(backend, adder(), output="json_schema")
+    assert trace.output == "5"
+    assert (backend.requests[2].response_format or {})["json_schema"]["schema"]["required"] == ["answer"]
+
+
+async def test_the_question_for_an_answer_is_no_message_of_the_conversation() -> None:
+    call = calls(("add", '{"a": 2, "b": 3}'))
+    recorder = Recorder(SayBackend(call, call, "It is 5."), adder(), seed=7)
+    reply = await ToolLoopAgent(ToolLoopConfig())(a_case(), recorder, recorder)
+    assert [message["role"] for message in reply.messages] == ["assistant", "tool"] * 2 + ["assistant"]
+
+
+@pytest.mark.parametrize(
+    ("second", "options"),
+    [('{"a": 2, "b": 4}', {}), ('{"a": 2, "b": 3}', {"repeated_calls": "continue"})],
+)
+async def test_other_calls_and_repeats_on_request_go_on(second: str, options: dict[str, str]) -> None:
+    backend = SayBackend(calls(("add", '{"a": 2, "b": 3}')), calls(("add", second)), "done")
+    await work(backend, adder(), **options)
+    assert [spec.name for spec in backend.requests[2].tools] == ["add"]
+
+
 async def test_json_schema_mode_constrains_the_answer_to_a_call() -> None:
     backend = SayBackend('{"name": "look_up", "arguments": {"a": 4}}')
     trace = await work(backend, declared("look_up"), output="json_schema")
