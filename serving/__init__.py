@@ -1,6 +1,6 @@
 """The bundled inference server: a stand-alone, OpenAI-compatible engine in PyTorch.
 
-Each name is imported when it is first used, so that the configuration needs no PyTorch.
+Each name is imported on first use. Importing the configuration therefore does not import PyTorch.
 """
 
 from importlib import import_module
@@ -26,7 +26,7 @@ __all__ = [
     "serve",
 ]
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "serving.config": ("EngineConfig", "ServingConfig", "lossless_knobs"),
     "serving.core": ("ModelLoadError", "Request", "SamplingParams", "TokenDelta"),
     "serving.engine.engine": ("LLMEngine",),
@@ -34,10 +34,10 @@ _HOMES = {
     "serving.server": ("serve",),
 }
 
-if not TYPE_CHECKING:  # a checker would take any name for one that is here
+if not TYPE_CHECKING:  # with __getattr__, a type checker would accept every name
 
     def __getattr__(name: str) -> object:
-        for home, names in _HOMES.items():
+        for module, names in _NAMES_BY_MODULE.items():
             if name in names:
-                return getattr(import_module(home), name)
+                return getattr(import_module(module), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""`python -m serving --model PATH`: checks the options, opens the port, then loads the model and serves it."""
+"""The command `python -m serving --model PATH`.
+
+It checks the options, opens the port, loads the model and serves it.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -17,29 +20,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.exit_with_parent:
         end_with_parent()
     try:
-        config = with_model_found(options.config)
+        config = resolve_model(options.config)
     except UsageError as error:
         fail(str(error))
     http = config.http
     if http.api_key is None and not http.open_access and not is_loopback(http.host):
         fail(
-            f"--host {http.host}: others can reach the server there, and it has no key."
-            " Give one with --api-key @FILE, or let anyone in with --open-access true"
+            f"--host {http.host}: other machines can reach the server there, and it has no API key."
+            " Set a key with --api-key @FILE, or allow everyone with --open-access true"
         )
     _serve(config, options.log_level)
 
 
 def _serve(config: ServingConfig, log_level: str) -> None:
-    from serving.http.server import bind  # it takes longer to import than --help may take
+    from serving.http.server import bind  # a slow import, which --help does without
 
     try:
         listener = bind(config.http.host, config.http.port)
     except OSError as error:
-        where = f"{config.http.host}:{config.http.port}"
-        fail(f"can't listen on {where}: {error.strerror}; choose another --port (0 takes a free one)")
+        address = f"{config.http.host}:{config.http.port}"
+        fail(f"can't listen on {address}: {error.strerror}; choose another --port (0 picks a free port)")
 
     from serving.core import ModelLoadError
-    from serving.server import serve  # it imports torch, which takes seconds: only once the port is ours
+    from serving.server import serve  # imports torch, which takes seconds; a port in use is reported before that
 
     try:
         with listener:
@@ -48,23 +51,29 @@ def _serve(config: ServingConfig, log_level: str) -> None:
         fail(str(error))
 
 
-def with_model_found(config: ServingConfig) -> ServingConfig:
-    """`config.model` as a path that is there; a pulled model's name is what clients call it, unless they are told
-    otherwise. `UsageError` names the pulled ones."""
+def resolve_model(config: ServingConfig) -> ServingConfig:
+    """Replace the name of a pulled model by the path of its file.
+
+    The name also becomes `served_model_name`, unless that is set. Raises `UsageError`, which lists the pulled models,
+    if `config.model` is neither an existing path nor a pulled model.
+    """
     if config.model.exists():
         return config
-    found = pulled_models()
+    pulled = pulled_models()
     name = str(config.model)
-    if name not in found:
-        names = ", ".join(sorted(found)) or "none yet: agentbench pull smollm2-135m-instruct"
+    if name not in pulled:
+        names = ", ".join(sorted(pulled)) or "none yet: agentbench pull smollm2-135m-instruct"
         raise UsageError(
-            f"there is no model at {name}: --model is a .gguf file, a directory, or a pulled model's name ({names})"
+            f"there is no model at {name}: --model takes a .gguf file, a directory, or a pulled model's name ({names})"
         )
-    return config.model_copy(update={"model": found[name], "served_model_name": config.served_model_name or name})
+    return config.model_copy(update={"model": pulled[name], "served_model_name": config.served_model_name or name})
 
 
 def pulled_models() -> dict[str, Path]:
-    """Name to file. What is there is complete and verified: `<cache>/<name>/<hash>/<file>.gguf`."""
+    """The file of each pulled model, by the model's name. Of several files the latest counts.
+
+    `agentbench pull` stores verified files only, as `<cache>/<name>/<hash>/<file>.gguf`.
+    """
     files = sorted(cache_directory().glob("*/*/*.gguf"), key=lambda file: file.stat().st_mtime)
     return {file.parent.parent.name: file for file in files}
 

@@ -1,4 +1,4 @@
-"""The server's configuration: each option with its flag, default, check and help, and which options are lossless."""
+"""The server's configuration: every option with its default, bounds and help text, and the list of lossless knobs."""
 
 import argparse
 import difflib
@@ -30,98 +30,110 @@ LOSSLESS_KNOBS = frozenset(
         "kv_cache_memory_mb",
     }
 )
-"""Those of an engine on the compiled kernels, whose sums do not depend on the batch a token is computed in."""
+"""The knobs that never change an answer of the compiled kernels: their sums do not depend on the batch."""
 
 
 ToolCalls = Literal["auto", "strict", "off"]
 
 
 class EngineConfig(BaseModel):
-    """What the engine needs to know, and how its text is read; fixed for its lifetime."""
+    """The options of the engine, and how tool calls are read from its text. An engine never changes them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="Type of the weights; auto is bfloat16. The CPU's kernels multiply them with float32 activations.",
+        description="Type of the weights; auto is bfloat16. The CPU kernels multiply them with float32 activations.",
     )
     quantization: Literal["auto", "none", "int8", "int4"] = Field(
         "none",
-        description="Weights in groups of 32 with a scale each: int8 symmetric, int4 with a least value (embedding "
-        "and head stay at 8 bits or more). Activations are rounded to 15 and 8 bits. auto: each tensor as the file "
-        "has it, int4, int8 or unquantized; on CUDA it is none.",
+        description="Quantize weights in groups of 32, each with a scale: int8 is symmetric, int4 also stores each "
+        "group's minimum (embedding and head keep at least 8 bits). Activations are rounded to 15 bits with int8 and "
+        "to 8 bits with int4. auto stores each tensor as the file does: int4, int8 or unquantized; on CUDA auto is "
+        "none.",
     )
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="Type of keys and values in the cache; auto is the type of the weights."
+        "auto", description="Type of the keys and values in the KV cache; auto is the type of the weights."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if PyTorch finds a GPU, else cpu.")
     max_model_len: int | None = Field(
-        None, gt=0, description="Longest prompt and answer together, in tokens; the model's context by default."
+        None, gt=0, description="Maximum length of prompt plus answer, in tokens. Default: the model's context."
     )
-    max_num_seqs: int = Field(32, gt=0, description="Most sequences in one step.")
-    max_num_batched_tokens: int = Field(512, gt=0, description="Most tokens in one step, prefill and decode together.")
+    max_num_seqs: int = Field(32, gt=0, description="Maximum number of sequences in one step.")
+    max_num_batched_tokens: int = Field(
+        512, gt=0, description="Maximum number of tokens in one step, prefill and decode together."
+    )
     chunked_prefill: bool = Field(
-        True, description="Prefill a prompt in pieces when it is longer than what is left of the step's budget."
+        True, description="Split the prefill of a prompt that exceeds the rest of the step's token budget."
     )
-    prefix_cache: bool = Field(True, description="Compute a prefix that several prompts share once.")
+    prefix_cache: bool = Field(True, description="Reuse the KV blocks of a prefix that several prompts share.")
     speculative: Literal["none", "ngram"] = Field(
-        "none", description="Guess the next tokens: ngram looks for the last ones earlier in prompt and answer."
+        "none",
+        description="Draft the next tokens: ngram copies the tokens that followed an earlier occurrence of the last "
+        "ones in prompt or answer.",
     )
-    num_speculative_tokens: int = Field(4, gt=0, le=64, description="Most tokens guessed at a time.")
+    num_speculative_tokens: int = Field(4, gt=0, le=64, description="Maximum number of tokens in one draft.")
     forced_tokens: bool = Field(
-        True, description="Append tokens that a grammar leaves no choice about without computing each in a step."
+        True, description="Append a token without a step of its own when the grammar allows no other."
     )
     compile: bool = Field(
-        True, description="Use kernels compiled for this CPU on first use (needs g++); else PyTorch's operators."
+        True,
+        description="Use kernels that are compiled for this CPU on first use; without g++, or with false, PyTorch's "
+        "operators are used.",
     )
     cuda_graphs: bool = Field(True, description="On CUDA, launch the kernels of a decode step as one graph.")
-    block_size: int = Field(16, gt=0, description="Token slots of a KV block.")
+    block_size: int = Field(16, gt=0, description="Number of tokens that a KV block holds.")
     kv_cache_memory_mb: int = Field(768, gt=0, description="Memory of the KV cache in MiB, in each process.")
-    threads: int = Field(0, ge=0, description="CPU threads of each process; 0 is all cores, shared among them.")
+    threads: int = Field(0, ge=0, description="CPU threads of each process; 0 divides all cores among the processes.")
     tensor_parallel_size: int = Field(
         1,
         gt=0,
-        description="Processes that compute the model together, each a part of every layer, on CUDA a GPU each.",
+        description="Number of processes that compute the model together. Each computes a part of every layer; on "
+        "CUDA each has its own GPU.",
     )
     tool_calls: ToolCalls = Field(
         "auto",
-        description="How calls are read from a text: strict where the model's tags are, auto also a JSON object on a "
-        "line of its own that names an offered tool, off not at all.",
+        description="How tool calls are read from a text: strict reads the model's tags only; auto also reads a JSON "
+        "object on a line of its own that names an offered tool; off reads none.",
     )
-    max_waiting: int = Field(1024, gt=0, description="Requests that may wait; one more is refused with 429.")
+    max_waiting: int = Field(
+        1024, gt=0, description="Maximum number of waiting requests; further ones are refused with 429."
+    )
 
 
 class HttpConfig(BaseModel):
-    """The options of the HTTP server: where it listens, who may use it, and its bounds on clients."""
+    """The options of the HTTP server: its address, access control, and limits on clients."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
+    port: int = Field(8000, ge=0, le=65535, description="0 picks a free port.")
     api_key: SecretStr | None = Field(
         None,
-        description="Clients must send it as a bearer token. Better as @FILE: a command line is there for all to see.",
+        description="Clients must send it as a bearer token. Prefer @FILE: other users can read a command line.",
     )
     open_access: bool = Field(
-        False, description="Let anyone who reaches the address in without a key, on others than loopback too."
+        False, description="Allow every client without a key, also on a host other than loopback."
     )
-    max_body_bytes: int = Field(4 * 2**20, gt=0, description="Largest body of a request; a larger one gets 413.")
-    request_timeout_s: float = Field(60.0, gt=0, description="Longest time for a request to arrive, in seconds.")
+    max_body_bytes: int = Field(
+        4 * 2**20, gt=0, description="Maximum size of a request's body; a larger body gets 413."
+    )
+    request_timeout_s: float = Field(60.0, gt=0, description="Maximum time for a request to arrive, in seconds.")
     slow_reader_timeout_s: float = Field(
-        60.0, gt=0, description="Seconds after which a client that reads nothing of its answer is dropped."
+        60.0, gt=0, description="Seconds without reading after which a client is disconnected."
     )
-    drain_s: float = Field(5.0, ge=0, description="Seconds that running requests have after a stop signal.")
+    drain_s: float = Field(5.0, ge=0, description="Seconds that running requests may continue after a stop signal.")
 
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise ValueError("a key is one or more printable ASCII characters without spaces")
+            raise ValueError("a key must be one or more printable ASCII characters without spaces")
         return key
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is for this machine alone."""
+    """Whether only this machine can reach a server that listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -138,18 +150,18 @@ class ServingConfig(BaseModel):
         description="A .gguf file, a directory with safetensors, config.json and tokenizer.json, or a pulled model."
     )
     served_model_name: str = Field(
-        "", description="The name clients use; by default a file's stem, or the directory's name."
+        "", description="The model's name in the API. Default: the file's name without suffix, or the directory's name."
     )
     http: HttpConfig = HttpConfig()
 
 
-PARTS: Mapping[str, type[BaseModel]] = {"engine": EngineConfig, "http": HttpConfig}
-"""The fields of `ServingConfig` that are groups of options: on the command line their options stand without a group."""
+OPTION_GROUPS: Mapping[str, type[BaseModel]] = {"engine": EngineConfig, "http": HttpConfig}
+"""The fields of `ServingConfig` that are groups of options. The command line has the options without the groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line asks for."""
+    """The parsed command line."""
 
     config: ServingConfig
     exit_with_parent: bool
@@ -157,22 +169,23 @@ class Options:
 
 
 class UsageError(Exception):
-    """A mistake on the command line, in one line."""
+    """The command line is wrong. The message is one line."""
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
-    """Raises `UsageError`; exits for --help, as argparse does."""
+    """Parse the command line. Raises `UsageError`; exits for --help, as argparse does."""
     arguments_by_name = vars(_parser().parse_args(arguments))
     exit_with_parent, log_level = arguments_by_name.pop("exit_with_parent"), arguments_by_name.pop("log_level")
-    settings = [_setting(text) for text in arguments_by_name.pop("set")]
+    settings = [_parse_setting(text) for text in arguments_by_name.pop("set")]
     values = {key: value for key, value in arguments_by_name.items() if value is not None}
     if "api_key" in values:
-        values["api_key"] = _secret(values["api_key"])
-    return Options(config=_config(values | dict(settings)), exit_with_parent=exit_with_parent, log_level=log_level)
+        values["api_key"] = _read_secret(values["api_key"])
+    config = _validate(values | dict(settings))
+    return Options(config=config, exit_with_parent=exit_with_parent, log_level=log_level)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a mistake like every other: in one line, without the usage."""
+    """Raises `UsageError` where argparse would print the usage and exit."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
@@ -184,27 +197,30 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a model over OpenAI's HTTP API.",
         allow_abbrev=False,
     )
-    own = {name: field for name, field in ServingConfig.model_fields.items() if name not in PARTS}
-    for name, field in (own | HttpConfig.model_fields).items():
-        _add(parser, name, field)
+    ungrouped = {name: field for name, field in ServingConfig.model_fields.items() if name not in OPTION_GROUPS}
+    for name, field in (ungrouped | HttpConfig.model_fields).items():
+        _add_option(parser, name, field)
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="set an engine knob; may be repeated"
     )
     parser.add_argument(
         "--exit-with-parent",
         action="store_true",
-        help="die when standard input closes: the parent holds it as a pipe",
+        help="exit when standard input, a pipe from the parent process, closes",
     )
     parser.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="warning", help="on standard error; default: %(default)s"
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="warning",
+        help="level of the log on standard error; default: %(default)s",
     )
-    knobs = parser.add_argument_group("engine knobs", "each also as --set key=value, with underscores")
+    knobs = parser.add_argument_group("engine knobs", "also accepted as --set key=value, with underscores in the key")
     for name, field in EngineConfig.model_fields.items():
-        _add(knobs, name, field)
+        _add_option(knobs, name, field)
     return parser
 
 
-def _add(group: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
+def _add_option(group: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
     text = (field.description or "").replace("%", "%%")
     default = "" if field.is_required() or field.default in (None, "") else f" Default: {field.default}."
     group.add_argument(
@@ -224,7 +240,8 @@ def _metavar(field: FieldInfo) -> str:
     return names.get(types[0], "TEXT")
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _parse_setting(text: str) -> tuple[str, str]:
+    """Key and value of one --set."""
     key, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set {text}: write it as key=value")
@@ -235,8 +252,8 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _secret(text: str) -> str:
-    """`@FILE` is the file's contents, without the line's end."""
+def _read_secret(text: str) -> str:
+    """The text itself, or for `@FILE` the contents of the file without surrounding white space."""
     if not text.startswith("@"):
         return text
     try:
@@ -245,33 +262,35 @@ def _secret(text: str) -> str:
         raise UsageError(f"--api-key {text}: can't read the file: {error}") from None
 
 
-def _config(values: Mapping[str, str]) -> ServingConfig:
-    parts = {
-        part: {name: values[name] for name in options.model_fields if name in values} for part, options in PARTS.items()
+def _validate(values: Mapping[str, str]) -> ServingConfig:
+    """The configuration with these values, by option name. Raises `UsageError` for the first invalid value."""
+    groups = {
+        group: {name: values[name] for name in options.model_fields if name in values}
+        for group, options in OPTION_GROUPS.items()
     }
-    own = {name: value for name, value in values.items() if name in ServingConfig.model_fields}
+    ungrouped = {name: value for name, value in values.items() if name in ServingConfig.model_fields}
     try:
-        return ServingConfig.model_validate(own | parts)
+        return ServingConfig.model_validate(ungrouped | groups)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(next(key for key in first["loc"] if key not in PARTS))
+        name = str(next(key for key in first["loc"] if key not in OPTION_GROUPS))
         value = "…" if name in SECRETS else first["input"]
         raise UsageError(f"{name}={value}: {first['msg']}") from None
 
 
 def fail(message: str) -> NoReturn:
-    """End with one line on standard error, and 2, as a command that was used wrongly."""
+    """Print one line on standard error and exit with code 2."""
     print(f"serving: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def lossless_knobs(config: EngineConfig) -> frozenset[str]:
-    """The lossless knobs of an engine with this configuration on this machine: all of the above, or none.
+    """The lossless knobs of an engine with this configuration on this machine: `LOSSLESS_KNOBS`, or none.
 
-    PyTorch's products, on a CPU as on a GPU, add in an order that depends on the number of rows, so that any knob that
-    changes a batch may change an answer there. They are used without a C++ compiler, with `compile` off, on CUDA, and
-    for KV blocks or attention heads whose size is not a multiple of 16. Only the heads' size is not looked at here:
-    the model's file has it.
+    The order in which PyTorch's matrix products add depends on the number of rows, on CPU and GPU. With them, a knob
+    that changes a batch may change an answer. PyTorch's products are used on CUDA, without a C++ compiler, with
+    `compile` off, and if the size of a KV block or of an attention head is not a multiple of 16. This function does
+    not check the size of the heads, since only the model's file has it.
     """
     on_cpu = config.device == "cpu" or (config.device == "auto" and not _may_have_cuda())
     aligned = config.block_size % LANES == 0
@@ -279,5 +298,5 @@ def lossless_knobs(config: EngineConfig) -> frozenset[str]:
 
 
 def _may_have_cuda() -> bool:
-    """Whether `device: auto` may be CUDA, without loading PyTorch."""
+    """Whether `device: auto` may choose CUDA. Does not import PyTorch."""
     return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None

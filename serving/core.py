@@ -1,4 +1,4 @@
-"""What the parts of the server exchange: requests, sequences, batches, deltas, statistics and refusals."""
+"""The types that the parts of the server share: requests, sequences, batches, deltas, statistics and errors."""
 
 from array import array
 from collections.abc import Callable
@@ -11,36 +11,36 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-_LONGEST = 500  # characters of a message
+_MAX_MESSAGE_CHARACTERS = 500
 FinishReason = Literal["stop", "length", "abort"]
 Ints = NDArray[np.int64]
 
 
 class Constraint(Protocol):
-    """Restricts which token may come next (a grammar over the vocabulary). One per request, stateful."""
+    """Restricts the next token by a grammar over the vocabulary. It has state; each answer has its own."""
 
     def fill_mask(self, mask: NDArray[np.int32]) -> None:
-        """Write the allowed tokens into `mask`: int32 [ceil(vocab / 32)] bit mask, bit set = allowed.
+        """Set the bits of the allowed tokens in `mask`, int32 [ceil(vocab_size / 32)], which comes zeroed.
 
-        vocab is the model's `vocab_size`; the mask comes zeroed. Token t is bit t % 32 of word t // 32.
+        Token t is bit t % 32 of word t // 32.
         """
         ...
 
     def accept(self, token_id: int) -> None:
-        """Advance by a token. An end of sequence is one, and finishes it; raises where it may not end."""
+        """Advance by a token. An end-of-sequence token finishes the constraint; raises if it is not allowed yet."""
         ...
 
     def forced(self) -> list[int]:
-        """The tokens that must come next, whatever the model thinks; often none. Does not advance."""
+        """The next tokens, as far as the grammar allows exactly one; often none. Does not advance."""
         ...
 
     def copy(self) -> "Constraint":
-        """The same state, for another answer to the same prompt."""
+        """A copy with the same state, for another answer to the same prompt."""
         ...
 
     @property
     def finished(self) -> bool:
-        """True when nothing but the end of sequence may follow, or has come."""
+        """Whether only the end of sequence may follow, or has been accepted."""
         ...
 
 
@@ -48,10 +48,11 @@ class Constraint(Protocol):
 class SamplingParams:
     """How to choose tokens. `temperature` 0 is greedy. `seed` makes sampling reproducible.
 
-    `stop` are strings: generation ends before the first of them, which is not part of the text. From the text
-    `stop_until` on (a tool call, which must be whole) they are not looked for.
-    `logit_bias` are (token id, addend). `logprobs` is how many alternatives to report with each token's
-    log probability; None reports nothing. `n` answers are generated from one prompt, answer i seeded with `seed` + i.
+    `stop`: generation ends before the first of these strings, which is not part of the text. `stop_until`: after this
+    text, which begins a tool call, stop strings no longer apply; a call must be complete.
+    `logit_bias`: pairs (token id, addend). `logprobs`: the number of alternatives that are reported with each token's
+    log probability; None reports no log probabilities. `n`: the number of answers to the prompt; answer i is seeded
+    with `seed` + i.
     """
 
     temperature: float = 1.0
@@ -73,8 +74,10 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprob:
-    """A token's natural log probability in the model's own distribution, before constraints, penalties and
-    temperature; `top` are the likeliest (token id, log probability), falling."""
+    """A token's natural log probability in the model's own distribution, before constraints, penalties and temperature.
+
+    `top` has the likeliest tokens as (token id, log probability), in descending order.
+    """
 
     token_id: int
     logprob: float
@@ -83,12 +86,12 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenDelta:
-    """What one step added to an answer: new text (possibly empty, when a character is incomplete or a stop
-    string may be starting) and the answer's counts so far. A step may add several tokens, those that a grammar
-    forces or a speculation got right. The answer's last delta has a `finish_reason`.
+    """The part of an answer that one step added, with the answer's token counts so far.
 
-    `index` tells the answers of a request with `n` > 1 apart. `logprobs` holds one for each of `token_ids` where
-    the request asks for them.
+    `text` is empty while a character is incomplete or a stop string may have begun. A step may add several tokens:
+    forced ones and accepted drafts. Only the answer's last delta has a `finish_reason`.
+    `index` is the answer's index among the request's `n`. `logprobs` has an entry for each of `token_ids` if the
+    request asks for log probabilities.
     """
 
     text: str = field(repr=False)
@@ -104,8 +107,11 @@ class TokenDelta:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """A prompt to be answered `params.n` times. `on_delta` is called from the engine's thread, once per step of
-    an answer; it must not block. Its repr, and a delta's, has nothing that a client sent or got."""
+    """A prompt to be answered `params.n` times.
+
+    The engine's thread calls `on_delta` once per step of an answer; it must not block. The repr of a request and of a
+    delta contains no text, token or parameter of the client: it may appear in a log.
+    """
 
     id: str
     prompt_ids: Seq[int] = field(repr=False)
@@ -117,33 +123,33 @@ class Request:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Sequence:
-    """Tokens so far, and how many of them have keys and values in `block_table`'s blocks.
+    """One answer: its tokens so far, and the KV blocks with the keys and values of the first `num_computed` of them.
 
-    Several tokens may be uncomputed: a prompt, or tokens that a grammar forced. `drafts` are guesses at the tokens
-    that follow, to be computed with the last token and kept where sampling confirms them.
+    Several tokens may be uncomputed: a prompt, or tokens that a grammar forced. `drafts` are proposals for the next
+    tokens. They are computed in the same step as the last token, and accepted if sampling chooses the same tokens.
     """
 
     request: Request
     token_ids: list[int]
     max_total_tokens: int
-    index: int = 0  # which of the request's n answers
-    unforked: bool = True  # the request's other answers are still to be forked off the first
+    index: int = 0  # among the request's n answers
+    forks_pending: bool = True  # the request's other answers have not been forked from this one yet
     constraint: Constraint | None = None
     num_computed: int = 0
     block_table: list[int] = field(default_factory=list)
     block_keys: list[bytes] = field(default_factory=list)  # of the first blocks, see hash_blocks
-    num_sealed: int = 0
-    cached_tokens: int | None = None  # of the prompt, found in the prefix cache; None before it was admitted
+    num_registered: int = 0  # blocks of block_table that are registered in the prefix cache
+    cached_tokens: int | None = None  # prompt tokens found in the prefix cache; None before the first admission
     drafts: tuple[int, ...] = ()
     random: Random = field(default_factory=Random)
 
     def __repr__(self) -> str:
-        """Without what the client sent and got: it may end up in a log or in another client's error."""
+        """Contains no data of the client: it may appear in a log or in another client's error."""
         return f"Sequence(id={self.id!r}, index={self.index})"
 
     @classmethod
     def of(cls, request: Request, max_model_len: int) -> "Sequence":
-        """`max_tokens` is clipped to what fits into `max_model_len` tokens together with the prompt."""
+        """The request's first answer. It is clipped so that prompt plus answer have at most `max_model_len` tokens."""
         prompt = list(request.prompt_ids)
         return cls(
             request=request,
@@ -154,14 +160,14 @@ class Sequence:
         )
 
     def fork(self, index: int) -> "Sequence":
-        """Another answer that goes on from the same tokens; it holds no blocks yet."""
+        """Another answer that continues from the same tokens. It has no blocks yet."""
         seed = self.request.params.seed
         return Sequence(
             request=self.request,
             token_ids=list(self.token_ids),
             max_total_tokens=self.max_total_tokens,
             index=index,
-            unforked=False,
+            forks_pending=False,
             constraint=None if self.constraint is None else self.constraint.copy(),
             block_keys=list(self.block_keys),
             cached_tokens=self.cached_tokens,
@@ -170,7 +176,7 @@ class Sequence:
 
     @property
     def id(self) -> str:
-        """The request's; its other answers have the same."""
+        """The request's id, which all of its answers share."""
         return self.request.id
 
     @property
@@ -187,23 +193,24 @@ class Sequence:
 
     @property
     def is_full(self) -> bool:
-        """No further token may be generated."""
+        """Whether the sequence has its maximum number of tokens."""
         return len(self.token_ids) >= self.max_total_tokens
 
     def hash_blocks(self, block_size: int) -> list[bytes]:
-        """A key for each full block of the tokens so far: a hash of its tokens and of the key before it."""
+        """The key of each full block: a hash of its tokens and of the previous block's key."""
         for index in range(len(self.block_keys), len(self.token_ids) // block_size):
-            before = self.block_keys[-1] if self.block_keys else b""
+            previous = self.block_keys[-1] if self.block_keys else b""
             tokens = array("q", self.token_ids[index * block_size : (index + 1) * block_size]).tobytes()
-            self.block_keys.append(blake2b(before + tokens, digest_size=16).digest())
+            self.block_keys.append(blake2b(previous + tokens, digest_size=16).digest())
         return self.block_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledSequence:
-    """`count` tokens of a sequence from `start` on, to be computed in one step, the last of them its `drafts`.
+    """`count` tokens of a sequence, from position `start`, that one step computes. The last of them are `drafts`.
 
-    `copies` are blocks (source, target) to be copied first: the sequence writes where another one reads.
+    `copies` are pairs (source block, target block), copied before the step: the sequence would otherwise write to a
+    block that another sequence reads.
     """
 
     sequence: Sequence
@@ -218,27 +225,31 @@ class ScheduledSequence:
         return [*self.sequence.token_ids[self.start : stop], *self.drafts]
 
     @property
-    def sampled(self) -> int:
-        """How many of the last rows are sampled: none while known tokens remain, else the last and the drafts."""
-        num_known = self.count - len(self.drafts)
-        return 1 + len(self.drafts) if self.start + num_known == len(self.sequence.token_ids) else 0
+    def num_sampled(self) -> int:
+        """The number of rows, counted from the end, that are sampled.
+
+        These are the rows of the last token and of the drafts, or none if the step does not reach the last token.
+        """
+        stop = self.start + self.count - len(self.drafts)
+        return 1 + len(self.drafts) if stop == len(self.sequence.token_ids) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows are the step's tokens, a sequence's together: first those of one token, then the longer ones."""
+    """The tokens of one step, a row each. Each sequence's rows are adjacent; sequences with one row come first."""
 
     items: tuple[ScheduledSequence, ...]  # in the order of the rows
-    counts: Ints  # [sequences] rows of each
-    starts: Ints  # [sequences + 1] its first row; the last is the number of rows
+    counts: Ints  # [sequences] number of rows of each sequence
+    starts: Ints  # [sequences + 1] first row of each sequence, then the total number of rows
     token_ids: Ints  # [tokens]
-    positions: Ints  # [tokens] from 0 within the sequence
-    slots: Ints  # [tokens] where the cache takes a token: block * block_size + offset
-    tables: Ints  # [sequences, width] block ids, filled with 0
-    sampled_rows: Ints  # [sampled] rows whose next token is wanted
+    positions: Ints  # [tokens] position within the sequence, from 0
+    slots: Ints  # [tokens] slot in the KV cache: block * block_size + offset
+    tables: Ints  # [sequences, width] block ids, padded with 0
+    sampled_rows: Ints  # [sampled] rows whose logits are sampled
 
 
 def build_batch(step: Seq[ScheduledSequence], block_size: int) -> Batch:
+    """The batch of these sequences, sorted so that those with one token come first."""
     items = sorted(step, key=lambda item: item.count > 1)
     counts = np.array([item.count for item in items])
     starts = np.concatenate([[0], np.cumsum(counts)])
@@ -266,45 +277,46 @@ def _tables(items: Seq[ScheduledSequence]) -> Ints:
 
 
 def _sampled_rows(items: Seq[ScheduledSequence], starts: Ints) -> Ints:
-    """The last row of a sequence all of whose tokens are in, and those of the drafts before it."""
-    rows = [np.arange(stop - item.sampled, stop) for item, stop in zip(items, starts[1:], strict=True)]
+    """The last `num_sampled` rows of each sequence."""
+    rows = [np.arange(stop - item.num_sampled, stop) for item, stop in zip(items, starts[1:], strict=True)]
     return np.concatenate(rows).astype(np.int64)
 
 
 @dataclass(slots=True, kw_only=True)
 class EngineStats:
-    """Sequences by state and KV blocks now; tokens and events since the start."""
+    """Sequences and KV blocks now; tokens and events since the start."""
 
     running: int = 0
     waiting: int = 0
-    blocks_free: int = 0  # of them, those with contents that a prefix may hit count as free
+    blocks_free: int = 0  # including unreferenced blocks that the prefix cache can still find
     blocks_total: int = 0
-    prompt_tokens: int = 0  # of requests admitted, the cached included
-    cached_tokens: int = 0  # of prompt_tokens, those found in the prefix cache
+    prompt_tokens: int = 0  # of queued requests, including cached tokens
+    cached_tokens: int = 0  # the part of prompt_tokens that was found in the prefix cache
     generation_tokens: int = 0
-    forced_tokens: int = 0  # of generation_tokens, those appended because the grammar allowed no other
-    drafted_tokens: int = 0  # proposed by speculation
-    accepted_tokens: int = 0  # of drafted_tokens, those that the model confirmed
+    forced_tokens: int = 0  # the part of generation_tokens that the grammar forced
+    drafted_tokens: int = 0  # proposed by speculative decoding
+    accepted_tokens: int = 0  # the part of drafted_tokens that sampling chose too
     preemptions: int = 0
     steps: int = 0
 
 
 class PromptTooLong(ValueError):
-    """The prompt leaves no room for an answer."""
+    """The prompt fills the model's context and leaves no room for an answer."""
 
 
 class EngineOverloaded(RuntimeError):
-    """Too many requests wait already; try again later."""
+    """The engine accepts no more requests now: too many wait, or it is shutting down."""
 
 
-class MachineFailed(RuntimeError):
-    """Part of the machine is gone. Its words are for every client: they are never of a request."""
+class WorkerFailed(RuntimeError):
+    """A process that computes part of the model failed. The message has no data of a client: all clients may see it."""
 
 
 class ModelLoadError(ValueError):
-    """The model cannot be loaded. One line: what is wrong, with which file, what to do."""
+    """The model can't be loaded. The message is one line: the problem, the file, and what to do."""
 
     def __init__(self, message: str) -> None:
-        """`message` may quote a library or a file: what is left is one line of bounded length."""
+        """`message` may quote a library or a file. It is joined into one line and shortened in the middle."""
         line = " ".join(message.split())
-        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
+        half = _MAX_MESSAGE_CHARACTERS // 2
+        super().__init__(line if len(line) <= _MAX_MESSAGE_CHARACTERS else f"{line[:half]} … {line[-half:]}")

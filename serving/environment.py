@@ -1,4 +1,4 @@
-"""All environment variables that the server reads or sets."""
+"""Every environment variable that the server reads or sets."""
 
 import os
 import sys
@@ -8,12 +8,12 @@ import platformdirs
 
 
 def cache_directory() -> Path:
-    """Where compiled kernels are kept: AGENTBENCH_CACHE, or the user's cache directory."""
+    """The directory of compiled kernels and pulled models: AGENTBENCH_CACHE, or the user's cache directory."""
     configured = os.environ.get("AGENTBENCH_CACHE")
     return Path(configured) if configured else Path(platformdirs.user_cache_dir("agentbench"))
 
 
 def keep_gloo_local() -> None:
-    """Ranks of a model are on one machine: they listen on loopback, unless GLOO_SOCKET_IFNAME says otherwise."""
+    """Let Gloo listen on loopback only, since all ranks run on one machine. GLOO_SOCKET_IFNAME overrides this."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

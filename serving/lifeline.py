@@ -1,4 +1,4 @@
-"""Ends the server when its parent ends, however the parent ends."""
+"""Kills the server when its parent process ends, even if the parent was killed."""
 
 import os
 import signal
@@ -8,10 +8,10 @@ STDIN = 0
 
 
 def end_with_parent() -> None:
-    """Watch standard input, a pipe that the parent holds open, and die at once when it closes.
+    """Watch standard input, a pipe that the parent holds open, and kill this process when it closes.
 
-    The whole process group goes, where this process leads one (the parent starts it in a session of its own).
-    The pipe closes with the parent even when that is killed: no handler of the parent's has to run.
+    A process that leads its process group (the parent started it in a new session) kills the whole group.
+    The operating system closes the pipe when the parent ends, so the parent needs no handler of its own.
     """
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
 
@@ -28,4 +28,4 @@ def _read() -> bytes:
     try:
         return os.read(STDIN, 4096)
     except OSError:
-        return b""  # no standard input at all is no parent
+        return b""  # standard input is closed: there is no parent

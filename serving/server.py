@@ -1,4 +1,4 @@
-"""Starts the server: port, model, HTTP server and log."""
+"""Starts the server: log, port, model and HTTP server."""
 
 import logging
 import os
@@ -14,31 +14,31 @@ from serving.http.app import create_app
 from serving.http.server import Drain, base_url, bind, run_http_server
 from serving.openai.ports import Engine
 
-_LAST_WORDS_S = 1.0
+_FLUSH_S = 1.0  # time for the running requests to send their errors
 
 
 def serve(config: ServingConfig, *, listener: socket.socket | None = None, log_level: str = "warning") -> None:
-    """Load the model, serve until SIGTERM or SIGINT, let running requests end, return.
+    """Load the model and serve it until SIGTERM or SIGINT. Running requests then have `drain_s` seconds to finish.
 
-    Raises `ModelLoadError`, and `OSError` where the port is taken (before the model is loaded). When it
-    answers it prints one line, `serving <model> on <base URL>`.
+    Prints one line, `serving <model> on <base URL>`, when the server is ready. Raises `OSError` if the port is in
+    use, before the model is loaded; raises `ModelLoadError` if the model can't be loaded.
     """
     log_to_standard_error(log_level)
     listener = listener or bind(config.http.host, config.http.port)
     engine = EngineThread.load(config.model, config.engine)
-    engine.watch(_end)
+    engine.watch(_exit)
     serve_engine(engine, config, listener, log_level)
 
 
-def _end(reason: str) -> None:
-    """Nothing can be computed any more. What runs fails with its next step, and its clients are told."""
-    print(f"serving: {reason}; the server ends", file=sys.stderr, flush=True)
-    time.sleep(_LAST_WORDS_S)
+def _exit(reason: str) -> None:
+    """Exit with code 1 after a worker process was lost. The next step fails and sends its error to the clients."""
+    print(f"serving: {reason}; the server exits", file=sys.stderr, flush=True)
+    time.sleep(_FLUSH_S)
     os._exit(1)
 
 
 class RunnableEngine(Engine, Protocol):
-    """An engine with a thread to start and to end."""
+    """An engine whose thread can be started and shut down."""
 
     def start(self) -> None: ...
     def shutdown(self) -> None: ...
@@ -68,7 +68,7 @@ def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket
 
 
 def model_name(path: Path) -> str:
-    """Of a directory its name, of a file its stem."""
+    """The name of a directory; the name of a file without its suffix."""
     model = path.resolve()
     return model.name if model.is_dir() else model.stem
 

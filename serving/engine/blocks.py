@@ -62,7 +62,7 @@ class BlockAllocator:
     def is_free(self, block: int) -> bool:
         return not self._holders[block]
 
-    def seal(self, block: int, key: bytes) -> None:
+    def register(self, block: int, key: bytes) -> None:
         """The block is full, and `key` stands for what it holds. Of two with the same contents one is found."""
         assert self._holders[block], f"block {block} is not held"
         if key not in self._sealed and self._keys[block] is None:

@@ -165,8 +165,8 @@ class LLMEngine:
         """The sequence, and after its prompt the other answers that its request wants, from the same logits."""
         first = item.sequence
         yield _Ask(sequence=first, row=row, drafts=item.drafts)
-        if first.unforked:
-            first.unforked = False
+        if first.forks_pending:
+            first.forks_pending = False
             for index in range(1, first.request.params.n):
                 answer = first.fork(index)
                 self._scheduler.fork(first, answer)
@@ -233,7 +233,7 @@ class LLMEngine:
         """It ends, and with it the other answers of its request when they have not been forked off yet."""
         delta = self._decodings[sequence].delta(reason, error)
         self._forget(sequence)
-        for index in range(sequence.request.params.n) if sequence.unforked else (sequence.index,):
+        for index in range(sequence.request.params.n) if sequence.forks_pending else (sequence.index,):
             self._report(sequence, replace(delta, index=index))
 
     def _forget(self, sequence: Sequence) -> None:
@@ -262,6 +262,6 @@ def _first_rows(batch: Batch) -> Iterator[tuple[ScheduledSequence, int]]:
     """The sequences that are sampled, each with its first row of the logits."""
     row = 0
     for item in batch.items:
-        if item.sampled:
+        if item.num_sampled:
             yield item, row
-            row += item.sampled
+            row += item.num_sampled

@@ -64,7 +64,7 @@ class Scheduler:
         if len(self.running) < self._max_running:
             # Not the blocks beyond, which the parent has for drafts that were not confirmed: both would write to them.
             child.block_table = parent.block_table[: self._allocator.blocks_for(parent.num_computed)]
-            child.num_computed, child.num_sealed = parent.num_computed, parent.num_sealed
+            child.num_computed, child.num_registered = parent.num_computed, parent.num_registered
             self._allocator.hold(child.block_table)
             self.running.append(child)
         else:
@@ -74,12 +74,12 @@ class Scheduler:
         """`count` more of its tokens are computed. Blocks that are full now are found by later sequences."""
         sequence.num_computed += count
         full = sequence.num_computed // self._allocator.block_size
-        if not self._prefix_cache or full <= sequence.num_sealed:
+        if not self._prefix_cache or full <= sequence.num_registered:
             return
         keys = sequence.hash_blocks(self._allocator.block_size)
-        for index in range(sequence.num_sealed, full):
-            self._allocator.seal(sequence.block_table[index], keys[index])
-        sequence.num_sealed = full
+        for index in range(sequence.num_registered, full):
+            self._allocator.register(sequence.block_table[index], keys[index])
+        sequence.num_registered = full
 
     def schedule(self) -> list[ScheduledSequence]:
         """The next step; empty when there is nothing. The caller tells with `advance` what it has computed."""
@@ -132,7 +132,7 @@ class Scheduler:
     def _take_over(self, sequence: Sequence, cached: list[int]) -> None:
         self._allocator.hold(cached)
         sequence.block_table = cached
-        sequence.num_sealed = len(cached)
+        sequence.num_registered = len(cached)
         if sequence.cached_tokens is None:
             sequence.cached_tokens = sequence.num_computed
             self.cached_tokens += sequence.num_computed
@@ -194,4 +194,4 @@ class Scheduler:
         """The last block is freed first: what follows a prefix is forgotten before the prefix."""
         self._allocator.free(reversed(sequence.block_table))
         sequence.block_table = []
-        sequence.num_sealed = 0
+        sequence.num_registered = 0

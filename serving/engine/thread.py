@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from serving.config import EngineConfig
-from serving.core import EngineOverloaded, EngineStats, MachineFailed, Request, Sequence
+from serving.core import EngineOverloaded, EngineStats, Request, Sequence, WorkerFailed
 from serving.engine.engine import LLMEngine, without_values
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class EngineThread:
             # Whatever a step raises ends its requests, never the loop; a panic of a library in Rust is no Exception.
             except BaseException as error:
                 _LOG.error("a step failed; its requests are aborted: %s", without_values(error))
-                reason = f"the engine failed: {error}" if isinstance(error, MachineFailed) else ENGINE_FAILED
+                reason = f"the engine failed: {error}" if isinstance(error, WorkerFailed) else ENGINE_FAILED
                 self._engine.abort_all(reason)
         self._engine.abort_all("the server is shutting down")
         self._engine.close()

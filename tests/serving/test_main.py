@@ -14,11 +14,11 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from serving.__main__ import main, with_model_found
-from serving.config import PARTS, ServingConfig, UsageError, parse_options
+from serving.__main__ import main, resolve_model
+from serving.config import OPTION_GROUPS, ServingConfig, UsageError, parse_options
 from tests.serving.server_process import COMMAND, ROOT, running_server
 
-# A parent that starts the server as its owner would, tells the pid, and waits.
+# A parent process that starts the server, prints its pid, and waits for it.
 PARENT = """\
 import subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)
@@ -28,7 +28,7 @@ child.wait()
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line on standard error of a command that was used wrongly."""
+    """The command's only line on standard error, after a usage error with exit code 2."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     captured = capsys.readouterr()
@@ -48,8 +48,8 @@ def test_every_knob_is_an_option_and_a_setting() -> None:
 
 
 def test_each_option_is_defined_once() -> None:
-    groups: list[type[BaseModel]] = [*PARTS.values(), ServingConfig]
-    names = [name for group in groups for name in group.model_fields if name not in PARTS]
+    groups: list[type[BaseModel]] = [*OPTION_GROUPS.values(), ServingConfig]
+    names = [name for group in groups for name in group.model_fields if name not in OPTION_GROUPS]
     assert len(names) == len(set(names))
 
 
@@ -74,7 +74,7 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tu
     assert message in failure(capsys, "--model", "m.gguf", *arguments)
 
 
-def test_a_model_is_needed() -> None:
+def test_the_model_is_required() -> None:
     with pytest.raises(UsageError, match="--model"):
         parse_options([])
 
@@ -100,7 +100,7 @@ def test_help_explains_every_knob_without_importing_torch() -> None:
     done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert "--max-num-batched-tokens N" in done.stdout
-    assert "Most sequences in one step. Default: 32." in done.stdout
+    assert "Maximum number of sequences in one step. Default: 32." in done.stdout
 
 
 @pytest.mark.model
@@ -120,7 +120,7 @@ def test_a_stop_signal_lets_running_requests_end(model_path: Path) -> None:
 
 @contextmanager
 def owned_server(model_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A parent with a server under it: the parent's process, whose output the server shares, and the server's pid."""
+    """Start a parent process that starts a server. Yields the parent and the server's pid; both share one output."""
     server = (*COMMAND, "--model", str(model_path), "--port", "0", "--exit-with-parent")
     with subprocess.Popen(
         (sys.executable, "-c", PARENT, *server), cwd=ROOT, stdout=subprocess.PIPE, bufsize=0
@@ -145,17 +145,19 @@ def test_a_server_ends_with_a_parent_that_was_killed(model_path: Path, loading: 
         assert parent.stdout.read() == b""
 
 
-def test_without_a_group_of_its_own_only_the_process_ends() -> None:
-    """A server that is not its group's leader must not take its siblings along."""
+def test_a_process_that_does_not_lead_its_group_kills_only_itself() -> None:
+    """A server that does not lead its process group must not kill its siblings."""
     code = "import time; from serving.lifeline import end_with_parent; end_with_parent(); time.sleep(60)"
     process = subprocess.Popen((sys.executable, "-c", code), cwd=ROOT, stdin=subprocess.PIPE)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_host_that_others_reach_needs_a_key_or_a_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_host_other_than_loopback_needs_a_key_or_open_access(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     line = failure(capsys, "--model", str(tmp_path), "--host", "0.0.0.0")
-    assert "others can reach the server there, and it has no key" in line
+    assert "other machines can reach the server there, and it has no API key" in line
     assert "--api-key @FILE" in line
     for more in (("--open-access", "true"), ("--api-key", "k")):
         line = failure(capsys, "--model", str(tmp_path), "--host", "0.0.0.0", "--port", "0", *more)
@@ -167,9 +169,9 @@ def test_a_pulled_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "small-model" / "abc" / "Small.Q4_1.gguf"
     file.parent.mkdir(parents=True)
     file.touch()
-    config = with_model_found(parse_options(["--model", "small-model"]).config)
+    config = resolve_model(parse_options(["--model", "small-model"]).config)
     assert (config.model, config.served_model_name) == (file, "small-model")
-    named = with_model_found(parse_options(["--model", "small-model", "--served-model-name", "s"]).config)
+    named = resolve_model(parse_options(["--model", "small-model", "--served-model-name", "s"]).config)
     assert named.served_model_name == "s"
     with pytest.raises(UsageError, match=r"no model at other: .* a pulled model's name \(small-model\)"):
-        with_model_found(parse_options(["--model", "other"]).config)
+        resolve_model(parse_options(["--model", "other"]).config)

@@ -10,7 +10,7 @@ import torch
 
 from serving.checkpoint.checkpoint import load_checkpoint
 from serving.config import EngineConfig
-from serving.core import Batch, Ints, MachineFailed
+from serving.core import Batch, Ints, WorkerFailed
 from serving.engine.loading import LoadedModel, load_model
 from serving.engine.parallel.processes import Workers
 from serving.engine.runner import ModelRunner
@@ -46,7 +46,7 @@ def _of_all(ranks: list[Mapping[str, int]]) -> Mapping[str, int]:
     return {**ranks[0], **sums}
 
 
-class RankLost(MachineFailed):
+class RankLost(WorkerFailed):
     """A rank ended or failed: the ranks are no longer in step, and no further step is possible."""
 
 

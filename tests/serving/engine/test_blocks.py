@@ -42,7 +42,7 @@ def test_blocks_for_tokens(tokens: int, blocks: int) -> None:
 def test_a_sealed_block_is_found_until_it_is_handed_out_anew() -> None:
     allocator = BlockAllocator(2, 4)
     [block] = allocator.allocate(1)
-    allocator.seal(block, b"first")
+    allocator.register(block, b"first")
     allocator.free([block])
     assert allocator.find([b"first", b"second"]) == [block]
     assert allocator.num_free == 2
@@ -72,8 +72,8 @@ def test_a_shared_block_is_free_when_its_last_holder_gives_it_back() -> None:
 def test_of_two_blocks_with_the_same_contents_the_first_is_found() -> None:
     allocator = BlockAllocator(2, 4)
     first, second = allocator.allocate(2)
-    allocator.seal(first, b"same")
-    allocator.seal(second, b"same")
+    allocator.register(first, b"same")
+    allocator.register(second, b"same")
     assert allocator.find([b"same"]) == [first]
     allocator.free([second])
     allocator.free(allocator.allocate(1))

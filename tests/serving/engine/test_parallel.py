@@ -139,7 +139,7 @@ def test_a_server_ends_when_its_worker_does(tiny_model: Path) -> None:
         [worker] = children(server.process.pid)
         os.kill(worker, signal.SIGKILL)
         assert server.process.wait(60) == 1
-        message = f"serving: tensor parallel worker 1 (process {worker}) was killed by signal 9; the server ends"
+        message = f"serving: tensor parallel worker 1 (process {worker}) was killed by signal 9; the server exits"
         assert message in server.log().splitlines()
 
 

@@ -42,7 +42,7 @@ def run(scheduler: Scheduler, step: list[ScheduledSequence], confirmed: int = 0,
     for item in step:
         sequence = item.sequence
         scheduler.advance(sequence, item.count - len(item.drafts))
-        if not item.sampled:
+        if not item.num_sampled:
             continue
         for draft in item.drafts[:confirmed]:
             if not sequence.is_full:
@@ -214,7 +214,7 @@ def test_a_long_prompt_is_prefilled_in_pieces() -> None:
     pieces = []
     for _ in range(3):
         step = scheduler.schedule()
-        pieces += [(item.start, item.count, bool(item.sampled)) for item in step]
+        pieces += [(item.start, item.count, bool(item.num_sampled)) for item in step]
         run(scheduler, step)
     assert pieces == [(0, 16, False), (16, 16, False), (32, 3, True)]
 

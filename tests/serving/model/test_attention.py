@@ -20,8 +20,8 @@ from serving.testing import (
     NUM_BLOCKS,
     SPECS,
     AttentionContract,
+    LayerRun,
     MakeAttention,
-    Run,
     make_inputs,
     make_spec,
 )
@@ -81,9 +81,9 @@ class Broken(EagerAttention):
     [
         ("a_sequence_attends_over_itself", [SPECS["window"], [50]]),
         ("a_sequence_attends_over_itself", [SPECS["normed"], [50]]),
-        ("the_cache_may_be_of_16_bits", [torch.bfloat16]),
-        ("layers_have_caches_of_their_own", []),
-        ("a_copied_block_holds_the_same", []),
+        ("the_cache_may_have_16_bits", [torch.bfloat16]),
+        ("each_layer_has_its_own_cache", []),
+        ("copy_block_copies_keys_and_values", []),
     ],
 )
 def test_an_attention_that_breaks_the_contract_fails_it(broken: str, arguments: list[Any]) -> None:
@@ -100,7 +100,7 @@ def test_the_compiled_attention_gives_the_same_bits_however_it_is_called(
     inputs = make_inputs(spec)
 
     def outputs(inputs: list[torch.Tensor], pieces: Seq[int]) -> list[torch.Tensor]:
-        return Run.of(CompiledAttention([spec], NUM_BLOCKS, BLOCK_SIZE, dtype), inputs).all(pieces)
+        return LayerRun.start(CompiledAttention([spec], NUM_BLOCKS, BLOCK_SIZE, dtype), inputs).finish(pieces)
 
     whole = outputs(inputs, [MAX_LEN])
     for pieces in ([1], [7], [64], [128], [129, 1], [16, 5, 100]):
