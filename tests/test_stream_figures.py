@@ -325,7 +325,7 @@ def test_runs_and_load_tests_give_the_figures_that_are_defined(stream: Stream) -
     pieces = [(sent_at + at * MS, data) for at, data in stream.pieces()]
     call = run_of(pieces, sent_at)
     turn = Turn(path="chat/completions", body={})
-    load = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=False, intended_at=sent_at)
+    load = TurnExchange(index=0, session=0, turn=0, request=turn, warmup=False, intended_at=sent_at)
     load.status, load.sent_at, load.pieces = 200, sent_at, pieces
     record = record_of(load, sent_at)
     expected = plainly(stream)

@@ -37,7 +37,7 @@ _HOMES = {
     "tuners.verdict.verdict": ("Verdict",),
 }
 
-if not TYPE_CHECKING:  # a checker would take any name for one that is here
+if not TYPE_CHECKING:  # with __getattr__ in sight, a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         for home, names in _HOMES.items():

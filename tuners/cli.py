@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentbench.store import Store
     from tuners.report.view import StudyView
     from tuners.study.study import Study
-    from tuners.tune import Tuned
+    from tuners.tune import StudyResult
     from tuners.workers import Team
 
 PAGES = Path("results") / "studies"
@@ -27,9 +27,9 @@ def tune_command(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Set a key of the study, e.g. budget.seconds=900."),
     ] = None,
-    resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a study that was broken off.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="NAME", help="Continue a study that was interrupted.")] = None,
     workers: Annotated[
-        str, typer.Option(metavar="N|ray[:N]", help="Workers of this machine, or workers that Ray places.")
+        str, typer.Option(metavar="N|ray[:N]", help="Workers on this machine, or workers that Ray places.")
     ] = "1",
     search_only: Annotated[bool, typer.Option("--search-only", help="Leave the verdict to a later --resume.")] = False,
     as_json: AsJson = False,
@@ -37,7 +37,10 @@ def tune_command(
 ) -> None:
     """Search a study's space for the best agent and server, and judge the winner on held-out cases."""
     if (study is None) == (resume is None):
-        raise UserError("which study? For example: agentbench tune suites/bfcl_simple/study.yaml, or --resume NAME")
+        raise UserError(
+            "which study? Name a file or a stored study, for example: agentbench tune suites/bfcl_simple/study.yaml, or"
+            " agentbench tune --resume NAME"
+        )
     from agentbench.store import open_store
     from tuners.report.best_file import command_of
     from tuners.report.view import study_view
@@ -45,73 +48,75 @@ def tune_command(
     from tuners.study.study import find_study, make_study, store_study
     from tuners.workers import parse_team
 
-    given, team = parse_settings(settings or []), parse_team(workers)
+    overrides, team = parse_settings(settings or []), parse_team(workers)
     if study is not None:
-        made = make_study(study, given)
+        current = make_study(study, overrides)
     with open_store(db, create=resume is None) as store:
         if resume is not None:
-            made = find_study(resume, store, given, db)
+            current = find_study(resume, store, overrides, db)
         else:
-            store_study(made, store)
-        _tell_budget(made, store)
-        done = _tuned(made, store, db, team, judged=not search_only)
-        view = study_view(made.name, store)
+            store_study(current, store)
+        _print_budget(current, store)
+        result = _run_to_end(current, store, db, team, judged=not search_only)
+        view = study_view(current.name, store)
         _print(view, as_json)
         try:
-            _write_page(view, store, PAGES / made.name / "study.html")
+            _write_page(view, store, PAGES / current.name / "study.html")
         except UserError as error:
-            typer.echo(f"agentbench: no page of it was written: {error}", err=True)
-    if done.best is not None:
-        typer.echo(f"agentbench: {command_of(made.suite, done.best)}", err=True)
-    if done.verdict is not None and done.verdict.winner is None:
-        raise UserError(f"study {made.name} has no winner: {'; '.join(done.verdict.notes)}")
-    if done.verdict is None:
-        later = f"for its verdict: agentbench tune --resume {made.name}"
-        others = "other workers are still at it, and the last one gives the verdict"
-        typer.echo(f"agentbench: study {made.name}: {later if search_only else others}", err=True)
+            typer.echo(f"agentbench: the study's page was not written: {error}", err=True)
+    if result.best is not None:
+        typer.echo(f"agentbench: {command_of(current.suite, result.best)}", err=True)
+    if result.verdict is not None and result.verdict.winner is None:
+        raise UserError(f"study {current.name} has no winner: {'; '.join(result.verdict.notes)}")
+    if result.verdict is None:
+        later = f"no verdict yet; for one: agentbench tune --resume {current.name}"
+        others = "other workers are still searching; the last of them gives the verdict"
+        typer.echo(f"agentbench: study {current.name}: {later if search_only else others}", err=True)
 
 
-def _tell_budget(made: "Study", store: "Store") -> None:
-    """What the search may do with its budget, before it begins."""
-    from tuners.search.budget import what_it_buys
+def _print_budget(study: "Study", store: "Store") -> None:
+    """Prints how many candidates the budget allows, unless the study has its verdict."""
+    from tuners.search.budget import describe_budget
     from tuners.tune import pace_of
 
-    if not store.studies.get(made.name).verdict:
-        repeats, pace = made.suite.config.run.repeats, pace_of(made.suite, store)
-        typer.echo(f"agentbench: {what_it_buys(made.file.budget, made.plan().rungs.sizes, repeats, pace)}", err=True)
+    if not store.studies.get(study.name).verdict:
+        repeats, pace = study.suite.config.run.repeats, pace_of(study.suite, store)
+        typer.echo(
+            f"agentbench: {describe_budget(study.file.budget, study.plan().rungs.sizes, repeats, pace)}", err=True
+        )
 
 
-def _tuned(made: "Study", store: "Store", db: str | None, team: "Team", *, judged: bool) -> "Tuned":
-    """The study to its end; its status says how it ended."""
+def _run_to_end(study: "Study", store: "Store", db: str | None, team: "Team", *, judged: bool) -> "StudyResult":
+    """Runs the study; its status in the store says how it ended."""
     import asyncio
 
     try:
-        return _worked(made, store, db, team, judged)
+        return _run_workers(study, store, db, team, judged)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        store.studies.set_status(made.name, "interrupted")
-        typer.echo(f"agentbench: interrupted; go on with: agentbench tune --resume {made.name}", err=True)
+        store.studies.set_status(study.name, "interrupted")
+        typer.echo(f"agentbench: interrupted; continue with: agentbench tune --resume {study.name}", err=True)
         raise typer.Exit(130) from None
     except Exception:
-        # Whatever it was: nobody is at work on the study any more.
-        store.studies.set_status(made.name, "interrupted")
+        # After any error, no process works on the study any more.
+        store.studies.set_status(study.name, "interrupted")
         raise
 
 
-def _worked(made: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "Tuned":
-    """By this process and those that help it, or by Ray's."""
+def _run_workers(study: "Study", store: "Store", db: str | None, team: "Team", judged: bool) -> "StudyResult":
+    """Runs the study in this process and its extra workers, or in Ray's workers."""
     from agentbench.core import guest
     from tuners.report.progress import StudyProgress
-    from tuners.tune import run_study, tuned
-    from tuners.workers import helped, work_with_ray
+    from tuners.tune import run_study, study_result
+    from tuners.workers import extra_workers, work_with_ray
 
     if team.ray:
-        work_with_ray(made.name, db, team.count, made.file.resources, judged)
-        return tuned(made, store)
-    with StudyProgress(made.name) as progress, helped(made.name, db, team.count - 1, judged):
-        guest.run(run_study(made, store, db, progress, judged=judged))
+        work_with_ray(study.name, db, team.count, study.file.resources, judged)
+        return study_result(study, store)
+    with StudyProgress(study.name) as progress, extra_workers(study.name, db, team.count - 1, judged):
+        guest.run(run_study(study, store, db, progress, judged=judged))
     if not judged:
-        store.studies.set_status(made.name, "interrupted")
-    return tuned(made, store)
+        store.studies.set_status(study.name, "interrupted")
+    return study_result(study, store)
 
 
 def studies_command(as_json: AsJson = False, db: Db = None) -> None:
@@ -133,11 +138,11 @@ def studies_command(as_json: AsJson = False, db: Db = None) -> None:
 
 def study_command(
     name: Annotated[str, typer.Argument(help="A study in the store.")],
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page of it, in one file.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its report as one HTML file.")] = None,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Show a study: its candidates, its front, what mattered, and its verdict."""
+    """Show a study: its candidates, its front, the effect of each parameter, and its verdict."""
     from agentbench.store import open_store
     from tuners.report.view import study_view
 

@@ -1,6 +1,6 @@
-"""Contracts of the tuner's seams, as test classes of pytest: subclass one in your tests, with the fixtures it names.
+"""Contracts of the tuner's seams, as pytest classes: subclass one in your tests and define the fixtures it names.
 
-The tests of an evaluator are coroutines: pytest-asyncio with `asyncio_mode = auto` runs them.
+The evaluator's tests are coroutines, so they need pytest-asyncio with `asyncio_mode = auto`.
 """
 
 import json
@@ -20,7 +20,7 @@ SETTINGS: Settings = {"agent.a": 1, "serving.word": "even"}
 OTHERS: Settings = {"agent.a": 2}
 
 
-def ended(number: int, settings: Settings = SETTINGS) -> Candidate:
+def ended_candidate(number: int, settings: Settings = SETTINGS) -> Candidate:
     """A candidate that finished."""
     return Candidate(
         number=number,
@@ -35,7 +35,7 @@ def ended(number: int, settings: Settings = SETTINGS) -> Candidate:
     )
 
 
-def on_its_way(number: int, rung: int) -> Progress:
+def progress_at(number: int, rung: int) -> Progress:
     """A candidate that began `rung`."""
     candidate = Candidate(
         number=number, settings=SETTINGS, end="unfinished", rung=rung, quality=0.5, scores={"c1": 1.0}
@@ -44,7 +44,7 @@ def on_its_way(number: int, rung: int) -> Progress:
 
 
 def in_json(found: Progress | Candidate | None) -> object:
-    """What it says: a list where there was a tuple says the same."""
+    """Its content as JSON, in which a list equals a tuple."""
     return json.loads(json.dumps(asdict(found))) if found is not None else None
 
 
@@ -53,8 +53,9 @@ def all_in_json(found: Iterable[Candidate]) -> list[object]:
 
 
 class JournalContract:
-    """A subclass has the fixtures `journal`, an empty one, and `restart`: the journal of the same study as the next
-    process has it, after the process that had the last one has ended."""
+    """Needs two fixtures: `journal` is empty; `restart` is a function that ends the journal's process and returns the
+    journal of the same study in the next process.
+    """
 
     def test_a_candidate_begins_once(self, journal: Journal) -> None:
         assert journal.claim(0, SETTINGS)
@@ -68,7 +69,7 @@ class JournalContract:
             assert journal.claim(number, SETTINGS)
         assert list(journal.begun()) == [3, 1, 2]
 
-    def test_no_more_begin_than_may(self, journal: Journal) -> None:
+    def test_no_more_candidates_begin_than_the_limit(self, journal: Journal) -> None:
         assert journal.claim(0, SETTINGS, most=1)
         assert not journal.claim(1, SETTINGS, most=1)
         assert list(journal.begun()) == [0]
@@ -77,54 +78,54 @@ class JournalContract:
     def test_an_end_is_news_once(self, journal: Journal) -> None:
         for number in (0, 1):
             assert journal.claim(number, SETTINGS)
-        journal.end(ended(1))
-        assert all_in_json(journal.news()) == all_in_json([ended(1)])
+        journal.end(ended_candidate(1))
+        assert all_in_json(journal.news()) == all_in_json([ended_candidate(1)])
         assert all_in_json(journal.news()) == []
-        journal.end(ended(0))
-        assert all_in_json(journal.news()) == all_in_json([ended(0)])
+        journal.end(ended_candidate(0))
+        assert all_in_json(journal.news()) == all_in_json([ended_candidate(0)])
         assert list(journal.begun()) == [0, 1]
 
-    def test_progress_is_that_which_was_told_last(self, journal: Journal) -> None:
+    def test_progress_is_the_last_one_recorded(self, journal: Journal) -> None:
         assert journal.progress(0) is None
         assert journal.claim(0, SETTINGS)
         assert journal.progress(0) is None
         for rung in (0, 1):
-            journal.go_on(0, on_its_way(0, rung))
-        assert in_json(journal.progress(0)) == in_json(on_its_way(0, 1))
-        journal.end(ended(0))
+            journal.go_on(0, progress_at(0, rung))
+        assert in_json(journal.progress(0)) == in_json(progress_at(0, 1))
+        journal.end(ended_candidate(0))
         assert journal.progress(0) is None
 
-    def test_what_was_left_unfinished_is_taken_over(self, journal: Journal, restart: Callable[[], Journal]) -> None:
+    def test_an_unfinished_candidate_is_taken_over(self, journal: Journal, restart: Callable[[], Journal]) -> None:
         for number in (2, 0):
             assert journal.claim(number, SETTINGS)
-        journal.go_on(2, on_its_way(2, 1))
+        journal.go_on(2, progress_at(2, 1))
         again = restart()
         assert list(again.abandoned()) == list(again.begun()) == [2, 0]
-        assert in_json(again.progress(2)) == in_json(on_its_way(2, 1))
-        # It goes on as it began, and is no new one.
+        assert in_json(again.progress(2)) == in_json(progress_at(2, 1))
+        # It continues with its first settings, and does not count as a new one.
         assert again.claim(2, OTHERS, most=2)
         assert again.abandoned() == {0: SETTINGS}
         assert dict(again.begun()) == {2: SETTINGS, 0: SETTINGS}
         assert not again.claim(2, SETTINGS)
-        again.end(ended(2))
-        assert all_in_json(again.news()) == all_in_json([ended(2)])
+        again.end(ended_candidate(2))
+        assert all_in_json(again.news()) == all_in_json([ended_candidate(2)])
 
-    def test_what_has_ended_is_told_to_the_next_process_and_not_taken_over(
+    def test_an_ended_candidate_is_news_to_the_next_process_and_is_not_taken_over(
         self, journal: Journal, restart: Callable[[], Journal]
     ) -> None:
         assert journal.claim(0, SETTINGS)
-        journal.end(ended(0))
+        journal.end(ended_candidate(0))
         list(journal.news())
         again = restart()
         assert again.abandoned() == {}
         assert not again.claim(0, SETTINGS)
-        assert all_in_json(again.news()) == all_in_json([ended(0)])
+        assert all_in_json(again.news()) == all_in_json([ended_candidate(0)])
 
 
 class SharedJournalContract(JournalContract):
-    """Of a journal that several workers have at once: a subclass has the fixture `other` too, another worker's."""
+    """For a journal that several workers share: it also needs the fixture `other`, the journal of another worker."""
 
-    def test_two_workers_do_not_have_the_same_candidate(self, journal: Journal, other: Journal) -> None:
+    def test_two_workers_never_have_the_same_candidate(self, journal: Journal, other: Journal) -> None:
         assert journal.claim(0, SETTINGS)
         assert not other.claim(0, OTHERS)
         assert other.claim(1, OTHERS)
@@ -132,30 +133,31 @@ class SharedJournalContract(JournalContract):
         assert dict(journal.begun()) == dict(other.begun()) == {0: SETTINGS, 1: OTHERS}
         assert journal.abandoned() == other.abandoned() == {}
 
-    def test_the_limit_is_of_all_workers_together(self, journal: Journal, other: Journal) -> None:
+    def test_all_workers_share_the_limit(self, journal: Journal, other: Journal) -> None:
         assert journal.claim(0, SETTINGS, most=1)
         assert not other.claim(1, OTHERS, most=1)
 
-    def test_each_worker_is_told_of_every_end(self, journal: Journal, other: Journal) -> None:
+    def test_each_worker_gets_every_end(self, journal: Journal, other: Journal) -> None:
         assert journal.claim(0, SETTINGS)
         assert other.claim(1, OTHERS)
-        journal.end(ended(0))
-        assert all_in_json(other.news()) == all_in_json([ended(0)])
-        other.end(ended(1, OTHERS))
-        assert all_in_json(other.news()) == all_in_json([ended(1, OTHERS)])
-        assert all_in_json(journal.news()) == all_in_json([ended(0), ended(1, OTHERS)])
+        journal.end(ended_candidate(0))
+        assert all_in_json(other.news()) == all_in_json([ended_candidate(0)])
+        other.end(ended_candidate(1, OTHERS))
+        assert all_in_json(other.news()) == all_in_json([ended_candidate(1, OTHERS)])
+        assert all_in_json(journal.news()) == all_in_json([ended_candidate(0), ended_candidate(1, OTHERS)])
 
-    def test_each_worker_sees_how_far_the_others_are(self, journal: Journal, other: Journal) -> None:
+    def test_each_worker_sees_the_progress_of_the_others(self, journal: Journal, other: Journal) -> None:
         assert journal.claim(0, SETTINGS)
-        journal.go_on(0, on_its_way(0, 1))
-        assert in_json(other.progress(0)) == in_json(on_its_way(0, 1))
+        journal.go_on(0, progress_at(0, 1))
+        assert in_json(other.progress(0)) == in_json(progress_at(0, 1))
 
 
 class EvaluatorContract:
-    """A subclass has the fixtures `evaluator`, a new one; `cases`, at least eight; `settings` that it can answer under;
-    and `lossless`, knobs that it can measure under them."""
+    """Needs four fixtures: `evaluator` is new; `cases` are at least eight; `settings` are valid for it; `lossless` are
+    knobs that it can measure under those settings.
+    """
 
-    def test_a_configuration_says_what_shares_its_answers(
+    def test_equal_settings_share_their_answers(
         self, evaluator: Evaluator, settings: Settings, lossless: Settings
     ) -> None:
         one = evaluator.configuration(settings)
@@ -167,7 +169,7 @@ class EvaluatorContract:
         self, evaluator: Evaluator, cases: Sequence[str], settings: Settings
     ) -> None:
         configuration = evaluator.configuration(settings)
-        assert (evaluator.made(configuration, cases), evaluator.spent()) == (0, 0)
+        assert (evaluator.attempts_run(configuration, cases), evaluator.spent()) == (0, 0)
         first = await evaluator.answer(configuration, cases[:6])
         second = await evaluator.answer(evaluator.configuration(settings), cases[:8])
         assert (first.fresh, second.fresh) == (6, 2)
@@ -177,7 +179,7 @@ class EvaluatorContract:
         assert set(second.scores) == set(cases[:8])
         assert all(0 <= score <= 1 for score in second.scores.values())
         assert {case: second.scores[case] for case in first.scores} == first.scores
-        assert evaluator.made(configuration, cases[4:]) == 4
+        assert evaluator.attempts_run(configuration, cases[4:]) == 4
         assert evaluator.spent() == 8
 
     async def test_a_lossless_knob_shares_the_answers(
@@ -188,13 +190,13 @@ class EvaluatorContract:
         assert other.fresh == 0
         assert other.scores == first.scores
 
-    async def test_other_seeds_are_other_answers(
+    async def test_another_seed_needs_new_answers(
         self, evaluator: Evaluator, cases: Sequence[str], settings: Settings
     ) -> None:
         for seed in (0, 1):
             assert (await evaluator.answer(evaluator.configuration(settings, seed), cases[:4])).fresh == 4
 
-    async def test_no_attempt_is_made_beyond_the_allowance(
+    async def test_no_attempt_exceeds_the_allowance(
         self, evaluator: Evaluator, cases: Sequence[str], settings: Settings
     ) -> None:
         configuration = evaluator.configuration(settings)

@@ -1,8 +1,8 @@
-"""A study from its first candidate to its verdict."""
+"""Runs a study from its first candidate to its verdict."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from agentbench.stats import summarize_serving
 from agentbench.store import Store
 from agentbench.store.studies import Studies
 from agentbench.suite.suite import Suite
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.proposals.demonstrations import Bootstrapper
 from tuners.proposals.proposer import Proposer
 from tuners.report.best_file import write_best
@@ -30,14 +30,15 @@ from tuners.space.space import Settings
 from tuners.study.study import Study
 from tuners.verdict.verdict import Verdict, judge, verdict_of_json
 
-BEAT_S = 20.0
+HEARTBEAT_S = 20.0
+"""Seconds between two heartbeats of a worker."""
 
 
 class Watcher(Protocol):
-    """Sees a study go on."""
+    """Observes the progress of a study."""
 
     def spend(self, spending: Spending, evaluator: LiveEvaluator) -> None:
-        """Where the budget and the cache are from now on."""
+        """Receives the objects that count the spent budget and the cached answers, before the search begins."""
         ...
 
     def begin(self, phase: str) -> None: ...
@@ -50,10 +51,11 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What came of a study; `verdict` is None while other workers are at it, and the last of them gives it.
+class StudyResult:
+    """The result of a study so far.
 
-    `best` is the file of the winner's settings, None without one.
+    `verdict` is None until the last worker has given it. `best` is the file with the winner's settings, None without a
+    winner.
     """
 
     candidates: tuple[Candidate, ...]
@@ -62,18 +64,21 @@ class Tuned:
 
 
 async def run_study(study: Study, store: Store, db: str | None, watcher: Watcher, *, judged: bool = True) -> None:
-    """Goes on from where the store says the study is, beside the workers that are at it; what it has is not done
-    again. The last of the workers gives the verdict, unless it is left for another time (`judged`)."""
+    """Runs one worker of the study, from the state that the store has; other workers may run at the same time.
+
+    Stored results are not computed again. The last worker to finish its search gives the verdict, unless `judged` is
+    False. `UserError` when the baseline breaks or no verdict is possible.
+    """
     record = store.studies.get(study.name)
     if record.verdict:
         return
     store.studies.set_status(study.name, "running")
     evaluator = LiveEvaluator(study, store, watcher.attempt)
     journal = StoredJournal(store, study.name)
-    async with opened(evaluator), beating(journal):
+    async with aclosing(evaluator), heartbeat(journal):
         spending = Spending(study.file.budget, case_runs=evaluator.spent(), before=record.seconds)
         watcher.spend(spending, evaluator)
-        candidates = await _searched(study, store, db, evaluator, journal, spending, watcher)
+        candidates = await _search(study, store, db, evaluator, journal, spending, watcher)
         if not judged or journal.others() or not journal.claim_verdict():
             return
         watcher.begin("verdict")
@@ -81,18 +86,20 @@ async def run_study(study: Study, store: Store, db: str | None, watcher: Watcher
         store.studies.finish(study.name, verdict.to_json())
 
 
-def tuned(study: Study, store: Store) -> Tuned:
-    """What the store has of the study; the winner's settings are written to a file."""
+def study_result(study: Study, store: Store) -> StudyResult:
+    """The study's result in the store; writes the winner's settings to a file."""
     record = store.studies.get(study.name)
     verdict = verdict_of_json(record.verdict) if record.verdict else None
     won = verdict is not None and verdict.winner is not None
     best = write_best(study.name, study.file.baseline, verdict, study.suite) if verdict and won else None
-    return Tuned(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
+    return StudyResult(candidates=tuple(ended_candidates(store, study.name)), verdict=verdict, best=best)
 
 
-def _reopen(study: Study, store: Store, spending: Spending) -> None:
-    """What ended for want of budget goes on where there is more of it, and a baseline that broke is tried again:
-    without it there is no study."""
+def _reopen_candidates(study: Study, store: Store, spending: Spending) -> None:
+    """Continues the candidates that an earlier budget ended, if this one has some left, and a baseline that broke.
+
+    A study needs its baseline.
+    """
     for candidate in ended_candidates(store, study.name):
         broken = candidate.number == BASELINE and candidate.end == "broken"
         if broken or (candidate.end == "out of budget" and not spending.exhausted):
@@ -100,12 +107,12 @@ def _reopen(study: Study, store: Store, spending: Spending) -> None:
 
 
 @asynccontextmanager
-async def beating(journal: StoredJournal) -> AsyncIterator[None]:
-    """Tells other workers again and again that this one is there."""
+async def heartbeat(journal: StoredJournal) -> AsyncIterator[None]:
+    """Sends this worker's heartbeat to the journal every `HEARTBEAT_S` seconds, during its block."""
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(HEARTBEAT_S)
             journal.beat()
 
     task = asyncio.create_task(beat())
@@ -115,7 +122,7 @@ async def beating(journal: StoredJournal) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def _searched(
+async def _search(
     study: Study,
     store: Store,
     db: str | None,
@@ -124,36 +131,37 @@ async def _searched(
     spending: Spending,
     watcher: Watcher,
 ) -> list[Candidate]:
+    """Searches until the budget or the space is exhausted; the study's ended candidates, by number."""
     from tuners.search.samplers import seeded
 
     plan = study.plan()
-    prepare = prepared_by(study, plan, evaluator, store.studies, spending)
+    prepare = make_prepare(study, plan, evaluator, store.studies, spending)
 
-    def told(climb: Climb) -> None:
+    def report(climb: Climb) -> None:
         store.studies.keep_seconds(study.name, spending.seconds)
         watcher.climb(climb)
 
     watcher.begin("search")
-    _reopen(study, store, spending)
+    _reopen_candidates(study, store, spending)
     for candidate in ended_candidates(store, study.name):
         watcher.end(candidate)
     with opened_trials(db, study.name, plan.outer) as (optuna_study, storage):
         trials = Trials(optuna_study, storage, plan.outer, seeded(study.file.sampler, study.file.seed))
-        search = Search(plan, evaluator, trials, journal, spending, prepare, told)
+        search = Search(plan, evaluator, trials, journal, spending, prepare, report)
         try:
             async for candidate in search.run():
                 watcher.end(candidate)
                 if candidate.number == BASELINE and candidate.end == "broken":
-                    raise UserError(f"the baseline does not hold up: {candidate.reason}")
+                    raise UserError(f"the baseline is broken, so there is nothing to compare with: {candidate.reason}")
         finally:
             store.studies.keep_seconds(study.name, spending.seconds)
     return ended_candidates(store, study.name)
 
 
-def prepared_by(study: Study, plan: Plan, evaluator: LiveEvaluator, kept: Studies, spending: Spending) -> Prepare:
-    """Both see the train cases and nothing of the others."""
+def make_prepare(study: Study, plan: Plan, evaluator: LiveEvaluator, studies: Studies, spending: Spending) -> Prepare:
+    """The function that fills in a suggestion's proposed instructions and its demonstrations, from train cases only."""
     train = {case_id: study.train[case_id] for case_id in plan.rungs.order}
-    propose = Proposer(study.name, plan.outer, train, evaluator, evaluator.host, kept, spending, plan.seed)
+    propose = Proposer(study.name, plan.outer, train, evaluator, evaluator.host, studies, spending, plan.seed)
 
     def attempts_of(candidate: Candidate) -> Sequence[Attempt]:
         return evaluator.attempts(evaluator.configuration(candidate.settings))
@@ -166,16 +174,16 @@ def prepared_by(study: Study, plan: Plan, evaluator: LiveEvaluator, kept: Studie
     return prepare
 
 
-LOOKED_AT = 5
-"""Runs that are looked at, the newest first; and as many of studies."""
+NEWEST_RUNS = 5
+"""The pace is read from so many of the newest runs, and of the newest runs of studies."""
 
 
 def pace_of(suite: Suite, store: Store) -> float | None:
-    """Attempts per second of the newest run of the suite that has some, else of one of a study's; None without one."""
-    own = (run.id for run in store.list_runs(LOOKED_AT, suite.name))
-    studied = (run.run_id for run in reversed(store.studies.runs(None, "search")))
-    of_suite = (run_id for run_id in studied if store.get_run(run_id).suite == suite.name)
-    for run_id in (*own, *islice(of_suite, LOOKED_AT)):
+    """Attempts per second of the suite's newest run, or else of a study's newest run of the suite; None without one."""
+    own = (run.id for run in store.list_runs(NEWEST_RUNS, suite.name))
+    of_studies = (run.run_id for run in reversed(store.studies.runs(None, "search")))
+    of_suite = (run_id for run_id in of_studies if store.get_run(run_id).suite == suite.name)
+    for run_id in (*own, *islice(of_suite, NEWEST_RUNS)):
         outcomes = stored_outcomes(store, run_id)
         wall_s = summarize_serving(outcomes).wall_s if outcomes else None
         if wall_s:

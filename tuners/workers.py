@@ -17,19 +17,22 @@ from tuners.study.file import Resources
 
 LOGS = Path("results") / "logs"
 STOP_S = 30.0
-"""A worker that is asked to stop has so long to stop its server."""
+"""Seconds that an interrupted worker has to stop its server, before it is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """How many workers a study has, and whether Ray places them."""
+    """How many workers a study has, and whether Ray places them; a count of 0 is as many as Ray has room for."""
 
     count: int
     ray: bool = False
 
 
 def parse_team(text: str) -> Team:
-    """`2`, `ray` (as many as the cluster has room for, at least one) or `ray:2`; `UserError` where Ray is not there."""
+    """The team for `2`, `ray` (as many as the cluster has room for, at least one) or `ray:2`.
+
+    `UserError` for any other text, and for `ray` when Ray is not installed.
+    """
     if text.startswith("ray"):
         needs("ray", "--workers ray", "ray")
     name, separator, count = text.partition(":") if text.startswith("ray") else ("", "", text)
@@ -41,9 +44,12 @@ def parse_team(text: str) -> Team:
 
 
 @contextmanager
-def helped(study: str, db: str | None, others: int, judged: bool) -> Iterator[None]:
-    """So many other workers of this machine; left when they have ended, stopped when we are."""
-    workers = [_started(study, db, number + 2, judged) for number in range(others)]
+def extra_workers(study: str, db: str | None, count: int, judged: bool) -> Iterator[None]:
+    """Starts `count` more workers on this machine, and waits at the end of its block until they have ended.
+
+    An error in the block stops them.
+    """
+    workers = [_start_worker(study, db, number + 2, judged) for number in range(count)]
     try:
         yield
         for worker in workers:
@@ -53,8 +59,10 @@ def helped(study: str, db: str | None, others: int, judged: bool) -> Iterator[No
             _stop(worker)
 
 
-def _started(study: str, db: str | None, number: int, judged: bool) -> "subprocess.Popen[bytes]":
-    """A worker with a log of its own. The database is told by its environment: its URL may have a password."""
+def _start_worker(study: str, db: str | None, number: int, judged: bool) -> "subprocess.Popen[bytes]":
+    """A worker process with its own log. It gets the database URL in its environment, since that may have a password
+    and arguments are visible to other users.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "agentbench", "tune", "--resume", study, "--json"]
     command += [] if judged else ["--search-only"]
@@ -81,14 +89,14 @@ def _stop(worker: "subprocess.Popen[bytes]") -> None:
 
 
 RETRIES = 3
-"""A worker that dies is started again so often, wherever there is room; what it was at is taken up again."""
+"""How often Ray restarts a worker that dies; the new one continues its candidate."""
 
 
 def work_with_ray(study: str, db: str | None, count: int, resources: Resources, judged: bool) -> None:
-    """Runs `count` workers of a study to its end; 0 is as many as there is room for now, at least one.
+    """Runs `count` workers of a study until they end; 0 is as many as the cluster has room for now, at least one.
 
-    Every worker needs the suite at the path it has here, and the database: more than one machine needs PostgreSQL.
-    `UserError` with the first error of a worker.
+    Every worker reads the suite at the same path as here and opens the same database, so several machines need
+    PostgreSQL. `UserError` with the first error of a worker.
     """
     url = database_url(db)
     if url.get_backend_name() == "sqlite" and url.database:
@@ -97,20 +105,20 @@ def work_with_ray(study: str, db: str | None, count: int, resources: Resources, 
         task = ray.remote(_work).options(
             num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False
         )
-        found = count or _room(ray.available_resources(), resources)
-        asked = [
-            task.remote(study, url.render_as_string(hide_password=False), os.getcwd(), judged) for _ in range(found)
+        number = count or _room(ray.available_resources(), resources)
+        tasks = [
+            task.remote(study, url.render_as_string(hide_password=False), os.getcwd(), judged) for _ in range(number)
         ]
         try:
-            problems = [problem for problem in ray.get(asked) if problem]
+            problems = [problem for problem in ray.get(tasks) if problem]
         except ray.exceptions.RayError as error:
-            raise UserError(f"a worker of Ray's failed: {str(error).strip().splitlines()[-1]}") from error
+            raise UserError(f"a Ray worker failed: {str(error).strip().splitlines()[-1]}") from error
     if problems:
         raise UserError(problems[0])
 
 
 def _work(study: str, db: str, directory: str, judged: bool) -> str:
-    """One worker, in a process of Ray's; what was wrong, nothing when all went well."""
+    """Runs one worker in a Ray process; returns the message of a user error, "" without one."""
     from agentbench.core import guest
     from agentbench.store import open_store
     from tuners.report.progress import StudyProgress
@@ -128,6 +136,7 @@ def _work(study: str, db: str, directory: str, judged: bool) -> str:
 
 
 def _room(available: dict[str, float], resources: Resources) -> int:
+    """How many workers fit into the available resources, at least one."""
     shares = [
         available.get(name, 0.0) / wanted
         for name, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus))
@@ -138,7 +147,9 @@ def _room(available: dict[str, float], resources: Resources) -> int:
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """Ray's module, connected: to the cluster of RAY_ADDRESS, else to one of this machine for as long as it lasts."""
+    """Ray's module, connected to the cluster of RAY_ADDRESS, or else to a cluster on this machine that ends with its
+    block.
+    """
     import ray
 
     ours = not ray.is_initialized()

@@ -40,7 +40,7 @@ async def run_bench(
             tell(f"{wanted.name}: starting {wanted.server.name}")
             log_path = plan.log_dir / f"{result.id}-{number}.server.log"
             side = await stack.enter_async_context(opened_target(wanted, log_path, plan.timeout_s, plan.extra_body))
-            sides.append(await side.asked(forms, plan.vocab))
+            sides.append(await side.with_capabilities(forms, plan.vocab))
         workload = await make_workload(common_capabilities([side.capabilities for side in sides]))
         result.begin([side.to_json() for side in sides], workload.note)
         async for point in run_points(plan, workload, sides, result, tell):

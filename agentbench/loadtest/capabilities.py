@@ -79,7 +79,7 @@ async def _try(client: HttpClient, endpoint: Endpoint, capabilities: Capabilitie
     body |= {"model": endpoint.model, "stream": True, "stream_options": stream_options(capabilities.continuous_usage)}
     body = endpoint.body(body)
     turn = Turn(path="chat/completions" if capabilities.form == "chat" else "completions", body=body)
-    exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=True, intended_at=perf_counter_ns())
+    exchange = TurnExchange(index=0, session=0, turn=0, request=turn, warmup=True, intended_at=perf_counter_ns())
     await client.send(client.encode(turn.path, body), exchange)
     return record_of(exchange, exchange.intended_at)
 

@@ -120,7 +120,7 @@ class Driver:
                 index=len(measurement.exchanges),
                 session=number,
                 turn=position,
-                asked=turn,
+                request=turn,
                 warmup=warmup,
                 intended_at=intended_at,
             )

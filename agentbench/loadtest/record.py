@@ -17,7 +17,7 @@ class TurnExchange(Exchange):
     index: int
     session: int
     turn: int
-    asked: Turn
+    request: Turn
     warmup: bool
     intended_at: int
 
@@ -103,8 +103,8 @@ def record_of(exchange: TurnExchange, start: int) -> Record:
         chunk_at=tuple(at - start for at in chunks.at),
         chunk_tokens=chunks.tokens,
         counted=chunks.counted,
-        asked_prompt_tokens=exchange.asked.prompt_tokens,
-        asked_output_tokens=exchange.asked.output_tokens,
+        asked_prompt_tokens=exchange.request.prompt_tokens,
+        asked_output_tokens=exchange.request.output_tokens,
         prompt_tokens=answer.prompt_tokens,
         cached_tokens=answer.cached_tokens,
         completion_tokens=(sum(chunks.tokens) or None) if assumed else answer.completion_tokens,

@@ -42,7 +42,8 @@ class TargetServer:
         body = {"model": self.endpoint.model, **turn.body, **streaming}
         return self.client.encode(turn.path, {**self.endpoint.body(body), **self.extra})
 
-    async def asked(self, forms: Sequence[Form], vocab: tuple[int, int]) -> "TargetServer":
+    async def with_capabilities(self, forms: Sequence[Form], vocab: tuple[int, int]) -> "TargetServer":
+        """The server with its capabilities, which a probe request finds out."""
         return replace(self, capabilities=await find_capabilities(self.client, self.endpoint, forms, vocab))
 
     @property

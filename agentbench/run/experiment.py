@@ -27,7 +27,7 @@ from agentbench.references import beside
 from agentbench.run.model_server import opened_backend, running, server_of
 from agentbench.run.provenance import provenance
 from agentbench.run.runner import Job, RunContext, run_jobs
-from agentbench.run.sources import changed, graded_by, run_made_of
+from agentbench.run.sources import changed, graded_by, part_hashes
 from agentbench.run.storing import stored
 from agentbench.store import Store
 from agentbench.suite import registry
@@ -94,7 +94,7 @@ def plan(
             "overridden": list(drawn.overridden),
             "mode": drawn.mode,
             "gate": drawn.gate.model_dump(mode="json", exclude_defaults=True),
-            "made_of": dict(run_made_of(drawn)),
+            "made_of": dict(part_hashes(drawn)),
             **(facts or {}),
         },
         created_at=datetime.now(UTC),
@@ -149,8 +149,8 @@ def _changed_parts(run: Run, suite: Suite) -> list[str]:
     text of the suite file.
     """
     environment = run.environment
-    if made_of := environment.get("made_of"):
-        return changed(made_of, run_made_of(suite))
+    if hashes := environment.get("made_of"):
+        return changed(hashes, part_hashes(suite))
     before = {**environment.get("suite", {}), "passed_by": list(environment.get("passed_by", suite.passed_by))}
     now = graded_by(suite)
     return [name for name in before if before[name] != now.get(name)]

@@ -20,7 +20,7 @@ LARGE = 1_000_000
 LONGEST = 1000
 """A longer text is not tried as a file name."""
 
-MadeOf = Mapping[str, str]
+PartHashes = Mapping[str, str]
 """Name of a part (`scorers`, `agent`, or a file's path) to its hash."""
 
 
@@ -29,19 +29,19 @@ class NamedFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._known: dict[str, MadeOf] = {}
+        self._hashes: dict[str, PartHashes] = {}
 
-    def of(self, value: Any) -> MadeOf:
+    def of(self, value: Any) -> PartHashes:
         """Maps each path in `value` to its hash."""
         found: dict[str, str] = {}
         for text in _texts(value):
-            if text not in self._known:
-                self._known[text] = {str(path): _digest(path) for path in _files(text, self._root)}
-            found.update(self._known[text])
+            if text not in self._hashes:
+                self._hashes[text] = {str(path): _digest(path) for path in _files(text, self._root)}
+            found.update(self._hashes[text])
         return found
 
 
-def run_made_of(suite: Suite) -> MadeOf:
+def part_hashes(suite: Suite) -> PartHashes:
     """The parts that, with its configuration, decide a run's answers and their grading."""
     parts = graded_by(suite)
     files = NamedFiles(suite.root).of([as_mapping(suite.config), parts])
@@ -53,7 +53,7 @@ def graded_by(suite: Suite) -> dict[str, Any]:
     return {**suite.written, "passed_by": list(suite.passed_by)}
 
 
-def changed(before: MadeOf, now: MadeOf) -> list[str]:
+def changed(before: PartHashes, now: PartHashes) -> list[str]:
     """The parts whose hash changed; a new part is no change."""
     return [name for name in before if before[name] != now.get(name)]
 

@@ -25,7 +25,7 @@ async def client_of(*answers: bytes | None) -> AsyncIterator[HttpClient]:
 
 async def asked(client: HttpClient) -> Record:
     turn = Turn(path="completions", body={"prompt": "x"})
-    exchange = TurnExchange(index=0, session=0, turn=0, asked=turn, warmup=False, intended_at=perf_counter_ns())
+    exchange = TurnExchange(index=0, session=0, turn=0, request=turn, warmup=False, intended_at=perf_counter_ns())
     await client.send(client.encode(turn.path, turn.body), exchange)
     return record_of(exchange, exchange.intended_at)
 

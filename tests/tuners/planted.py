@@ -122,7 +122,7 @@ class World:
     ) -> Measured:
         return Measured(figures={}, replayed=0)
 
-    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+    def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
         return sum((configuration.answers, configuration.seed, case) in self.made_by for case in cases)
 
     def spent(self) -> int:

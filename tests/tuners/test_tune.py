@@ -317,7 +317,10 @@ def test_a_baseline_that_broke_is_tried_again(study: StudyWriter, monkeypatch: p
     path = study(STUDY.replace("  serving.knob: [1, 2]\n", ""))
     with monkeypatch.context() as broken:
         broken.setattr(StubServer, "_answer", lambda self, body: FAILED)
-        assert "the baseline does not hold up: none of 4 attempts was answered" in refused("tune", path)
+        assert (
+            "the baseline is broken, so there is nothing to compare with: none of 4 attempts was answered"
+            in refused("tune", path)
+        )
     went_on = agentbench("tune", "--resume", "toy")
     assert went_on.exit_code == 0, went_on.output
     assert study_json()["candidates"][0]["end"] == "finished"

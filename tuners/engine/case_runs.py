@@ -1,5 +1,4 @@
-"""The attempts that a study still needs, made on its server: within the budget, and again where they failed without
-the agent's doing."""
+"""Runs the attempts that a study needs on its server, within the budget; retries those that the agent did not fail."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -11,124 +10,127 @@ from agentbench.core.protocols import Backend
 from agentbench.run.experiment import Experiment, run_stored
 from agentbench.run.runner import Job
 from agentbench.store import Store
-from tuners.engine.answer_cache import AnsweredCases, Keys
+from tuners.engine.answer_cache import AnswerCache, Keys
 from tuners.engine.host import LiveHost
 from tuners.search.budget import within
 from tuners.search.evaluator import UNBOUNDED, Allowance, Broken, OutOfBudget
 from tuners.space.configuration import Configuration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
-"""Between two looks at a server that is away; doubled each time."""
+"""Seconds between two checks of a server that is away; doubled each time."""
 
 PATIENCE_S = 300.0
-"""A server that we did not start is waited for so long; then the study stops, and goes on with --resume."""
+"""Seconds to wait for a server that we did not start; then the study stops, and --resume continues it."""
 
 OUTAGES = 5
-"""So often in one rung a server may go away and come back; one that does more often breaks its candidate."""
+"""How often in one rung a server may go away and come back; one more outage breaks its candidate."""
 
-LOOK_S = 1.0
-"""So often a worker looks at what the others have spent."""
+CHECK_S = 1.0
+"""Seconds between two readings of what the other workers have spent."""
 
 OnAttempt = Callable[[], None]
 
 
 class Unreachable(UserError):
-    """A server that had answered before did not come back: the study stops there, and can go on later."""
+    """An external server that was reached before did not come back. The study stops, and can be resumed later."""
 
 
 class Meter:
-    """Hands out jobs for as long as the budget that all workers share has attempts left.
+    """Hands out jobs until `most` attempts are spent by all workers together; None means no limit.
 
-    `made` counts the attempts of this worker that are stored, `spent` those of all of them.
+    `stored` counts the stored attempts of this run, `spent` those of the whole study.
     """
 
-    def __init__(self, most: int | None, spent: Callable[[], int], made: Callable[[], int]) -> None:
+    def __init__(self, most: int | None, spent: Callable[[], int], stored: Callable[[], int]) -> None:
         self._most = most
-        self._spent, self._made = spent, made
-        self._before = 0 if most is None else spent() - made()
-        self._others, self._looked_at = 0, monotonic()
-        self._given = 0
+        self._spent, self._stored = spent, stored
+        self._before = 0 if most is None else spent() - stored()
+        self._others, self._read_at = 0, monotonic()
+        self._handed_out = 0
         self.is_used_up = False
 
     def jobs(self, jobs: Sequence[Job]) -> Iterator[Job]:
         for job in jobs:
-            if self._most is not None and self._given + self._by_others() >= self._most:
+            if self._most is not None and self._handed_out + self._spent_by_others() >= self._most:
                 self.is_used_up = True
                 return
-            self._given += 1
+            self._handed_out += 1
             yield job
 
-    def go_on(self, done: int) -> None:
-        """So many of what was handed out are done; the rest is to be handed out again."""
-        self._given = done
+    def set_done(self, done: int) -> None:
+        """Counts only `done` jobs as handed out: the others did not finish and will be handed out again."""
+        self._handed_out = done
 
-    def _by_others(self) -> int:
-        if monotonic() - self._looked_at > LOOK_S:
-            self._others, self._looked_at = self._spent() - self._made() - self._before, monotonic()
+    def _spent_by_others(self) -> int:
+        if monotonic() - self._read_at > CHECK_S:
+            self._others, self._read_at = self._spent() - self._stored() - self._before, monotonic()
         return self._others
 
 
 class CaseRuns:
-    """Makes attempts of one configuration, for its run, on the host's server."""
+    """Runs attempts of one configuration on the host's server, and stores them in its run."""
 
     def __init__(
         self,
         configuration: Configuration,
         experiment: Experiment,
         store: Store,
-        answered: AnsweredCases,
+        cache: AnswerCache,
         host: LiveHost,
         on_attempt: OnAttempt,
     ) -> None:
         self._configuration = configuration
         self._experiment = experiment
         self._store = store
-        self._answered = answered
+        self._cache = cache
         self._host = host
         self._on_attempt = on_attempt
 
-    async def make(self, jobs: Sequence[Job], spent: Callable[[], int], allowance: Allowance = UNBOUNDED) -> bool:
-        """Whether all of the jobs were done; what the allowance ended is left out. `Broken` when the server died.
+    async def run(self, jobs: Sequence[Job], spent: Callable[[], int], allowance: Allowance = UNBOUNDED) -> bool:
+        """Runs the jobs; False when the allowance ended before the last of them.
 
-        `spent` counts the attempts of the whole study.
+        `spent` counts the attempts of the whole study. Raises `Broken` when the server died or refuses all requests,
+        `Unreachable` when an external server stays away.
         """
         meter = Meter(allowance.case_runs, spent, lambda: len(self._stored()))
         try:
             async with within(allowance.seconds):
-                await self._rounds(jobs, meter)
+                await self._run_twice(jobs, meter)
         except OutOfBudget:
             return False
         return not meter.is_used_up
 
     def _stored(self) -> Keys:
-        return self._answered.stored_keys(self._experiment.run.id)
+        return self._cache.stored_keys(self._experiment.run.id)
 
-    async def _rounds(self, jobs: Sequence[Job], meter: Meter) -> None:
-        """All, then once more what failed; a server that went away is waited for, and that is no second try."""
+    async def _run_twice(self, jobs: Sequence[Job], meter: Meter) -> None:
+        """Runs all jobs, then once more those that failed. A try that an outage of the server ends does not count."""
         tries, outages, left = 0, 0, list(jobs)
         while left:
             backend = await self._backend()
-            if await self._unless_refused(meter.jobs(left), backend):
+            if await self._run_or_break(meter.jobs(left), backend):
                 tries += 1
             else:
                 outages += 1
-                await self._came_back(outages)
+                await self._wait_for_server(outages)
             if meter.is_used_up or tries == 2:
                 return
-            left = self._again(jobs, meter)
+            left = self._jobs_left(jobs, meter)
 
-    async def _unless_refused(self, jobs: Iterator[Job], backend: Backend) -> bool:
-        """A server that refuses everything (a key, a model's name) breaks its candidate; one that did not before, where
-        it was asked in the same way, stops the study."""
+    async def _run_or_break(self, jobs: Iterator[Job], backend: Backend) -> bool:
+        """As `_run_once`. A server that refuses all requests (a wrong key or model name) breaks its candidate.
+
+        If the same server configuration answered before, the `UserError` stops the study instead.
+        """
         try:
-            return await self._round(jobs, backend)
+            return await self._run_once(jobs, backend)
         except UserError as error:
-            if self._answered.is_answered_by(self._configuration):
+            if self._cache.has_answer_of_server(self._configuration):
                 raise
             raise Broken(str(error)) from error
 
-    async def _round(self, jobs: Iterator[Job], backend: Backend) -> bool:
-        """False when the server went away meanwhile; the attempts in flight are ended then."""
+    async def _run_once(self, jobs: Iterator[Job], backend: Backend) -> bool:
+        """Runs the jobs; False when the server went away, which cancels the attempts in flight."""
         async with aclosing(run_stored(self._experiment, jobs, self._store, backend)) as attempts:
             async for attempt in attempts:
                 self._on_attempt()
@@ -137,47 +139,47 @@ class CaseRuns:
                     return False
         return True
 
-    def _again(self, jobs: Sequence[Job], meter: Meter) -> list[Job]:
-        """The jobs that have no answer: those that failed, and those that were ended with the server."""
-        self._answered.forget(self._experiment.run.id, {(job.case.id, job.repeat) for job in jobs})
+    def _jobs_left(self, jobs: Sequence[Job], meter: Meter) -> list[Job]:
+        """The jobs without an answer: those that failed, and those that were cancelled when the server went away."""
+        self._cache.delete_failed(self._experiment.run.id, {(job.case.id, job.repeat) for job in jobs})
         stored = self._stored()
         left = [job for job in jobs if (job.case.id, job.repeat) not in stored]
-        meter.go_on(len(jobs) - len(left))
+        meter.set_done(len(jobs) - len(left))
         return left
 
     async def _backend(self) -> Backend:
-        """Of the configuration's server. One of somebody else's that answered before is waited for."""
-        waiting = Waiting(self._configuration.base_url)
+        """A backend of the configuration's server; waits for an external server that was reached before."""
+        wait = ServerWait(self._configuration.base_url)
         while True:
             try:
                 backend = await self._host.backend(self._configuration)
             except Broken as broken:
-                if not self._has_answered():
+                if not self._was_reached():
                     raise
-                await waiting.pause(str(broken))
+                await wait.pause(str(broken))
                 continue
-            self._answered.keep_server(self._experiment.run.id, self._host.endpoint)
+            self._cache.store_server(self._experiment.run.id, self._host.endpoint)
             return backend
 
-    async def _came_back(self, outages: int) -> None:
-        """Of a server that went away: ours has died, another's is waited for."""
+    async def _wait_for_server(self, outages: int) -> None:
+        """Waits for an external server that went away. Raises `Broken` for our own, and after too many outages."""
         if not self._configuration.runs_elsewhere or outages > OUTAGES:
             await self._host.rest()
             raise Broken("the server died while it answered")
-        waiting = Waiting(self._configuration.base_url)
+        wait = ServerWait(self._configuration.base_url)
         while not await self._host.is_alive():
-            await waiting.pause("it does not answer")
+            await wait.pause("it does not answer")
 
-    def _has_answered(self) -> bool:
-        """Whether this is another's server that has answered in this study, in whichever process."""
+    def _was_reached(self) -> bool:
+        """Whether this is an external server that was reached in this study, by any process."""
         configuration = self._configuration
         return configuration.runs_elsewhere and (
-            configuration.served in self._host.reached or self._answered.was_reached(configuration)
+            configuration.served in self._host.reached or self._cache.was_reached(configuration)
         )
 
 
-class Waiting:
-    """For a server that is away: with growing pauses, and not for ever."""
+class ServerWait:
+    """Waits for a server that is away, with growing pauses, for at most `PATIENCE_S` seconds."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -185,7 +187,7 @@ class Waiting:
         self._until = monotonic() + PATIENCE_S
 
     async def pause(self, reason: str) -> None:
-        """Raises `Unreachable` where it has taken too long."""
+        """Sleeps for the next pause; raises `Unreachable` when the time is over."""
         if monotonic() > self._until:
             raise Unreachable(f"{self._url} has been away for {PATIENCE_S:.0f} s: {reason}")
         await asyncio.sleep(self._pause_s)

@@ -1,7 +1,6 @@
 """Judges candidates on the real engine: runs cases, stores answers, replays traces."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from scipy import stats
@@ -15,7 +14,7 @@ from agentbench.stats import Outcome, summarize_serving
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.stats.usage import ModelUsage, Prices, added, cost_of
 from agentbench.store import Store
-from tuners.engine.answer_cache import AnsweredCases, mean_scores
+from tuners.engine.answer_cache import AnswerCache, mean_scores
 from tuners.engine.case_runs import CaseRuns, OnAttempt
 from tuners.engine.host import LiveHost
 from tuners.engine.trace_replay import TraceReplay
@@ -27,9 +26,9 @@ from tuners.study.study import Study
 
 
 class LiveEvaluator:
-    """Runs what the study's store does not have yet on the suite's server, which `host` keeps warm between candidates.
+    """Answers cases from the store or else on the suite's server, which `host` keeps running between candidates.
 
-    `runs` has the runs that its answers are in, `cached` counts the answers that were there.
+    `runs` gives access to the stored runs of its answers. `cached` counts the answers that were in the store.
     """
 
     def __init__(self, study: Study, store: Store, on_attempt: OnAttempt = lambda: None) -> None:
@@ -38,10 +37,10 @@ class LiveEvaluator:
         self._on_attempt = on_attempt
         self._prices = study.file.all_prices(study.suite)
         self._configurations = Configurations(study.suite, study.file.baseline, study.file.seed)
-        self._answered = AnsweredCases(study, store)
+        self._cache = AnswerCache(study, store)
         self.host = LiveHost(study.name)
         self._replay = TraceReplay(study.file.replay.attempts, self.host.log_path)
-        self.runs = LiveRuns(self, store, self._answered, self._replay)
+        self.runs = LiveRuns(self, store, self._cache, self._replay)
         self.cached = 0
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
@@ -57,24 +56,26 @@ class LiveEvaluator:
         allowance: Allowance = UNBOUNDED,
         purpose: Purpose = "search",
     ) -> Answers:
-        """Those of the cases that have no answer are run. Figures are of this call's cases, as far as they were run
-        under these very settings: how a server does depends on how many requests it has."""
+        """Runs the cases that have no answer yet, and returns the answers to all of them.
+
+        Figures come from this call's cases alone, and from attempts under exactly these settings, since a server's
+        times depend on its load. Raises `Broken` when the settings do not fit the suite, when the server fails, and
+        when no attempt was answered.
+        """
         if configuration.problem:
             raise Broken(configuration.problem)
-        experiment = self._answered.experiment(configuration, purpose)
+        experiment = self._cache.experiment(configuration, purpose)
         run_id = experiment.run.id
-        asked = {(case_id, repeat) for case_id in cases for repeat in range(experiment.run.repeats)}
-        self._answered.forget(run_id, asked)
-        jobs = self._answered.jobs(experiment, cases, self._answered.outcomes(configuration, purpose))
-        self.cached += len(asked) - len(jobs)
-        complete = await self._made(experiment, jobs, configuration, allowance) if jobs else True
-        found = [
-            each for each in self._answered.outcomes(configuration, purpose) if (each.case_id, each.repeat) in asked
-        ]
-        own = self._answered.own(run_id, asked)
+        keys = {(case_id, repeat) for case_id in cases for repeat in range(experiment.run.repeats)}
+        self._cache.delete_failed(run_id, keys)
+        jobs = self._cache.jobs(experiment, cases, self._cache.outcomes(configuration, purpose))
+        self.cached += len(keys) - len(jobs)
+        complete = await self._run(experiment, jobs, configuration, allowance) if jobs else True
+        found = [each for each in self._cache.outcomes(configuration, purpose) if (each.case_id, each.repeat) in keys]
+        own = self._cache.run_outcomes(run_id, keys)
         failed = [each for each in own if each.failure is not None and each.failure not in AGENT_FAILURES]
         fresh = len({(job.case.id, job.repeat) for job in jobs} & {(each.case_id, each.repeat) for each in own})
-        reason = self._answered.failure(run_id) if failed else ""
+        reason = self._cache.failure(run_id) if failed else ""
         if failed and not found:
             raise Broken(f"none of {len(failed)} attempts was answered: {reason}", fresh)
         return Answers(
@@ -88,21 +89,22 @@ class LiveEvaluator:
             complete=complete,
         )
 
-    async def _made(
+    async def _run(
         self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, allowance: Allowance
     ) -> bool:
-        before = self._answered.stored_keys(experiment.run.id)
-        runs = CaseRuns(configuration, experiment, self._store, self._answered, self.host, self._on_attempt)
+        """Whether all jobs were run; a `Broken` counts those that were."""
+        before = self._cache.stored_keys(experiment.run.id)
+        runs = CaseRuns(configuration, experiment, self._store, self._cache, self.host, self._on_attempt)
         try:
-            return await runs.make(jobs, self.spent, allowance)
+            return await runs.run(jobs, self.spent, allowance)
         except Broken as broken:
-            fresh = len(self._answered.stored_keys(experiment.run.id) - before)
+            fresh = len(self._cache.stored_keys(experiment.run.id) - before)
             raise Broken(str(broken), fresh) from broken
 
-    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
-        run_id = self._answered.find(configuration, "search")
-        asked = frozenset(cases)
-        return sum(case_id in asked for case_id, _ in self._answered.stored_keys(run_id)) if run_id else 0
+    def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
+        run_id = self._cache.find(configuration, "search")
+        wanted = frozenset(cases)
+        return sum(case_id in wanted for case_id, _ in self._cache.stored_keys(run_id)) if run_id else 0
 
     def figures(self, outcomes: Sequence[Outcome], configuration: Configuration) -> Figures:
         suite = configuration.suite
@@ -112,18 +114,23 @@ class LiveEvaluator:
     async def measure(
         self, configuration: Configuration, lossless: Settings, allowance: Allowance = UNBOUNDED
     ) -> Measured:
-        """By a server of its own, started for this: one that had answered these cases would know their prefixes."""
+        """Replays the configuration's recorded attempts on a server with the `lossless` knobs; a stored result is used.
+
+        The server is started for the replay: one that answered these cases before would have their prefixes in its
+        cache. Raises `Broken` when the settings do not fit, or when the server does not start or answers nothing;
+        `OutOfBudget` when the allowance does not suffice.
+        """
         target = self.configuration({**configuration.settings, **lossless})
         if target.problem:
             raise Broken(target.problem)
         if not needs_server(target.suite.config.backend):
-            outcomes = self._answered.outcomes(configuration, "search")
+            outcomes = self._cache.outcomes(configuration, "search")
             return Measured(figures=self.figures(outcomes, target), replayed=0)
         key = f"{configuration.answers} {target.served}"
         name = self._study.name
-        if (kept := self._store.studies.replays(name).get(key)) is not None:
-            return Measured(figures=kept["figures"], replayed=0)
-        attempts = self._answered.attempts(configuration)
+        if (stored := self._store.studies.replays(name).get(key)) is not None:
+            return Measured(figures=stored["figures"], replayed=0)
+        attempts = self._cache.attempts(configuration)
         if allowance.case_runs is not None and self._replay.size(attempts) > allowance.case_runs:
             raise OutOfBudget
         await self.host.rest()
@@ -135,37 +142,37 @@ class LiveEvaluator:
         return Measured(figures=figures, replayed=len(outcomes))
 
     def spent(self) -> int:
-        """Attempts made by the search so far, over all its starts, replays included."""
+        """Attempts run by the search so far, by all workers and over all starts, replays included."""
         studies, name = self._store.studies, self._study.name
         replayed = sum(int(each["replayed"]) for each in studies.replays(name).values())
         return studies.attempts(name, "search") + replayed
 
     def attempts(self, configuration: Configuration) -> list[Attempt]:
-        """What the search has of attempts under this configuration, all on train."""
-        return self._answered.attempts(configuration)
+        """The search's attempts under this configuration that did not fail, all on train."""
+        return self._cache.attempts(configuration)
 
     async def aclose(self) -> None:
         await self.host.rest()
-        self._answered.close()
+        self._cache.close()
 
 
 class LiveRuns:
-    """The runs that an evaluator's answers are in: outcomes by run, for a verdict."""
+    """The stored runs of an evaluator's answers, for a verdict."""
 
-    def __init__(self, evaluator: LiveEvaluator, store: Store, answered: AnsweredCases, replay: TraceReplay) -> None:
+    def __init__(self, evaluator: LiveEvaluator, store: Store, cache: AnswerCache, replay: TraceReplay) -> None:
         self._evaluator = evaluator
         self._store = store
-        self._answered = answered
+        self._cache = cache
         self._replay = replay
 
     def on_test(self, configuration: Configuration) -> str:
-        return self._answered.experiment(configuration, "test").run.id
+        return self._cache.experiment(configuration, "test").run.id
 
     def outcomes(self, run_id: str) -> list[Outcome]:
         return stored_outcomes(self._store, run_id)
 
     def failure(self, run_id: str) -> str:
-        return self._answered.failure(run_id)
+        return self._cache.failure(run_id)
 
     def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
         return self._evaluator.figures(outcomes, self._evaluator.configuration({})).get("goodput")
@@ -173,36 +180,27 @@ class LiveRuns:
     async def in_turn(
         self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
     ) -> list[tuple[Figures, Figures]]:
-        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        """Replays two stored runs' traces in turn, each on its own server; the figures of both, round by round."""
         (first, first_run), (second, second_run) = a, b
         await self._evaluator.host.rest()
-        of_first, of_second = self._whole(first_run), self._whole(second_run)
+        of_first, of_second = self._attempts(first_run), self._attempts(second_run)
         shared = of_first.keys() & of_second.keys()
         pairs = [(of_first[key], of_second[key]) for key in sorted(shared)]
         found = await self._replay.in_turn(first, second, pairs, rounds)
         return [(self._evaluator.figures(x, first), self._evaluator.figures(y, second)) for x, y in found]
 
-    def _whole(self, run_id: str) -> dict[tuple[str, int], Attempt]:
-        """A run's attempts that did not fail and that asked the model, by case and repeat."""
+    def _attempts(self, run_id: str) -> dict[tuple[str, int], Attempt]:
+        """A run's attempts that did not fail and that called the model, by case and repeat."""
         attempts = [each for each in self._store.attempts(run_id) if each.failure is None and each.trace.model_calls]
         return {(each.case_id, each.repeat): each for each in attempts}
 
 
-@asynccontextmanager
-async def opened(evaluator: LiveEvaluator) -> AsyncIterator[LiveEvaluator]:
-    """The evaluator, its server stopped at the end."""
-    try:
-        yield evaluator
-    finally:
-        await evaluator.aclose()
-
-
 def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], prices: Prices, model: str = "") -> Figures:
-    """Metric to value, those that are defined: times in seconds, rates a second, tokens and cost of an attempt.
+    """Each defined metric's value: times in seconds, rates per second, tokens and cost per attempt.
 
-    `goodput` counts attempts that were right and met every limit. A sum from which a call is missing is not given: it
-    would make a candidate look cheaper than it is. `model` is the one configured, whose price is that of calls under
-    another name where they are all to one model.
+    `goodput` counts attempts that were right and met every limit. Tokens and cost are undefined when a call has no
+    token count: a partial sum would make a candidate look cheaper than it is. `model` is the configured name; its price
+    applies when all calls went to one model whose name has no price.
     """
     summary = summarize_serving(outcomes, limits)
     found = {
@@ -223,7 +221,7 @@ def figures_of(outcomes: Sequence[Outcome], limits: Mapping[str, float], prices:
 
 
 def _usages(outcomes: Sequence[Outcome]) -> tuple[ModelUsage, ...]:
-    """Of the outcomes that did not fail; nothing where a call of one has no count: it may be any."""
+    """The usage of the outcomes that did not fail, by model; empty when a call has no token count."""
     found = added(usage for each in outcomes if each.failure is None for usage in each.usage.models)
     return () if any(each.uncounted for each in found) else found
 
@@ -242,14 +240,17 @@ def _cost(outcomes: Sequence[Outcome], prices: Prices, model: str) -> float | No
 
 
 ALPHA = 0.05
-"""One-sided: of how many that could still be met so many are taken to be out of reach."""
+"""One-sided error of `at_best`: the share of reachable limits that it wrongly calls out of reach."""
 
 PERCENTILES = (("ttft", 50), ("ttft", 95), ("ttft", 99), ("tpot", 50), ("tpot", 95), ("latency", 50), ("latency", 95))
 
 
 def at_best(outcomes: Sequence[Outcome]) -> Figures:
-    """The least that each percentile of the times may be, by these calls: the lower end of its one-sided interval of
-    95 %, from the binomial distribution of how many calls are below it."""
+    """A lower bound, in seconds, of each percentile of the times: the end of its one-sided 95 % interval.
+
+    The number of calls below a percentile is binomial; the bound is the order statistic at that distribution's
+    5 % quantile. A percentile with too few calls for a bound is left out.
+    """
     found: dict[str, float] = {}
     for name, percent in PERCENTILES:
         times = sorted(_times(outcomes, name))

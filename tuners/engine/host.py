@@ -12,15 +12,17 @@ from tuners.search.evaluator import Broken
 from tuners.space.configuration import Configuration
 
 ALIVE_S = 10.0
-"""A server that has not said in this time which models it has is taken for dead."""
-
+"""Seconds in which a live server answers GET /models; one that does not is taken for dead."""
 
 AWAY = (502, 503, 504)
-"""Statuses that say that nothing answers behind a gateway."""
+"""HTTP statuses of a gateway whose server does not answer."""
 
 
 class LiveHost:
-    """At most one server at a time; `starts` counts how often one was started, `reached` has those that were there."""
+    """Runs at most one server at a time.
+
+    `reached` has the `served` hash of each configuration whose server was reached.
+    """
 
     def __init__(self, study: str) -> None:
         self.log_path = Path("results") / "logs" / f"study-{study}.server.log"
@@ -28,21 +30,19 @@ class LiveHost:
         self._stack = AsyncExitStack()
         self._backend: Backend | None = None
         self.endpoint: Endpoint | None = None
-        self.starts = 0
         self.reached: set[str] = set()
 
     async def backend(self, configuration: Configuration) -> Backend:
-        """A backend of this configuration; `Broken` when its server does not start."""
+        """A backend of the configuration's server, started if needed; `Broken` when it does not start."""
         if self._backend is None or self._served != configuration.served:
             await self.rest()
-            self._backend = await self._started(configuration)
+            self._backend = await self._start(configuration)
             self._served = configuration.served
             self.reached.add(configuration.served)
         return self._backend
 
-    async def _started(self, configuration: Configuration) -> Backend:
+    async def _start(self, configuration: Configuration) -> Backend:
         suite = configuration.suite
-        self.starts += 1
         try:
             self.endpoint = await self._stack.enter_async_context(started_server(suite, self.log_path))
         except UserError as error:
@@ -50,8 +50,10 @@ class LiveHost:
         return await self._stack.enter_async_context(suite_backend(suite, self.endpoint))
 
     async def ask(self, configuration: Configuration, request: ChatRequest) -> str:
-        """The answer of its model; it belongs to no attempt. A server that dies of it is stopped, so that the next
-        candidate gets another."""
+        """The model's answer to a request outside any attempt. A server that dies of it is stopped, so that the next
+        request starts a new one. Raises `Broken` when the server does not start, `AttemptError` when it does not
+        answer.
+        """
         backend = await self.backend(configuration)
         try:
             return (await backend.chat(request)).text
@@ -61,7 +63,7 @@ class LiveHost:
             raise
 
     async def is_alive(self) -> bool:
-        """Whether it still answers; where there is none, nothing is away."""
+        """Whether the server answers; True when none is needed."""
         if self.endpoint is None:
             return True
         target = Target(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key)
@@ -74,7 +76,7 @@ class LiveHost:
             client.close()
 
     async def rest(self) -> None:
-        """Stops the server, until one is needed again."""
+        """Stops the server; the next request for a backend starts one."""
         stack, self._stack = self._stack, AsyncExitStack()
         self._backend, self.endpoint, self._served = None, None, ""
         await stack.aclose()

@@ -1,4 +1,4 @@
-"""Answers from a table of recorded results, in place of an engine: a search over many seeds takes seconds."""
+"""An evaluator that reads a table of recorded results instead of running an engine, so that a search takes seconds."""
 
 import gzip
 import json
@@ -18,8 +18,9 @@ from tuners.space.space import Settings
 class ReplayTable:
     """Scores [outer][case] of quality-affecting settings, and figures [outer][inner] under lossless knobs.
 
-    `space` is the space as study.yaml has it; `outer` and `inner` enumerate its two parts, `clusters` has one entry
-    a case. `replayed` is how many attempts were sent again for each figure.
+    `space` is the study.yaml's space; `outer` and `inner` list the settings of its two parts. `clusters` has one entry
+    per case. `replayed` is the number of attempts that were replayed for each figure. `UserError` when the shapes do
+    not fit.
     """
 
     space: Mapping[str, Any]
@@ -39,11 +40,13 @@ class ReplayTable:
             all(len(row) == len(self.inner) for row in self.figures),
         )
         if not all(shapes):
-            raise UserError("the replay table's parts do not fit: scores [outer][case], figures [outer][inner]")
+            raise UserError(
+                "the replay table's shapes do not fit: expected scores [outer][case], figures [outer][inner]"
+            )
 
     @property
     def paths(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The paths of the outer and of the inner part."""
+        """The paths of the outer settings, and those of the inner ones."""
         return (
             frozenset(path for settings in self.outer for path in settings),
             frozenset(path for settings in self.inner for path in settings),
@@ -51,7 +54,7 @@ class ReplayTable:
 
 
 def read_table(path: Path) -> ReplayTable:
-    """From JSON, compressed by gzip."""
+    """The table in a gzip-compressed JSON file."""
     data = json.loads(gzip.decompress(path.read_bytes()))
     return ReplayTable(
         space=data["space"],
@@ -66,10 +69,10 @@ def read_table(path: Path) -> ReplayTable:
 
 
 class ReplayEvaluator:
-    """Answers from a table, under settings that are applied over the `baseline`; the table's seeds are all the same.
+    """Answers from a table, with settings applied over the `baseline`; every seed has the same scores.
 
-    An answer given once is in the cache. Without `cache` only one given under the same knobs is: how a search does
-    whose every candidate is run whole.
+    With `cache`, candidates that differ in lossless knobs alone share their answers. Without it they do not, as in a
+    search that runs every candidate in full.
     """
 
     def __init__(self, table: ReplayTable, baseline: Settings | None = None, *, cache: bool = True) -> None:
@@ -79,33 +82,33 @@ class ReplayEvaluator:
         self._outer = {_key(settings): row for row, settings in enumerate(table.outer)}
         self._inner = {_key(settings): column for column, settings in enumerate(table.inner)}
         self._column = {case: index for index, case in enumerate(table.cases)}
-        self._known: set[tuple[int, int, str, int]] = set()
+        self._answered: set[tuple[int, int, str, int]] = set()
         self._measured: set[tuple[int, int]] = set()
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
-        """A server that answers are given by has all of its settings."""
-        whole = {**self._baseline, **settings}
-        served = {path: value for path, value in whole.items() if path.startswith("serving.")}
-        return Configuration(settings=settings, seed=seed or 0, answers=_key(whole), served=_key(served))
+        """As for a live evaluator; all settings under `serving` belong to the server."""
+        merged = {**self._baseline, **settings}
+        served = {path: value for path, value in merged.items() if path.startswith("serving.")}
+        return Configuration(settings=settings, seed=seed or 0, answers=_key(merged), served=_key(served))
 
     async def answer(
         self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
         (row, inner), seed = self._place(configuration.settings), configuration.seed
-        fresh = [case for case in cases if self._asked(row, inner, case, seed) not in self._known]
+        fresh = [case for case in cases if self._cache_key(row, inner, case, seed) not in self._answered]
         left = fresh[allowance.case_runs :] if allowance.case_runs is not None else []
-        made = [case for case in fresh if case not in left]
-        self._known |= {self._asked(row, inner, case, seed) for case in made}
+        ran = [case for case in fresh if case not in left]
+        self._answered |= {self._cache_key(row, inner, case, seed) for case in ran}
         scores = {case: self._table.scores[row][self._column[case]] for case in cases if case not in left}
         return Answers(
             scores=scores,
             attempts=len(scores),
-            fresh=len(made),
+            fresh=len(ran),
             figures=self._table.figures[row][inner],
             complete=not left,
         )
 
-    def _asked(self, row: int, inner: int, case: str, seed: int) -> tuple[int, int, str, int]:
+    def _cache_key(self, row: int, inner: int, case: str, seed: int) -> tuple[int, int, str, int]:
         return row, 0 if self._cache else inner, case, seed
 
     async def measure(
@@ -118,18 +121,19 @@ class ReplayEvaluator:
         self._measured.add(place)
         return Measured(figures=self._table.figures[place[0]][place[1]], replayed=replayed)
 
-    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+    def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
         row, inner = self._place(configuration.settings)
-        return sum(self._asked(row, inner, case, configuration.seed) in self._known for case in cases)
+        return sum(self._cache_key(row, inner, case, configuration.seed) in self._answered for case in cases)
 
     def spent(self) -> int:
-        return len(self._known) + self._table.replayed * len(self._measured)
+        return len(self._answered) + self._table.replayed * len(self._measured)
 
     def _place(self, settings: Settings) -> tuple[int, int]:
+        """The settings' row and column in the table; `UserError` when it has none."""
         outer_paths, inner_paths = self._table.paths
-        whole = {**self._baseline, **settings}
-        outer = _key({path: value for path, value in whole.items() if path in outer_paths})
-        inner = _key({path: value for path, value in whole.items() if path in inner_paths})
+        merged = {**self._baseline, **settings}
+        outer = _key({path: value for path, value in merged.items() if path in outer_paths})
+        inner = _key({path: value for path, value in merged.items() if path in inner_paths})
         if outer not in self._outer or (inner not in self._inner and inner != _key({})):
             raise UserError(f"the replay table has no entry for {dict(settings)}")
         return self._outer[outer], self._inner.get(inner, 0)

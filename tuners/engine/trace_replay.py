@@ -1,6 +1,6 @@
-"""The recorded model calls of a candidate, sent again to servers with other lossless knobs; nothing is scored.
+"""Replays a candidate's recorded model calls on servers with other lossless knobs; nothing is scored.
 
-An attempt is right in a replay when it was right as it was recorded: the knobs change no answer.
+An attempt keeps its recorded verdict, since the knobs change no answer.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -27,122 +27,131 @@ from tuners.search.evaluator import Broken
 from tuners.space.configuration import Configuration
 
 WARM_UP = 4
-"""Attempts whose first call is sent before it is measured."""
+"""Attempts that are replayed first, and not measured."""
 
 VOCAB = (1000, 30000)
-"""Of the probe that asks what a server understands; a chat's probe uses none of it."""
+"""Token ids of the capability probe; a probe of chat completions uses none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """Sessions to be measured, and others to warm up with."""
+    """A workload of recorded sessions: those to measure, and others to warm the server up."""
 
-    sessions_: tuple[Session, ...]
-    warm: tuple[Session, ...]
+    measured: tuple[Session, ...]
+    warm_up: tuple[Session, ...]
     path: RequestPath = "chat/completions"
     note: str = ""
 
     @property
     def size(self) -> int:
-        return len(self.sessions_)
+        return len(self.measured)
 
     def sessions(self, seed: str) -> Iterator[Session]:
-        return iter(self.warm if seed.endswith("warm-up") else self.sessions_)
+        return iter(self.warm_up if seed.endswith("warm-up") else self.measured)
 
 
 class TraceReplay:
-    """Sends at most `most` attempts again, at the concurrency of the run."""
+    """Replays at most `most` attempts, at the run's concurrency; a server's log goes to `log_path`."""
 
     def __init__(self, most: int, log_path: Path) -> None:
         self._most = most
         self._log_path = log_path
 
     def size(self, attempts: Sequence[Attempt]) -> int:
-        """How many of the attempts are sent again."""
-        return len(_parted(attempts, self._most)[1])
+        """How many of the attempts are replayed."""
+        return len(_split_warm_up(attempts, self._most)[1])
 
     async def outcomes(self, configuration: Configuration, attempts: Sequence[Attempt]) -> list[Outcome]:
-        """By a server that is started for this. `Broken` when it does not start, or answers nothing."""
-        warm, chosen = _parted(attempts, self._most)
-        async with self._side("replay", configuration) as side:
-            found = await _replayed(side, configuration, chosen, warm)
+        """The outcomes of a replay on a server started for it. `Broken` when it does not start or answers nothing."""
+        warm_up, chosen = _split_warm_up(attempts, self._most)
+        async with self._open_server("replay", configuration) as server:
+            found = await _replay(server, configuration, chosen, warm_up)
         if all(outcome.failure for outcome in found):
-            raise Broken("no recorded request was answered when it was sent again")
+            raise Broken("the server answered none of the recorded requests in the replay")
         return found
 
     async def in_turn(
         self, a: Configuration, b: Configuration, pairs: Sequence[tuple[Attempt, Attempt]], rounds: int
     ) -> list[tuple[list[Outcome], list[Outcome]]]:
-        """Rounds of A then B, over pairs of A's and B's attempts that no round before had: no server knows their
-        prefixes yet."""
+        """Replays A's, then B's attempts in each of the rounds; their outcomes, round by round.
+
+        Each pair has A's and B's attempt at the same case. A pair is in one round only, so that its prompts are not in
+        a server's prefix cache. `Broken` when there are too few pairs, or when a server does not start.
+        """
         if len(pairs) < WARM_UP + rounds:
-            raise Broken(f"{len(pairs)} attempts to send again are too few for {rounds} rounds")
-        warm, rest = pairs[:WARM_UP], pairs[WARM_UP:]
+            raise Broken(f"{len(pairs)} recorded attempts are too few for a replay in {rounds} rounds")
+        warm_up, rest = pairs[:WARM_UP], pairs[WARM_UP:]
         found = []
-        async with self._side("A", a) as side_a, self._side("B", b) as side_b:
+        async with self._open_server("A", a) as server_a, self._open_server("B", b) as server_b:
             for number in range(rounds):
-                now, first = rest[number::rounds], warm if number == 0 else ()
-                of_a = await _replayed(side_a, a, [x for x, _ in now], [x for x, _ in first])
-                of_b = await _replayed(side_b, b, [y for _, y in now], [y for _, y in first])
+                now, first = rest[number::rounds], warm_up if number == 0 else ()
+                of_a = await _replay(server_a, a, [x for x, _ in now], [x for x, _ in first])
+                of_b = await _replay(server_b, b, [y for _, y in now], [y for _, y in first])
                 found.append((of_a, of_b))
         return found
 
     @asynccontextmanager
-    async def _side(self, name: str, configuration: Configuration) -> AsyncIterator[TargetServer]:
+    async def _open_server(self, name: str, configuration: Configuration) -> AsyncIterator[TargetServer]:
+        """The configuration's server, with its probed capabilities, until its block ends."""
         config = configuration.suite.config
         wanted = TargetSpec(name=name, server=config.serving)
         opening = opened_target(wanted, self._log_path, config.run.timeout_s, {})
         try:
-            side = await opening.__aenter__()
+            server = await opening.__aenter__()
         except UserError as error:
             raise Broken(str(error)) from error
         try:
-            yield await side.asked(("chat",), VOCAB)
+            yield await server.with_capabilities(("chat",), VOCAB)
         finally:
             await opening.__aexit__(None, None, None)
 
 
-def _parted(attempts: Sequence[Attempt], most: int) -> tuple[Sequence[Attempt], Sequence[Attempt]]:
-    """Some to warm up with, and at most `most` others, spread over all."""
+def _split_warm_up(attempts: Sequence[Attempt], most: int) -> tuple[Sequence[Attempt], Sequence[Attempt]]:
+    """The first attempts as a warm-up, and at most `most` of the others, evenly spread; no warm-up from only a few."""
     usable = sorted(
         (each for each in attempts if each.trace.served_calls), key=lambda each: (each.repeat, each.case_id)
     )
     if len(usable) <= WARM_UP:
         return (), usable
-    warm, rest = usable[:WARM_UP], usable[WARM_UP:]
+    warm_up, rest = usable[:WARM_UP], usable[WARM_UP:]
     step = max(1, len(rest) // most)
-    return warm, rest[::step][:most]
+    return warm_up, rest[::step][:most]
 
 
-async def _replayed(
-    side: TargetServer, configuration: Configuration, attempts: Sequence[Attempt], warm: Sequence[Attempt]
+async def _replay(
+    server: TargetServer, configuration: Configuration, attempts: Sequence[Attempt], warm_up: Sequence[Attempt]
 ) -> list[Outcome]:
-    pairs = [(attempt, _session(attempt, side.capabilities.ignore_eos)) for attempt in attempts]
+    """The attempts' outcomes on this server, in their order."""
+    sessions = [_session(attempt, server.capabilities.ignore_eos) for attempt in attempts]
     recording = Recording(
-        sessions_=tuple(session for _, session in pairs),
-        warm=tuple(_session(attempt, side.capabilities.ignore_eos) for attempt in warm),
+        measured=tuple(sessions),
+        warm_up=tuple(_session(attempt, server.capabilities.ignore_eos) for attempt in warm_up),
     )
     load = LoadPoint(
-        concurrency=configuration.suite.config.run.concurrency, requests=len(attempts), warmup=len(recording.warm)
+        concurrency=configuration.suite.config.run.concurrency, requests=len(attempts), warmup=len(recording.warm_up)
     )
     measurement = Measurement()
-    await run_measurement(side, recording, load, measurement)
-    asked = {id(turn): number for number, (_, session) in enumerate(pairs) for turn in session.turns}
-    records: dict[int, list[Record]] = {number: [] for number in range(len(pairs))}
+    await run_measurement(server, recording, load, measurement)
+    attempt_of = {id(turn): number for number, session in enumerate(sessions) for turn in session.turns}
+    records: dict[int, list[Record]] = {number: [] for number in range(len(sessions))}
     for exchange in measurement.exchanges:
         if not exchange.warmup:
-            records[asked[id(exchange.asked)]].append(record_of(exchange, measurement.started_at))
+            records[attempt_of[id(exchange.request)]].append(record_of(exchange, measurement.started_at))
     return [_outcome(attempts[number], measured(found)) for number, found in records.items()]
 
 
 def _session(attempt: Attempt, forced: bool) -> Session:
+    """The attempt's recorded calls as turns; `forced` makes the server generate each recorded number of tokens."""
     session = session_of(attempt, 0)
     turns = zip(session.turns, attempt.trace.served_calls, strict=True)
     return replace(session, offset_s=0.0, turns=tuple(_turn(turn, call, forced) for turn, call in turns))
 
 
 def _turn(turn: Turn, call: ModelCall, forced: bool) -> Turn:
-    """Asking for as many tokens as were recorded; a grammar or a tool's call ends where it ends."""
+    """The turn with the recorded number of tokens as its limit.
+
+    When `forced`, the server generates all of them, unless a grammar, tools or stop texts decide where the answer ends.
+    """
     if call.completion_tokens is None:
         return turn
     body: dict[str, Any] = {**turn.body, "max_tokens": call.completion_tokens}
@@ -156,7 +165,7 @@ def _constrained(body: Mapping[str, Any]) -> bool:
 
 
 def _outcome(attempt: Attempt, records: Sequence[Record]) -> Outcome:
-    """The attempt as it went this time."""
+    """The outcome of a replayed attempt: new times and the recorded verdict; an infra failure when a request failed."""
     error = next((record.error for record in records if record.error), None if records else "not sent")
     return outcome_of(
         replace(

@@ -83,7 +83,7 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
         raise
 
 
-def what_it_buys(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
+def describe_budget(options: BudgetOptions, rungs: Sequence[int], repeats: int, attempts_per_s: float | None) -> str:
     """One line: how many candidates the budget allows.
 
     `rungs` are the cumulative numbers of cases; `attempts_per_s` is the speed of an earlier run of the suite.

@@ -19,8 +19,8 @@ class Answers:
 
     `scores` is the mean over repeats of each graded case. `attempts` is their number. `failed` is how many the server,
     a tool or a scorer failed twice: they count as not passed, and `failure` is the first one's message. `fresh` is how
-    many attempts were run; the others were cached. `figures` are the server's figures over all the candidate's attempts
-    under these settings so far. `at_best` has optimistic bounds for figures that may improve with more attempts, from
+    many attempts were run; the others were cached. `figures` are the server's figures on these cases, from attempts
+    under exactly these settings. `at_best` has optimistic bounds for figures that may improve with more attempts, from
     one-sided 95 % intervals. `complete` is False when the allowance ended before the last case.
     """
 
@@ -101,7 +101,7 @@ class Evaluator(Protocol):
         """
         ...
 
-    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+    def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
         """How many attempts at these cases were run under exactly this configuration, by any process."""
         ...
 

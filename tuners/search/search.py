@@ -263,7 +263,7 @@ class Search:
                 climb.reason = f"{climb.failed} of {climb.attempts} attempts failed: {answers.failure}"
         except Broken as broken:
             climb.end, climb.reason = "broken", str(broken)
-        made = self._evaluator.made(climb.configuration, cases)
+        made = self._evaluator.attempts_run(climb.configuration, cases)
         climb.case_runs = before.case_runs + max(0, made - before.had)
 
     def _beginning(self, climb: Climb, cases: Sequence[str]) -> Progress:
@@ -273,7 +273,7 @@ class Search:
             return climb.before
         return Progress(
             rung=rung,
-            had=self._evaluator.made(climb.configuration, cases),
+            had=self._evaluator.attempts_run(climb.configuration, cases),
             case_runs=climb.case_runs,
             seconds=climb.seconds,
             candidate=self._candidate(climb),

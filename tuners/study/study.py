@@ -9,7 +9,7 @@ from typing import Any
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.study import StudyRecord
-from agentbench.run.sources import MadeOf, NamedFiles, changed, graded_by
+from agentbench.run.sources import NamedFiles, PartHashes, changed, graded_by
 from agentbench.store import Store
 from agentbench.suite.config import as_mapping, canonical_hash
 from agentbench.suite.suite import Suite, load_suite
@@ -50,8 +50,8 @@ class Study:
         chosen = frozenset(self.split.train)
         return {case.id: case for case in self.suite.cases if case.id in chosen}
 
-    def made_of(self) -> MadeOf:
-        return _made_of(self.suite, self.document)
+    def part_hashes(self) -> PartHashes:
+        return _part_hashes(self.suite, self.document)
 
     def spaces(self) -> tuple[Space, Space]:
         """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
@@ -161,7 +161,7 @@ def _choices_of(parameter: Parameter) -> str:
 
 def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, Any]) -> None:
     """`UserError` where the study's attempts were made of other things than there are now."""
-    now = _made_of(suite, document)
+    now = _part_hashes(suite, document)
     for run in store.studies.runs(name):
         before = store.get_run(run.run_id).environment.get("made_of")
         if before is not None and (parts := changed(before, now)):
@@ -171,7 +171,7 @@ def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, A
             )
 
 
-def _made_of(suite: Suite, document: Mapping[str, Any]) -> MadeOf:
+def _part_hashes(suite: Suite, document: Mapping[str, Any]) -> PartHashes:
     """What a study's attempts are made of: the suite as its file has it, and all that the study may set."""
     parts = {**as_mapping(suite.config), **graded_by(suite)}
     files = NamedFiles(suite.root).of([parts, *(document.get(key) for key in SEARCHED)])

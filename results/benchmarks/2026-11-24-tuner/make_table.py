@@ -12,12 +12,13 @@ import gzip
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agentbench.store import Store, open_store
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.search.rungs import plan_rungs
 from tuners.space.space import Space, every
 from tuners.study.study import Study, find_study, make_study, store_study
@@ -72,7 +73,7 @@ async def make(db: str, phases: list[str]) -> None:
         outer, inner = (settings_of(space) for space in spaces)
         order = plan_rungs(list(study.train.values()), (), 0.05, 0).order
         evaluator = LiveEvaluator(study, store)
-        async with opened(evaluator):
+        async with aclosing(evaluator):
             rows = await answers(evaluator, outer, order)
             measured = await figures(evaluator, outer, inner) if "figures" in phases else []
     if measured:

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import yaml
 from ablation import ARMS
 
 from agentbench.store import open_store
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.search.evaluator import Answers
 from tuners.search.journal import ended_candidates
 from tuners.space.space import Settings
@@ -82,7 +83,7 @@ async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> li
             store_study(make_study(STUDY, {"name": "judged"}), store)
         study = find_study("judged", store, {})
         evaluator = LiveEvaluator(study, store)
-        async with opened(evaluator):
+        async with aclosing(evaluator):
             for arm, seed, settings in winners:
                 key = evaluator.configuration(settings).key
                 if key not in known:

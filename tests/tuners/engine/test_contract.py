@@ -1,14 +1,15 @@
-"""The evaluators keep the contract, and one that does not is found out."""
+"""Each evaluator fulfils the contract, and a broken one fails it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from agentbench.store import Store
-from tests.tuners.engine.test_evaluator import evaluator as made_of
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tests.tuners.engine.test_evaluator import live_evaluator
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.engine.table_evaluator import ReplayEvaluator, ReplayTable
 from tuners.search.evaluator import UNBOUNDED, Allowance, Answers, Evaluator, Measured
 from tuners.space.configuration import Configuration
@@ -36,7 +37,7 @@ def table() -> ReplayTable:
 class TestLiveEvaluator(EvaluatorContract):
     @pytest.fixture
     async def evaluator(self, live: tuple[LiveEvaluator, Sequence[str]]) -> AsyncIterator[Evaluator]:
-        async with opened(live[0]):
+        async with aclosing(live[0]):
             yield live[0]
 
     @pytest.fixture
@@ -45,7 +46,7 @@ class TestLiveEvaluator(EvaluatorContract):
 
     @pytest.fixture
     def live(self, study: Callable[..., Path], store: Store) -> tuple[LiveEvaluator, Sequence[str]]:
-        return made_of(study(), store)
+        return live_evaluator(study(), store)
 
     @pytest.fixture
     def settings(self) -> Settings:
@@ -56,7 +57,7 @@ class TestLiveEvaluator(EvaluatorContract):
         return {"serving.knob": 2}
 
 
-class OfATable(EvaluatorContract):
+class TableEvaluatorContract(EvaluatorContract):
     @pytest.fixture
     def cases(self) -> Sequence[str]:
         return CASES
@@ -70,19 +71,19 @@ class OfATable(EvaluatorContract):
         return {"serving.knob": 2}
 
 
-class TestReplayEvaluator(OfATable):
+class TestReplayEvaluator(TableEvaluatorContract):
     @pytest.fixture
     def evaluator(self) -> Evaluator:
         return ReplayEvaluator(table())
 
 
 class Wasteful(ReplayEvaluator):
-    """Makes everything again whenever it is asked, whatever it may spend."""
+    """Runs everything again at each call, and ignores the allowance."""
 
     async def answer(
         self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
     ) -> Answers:
-        self._known.clear()
+        self._answered.clear()
         return await super().answer(configuration, cases)
 
     async def measure(
@@ -93,7 +94,7 @@ class Wasteful(ReplayEvaluator):
 
 
 class Forgetful(ReplayEvaluator):
-    """Takes every seed for the first."""
+    """Ignores the seed."""
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
         return super().configuration(settings)
@@ -104,8 +105,8 @@ class Forgetful(ReplayEvaluator):
     [
         (Wasteful, "an_answer_is_computed_once", []),
         (Wasteful, "a_lossless_knob_shares_the_answers", [INNER[1]]),
-        (Wasteful, "no_attempt_is_made_beyond_the_allowance", []),
-        (Forgetful, "other_seeds_are_other_answers", []),
+        (Wasteful, "no_attempt_exceeds_the_allowance", []),
+        (Forgetful, "another_seed_needs_new_answers", []),
     ],
 )
 async def test_an_evaluator_that_breaks_the_contract_fails_it(
@@ -122,4 +123,4 @@ async def test_an_evaluator_that_measures_beyond_its_allowance_fails_the_contrac
 
 def test_an_evaluator_that_forgets_the_seed_fails_the_contract() -> None:
     with pytest.raises(AssertionError):
-        EvaluatorContract().test_a_configuration_says_what_shares_its_answers(Forgetful(table()), OUTER[1], INNER[1])
+        EvaluatorContract().test_equal_settings_share_their_answers(Forgetful(table()), OUTER[1], INNER[1])

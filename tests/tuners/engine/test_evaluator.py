@@ -1,6 +1,7 @@
-"""The evaluator on a server: what is answered once, what a knob leaves alone, what a crash leaves behind."""
+"""The evaluator on a live server: cached answers, lossless knobs, crashes and outages."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from agentbench.store import Store
 from tests.tuners.conftest import STUDY
 from tests.tuners.stub_server import FAILED, StubConfig, StubServer
 from tuners.engine import case_runs
-from tuners.engine.case_runs import Unreachable, Waiting
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.case_runs import ServerWait, Unreachable
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.search.evaluator import Allowance, Broken, OutOfBudget
 from tuners.study.study import make_study, store_study
 
@@ -21,17 +22,17 @@ StudyWriter = Callable[..., Path]
 ODD = frozenset(f"{number:02}" for number in range(1, 40, 2))
 
 
-def evaluator(path: Path, store: Store) -> tuple[LiveEvaluator, tuple[str, ...]]:
-    """Of a study made from the file, and its train cases."""
-    made = make_study(path, {})
-    store_study(made, store)
-    live = LiveEvaluator(made, store)
-    return live, made.split.train
+def live_evaluator(path: Path, store: Store) -> tuple[LiveEvaluator, tuple[str, ...]]:
+    """The evaluator of the study in the file, and its train cases."""
+    new_study = make_study(path, {})
+    store_study(new_study, store)
+    live = LiveEvaluator(new_study, store)
+    return live, new_study.split.train
 
 
 async def test_an_answer_is_computed_once(study: StudyWriter, store: Store) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         first = await live.answer(live.configuration({"serving.word": "even"}), cases[:6])
         second = await live.answer(live.configuration({"serving.word": "even"}), cases[:8])
     assert first.fresh == 6
@@ -42,24 +43,22 @@ async def test_an_answer_is_computed_once(study: StudyWriter, store: Store) -> N
     assert live.spent() == 8
 
 
-async def test_a_lossless_knob_shares_the_answers_and_the_defaults_are_no_change(
-    study: StudyWriter, store: Store
-) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+async def test_a_lossless_knob_and_an_explicit_default_share_the_answers(study: StudyWriter, store: Store) -> None:
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "even", "serving.knob": 2}), cases[:6])
         other = await live.answer(live.configuration({"serving.word": "even", "serving.knob": 1}), cases[:6])
         same = await live.answer(live.configuration({"serving.word": "even"}), cases[:6])
     assert other.fresh == same.fresh == 0
     assert len(other.scores) == 6
-    assert not other.figures  # times are of the server that answered
+    assert not other.figures  # times belong to the server that answered
 
 
 async def test_a_server_starts_once_for_each_configuration(
     study: StudyWriter, store: Store, stub: type[StubServer]
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "even"}), cases[:4])
         await live.answer(live.configuration({"serving.word": "even", "agent.max_tokens": 8}), cases[:4])
         assert stub.started == 1
@@ -67,11 +66,11 @@ async def test_a_server_starts_once_for_each_configuration(
     assert stub.started == 2
 
 
-async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_another(
+async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_a_new_server(
     study: StudyWriter, store: Store
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         with pytest.raises(Broken, match="died") as broken:
             await live.answer(live.configuration({"serving.dies_on": "even"}), cases)
         assert broken.value.fresh > 0
@@ -90,19 +89,19 @@ async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_ano
 async def test_a_server_that_does_not_start_or_settings_that_do_not_fit_break_the_candidate(
     study: StudyWriter, store: Store
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         for settings in ({"serving.starts": False}, {"agent.nonsense": 1}):
             with pytest.raises(Broken) as broken:
                 await live.answer(live.configuration(settings), cases[:2])
             assert broken.value.fresh == 0
 
 
-async def test_a_knob_is_measured_by_sending_the_traces_again_and_only_once(
+async def test_a_knob_is_measured_once_by_a_replay_of_the_traces(
     study: StudyWriter, store: Store, stub: type[StubServer]
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "even"}), cases)
         stub.asked.clear()
         measured = await live.measure(live.configuration({"serving.word": "even"}), {"serving.knob": 2})
@@ -120,39 +119,39 @@ async def test_a_knob_is_measured_by_sending_the_traces_again_and_only_once(
 
 
 async def test_runs_say_which_study_they_belong_to(study: StudyWriter, store: Store) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "odd"}), cases)
         await live.answer(live.configuration({}), cases[:2])
     runs = {run.status: store.get_run(run.id) for run in store.list_runs()}
     assert {run.label for run in runs.values()} == {"study:toy"}
-    told = runs["finished"].environment["study"]
-    assert told == {"name": "toy", "purpose": "search", "settings": {"serving.word": "odd"}}
+    facts = runs["finished"].environment["study"]
+    assert facts == {"name": "toy", "purpose": "search", "settings": {"serving.word": "odd"}}
     assert runs["interrupted"].case_ids == runs["finished"].case_ids
 
 
 @pytest.mark.parametrize("settings", [{"serving.hangs": True}, {"serving.delay_s": 3600}])
-async def test_a_start_and_attempts_in_flight_are_ended_with_the_time(
+async def test_the_time_limit_cancels_a_server_start_and_attempts_in_flight(
     study: StudyWriter, store: Store, stub: type[StubServer], settings: dict[str, Any]
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         cut = await live.answer(live.configuration(settings), cases, Allowance(seconds=0.5))
         assert (cut.fresh, cut.complete, cut.scores) == (0, False, {})
     assert stub.running == 0
 
 
-async def test_what_the_server_fails_is_tried_again_and_then_not_passed(
+async def test_attempts_that_the_server_failed_run_twice_and_then_do_not_pass(
     study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, stub: type[StubServer]
 ) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         bad = await live.answer(live.configuration({"serving.fails_on": ["even 0", "odd 1", "even 2", "odd 3"]}), cases)
         assert bad.failed == len({"c00", "c01", "c02", "c03"} & set(cases)) > 0
         assert (bad.attempts, bad.fresh, len(bad.scores), bad.complete) == (20, 20, 20, True)
         assert sum(bad.scores.values()) == sum(case[1:] in ODD and case > "c03" for case in cases)
         assert "infra: HTTP 503" in bad.failure
-        # One that fails its first three tries only, which is all that one attempt has.
+        # This case fails in its first three tries only, which are all tries of one attempt.
         answer, failures = stub._answer, [3]
 
         def failing(self: StubServer, body: dict[str, Any]) -> bytes | None:
@@ -172,7 +171,7 @@ URL_STUDY = STUDY.replace("space:", "baseline: {serving: {server: url, base_url:
 )
 
 
-async def test_an_outage_of_somebody_elses_server_is_waited_for(
+async def test_the_evaluator_waits_for_an_external_server_in_an_outage(
     study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server = StubServer(StubConfig(word="even"))
@@ -184,34 +183,34 @@ async def test_an_outage_of_somebody_elses_server_is_waited_for(
         left[0] -= 1
         return None if left[0] == 0 else answer(self, body)
 
-    async def comes_back(self: Waiting, reason: str) -> None:
+    async def comes_back(self: ServerWait, reason: str) -> None:
         assert reason == "it does not answer"
         servers.append(StubServer(StubConfig(word="even", port=port)))
         await servers[-1].start(tmp_path)
 
     monkeypatch.setattr(StubServer, "_answer", dying)
-    monkeypatch.setattr(Waiting, "pause", comes_back)
-    made = make_study(study(URL_STUDY.replace("URL", endpoint.base_url)), {})
-    store_study(made, store)
-    live = LiveEvaluator(made, store)
-    async with opened(live):
-        answers = await live.answer(live.configuration({}), made.split.train)
+    monkeypatch.setattr(ServerWait, "pause", comes_back)
+    new_study = make_study(study(URL_STUDY.replace("URL", endpoint.base_url)), {})
+    store_study(new_study, store)
+    live = LiveEvaluator(new_study, store)
+    async with aclosing(live):
+        answers = await live.answer(live.configuration({}), new_study.split.train)
         assert (answers.failed, set(answers.scores.values()), len(servers)) == (0, {1.0}, 2)
         await servers[1].stop()
-        # Another worker of the study, to which it is away from the beginning: it has answered before.
-        other = LiveEvaluator(made, store)
+        # Another worker of the study starts during the outage. The server answered before, so the worker waits.
+        other = LiveEvaluator(new_study, store)
         monkeypatch.undo()
         monkeypatch.setattr(case_runs, "PATIENCE_S", -1.0)
         with pytest.raises(Unreachable, match="has been away"):
-            await other.answer(other.configuration({"agent.max_tokens": 8}), made.split.train)
+            await other.answer(other.configuration({"agent.max_tokens": 8}), new_study.split.train)
     for each in servers:
         await each.stop()
 
 
-async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_study_that_it_answered(
+async def test_a_server_that_refuses_all_requests_breaks_its_candidate_or_stops_a_study_with_answers(
     study: StudyWriter, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live, cases = evaluator(study(), store)
+    live, cases = live_evaluator(study(), store)
 
     async def refusing(*_: Any) -> AsyncIterator[Attempt]:
         none: tuple[Attempt, ...] = ()
@@ -219,7 +218,7 @@ async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_
             yield attempt
         raise UserError("the model server refuses the run's requests: HTTP 401")
 
-    async with opened(live):
+    async with aclosing(live):
         with monkeypatch.context() as patched:
             patched.setattr(case_runs, "run_stored", refusing)
             with pytest.raises(Broken, match="HTTP 401"):
@@ -230,18 +229,18 @@ async def test_a_server_that_refuses_everything_breaks_its_candidate_or_stops_a_
             await live.answer(live.configuration({"agent.max_tokens": 8}), cases[:4])
 
 
-async def test_an_address_that_never_answered_is_no_outage(study: StudyWriter, store: Store) -> None:
-    made = make_study(study(URL_STUDY.replace("URL", "http://127.0.0.1:9/v1")), {})
-    store_study(made, store)
-    live = LiveEvaluator(made, store)
-    async with opened(live):
+async def test_a_url_that_never_answered_breaks_the_candidate_at_once(study: StudyWriter, store: Store) -> None:
+    new_study = make_study(study(URL_STUDY.replace("URL", "http://127.0.0.1:9/v1")), {})
+    store_study(new_study, store)
+    live = LiveEvaluator(new_study, store)
+    async with aclosing(live):
         with pytest.raises(Broken, match="can't be reached"):
-            await live.answer(live.configuration({}), made.split.train)
+            await live.answer(live.configuration({}), new_study.split.train)
 
 
-async def test_a_replay_that_the_allowance_is_too_small_for_is_not_begun(study: StudyWriter, store: Store) -> None:
-    live, cases = evaluator(study(), store)
-    async with opened(live):
+async def test_a_replay_beyond_the_allowance_does_not_begin(study: StudyWriter, store: Store) -> None:
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "even"}), cases)
         recorded = live.configuration({"serving.word": "even"})
         for allowance in (Allowance(case_runs=7), Allowance(seconds=0.0)):

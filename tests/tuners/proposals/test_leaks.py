@@ -12,7 +12,7 @@ from tests.tuners.stub_server import StubServer
 from tuners.proposals.proposal_model import TASK
 from tuners.report.progress import StudyProgress
 from tuners.study.study import Study, make_study, store_study
-from tuners.tune import run_study, tuned
+from tuners.tune import run_study, study_result
 
 StudyWriter = Callable[..., Path]
 
@@ -89,7 +89,7 @@ async def test_a_proposal_that_helps_wins_the_study_and_is_written_out(
     made = make_study(study(STUDY.replace("  serving.knob: [1, 2]\n", "")), {})
     store_study(made, store)
     await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
-    done = tuned(made, store)
+    done = study_result(made, store)
     assert done.best is not None
     assert done.verdict is not None
     assert "Answer yes to even." in done.best.read_text()

@@ -1,6 +1,7 @@
 """Proposals on the stub's engine: accepted only if the same minibatch improves, kept, paid for, and asked for once."""
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from agentbench.core.protocols import ChatRequest
 from agentbench.core.trace import Trace
 from agentbench.store import Store
 from tests.tuners.stub_server import StubServer
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.proposals.proposal_model import TASK
 from tuners.proposals.proposer import Proposer, parent_of
 from tuners.search.budget import BudgetOptions, Spending
@@ -62,7 +63,7 @@ class Setting:
 
     async def text(self, slot: int = 0, candidates: tuple[Candidate, ...] = ()) -> Any:
         live, proposer = self.worker()
-        async with opened(live):
+        async with aclosing(live):
             return (await proposer({PATH: {"proposal": slot}, "other": 1}, candidates))[PATH]
 
     @property
@@ -105,7 +106,7 @@ async def test_its_minibatch_is_paid_for_and_in_the_cache(
     live, _ = here.worker()
     assert here.spending.case_runs == live.spent() == 2 * 8
     [proposal] = here.store.studies.proposals("toy")
-    async with opened(live):
+    async with aclosing(live):
         assert (await live.answer(live.configuration({PATH: GOOD}), proposal.minibatch)).fresh == 0
         assert (await live.answer(live.configuration({}), proposal.minibatch)).fresh == 0
 
@@ -175,7 +176,7 @@ async def test_of_two_workers_at_the_same_slot_the_first_one_s_proposal_stands(
         return record
 
     monkeypatch.setattr(proposer, "_proposed", overtaken)
-    async with opened(live):
+    async with aclosing(live):
         assert (await proposer(SLOT, ()))[PATH] == "The other worker's."
 
 
@@ -210,7 +211,7 @@ async def test_killed_at_any_step_it_goes_on_with_the_same_and_pays_once(
     with monkeypatch.context() as patched:
         for owner, name in ((live, "answer"), (live.host, "ask"), (proposer._kept, "keep_proposal")):
             patched.setattr(owner, name, fuse.guarding(getattr(owner, name)))
-        async with opened(live):
+        async with aclosing(live):
             with pytest.raises(Killed):
                 await proposer(SLOT, ())
     assert not here.kept
@@ -236,7 +237,7 @@ async def test_other_settings_and_other_values_are_left_as_they_are(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     live, proposer = setting().worker()
-    async with opened(live):
+    async with aclosing(live):
         settings = {PATH: "Ours.", "agent.max_tokens": 5}
         assert await proposer(settings, ()) == settings
     assert not stub.asked
@@ -270,7 +271,7 @@ async def test_a_server_that_dies_of_it_is_no_proposal_and_no_fault_of_the_next_
         number=1, settings={"serving.dies_on": "Failed task"}, end="finished", rung=0, quality=0.5, scores={}
     )
     live, proposer = here.worker()
-    async with opened(live):
+    async with aclosing(live):
         assert (await proposer(SLOT, (parent,)))[PATH] is None
         answers = await live.answer(live.configuration({"serving.dies_on": "Failed task"}), here.study.split.train)
     assert len(answers.scores) == 20
@@ -357,7 +358,7 @@ async def test_a_minibatch_that_the_budget_is_too_small_for_is_no_proposal(store
     setting = Setting(study(STUDY), store)
     setting.spending = Spending(BudgetOptions(case_runs=5))
     live, proposer = setting.worker()
-    async with opened(live):
+    async with aclosing(live):
         assert (await proposer(SLOT, ()))[PATH] is None
     assert live.spent() == 5
     assert store.studies.proposals("toy") == []

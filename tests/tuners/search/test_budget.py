@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuners.search.budget import BudgetOptions, Spending, what_it_buys
+from tuners.search.budget import BudgetOptions, Spending, describe_budget
 from tuners.search.evaluator import Allowance
 
 RUNGS = (8, 16, 100)
@@ -27,13 +27,13 @@ RUNGS = (8, 16, 100)
     ],
 )
 def test_what_it_is_enough_for(options: dict[str, int], pace: float | None, said: str) -> None:
-    line = what_it_buys(BudgetOptions.model_validate(options), RUNGS, 1, pace)
+    line = describe_budget(BudgetOptions.model_validate(options), RUNGS, 1, pace)
     assert line.startswith("the budget: a candidate needs 8 case-runs for the first rung and 100 for all of train; ")
     assert said in line
 
 
 def test_repeats_are_case_runs_too() -> None:
-    assert "needs 24 case-runs for the first rung and 300 for all of train" in what_it_buys(
+    assert "needs 24 case-runs for the first rung and 300 for all of train" in describe_budget(
         BudgetOptions(case_runs=900), RUNGS, 3, None
     )
 

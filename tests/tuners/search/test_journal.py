@@ -1,4 +1,4 @@
-"""Every journal keeps the contract, and one that does not is found out."""
+"""Each journal fulfils the contract, and a broken one fails it."""
 
 import os
 import platform
@@ -37,19 +37,19 @@ class TestStoredJournal(SharedJournalContract):
 
     @pytest.fixture
     def restart(self, store: Store) -> Callable[[], Journal]:
-        """Process numbers are given out again: ours on what we did not begin is that of a process before us."""
+        """A process id can repeat: candidates with our id that we did not begin belong to an earlier process."""
         return lambda: StoredJournal(store, "words")
 
     @pytest.fixture
     def other(self, journal: Journal, store: Store, monkeypatch: pytest.MonkeyPatch) -> Journal:
-        """Of another process that is there."""
+        """The journal of another live process."""
         with monkeypatch.context() as patched:
             patched.setattr(journals, "this_worker", lambda: f"{platform.node()}:{os.getppid()}")
             return StoredJournal(store, "words")
 
 
 class Forgetful(MemoryJournal):
-    """Hands every candidate to whoever asks for it, and tells of an end whenever it is asked."""
+    """Hands a candidate to every worker that claims it, and reports all ends at each call."""
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
         self._begun[number] = settings
@@ -67,9 +67,9 @@ class Forgetful(MemoryJournal):
     "broken",
     [
         "a_candidate_begins_once",
-        "no_more_begin_than_may",
+        "no_more_candidates_begin_than_the_limit",
         "an_end_is_news_once",
-        "progress_is_that_which_was_told_last",
+        "progress_is_the_last_one_recorded",
     ],
 )
 def test_a_journal_that_breaks_the_contract_fails_it(broken: str) -> None:
@@ -79,9 +79,9 @@ def test_a_journal_that_breaks_the_contract_fails_it(broken: str) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ["what_was_left_unfinished_is_taken_over", "what_has_ended_is_told_to_the_next_process_and_not_taken_over"],
+    ["an_unfinished_candidate_is_taken_over", "an_ended_candidate_is_news_to_the_next_process_and_is_not_taken_over"],
 )
-def test_a_journal_that_forgets_what_came_before_fails_the_contract(broken: str) -> None:
+def test_a_journal_that_forgets_earlier_processes_fails_the_contract(broken: str) -> None:
     journal = Forgetful()
     with pytest.raises(AssertionError):
         getattr(JournalContract(), f"test_{broken}")(journal, lambda: journal)
@@ -90,10 +90,10 @@ def test_a_journal_that_forgets_what_came_before_fails_the_contract(broken: str)
 @pytest.mark.parametrize(
     "broken",
     [
-        "two_workers_do_not_have_the_same_candidate",
-        "the_limit_is_of_all_workers_together",
-        "each_worker_is_told_of_every_end",
-        "each_worker_sees_how_far_the_others_are",
+        "two_workers_never_have_the_same_candidate",
+        "all_workers_share_the_limit",
+        "each_worker_gets_every_end",
+        "each_worker_sees_the_progress_of_the_others",
     ],
 )
 def test_a_journal_of_one_process_is_not_shared(broken: str) -> None:

@@ -38,7 +38,7 @@ class Server:
         served = str(settings.get("serving.quantization"))
         return Configuration(settings=settings, seed=0, answers=str(settings), served=served)
 
-    def made(self, configuration: Configuration, cases: Sequence[str]) -> int:
+    def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
         return 0
 
     def spent(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from agentbench.suite.config import as_mapping, canonical_hash, read_settings
 from agentbench.suite.suite import Suite, load_suite
 from tests.tuners.stub_server import StubServer
 from tuners import StudyProgress, run_study
-from tuners.engine.evaluator import LiveEvaluator, opened
+from tuners.engine.evaluator import LiveEvaluator
 from tuners.report.best_file import write_best
 from tuners.space.configuration import Configuration, Configurations, configured
 from tuners.space.space import Settings
@@ -166,7 +167,7 @@ async def test_a_workflow_answers_and_its_inner_settings_are_the_candidate_s(
     store_study(made, store)
     live = LiveEvaluator(made, store)
     settings = {"workflow": VOTES, "agent.system_prompt": "Say yes or no.", "serving.word": "even"}
-    async with opened(live):
+    async with aclosing(live):
         answers = await live.answer(live.configuration(settings), made.split.train[:4])
     assert answers.scores == dict.fromkeys(made.split.train[:4], 1.0)
     assert len(stub.asked) == 3 * 4
@@ -182,7 +183,7 @@ async def test_the_model_of_a_step_is_a_server_beside_the_candidate_s(
     live = LiveEvaluator(made, store)
     planner = {"server": "stub", "model": "planner", "word": "never"}
     settings = {"workflow": {"name": "plan_then_act", "plan_model": {"serving": planner}}, "serving.word": "even"}
-    async with opened(live):
+    async with aclosing(live):
         answers = await live.answer(live.configuration(settings), made.split.train[:8])
         assert stub.started == 2
         stub.asked.clear()
