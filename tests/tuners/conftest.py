@@ -31,7 +31,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """The stub as a registered server."""
     register_stub(monkeypatch)
     StubServer.started = StubServer.running = StubServer.most_at_once = 0
-    StubServer.asked = []
+    StubServer.requests = []
     StubServer.proposals = ["Answer."]
     return StubServer
 

@@ -1,4 +1,4 @@
-"""A model server inside the test: it says what a rule says, and dies when it is asked to.
+"""A model server inside the test process: it answers by a rule, and can die on a request.
 
 stub_plugin/ on PYTHONPATH registers it in another process.
 """
@@ -17,7 +17,7 @@ from agentbench.core.protocols import Endpoint
 from tuners.proposals.proposal_model import TASK
 
 FAILED = b"{}"
-"""The answer with which a server says that it failed."""
+"""The answer that becomes HTTP 503."""
 
 
 class StubConfig(BaseModel):
@@ -38,17 +38,17 @@ class StubConfig(BaseModel):
 
 
 class StubServer:
-    """Answers yes where the last message has the `word`, which a system message (`yes to WORD`) may change.
+    """Answers yes when the last message contains the `word`, which a system message (`yes to WORD`) may change.
 
-    A request for a proposal gets the next of `proposals`, the last one again and again. `started` counts, `asked` keeps
-    every body, `most_at_once` says how many ran side by side.
+    A request for a proposal gets the next of `proposals`; the last one repeats. `started` counts the starts, `requests`
+    has every request body, and `most_at_once` is the most servers that ran at the same time.
     """
 
     Config = StubConfig
     started = 0
     running = 0
     most_at_once = 0
-    asked: ClassVar[list[dict[str, object]]] = []
+    requests: ClassVar[list[dict[str, object]]] = []
     proposals: ClassVar[list[str]] = []
 
     def __init__(self, config: StubConfig) -> None:
@@ -116,21 +116,21 @@ class StubServer:
             await writer.wait_closed()
 
     async def _pause(self) -> None:
-        """The delay, or until the server is stopped."""
+        """Waits for the delay, or until the server stops."""
         if self._config.delay_s:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._config.delay_s)
 
     def _answer(self, body: dict[str, object]) -> bytes | None:
-        StubServer.asked.append(body)
+        StubServer.requests.append(body)
         messages = body["messages"]
         assert isinstance(messages, list)
-        said = str(messages[-1]["content"])
-        if self._config.dies_on is not None and self._config.dies_on in said:
+        question = str(messages[-1]["content"])
+        if self._config.dies_on is not None and self._config.dies_on in question:
             return None
-        if any(said.endswith(each) for each in self._config.fails_on):
+        if any(question.endswith(each) for each in self._config.fails_on):
             return FAILED
-        text = _proposed(messages) or ("yes" if _word(messages, self._config.word) in said else "no")
+        text = _proposal(messages) or ("yes" if _word(messages, self._config.word) in question else "no")
         chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
         last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
@@ -138,7 +138,7 @@ class StubServer:
         return "".join(events).encode()
 
 
-def _proposed(messages: list[dict[str, str]]) -> str:
+def _proposal(messages: list[dict[str, str]]) -> str:
     if messages[0]["content"] != TASK:
         return ""
     proposals = StubServer.proposals
@@ -146,5 +146,5 @@ def _proposed(messages: list[dict[str, str]]) -> str:
 
 
 def _word(messages: list[dict[str, str]], word: str) -> str:
-    told = (re.search(r"yes to (\w+)", each["content"]) for each in messages if each["role"] == "system")
-    return next((found[1] for found in told if found), word)
+    rules = (re.search(r"yes to (\w+)", each["content"]) for each in messages if each["role"] == "system")
+    return next((found[1] for found in rules if found), word)

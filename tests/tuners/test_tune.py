@@ -58,7 +58,7 @@ def test_a_study_finds_the_best_and_judges_it_on_cases_it_never_looked_at(
     odd = sum(int(case[1:]) % 2 for case in found["split"]["test"])
     assert verdict["passes"]["rate_b"] == odd / 20
     assert verdict["passes"]["cases"] == 20
-    asked = [str(body["messages"]) for body in stub.asked]
+    asked = [str(body["messages"]) for body in stub.requests]
     last_of_search = max(
         index
         for index, said in enumerate(asked)
@@ -127,7 +127,7 @@ def test_the_verdict_may_be_left_for_later(study: StudyWriter, stub: type[StubSe
     assert "agentbench tune --resume toy" in searched.stderr
     found = study_json()
     assert (found["verdict"], len(found["candidates"])) == (None, 3)
-    asked = [str(body["messages"]) for body in stub.asked]
+    asked = [str(body["messages"]) for body in stub.requests]
     assert not [said for case in found["split"]["test"] for said in asked if f" {int(case[1:])}'" in said]
     assert agentbench("tune", "--resume", "toy").exit_code == 0
     assert study_json()["verdict"]["passes"]["cases"] == 20
@@ -156,7 +156,7 @@ STEP = "{server: stub, model: planner}"
 BAD = {
     "space:\n  serving.wrod: [1]": "serving.wrod",
     "space:\n  nonsense.word: [1]": "a path under agent",
-    "space:\n  serving.word: []": "space.serving.word = []: an empty choice: list the values",
+    "space:\n  serving.word: []": "space.serving.word = []: an empty choice: list at least one value",
     "space:\n  serving.word: {low: 3, high: 1}": "low = 3 is above high = 1",
     "space:\n  serving.knob: {low: 1, high: 4, step: 1, log: true}": "log or step",
     "space:\n  serving.knob: [1, two]": "serving.knob",
@@ -368,7 +368,7 @@ def test_a_study_gets_more_choices_and_goes_on_with_what_it_has(study: StudyWrit
     path = study(PLAIN.replace("[never, even, odd]", "[never, odd]").replace("trials: 5", "trials: 9"))
     assert agentbench("tune", path, "--search-only").exit_code == 0
     before = study_json()
-    asked = len(stub.asked)
+    asked = len(stub.requests)
     for other in ("[odd, never, even]", "[never]", "{low: 1, high: 2}"):
         said = refused("tune", "--resume", "toy", "--set", f"space.serving.word={other}")
         assert "may only get more choices, after those it has: ['never', 'odd']" in said
@@ -380,7 +380,7 @@ def test_a_study_gets_more_choices_and_goes_on_with_what_it_has(study: StudyWrit
     *old, new = study_json()["candidates"]
     assert old == before["candidates"]
     assert (new["settings"], new["quality"], new["case_runs"]) == ({"serving.word": "even"}, 1.0, 20)
-    assert len(stub.asked) - asked == 20
+    assert len(stub.requests) - asked == 20
     assert agentbench("tune", "--resume", "toy", "--search-only").exit_code == 0
     assert study_json()["candidates"] == [*old, new]
 
@@ -388,12 +388,12 @@ def test_a_study_gets_more_choices_and_goes_on_with_what_it_has(study: StudyWrit
 @pytest.mark.usefixtures("here")
 def test_another_study_finds_the_answers_of_the_first(study: StudyWriter, stub: type[StubServer]) -> None:
     agentbench("tune", study(PLAIN))
-    stub.asked.clear()
+    stub.requests.clear()
     other = PLAIN.replace("name: toy", "name: other").replace("[never, even, odd]", "[never, even, odd, other]")
     assert agentbench("tune", study(other), "--search-only").exit_code == 0
     runs = {each["settings"].get("serving.word"): each["case_runs"] for each in study_json("other")["candidates"]}
     assert runs[None] == runs["even"] == runs["odd"] == 0
-    assert runs["other"] == len(stub.asked) > 0
+    assert runs["other"] == len(stub.requests) > 0
 
 
 @pytest.mark.usefixtures("here")
@@ -401,13 +401,13 @@ def test_a_search_sees_no_answer_of_another_study_to_its_own_test_cases(
     study: StudyWriter, stub: type[StubServer]
 ) -> None:
     agentbench("tune", study(PLAIN), "--search-only")
-    stub.asked.clear()
+    stub.requests.clear()
     other = PLAIN.replace("name: toy", "name: other").replace("seed: 1", "seed: 2")
     agentbench("tune", study(other))
     found = study_json("other")
     test = set(found["split"]["test"])
     assert all(not set(each["scores"]) & test for each in found["candidates"])
-    asked = [str(body["messages"]) for body in stub.asked]
+    asked = [str(body["messages"]) for body in stub.requests]
     assert all(any(f" {int(case[1:])}'" in said for said in asked) for case in test)
 
 

@@ -1,4 +1,4 @@
-"""Demonstrations from the agent's own passing traces on train, never from test."""
+"""Demonstrations from the agent's own passing attempts on train, never on test."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +11,17 @@ from tuners.space.parameters import Bootstrap
 from tuners.space.space import Settings, Space
 
 Attempts = Callable[[Candidate], Sequence[Attempt]]
-"""A candidate's attempts on train."""
+"""A candidate to its attempts on train."""
 
 Demonstration = dict[str, str]
 
 
 class Bootstrapper:
-    """Puts demonstrations in the place of their number.
+    """Replaces a suggested number of demonstrations by that many demonstrations.
 
-    They come from the candidate of the highest quality that has as many, in the order of the cases in `order` (of
-    another set in another order); with none, there are fewer. `cases` are those of train: what is demonstrated is one
-    of them or nothing.
+    They come from the best candidate with enough passing attempts, or else from the one with the most. `cases` are the
+    train cases by id, and no other case is shown. `order` decides which cases come first; another set has another
+    order.
     """
 
     def __init__(self, space: Space, cases: Mapping[str, Case], order: Sequence[str], attempts: Attempts) -> None:
@@ -31,10 +31,10 @@ class Bootstrapper:
         self._attempts = attempts
 
     async def __call__(self, settings: Settings, candidates: Sequence[Candidate]) -> Settings:
-        found = {path: self._found(settings[path], candidates) for path in self._paths if path in settings}
+        found = {path: self._demonstrations(settings[path], candidates) for path in self._paths if path in settings}
         return {**settings, **found}
 
-    def _found(self, suggested: Any, candidates: Sequence[Candidate]) -> list[Demonstration]:
+    def _demonstrations(self, suggested: Any, candidates: Sequence[Candidate]) -> list[Demonstration]:
         wanted, chosen = (
             (suggested["bootstrap"], suggested["set"]) if isinstance(suggested, Mapping) else (int(suggested), 0)
         )
@@ -47,19 +47,20 @@ class Bootstrapper:
         return most
 
     def _of(self, candidate: Candidate, wanted: int, chosen: int) -> list[Demonstration]:
+        """At most `wanted` demonstrations from the candidate's passing attempts, one for each case."""
         if sum(candidate.scores.values()) <= 0:
             return []
         passing = [each for each in self._attempts(candidate) if each.passed and each.case_id in self._order]
         passing.sort(key=lambda each: (self._place(each.case_id, chosen), each.repeat))
         found: dict[str, Demonstration] = {}
         for attempt in passing:
-            shown = demonstration_of(self._cases[attempt.case_id], attempt)
-            if shown is not None and len(found) < wanted:
-                found.setdefault(attempt.case_id, shown)
+            demonstration = demonstration_of(self._cases[attempt.case_id], attempt)
+            if demonstration is not None and len(found) < wanted:
+                found.setdefault(attempt.case_id, demonstration)
         return list(found.values())
 
     def _place(self, case_id: str, chosen: int) -> int:
-        """Where the case stands in the order of a set: the first has the rungs' own, the others are shuffled."""
+        """The case's place in the order of a set: set 0 has the order of the rungs, the others are shuffled."""
         if chosen == 0:
             return self._order[case_id]
         digest = hashlib.blake2b(f"{chosen}\0{case_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -67,9 +68,9 @@ class Bootstrapper:
 
 
 def demonstration_of(case: Case, attempt: Attempt) -> Demonstration | None:
-    """What the user said and what the model answered; None unless it was one question with one answer in text."""
+    """The case's question and the model's answer; None unless it was one text question with one text answer."""
     calls = attempt.trace.model_calls
     if len(case.messages) != 1 or len(calls) != 1:
         return None
-    said, answered = case.messages[0].get("content"), calls[0].answer
-    return {"input": said, "output": answered} if isinstance(said, str) and answered else None
+    question, answer = case.messages[0].get("content"), calls[0].answer
+    return {"input": question, "output": answer} if isinstance(question, str) and answer else None

@@ -1,4 +1,4 @@
-"""The model that proposes instructions: its prompt, its server, and the instruction in its answer."""
+"""The model that proposes instructions: its prompt, its server, and how its answer becomes an instruction."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tuners.space.configuration import RUNS_ELSEWHERE, Configuration, needs_serv
 from tuners.space.instructions import ProposingModel
 
 LONGEST = 500
-"""Characters of a question, an answer or a reason that are shown."""
+"""Most characters of a question, an answer or a reason in the prompt."""
 
 TASK = (
     "You write the instruction that an AI agent follows. You are shown its instruction and tasks that it failed with"
@@ -27,36 +27,36 @@ TASK = (
 )
 NONE = "(none)"
 TOOLS = "{tools}"
-"""What stands for the tools' descriptions in an agent's system prompt."""
+"""The placeholder of the tools' descriptions in an agent's system prompt."""
 
 
 def proposal_messages(current: str | None, failing: Sequence[tuple[Case, Attempt]]) -> tuple[Message, ...]:
-    """The request for a better instruction than `current`."""
-    shown = "\n\n".join(_failure(number, case, attempt) for number, (case, attempt) in enumerate(failing, 1))
-    kept = f"\nKeep the mark {TOOLS} in it: the tools' descriptions are put there." if TOOLS in (current or "") else ""
-    said = f"The agent's instruction:\n{current or NONE}\n\n{shown}\n\nThe new instruction:{kept}"
-    return ({"role": "system", "content": TASK}, {"role": "user", "content": said})
+    """The messages that ask for a better instruction than `current`, with the cases that it failed."""
+    failures = "\n\n".join(_failure(number, case, attempt) for number, (case, attempt) in enumerate(failing, 1))
+    mark = f"\nKeep the mark {TOOLS} in it: the tools' descriptions are put there." if TOOLS in (current or "") else ""
+    prompt = f"The agent's instruction:\n{current or NONE}\n\n{failures}\n\nThe new instruction:{mark}"
+    return ({"role": "system", "content": TASK}, {"role": "user", "content": prompt})
 
 
 def _failure(number: int, case: Case, attempt: Attempt) -> str:
     reasons = "; ".join(score.reason for score in attempt.scores if score.passed is False and score.reason)
-    parts = [f"Failed task {number}", f"Asked: {_short(_asked(case))}"]
+    parts = [f"Failed task {number}", f"Asked: {_short(_question(case))}"]
     if case.tools:
         parts.append(f"Tools: {_short(', '.join(tool.name for tool in case.tools))}")
     wrong = _short(reasons or "it is not the right answer")
-    parts += [f"Answered: {_short(_answered(attempt))}", f"Wrong because: {wrong}"]
+    parts += [f"Answered: {_short(_answer(attempt))}", f"Wrong because: {wrong}"]
     return "\n".join(parts)
 
 
-def _asked(case: Case) -> str:
-    said = (message.get("content") for message in case.messages if message.get("role") == "user")
-    return "\n".join(text for text in said if isinstance(text, str))
+def _question(case: Case) -> str:
+    contents = (message.get("content") for message in case.messages if message.get("role") == "user")
+    return "\n".join(text for text in contents if isinstance(text, str))
 
 
-def _answered(attempt: Attempt) -> str:
+def _answer(attempt: Attempt) -> str:
     calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in attempt.trace.tool_calls]
-    told = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
-    return " ".join(part for part in (told, attempt.trace.answer) if part) or "(nothing)"
+    calls_json = json.dumps(calls, ensure_ascii=False, default=str) if calls else ""
+    return " ".join(part for part in (calls_json, attempt.trace.answer) if part) or "(nothing)"
 
 
 def _short(text: str) -> str:
@@ -64,14 +64,14 @@ def _short(text: str) -> str:
 
 
 class Host(Protocol):
-    """Has the servers of candidates."""
+    """Runs the candidates' servers."""
 
     async def ask(self, configuration: Configuration, request: ChatRequest) -> str:
-        """The answer of the model of this configuration; it belongs to no attempt."""
+        """The answer of the configuration's model to a request outside any attempt."""
         ...
 
     async def rest(self) -> None:
-        """Stop the server that is kept running, until it is needed again."""
+        """Stops the running server; the next request starts one."""
         ...
 
 
@@ -80,17 +80,18 @@ class NoAnswer(Exception):
 
 
 async def write(options: ProposingModel, host: Host, parent: Configuration, request: ChatRequest) -> str:
-    """What the model wrote; without a model of its own it is that of `parent`. Raises `NoAnswer`.
+    """The text that the proposing model writes: the model that `options` name, or else the model of `parent`.
 
-    A model of its own is open for this one answer, and the candidates' server is stopped before where both would run
-    on this machine: there may not be memory for two. `UserError` when its server does not start.
+    A named model's server runs for this answer only. If it runs on this machine, the candidates' server is stopped
+    first, since there may not be memory for both. Raises `NoAnswer` when the model does not answer in time, `UserError`
+    when its server does not start.
     """
     try:
         async with asyncio.timeout(options.timeout_s):
             if not options.is_named:
                 return await host.ask(parent, request)
     except (AttemptError, TimeoutError) as error:
-        raise NoAnswer(str(error) or f"nothing in {options.timeout_s:g} s") from error
+        raise NoAnswer(str(error) or f"no answer in {options.timeout_s:g} s") from error
     if _runs_here(options):
         await host.rest()
     async with opened_model(options.serving, options.backend, "proposer") as backend:
@@ -98,7 +99,7 @@ async def write(options: ProposingModel, host: Host, parent: Configuration, requ
             async with asyncio.timeout(options.timeout_s):
                 return (await backend.chat(request)).text
         except (AttemptError, TimeoutError) as error:
-            raise NoAnswer(str(error) or f"nothing in {options.timeout_s:g} s") from error
+            raise NoAnswer(str(error) or f"no answer in {options.timeout_s:g} s") from error
 
 
 def _runs_here(options: ProposingModel) -> bool:
@@ -107,7 +108,7 @@ def _runs_here(options: ProposingModel) -> bool:
 
 
 MOST = 1200
-"""Characters of an instruction; a small model may go on for ever."""
+"""Most characters of an instruction; a small model may never stop."""
 
 CONTROL = re.compile(r"<\|[^|>\n]{1,40}\|>|[\x00-\x08\x0b-\x1f\x7f]")
 FENCED = re.compile(r"```[\w-]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -119,8 +120,12 @@ LABEL = re.compile(
 QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("«", "»"), ("`", "`"), ("**", "**"))
 
 
-def cleaned(text: str) -> str:
-    """The instruction without what is put around it, each line once, at most `MOST` characters; "" for nothing."""
+def clean_instruction(text: str) -> str:
+    """The instruction in a model's answer; "" when there is none.
+
+    Reasoning, control tokens, labels, code fences and quotes around it are removed, and so are repeated lines. It is
+    cut to at most `MOST` characters.
+    """
     text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
     text = CONTROL.sub("", answer_in(text)).strip()
     if fenced := FENCED.search(text):
@@ -143,6 +148,6 @@ def _cut(text: str) -> str:
     """The text up to the last sentence or line that ends within `MOST` characters, or else the last word."""
     if len(text) <= MOST:
         return text
-    kept = text[:MOST]
-    ends = [found.end() for found in re.finditer(r"[.!?](?=\s)|\n", kept)]
-    return kept[: ends[-1]].strip() if ends else kept.rpartition(" ")[0].strip() or kept
+    beginning = text[:MOST]
+    ends = [found.end() for found in re.finditer(r"[.!?](?=\s)|\n", beginning)]
+    return beginning[: ends[-1]].strip() if ends else beginning.rpartition(" ")[0].strip() or beginning

@@ -1,4 +1,4 @@
-"""Instructions that a model proposes from failing cases, accepted only if the same minibatch improves."""
+"""Instructions that a model proposes from failing cases; one is accepted if it improves the score on a minibatch."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.protocols import ChatRequest
 from agentbench.core.study import ProposalRecord
-from tuners.proposals.proposal_model import TOOLS, Host, NoAnswer, cleaned, proposal_messages, write
+from tuners.proposals.proposal_model import TOOLS, Host, NoAnswer, clean_instruction, proposal_messages, write
 from tuners.search.budget import Spending, within
 from tuners.search.candidate import Candidate, rank
 from tuners.search.evaluator import Answers, Broken, Evaluator, OutOfBudget
@@ -19,31 +19,31 @@ from tuners.space.instructions import Propose, ProposingModel, slot_of
 from tuners.space.space import Settings, Space
 
 
-class Kept(Protocol):
-    """Keeps a study's proposals, for this worker and others."""
+class ProposalStore(Protocol):
+    """Stores a study's proposals, for all its workers."""
 
     def proposals(self, study: str) -> Sequence[ProposalRecord]: ...
 
     def keep_proposal(self, proposal: ProposalRecord) -> None:
-        """One whose slot and number there is already is left as it is."""
+        """Stores the proposal, unless there is one with the same slot and number."""
         ...
 
 
-class Tester(Evaluator, Protocol):
-    """Answers cases, and knows what was answered."""
+class ProposalEvaluator(Evaluator, Protocol):
+    """An evaluator that also has the attempts and the values of a configuration."""
 
     def attempts(self, configuration: Configuration) -> Sequence[Attempt]:
-        """What the search has of attempts under this configuration."""
+        """The search's attempts under this configuration that did not fail."""
         ...
 
     def value_at(self, path: str, settings: Settings) -> object:
-        """What a path has under these settings: theirs, the baseline's or the suite's own."""
+        """The value at a path under these settings: theirs, or else the baseline's, or else the suite's."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """The slot of a parameter and the number of the try, with the options of its model."""
+class SlotTry:
+    """The number of a try at a parameter's slot, with the options of the proposing model."""
 
     path: str
     slot: int
@@ -52,11 +52,12 @@ class Place:
 
 
 class Proposer:
-    """Puts texts in the place of slots.
+    """Replaces the slots in suggested settings by texts.
 
-    A slot is resolved when it is first met, from the best candidate there is then: its text is the first proposal that
-    was accepted, or its parent's after the last try. All that is kept; what is kept is never asked again. `train` has
-    the cases that may be shown, in the order that rungs answer them. What the minibatches cost is added to `spending`.
+    A slot is resolved when a suggestion first has it, with the best candidate so far as its parent. Its text is the
+    first accepted proposal, or the parent's own text after the last try. Proposals are stored, and no stored one is
+    requested again. `train` has the cases that may be shown, in the order of the rungs. The minibatches' attempts are
+    added to `spending`.
     """
 
     def __init__(
@@ -64,9 +65,9 @@ class Proposer:
         study: str,
         space: Space,
         train: Mapping[str, Case],
-        tester: Tester,
+        evaluator: ProposalEvaluator,
         host: Host,
-        kept: Kept,
+        store: ProposalStore,
         spending: Spending,
         seed: int,
     ) -> None:
@@ -77,9 +78,9 @@ class Proposer:
             if isinstance(each, Propose) and each.propose.model is not None
         }
         self._train = train
-        self._tester = tester
+        self._evaluator = evaluator
         self._host = host
-        self._kept = kept
+        self._store = store
         self._spending = spending
         self._seed = seed
 
@@ -87,83 +88,86 @@ class Proposer:
         slots = {path: slot for path in self._models if (slot := slot_of(settings.get(path))) is not None}
         if not slots:
             return settings
-        parent = self._tester.configuration(parent_of(candidates))
+        parent = self._evaluator.configuration(parent_of(candidates))
         return {**settings, **{path: await self._text(path, slot, parent) for path, slot in slots.items()}}
 
     async def _text(self, path: str, slot: int, parent: Configuration) -> str | None:
+        """The slot's text, from stored proposals or new ones; the parent's text when the budget is exhausted."""
         model = self._models[path]
         while True:
-            tried = self._tried(path, slot)
-            if accepted := next((each for each in tried if each.accepted), None):
+            proposals = self._proposals(path, slot)
+            if accepted := next((each for each in proposals if each.accepted), None):
                 return accepted.text
-            if len(tried) >= model.tries:
-                return tried[-1].parent
+            if len(proposals) >= model.tries:
+                return proposals[-1].parent
             if self._spending.exhausted:
                 return self._text_at(path, parent)
-            place = Place(path=path, slot=slot, number=len(tried), model=model)
+            slot_try = SlotTry(path=path, slot=slot, number=len(proposals), model=model)
             try:
                 async with within(self._spending.allowance().seconds):
-                    proposal = await self._proposed(place, parent)
+                    proposal = await self._propose(slot_try, parent)
             except OutOfBudget:
                 return self._text_at(path, parent)
-            self._kept.keep_proposal(proposal)
+            self._store.keep_proposal(proposal)
 
-    def _tried(self, path: str, slot: int) -> list[ProposalRecord]:
-        found = [each for each in self._kept.proposals(self._study) if (each.path, each.slot) == (path, slot)]
+    def _proposals(self, path: str, slot: int) -> list[ProposalRecord]:
+        """The slot's stored proposals, by number."""
+        found = [each for each in self._store.proposals(self._study) if (each.path, each.slot) == (path, slot)]
         return sorted(found, key=lambda each: each.number)
 
     def _text_at(self, path: str, parent: Configuration) -> str | None:
-        value = self._tester.value_at(path, parent.settings)
+        value = self._evaluator.value_at(path, parent.settings)
         return value if isinstance(value, str) else None
 
-    async def _proposed(self, place: Place, parent: Configuration) -> ProposalRecord:
-        """One proposal, held against its parent."""
-        chance = random.Random(f"{self._seed} {place.path} {place.slot} {place.number}")
+    async def _propose(self, slot_try: SlotTry, parent: Configuration) -> ProposalRecord:
+        """One proposal, compared with its parent on a minibatch."""
+        chance = random.Random(f"{self._seed} {slot_try.path} {slot_try.slot} {slot_try.number}")
         record = ProposalRecord(
             study=self._study,
-            path=place.path,
-            slot=place.slot,
-            number=place.number,
-            parent=self._text_at(place.path, parent),
-            minibatch=self._minibatch(place.model.minibatch, parent, chance),
+            path=slot_try.path,
+            slot=slot_try.slot,
+            number=slot_try.number,
+            parent=self._text_at(slot_try.path, parent),
+            minibatch=self._minibatch(slot_try.model.minibatch, parent, chance),
             created_at=datetime.now(UTC),
         )
         try:
-            return await self._tried_out(record, place.model, parent, chance.getrandbits(31))
+            return await self._evaluated(record, slot_try.model, parent, chance.getrandbits(31))
         except Broken as broken:
             self._spending.case_runs += broken.fresh
             return replace(record, note=f"the server broke: {broken}")
 
-    async def _tried_out(
+    async def _evaluated(
         self, record: ProposalRecord, model: ProposingModel, parent: Configuration, seed: int
     ) -> ProposalRecord:
+        """The record with the proposed text and both scores on the minibatch."""
         before = await self._answers(parent, record.minibatch)
         record = replace(record, parent_score=_mean(before.scores, before.scores))
-        text, note = await self._written(record, model, parent, seed)
+        text, note = await self._write(record, model, parent, seed)
         if note:
             return replace(record, text=text, note=note)
-        changed = self._tester.configuration({**parent.settings, record.path: text})
+        changed = self._evaluator.configuration({**parent.settings, record.path: text})
         after = await self._answers(changed, record.minibatch)
-        return _judged(replace(record, text=text), before, after)
+        return _with_scores(replace(record, text=text), before, after)
 
     def _minibatch(self, size: int, parent: Configuration, chance: random.Random) -> tuple[str, ...]:
-        """Drawn by chance; of a parent that has answered all of train, with one that it failed among them."""
+        """A random minibatch; at least one case is a failure of the parent, if it has answered all of train."""
         drawn = list(self._train)
         chance.shuffle(drawn)
         chosen = drawn[:size]
-        attempts = self._tester.attempts(parent)
+        attempts = self._evaluator.attempts(parent)
         failed = {each.case_id for each in attempts if each.passed is False}
         if self._train.keys() <= {each.case_id for each in attempts} and failed and not failed & set(chosen):
             chosen[-1] = next(case_id for case_id in drawn if case_id in failed)
         return tuple(chosen)
 
-    async def _written(
+    async def _write(
         self, record: ProposalRecord, model: ProposingModel, parent: Configuration, seed: int
     ) -> tuple[str, str]:
-        """The text, and why it is not worth a try ("" when it is)."""
+        """The proposed text, and why it is rejected without a test ("" when it is not)."""
         failing = self._failing(record.minibatch, parent, model.failures)
         if not failing:
-            return "", "its parent fails none of the minibatch"
+            return "", "its parent failed no case of the minibatch"
         request = ChatRequest(
             messages=proposal_messages(record.parent, failing),
             temperature=model.temperature,
@@ -171,22 +175,22 @@ class Proposer:
             seed=seed,
         )
         try:
-            text = cleaned(await write(model, self._host, parent, request))
+            text = clean_instruction(await write(model, self._host, parent, request))
         except NoAnswer as error:
             return "", f"the model did not answer: {error}"
-        return text, _unfit(text, record.parent)
+        return text, _rejection(text, record.parent)
 
     def _failing(self, minibatch: Sequence[str], parent: Configuration, most: int) -> list[tuple[Case, Attempt]]:
-        """Cases of the minibatch that the parent failed, each with its answer; of train and nothing else."""
+        """At most `most` cases of the minibatch that the parent failed, each with its failing attempt."""
         failed: dict[str, Attempt] = {}
-        for attempt in self._tester.attempts(parent):
+        for attempt in self._evaluator.attempts(parent):
             if attempt.passed is False and attempt.case_id in minibatch:
                 failed.setdefault(attempt.case_id, attempt)
         return [(self._train[case_id], failed[case_id]) for case_id in minibatch if case_id in failed][:most]
 
     async def _answers(self, configuration: Configuration, cases: Sequence[str]) -> Answers:
-        """Raises `OutOfBudget` where not all of them could be answered."""
-        answers = await self._tester.answer(configuration, cases, self._spending.allowance())
+        """The answers to all of the cases; raises `OutOfBudget` when the budget does not suffice."""
+        answers = await self._evaluator.answer(configuration, cases, self._spending.allowance())
         self._spending.case_runs += answers.fresh
         if not answers.complete:
             raise OutOfBudget
@@ -194,29 +198,29 @@ class Proposer:
 
 
 def parent_of(candidates: Sequence[Candidate]) -> Settings:
-    """The settings of the best candidate so far; the baseline's while there is none."""
+    """The settings of the best finished candidate that meets the constraints, or else of the best; {} without one."""
     finished = [each for each in candidates if each.end == "finished"]
     best = max([each for each in finished if each.meets] or finished, key=rank, default=None)
     return best.settings if best else {}
 
 
-def _judged(record: ProposalRecord, before: Answers, after: Answers) -> ProposalRecord:
-    """With both means over the cases that have a score before and after; accepted when that after is the higher."""
+def _with_scores(record: ProposalRecord, before: Answers, after: Answers) -> ProposalRecord:
+    """The record with both means over the cases that both answered; it is accepted when `after` has the higher one."""
     score, parent_score = _mean(after.scores, before.scores), _mean(before.scores, after.scores)
     accepted = score is not None and parent_score is not None and score > parent_score
     return replace(record, score=score, parent_score=parent_score, accepted=accepted)
 
 
 def _mean(scores: Mapping[str, float], others: Mapping[str, float]) -> float | None:
-    """Over the cases that both have."""
+    """The mean of `scores` over the cases that are also in `others`; None without any."""
     shared = [score for case_id, score in scores.items() if case_id in others]
     return sum(shared) / len(shared) if shared else None
 
 
-def _unfit(text: str, parent: str | None) -> str:
-    """Why a text is not worth a try, "" when it is."""
+def _rejection(text: str, parent: str | None) -> str:
+    """Why a text is rejected without a test; "" when it is not."""
     if not text:
-        return "nothing was written"
+        return "the model wrote nothing"
     if text == parent:
-        return "it is its parent's text"
-    return f"{TOOLS} is not in it" if TOOLS in (parent or "") and TOOLS not in text else ""
+        return "it equals its parent's text"
+    return f"{TOOLS} is missing in it" if TOOLS in (parent or "") and TOOLS not in text else ""

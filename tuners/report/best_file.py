@@ -8,7 +8,7 @@ import yaml
 from agentbench.atomic_write import whole
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
-from tuners.space.configuration import configured, parted, workflow_of
+from tuners.space.configuration import configured, split_workflow, workflow_of
 from tuners.space.space import Settings
 from tuners.verdict.verdict import Verdict
 
@@ -42,7 +42,7 @@ def command_of(suite: Suite, path: Path) -> str:
 
 def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
     """The settings as a run takes them: by dotted path, and where there is a workflow the whole agent it makes."""
-    of_workflow, others = parted(settings)
+    of_workflow, others = split_workflow(settings)
     if workflow_of(of_workflow) is None:
         return others
     agent = configured(suite, settings).config.agent

@@ -76,8 +76,8 @@ def _at(range_: Range, share: float) -> int | float:
     low, high = float(range_.low), float(range_.high)
     value = low * (high / low) ** share if range_.log else low + share * (high - low)
     if range_.step:
-        return range_.written(value)
-    return round(value) if range_.whole else value
+        return range_.on_grid(value)
+    return round(value) if range_.is_integer else value
 
 
 SHARE = 0.25
@@ -104,9 +104,9 @@ class KnobTuner:
         """The candidate with its best knobs and their figures; `broken` when the server failed with all of them."""
         if not self._inner.parameters:
             return await self._measured(candidate)
-        outer, inner = self.parted(candidate.settings)
+        outer, inner = self.split(candidate.settings)
         if (like := self._like(candidate, others)) is not None:
-            knobs = self.parted(like.settings)[1]
+            knobs = self.split(like.settings)[1]
             known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
             return await self._measured(known)
         began = self._spending.clock()
@@ -126,7 +126,7 @@ class KnobTuner:
         took = self._seconds + self._spending.clock() - began
         return self._spending.exhausted or took > SHARE * self._spending.seconds
 
-    def parted(self, settings: Settings) -> tuple[Settings, Settings]:
+    def split(self, settings: Settings) -> tuple[Settings, Settings]:
         """The settings that the sampler decides, and the knobs."""
         inner = self._inner.parameters
         return (
@@ -142,7 +142,7 @@ class KnobTuner:
 
     def _decided(self, candidate: Candidate) -> Configuration:
         """The settings that the sampler decided, without knobs."""
-        return self._evaluator.configuration(self.parted(candidate.settings)[0])
+        return self._evaluator.configuration(self.split(candidate.settings)[0])
 
     async def _measured(self, candidate: Candidate) -> Candidate:
         """The candidate with measured figures, when all its answers were cached under other knobs and a limit needs

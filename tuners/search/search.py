@@ -13,7 +13,7 @@ from tuners.search.knobs import KnobTuner
 from tuners.search.rungs import RungPlan, worse_p
 from tuners.search.trials import Trials, grouped
 from tuners.space.configuration import Configuration
-from tuners.space.space import Settings, Space, every
+from tuners.space.space import Settings, Space, combinations
 
 IDLE = 100
 """So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
@@ -87,7 +87,7 @@ class Search:
         self._waiting: dict[int, Configuration] = {}
         self._begun: Mapping[int, Settings] = {}
         self._decided: dict[int, Configuration] = {}
-        self._listed = every(plan.outer, SMALL)
+        self._listed = combinations(plan.outer, SMALL)
         self.candidates: list[Candidate] = []
 
     @property
@@ -127,7 +127,7 @@ class Search:
         self.candidates = sorted((*self.candidates, *self._journal.news()), key=lambda each: each.number)
         self._begun = self._journal.begun()
         for number in self._begun.keys() - self._decided.keys():
-            self._decided[number] = self._evaluator.configuration(self._tuner.parted(self._begun[number])[0])
+            self._decided[number] = self._evaluator.configuration(self._tuner.split(self._begun[number])[0])
         self._spending.trials = len(self._begun)
         self._spending.case_runs = self._evaluator.spent()
 
@@ -350,7 +350,7 @@ class Search:
 
     def _with_knobs(self, decided: Configuration) -> Configuration:
         """With the best one's knobs, which the next candidates are run with where they may be."""
-        knobs = self._tuner.parted(self.best.settings)[1] if self.best else {}
+        knobs = self._tuner.split(self.best.settings)[1] if self.best else {}
         settings = {**knobs, **decided.settings}
         if not knobs or self._plan.inner.is_forbidden(settings):
             return decided

@@ -1,4 +1,4 @@
-"""A candidate's settings applied to its suite: those that decide its answers, and those that decide only its speed."""
+"""A candidate's settings applied to its suite, with hashes of what decides its answers and of what runs its server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,28 +14,28 @@ from agentbench.suite.validation import Location, validate
 from tuners.space.space import Settings
 
 KINDS: Mapping[str, registry.Kind] = {"agent": "agents", "serving": "servers", "backend": "backends"}
-"""The section of a configuration to the kind of what it names."""
+"""The section of a configuration to the kind of component that it names."""
 
 RUNS_ELSEWHERE = "url"
-"""The server that takes nothing of this machine."""
+"""The name of a server that does not run on this machine."""
 
 WORKFLOW = "workflow"
-"""The path of a workflow in a study; `workflow.OPTION` sets one of its options."""
+"""The path of the workflow in a study; `workflow.OPTION` sets one of its options."""
 
 DIRECT = "direct"
-"""The workflow that adds nothing."""
+"""The workflow that runs the agent itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a candidate is run with, made once and handed on.
+    """What runs a candidate; it is built once.
 
-    `settings` is what it changes of the baseline, `seed` that of its attempts. `answers` is the hash of all that
-    decides what an attempt answers and how that is graded: cases, agent, backend, the server without its lossless
-    knobs, repeats, limits, seed, scorers, and the files that these name. `served` is that of what has to be the same
-    for a running server to serve it, `config_hash` that of all. `problem` says why the settings do not fit the suite,
-    "" where they do. `configured` is the suite under the settings; None where there is a problem, and where a table
-    answers in place of an engine.
+    `settings` are its changes to the baseline, `seed` is the seed of its attempts. `answers` is the hash of everything
+    that decides its answers and their grading: cases, agent, backend, the server without its lossless knobs, repeats,
+    limits, seed, scorers, and the files that these name. `served` is the hash of the server and the backend: a running
+    server with the same one can serve it. `config_hash` is the hash of the run configuration. `problem` says why the
+    settings do not fit the suite, "" when they do. `configured` is the suite under the settings; None when there is a
+    problem, and when a table replaces the engine.
     """
 
     settings: Settings
@@ -48,7 +48,7 @@ class Configuration:
 
     @property
     def key(self) -> str:
-        """The same for settings that make the same configuration, by default or by name."""
+        """Equal for settings that make the same configuration, also when one names a default explicitly."""
         return f"{self.answers} {self.served}"
 
     @property
@@ -58,17 +58,17 @@ class Configuration:
 
     @property
     def runs_elsewhere(self) -> bool:
-        """Whether its server is somebody else's."""
+        """Whether its server is an external one, which the study does not start."""
         return self.suite.config.serving.name == RUNS_ELSEWHERE
 
     @property
     def base_url(self) -> str:
-        """Where that server is; "" where ours is started."""
+        """The external server's URL; "" for a server that the study starts."""
         return str(self.suite.config.serving.options.get("base_url", ""))
 
 
 class Configurations:
-    """Makes the configurations of a suite, each once; `baseline` is applied under all settings."""
+    """Builds the configurations of a suite, each once, with the settings applied over the `baseline`."""
 
     def __init__(self, suite: Suite, baseline: Settings, seed: int) -> None:
         self._suite = suite
@@ -77,57 +77,59 @@ class Configurations:
         self._cases = suite.content_hash()
         self._graded = graded_by(suite)
         self._files = NamedFiles(suite.root)
-        self._made: dict[str, Configuration] = {}
+        self._built: dict[str, Configuration] = {}
 
     def of(self, settings: Settings, seed: int | None = None) -> Configuration:
-        """With the study's seed, or another one."""
+        """The configuration for the settings, with the study's seed or another one."""
         chosen = self._seed if seed is None else seed
-        named = canonical_hash([dict(settings), chosen])
-        if named not in self._made:
-            self._made[named] = self._of(settings, chosen)
-        return self._made[named]
+        key = canonical_hash([dict(settings), chosen])
+        if key not in self._built:
+            self._built[key] = self._build(settings, chosen)
+        return self._built[key]
 
-    def _of(self, settings: Settings, seed: int) -> Configuration:
+    def _build(self, settings: Settings, seed: int) -> Configuration:
+        """The configuration, with a `problem` when the settings do not fit the suite."""
         try:
-            return self._fitting(settings, seed)
+            return self._configure(settings, seed)
         except UserError as error:
             return Configuration(
                 settings=settings,
                 seed=seed,
                 answers=canonical_hash(dict(settings)),
-                served=self._served_alone(settings),
+                served=self._served_hash(settings),
                 problem=str(error),
             )
 
-    def _fitting(self, settings: Settings, seed: int) -> Configuration:
+    def _configure(self, settings: Settings, seed: int) -> Configuration:
         suite = configured(self._suite, {**self._baseline, **settings}, seed)
         config = as_mapping(suite.config)
         files = self._files.of([config, self._graded])
         return Configuration(
             settings=settings,
             seed=seed,
-            answers=canonical_hash([_deciding(suite, self._cases), self._graded, files]),
-            served=_served(suite.config),
+            answers=canonical_hash([_answers_hash(suite, self._cases), self._graded, files]),
+            served=_served_hash(suite.config),
             config_hash=canonical_hash(config),
             configured=suite,
         )
 
-    def _served_alone(self, settings: Settings) -> str:
-        """By the settings of its server, where those of its agent are no agent's (yet); "" where they are wrong too."""
+    def _served_hash(self, settings: Settings) -> str:
+        """The `served` hash from the server's settings alone, when the agent's do not fit; "" when neither fit."""
         own = {path: value for path, value in settings.items() if path.split(".")[0] in ("serving", "backend")}
         try:
-            return _served(configured(self._suite, {**self._baseline, **own}).config)
+            return _served_hash(configured(self._suite, {**self._baseline, **own}).config)
         except UserError:
             return ""
 
     def value_at(self, settings: Settings, path: str) -> object:
+        """The value at a path under the settings; see the function `value_at`."""
         return value_at(self._suite, {**self._baseline, **settings}, path)
 
 
 def configured(suite: Suite, settings: Settings, seed: int | None = None) -> Suite:
-    """The suite under the settings; `UserError` names the path of a bad one."""
+    """The suite under the settings; `UserError` names the path of an invalid setting."""
     seeded = {} if seed is None else {"run.seed": seed}
-    of_workflow, others = parted({**settings, **seeded})
+    of_workflow, others = split_workflow({**settings, **seeded})
     found = reconfigured(suite, others, _where(settings))
     workflow = workflow_of(of_workflow)
     if workflow is None:
@@ -136,8 +138,8 @@ def configured(suite: Suite, settings: Settings, seed: int | None = None) -> Sui
     return reconfigured(found, {"agent": agent}, _at_workflow)
 
 
-def _deciding(suite: Suite, cases: str) -> str:
-    """The hash of what decides an answer; `cases` is that of the cases."""
+def _answers_hash(suite: Suite, cases: str) -> str:
+    """The hash of what decides an answer in the suite; `cases` is the hash of its cases."""
     config, lossless = suite.config, lossless_knobs(suite)
     serving = _complete("servers", config.serving)
     return canonical_hash(
@@ -151,16 +153,19 @@ def _deciding(suite: Suite, cases: str) -> str:
     )
 
 
-def _served(config: RunConfig) -> str:
+def _served_hash(config: RunConfig) -> str:
+    """The hash of the server and the backend, with their defaults."""
     return canonical_hash(
         {"serving": _complete("servers", config.serving), "backend": _complete("backends", config.backend)}
     )
 
 
 def value_at(suite: Suite, settings: Settings, path: str) -> object:
-    """What a dotted path of the configuration has under the settings, by default where they say nothing, whatever
-    workflow is around it; None for nothing."""
-    _, others = parted(settings)
+    """The value at a dotted path of the configuration under the settings, or else its default; None without either.
+
+    It is read from the inner agent, also when the settings have a workflow.
+    """
+    _, others = split_workflow(settings)
     config = reconfigured(suite, others, _where(settings)).config
     section, *keys = path.split(".")
     found: object = as_mapping(config).get(section)
@@ -172,7 +177,7 @@ def value_at(suite: Suite, settings: Settings, path: str) -> object:
 
 
 def lossless_knobs(suite: Suite) -> frozenset[str]:
-    """The knobs of the suite's server that never change an answer; none where no server is started."""
+    """The knobs of the suite's server that never change an answer; none when the backend needs no server."""
     if not needs_server(suite.config.backend):
         return frozenset()
     server: Server = registry.build("servers", suite.config.serving, prefix=("serving",))
@@ -184,7 +189,7 @@ def needs_server(backend: Component) -> bool:
 
 
 def _complete(kind: registry.Kind, component: Component) -> Mapping[str, Any]:
-    """The component with its defaults filled in, so that one that is named explicitly is no difference."""
+    """The component with its defaults, so that naming a default explicitly makes no difference."""
     config = registry.resolve(kind, component.name).Config(**component.options)
     inner = getattr(config, "inner", None)
     nested = {"inner": _complete(kind, inner)} if isinstance(inner, Component) else {}
@@ -192,40 +197,40 @@ def _complete(kind: registry.Kind, component: Component) -> Mapping[str, Any]:
 
 
 def _where(settings: Settings) -> Any:
-    """Names the setting that a bad key or value came from."""
+    """A function from the location of a wrong key or value to the path of its setting."""
 
     def where(location: Location) -> str:
         dotted = ".".join(str(part) for part in location)
-        given = next((path for path in settings if dotted == path or dotted.startswith(path + ".")), None)
-        return given or "configuration"
+        setting = next((path for path in settings if dotted == path or dotted.startswith(path + ".")), None)
+        return setting or "configuration"
 
     return where
 
 
-# The workflow: the agent that its `agent.*` settings describe, alone or inside another one.
+# Workflows: an agent that runs the agent described by the `agent.*` settings inside it.
 
 
-def parted(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the workflow, and all others."""
+def split_workflow(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The workflow's settings, and all others."""
     of_workflow = {path: value for path, value in settings.items() if path.split(".")[0] == WORKFLOW}
     return of_workflow, {path: value for path, value in settings.items() if path not in of_workflow}
 
 
 def workflow_of(settings: Settings) -> Component | None:
-    """The agent that another one is put into, without it; None for `direct`. `UserError` for what is no workflow."""
+    """The workflow's agent without the inner one; None for `direct`. `UserError` when it is no workflow."""
     value = settings.get(WORKFLOW, DIRECT)
-    options = {path.partition(".")[2]: given for path, given in settings.items() if path.startswith(f"{WORKFLOW}.")}
+    options = {path.partition(".")[2]: option for path, option in settings.items() if path.startswith(f"{WORKFLOW}.")}
     if value == DIRECT:
         if options:
             raise UserError(f"{WORKFLOW}.{next(iter(options))}: the workflow direct has no options; set one with when:")
         return None
-    named = {"name": value} if isinstance(value, str) else value
-    if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
+    component = {"name": value} if isinstance(value, str) else value
+    if not isinstance(component, Mapping) or not isinstance(component.get("name"), str):
         raise UserError(f"{WORKFLOW} = {value!r}: expected a name, or a mapping with name and options")
-    return _checked({**named, **options})
+    return _checked_workflow({**component, **options})
 
 
-def _checked(options: Mapping[str, Any]) -> Component:
+def _checked_workflow(options: Mapping[str, Any]) -> Component:
     name = str(options["name"])
     if name not in registry.names("agents") or not _takes_inner(name):
         raise UserError(f"{WORKFLOW} = {name!r}: expected one of {', '.join(_workflows())}")
@@ -237,7 +242,7 @@ def _checked(options: Mapping[str, Any]) -> Component:
 
 
 def _workflows() -> list[str]:
-    """The names there are: `direct`, and the agents that have another in them."""
+    """The names of all workflows: `direct`, and the agents with an inner agent."""
     return [DIRECT, *(name for name in registry.names("agents") if _takes_inner(name))]
 
 
@@ -250,5 +255,5 @@ def _at_workflow(location: Location) -> str:
 
 
 def _around(agent: Component, workflow: Component) -> Component:
-    """The agent inside the workflow's."""
+    """The workflow's agent with the other one inside it."""
     return Component(name=workflow.name, **workflow.options, inner=agent.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""The kind of parameter whose values are instructions: named templates, a list, and what a model proposes."""
+"""The kind of parameter whose values are instructions: named templates, texts, and a model's proposals."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -32,26 +32,26 @@ TEMPLATES: Mapping[TemplateName, str] = {
         " none that are not given."
     ),
 }
-"""Instructions that are known to help, by name; the words are ours."""
+"""Instructions of kinds that are known to help, by name; the texts are our own."""
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
 SLOT = "proposal"
-"""Key of a value that stands for a text that a model is still to propose: `{"proposal": 0}`."""
+"""The key of a slot: `{"proposal": 0}` stands for a text that a model will propose."""
 
 
 class ProposingModel(BaseModel):
-    """The model that proposes: the study's own, or one that `serving` or `backend` names."""
+    """The model that proposes instructions: the study's own, or one that `serving` or `backend` names."""
 
     model_config = STRICT
 
     slots: int = Field(ge=1, description="How many instructions it proposes, each when the sampler first picks it.")
-    minibatch: int = Field(12, ge=2, description="Train cases on which a proposal has to do better than its parent.")
-    tries: int = Field(2, ge=1, description="Proposals for a slot before it stands for its parent's text.")
-    failures: int = Field(4, ge=1, description="Most failing train cases that it is shown.")
+    minibatch: int = Field(12, ge=2, description="Train cases on which a proposal must score higher than its parent.")
+    tries: int = Field(2, ge=1, description="Most proposals for a slot; then it has its parent's text.")
+    failures: int = Field(4, ge=1, description="Most failing train cases in the prompt.")
     temperature: float = Field(0.7, ge=0)
     max_tokens: int = Field(256, gt=0, description="Most tokens of a proposal.")
-    timeout_s: float = Field(120.0, gt=0, description="Longest a proposal may take.")
+    timeout_s: float = Field(120.0, gt=0, description="Seconds that a proposal may take.")
     serving: Serving | None = Field(None, description="A server of its own; the study's by default.")
     backend: Component | None = Field(None, description="A backend of its own; the study's by default.")
 
@@ -61,16 +61,16 @@ class ProposingModel(BaseModel):
 
 
 class Sources(BaseModel):
-    """Where instructions come from, in this order."""
+    """The sources of instructions, in the order of the values."""
 
     model_config = STRICT
 
     templates: tuple[TemplateName, ...] = Field((), description="Texts that come with the tuner, by name.")
-    texts: tuple[str | None, ...] = Field((), description="Texts of one's own; null leaves the instruction out.")
+    texts: tuple[str | None, ...] = Field((), description="Texts of your own; null means no instruction.")
     model: ProposingModel | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "Sources":
+    def _not_empty(self) -> "Sources":
         if not self.templates and not self.texts and self.model is None:
             raise ValueError("propose needs templates, texts or a model")
         return self
@@ -86,13 +86,13 @@ class Propose(BaseModel):
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """The texts, and for what is still to be proposed its slot."""
-        written = (*(TEMPLATES[name] for name in self.propose.templates), *self.propose.texts)
+        """The texts, then the model's slots."""
+        texts = (*(TEMPLATES[name] for name in self.propose.templates), *self.propose.texts)
         slots = self.propose.model.slots if self.propose.model else 0
-        return (*written, *({SLOT: number} for number in range(slots)))
+        return (*texts, *({SLOT: number} for number in range(slots)))
 
     def has(self, value: Any) -> bool:
-        """Whether it may have this value, of those that are suggested."""
+        """Whether the value is one of the suggested ones."""
         return value in self.values
 
     @property
@@ -101,5 +101,5 @@ class Propose(BaseModel):
 
 
 def slot_of(value: Any) -> int | None:
-    """The number of the slot that the value stands for, None for a value that is one."""
+    """The slot's number; None for a value that is no slot."""
     return int(value[SLOT]) if isinstance(value, Mapping) and set(value) == {SLOT} else None

@@ -10,12 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from tuners.space.instructions import Propose
 
 Condition = Mapping[str, Any]
-"""Path of an earlier parameter to the value, or the list of values, that it must have. A list that is itself a value of
-the parameter is that value."""
+"""Path of an earlier parameter to the value that it must have, or to a list of such values. A list that is itself a
+value of the parameter means that one value."""
 
 
 class OneOf(tuple[Any, ...]):
-    """The values of a condition, each of them one that its parameter may have."""
+    """The values of a checked condition; all of them are valid for their parameter."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two YAML values are one: 1 and 1.0 are, 1 and true are not; numbers may differ by rounding."""
+    """Whether two YAML values are equal: 1 equals 1.0, but not true; numbers may differ by rounding."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
@@ -41,7 +41,7 @@ def is_among(value: Any, values: tuple[Any, ...]) -> bool:
 
 
 class Choices(BaseModel):
-    """One of the values listed, any YAML value."""
+    """One of the listed values; any YAML value is allowed."""
 
     model_config = STRICT
 
@@ -50,16 +50,16 @@ class Choices(BaseModel):
 
     @property
     def examples(self) -> tuple[Any, ...]:
-        """Values that stand for all, to check that the path takes them."""
+        """Values that a check tries at the path, in place of all values."""
         return self.choices
 
     def has(self, value: Any) -> bool:
-        """Whether it may have this value."""
+        """Whether the value is valid for the parameter."""
         return is_among(value, self.choices)
 
 
 class Range(BaseModel):
-    """A number from `low` to `high`, both included; whole when `low`, `high` and `step` are."""
+    """A number from `low` to `high`, both included; an integer when `low`, `high` and `step` are integers."""
 
     model_config = STRICT
 
@@ -85,28 +85,28 @@ class Range(BaseModel):
 
     @property
     def steps(self) -> int:
-        """How many whole steps there are from `low` to `high`."""
+        """The number of steps that fit between `low` and `high`."""
         assert self.step is not None
         return int((_exact(self.high) - _exact(self.low)) / _exact(self.step))
 
     def at(self, number: int) -> int | float:
-        """The value after so many steps, as one would write it: 0.3, not 0.30000000000000004."""
+        """The value after this number of steps, in decimal arithmetic: 0.3, not 0.30000000000000004."""
         assert self.step is not None
         found = _exact(self.low) + number * _exact(self.step)
-        return int(found) if self.whole else float(found)
+        return int(found) if self.is_integer else float(found)
 
-    def written(self, value: int | float) -> int | float:
-        """The value on the grid that the number is meant for."""
+    def on_grid(self, value: int | float) -> int | float:
+        """The nearest value on the grid of steps; the value itself without a step."""
         return value if self.step is None else self.at(round((value - self.low) / self.step))
 
     def has(self, value: Any) -> bool:
-        """Whether it may have this value."""
+        """Whether the value is valid for the parameter."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
-        return same(value, self.written(value)) and not (self.whole and int(value) != value)
+        return same(value, self.on_grid(value)) and not (self.is_integer and int(value) != value)
 
     @property
-    def whole(self) -> bool:
+    def is_integer(self) -> bool:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
 
     @property
@@ -115,7 +115,7 @@ class Range(BaseModel):
 
 
 class Subset(BaseModel):
-    """At least `at_least` of the values listed, in the order listed."""
+    """At least `at_least` of the listed values, in their order."""
 
     model_config = STRICT
 
@@ -134,15 +134,17 @@ class Subset(BaseModel):
         return (list(self.subset),)
 
     def has(self, value: Any) -> bool:
-        """Whether it may have this value: enough of the values, in their order."""
+        """Whether the value is a list of enough of the values, in their order."""
         if not isinstance(value, list | tuple) or len(value) < self.at_least:
             return False
         return same(value, [each for each in self.subset if is_among(each, tuple(value))])
 
 
 class Bootstrap(BaseModel):
-    """So many demonstrations, taken from what the study's candidates did right on train; `sets` different ones of each
-    number, to choose among."""
+    """A number of demonstrations, from the passing attempts of the study's candidates on train.
+
+    Each number has `sets` different sets of demonstrations to choose from.
+    """
 
     model_config = STRICT
 
@@ -152,7 +154,7 @@ class Bootstrap(BaseModel):
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """What is suggested, before the demonstrations are found: a number, or a number and which set of so many."""
+        """The values that are suggested, before demonstrations replace them: a number, or a number with a set."""
         return tuple(
             number if chosen == 0 else {"bootstrap": number, "set": chosen}
             for number in self.bootstrap
@@ -164,12 +166,12 @@ class Bootstrap(BaseModel):
         return ([{"input": "a question", "output": "its answer"}],)
 
     def has(self, value: Any) -> bool:
-        """Whether it may have this value, of those that are suggested."""
+        """Whether the value is one of the suggested ones."""
         return is_among(value, self.values)
 
 
 def _exact(value: int | float) -> Decimal:
-    """The number as it is written."""
+    """The number in decimal, as Python prints it."""
     return Decimal(repr(value))
 
 
@@ -182,15 +184,15 @@ KINDS: Mapping[str, type[Parameter]] = {
     "bootstrap": Bootstrap,
     "propose": Propose,
 }
-"""The key that tells a kind to the kind."""
+"""The key that identifies each kind of parameter in study.yaml."""
 
 
-def _parsed(value: Any) -> Any:
-    """A parameter from YAML; a bare list is its choices."""
+def _parse(value: Any) -> Any:
+    """A parameter from YAML; a bare list is a list of choices."""
     if isinstance(value, Parameter):
         return value
     if value == [] or (isinstance(value, Mapping) and value.get("choices") == []):
-        raise ValueError("an empty choice: list the values that it may have")
+        raise ValueError("an empty choice: list at least one value")
     shaped = {"choices": value} if isinstance(value, list) else value
     found = [model for key, model in KINDS.items() if isinstance(shaped, Mapping) and key in shaped]
     if len(found) != 1:
@@ -200,4 +202,4 @@ def _parsed(value: Any) -> Any:
     return found[0].model_validate(shaped)
 
 
-AnyParameter = Annotated[Parameter, BeforeValidator(_parsed)]
+AnyParameter = Annotated[Parameter, BeforeValidator(_parse)]

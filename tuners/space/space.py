@@ -9,17 +9,20 @@ from tuners.space.instructions import Propose
 from tuners.space.parameters import Bootstrap, Choices, Condition, OneOf, Parameter, Range, Subset, is_among
 
 Settings = Mapping[str, Any]
-"""Dotted path to value: what a candidate changes of the baseline. Of demonstrations that are still to be found, their
-number; of an instruction that is still to be proposed, its slot."""
+"""Dotted path to value: a candidate's changes to the baseline. Before a candidate runs, demonstrations are a number and
+a proposed instruction is its slot."""
 
 LABEL = 60
-"""Longest label of a value, in characters."""
+"""Most characters of a value's label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Parameters in the order they are decided, and the combinations that are never tried. The values that conditions
-    name are values that the parameters have."""
+    """Parameters, in the order in which they are decided, and the combinations that are never tried.
+
+    `UserError` when a condition or a forbidden combination names a parameter that does not come before it, or a value
+    that the parameter never has.
+    """
 
     parameters: Mapping[str, Parameter]
     forbidden: tuple[Condition, ...] = ()
@@ -31,13 +34,13 @@ class Space:
                 if other not in parameters and not isinstance(parameter.when[other], OneOf):
                     place = "comes later" if other in self.parameters else "is not in the space"
                     raise UserError(f"space.{path}.when names {other!r}, which {place}; name a parameter before it")
-            when = _resolved(f"space.{path}.when", parameter.when, parameters)
+            when = _checked(f"space.{path}.when", parameter.when, parameters)
             parameters[path] = parameter.model_copy(update={"when": when})
         for combination in self.forbidden:
             unknown = [path for path in combination if not isinstance(combination[path], OneOf)]
             if unknown := sorted(set(unknown) - parameters.keys()):
                 raise UserError(f"forbidden names {unknown[0]!r}, which is not in the space: {', '.join(parameters)}")
-        forbidden = tuple(_resolved("forbidden", each, parameters) for each in self.forbidden)
+        forbidden = tuple(_checked("forbidden", each, parameters) for each in self.forbidden)
         object.__setattr__(self, "parameters", parameters)
         object.__setattr__(self, "forbidden", forbidden)
 
@@ -45,37 +48,40 @@ class Space:
         return any(holds(combination, settings) for combination in self.forbidden)
 
     def only(self, paths: frozenset[str]) -> "Space":
-        """The space of these parameters; conditions on others are dropped, they are decided elsewhere. What is
-        forbidden of them together with others stays."""
-        kept = {
+        """The space of these parameters alone.
+
+        Conditions on other parameters are dropped, since those are decided elsewhere. Forbidden combinations stay if
+        they name at least one of these parameters.
+        """
+        parameters = {
             path: parameter.model_copy(update={"when": {k: v for k, v in parameter.when.items() if k in paths}})
             for path, parameter in self.parameters.items()
             if path in paths
         }
-        return Space(parameters=kept, forbidden=tuple(each for each in self.forbidden if set(each) & paths))
+        return Space(parameters=parameters, forbidden=tuple(each for each in self.forbidden if set(each) & paths))
 
 
-def _resolved(place: str, condition: Condition, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
-    """With the values that each path may have; `UserError` for one that its parameter never has."""
+def _checked(place: str, condition: Condition, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The condition with `OneOf` values; `UserError` for a value that its parameter never has."""
     return {
-        path: values if isinstance(values, OneOf) else _accepted(f"{place}: {path}", values, parameters[path])
+        path: values if isinstance(values, OneOf) else _one_of(f"{place}: {path}", values, parameters[path])
         for path, values in condition.items()
     }
 
 
-def _accepted(place: str, values: Any, parameter: Parameter) -> OneOf:
+def _one_of(place: str, values: Any, parameter: Parameter) -> OneOf:
     if parameter.has(values):
         return OneOf((values,))
-    given = values if isinstance(values, list | tuple) else (values,)
-    if not given:
-        raise UserError(f"{place} = []: names no value")
-    if unknown := [each for each in given if not parameter.has(each)]:
+    listed = values if isinstance(values, list | tuple) else (values,)
+    if not listed:
+        raise UserError(f"{place} = []: it names no value")
+    if unknown := [each for each in listed if not parameter.has(each)]:
         raise UserError(f"{place} = {unknown[0]!r}: it never has this value; {_values_of(parameter)}")
-    return OneOf(given)
+    return OneOf(listed)
 
 
 def _values_of(parameter: Parameter) -> str:
-    """What it may have, in words."""
+    """The parameter's values, in words."""
     if isinstance(parameter, Range):
         return f"it goes from {parameter.low} to {parameter.high}" + f" by {parameter.step}" * bool(parameter.step)
     if isinstance(parameter, Subset):
@@ -84,13 +90,15 @@ def _values_of(parameter: Parameter) -> str:
 
 
 def holds(condition: Condition, settings: Settings) -> bool:
-    """Whether every path of the condition has (one of) its value(s); an undecided path has none."""
+    """Whether each path of the condition has one of its values in the settings; an undecided path has none."""
     return all(path in settings and is_among(settings[path], values) for path, values in condition.items())
 
 
-def every(space: Space, most: int) -> list[dict[str, Any]] | None:
-    """Every combination whose conditions hold and that is not forbidden; None where there are more than `most`, or
-    where they can't be listed: numbers in between, subsets, what is yet to be found."""
+def combinations(space: Space, most: int) -> list[dict[str, Any]] | None:
+    """All combinations whose conditions hold and that are not forbidden.
+
+    None when there are more than `most`, or when a parameter is no list of choices.
+    """
     found: list[dict[str, Any]] = [{}]
     for path, parameter in space.parameters.items():
         if not isinstance(parameter, Choices):
@@ -106,7 +114,7 @@ def every(space: Space, most: int) -> list[dict[str, Any]] | None:
 
 
 class Suggester(Protocol):
-    """What decides on values: Optuna's `Trial`, or a script in a test."""
+    """Decides on values: Optuna's `Trial`, or a script in a test."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
@@ -122,11 +130,11 @@ def suggest(space: Space, trial: Suggester) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for path, parameter in space.parameters.items():
         if holds(parameter.when, settings):
-            settings[path] = _suggested(path, parameter, trial)
+            settings[path] = _suggest(path, parameter, trial)
     return settings
 
 
-def _suggested(path: str, parameter: Parameter, trial: Suggester) -> Any:
+def _suggest(path: str, parameter: Parameter, trial: Suggester) -> Any:
     if isinstance(parameter, Choices):
         return _chosen(path, parameter.choices, trial)
     if isinstance(parameter, Bootstrap | Propose):
@@ -142,20 +150,20 @@ def _chosen(path: str, values: Sequence[Any], trial: Suggester) -> Any:
 
 
 def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
-    """Short names that stand for the values: a sampler's storage takes no lists or mappings. All are different."""
+    """Short, distinct names for the values, since a sampler's storage takes no lists or mappings."""
     short = tuple(" ".join(str(value).split())[:LABEL] for value in values)
     alike = len(set(short)) < len(short)
     return tuple(f"{number}: {label}" for number, label in enumerate(short)) if alike else short
 
 
 def label_of(parameter: Parameter, value: Any) -> str:
-    """The name that stands for a choice."""
+    """The label of a choice."""
     assert isinstance(parameter, Choices)
     return labels_of(parameter.choices)[list(parameter.choices).index(value)]
 
 
 def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:
-    """Each value in or out by a parameter of its own; the first ones are taken in where too few are."""
+    """A subset from one yes-or-no decision per value; the first missing values are added when it is too small."""
     chosen = [bool(trial.suggest_categorical(f"{path}[{i}]", (0, 1))) for i in range(len(parameter.subset))]
     for index in range(len(parameter.subset)):
         if sum(chosen) >= parameter.at_least:
@@ -166,6 +174,6 @@ def _subset(path: str, parameter: Subset, trial: Suggester) -> list[Any]:
 
 def _number(path: str, parameter: Range, trial: Suggester) -> int | float:
     low, high, step = parameter.low, parameter.high, parameter.step
-    if parameter.whole:
+    if parameter.is_integer:
         return trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=parameter.log)
-    return parameter.written(trial.suggest_float(path, float(low), float(high), step=step, log=parameter.log))
+    return parameter.on_grid(trial.suggest_float(path, float(low), float(high), step=step, log=parameter.log))

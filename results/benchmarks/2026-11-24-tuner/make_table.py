@@ -20,14 +20,14 @@ from typing import Any
 from agentbench.store import Store, open_store
 from tuners.engine.evaluator import LiveEvaluator
 from tuners.search.rungs import plan_rungs
-from tuners.space.space import Space, every
+from tuners.space.space import Space, combinations
 from tuners.study.study import Study, find_study, make_study, store_study
 
 HERE = Path(__file__).parent
 
 
 def settings_of(space: Space) -> list[dict[str, Any]]:
-    found = every(space, 1000)
+    found = combinations(space, 1000)
     assert found is not None
     return found
 

@@ -103,16 +103,16 @@ async def test_a_knob_is_measured_once_by_a_replay_of_the_traces(
     live, cases = live_evaluator(study(), store)
     async with aclosing(live):
         await live.answer(live.configuration({"serving.word": "even"}), cases)
-        stub.asked.clear()
+        stub.requests.clear()
         measured = await live.measure(live.configuration({"serving.word": "even"}), {"serving.knob": 2})
-        sent = len(stub.asked)
+        sent = len(stub.requests)
         again = await live.measure(live.configuration({"serving.word": "even"}), {"serving.knob": 2})
     assert measured.replayed == 8
     assert measured.figures["goodput"] > 0
     assert measured.figures["tokens"] == 6
     assert sent >= 8 + 4  # and the warm-up
-    assert {body.get("max_tokens") for body in stub.asked[-8:]} == {1}
-    assert all(body.get("ignore_eos") for body in stub.asked[-8:])
+    assert {body.get("max_tokens") for body in stub.requests[-8:]} == {1}
+    assert all(body.get("ignore_eos") for body in stub.requests[-8:])
     assert again.figures == measured.figures
     assert again.replayed == 0
     assert live.spent() == len(cases) + 8

@@ -1,4 +1,4 @@
-"""Demonstrations from passing traces on train: whose, how many, in which order, and what is none."""
+"""Demonstrations from passing attempts on train: which candidate they come from, how many, and in which order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,20 +50,20 @@ async def shown(wanted: int, of: Mapping[int, Sequence[Attempt]], *candidates: C
     return (await bootstrapper({PATH: wanted, "agent.output": "free"}, candidates))[PATH]
 
 
-def demonstrations(*names: str, by: str = "said") -> list[dict[str, str]]:
+def demonstrations(*names: str, by: str = "answer") -> list[dict[str, str]]:
     return [{"input": f"ask {name}", "output": f"{by} {name}"} for name in names]
 
 
-ALL = [attempt(name, f"said {name}") for name in ("c1", "c2", "c3")]
+ALL = [attempt(name, f"answer {name}") for name in ("c1", "c2", "c3")]
 
 
-async def test_they_come_in_the_order_of_the_cases_as_many_as_asked_for() -> None:
+async def test_the_wanted_number_comes_in_the_order_of_the_cases() -> None:
     assert await shown(0, {1: ALL}, candidate(1, 0.5)) == []
     assert await shown(2, {1: ALL}, candidate(1, 0.5)) == demonstrations("c3", "c1")
     assert await shown(3, {1: ALL}, candidate(1, 0.5)) == demonstrations("c3", "c1", "c2")
 
 
-async def test_they_are_the_best_candidate_s_that_has_as_many_and_else_of_the_one_with_most() -> None:
+async def test_they_come_from_the_best_candidate_with_enough_or_else_from_the_one_with_most() -> None:
     other = [attempt("c1", "other c1")]
     of = {1: ALL, 2: other}
     assert await shown(1, of, candidate(1, 0.5), candidate(2, 0.9)) == demonstrations("c1", by="other")
@@ -72,35 +72,35 @@ async def test_they_are_the_best_candidate_s_that_has_as_many_and_else_of_the_on
     assert await shown(1, {2: other}, candidate(2, 0.0)) == []
 
 
-async def test_only_what_passed_and_is_of_train_is_shown_and_a_case_once() -> None:
+async def test_only_passing_attempts_on_train_are_shown_and_each_case_once() -> None:
     attempts = [
-        attempt("c3", "said wrong", passed=False),
-        attempt("of_test", "said of_test"),
-        attempt("c1", "said again", repeat=1),
-        attempt("c1", "said c1", repeat=0),
+        attempt("c3", "answer wrong", passed=False),
+        attempt("of_test", "answer of_test"),
+        attempt("c1", "answer again", repeat=1),
+        attempt("c1", "answer c1", repeat=0),
     ]
     assert await shown(3, {1: attempts}, candidate(1, 0.5)) == demonstrations("c1")
 
 
 @pytest.mark.parametrize(
-    ("case", "made"),
+    ("case", "an_attempt"),
     [
         (CASES["c1"], attempt("c1", "first", "second")),
         (CASES["c1"], attempt("c1", None)),
-        (Case(id="c1", messages=({"role": "system", "content": "s"}, *CASES["c1"].messages)), attempt("c1", "said")),
-        (Case(id="c1", messages=({"role": "user", "content": [{"type": "text"}]},)), attempt("c1", "said")),
+        (Case(id="c1", messages=({"role": "system", "content": "s"}, *CASES["c1"].messages)), attempt("c1", "answer")),
+        (Case(id="c1", messages=({"role": "user", "content": [{"type": "text"}]},)), attempt("c1", "answer")),
     ],
 )
-def test_what_was_not_one_question_with_one_answer_in_text_is_no_demonstration(case: Case, made: Attempt) -> None:
-    assert demonstration_of(case, made) is None
+def test_only_one_text_question_with_one_text_answer_is_a_demonstration(case: Case, an_attempt: Attempt) -> None:
+    assert demonstration_of(case, an_attempt) is None
 
 
-async def test_another_set_is_of_other_cases_and_always_the_same() -> None:
+async def test_another_set_has_other_cases_and_is_reproducible() -> None:
     parameter = Bootstrap(bootstrap=(0, 1), sets=3)
     assert parameter.values == (0, 1, {"bootstrap": 1, "set": 1}, {"bootstrap": 1, "set": 2})
     names = [f"n{index}" for index in range(50)]
     cases = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
-    attempts = [attempt(name, f"said {name}") for name in names]
+    attempts = [attempt(name, f"answer {name}") for name in names]
     best = Candidate(number=1, settings={}, end="finished", rung=0, quality=1, scores=dict.fromkeys(names, 1.0))
     bootstrapper = Bootstrapper(Space(parameters={PATH: parameter}), cases, names, lambda each: attempts)
     found = [str((await bootstrapper({PATH: value}, [best]))[PATH]) for value in (*parameter.values, 1)]

@@ -1,4 +1,4 @@
-"""Nothing of test is ever demonstrated, or shown to a proposing model: every request of a whole study is looked at."""
+"""No test case is demonstrated or shown to a proposing model: the test reads every request of a full study."""
 
 import json
 import re
@@ -34,12 +34,12 @@ space:
 
 
 def cases_in(text: str) -> set[str]:
-    """The ids of the cases whose question stands in it."""
+    """The ids of the cases whose question is in the text."""
     return {f"c{int(number):02}" for number in re.findall(r"\b(?:even|odd) (\d+)\b", text)}
 
 
 def of_others(body: dict[str, Any]) -> set[str]:
-    """The cases in a request, without the one that it asks: its last message, unless a proposal is asked for."""
+    """The cases in a request besides its own question, which is the last message unless it asks for a proposal."""
     messages = body["messages"] if is_proposing(body) else body["messages"][:-1]
     return cases_in(json.dumps(messages))
 
@@ -48,52 +48,52 @@ def is_proposing(body: dict[str, Any]) -> bool:
     return bool(body["messages"][0]["content"] == TASK)
 
 
-async def whole(path: Path, store: Store, tmp_path: Path) -> Study:
-    made = make_study(path, {})
-    store_study(made, store)
-    await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
-    return made
+async def run_full_study(path: Path, store: Store, tmp_path: Path) -> Study:
+    full_study = make_study(path, {})
+    store_study(full_study, store)
+    await run_study(full_study, store, str(tmp_path / "store.db"), StudyProgress(full_study.name))
+    return full_study
 
 
-async def test_nothing_of_test_is_shown_in_a_whole_study(
+async def test_no_test_case_is_shown_in_a_full_study(
     study: StudyWriter, store: Store, tmp_path: Path, stub: type[StubServer]
 ) -> None:
     stub.proposals = ["Be nice.", "Answer yes to odd.", "Answer yes to even."]
-    made = await whole(study(STUDY), store, tmp_path)
-    test, train = set(made.split.test), set(made.split.train)
+    full_study = await run_full_study(study(STUDY), store, tmp_path)
+    test, train = set(full_study.split.test), set(full_study.split.train)
     assert len(test | train) == CASES
-    bodies: list[Any] = stub.asked
+    bodies: list[Any] = stub.requests
     proposing = [body for body in bodies if is_proposing(body)]
     demonstrating = [body for body in bodies if not is_proposing(body) and of_others(body)]
-    # That there is something to be seen: both happened, with cases of train, and test was answered.
+    # Both kinds of request were sent with train cases, and test was answered.
     assert set().union(*map(of_others, proposing)) & train
     assert set().union(*map(of_others, demonstrating)) & train
     assert test <= set().union(*(cases_in(str(body["messages"][-1])) for body in bodies if not is_proposing(body)))
     for body in bodies:
         assert not of_others(body) & test
-    for proposal in store.studies.proposals(made.name):
+    for proposal in store.studies.proposals(full_study.name):
         assert set(proposal.minibatch) <= train
 
 
-def test_the_look_itself_sees_what_is_there() -> None:
-    asked = {"role": "user", "content": "even 12"}
-    assert not of_others({"messages": [asked]})
-    assert of_others({"messages": [{"role": "system", "content": "as in odd 3"}, asked]}) == {"c03"}
-    assert of_others({"messages": [{"role": "system", "content": TASK}, asked]}) == {"c12"}
+def test_of_others_finds_a_shown_case() -> None:
+    question = {"role": "user", "content": "even 12"}
+    assert not of_others({"messages": [question]})
+    assert of_others({"messages": [{"role": "system", "content": "as in odd 3"}, question]}) == {"c03"}
+    assert of_others({"messages": [{"role": "system", "content": TASK}, question]}) == {"c12"}
 
 
-async def test_a_proposal_that_helps_wins_the_study_and_is_written_out(
+async def test_a_proposal_that_helps_wins_the_study_and_is_in_best_yaml(
     study: StudyWriter, store: Store, tmp_path: Path, stub: type[StubServer]
 ) -> None:
     stub.proposals = ["Answer yes to even."]
-    made = make_study(study(STUDY.replace("  serving.knob: [1, 2]\n", "")), {})
-    store_study(made, store)
-    await run_study(made, store, str(tmp_path / "store.db"), StudyProgress(made.name))
-    done = study_result(made, store)
-    assert done.best is not None
-    assert done.verdict is not None
-    assert "Answer yes to even." in done.best.read_text()
-    assert done.verdict.passes["rate_a"] == 1.0
-    attempts = store.studies.attempts(made.name, "search")
-    of_candidates = sum(each.case_runs for each in done.candidates)
-    assert of_candidates < attempts  # what minibatches cost is in the study's budget, and no candidate's
+    full_study = make_study(study(STUDY.replace("  serving.knob: [1, 2]\n", "")), {})
+    store_study(full_study, store)
+    await run_study(full_study, store, str(tmp_path / "store.db"), StudyProgress(full_study.name))
+    result = study_result(full_study, store)
+    assert result.best is not None
+    assert result.verdict is not None
+    assert "Answer yes to even." in result.best.read_text()
+    assert result.verdict.passes["rate_a"] == 1.0
+    attempts = store.studies.attempts(full_study.name, "search")
+    of_candidates = sum(each.case_runs for each in result.candidates)
+    assert of_candidates < attempts  # minibatches count in the budget, but for no candidate

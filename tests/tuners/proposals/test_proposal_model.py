@@ -1,4 +1,4 @@
-"""What may be proposed: the parameter as study.yaml writes it, and an instruction out of what a model wrote."""
+"""The parameter `propose` in study.yaml, the prompt of the proposing model, and the instruction in its answer."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from agentbench.core.attempt import Attempt, Score
 from agentbench.core.case import Case
 from agentbench.core.trace import Trace
 from tests.tuners.space.test_space import Script, read
-from tuners.proposals.proposal_model import LONGEST, MOST, cleaned, proposal_messages
+from tuners.proposals.proposal_model import LONGEST, MOST, clean_instruction, proposal_messages
 from tuners.space.instructions import TEMPLATES, slot_of
 from tuners.space.space import suggest
 from tuners.study.check import candidates
@@ -20,7 +20,7 @@ ALL = {"templates": ["terse", "decompose"], "texts": [None, "Be exact."], "model
 
 
 class Categories(Script):
-    """Keeps how many values a sampler is asked to choose among."""
+    """Records how many values a sampler chooses among."""
 
     def __init__(self, share: float) -> None:
         super().__init__(share)
@@ -43,7 +43,7 @@ def test_templates_then_texts_then_the_model_s_slots_are_the_values() -> None:
     assert [slot_of(value) for value in found] == [None] * 4 + [0, 1]
 
 
-def test_a_condition_holds_for_it_and_every_value_has_an_example() -> None:
+def test_a_condition_decides_on_instructions_and_every_value_has_an_example() -> None:
     space = read(output=["free", "tools"], instructions={"propose": ALL, "when": {"output": "tools"}})
     assert suggest(space, Script(0.0)) == {"output": "free"}
     examples = [settings["instructions"] for path, settings in candidates(space) if path == "instructions"]
@@ -52,7 +52,7 @@ def test_a_condition_holds_for_it_and_every_value_has_an_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ({}, "templates, texts or a model"),
         ({"templates": ["chain_of_though"]}, "chain_of_thought"),
@@ -61,8 +61,8 @@ def test_a_condition_holds_for_it_and_every_value_has_an_example() -> None:
         ({"model": {"slots": 1, "base_url": "x"}}, "base_url"),
     ],
 )
-def test_what_proposes_nothing_is_refused(entry: Any, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_an_invalid_propose_is_refused(entry: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         read(path={"propose": entry})
 
 
@@ -88,22 +88,22 @@ def test_what_proposes_nothing_is_refused(entry: Any, said: str) -> None:
         ("", ""),
     ],
 )
-def test_what_is_put_around_an_instruction_is_taken_off(wrote: str, instruction: str) -> None:
-    assert cleaned(wrote) == instruction
+def test_labels_quotes_and_fences_around_an_instruction_are_removed(wrote: str, instruction: str) -> None:
+    assert clean_instruction(wrote) == instruction
 
 
-def test_an_endless_one_ends_with_a_sentence_or_a_word() -> None:
+def test_an_endless_instruction_is_cut_after_a_sentence_or_a_word() -> None:
     sentences = " ".join(f"Rule {number} is this." for number in range(500))
-    assert MOST - 40 < len(cleaned(sentences)) <= MOST
-    assert cleaned(sentences).endswith("is this.")
+    assert MOST - 40 < len(clean_instruction(sentences)) <= MOST
+    assert clean_instruction(sentences).endswith("is this.")
     words = "word " * 2000
-    assert cleaned(words).endswith("word")
-    assert 0 < len(cleaned("a" * 5000)) <= MOST
+    assert clean_instruction(words).endswith("word")
+    assert 0 < len(clean_instruction("a" * 5000)) <= MOST
 
 
 @given(st.text(max_size=3000))
-def test_whatever_was_written_it_is_bounded_and_can_be_sent_and_stored(wrote: str) -> None:
-    text = cleaned(wrote)
+def test_any_answer_becomes_a_bounded_text_that_can_be_sent_and_stored(wrote: str) -> None:
+    text = clean_instruction(wrote)
     assert len(text) <= MOST
     assert text == text.strip()
     assert "\x00" not in text
@@ -128,7 +128,7 @@ def failing(question: str = "How far?", output: str = "5 m", reason: str = "expe
     return case, attempt
 
 
-def test_a_proposing_model_is_shown_question_answer_and_reason_and_what_is_long_is_cut() -> None:
+def test_the_prompt_shows_question_answer_and_reason_and_cuts_long_ones() -> None:
     [system, user] = proposal_messages("Be brief.", [failing(), failing(question="x" * 5000)])
     for part in ("Be brief.", "Asked: How far?", "Answered: 5 m", "Wrong because: expected km", "Failed task 2"):
         assert part in user["content"]
@@ -137,6 +137,6 @@ def test_a_proposing_model_is_shown_question_answer_and_reason_and_what_is_long_
     assert system["role"] == "system"
 
 
-def test_the_mark_of_the_tools_is_asked_to_be_kept_where_there_is_one() -> None:
+def test_the_prompt_asks_to_keep_the_mark_of_the_tools_if_there_is_one() -> None:
     assert "Keep the mark {tools}" in proposal_messages("Call {tools}.", [failing()])[1]["content"]
     assert "{tools}" not in proposal_messages(None, [failing()])[1]["content"]

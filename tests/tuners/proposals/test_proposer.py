@@ -1,4 +1,4 @@
-"""Proposals on the stub's engine: accepted only if the same minibatch improves, kept, paid for, and asked for once."""
+"""Proposals on the stub server: accepted only if the same minibatch improves, stored, counted, and requested once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -43,7 +43,7 @@ SLOT = {PATH: {"proposal": 0}}
 
 
 class Setting:
-    """A study with a proposing model; each `open` is a worker of it."""
+    """A study with a proposing model; each `worker()` is a new worker of it."""
 
     def __init__(self, path: Path, store: Store, **model: Any) -> None:
         options = {"slots": 2, "minibatch": 8, **model}
@@ -55,10 +55,12 @@ class Setting:
         store_study(self.study, store)
 
     def worker(self) -> tuple[LiveEvaluator, Proposer]:
-        made, plan = self.study, self.study.plan()
-        live = LiveEvaluator(made, self.store)
+        new_study, plan = self.study, self.study.plan()
+        live = LiveEvaluator(new_study, self.store)
         studies = self.store.studies
-        proposer = Proposer(made.name, plan.outer, made.train, live, live.host, studies, self.spending, plan.seed)
+        proposer = Proposer(
+            new_study.name, plan.outer, new_study.train, live, live.host, studies, self.spending, plan.seed
+        )
         return live, proposer
 
     async def text(self, slot: int = 0, candidates: tuple[Candidate, ...] = ()) -> Any:
@@ -67,7 +69,7 @@ class Setting:
             return (await proposer({PATH: {"proposal": slot}, "other": 1}, candidates))[PATH]
 
     @property
-    def kept(self) -> list[tuple[int, int, str, bool, str]]:
+    def proposals(self) -> list[tuple[int, int, str, bool, str]]:
         proposals = self.store.studies.proposals(self.study.name)
         return [(each.slot, each.number, each.text, each.accepted, each.note) for each in proposals]
 
@@ -77,11 +79,11 @@ def setting(study: StudyWriter, store: Store) -> Callable[..., Setting]:
     return lambda **model: Setting(study(STUDY), store, **model)
 
 
-def asked_to_propose(stub: type[StubServer]) -> list[dict[str, Any]]:
-    return [body for body in stub.asked if TASK in str(body["messages"])]
+def proposal_requests(stub: type[StubServer]) -> list[dict[str, Any]]:
+    return [body for body in stub.requests if TASK in str(body["messages"])]
 
 
-async def test_one_that_does_better_on_the_minibatch_is_accepted(
+async def test_a_proposal_that_improves_the_minibatch_is_accepted(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     stub.proposals = [f'Instruction: "{GOOD}"']
@@ -97,7 +99,7 @@ async def test_one_that_does_better_on_the_minibatch_is_accepted(
     assert len(proposal.minibatch) == 8
 
 
-async def test_its_minibatch_is_paid_for_and_in_the_cache(
+async def test_the_minibatch_counts_in_the_budget_and_is_in_the_cache(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     stub.proposals = [GOOD]
@@ -113,24 +115,24 @@ async def test_its_minibatch_is_paid_for_and_in_the_cache(
 
 @pytest.mark.parametrize(
     ("wrote", "note"),
-    [("Answer yes to odd.", ""), ("Be nice.", ""), ('""', "nothing was written")],
+    [("Answer yes to odd.", ""), ("Be nice.", ""), ('""', "the model wrote nothing")],
 )
-async def test_what_does_no_better_is_tried_again_and_then_stands_for_its_parent_s_text(
+async def test_a_slot_without_an_accepted_proposal_has_its_parent_s_text_after_all_tries(
     setting: Callable[..., Setting], stub: type[StubServer], wrote: str, note: str
 ) -> None:
     stub.proposals = [wrote]
     here = setting(tries=3)
     assert await here.text() is None
-    assert len(here.kept) == len(asked_to_propose(stub)) == 3
-    assert all(not accepted and said == note for _, _, _, accepted, said in here.kept)
-    assert len({body["seed"] for body in asked_to_propose(stub)}) == 3
+    assert len(here.proposals) == len(proposal_requests(stub)) == 3
+    assert all(not accepted and found == note for _, _, _, accepted, found in here.proposals)
+    assert len({body["seed"] for body in proposal_requests(stub)}) == 3
 
 
 async def test_a_second_try_may_be_accepted(setting: Callable[..., Setting], stub: type[StubServer]) -> None:
     stub.proposals = ["Be nice.", GOOD]
     here = setting()
     assert await here.text() == GOOD
-    assert [(number, accepted) for _, number, _, accepted, _ in here.kept] == [(0, False), (1, True)]
+    assert [(number, accepted) for _, number, _, accepted, _ in here.proposals] == [(0, False), (1, True)]
 
 
 async def test_the_parent_is_the_best_candidate_and_its_instruction_is_shown(
@@ -143,65 +145,65 @@ async def test_the_parent_is_the_best_candidate_and_its_instruction_is_shown(
     broken = replace(best, number=5, settings={PATH: "Be quick."}, quality=0.9, end="dropped")
     stub.proposals = [GOOD]
     assert await here.text(candidates=(worse, best, broken)) == GOOD
-    [body] = asked_to_propose(stub)
+    [body] = proposal_requests(stub)
     assert "Answer yes to odd." in str(body["messages"])
     [proposal] = here.store.studies.proposals("toy")
     assert proposal.parent == "Answer yes to odd."
     assert parent_of((broken,)) == {}
 
 
-async def test_what_is_kept_is_never_asked_again_by_no_worker(
+async def test_no_worker_requests_a_stored_proposal_again(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     stub.proposals = [GOOD, "Answer yes to odd."]
     here = setting(tries=1)
     first = [await here.text(0), await here.text(1)]
-    stub.asked.clear()
+    stub.requests.clear()
     again = [await here.text(0), await here.text(1)]
     assert first == again == [GOOD, None]
-    assert not stub.asked
+    assert not stub.requests
 
 
-async def test_of_two_workers_at_the_same_slot_the_first_one_s_proposal_stands(
+async def test_of_two_workers_at_the_same_slot_the_first_one_s_proposal_is_stored(
     setting: Callable[..., Setting], stub: type[StubServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub.proposals = [GOOD]
     here = setting()
     live, proposer = here.worker()
-    proposed = proposer._proposed
+    propose = proposer._propose
 
-    async def overtaken(*given: Any) -> Any:
-        record = await proposed(*given)
+    async def overtaken(*arguments: Any) -> Any:
+        record = await propose(*arguments)
         here.store.studies.keep_proposal(replace(record, text="The other worker's."))
         return record
 
-    monkeypatch.setattr(proposer, "_proposed", overtaken)
+    monkeypatch.setattr(proposer, "_propose", overtaken)
     async with aclosing(live):
         assert (await proposer(SLOT, ()))[PATH] == "The other worker's."
 
 
 class Killed(Exception):
-    """The process is gone."""
+    """Stands for the death of the process."""
 
 
 class Fuse:
-    """Lets so many calls through, and then none."""
+    """Lets `left` calls through; the next one raises `Killed`."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def guarding(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
             self.left -= 1
             if self.left < 0:
                 raise Killed
-            return real(*given, **named)
+            return real(*arguments, **keywords)
 
         return call
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3])
-async def test_killed_at_any_step_it_goes_on_with_the_same_and_pays_once(
+async def test_a_proposal_killed_at_any_step_continues_and_pays_once(
     setting: Callable[..., Setting], stub: type[StubServer], monkeypatch: pytest.MonkeyPatch, done: int
 ) -> None:
     stub.proposals = [GOOD]
@@ -209,38 +211,38 @@ async def test_killed_at_any_step_it_goes_on_with_the_same_and_pays_once(
     live, proposer = here.worker()
     fuse = Fuse(done)
     with monkeypatch.context() as patched:
-        for owner, name in ((live, "answer"), (live.host, "ask"), (proposer._kept, "keep_proposal")):
+        for owner, name in ((live, "answer"), (live.host, "ask"), (proposer._store, "keep_proposal")):
             patched.setattr(owner, name, fuse.guarding(getattr(owner, name)))
         async with aclosing(live):
             with pytest.raises(Killed):
                 await proposer(SLOT, ())
-    assert not here.kept
+    assert not here.proposals
     assert await here.text() == GOOD
-    assert len(here.kept) == 1
+    assert len(here.proposals) == 1
     assert here.worker()[0].spent() == 2 * 8
 
 
-async def test_without_budget_a_slot_stands_for_its_parent_s_text_and_nothing_is_kept(
+async def test_without_budget_a_slot_has_its_parent_s_text_and_nothing_is_stored(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     here = setting()
     here.spending.case_runs = 1000
     assert await here.text() is None
-    assert not here.kept
-    assert not stub.asked
+    assert not here.proposals
+    assert not stub.requests
     here.spending.case_runs = 0
     stub.proposals = [GOOD]
     assert await here.text() == GOOD
 
 
-async def test_other_settings_and_other_values_are_left_as_they_are(
+async def test_settings_without_a_slot_stay_as_they_are(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     live, proposer = setting().worker()
     async with aclosing(live):
         settings = {PATH: "Ours.", "agent.max_tokens": 5}
         assert await proposer(settings, ()) == settings
-    assert not stub.asked
+    assert not stub.requests
 
 
 async def test_a_model_of_its_own_takes_turns_with_the_candidates_server(
@@ -249,13 +251,13 @@ async def test_a_model_of_its_own_takes_turns_with_the_candidates_server(
     stub.proposals = [GOOD]
     here = setting(serving={"server": "stub", "model": "author"})
     assert await here.text() == GOOD
-    assert [body["model"] for body in asked_to_propose(stub)] == ["author"]
-    assert {body["model"] for body in stub.asked if body not in asked_to_propose(stub)} == {"stub"}
+    assert [body["model"] for body in proposal_requests(stub)] == ["author"]
+    assert {body["model"] for body in stub.requests if body not in proposal_requests(stub)} == {"stub"}
     assert stub.started == 3  # the candidates', the author's, the candidates' again
     assert stub.most_at_once == 1
 
 
-async def test_the_study_s_own_model_is_asked_on_the_server_that_is_running(
+async def test_the_study_s_own_model_proposes_on_the_running_server(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     stub.proposals = [GOOD]
@@ -263,7 +265,7 @@ async def test_the_study_s_own_model_is_asked_on_the_server_that_is_running(
     assert stub.started == 1
 
 
-async def test_a_server_that_dies_of_it_is_no_proposal_and_no_fault_of_the_next_candidate(
+async def test_a_server_that_dies_of_a_proposal_does_not_break_the_next_candidate(
     setting: Callable[..., Setting], stub: type[StubServer]
 ) -> None:
     here = setting(tries=1)
@@ -275,13 +277,13 @@ async def test_a_server_that_dies_of_it_is_no_proposal_and_no_fault_of_the_next_
         assert (await proposer(SLOT, (parent,)))[PATH] is None
         answers = await live.answer(live.configuration({"serving.dies_on": "Failed task"}), here.study.split.train)
     assert len(answers.scores) == 20
-    [(_, _, text, accepted, note)] = here.kept
+    [(_, _, text, accepted, note)] = here.proposals
     assert (text, accepted) == ("", False)
     assert note.startswith("the model did not answer")
 
 
-def test_a_named_model_that_is_none_is_told_before_anything_starts(study: StudyWriter, stub: type[StubServer]) -> None:
-    for model, said in (
+def test_a_wrong_proposing_model_is_an_error_before_anything_starts(study: StudyWriter, stub: type[StubServer]) -> None:
+    for model, message in (
         ("{slots: 1, serving: {server: stubb}}", "unknown server 'stubb'"),
         ("{slots: 1, serving: {server: stub, wrd: x}}", "unknown key 'model.serving.wrd'"),
         ("{slots: 1, serving: {server: stub, here: false}}", "is not pulled"),
@@ -289,13 +291,13 @@ def test_a_named_model_that_is_none_is_told_before_anything_starts(study: StudyW
     ):
         with pytest.raises(UserError) as error:
             make_study(study(STUDY.replace("MODEL", model)), {})
-        assert said in str(error.value)
+        assert message in str(error.value)
         assert "space.agent.system_prompt.propose" in str(error.value)
     assert not stub.started
 
 
 class OneFailure:
-    """A parent that failed one case of train, and an author who says nothing."""
+    """An evaluator and host whose parent failed one train case, and whose model leaves the tools out."""
 
     def __init__(self, cases: Sequence[str], failed: str) -> None:
         self.cases = cases
@@ -336,25 +338,25 @@ class OneFailure:
 
 
 @pytest.mark.parametrize("failed", [f"c{number:02}" for number in range(20)])
-async def test_a_parent_s_one_failure_is_in_the_minibatch_and_what_drops_the_tools_is_not_tried(
+async def test_a_parent_s_only_failure_is_in_the_minibatch_and_a_text_without_the_tools_is_not_tested(
     store: Store, study: StudyWriter, failed: str
 ) -> None:
     names = [f"c{number:02}" for number in range(20)]
-    made = make_study(study(STUDY.replace("MODEL", "{slots: 1, minibatch: 2, tries: 1}")), {})
-    store_study(made, store)
+    new_study = make_study(study(STUDY.replace("MODEL", "{slots: 1, minibatch: 2, tries: 1}")), {})
+    store_study(new_study, store)
     train = {name: Case(id=name, messages=({"role": "user", "content": f"ask {name}"},)) for name in names}
-    tester: Any = OneFailure(names, failed)
+    evaluator: Any = OneFailure(names, failed)
     spending = Spending(BudgetOptions(case_runs=1))
-    proposer = Proposer("toy", made.plan().outer, train, tester, tester, store.studies, spending, 0)
+    proposer = Proposer("toy", new_study.plan().outer, train, evaluator, evaluator, store.studies, spending, 0)
     assert (await proposer(SLOT, ()))[PATH] == "Call {tools}."
     [proposal] = store.studies.proposals("toy")
     assert failed in proposal.minibatch
     assert len(set(proposal.minibatch)) == 2
-    assert f"ask {failed}" in tester.shown
-    assert (proposal.text, proposal.score, proposal.note) == ("Call them.", None, "{tools} is not in it")
+    assert f"ask {failed}" in evaluator.shown
+    assert (proposal.text, proposal.score, proposal.note) == ("Call them.", None, "{tools} is missing in it")
 
 
-async def test_a_minibatch_that_the_budget_is_too_small_for_is_no_proposal(store: Store, study: StudyWriter) -> None:
+async def test_a_minibatch_beyond_the_budget_is_no_proposal(store: Store, study: StudyWriter) -> None:
     setting = Setting(study(STUDY), store)
     setting.spending = Spending(BudgetOptions(case_runs=5))
     live, proposer = setting.worker()

@@ -1,4 +1,4 @@
-"""Workflows: the agent of the other settings inside another, checked beforehand and written out for a run."""
+"""Configurations, and workflows: an agent with the candidate's agent inside it."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_the_agent_of_the_other_settings_is_inside(loaded: Suite) -> None:
     }
 
 
-def test_another_workflow_is_another_answer_and_its_defaults_are_none(loaded: Suite) -> None:
+def test_another_workflow_needs_new_answers_and_an_explicit_default_does_not(loaded: Suite) -> None:
     hashes = [
         configuration(loaded, {"workflow": workflow}).answers
         for workflow in ("direct", VOTES, "self_consistency", {**VOTES, "votes": 4}, "plan_then_act")
@@ -67,11 +67,11 @@ def test_another_workflow_is_another_answer_and_its_defaults_are_none(loaded: Su
     assert configuration(loaded, {"workflow": VOTES, "agent.max_tokens": 9}).answers not in hashes
 
 
-def test_a_configuration_is_made_once_and_a_problem_is_a_part_of_it(loaded: Suite) -> None:
+def test_a_configuration_is_built_once_and_states_its_problem(loaded: Suite) -> None:
     configurations = Configurations(loaded, {}, 0)
-    made = configurations.of({"agent.max_tokens": 9})
-    assert configurations.of({"agent.max_tokens": 9}) is made
-    assert configurations.of({"agent.max_tokens": 9}, 1).answers != made.answers
+    first = configurations.of({"agent.max_tokens": 9})
+    assert configurations.of({"agent.max_tokens": 9}) is first
+    assert configurations.of({"agent.max_tokens": 9}, 1).answers != first.answers
     assert configurations.of({"agent.max_tokens": 512}).key == configurations.of({}).key
     wrong = configurations.of({"agent.nonsense": 1, "serving.word": "odd"})
     assert "agent.nonsense" in wrong.problem
@@ -79,25 +79,25 @@ def test_a_configuration_is_made_once_and_a_problem_is_a_part_of_it(loaded: Suit
     assert wrong.key != configurations.of({"serving.word": "odd"}).key
 
 
-async def test_no_stop_of_a_study_makes_a_configuration_again(
+async def test_a_study_builds_each_configuration_once(
     study: StudyWriter, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: Counter[str] = Counter()
+    builds: Counter[str] = Counter()
 
-    def counted(suite: Suite, settings: Settings, seed: int | None = None) -> Suite:
-        made[f"{sorted(settings.items())} {seed}"] += 1
+    def counting(suite: Suite, settings: Settings, seed: int | None = None) -> Suite:
+        builds[f"{sorted(settings.items())} {seed}"] += 1
         return configured(suite, settings, seed)
 
-    monkeypatch.setattr("tuners.space.configuration.configured", counted)
+    monkeypatch.setattr("tuners.space.configuration.configured", counting)
     toy = make_study(study(), {"budget.trials": 3})
     store_study(toy, store)
     await run_study(toy, store, str(tmp_path / "store.db"), StudyProgress(toy.name))
-    assert len(made) >= 3
-    assert set(made.values()) == {1}
+    assert len(builds) >= 3
+    assert set(builds.values()) == {1}
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         (
             "workflow: [direct, self_consistensy]",
@@ -112,25 +112,25 @@ async def test_no_stop_of_a_study_makes_a_configuration_again(
         ("workfow: [direct]", "expected workflow, or a path under agent"),
     ],
 )
-def test_a_bad_workflow_is_told_before_anything_starts(
-    study: StudyWriter, stub: type[StubServer], entry: str, said: str
+def test_a_wrong_workflow_is_an_error_before_anything_starts(
+    study: StudyWriter, stub: type[StubServer], entry: str, message: str
 ) -> None:
     path = study(f"name: toy\nsplit: {{test: 20}}\nbudget: {{trials: 5}}\nspace:\n  {entry}\n")
     with pytest.raises(UserError) as error:
         make_study(path, {})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "study.yaml:5" in str(error.value)
     assert not stub.started
 
 
-def test_an_option_may_hold_under_a_condition_and_the_baseline_may_have_a_workflow(study: StudyWriter) -> None:
+def test_a_workflow_s_option_may_have_a_condition_and_the_baseline_may_have_a_workflow(study: StudyWriter) -> None:
     path = study(
         "name: toy\nsplit: {test: 20}\nbudget: {trials: 5}\nbaseline: {workflow: plan_then_act}\nspace:\n"
         "  workflow: [direct, self_consistency]\n"
         "  workflow.votes: {low: 2, high: 5, when: {workflow: self_consistency}}\n"
     )
-    made = make_study(path, {})
-    assert configured(made.suite, made.file.baseline).config.agent.name == "plan_then_act"
+    new_study = make_study(path, {})
+    assert configured(new_study.suite, new_study.file.baseline).config.agent.name == "plan_then_act"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_option_may_hold_under_a_condition_and_the_baseline_may_have_a_workfl
         ({}, {"workflow": "direct", "agent.max_tokens": 9}),
         ({}, {"workflow": "retry_with_feedback", "workflow.check": "json", "agent.system_prompt": "Be: brief #1"}),
         ({}, {"workflow": {"name": "plan_then_act", "plan_model": {"serving": {"server": "stub", "word": "odd"}}}}),
-        # The suite's own agent is the workflow's, with options that it must not keep.
+        # The suite's own agent is a workflow whose options must not stay.
         ({"agent": {"name": "self_consistency", "inner": "chat", "temperature": 0.2}}, {"workflow": VOTES}),
         ({"agent": {"name": "self_consistency", "inner": "chat", "votes": 2}}, {"agent.votes": 4}),
     ],
@@ -160,36 +160,36 @@ def test_best_yaml_makes_the_same_run(
     assert configuration(again, {}).answers == configuration(loaded, {**baseline, **settings}).answers
 
 
-async def test_a_workflow_answers_and_its_inner_settings_are_the_candidate_s(
+async def test_a_workflow_answers_with_the_candidate_s_agent_inside(
     study: StudyWriter, store: Store, stub: type[StubServer]
 ) -> None:
-    made = make_study(study(), {})
-    store_study(made, store)
-    live = LiveEvaluator(made, store)
+    new_study = make_study(study(), {})
+    store_study(new_study, store)
+    live = LiveEvaluator(new_study, store)
     settings = {"workflow": VOTES, "agent.system_prompt": "Say yes or no.", "serving.word": "even"}
     async with aclosing(live):
-        answers = await live.answer(live.configuration(settings), made.split.train[:4])
-    assert answers.scores == dict.fromkeys(made.split.train[:4], 1.0)
-    assert len(stub.asked) == 3 * 4
-    assert all("Say yes or no." in str(body["messages"]) for body in stub.asked)
-    assert len({body["seed"] for body in stub.asked}) == 3 * 4
+        answers = await live.answer(live.configuration(settings), new_study.split.train[:4])
+    assert answers.scores == dict.fromkeys(new_study.split.train[:4], 1.0)
+    assert len(stub.requests) == 3 * 4
+    assert all("Say yes or no." in str(body["messages"]) for body in stub.requests)
+    assert len({body["seed"] for body in stub.requests}) == 3 * 4
 
 
-async def test_the_model_of_a_step_is_a_server_beside_the_candidate_s(
+async def test_a_step_s_own_model_runs_on_a_second_server(
     study: StudyWriter, store: Store, stub: type[StubServer]
 ) -> None:
-    made = make_study(study(), {})
-    store_study(made, store)
-    live = LiveEvaluator(made, store)
+    new_study = make_study(study(), {})
+    store_study(new_study, store)
+    live = LiveEvaluator(new_study, store)
     planner = {"server": "stub", "model": "planner", "word": "never"}
     settings = {"workflow": {"name": "plan_then_act", "plan_model": {"serving": planner}}, "serving.word": "even"}
     async with aclosing(live):
-        answers = await live.answer(live.configuration(settings), made.split.train[:8])
+        answers = await live.answer(live.configuration(settings), new_study.split.train[:8])
         assert stub.started == 2
-        stub.asked.clear()
+        stub.requests.clear()
         await live.measure(live.configuration(settings), {"serving.knob": 2})
-        replayed = [body for body in stub.asked if body["model"] == "planner"]
-    assert answers.scores == dict.fromkeys(made.split.train[:8], 1.0)
+        replayed = [body for body in stub.requests if body["model"] == "planner"]
+    assert answers.scores == dict.fromkeys(new_study.split.train[:8], 1.0)
     assert answers.figures["tokens"] == 2 * 6
-    assert stub.asked
+    assert stub.requests
     assert not replayed

@@ -1,4 +1,4 @@
-"""Spaces: parameters read from YAML, conditions, forbidden combinations."""
+"""Spaces: parameters from YAML, conditions, forbidden combinations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from agentbench.core.errors import UserError
 from tuners.space.parameters import AnyParameter, Choices, Range, Subset
-from tuners.space.space import Space, every, labels_of, suggest
+from tuners.space.space import Space, combinations, labels_of, suggest
 
 
 class File(BaseModel):
@@ -22,7 +22,7 @@ def read(**space: Any) -> Space:
 
 
 class Script:
-    """Takes the value at a share of each range."""
+    """A suggester that takes the value at this share of each range."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -57,7 +57,7 @@ def test_the_shape_of_an_entry_says_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ([], "an empty choice"),
         ({"low": 3, "high": 1}, "low = 3 is above high = 1"),
@@ -71,8 +71,8 @@ def test_the_shape_of_an_entry_says_its_kind() -> None:
         ("a", "expected a list of choices"),
     ],
 )
-def test_what_is_no_parameter_is_refused(entry: Any, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_an_invalid_parameter_is_refused(entry: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         read(path=entry)
 
 
@@ -93,7 +93,7 @@ def test_a_condition_names_a_parameter_decided_before() -> None:
         read(a={"choices": [1], "when": {"c": 1}})
 
 
-def test_forbidden_combinations_are_known() -> None:
+def test_a_forbidden_combination_is_forbidden() -> None:
     parameters = read(dtype=["float32", "bfloat16"], quantization=["none", "int4", "int8"]).parameters
     space = Space(parameters=parameters, forbidden=({"dtype": "float32", "quantization": ["int4", "int8"]},))
     assert space.is_forbidden({"dtype": "float32", "quantization": "int4"})
@@ -103,7 +103,7 @@ def test_forbidden_combinations_are_known() -> None:
         Space(parameters=parameters, forbidden=({"threads": 2},))
 
 
-def test_a_part_of_a_space_keeps_what_concerns_it() -> None:
+def test_a_part_of_a_space_drops_conditions_on_other_parameters() -> None:
     space = read(output=["free", "tools"], knob={"low": 1, "high": 4, "when": {"output": "tools"}})
     inner = space.only(frozenset({"knob"}))
     assert suggest(inner, Script(0.99)) == {"knob": 3}
@@ -124,7 +124,7 @@ def test_a_subset_has_enough_values_in_their_order(values: list[int], data: st.D
     assert all(value in chosen for value, bit in zip(values, bits, strict=True) if bit)
 
 
-def test_every_lists_what_conditions_and_what_is_forbidden_leave() -> None:
+def test_combinations_are_those_whose_conditions_hold_and_that_are_not_forbidden() -> None:
     space = Space(
         parameters={
             "agent.a": Choices(choices=("x", "y")),
@@ -132,9 +132,9 @@ def test_every_lists_what_conditions_and_what_is_forbidden_leave() -> None:
         },
         forbidden=({"agent.a": "y", "agent.b": 2},),
     )
-    assert every(space, 10) == [{"agent.a": "x"}, {"agent.a": "y", "agent.b": 1}]
-    assert every(space, 2) is None
-    assert every(Space(parameters={"agent.a": Range(low=0, high=1)}), 10) is None
+    assert combinations(space, 10) == [{"agent.a": "x"}, {"agent.a": "y", "agent.b": 1}]
+    assert combinations(space, 2) is None
+    assert combinations(Space(parameters={"agent.a": Range(low=0, high=1)}), 10) is None
 
 
 def test_every_value_has_a_label_of_its_own() -> None:
@@ -146,7 +146,7 @@ def test_every_value_has_a_label_of_its_own() -> None:
     assert [suggest(space, Script(share))["a"] for share in (0.0, 0.3, 0.6, 0.9)] == values
 
 
-def test_a_step_is_tried_and_compared_as_it_is_written() -> None:
+def test_a_value_on_a_grid_is_the_decimal_number_of_the_file() -> None:
     class Third(Script):
         def suggest_float(
             self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -161,7 +161,7 @@ def test_a_step_is_tried_and_compared_as_it_is_written() -> None:
     assert not space.is_forbidden({"t": 0.2})
 
 
-def test_a_condition_may_name_a_list_or_several_and_tells_true_from_one() -> None:
+def test_a_condition_may_name_a_list_or_several_values_and_distinguishes_true_from_1() -> None:
     space = read(
         tools=[["search"], ["search", "calculator"], []],
         depth={"choices": [1, 2], "when": {"tools": ["search"]}},
@@ -180,33 +180,35 @@ def test_a_condition_may_name_a_list_or_several_and_tells_true_from_one() -> Non
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "message"),
     [
         ({"kind": "xml"}, r"kind = 'xml': it never has this value; it is one of \['json', 'text'\]"),
         ({"kind": ["json", "xml"]}, "kind = 'xml': it never has this value"),
-        ({"kind": []}, r"kind = \[\]: names no value"),
+        ({"kind": []}, r"kind = \[\]: it names no value"),
         ({"depth": 0.25}, "depth = 0.25: it never has this value; it goes from 0.0 to 1.0 by 0.5"),
         ({"depth": 2}, "depth = 2: it never has this value"),
         ({"tools": "a"}, r"tools = 'a': it never has this value; it is a list of at least 1 of \['a', 'b'\]"),
         ({"tools": ["b", "a"]}, "tools = 'b': it never has this value"),
     ],
 )
-def test_a_condition_on_what_a_parameter_never_is_is_refused(condition: dict[str, Any], said: str) -> None:
+def test_a_condition_on_a_value_that_its_parameter_never_has_is_refused(
+    condition: dict[str, Any], message: str
+) -> None:
     others = {
         "kind": ["json", "text"],
         "depth": {"low": 0.0, "high": 1.0, "step": 0.5},
         "tools": {"subset": ["a", "b"]},
     }
-    with pytest.raises(UserError, match=f"space.x.when: {said}"):
+    with pytest.raises(UserError, match=f"space.x.when: {message}"):
         read(**others, x={"choices": [1], "when": condition})
-    with pytest.raises(UserError, match=f"forbidden: .*{said}"):
+    with pytest.raises(UserError, match=f"forbidden: .*{message}"):
         Space(parameters=read(**others).parameters, forbidden=(condition,))
 
 
-def test_what_is_forbidden_of_knobs_together_with_others_stays_so() -> None:
+def test_a_combination_of_knobs_and_other_parameters_stays_forbidden_in_a_part() -> None:
     parameters = read(quantization=["none", "int4"], knob=[1, 2]).parameters
-    whole = Space(parameters=parameters, forbidden=({"quantization": "int4", "knob": 2},))
-    inner = whole.only(frozenset({"knob"}))
+    space = Space(parameters=parameters, forbidden=({"quantization": "int4", "knob": 2},))
+    inner = space.only(frozenset({"knob"}))
     assert inner.is_forbidden({"quantization": "int4", "knob": 2})
     assert not inner.is_forbidden({"quantization": "none", "knob": 2})
-    assert not whole.only(frozenset({"quantization"})).is_forbidden({"quantization": "int4"})
+    assert not space.only(frozenset({"quantization"})).is_forbidden({"quantization": "int4"})
