@@ -62,7 +62,7 @@ def serve_engine(engine: RunnableEngine, config: ServingConfig, listener: socket
         f"serving {name} on {base_url(listener)}",
         config=config.http,
         drain=drain,
-        give_up=engine.shutdown,
+        abort_requests=engine.shutdown,
         log_level=log_level,
     )
 

@@ -14,13 +14,13 @@ from starlette.types import ASGIApp
 
 from serving.config import HttpConfig, ToolCalls
 from serving.core import EngineOverloaded, PromptTooLong
-from serving.http.access_log import RequestLog, record_of
+from serving.http.access_log import RequestLog, get_record
 from serving.http.errors import HANDLERS
 from serving.http.generation import DeltaRelay, Generation
-from serving.http.guards import guarded
+from serving.http.guards import add_guards
 from serving.http.metrics import CONTENT_TYPE, Metrics
 from serving.http.server import Drain
-from serving.http.stream import Envelope, EventStream, complete_answer
+from serving.http.stream import Envelope, EventStream, complete_response
 from serving.openai.answers import Json
 from serving.openai.bodies import ChatBody, CompletionBody, SampledBody, StreamOptions
 from serving.openai.error import ApiError
@@ -39,7 +39,7 @@ def create_app(
     drain: Drain,
     tool_calls: ToolCalls = "auto",
 ) -> ASGIApp:
-    """It starts the engine's thread, and shuts it down after the last request."""
+    """The ASGI application. It calls `start` on startup, and `shutdown` in a thread after the last request."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,11 +50,11 @@ def create_app(
     metrics = Metrics(model, engine.stats)
     routes = Api(Preparation(engine, tool_calls), engine, model, metrics, config, drain).routes()
     app: ASGIApp = Starlette(routes=routes, lifespan=lifespan, exception_handlers=HANDLERS)
-    return RequestLog(guarded(app, config), frozenset(route.path for route in routes), metrics.responded)
+    return RequestLog(add_guards(app, config), frozenset(route.path for route in routes), metrics.count_response)
 
 
 class Api:
-    """The handlers of one engine's routes."""
+    """The routes and their handlers."""
 
     def __init__(
         self,
@@ -88,49 +88,49 @@ class Api:
         stats = self._engine.stats()
         names = ("running", "waiting", "blocks_free", "blocks_total")
         load = {name: getattr(stats, name) for name in names}
-        status = "draining" if self._drain.begun else "ok"
+        status = "draining" if self._drain.started else "ok"
         return JSONResponse({"status": status, "model": self._model, **load})
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._card()]})
+        return JSONResponse({"object": "list", "data": [self._model_card()]})
 
     async def model(self, request: Request) -> Response:
         self._require_model(request.path_params["id"])
-        return JSONResponse(self._card())
+        return JSONResponse(self._model_card())
 
     async def chat_completions(self, request: Request) -> Response:
-        body = parse(await self._read(request), ChatBody)
-        return await self._answer(request, body, "chatcmpl", lambda: self._preparation.chat(body))
+        body = parse(await self._read_body(request), ChatBody)
+        return await self._generate(request, body, "chatcmpl", lambda: self._preparation.chat(body))
 
     async def completions(self, request: Request) -> Response:
-        body = parse(await self._read(request), CompletionBody)
-        return await self._answer(request, body, "cmpl", lambda: self._preparation.completion(body))
+        body = parse(await self._read_body(request), CompletionBody)
+        return await self._generate(request, body, "cmpl", lambda: self._preparation.completion(body))
 
-    async def _read(self, request: Request) -> bytes:
-        if self._drain.begun:
+    async def _read_body(self, request: Request) -> bytes:
+        if self._drain.started:
             headers = {"retry-after": f"{self._drain.seconds:.0f}", "connection": "close"}
             raise ApiError("The server is stopping.", status=503, code="stopping", headers=headers)
         return await read_body(request, self._config.max_body_bytes, self._config.request_timeout_s)
 
-    async def _answer(
-        self, request: Request, body: SampledBody, prefix: str, prepare: Callable[[], Prepared]
+    async def _generate(
+        self, request: Request, body: SampledBody, id_prefix: str, prepare: Callable[[], Prepared]
     ) -> Response:
         self._require_model(body.model)
         prepared = await asyncio.to_thread(prepare)
-        kinds = prepared.answers[0]
+        first = prepared.answers[0]
         envelope = Envelope(
-            id=f"{prefix}-{uuid4().hex}", kind=kinds.kind, chunk_kind=kinds.chunk_kind, model=self._model
+            id=f"{id_prefix}-{uuid4().hex}", kind=first.kind, chunk_kind=first.chunk_kind, model=self._model
         )
         generation = self._submit(request, envelope.id, prepared)
         if not body.stream:
-            return await complete_answer(generation, envelope, prepared.answers, request.receive)
+            return await complete_response(generation, envelope, prepared.answers, request.receive)
         return EventStream(generation, envelope, prepared.answers, body.stream_options or StreamOptions())
 
     def _submit(self, request: Request, id: str, prepared: Prepared) -> Generation:
-        record = record_of(request.scope)
+        record = get_record(request.scope)
         try:
             generation = Generation(self._engine, self._relay, self._metrics, id, prepared, record.started_at)
         except PromptTooLong as error:
@@ -138,9 +138,9 @@ class Api:
         except ValueError as error:
             raise ApiError(str(error)) from None
         except EngineOverloaded as error:
-            headers = {"retry-after": str(self._metrics.pace.retry_after_s(time.monotonic()))}
+            headers = {"retry-after": str(self._metrics.completions.retry_after_s(time.monotonic()))}
             raise ApiError(str(error), status=429, code="overloaded", headers=headers) from None
-        record.tally = generation.tally
+        record.usage = generation.usage
         return generation
 
     def _require_model(self, name: str) -> None:
@@ -148,26 +148,27 @@ class Api:
             message = f"The model {name[:80]!r} is not served here; this server has {self._model!r}."
             raise ApiError(message, status=404, param="model", code="model_not_found")
 
-    def _card(self) -> Json:
+    def _model_card(self) -> Json:
         card = {"id": self._model, "object": "model", "created": self._created, "owned_by": "serving"}
         architecture = {**self._engine.model_facts, "max_model_len": self._engine.max_model_len}
         return {**card, "max_model_len": self._engine.max_model_len, "architecture": architecture}
 
 
 async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
-    """Raises `ApiError`: 413 for more than `limit` bytes, of which no more are held, 408 where they take too long.
+    """The request's body. Never holds more than `limit` bytes.
 
-    What a refused client still sends is read and dropped by the HTTP server, so that it gets to see the answer.
+    Raises `ApiError`: 413 for more than `limit` bytes, 408 if the body takes more than `timeout_s` seconds. The HTTP
+    server reads and discards the rest of a refused body, so that the client can read the error.
     """
-    if _announced(request) > limit:
+    if _content_length(request) > limit:
         raise _too_large(limit)
     pieces: list[bytes] = []
-    left = limit
+    remaining = limit
     try:
         async with asyncio.timeout(timeout_s):
             async for piece in request.stream():
-                left -= len(piece)
-                if left < 0:
+                remaining -= len(piece)
+                if remaining < 0:
                     raise _too_large(limit)
                 pieces.append(piece)
     except TimeoutError:
@@ -176,7 +177,8 @@ async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
     return b"".join(pieces)
 
 
-def _announced(request: Request) -> int:
+def _content_length(request: Request) -> int:
+    """The value of the header, or 0 if it is missing or not a number of fewer than 20 digits."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 

@@ -1,4 +1,4 @@
-"""Errors as HTTP responses: which response each exception of a route becomes."""
+"""Turns the exceptions of the routes into HTTP responses."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from serving.http.access_log import CLIENT_GONE, record_of
+from serving.http.access_log import CLIENT_CLOSED_REQUEST, get_record
 from serving.openai.error import ApiError
 
 
@@ -16,30 +16,30 @@ def error_response(error: ApiError) -> JSONResponse:
 
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    record_of(request.scope).error = error.code
+    get_record(request.scope).error = error.code
     return error_response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """404 and 405: the wrong path is the most common mistake with a base URL."""
+    """404 or 405. Most often a base URL lacks its /v1, so the message names it."""
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path[:200]}: {error.detail}. The endpoints are under /v1."
     return error_response(ApiError(message, status=error.status_code, headers=error.headers))
 
 
-async def _gone(request: Request, error: Exception) -> Response:
-    """The client went away before it had sent everything."""
-    return Response(status_code=CLIENT_GONE)
+async def _client_disconnected(request: Request, error: Exception) -> Response:
+    """The client disconnected before it had sent the whole request."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _bug(request: Request, error: Exception) -> Response:
-    """The traceback is in the server's log."""
+async def _internal_error(request: Request, error: Exception) -> Response:
+    """An unexpected exception. Its traceback is in the server's log, not in the response."""
     return error_response(ApiError(f"Internal error: {type(error).__name__}.", status=500))
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     ApiError: _api_error,
     HTTPException: _http_error,
-    ClientDisconnect: _gone,
-    Exception: _bug,
+    ClientDisconnect: _client_disconnected,
+    Exception: _internal_error,
 }

@@ -1,4 +1,4 @@
-"""Refuses requests without the API key, and requests that a web page of another site sends."""
+"""Refuses requests without the API key and requests from other sites' web pages."""
 
 import hmac
 from collections.abc import Collection
@@ -11,47 +11,51 @@ from serving.config import HttpConfig, is_loopback
 from serving.http.errors import error_response
 from serving.openai.error import ApiError
 
-OPEN_PATHS = frozenset(("/health",))
-LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+OPEN_PATHS = frozenset(("/health",))  # need no API key
+LOOPBACK_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
-def guarded(app: ASGIApp, config: HttpConfig) -> ASGIApp:
-    """The application behind the guards that the configuration asks for."""
+def add_guards(app: ASGIApp, config: HttpConfig) -> ASGIApp:
+    """Wrap the application: check the API key if one is configured, else the Host if the server is on loopback.
+
+    The Origin is checked in every case.
+    """
     if config.api_key is not None:
         return BrowserGuard(ApiKeyGuard(app, config.api_key.get_secret_value()), None)
-    return BrowserGuard(app, LOOPBACK if is_loopback(config.host) else None)
+    return BrowserGuard(app, LOOPBACK_HOSTS if is_loopback(config.host) else None)
 
 
 class ApiKeyGuard:
-    """Lets a request through that has `Authorization: Bearer <key>`; any other gets 401, before its body is read."""
+    """Accepts requests with `Authorization: Bearer <key>`. All others get 401 before their body is read."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
         self._key = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not self._is_known(Headers(scope=scope)):
-            await _refusal()(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not self._has_key(Headers(scope=scope)):
+            await _unauthorized()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _has_key(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        # In a time that does not depend on how much of the key is right.
+        # Constant time: the duration must not reveal how many characters match.
         return hmac.compare_digest(key.strip().encode(), self._key) and scheme.lower() == "bearer"
 
 
-def _refusal() -> ASGIApp:
+def _unauthorized() -> ASGIApp:
     message = "Incorrect or missing API key. Send the server's key as 'Authorization: Bearer <key>'."
     headers = {"www-authenticate": "Bearer"}
     return error_response(ApiError(message, status=401, code="invalid_api_key", headers=headers))
 
 
 class BrowserGuard:
-    """Refuses what a page of another site sends, and, where `hosts` are given, what is meant for another host.
+    """Refuses requests whose Origin is another site (403), and requests whose Host is not in `hosts` (421).
 
-    A page may send a POST of plain text without asking. One whose name is made to point here (DNS rebinding) may read
-    the answers too; its requests name its own host.
+    A browser lets any page send a plain-text POST to any server. With DNS rebinding, a page's own host name resolves
+    to this server: the page can then read the answers too, and only the Host header differs.
+    `hosts` None accepts every Host.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
@@ -60,15 +64,14 @@ class BrowserGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
-        answer = self._app if refusal is None else error_response(refusal)
-        await answer(scope, receive, send)
+        app = self._app if refusal is None else error_response(refusal)
+        await app(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> ApiError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and _name_of(f"//{host}") not in self._hosts:
-            message = (
-                f"The server answers to {', '.join(sorted(self._hosts))} only; the request's Host is {host[:80]!r}."
-            )
+        if self._hosts is not None and _hostname(f"//{host}") not in self._hosts:
+            hosts = ", ".join(sorted(self._hosts))
+            message = f"This server accepts only the hosts {hosts}; the request's Host is {host[:80]!r}."
             return ApiError(message, status=421, code="wrong_host")
         if origin is not None and not _same_site(origin, host):
             message = f"Web pages may not use this server; the request's Origin is {origin[:80]!r}."
@@ -76,10 +79,11 @@ class BrowserGuard:
         return None
 
 
-def _name_of(url: str) -> str:
+def _hostname(url: str) -> str:
+    """The URL's host name without the port; empty if the URL is invalid."""
     try:
         return urlsplit(url).hostname or ""
-    except ValueError:  # brackets without an address
+    except ValueError:  # brackets without an IPv6 address
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server: its socket, its connections with bounds on slow clients, and how it stops."""
+"""The HTTP/1.1 server: its socket, timeouts for slow clients, and the drain after a stop signal."""
 
 import asyncio
 import json
@@ -19,17 +19,17 @@ from serving.config import HttpConfig
 from serving.openai.error import ApiError
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
-SEND_BUFFER_BYTES = 128 * 1024  # Linux would let it grow to megabytes for a client that does not read
-# How long clients have, after the drain, to read that their requests were given up.
-LAST_WORDS_S = 2
-# Longer than clients keep an idle connection (httpx: 5), which so never reuse one that is being closed.
+SEND_BUFFER_BYTES = 128 * 1024  # Linux's default grows to megabytes for a client that does not read
+# After the drain, the time for clients to read the error of their aborted requests.
+ABORT_DELIVERY_S = 2
+# Clients close idle connections earlier (httpx after 5 s), so none reuses a connection that the server is closing.
 KEEP_ALIVE_S = 30
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Connections made while the model loads wait in its backlog.
+    """A listening socket. Connections that arrive while the model loads wait in its backlog.
 
-    Raises `OSError` where the port is taken or the host is not ours.
+    Raises `OSError` if the port is in use or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
@@ -41,129 +41,134 @@ def base_url(listener: socket.socket) -> str:
 
 
 class Drain:
-    """Whether the server is about to stop; running requests have `seconds` left then."""
+    """The phase between the stop signal and the end: running requests may continue for `seconds` seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.begun = False
+        self.started = False
 
-    def begin(self) -> None:
-        self.begun = True
+    def start(self) -> None:
+        self.started = True
 
 
 def run_http_server(
     app: ASGIApp,
     listener: socket.socket,
-    announcement: str,
+    ready_line: str,
     *,
     config: HttpConfig,
     drain: Drain,
-    give_up: Callable[[], None],
+    abort_requests: Callable[[], None],
     log_level: str,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then accept no connection, and let running requests end.
+    """Serve until SIGTERM or SIGINT. Then accept no more connections and wait for the running requests.
 
-    `give_up` is called, in a thread, when the drain is over and requests still run: it ends them.
-    Prints `announcement` when it answers.
+    Prints `ready_line` when the server is ready. Calls `abort_requests`, in a thread, if requests still run at the
+    end of the drain.
     """
     settings = uvicorn.Config(
         app,
-        http=connections(config),
+        http=connection_class(config),
         ws="none",
         log_level=log_level,
-        access_log=False,  # serving.http.access_log
+        access_log=False,  # serving.http.access_log replaces it
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(drain.seconds) + LAST_WORDS_S,
+        timeout_graceful_shutdown=math.ceil(drain.seconds) + ABORT_DELIVERY_S,
         lifespan="on",
     )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _already_stopped)
-    _Server(settings, announcement, drain, give_up).run(sockets=[listener])
+        signal.signal(number, _ignore_signal)
+    _Server(settings, ready_line, drain, abort_requests).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announcement: str, drain: Drain, give_up: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready_line: str, drain: Drain, abort_requests: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._announcement = announcement
+        self._ready_line = ready_line
         self._drain = drain
-        self._give_up = give_up
+        self._abort_requests = abort_requests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(self._announcement, flush=True)
+            print(self._ready_line, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._drain.begin()
+        self._drain.start()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        giving_up = asyncio.ensure_future(self._give_up_later())
+        abort = asyncio.ensure_future(self._abort_after_drain())
         try:
             await super().shutdown(sockets)
         finally:
-            giving_up.cancel()
+            abort.cancel()
 
-    async def _give_up_later(self) -> None:
+    async def _abort_after_drain(self) -> None:
         await asyncio.sleep(self._drain.seconds)
-        await asyncio.to_thread(self._give_up)
+        await asyncio.to_thread(self._abort_requests)
 
 
-def _already_stopped(number: int, frame: FrameType | None) -> None:
-    """Uvicorn, when it is done, raises the signal that stopped it again: the exit code is 0 all the same."""
+def _ignore_signal(number: int, frame: FrameType | None) -> None:
+    """Uvicorn raises the stop signal again after its shutdown. Ignoring it there makes the exit code 0."""
 
 
 class Connection(H11Protocol):
-    """Uvicorn's, which waits for slow clients for ever. See `connections`."""
+    """Uvicorn's connection with the timeouts of `limits` for slow clients. See `connection_class`."""
 
-    bounds: HttpConfig
-    _stalled: asyncio.TimerHandle | None = None
-    _late: asyncio.TimerHandle | None = None
-    _unsent = 0
-    _lingers = False
+    limits: HttpConfig
+    _read_timer: asyncio.TimerHandle | None = None  # runs while the client must read
+    _head_timer: asyncio.TimerHandle | None = None  # runs until a request's head has arrived
+    _unsent_bytes = 0
+    _lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self._linger)))
+        super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self._linger_if_sending)))
         peer = transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        # Pause as soon as the kernel's buffer is full: then what is paused is what the client does not read.
+        # Pause writing as soon as the kernel's buffer is full: it is full only if the client does not read.
         transport.set_write_buffer_limits(high=0)
-        self._expect_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stalled = _cancelled(self._stalled)
-        self._late = _cancelled(self._late)
+        self._stop_read_timer()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._lingers:
+        if self._lingering:
             return
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
-            self._late = _cancelled(self._late)
-        elif self._late is None:
-            self._expect_head()
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            self._start_head_timer()
 
     def shutdown(self) -> None:
-        """A server that stops waits for no client that is still sending what was refused."""
-        if self._lingers:
+        """Abort a lingering connection: a stopping server does not wait for the rest of a refused request."""
+        if self._lingering:
             self.transport.abort()
         else:
             super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect_reading()
+        self._start_read_timer()
 
     def resume_writing(self) -> None:
-        self._stalled = _cancelled(self._stalled)
+        self._stop_read_timer()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """For what is no HTTP, or has too long a head. In the middle of a response there is no place for it."""
+        """Close the connection after input that is not HTTP or has too long a head.
+
+        The error is sent unless a response has begun.
+        """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            limit = f"The request line and the headers may have {MAX_HEAD_BYTES} bytes together."
+            limit = f"The request line and the headers may have at most {MAX_HEAD_BYTES} bytes together."
             self._send_error(ApiError(f"{msg} {limit}", code="invalid_http"))
         self.transport.close()
 
@@ -178,40 +183,53 @@ class Connection(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
 
-    def _linger(self) -> bool:
-        """Whether the client is still sending. What it sends is dropped then, for `request_timeout_s` at most."""
-        if self._lingers or self.conn.their_state not in (h11.SEND_BODY, h11.ERROR):
-            return self._lingers
-        self._lingers = True
-        self._late = _cancelled(self._late)
-        self._expect_head()
+    def _linger_if_sending(self) -> bool:
+        """Whether the client is still sending its request. Its data is then discarded, for `request_timeout_s`."""
+        if self._lingering or self.conn.their_state not in (h11.SEND_BODY, h11.ERROR):
+            return self._lingering
+        self._lingering = True
+        self._stop_head_timer()
+        self._start_head_timer()
         self.flow.resume_reading()
         return True
 
-    def _expect_head(self) -> None:
-        self._late = self.loop.call_later(self.bounds.request_timeout_s, self.transport.abort)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.limits.request_timeout_s, self.transport.abort)
 
-    def _expect_reading(self) -> None:
-        self._unsent = self.transport.get_write_buffer_size()
-        self._stalled = self.loop.call_later(self.bounds.slow_reader_timeout_s, self._check_reading)
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _check_reading(self) -> None:
-        """Abort, where closing would wait for the client to read what is left."""
-        if self.transport.get_write_buffer_size() < self._unsent:
-            self._expect_reading()
+    def _start_read_timer(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(self.limits.slow_reader_timeout_s, self._check_read_progress)
+
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def _check_read_progress(self) -> None:
+        """Abort the connection if the client has read nothing since the timer started.
+
+        `close` would wait until the client has read the rest.
+        """
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._start_read_timer()
         else:
             self.transport.abort()
 
 
 class _LingeringTransport:
-    """Closes only its own side while the client is still sending.
+    """A transport with a lingering close: while the client is sending, `close` ends only the server's direction.
 
-    Closed with bytes unread, a connection is reset, and the client may never see the answer that it has got.
+    The kernel resets a connection that is closed with unread bytes, and the client may then lose the response.
     """
 
-    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
+    def __init__(self, transport: asyncio.Transport, client_is_sending: Callable[[], bool]) -> None:
         self._transport = transport
-        self._lingers = lingers
+        self._client_is_sending = client_is_sending
         self._closing = False
 
     def __getattr__(self, name: str) -> Any:
@@ -221,31 +239,24 @@ class _LingeringTransport:
         return self._closing or self._transport.is_closing()
 
     def close(self) -> None:
-        if not self._transport.is_closing() and self._lingers():
+        if not self._transport.is_closing() and self._client_is_sending():
             if not self._closing:
-                self._close_own_side()
+                self._close_write_side()
         else:
             self._transport.close()
         self._closing = True
 
-    def _close_own_side(self) -> None:
+    def _close_write_side(self) -> None:
         try:
             self._transport.write_eof()
-        except OSError:  # the client has reset the connection meanwhile
+        except OSError:  # the client has already reset the connection
             self._transport.abort()
 
 
-def connections(config: HttpConfig) -> type[Connection]:
-    """The protocol for uvicorn.
+def connection_class(config: HttpConfig) -> type[Connection]:
+    """The protocol class for uvicorn, with the timeouts of `config`.
 
-    A client whose request line and headers do not arrive within `request_timeout_s`, or that does not take a byte
-    of its answer for `slow_reader_timeout_s`, is dropped, which ends its request.
+    A client is disconnected, and its request aborted, if its request line and headers do not arrive within
+    `request_timeout_s`, or if it reads no byte of its answer for `slow_reader_timeout_s`.
     """
-    return type("LimitedConnection", (Connection,), {"bounds": config})
-
-
-def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """What is left of the timer: none."""
-    if timer is not None:
-        timer.cancel()
-    return None
+    return type("LimitedConnection", (Connection,), {"limits": config})

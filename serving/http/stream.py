@@ -1,4 +1,4 @@
-"""Sends the answers, in one piece or as server-sent events, for as long as the client stays connected."""
+"""Sends answers as one JSON object or as server-sent events. A client that disconnects ends the request."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from serving.core import TokenDelta
-from serving.http.access_log import CLIENT_GONE
+from serving.http.access_log import CLIENT_CLOSED_REQUEST
 from serving.http.errors import error_response
 from serving.http.generation import Generation
 from serving.openai.answers import Answer
@@ -20,13 +20,13 @@ from serving.openai.error import ApiError
 
 T = TypeVar("T")
 DONE = "data: [DONE]\n\n"
-# Made once: `json.dumps` makes an encoder for each call that has options.
+# One encoder for all calls: `json.dumps` with options creates one for each call.
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Chunks are written many times a second: `chunk` encodes only what is new in them."""
+    """The fields that all chunks of a response share: id, object, created and model."""
 
     id: str
     kind: str
@@ -35,46 +35,47 @@ class Envelope:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def body(self, choices: list[dict[str, Any]], usage: object) -> dict[str, Any]:
-        return {**self._head(self.kind), "choices": choices, "usage": usage}
+        return {**self._fields(self.kind), "choices": choices, "usage": usage}
 
     def chunk_head(self) -> str:
-        """A server-sent event up to its choices; see `event`."""
-        return f'data: {encode(self._head(self.chunk_kind))[:-1]},"choices":['
+        """The beginning of every chunk's event, up to its choices. It is encoded once; see `chunk_event`."""
+        return f'data: {encode(self._fields(self.chunk_kind))[:-1]},"choices":['
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _fields(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def event(head: str, choice: dict[str, Any] | None, tail: str = "") -> str:
-    """A chunk of one choice or none; `tail` is more of its keys, as JSON that begins with a comma."""
+def chunk_event(head: str, choice: dict[str, Any] | None, tail: str = "") -> str:
+    """The event of a chunk with one choice or none. `tail` has further keys, as JSON that begins with a comma."""
     return f"{head}{'' if choice is None else encode(choice)}]{tail}}}\n\n"
 
 
-async def complete_answer(
+async def complete_response(
     generation: Generation, envelope: Envelope, answers: Sequence[Answer], receive: Receive
 ) -> Response:
-    """The answers in one piece."""
+    """The response with all answers in one JSON object, or an error response if the engine aborted the request."""
     try:
-        last = await while_connected(_last(generation, answers), receive)
+        last = await run_while_connected(_feed_answers(generation, answers), receive)
     finally:
         generation.close()
     if last is None:
-        return Response(status_code=CLIENT_GONE)
-    failed = failure(last)
-    if failed is not None:
-        return error_response(failed)
-    return JSONResponse(envelope.body([answer.choice() for answer in answers], generation.tally.usage()))
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    error = abort_error(last)
+    if error is not None:
+        return error_response(error)
+    return JSONResponse(envelope.body([answer.choice() for answer in answers], generation.usage.to_json()))
 
 
-async def _last(generation: Generation, answers: Sequence[Answer]) -> TokenDelta:
+async def _feed_answers(generation: Generation, answers: Sequence[Answer]) -> TokenDelta:
+    """Pass each delta to its answer; returns the last delta."""
     async for delta in generation.deltas():
         for _ in answers[delta.index].choices(delta):
-            pass  # the answer keeps its text
+            pass  # the answer collects its text; the chunks are not needed
     return delta
 
 
-def failure(delta: TokenDelta) -> ApiError | None:
-    """Why the engine gave a request up."""
+def abort_error(delta: TokenDelta) -> ApiError | None:
+    """The error of a delta with which the engine aborted the request; None for any other delta."""
     if delta.finish_reason != "abort":
         return None
     reason = delta.error or "the server is stopping"
@@ -82,7 +83,7 @@ def failure(delta: TokenDelta) -> ApiError | None:
 
 
 class EventStream(Response):
-    """The answers as they are generated. The status waits for the first token: an earlier failure is a 500."""
+    """Streams the answers as server-sent events. A failure before the first token still gets status 500."""
 
     media_type = "text/event-stream"
 
@@ -94,25 +95,25 @@ class EventStream(Response):
         self.init_headers({"cache-control": "no-cache"})
         self._generation = generation
         self._answers = answers
-        self._unopened = set(range(len(answers)))
+        self._not_started = set(range(len(answers)))
         self._options = options
         self._head = envelope.chunk_head()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await while_connected(self._stream(scope, receive, send), receive)
+            await run_while_connected(self._stream(scope, receive, send), receive)
         finally:
             self._generation.close()
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What came while the client was reading goes out in one write."""
+        """Send the events. All deltas that arrive during a write go into the next write."""
         generation, started, events = self._generation, False, ""
         async for delta in generation.deltas():
-            failed = failure(delta)
-            if failed is not None and not started:
-                return await error_response(failed)(scope, receive, send)
-            events += self._failed(failed) if failed else "".join(self._events(delta))
-            if generation.pending or generation.tally.ended:
+            error = abort_error(delta)
+            if error is not None and not started:
+                return await error_response(error)(scope, receive, send)
+            events += self._error_event(error) if error else "".join(self._events(delta))
+            if generation.has_pending_delta or generation.usage.is_finished:
                 continue
             await self._write(send, events, first=not started)
             started, events = True, ""
@@ -124,51 +125,52 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": events.encode(), "more_body": not last})
 
     def _events(self, delta: TokenDelta) -> Iterator[str]:
-        """A delta's chunks."""
-        answer, tail = self._answers[delta.index], self._usage()
+        """The events of a delta's chunks."""
+        answer, tail = self._answers[delta.index], self._usage_tail()
         opening = None
-        if delta.index in self._unopened:
-            self._unopened.remove(delta.index)
+        if delta.index in self._not_started:
+            self._not_started.remove(delta.index)
             opening = answer.opening()
         if opening is not None:
-            yield event(self._head, opening, tail)
+            yield chunk_event(self._head, opening, tail)
         choices = list(answer.choices(delta))
         if delta.finish_reason:
             choices.append(answer.closing(delta))
         elif self._options.continuous_usage_stats and not choices:
             choices.append(answer.silence())
         for choice in choices:
-            yield event(self._head, choice, tail)
+            yield chunk_event(self._head, choice, tail)
 
-    def _usage(self) -> str:
-        """In chunks with a choice."""
+    def _usage_tail(self) -> str:
+        """The `usage` key of a chunk with a choice, as the client's stream options ask for it."""
         if self._options.continuous_usage_stats:
-            return f',"usage":{encode(self._generation.tally.usage())}'
+            return f',"usage":{encode(self._generation.usage.to_json())}'
         return ',"usage":null' if self._options.include_usage else ""
 
     @staticmethod
-    def _failed(error: ApiError) -> str:
+    def _error_event(error: ApiError) -> str:
         return f"data: {encode(error.body())}\n\n"
 
     def _end(self) -> str:
-        tally = self._generation.tally
-        if not self._options.include_usage or "abort" in tally.finish_reasons:
+        """The events after the last delta: the usage, if the client asks for it, and [DONE]."""
+        usage = self._generation.usage
+        if not self._options.include_usage or "abort" in usage.finish_reasons:
             return DONE
-        return event(self._head, None, f',"usage":{encode(tally.usage())}') + DONE
+        return chunk_event(self._head, None, f',"usage":{encode(usage.to_json())}') + DONE
 
 
-async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
-    """The result of `work`; None when the client went away first, and `work` is cancelled then."""
+async def run_while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
+    """The result of `work`. If the client disconnects first, `work` is cancelled and the result is None."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
-        gone.cancel()
+        disconnect.cancel()
         task.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,22 +1,26 @@
-"""Counts a request's tokens as they arrive, and notes when."""
+"""Counts a request's tokens and records their times."""
 
 from serving.core import FinishReason, TokenDelta
 
 
-class Tally:
-    """Counts the deltas of a request's answers as they come. Times are of `time.monotonic`."""
+class RequestUsage:
+    """The token counts, times and finish reasons of a request's answers. Times are in seconds of `time.monotonic`."""
 
-    def __init__(self, answers: int, started_at: float) -> None:
+    def __init__(self, num_answers: int, started_at: float) -> None:
         self.started_at = started_at
         self.first_token_at: float | None = None
         self.prompt_tokens = 0
         self.cached_tokens = 0
-        self.finish_reasons: list[FinishReason | None] = [None] * answers
-        self._completion_tokens = [0] * answers
-        self._latest_at: list[float | None] = [None] * answers
+        self.finish_reasons: list[FinishReason | None] = [None] * num_answers
+        self._completion_tokens = [0] * num_answers
+        self._latest_at: list[float | None] = [None] * num_answers
 
     def add(self, delta: TokenDelta, at: float) -> float | None:
-        """The seconds that each of the delta's tokens took; None for an answer's first ones."""
+        """Count a delta that arrived at `at`.
+
+        Returns the time per token since the answer's previous delta with tokens, in seconds; None if there is none or
+        the delta has no tokens.
+        """
         index = delta.index
         self.prompt_tokens = delta.prompt_tokens
         self.cached_tokens = max(self.cached_tokens, delta.cached_tokens)
@@ -26,21 +30,21 @@ class Tally:
             return None
         if self.first_token_at is None:
             self.first_token_at = at
-        before, self._latest_at[index] = self._latest_at[index], at
-        return None if before is None else (at - before) / len(delta.token_ids)
+        previous, self._latest_at[index] = self._latest_at[index], at
+        return None if previous is None else (at - previous) / len(delta.token_ids)
 
     @property
     def completion_tokens(self) -> int:
-        """Of all answers."""
+        """The number of generated tokens, over all answers."""
         return sum(self._completion_tokens)
 
     @property
-    def ended(self) -> bool:
-        """Nothing more is wanted: every answer has ended, or one of them was given up."""
+    def is_finished(self) -> bool:
+        """Whether all answers have ended, or one was aborted: a single abort ends the whole request."""
         return all(self.finish_reasons) or "abort" in self.finish_reasons
 
-    def usage(self) -> dict[str, object]:
-        """In OpenAI's shape. The prompt counts once, however many answers it has."""
+    def to_json(self) -> dict[str, object]:
+        """OpenAI's `usage` object. The prompt's tokens count once, also with several answers."""
         completion_tokens = self.completion_tokens
         return {
             "prompt_tokens": self.prompt_tokens,

@@ -1,4 +1,4 @@
-"""An engine that says what it is told to, for tests of the HTTP layer without a model."""
+"""An engine with fixed answers, for tests of the HTTP layer without a model."""
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -10,7 +10,7 @@ from serving.core import EngineStats, FinishReason, Request, TokenDelta, TokenLo
 
 
 class ByteTokenizer:
-    """One token a byte, and an end."""
+    """One token for each byte, and one for the end of sequence."""
 
     chat_template: str | None = None
     bos_token = ""
@@ -42,9 +42,10 @@ class ByteTokenizer:
 
 
 class FakeEngine:
-    """Answers every request with `pieces`, one a step, the last with `finish_reason`; with none, never.
+    """Answers every request with `pieces`, one per step; the last has `finish_reason`. Without pieces it never answers.
 
-    A piece is a token a byte; an empty one is a token whose text is held back. Each of n answers gets all pieces.
+    A piece has a token for each byte. An empty piece is one token whose text is held back. Each of the n answers
+    gets all pieces.
     """
 
     def __init__(self, *pieces: str, finish_reason: FinishReason = "stop", error: str | None = None) -> None:
@@ -94,7 +95,7 @@ class FakeEngine:
 
 
 def refusal(error: str) -> TokenDelta:
-    """What an engine gives for a request that it can't go on with."""
+    """The last delta of a request that the engine aborts with an error."""
     return TokenDelta(
         text="",
         token_ids=(),

@@ -1,4 +1,4 @@
-"""`python -m tests.serving.fake_server INTERVAL_S PIECE_BYTES [server options]`: all of a server but the model."""
+"""`python -m tests.serving.fake_server INTERVAL_S PIECE_BYTES [server options]`: a server with a fake engine."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Asking the application without a socket."""
+"""Requests to the application without a socket."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""An engine that takes its time, for tests of a server process without a model."""
+"""An engine with a fixed token rate, for tests of a server process without a model."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from tests.serving.fake_engine import ByteTokenizer
 
 
 class PacedEngine:
-    """Gives every request a piece of text each `interval_s`, up to its max_tokens. It runs any number at once."""
+    """Sends every request a piece of text each `interval_s` seconds, up to its max_tokens. All requests run at once."""
 
     def __init__(self, interval_s: float, piece: str) -> None:
         self.tokenizer = ByteTokenizer()

@@ -1,4 +1,4 @@
-"""`python -m serving` as a process of its own, for tests."""
+"""Starts `python -m serving` as a process, for tests."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A server that answers."""
+    """A server that is ready."""
 
     process: subprocess.Popen[str]
     model: str
@@ -33,11 +33,11 @@ class ServerProcess:
         return url.hostname, url.port
 
     def log(self) -> str:
-        """Its standard error so far."""
+        """The standard error so far."""
         return _all(self._errors)
 
     def stop(self) -> int:
-        """The exit code after SIGTERM."""
+        """Send SIGTERM; returns the exit code."""
         self.process.terminate()
         return self.process.wait(60)
 

@@ -1,4 +1,4 @@
-"""2,000 requests, a third of them aborted at random points, many of them wrong, beside 64 clients that do not read.
+"""Sends 2,000 requests, a third of them aborted at random points and many invalid, beside 64 clients that never read.
 
 python -m tests.serving.http.hostile_clients MODEL [--set knob=value …]
 """
@@ -56,7 +56,7 @@ DEEP = "[" * 100_000
 
 @dataclass(slots=True)
 class Report:
-    """What was asked, and what was wrong with the answers."""
+    """The requests that were sent, and the wrong answers."""
 
     sent: Counter[str] = field(default_factory=Counter)
     aborted: Counter[str] = field(default_factory=Counter)
@@ -84,8 +84,8 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """A request of some kind, and what to say about the answer: nothing when it is right."""
+class Exchange:
+    """A request and the check of its answer. `judge` takes status and body; it returns a fault, empty if none."""
 
     kind: str
     request: bytes
@@ -93,7 +93,7 @@ class Ask:
 
 
 def attack(server: ServerProcess, requests: int = REQUESTS, seed: int = 0) -> Report:
-    """The mix in an eighth of its size, to warm up, and then in full."""
+    """Send an eighth of the requests to warm up, then all of them."""
     report = Report()
     asyncio.run(_traffic(server, requests // 8, Random(seed), Report(), silent=SILENT_CLIENTS))
     report.memory_before = _settled(server)[1]
@@ -109,31 +109,35 @@ async def _traffic(server: ServerProcess, requests: int, rng: Random, report: Re
     places = asyncio.Semaphore(AT_ONCE)
     known = {text: await _greedy(server, text) for text in (_text(rng, 12) for _ in range(8))}
 
-    async def one(ask: Ask, leaves_at: float | None) -> None:
+    async def one(exchange: Exchange, leaves_at: float | None) -> None:
         async with places:
-            report.sent[ask.kind] += 1
+            report.sent[exchange.kind] += 1
             try:
                 async with asyncio.timeout(LIMIT_S):
-                    await _one(server, ask, leaves_at, report)
+                    await _one(server, exchange, leaves_at, report)
             except Exception as error:
-                report.wrong.append(f"{ask.kind}: {type(error).__name__} {error}")
+                report.wrong.append(f"{exchange.kind}: {type(error).__name__} {error}")
 
-    asks = [_ask(server, rng, known) for _ in range(requests)]
-    await asyncio.gather(*(one(ask, rng.random() if rng.random() < 1 / 3 else None) for ask in asks))
+    exchanges = [_random_exchange(server, rng, known) for _ in range(requests)]
+    await asyncio.gather(*(one(exchange, rng.random() if rng.random() < 1 / 3 else None) for exchange in exchanges))
     for connection in mute:
         connection.close()
 
 
-async def _one(server: ServerProcess, ask: Ask, leaves_at: float | None, report: Report) -> None:
-    """Ask, and judge the answer, unless the client leaves: in its request, or after some of the answer."""
+async def _one(server: ServerProcess, exchange: Exchange, leaves_at: float | None, report: Report) -> None:
+    """Send the request and judge the answer.
+
+    With `leaves_at` the client disconnects instead: below 0.3 within its request, below 0.5 before the answer, else
+    within the answer.
+    """
     reader, writer = await asyncio.open_connection(*server.address)
     try:
         if leaves_at is not None and leaves_at < 0.3:
-            writer.write(ask.request[: int(len(ask.request) * leaves_at / 0.3)])
+            writer.write(exchange.request[: int(len(exchange.request) * leaves_at / 0.3)])
             await writer.drain()
             report.aborted["in the request"] += 1
             return
-        writer.write(ask.request)
+        writer.write(exchange.request)
         with suppress(ConnectionError):
             await writer.drain()
         if leaves_at is not None:
@@ -149,20 +153,20 @@ async def _one(server: ServerProcess, ask: Ask, leaves_at: float | None, report:
                 answer += piece
         head, _, body = answer.partition(b"\r\n\r\n")
         status = int(head.split()[1]) if head else 0
-        if fault := ask.judge(status, _unchunked(head, body)):
-            report.wrong.append(f"{ask.kind}: {fault}")
+        if fault := exchange.judge(status, _unchunked(head, body)):
+            report.wrong.append(f"{exchange.kind}: {fault}")
     finally:
         writer.close()
 
 
-def _ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Ask:
-    """Most are right; what is wrong is wrong in one of many ways."""
+def _random_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
+    """A random request: valid with probability 0.7, else invalid in one of many ways."""
     if rng.random() < 0.7:
-        return rng.choice((_greedy_ask, _stream_ask, _schema_ask, _answers_ask))(server, rng, known)
-    return _wrong_ask(server, rng)
+        return rng.choice((_greedy_exchange, _stream_exchange, _schema_exchange, _answers_exchange))(server, rng, known)
+    return _invalid_exchange(server, rng)
 
 
-def _greedy_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Ask:
+def _greedy_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
     text = rng.choice(list(known))
 
     def judge(status: int, body: bytes) -> str:
@@ -171,10 +175,10 @@ def _greedy_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) ->
         got = json.loads(body)["choices"][0]["text"]
         return "" if got == known[text] else f"{got!r} and not {known[text]!r}"
 
-    return Ask(kind="greedy", request=_post("completions", _greedy_body(server, text)), judge=judge)
+    return Exchange(kind="greedy", request=_post("completions", _greedy_body(server, text)), judge=judge)
 
 
-def _stream_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Ask:
+def _stream_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
     messages = [{"role": "user", "content": _text(rng, rng.randrange(1, 60))}]
     body = {"model": server.model, "messages": messages, "stream": True, "max_tokens": rng.randrange(1, 40)}
 
@@ -182,10 +186,10 @@ def _stream_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) ->
         whole = status == 200 and body.endswith(b"data: [DONE]\n\n") and b'"error"' not in body
         return "" if whole else f"status {status}: …{body[-200:]!r}"
 
-    return Ask(kind="streamed", request=_post("chat/completions", body), judge=judge)
+    return Exchange(kind="streamed", request=_post("chat/completions", body), judge=judge)
 
 
-def _schema_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Ask:
+def _schema_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
     messages = [{"role": "user", "content": _text(rng, 8)}]
     format = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}
     body = {"model": server.model, "messages": messages, "response_format": format, "max_tokens": 60}
@@ -199,10 +203,10 @@ def _schema_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) ->
         found = json.loads(choice["message"]["content"])
         return "" if set(found) == {"city", "count"} else f"{found!r}"
 
-    return Ask(kind="structured", request=_post("chat/completions", body), judge=judge)
+    return Exchange(kind="structured", request=_post("chat/completions", body), judge=judge)
 
 
-def _answers_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Ask:
+def _answers_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
     n, text = rng.randrange(2, 5), _text(rng, 20)
     body = {"model": server.model, "prompt": text, "n": n, "max_tokens": rng.randrange(1, 16), "logprobs": 3}
 
@@ -210,10 +214,10 @@ def _answers_ask(server: ServerProcess, rng: Random, known: Mapping[str, str]) -
         count = len(json.loads(body)["choices"]) if status == 200 else 0
         return "" if count == n else f"status {status}, {count} answers and not {n}"
 
-    return Ask(kind="several answers", request=_post("completions", body), judge=judge)
+    return Exchange(kind="several answers", request=_post("completions", body), judge=judge)
 
 
-def _wrong_ask(server: ServerProcess, rng: Random) -> Ask:
+def _invalid_exchange(server: ServerProcess, rng: Random) -> Exchange:
     chat = {"model": server.model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 4}
     complete = {"model": server.model, "prompt": "x", "max_tokens": 4}
     ways: dict[str, tuple[str, object, int]] = {
@@ -248,11 +252,11 @@ def _wrong_ask(server: ServerProcess, rng: Random) -> Ask:
         error = json.loads(body)["error"]
         return "" if error["message"] else f"no message: {error}"
 
-    return Ask(kind=kind, request=_post(path, body), judge=judge)
+    return Exchange(kind=kind, request=_post(path, body), judge=judge)
 
 
 def _silent_client(server: ServerProcess, rng: Random) -> socket.socket:
-    """Asks for a long answer and never reads."""
+    """A client that requests a long answer and never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(server.address)
@@ -268,8 +272,8 @@ async def _greedy(server: ServerProcess, text: str) -> str:
         found.append(json.loads(body)["choices"][0]["text"])
         return ""
 
-    ask = Ask(kind="", request=_post("completions", _greedy_body(server, text)), judge=judge)
-    await _one(server, ask, None, Report())
+    exchange = Exchange(kind="", request=_post("completions", _greedy_body(server, text)), judge=judge)
+    await _one(server, exchange, None, Report())
     return found[0]
 
 
@@ -299,7 +303,7 @@ def _unchunked(head: bytes, body: bytes) -> bytes:
 
 
 def _settled(server: ServerProcess) -> tuple[dict[str, float], int]:
-    """Metrics and resident bytes when nothing runs any more, which takes as long as the slow are waited for."""
+    """Metrics and resident bytes once no request runs. The requests of silent clients run until their timeout."""
     deadline = time.monotonic() + 60
     while True:
         metrics = asyncio.run(_metrics(server))

@@ -1,4 +1,4 @@
-"""Requests that try to harm the server or other clients, each with a mark of its own in all that it says."""
+"""Requests that try to harm the server or other clients. Each contains its own mark wherever it has text."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ SPECIAL = "<|im_end|>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
-    """Bytes to send, and the statuses that may come back; 0 is a closed connection."""
+    """Bytes to send, and the statuses that are allowed in the response; 0 is a closed connection."""
 
     kind: str
     mark: str
@@ -46,7 +46,7 @@ Kind = Callable[[str, Random], Made]
 
 
 def _asked(statuses: tuple[int, ...], **more: Any) -> Kind:
-    """A chat with these parameters, MARK in them standing for the mark."""
+    """A chat with these parameters, in which MARK is replaced by the request's mark."""
 
     def make(mark: str, source: Random) -> Made:
         text = json.dumps(chat(mark, **more)).replace("MARK", mark)

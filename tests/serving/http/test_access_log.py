@@ -17,7 +17,7 @@ def log_at_info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_one_line_tells_all_but_what_was_said(caplog: pytest.LogCaptureFixture, stream: bool) -> None:
+async def test_the_log_line_has_counts_and_times_but_no_text(caplog: pytest.LogCaptureFixture, stream: bool) -> None:
     async with client_of(app_of(FakeEngine("a", "bc"))) as client:
         response = await client.post(CHAT, json={**SECRET, "stream": stream}, headers={"x-request-id": "mine-1"})
     assert response.headers["x-request-id"] == "mine-1"

@@ -1,4 +1,4 @@
-"""OpenAI's shapes and errors, over an engine that says what it is told to."""
+"""OpenAI's shapes and errors, with a fake engine."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ async def test_a_forced_call_streams_as_openai_does() -> None:
     assert end["finish_reason"] == "tool_calls"
 
 
-async def test_a_call_that_ran_out_of_tokens_is_given_as_it_is() -> None:
+async def test_a_call_that_ran_out_of_tokens_is_returned_incomplete() -> None:
     body = {**HELLO, "tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}
     response = await post(FakeEngine(' {"a', finish_reason="length"), body)
     [choice] = response.json()["choices"]
@@ -109,7 +109,7 @@ async def test_parameters_reach_the_engine() -> None:
     assert (params.n, params.logprobs, params.logit_bias) == (1, None, ())
 
 
-async def test_what_shapes_the_distribution_reaches_the_engine() -> None:
+async def test_penalties_and_bias_reach_the_engine() -> None:
     engine = FakeEngine("a")
     shape = {"min_p": 0.1, "presence_penalty": 0.5, "frequency_penalty": -1, "repetition_penalty": 1.1}
     await post(engine, {**HELLO, **shape, "logit_bias": {"5": -100, "7": 2.5}, "logprobs": True, "n": 2})
@@ -192,7 +192,7 @@ async def test_an_unknown_model_is_404() -> None:
 
 
 @pytest.mark.parametrize("change", [{"messages": [{"role": "user", "content": "a" * 3000}]}, {"max_tokens": 1999}])
-async def test_too_long_gives_both_numbers(change: dict[str, Any]) -> None:
+async def test_a_prompt_that_is_too_long_is_refused_with_both_lengths(change: dict[str, Any]) -> None:
     response = await post(FakeEngine("a"), {**HELLO, **change})
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (400, "context_length_exceeded")
@@ -200,7 +200,7 @@ async def test_too_long_gives_both_numbers(change: dict[str, Any]) -> None:
     assert "the prompt has" in error["message"]
 
 
-async def test_a_text_that_can_not_fit_is_not_even_tokenized() -> None:
+async def test_a_text_that_can_not_fit_is_refused_before_tokenization() -> None:
     engine = FakeEngine("a")
     engine.tokenizer.encode = None  # type: ignore[assignment, method-assign]
     response = await post(engine, {"model": "m", "prompt": "a" * 20_000}, COMPLETIONS)
@@ -218,11 +218,11 @@ async def test_the_engines_refusals_have_their_status() -> None:
     assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_a_server_that_is_stopping_takes_no_more() -> None:
+async def test_a_stopping_server_refuses_requests() -> None:
     engine, drain = FakeEngine("a"), Drain(7)
     async with client_of(app_of(engine, drain=drain)) as client:
         assert (await client.post(CHAT, json=HELLO)).status_code == 200
-        drain.begin()
+        drain.start()
         refused = await client.post(CHAT, json=HELLO)
         assert (await client.get("/health")).json()["status"] == "draining"
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
@@ -264,14 +264,14 @@ async def test_models_and_health() -> None:
     assert (await get("/health")).json()["status"] == "ok"
 
 
-async def test_a_route_that_is_not_there_says_where_they_are() -> None:
+async def test_an_unknown_route_names_the_prefix_of_the_endpoints() -> None:
     missing, method = await get("/chat/completions"), await get(COMPLETIONS)
     assert (missing.status_code, method.status_code) == (404, 405)
     assert "under /v1" in missing.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_goes_away_ends_its_request(stream: bool) -> None:
+async def test_a_client_that_disconnects_ends_its_request(stream: bool) -> None:
     engine = FakeEngine()  # never answers
     gone = asyncio.Event()
 
@@ -289,7 +289,7 @@ async def test_a_client_that_goes_away_ends_its_request(stream: bool) -> None:
 
 
 def still_there(body: object, gone: asyncio.Event | None = None) -> Receive:
-    """A client that has sent its request, and goes away when told to."""
+    """The `receive` of a client that has sent its request, and disconnects when `gone` is set."""
     incoming = [{"type": "http.request", "body": json.dumps(body).encode()}]
     gone = gone or asyncio.Event()
 

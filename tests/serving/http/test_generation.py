@@ -1,4 +1,4 @@
-"""From the engine's thread to the loop: nothing is lost, the order stays, and the loop is woken seldom."""
+"""The relay from the engine's thread to the loop loses nothing, keeps the order, and wakes the loop rarely."""
 
 import asyncio
 import threading
@@ -15,17 +15,17 @@ def delta(count: int) -> TokenDelta:
     return TokenDelta(text="", token_ids=(0,), prompt_tokens=1, cached_tokens=0, completion_tokens=count)
 
 
-async def test_all_that_several_threads_give_arrives_in_order() -> None:
+async def test_the_deltas_of_each_receiver_arrive_in_order() -> None:
     relay = DeltaRelay()
     queues: list[asyncio.Queue[tuple[TokenDelta, float]]] = [asyncio.Queue() for _ in range(4)]
-    receivers = [relay.into_loop(queue.put_nowait) for queue in queues]
+    receivers = [relay.to_loop(queue.put_nowait) for queue in queues]
 
-    def give() -> None:
+    def send() -> None:
         for count in range(2000):
             for receive in receivers:
                 receive(delta(count))
 
-    thread = threading.Thread(target=give)
+    thread = threading.Thread(target=send)
     thread.start()
     for queue in queues:
         got = [await asyncio.wait_for(queue.get(), 20) for _ in range(2000)]
@@ -35,7 +35,7 @@ async def test_all_that_several_threads_give_arrives_in_order() -> None:
     thread.join()
 
 
-async def test_what_comes_together_wakes_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deltas_sent_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = DeltaRelay()
     got: list[int] = []
     loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ async def test_what_comes_together_wakes_the_loop_once(monkeypatch: pytest.Monke
         return original(callback, *args, context=context)
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", counting)
-    receive = relay.into_loop(lambda item: got.append(item[0].completion_tokens))
+    receive = relay.to_loop(lambda item: got.append(item[0].completion_tokens))
     for count in range(32):
         receive(delta(count))
     await asyncio.sleep(0)
@@ -55,14 +55,14 @@ async def test_what_comes_together_wakes_the_loop_once(monkeypatch: pytest.Monke
     assert len(woken) == 1
 
 
-def test_an_engine_that_outlives_the_loop_is_not_disturbed() -> None:
+def test_deltas_after_the_end_of_the_loop_are_dropped() -> None:
     relay = DeltaRelay()
 
     got: list[object] = []
 
     async def receiver() -> Callable[[TokenDelta], None]:
-        return relay.into_loop(got.append)
+        return relay.to_loop(got.append)
 
     receive = asyncio.run(receiver())
     receive(delta(1))
-    assert got == [], "nobody is left to get it, and the engine's thread goes on"
+    assert got == []

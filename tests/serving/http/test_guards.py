@@ -1,7 +1,4 @@
-"""Who is let in.
-
-What a web page may ask a server on this machine: nothing.
-"""
+"""API keys, and the refusal of requests from web pages."""
 
 import json
 import logging
@@ -20,11 +17,11 @@ LOCAL = HttpConfig(host="127.0.0.1")
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", "Bearer", f"Basic {KEY}", KEY, "Bearer wrong", f"Bearer {KEY}x", "Bearer é"]
+    "header", [None, "", "Bearer", f"Basic {KEY}", KEY, "Bearer wrong", f"Bearer {KEY}x", "Bearer é"]
 )
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/metrics", "/nowhere"])
-async def test_without_the_key_nothing_is_told(given: str | None, path: str) -> None:
-    headers = [] if given is None else [(b"authorization", given.encode())]
+async def test_a_request_without_the_key_gets_401(header: str | None, path: str) -> None:
+    headers = [] if header is None else [(b"authorization", header.encode())]
     async with client_of(app_of(FakeEngine("a"), config=LOCKED)) as client:
         response = await client.post(path, json=HELLO, headers=headers)
     error = response.json()["error"]
@@ -34,14 +31,14 @@ async def test_without_the_key_nothing_is_told(given: str | None, path: str) -> 
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-async def test_with_the_key_all_is_as_without_one(scheme: str) -> None:
+async def test_a_request_with_the_key_is_answered(scheme: str) -> None:
     async with client_of(app_of(FakeEngine("a"), config=LOCKED)) as client:
         client.headers["authorization"] = f"{scheme} {KEY}"
         assert (await client.post(CHAT, json=HELLO)).status_code == 200
         assert (await client.get("/metrics")).status_code == 200
 
 
-async def test_health_is_open_and_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+async def test_health_needs_no_key_and_the_key_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(app_of(FakeEngine(), config=LOCKED)) as client:
         response = await client.get("/health", headers={"authorization": f"Bearer {KEY}"})
@@ -53,31 +50,31 @@ async def test_health_is_open_and_the_key_is_nowhere(caplog: pytest.LogCaptureFi
 def test_a_key_from_a_file_and_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
-    for given in (f"@{file}", KEY):
-        config = parse_options(["--model", "m", "--api-key", given]).config
+    for option in (f"@{file}", KEY):
+        config = parse_options(["--model", "m", "--api-key", option]).config
         assert config.http.api_key is not None
         assert config.http.api_key.get_secret_value() == KEY
         assert KEY not in repr(config)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("option", "message"),
     [("", "printable ASCII"), ("two words", "printable ASCII"), ("@/no/such/file", "can't read the file")],
 )
-def test_a_key_that_can_not_be_is_a_usage_error_that_does_not_tell_it(given: str, message: str) -> None:
+def test_an_invalid_key_is_a_usage_error_that_does_not_repeat_it(option: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as refused:
-        parse_options(["--model", "m", "--api-key", given])
+        parse_options(["--model", "m", "--api-key", option])
     assert "two words" not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
-async def test_its_own_names_are_answered_to(host: str) -> None:
+async def test_a_loopback_host_is_accepted(host: str) -> None:
     async with client_of(app_of(FakeEngine("a"), config=LOCAL)) as client:
         assert (await client.post(CHAT, json=HELLO, headers={"host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example:8000", "evil.example", "localhost.evil.example", "127.0.0.2", "[", ""])
-async def test_a_name_that_was_made_to_point_here_is_not(host: str) -> None:
+async def test_another_host_is_refused_on_loopback(host: str) -> None:
     engine = FakeEngine("a")
     async with client_of(app_of(engine, config=LOCAL)) as client:
         response = await client.post(CHAT, json=HELLO, headers={"host": host})
@@ -88,8 +85,8 @@ async def test_a_name_that_was_made_to_point_here_is_not(host: str) -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "http://[", "x"])
 @pytest.mark.parametrize("config", [LOCAL, HTTP])
-async def test_a_page_of_another_site_is_refused_whatever_it_sends(origin: str, config: HttpConfig) -> None:
-    """Plain text needs no permission of a browser's."""
+async def test_a_request_from_another_site_is_refused(origin: str, config: HttpConfig) -> None:
+    """Browsers send a cross-site POST of plain text without a preflight request."""
     engine = FakeEngine("a")
     headers = {"origin": origin, "host": "localhost:8000", "content-type": "text/plain"}
     async with client_of(app_of(engine, config=config)) as client:
@@ -98,14 +95,14 @@ async def test_a_page_of_another_site_is_refused_whatever_it_sends(origin: str, 
     assert not engine.requests
 
 
-async def test_clients_that_are_no_browsers_say_no_origin() -> None:
+async def test_a_request_without_an_origin_is_accepted() -> None:
     async with client_of(app_of(FakeEngine("a"))) as client:
         assert (await client.post(CHAT, json=HELLO, headers={"host": "gpu7.internal"})).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("host", "alone"),
+    ("host", "expected"),
     [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_which_addresses_are_for_this_machine_alone(host: str, alone: bool) -> None:
-    assert is_loopback(host) is alone
+def test_loopback_addresses(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

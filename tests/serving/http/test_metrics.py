@@ -1,4 +1,4 @@
-"""What Prometheus gets."""
+"""The metrics of /metrics."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.core import EngineStats
-from serving.http.metrics import MOST_S, Pace
+from serving.http.metrics import MAX_RETRY_AFTER_S, RecentCompletions
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.http_client import CHAT, HELLO, app_of, client_of
 
@@ -37,7 +37,7 @@ DOCUMENTED = {
 
 
 async def scraped(engine: FakeEngine, *bodies: object) -> tuple[set[str], dict[tuple[str, ...], float]]:
-    """Family names, and values by sample name and labels other than the model's, after these requests."""
+    """Scrape /metrics after these requests: the family names, and each sample's value by its name and other labels."""
     async with client_of(app_of(engine)) as client:
         for body in bodies:
             await client.post(CHAT, json=body)
@@ -60,7 +60,7 @@ def test_the_documentation_has_every_name() -> None:
     assert [name for name in DOCUMENTED if not re.search(rf"`{name.removeprefix('serving_')}(_total)?`", text)] == []
 
 
-async def test_the_engines_counts_are_asked_for_at_the_scrape() -> None:
+async def test_a_scrape_reads_the_engines_counts() -> None:
     engine = FakeEngine()
     engine.load = EngineStats(
         running=2, waiting=3, blocks_free=4, blocks_total=16, prompt_tokens=50, cached_tokens=20, forced_tokens=7
@@ -74,7 +74,7 @@ async def test_the_engines_counts_are_asked_for_at_the_scrape() -> None:
     assert values[("serving_forced_tokens_total",)] == 7
 
 
-async def test_requests_are_counted_by_their_ends() -> None:
+async def test_requests_are_counted_by_finish_reason() -> None:
     _, values = await scraped(FakeEngine("a", "bc", "d", finish_reason="length"), HELLO, {**HELLO, "n": 2})
     assert values[("serving_request_success_total", "length")] == 3
     assert values[("serving_time_to_first_token_seconds_count",)] == 2
@@ -84,7 +84,7 @@ async def test_requests_are_counted_by_their_ends() -> None:
     assert values[("serving_http_responses_total", CHAT, "200")] == 2
 
 
-async def test_refusals_are_responses_and_no_requests() -> None:
+async def test_a_refused_request_counts_as_a_response_only() -> None:
     _, values = await scraped(FakeEngine("a"), {**HELLO, "n": 99})
     assert values[("serving_http_responses_total", CHAT, "400")] == 1
     assert values[("serving_e2e_request_latency_seconds_count",)] == 0
@@ -97,23 +97,23 @@ async def test_a_client_can_not_invent_labels(path: str) -> None:
         assert 'endpoint="other",model_name="m",status="404"' in (await client.get("/metrics")).text
 
 
-def pace(*ends: float) -> Pace:
-    result = Pace()
-    for at in ends:
-        result.ended(at)
+def completions(*times: float) -> RecentCompletions:
+    result = RecentCompletions()
+    for at in times:
+        result.add(at)
     return result
 
 
-def test_a_place_is_free_when_the_next_request_ends() -> None:
-    assert pace(10, 13, 16).retry_after_s(16) == 3
-    assert pace(10, 10.1, 10.2).retry_after_s(10.2) == 1
+def test_retry_after_is_the_mean_time_between_completions() -> None:
+    assert completions(10, 13, 16).retry_after_s(16) == 3
+    assert completions(10, 10.1, 10.2).retry_after_s(10.2) == 1
 
 
-def test_a_server_that_has_stalled_since_says_so() -> None:
-    assert pace(10, 11).retry_after_s(31) == 21
-    assert pace(10, 11).retry_after_s(10_000) == MOST_S
+def test_retry_after_grows_while_no_request_ends() -> None:
+    assert completions(10, 11).retry_after_s(31) == 21
+    assert completions(10, 11).retry_after_s(10_000) == MAX_RETRY_AFTER_S
 
 
-def test_it_does_not_guess_from_one_end() -> None:
-    assert pace().retry_after_s(5) == 1
-    assert pace(1).retry_after_s(500) == 1
+def test_retry_after_is_one_second_with_fewer_than_two_completions() -> None:
+    assert completions().retry_after_s(5) == 1
+    assert completions(1).retry_after_s(500) == 1

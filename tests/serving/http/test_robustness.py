@@ -1,4 +1,4 @@
-"""A server process with a real engine under clients that do everything wrong."""
+"""A server process with a real engine and misbehaving clients."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.serving.server_process import running_server
 
 
 @pytest.mark.parametrize("requests", [400, pytest.param(2000, marks=pytest.mark.slow)])
-def test_everyone_else_is_answered_and_everything_is_given_back(tiny_model: Path, requests: int) -> None:
+def test_correct_requests_are_answered_and_all_resources_are_freed(tiny_model: Path, requests: int) -> None:
     with running_server(tiny_model, *OPTIONS, "--kv-cache-memory-mb", "8", "--set", "dtype=float32") as server:
         report = attack(server, requests)
         print("\n".join(report.lines()))

@@ -1,4 +1,4 @@
-"""Clients that misbehave, and stop signals: a server process with all but a model, over real sockets."""
+"""Misbehaving clients and stop signals: a server process with a fake engine, over real sockets."""
 
 import asyncio
 import errno
@@ -27,7 +27,7 @@ STREAM: dict[str, Any] = {"model": "fake", "prompt": "x", "stream": True}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    """Gives each request 32 KiB every 20 ms: more than a client's buffers hold."""
+    """Sends each request 32 KiB every 20 ms, which soon fills a client's buffers."""
     with running_fake_server(0.02, 32 * 1024, *SHORT_TIMEOUTS) as process:
         yield process
         assert process.stop() == 0
@@ -46,7 +46,7 @@ def running(server: ServerProcess) -> int:
 
 @contextmanager
 def connected(server: ServerProcess, data: bytes = b"", receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    """A connection over which this was sent."""
+    """A connection to the server, after sending `data` on it."""
     with socket.socket() as connection:
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -63,7 +63,7 @@ def request_of(body: object, *headers: str) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Until the server closes; what was lost with a reset is left out."""
+    """Read until the server closes or resets the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
@@ -82,7 +82,7 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
-def test_64_clients_that_do_not_read_hold_up_nobody_and_are_dropped(server: ServerProcess) -> None:
+def test_64_clients_that_do_not_read_delay_no_other_and_are_disconnected(server: ServerProcess) -> None:
     before = resident_bytes(server)
     endless = request_of({**STREAM, "max_tokens": 900_000})
     with ExitStack() as stack:
@@ -96,13 +96,13 @@ def test_64_clients_that_do_not_read_hold_up_nobody_and_are_dropped(server: Serv
             assert b"[DONE]" not in read_all(connection)
 
 
-def test_a_client_that_goes_on_reading_is_kept(server: ServerProcess) -> None:
-    """All of an answer that takes longer than the timeout to read arrives, whatever a read takes at a time."""
+def test_a_client_that_reads_slowly_gets_the_whole_answer(server: ServerProcess) -> None:
+    """Reading the whole answer takes longer than the timeout, but every read makes progress."""
     with connected(server, request_of({**STREAM, "max_tokens": 150}, "connection: close"), 65536) as connection:
         assert read_all(connection).count(b"x" * 32 * 1024) == 150
 
 
-def test_a_head_of_a_megabyte_is_an_error_and_no_crash(server: ServerProcess) -> None:
+def test_a_head_of_a_megabyte_is_a_400(server: ServerProcess) -> None:
     with connected(server) as connection:
         with suppress(ConnectionError):
             connection.sendall(b"GET /health HTTP/1.1\r\nx: " + b"y" * 2**20 + b"\r\n\r\n")
@@ -114,14 +114,14 @@ NOT_HTTP = [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\
 
 
 @pytest.mark.parametrize("data", NOT_HTTP)
-def test_what_is_no_http_is_an_error_in_openais_shape(server: ServerProcess, data: bytes) -> None:
+def test_invalid_http_is_an_error_in_openais_shape(server: ServerProcess, data: bytes) -> None:
     with connected(server, data + b"\r\n\r\n") as connection:
         response = read_all(connection)
     assert response.startswith(b"HTTP/1.1 400 ")
     assert error_of(response)["code"] == "invalid_http"
 
 
-def test_a_head_that_never_ends_is_not_waited_for(server: ServerProcess) -> None:
+def test_a_head_that_never_ends_times_out(server: ServerProcess) -> None:
     with connected(server) as silent, connected(server, b"POST /v1/completions HTTP/1.1\r\nhost:") as stuck:
         assert read_all(silent) == b""
         assert read_all(stuck) == b""
@@ -141,7 +141,7 @@ def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(server
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_client_that_sends_too_much_in_chunks_gets_to_see_the_413(server: ServerProcess) -> None:
+def test_a_client_that_sends_too_large_a_body_in_chunks_can_read_the_413(server: ServerProcess) -> None:
     pieces = (b"x" * 65536 for _ in range(100))
     with http(server) as client:
         response = client.post("/completions", content=pieces)
@@ -150,14 +150,14 @@ def test_a_client_that_sends_too_much_in_chunks_gets_to_see_the_413(server: Serv
 
 
 @pytest.mark.parametrize("headers", [(), ("connection: close",)])
-def test_a_client_that_sends_all_of_a_large_body_at_once_gets_to_see_the_413(
+def test_a_client_that_sends_too_large_a_body_at_once_can_read_the_413(
     server: ServerProcess, headers: tuple[str, ...]
 ) -> None:
     with connected(server, request_of({**STREAM, "prompt": "x" * 5_000_000}, *headers)) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_client_that_sends_on_and_on_is_not_listened_to_for_long(server: ServerProcess) -> None:
+def test_a_client_that_never_stops_sending_is_disconnected(server: ServerProcess) -> None:
     head = (
         b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
     )
@@ -165,7 +165,7 @@ def test_a_client_that_sends_on_and_on_is_not_listened_to_for_long(server: Serve
         deque(map(connection.sendall, repeat(b"x" * 65536)), maxlen=0)
 
 
-def test_a_client_that_leaves_half_way_through_its_body_is_forgotten(server: ServerProcess) -> None:
+def test_a_client_that_disconnects_within_its_body_leaves_no_request(server: ServerProcess) -> None:
     with connected(server, b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\n{"):
         pass
     assert running(server) == 0
@@ -184,7 +184,7 @@ def first_event(connection: socket.socket) -> bytes:
     return received
 
 
-def test_a_stop_signal_lets_requests_end_and_takes_no_more() -> None:
+def test_after_a_stop_signal_running_requests_end_and_new_ones_are_refused() -> None:
     with stoppable("--drain-s", "20") as server:
         with connected(server, request_of({**STREAM, "max_tokens": 100})) as connection:
             received = first_event(connection)
@@ -198,7 +198,7 @@ def test_a_stop_signal_lets_requests_end_and_takes_no_more() -> None:
     assert b"data: [DONE]" in received
 
 
-def test_a_stop_signal_waits_for_nobody_who_was_refused() -> None:
+def test_a_stopping_server_does_not_wait_for_a_refused_client() -> None:
     head = (
         b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
     )
@@ -207,7 +207,7 @@ def test_a_stop_signal_waits_for_nobody_who_was_refused() -> None:
         assert server.stop() == 0
 
 
-def test_what_does_not_end_in_time_is_told_so() -> None:
+def test_requests_that_outlast_the_drain_end_with_an_error() -> None:
     with stoppable("--drain-s", "0.3") as server:
         endless = request_of({**STREAM, "max_tokens": 900_000})
         with connected(server, endless) as connection, connected(server, endless, 4096) as slow:
@@ -241,7 +241,7 @@ def test_the_log_has_a_line_a_request_and_no_key(tmp_path: Path) -> None:
     assert "secret" not in log
 
 
-def test_a_client_that_leaves_ends_its_request(server: ServerProcess) -> None:
+def test_a_client_that_disconnects_ends_its_request(server: ServerProcess) -> None:
     with connected(server, request_of({**STREAM, "max_tokens": 900_000})) as connection:
         first_event(connection)
         assert running(server) == 1
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_ends_its_request(server: ServerProcess) -> None:
 
 
 class _ResetTransport(asyncio.Transport):
-    """Of a connection that the client has reset."""
+    """The transport of a connection that the client has reset."""
 
     aborted = False
 
@@ -264,7 +264,7 @@ class _ResetTransport(asyncio.Transport):
         self.aborted = True
 
 
-def test_a_refused_client_that_is_gone_already_is_let_go() -> None:
+def test_closing_a_connection_that_the_client_has_reset_aborts_it() -> None:
     transport = _ResetTransport()
     lingering = _LingeringTransport(transport, lambda: True)
     lingering.close()

@@ -1,4 +1,4 @@
-"""2,000 hostile requests while 16 honest clients stream: nobody gets another's text, and the honest get their own."""
+"""2,000 hostile requests beside 16 honest streams: no client gets text of another, and honest answers are right."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def exchange(server: ServerProcess, request: bytes, leaves: str = "never")
 
 
 def text_of(answer: bytes) -> str:
-    """What is streamed; the answer as it is where that is no whole stream."""
+    """The text of a complete stream; for any other answer, the answer itself."""
     events = re.findall(rb"^data: (\{.*\})\r?$", answer, re.MULTILINE)
     if not events or b"data: [DONE]" not in answer:
         return answer.decode(errors="replace")
@@ -81,7 +81,7 @@ def faults(hostile: Hostile, answer: bytes) -> Iterator[str]:
 
 
 async def soak(server: ServerProcess, requests: int, source: Random) -> tuple[list[str], Counter[str], int]:
-    """What was wrong; how many hostile requests of each kind there were; how many honest answers."""
+    """The faults, the number of hostile requests of each kind, and the number of honest answers."""
     honest = honest_requests(source)
     alone = [text_of(await exchange(server, request)) for request in honest]
     wrong = [f"honest alone: {text[:300]}" for text in alone if text.startswith("HTTP")]
@@ -113,7 +113,9 @@ async def soak(server: ServerProcess, requests: int, source: Random) -> tuple[li
 
 
 @pytest.mark.parametrize("requests", [len(KINDS), pytest.param(2000, marks=pytest.mark.slow)])
-def test_the_honest_get_their_own_and_nobody_anothers(make_checkpoint: CheckpointMaker, requests: int) -> None:
+def test_honest_answers_are_right_and_no_client_gets_text_of_another(
+    make_checkpoint: CheckpointMaker, requests: int
+) -> None:
     model = make_checkpoint("llama", **ALIGNED, max_position_embeddings=1024)
     options = (part for name, value in OPTIONS.items() for part in (f"--{name}", value))
     with running_server(model, *options) as server:
