@@ -1,4 +1,4 @@
-"""best.yaml: the winner's configuration, which `agentbench run SUITE --config` takes."""
+"""Writes best.yaml: the winner's configuration, for `agentbench run SUITE --config`."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tuners.space.space import Settings
 from tuners.verdict.verdict import Verdict
 
 OTHER = "chat"
-"""An agent that is no workflow's."""
+"""An agent that is no workflow; naming it resets the options of the agent before it."""
 
 DIRECTORY = Path("results") / "studies"
 
@@ -23,7 +23,10 @@ def best_path(study: str) -> Path:
 
 
 def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -> Path:
-    """Writes the baseline's settings with the winner's over them; `suite` is the study's, its configuration its own."""
+    """Writes the baseline's settings with the winner's over them, and returns the file's path.
+
+    `suite` is the study's suite with its own configuration.
+    """
     path = best_path(study)
     settings = run_settings(suite, {**baseline, **verdict.settings})
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
@@ -34,14 +37,14 @@ def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -
 
 
 def command_of(suite: Suite, path: Path) -> str:
-    """What runs the suite with the file, from here."""
+    """The command that runs the suite with the file, from the current directory."""
     here = Path.cwd()
     root = suite.root.relative_to(here) if suite.root.is_relative_to(here) else suite.root
     return f"agentbench run {root} --config {path}"
 
 
 def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
-    """The settings as a run takes them: by dotted path, and where there is a workflow the whole agent it makes."""
+    """The settings as a run takes them, by dotted path; with a workflow, they replace the whole agent."""
     of_workflow, others = split_workflow(settings)
     if workflow_of(of_workflow) is None:
         return others
@@ -51,7 +54,7 @@ def run_settings(suite: Suite, settings: Settings) -> dict[str, Any]:
 
 
 def _replacing(before: Component, agent: Component) -> dict[str, Any]:
-    """Paths that leave nothing of the agent there was: naming another one drops the options of the one before."""
+    """Settings that replace the suite's agent completely: naming another agent first drops its options."""
     other = {"agent": OTHER} if before.name == agent.name else {}
     options = {f"agent.{key}": value for key, value in agent.options.items()}
     return {**other, "agent.name": agent.name, **options}

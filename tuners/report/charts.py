@@ -1,7 +1,7 @@
-"""The charts of a study's page, as Plotly's JSON: data and layout, without colours of the page's theme.
+"""The charts of a study's page, as Plotly's data and layout, without the colours of the page's theme.
 
-Parallel coordinates are drawn with plain lines: Plotly's own kind needs WebGL and code made at run time, which the
-viewer's policy forbids.
+Parallel coordinates are drawn with plain lines. Plotly's own kind needs WebGL and code that is generated at run time,
+which the viewer's content security policy forbids.
 """
 
 import itertools
@@ -25,19 +25,22 @@ WINNER, FRONT = "#d9620f", "#16855b"
 def front_chart(
     candidates: Sequence[Candidate], front: Sequence[int], winner: int | None, metric: str, unit: str
 ) -> Chart:
-    """Quality against the other objective: the front is a line, what breaks a limit is a cross."""
-    known = [each for each in candidates if each.scores and metric in each.figures]
-    on_front = sorted((each for each in known if each.number in front), key=lambda each: each.figures[metric])
-    rest = [each for each in known if each.number not in front]
+    """Quality against the other objective: the front is a line, a candidate beyond a limit is a cross."""
+    measured = [each for each in candidates if each.scores and metric in each.figures]
+    on_front = sorted((each for each in measured if each.number in front), key=lambda each: each.figures[metric])
+    rest = [each for each in measured if each.number not in front]
     groups: dict[str, tuple[list[Candidate], dict[str, Any]]] = {
         "others": ([each for each in rest if each.meets], {"color": COLOURS["dropped"], "size": 8, "opacity": 0.6}),
         "beyond a limit": ([each for each in rest if not each.meets], {"color": COLOURS["broken"], "symbol": "x"}),
         "front": (on_front, {"color": FRONT, "size": 11}),
         "baseline": (
-            [each for each in known if each.number == BASELINE],
+            [each for each in measured if each.number == BASELINE],
             {"color": COLOURS["finished"], "symbol": "square", "size": 12},
         ),
-        "winner": ([each for each in known if each.number == winner], {"color": WINNER, "symbol": "star", "size": 16}),
+        "winner": (
+            [each for each in measured if each.number == winner],
+            {"color": WINNER, "symbol": "star", "size": 16},
+        ),
     }
     data = [_points(name, chosen, metric, marker) for name, (chosen, marker) in groups.items() if chosen]
     for trace in data:
@@ -61,9 +64,9 @@ def _points(name: str, chosen: Sequence[Candidate], metric: str, marker: Mapping
 
 
 def hover(candidate: Candidate) -> str:
-    """Number, quality and what it changes, for a tooltip: Plotly reads some markup, so that none may be left."""
-    said = f"{candidate.number}: {figures.percent(candidate.quality)}, {changes(candidate.settings)}"
-    return _safe(line(said))[:300]
+    """The candidate's number, quality and changes, for a tooltip; without markup, which Plotly would interpret."""
+    text = f"{candidate.number}: {figures.percent(candidate.quality)}, {changes(candidate.settings)}"
+    return _safe(line(text))[:300]
 
 
 def _quality_axis() -> dict[str, Any]:
@@ -71,7 +74,7 @@ def _quality_axis() -> dict[str, Any]:
 
 
 def effects_chart(effects: Mapping[str, Effect]) -> Chart:
-    """Each parameter's effect on quality with its interval of 95 %."""
+    """Each parameter's effect on quality, with its 95 % interval."""
     rows = list(effects.items())[::-1]
     bars = {
         "type": "bar",
@@ -83,13 +86,16 @@ def effects_chart(effects: Mapping[str, Effect]) -> Chart:
         "marker": {"color": COLOURS["finished"]},
         "hovertemplate": "%{y}: %{x:.1%}, %{text}<extra></extra>",
     }
-    axis = {"tickformat": ".0%", "title": {"text": "quality under its best value less that under its worst, fitted"}}
+    axis = {"tickformat": ".0%", "title": {"text": "quality under the best value − under the worst, fitted"}}
     layout = {"xaxis": axis, "yaxis": {"automargin": True}, "height": 120 + 28 * len(rows)}
     return Chart(caption="What quality depends on", data=[bars], layout=layout)
 
 
 def spending_chart(candidates: Sequence[Candidate], ended: Mapping[int, datetime], begun: datetime) -> Chart:
-    """Each candidate at the case-runs and minutes after which it ended, and the best quality that met the limits."""
+    """Each candidate's quality at the case-runs after which it ended, and the best quality so far within the limits.
+
+    `ended` is the time at which each candidate ended, by number; `begun` is the start of the study.
+    """
     order = sorted((each for each in candidates if each.number in ended), key=lambda each: ended[each.number])
     spent, total = {}, 0
     for each in order:
@@ -113,7 +119,7 @@ def spending_chart(candidates: Sequence[Candidate], ended: Mapping[int, datetime
         }
     )
     return Chart(
-        caption="What was spent, and the best that it had found",
+        caption="Quality by case-runs spent",
         data=[trace for trace in data if trace["x"]],
         layout={"xaxis": {"title": {"text": "case-runs"}}, "yaxis": _quality_axis()},
         figures_at=FIGURES_AT,
@@ -135,32 +141,34 @@ def _ends(end: str, chosen: Sequence[Candidate], spent: Mapping[int, int]) -> di
 
 
 FIFTHS = ("#9aa5b4", "#79a1dd", "#2563c9", "#7a5bd0", "#d9620f")
-"""From the fifth of the candidates with the lowest quality to that with the highest."""
+"""Colours of the five equal groups of candidates, from the lowest quality to the highest."""
 
 TICKS = 24
-"""Longest label of a value on an axis, in characters."""
+"""Most characters of a value's label on an axis."""
 
 SPREAD = 0.03
-"""How far lines of one value lie apart at most, as a share of the axis, so that they can be told from each other."""
+"""Most distance of lines with the same value, as a share of the axis, so that they can be distinguished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
-    """An axis: where each candidate crosses it, from 0 to 1, and the labels of its places."""
+    """An axis: `places` are where the candidates' lines cross it, from 0 to 1; `texts` are their values; `ticks` are
+    labelled places.
+    """
 
     label: str
     places: tuple[float, ...]
     ticks: tuple[tuple[float, str], ...]
-    told: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Chart:
-    """A line for each candidate that has scores; a parameter that it leaves alone is at “—”."""
-    known = sorted((each for each in candidates if each.scores), key=lambda each: each.quality)
-    dimensions = [_dimension(path, [each.settings.get(path, "—") for each in known]) for path in paths]
-    dimensions.append(_quality([each.quality for each in known]))
-    groups = _parted(len(known))
-    data = [_lines(known, dimensions, group, colour) for group, colour in zip(groups, FIFTHS, strict=True) if group]
+    """A line for each candidate with scores; it crosses the axis of a parameter that it does not set at “—”."""
+    ranked = sorted((each for each in candidates if each.scores), key=lambda each: each.quality)
+    dimensions = [_dimension(path, [each.settings.get(path, "—") for each in ranked]) for path in paths]
+    dimensions.append(_quality([each.quality for each in ranked]))
+    groups = _fifths(len(ranked))
+    data = [_lines(ranked, dimensions, group, colour) for group, colour in zip(groups, FIFTHS, strict=True) if group]
     layout = {
         "height": 440,
         "margin": {"t": 30, "l": 40, "r": 60, "b": 60},
@@ -168,38 +176,38 @@ def parallel_chart(candidates: Sequence[Candidate], paths: Sequence[str]) -> Cha
         "hovermode": "closest",
         "xaxis": {"tickvals": list(range(len(dimensions))), "ticktext": [each.label for each in dimensions]},
         "yaxis": {"visible": False, "range": [-0.08, 1.08]},
-        "annotations": [_label(at, place, said) for at, each in enumerate(dimensions) for place, said in each.ticks],
+        "annotations": [_label(at, place, text) for at, each in enumerate(dimensions) for place, text in each.ticks],
     }
     caption = "Parameters and quality, from the lowest (grey) to the highest (orange)"
     return Chart(caption=caption, data=data, layout=layout, figures_at=FIGURES_AT, wide=True)
 
 
-def _parted(count: int) -> list[range]:
+def _fifths(count: int) -> list[range]:
     ends = [round(count * part / len(FIFTHS)) for part in range(len(FIFTHS) + 1)]
     return [range(begin, end) for begin, end in itertools.pairwise(ends)]
 
 
 def _dimension(path: str, values: Sequence[Any]) -> Dimension:
     label = path.removeprefix("agent.").removeprefix("serving.")
-    told = tuple(line(shown_value(value, TICKS, path)) for value in values)
+    texts = tuple(line(shown_value(value, TICKS, path)) for value in values)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = min(values), max(values)
         span = (high - low) or 1
         names = {shown_value(value, TICKS): (value - low) / span for value in (low, high, *sorted(set(values))[:6])}
         return Dimension(
-            label=label, places=_spread([(v - low) / span for v in values]), ticks=_ticks(names), told=told
+            label=label, places=_spread([(v - low) / span for v in values]), ticks=_ticks(names), texts=texts
         )
-    order = sorted(set(told))
+    order = sorted(set(texts))
     at = {name: place / max(1, len(order) - 1) for place, name in enumerate(order)}
-    return Dimension(label=label, places=_spread([at[name] for name in told]), ticks=_ticks(at), told=told)
+    return Dimension(label=label, places=_spread([at[name] for name in texts]), ticks=_ticks(at), texts=texts)
 
 
 def _quality(values: Sequence[float]) -> Dimension:
     low, high = min(values), max(values)
     span = (high - low) or 1
     ticks = tuple((place, figures.percent(low + place * span)) for place in (0.0, 0.5, 1.0))
-    told = tuple(map(figures.percent, values))
-    return Dimension(label="quality", places=tuple((v - low) / span for v in values), ticks=ticks, told=told)
+    texts = tuple(map(figures.percent, values))
+    return Dimension(label="quality", places=tuple((v - low) / span for v in values), ticks=ticks, texts=texts)
 
 
 def _ticks(places: "dict[str, float]") -> tuple[tuple[float, str], ...]:
@@ -207,7 +215,7 @@ def _ticks(places: "dict[str, float]") -> tuple[tuple[float, str], ...]:
 
 
 def _spread(places: Sequence[float]) -> tuple[float, ...]:
-    """Each a little beside the others of its place, in their order, so that the same candidates always lie alike."""
+    """The places, with equal ones moved apart a little; the same candidates always have the same places."""
     count: dict[float, int] = {}
     found = []
     for place in places:
@@ -216,27 +224,27 @@ def _spread(places: Sequence[float]) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _lines(known: Sequence[Candidate], dimensions: Sequence[Dimension], group: range, colour: str) -> dict[str, Any]:
-    """The lines of some candidates as one trace, with gaps between them."""
+def _lines(ranked: Sequence[Candidate], dimensions: Sequence[Dimension], group: range, colour: str) -> dict[str, Any]:
+    """The lines of a group of candidates as one Plotly trace, with gaps between them."""
     x: list[int | None] = []
     y: list[float | None] = []
-    said: list[str] = []
+    texts: list[str] = []
     for place in group:
         for at, each in enumerate(dimensions):
             x.append(at)
             y.append(each.places[place])
-            said.append(_safe(f"{known[place].number}: {each.label} {each.told[place]}"))
+            texts.append(_safe(f"{ranked[place].number}: {each.label} {each.texts[place]}"))
         x.append(None)
         y.append(None)
-        said.append("")
+        texts.append("")
     style = {"color": colour, "width": 1.5}
     kind = {"type": "scatter", "mode": "lines+markers", "marker": {"size": 4, "color": colour}, "line": style}
-    return {**kind, "x": x, "y": y, "hovertext": said, "hoverinfo": "text", "opacity": 0.75}
+    return {**kind, "x": x, "y": y, "hovertext": texts, "hoverinfo": "text", "opacity": 0.75}
 
 
-def _label(at: int, place: float, said: str) -> dict[str, Any]:
+def _label(at: int, place: float, text: str) -> dict[str, Any]:
     where = {"x": at, "y": place, "xanchor": "left", "xshift": 6, "showarrow": False}
-    return {**where, "text": _safe(said), "font": {"size": 11}}
+    return {**where, "text": _safe(text), "font": {"size": 11}}
 
 
 def _safe(text: str) -> str:

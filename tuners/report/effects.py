@@ -1,8 +1,8 @@
-"""What each parameter did to quality, as far as the candidates that were tried support it.
+"""The effect of each parameter on quality, estimated from the candidates that were tried.
 
-An adaptive search tries what does well, so that shares of the variance of its trials say more of the search than of the
-parameters. Here the effects of all parameters are fitted together (weighted least squares; a candidate weighs as many
-cases as it answered), and each comes with its standard error.
+An adaptive search tries good values more often, so shares of its trials' variance would describe the search, not the
+parameters. Instead, a linear model is fitted to all parameters together, by least squares with each candidate weighted
+by its number of answered cases. Each effect has a confidence interval.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from tuners.report.words import shown_value
 from tuners.search.candidate import BASELINE, Candidate
 
 LEAST_SPARE = 4
-"""Candidates more than there are coefficients: with fewer nothing is said of the error."""
+"""Least degrees of freedom (candidates − coefficients) of a fit; with fewer there is no estimate of the error."""
 
 LEVELS = 4
-"""A number of more values is fitted as a line."""
+"""A numeric parameter with more values than these is fitted as a line."""
 
 CONFIDENCE = 0.95
 Floats = NDArray[np.float64]
@@ -28,8 +28,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """`difference` is the quality under the value `best` less that under `worst` (a fraction), all else the same, with
-    `margin` to either side at 95 %; `candidates` were tried with either."""
+    """A parameter's effect.
+
+    `difference` is the quality under the value `best` minus that under `worst`, as a fraction, with all other
+    parameters equal. `margin` is half of its 95 % confidence interval. `candidates` is how many were tried with one of
+    the two values, or all of them for a number that is fitted as a line.
+    """
 
     best: str
     worst: str
@@ -39,7 +43,7 @@ class Effect:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is more than its error."""
+        """Whether the difference exceeds its margin of error."""
         return self.difference > self.margin
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +52,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """Of the design: whether a parameter has this level and not its commonest, or, of many numbers, the number."""
+    """A column of the design matrix: 1 where the parameter has this `level`, or else the parameter's number.
+
+    The most common level has no column. `ends` are the least and the greatest number.
+    """
 
     path: str
     values: Floats
@@ -57,16 +64,19 @@ class _Column:
 
 
 def effects_of(candidates: Sequence[Candidate], paths: Sequence[str]) -> dict[str, Effect]:
-    """Path to effect, the largest first; those that the candidates don't tell apart from others are left out, and all
-    where too few were tried. A parameter that was not decided counts as at its commonest value."""
-    known = [each for each in candidates if each.scores and each.number != BASELINE]
-    columns = [column for path in paths for column in _columns(path, known)]
-    spare = len(known) - 1 - len(columns)
+    """Path to effect, the largest first.
+
+    An effect that the candidates do not separate from others is left out; there are none when too few candidates were
+    tried. A parameter that was not decided counts as having its most common value.
+    """
+    tried = [each for each in candidates if each.scores and each.number != BASELINE]
+    columns = [column for path in paths for column in _columns(path, tried)]
+    spare = len(tried) - 1 - len(columns)
     if not columns or spare < LEAST_SPARE:
         return {}
-    fit = _fitted(known, columns)
+    fit = _fit(tried, columns)
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, spare))
-    effects = {path: _effect(path, known, columns, fit, t) for path in {each.path for each in columns}}
+    effects = {path: _effect(path, tried, columns, fit, t) for path in {each.path for each in columns}}
     found = [(path, effect) for path, effect in effects.items() if effect is not None]
     return dict(sorted(found, key=lambda item: (-item[1].difference, item[0])))
 
@@ -89,52 +99,56 @@ def _labels(path: str, candidates: Sequence[Candidate]) -> list[str | None]:
 
 
 def _levels(labels: Sequence[str | None]) -> list[str]:
-    """The commonest first."""
+    """The levels, the most common one first."""
     return sorted({label for label in labels if label is not None}, key=lambda level: (-labels.count(level), level))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fit:
-    """Coefficients and their covariance; `known` projects on what the candidates tell apart."""
+    """The coefficients [p] and their covariance [p, p].
 
-    found: Floats
+    `projection` [p, p] projects on the row space of the design matrix: a contrast in it can be estimated.
+    """
+
+    coefficients: Floats
     covariance: Floats
-    known: Floats
+    projection: Floats
 
 
-def _fitted(candidates: Sequence[Candidate], columns: Sequence[_Column]) -> _Fit:
+def _fit(candidates: Sequence[Candidate], columns: Sequence[_Column]) -> _Fit:
     design = np.column_stack([np.ones(len(candidates)), *(column.values for column in columns)])
     weights = np.array([len(each.scores) for each in candidates], dtype=float)
     quality = np.array([each.quality for each in candidates])
     inverse = np.linalg.pinv(design.T @ (weights[:, None] * design))
-    found = inverse @ (design.T @ (weights * quality))
-    residuals = quality - design @ found
+    coefficients = inverse @ (design.T @ (weights * quality))
+    residuals = quality - design @ coefficients
     variance = float((weights * residuals**2).sum()) / (len(quality) - design.shape[1])
-    return _Fit(found=found, covariance=inverse * variance, known=np.linalg.pinv(design) @ design)
+    projection = np.linalg.pinv(design) @ design
+    return _Fit(coefficients=coefficients, covariance=inverse * variance, projection=projection)
 
 
 def _effect(
     path: str, candidates: Sequence[Candidate], columns: Sequence[_Column], fit: _Fit, t: float
 ) -> Effect | None:
-    """Between the best of the fitted levels and the worst; None where that is not told apart from other effects."""
-    contrasts = _contrasts(path, candidates, columns, len(fit.found))
-    ranked = sorted(contrasts, key=lambda level: float(contrasts[level] @ fit.found))
+    """The effect between the best and the worst fitted level; None when it can't be separated from other effects."""
+    contrasts = _contrasts(path, candidates, columns, len(fit.coefficients))
+    ranked = sorted(contrasts, key=lambda level: float(contrasts[level] @ fit.coefficients))
     worst, best = ranked[0], ranked[-1]
     contrast = contrasts[best] - contrasts[worst]
-    if not np.allclose(contrast @ fit.known, contrast, atol=1e-6):
+    if not np.allclose(contrast @ fit.projection, contrast, atol=1e-6):
         return None
     tried = [label for label in _labels(path, candidates) if label in (best, worst)]
     return Effect(
         best=best,
         worst=worst,
-        difference=float(contrast @ fit.found),
+        difference=float(contrast @ fit.coefficients),
         margin=t * float(np.sqrt(contrast @ fit.covariance @ contrast)),
         candidates=len(tried) if any(each.path == path and each.level for each in columns) else len(candidates),
     )
 
 
 def _contrasts(path: str, candidates: Sequence[Candidate], columns: Sequence[_Column], size: int) -> dict[str, Floats]:
-    """Level of the parameter, or end of its line, to what multiplies the coefficients there."""
+    """Level of the parameter, or end of its line, to its vector [p] of factors for the coefficients."""
     found: dict[str, Floats] = {}
     for place, column in enumerate(columns, start=1):
         if column.path != path:

@@ -1,4 +1,4 @@
-"""A study as one HTML file: its verdict, what the winner changes, its candidates, the cases that changed."""
+"""A study as one HTML page: its verdict, the winner's changes, its candidates, and the cases that changed on test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from tuners.report import charts as page_charts
 from tuners.report.charts import parallel_chart
 from tuners.report.terminal import verdict_lines
 from tuners.report.view import StudyView, study_view
-from tuners.report.words import COLUMNS, candidate_row, proposal_lines, written
+from tuners.report.words import COLUMNS, candidate_row, proposal_lines, value_text
 from tuners.search.candidate import Candidate
 from tuners.space.configuration import value_at
 from tuners.space.space import Settings
@@ -56,10 +56,10 @@ def study_page(view: StudyView, store: Store) -> Page:
         package="tuners.report",
         study=record.name,
         facts=f"suite {record.suite} · {record.status} · {view.headline} · {begun}",
-        verdict=list(map(_said, verdict_lines(view))),
+        verdict=list(map(_line_parts, verdict_lines(view))),
         changes=_changes(view),
         charts=chart_places(charts),
-        proposals=list(map(_said, proposal_lines(view.proposals))),
+        proposals=list(map(_line_parts, proposal_lines(view.proposals))),
         document=document,
         heads=[(name, name in NUMBERS) for name in (*COLUMNS[:-1], "end")],
         candidates=_rows(view, document),
@@ -68,15 +68,15 @@ def study_page(view: StudyView, store: Store) -> Page:
     return Page(title=f"study {record.name}", body=Html(body), charts=charts)
 
 
-def _said(line: Text) -> dict[str, str]:
-    """A line of the verdict; its heading is bold, what belongs to the line before it stands in."""
+def _line_parts(line: Text) -> dict[str, str]:
+    """A line for the template: its bold heading, the rest, and its kind (a note, or `more` for an indented line)."""
     head = next((line.plain[: span.end] for span in line.spans if span.style == "bold"), "")
     kind = "note" if line.plain.startswith("Note") else "more" if line.plain.startswith("  ") else ""
     return {"kind": kind, "head": head, "rest": line.plain[len(head) :]}
 
 
 def _changes(view: StudyView) -> list[tuple[str, list[str], list[str]]]:
-    """What the winner changes of the baseline: the path, and the blocks that show its value before and after."""
+    """The winner's changes to the baseline: the path, and the text blocks of its value before and after."""
     settings = view.verdict.settings if view.verdict else {}
     before = _before(view.file, settings)
     return [
@@ -87,7 +87,7 @@ def _changes(view: StudyView) -> list[tuple[str, list[str], list[str]]]:
 
 
 def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
-    """The baseline's values at these paths: the suite's own where it is still there and says nothing else."""
+    """The baseline's values at these paths, with the suite's own as default, if the suite still exists."""
     try:
         suite = load_suite(file.suite)
         return {path: value_at(suite, file.baseline, path) for path in settings}
@@ -98,11 +98,11 @@ def _before(file: StudyFile, settings: Settings) -> dict[str, object]:
 def _blocks(value: Any) -> list[str]:
     if isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
         return [_exchange(each) for each in value]
-    return [written(value)]
+    return [value_text(value)]
 
 
 def _exchange(demonstration: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name}: {said}" for name, said in demonstration.items())
+    return "\n".join(f"{name}: {text}" for name, text in demonstration.items())
 
 
 def _charts(view: StudyView) -> dict[str, Chart]:
@@ -133,11 +133,11 @@ NUMBERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "runs": (("case_runs",), "count"),
     "s": (("seconds",), "whole"),
 }
-"""Of a column of numbers: where it stands in a candidate's JSON, and how it is written."""
+"""Each column of numbers: its path in a candidate's JSON, and its number format."""
 
 
 def _rows(view: StudyView, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row of each candidate, all of them."""
+    """The table's rows, one for each candidate."""
     places = {each.number: place for place, each in enumerate(view.candidates)}
     return [
         _row(document, places[each.number], each, each.number in view.front, each.number == view.winner)
@@ -146,34 +146,34 @@ def _rows(view: StudyView, document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _row(document: Mapping[str, Any], place: int, candidate: Candidate, on_front: bool, won: bool) -> dict[str, Any]:
-    *_, end = said = candidate_row(candidate)
+    *_, end = texts = candidate_row(candidate)
     return {
         "front": on_front,
-        "cells": [_cell(document, place, name, cell) for name, cell in zip(COLUMNS[:-1], said, strict=False)],
+        "cells": [_cell(document, place, name, text) for name, text in zip(COLUMNS[:-1], texts, strict=False)],
         "end": end + " ● front" * on_front + " ★ winner" * won,
         "reason": candidate.reason,
     }
 
 
-def _cell(document: Mapping[str, Any], place: int, name: str, said: str) -> dict[str, Any]:
-    """Words, or a number: where it stands and how it is written, `path` None of one that is not known."""
+def _cell(document: Mapping[str, Any], place: int, name: str, text: str) -> dict[str, Any]:
+    """A cell of text, or of a number: its path in the document and its format; `path` is None when it is missing."""
     if name not in NUMBERS:
-        return {"said": said}
+        return {"text": text}
     keys, form = NUMBERS[name]
     candidate = document["candidates"][place]
-    known = said != figures.NONE and keys[-1] in at(candidate, keys[:-1])
-    return {"said": None, "path": ["candidates", place, *keys] if known else None, "form": form}
+    present = text != figures.NONE and keys[-1] in at(candidate, keys[:-1])
+    return {"text": None, "path": ["candidates", place, *keys] if present else None, "form": form}
 
 
 SHOWN = 25
-"""Cases shown in full, each way."""
+"""Most cases shown in full that are newly right, and as many that are newly wrong."""
 
 Attempts = Mapping[str, tuple[Attempt, Case]]
-"""A case's id to its first repeat, which stands for it."""
+"""A case's id to the attempt of its first repeat, with the case."""
 
 
 def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, list[ChangedCase], int]]:
-    """What the winner gained on test and what it lost: the first cases of each, and how many there are."""
+    """The test cases that the winner gained, and those that it lost: a title, the first of them, and their number."""
     if verdict is None or not verdict.runs:
         return []
     runs = {name: store.get_run(verdict.runs[name]) for name in ("winner", "baseline")}
@@ -190,7 +190,7 @@ def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, list[Change
 
 
 def changed_cases(winner: Attempts, baseline: Attempts) -> tuple[list[str], list[str]]:
-    """The cases that the winner alone has right, and those that the baseline alone has right, by id."""
+    """The ids of the cases that only the winner has right, and of those that only the baseline has right."""
     gained: list[str] = []
     lost: list[str] = []
     for case_id in sorted(winner.keys() & baseline.keys()):
@@ -204,7 +204,7 @@ def changed_cases(winner: Attempts, baseline: Attempts) -> tuple[list[str], list
 
 
 def _left_out(attempt: Attempt) -> bool:
-    """Whether nothing can be said of it: the server, a tool or a scorer failed."""
+    """Whether the attempt has no verdict, because the server, a tool or a scorer failed."""
     return attempt.failure is not None and attempt.failure.kind not in AGENT_FAILURES
 
 

@@ -1,4 +1,4 @@
-"""The live table of a study, on a terminal; nothing elsewhere."""
+"""The live table of a running study on a terminal; elsewhere nothing is drawn."""
 
 import sys
 from types import TracebackType
@@ -17,18 +17,18 @@ from tuners.search.candidate import Candidate
 from tuners.search.climb import Climb
 
 SHOWN = 20
-"""Candidates in the table: the best of those that ended before, and the last ones."""
+"""Ended candidates in the table, the newest ones."""
 
 
 class StudyProgress:
-    """Draws each candidate on its way, what was spent, and how many answers came from the cache."""
+    """Draws the candidates in progress, the last ended ones, the spent budget, and the number of cached answers."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._phase = ""
         self._climbing: dict[int, Climb] = {}
         self._ended: list[Candidate] = []
-        self._made = 0
+        self._attempts = 0
         self._spending: Spending | None = None
         self._evaluator: LiveEvaluator | None = None
         console = Console(stderr=True)
@@ -54,7 +54,7 @@ class StudyProgress:
         self._ended.append(candidate)
 
     def attempt(self) -> None:
-        self._made += 1
+        self._attempts += 1
 
     def _table(self) -> RenderableType:
         table = grid(f"study {self._name} · {self._phase}")
@@ -88,7 +88,7 @@ class StudyProgress:
             f"{_of(spent.case_runs, most.case_runs)} case-runs",
             f"{_of(round(spent.seconds), most.seconds)} s",
             f"{self._evaluator.cached} from the cache",
-            f"{self._made} attempts made now",
+            f"{self._attempts} attempts run by this process",
         ]
         return "  ".join(parts)
 

@@ -1,4 +1,4 @@
-"""The report of a study for the terminal: its candidates, its front, its verdict."""
+"""A study's report for the terminal: its candidates, its front, its effects and its verdict."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from tuners.report.words import COLUMNS, beyond, candidate_row, changes, proposa
 from tuners.verdict.verdict import Verdict
 
 BEST = 12
-"""Candidates shown beside those of the front; --json has all."""
+"""Most candidates shown besides those on the front; --json has all."""
 
 COMPARED = {
     "goodput_per_s": "goodput",
@@ -26,16 +26,16 @@ COMPARED = {
 }
 
 WIDE = 30
-"""Least width of what a candidate changes."""
+"""Least width of the column of changes, in characters."""
 
 FULL, LESS = 120, ("rung", "TPOT p50", "s")
-"""Below this width, in characters, these columns are left out."""
+"""On a terminal with fewer characters than this, these columns are left out."""
 
 
 def study_report(view: StudyView, *, piped: bool = False, width: int = 200) -> RenderableType:
-    """Candidates by quality, those of the front marked, the effect of each parameter, and the verdict.
+    """The candidates with the front first, the effect of each parameter, the proposals and the verdict.
 
-    `width` is that of the terminal, in characters.
+    `width` is the terminal's width in characters.
     """
     parts: list[RenderableType] = [_candidates(view, piped, width)]
     parts.append(Text(f"● Pareto front over {', '.join(view.file.objectives)}: {len(view.front)}", style="dim"))
@@ -43,7 +43,7 @@ def study_report(view: StudyView, *, piped: bool = False, width: int = 200) -> R
 
 
 def effect_lines(effects: Mapping[str, Effect]) -> list[Text]:
-    """What each parameter did to quality, with its error; those whose effect is within it by their names."""
+    """One line with each parameter's effect on quality and its margin of error; effects within it are only named."""
     if not effects:
         return []
     shown = [
@@ -52,14 +52,14 @@ def effect_lines(effects: Mapping[str, Effect]) -> list[Text]:
         if each.is_shown
     ]
     unclear = [path for path, each in effects.items() if not each.is_shown]
-    shown += [f"within their error: {', '.join(unclear)}"] if unclear else []
+    shown += [f"no clear effect: {', '.join(unclear)}"] if unclear else []
     return [Text.assemble(("What quality depends on  ", "bold"), line("; ".join(shown)))]
 
 
 def _candidates(view: StudyView, piped: bool, width: int) -> Table:
     table = grid(f"study {view.record.name} · {view.headline}", piped=piped)
-    kept = [name for name in COLUMNS if width >= FULL or name not in LESS]
-    for name in kept:
+    columns = [name for name in COLUMNS if width >= FULL or name not in LESS]
+    for name in columns:
         wide = name == "what changed"
         table.add_column(
             name,
@@ -71,22 +71,22 @@ def _candidates(view: StudyView, piped: bool, width: int) -> Table:
     for each in view.shown()[: len(view.front) + BEST]:
         cells = dict(zip(COLUMNS, candidate_row(each), strict=True))
         cells[""] = ("● " if each.number in view.front else "") + cells[""]
-        table.add_row(*(Text(cells[name]) for name in kept))
+        table.add_row(*(Text(cells[name]) for name in columns))
     return table
 
 
 def verdict_lines(view: StudyView) -> list[Text]:
-    """The verdict in words; what is bold in it is what the line is about."""
+    """The verdict in words; a bold heading says what a line is about."""
     verdict = view.verdict
     if verdict is None:
         return [Text(f"No verdict yet: agentbench tune --resume {view.record.name}", style="yellow")]
     notes = [Text(f"Note: {line(note)}", style="yellow") for note in verdict.notes]
     if verdict.winner is None:
         return [*notes, *_nearest(view, verdict)]
-    said = f"candidate {verdict.winner} ({changes(verdict.settings)})"
+    winner = f"candidate {verdict.winner} ({changes(verdict.settings)})"
     finals = ", ".join(f"{number}: {figures.percent(quality)}" for number, quality in verdict.finals.items())
     return [
-        Text.assemble(("Winner  ", "bold"), said),
+        Text.assemble(("Winner  ", "bold"), winner),
         Text.assemble(("Train again, fresh seeds  ", "bold"), finals),
         *notes,
         *_on_test(verdict),
@@ -119,7 +119,7 @@ def _on_test(verdict: Verdict) -> list[Text]:
 def _against(passes: Mapping[str, Any], name: str) -> str:
     difference = f"{figures.points(passes['difference'])} ({_span(passes)}; {figures.probability(passes['p_value'])})"
     rates = f"{figures.percent(passes['rate_a'])} against {figures.percent(passes['rate_b'])} of {line(name)}"
-    left_out = f", {passes['excluded']} attempts left out that failed" if passes["excluded"] else ""
+    left_out = f", {passes['excluded']} failed attempts left out" if passes["excluded"] else ""
     return f"{rates}: {difference}, {passes['cases']} cases, paired{left_out}"
 
 
@@ -133,11 +133,11 @@ def _serving(verdict: Verdict) -> list[Text]:
             f"same agent, {rounds} rounds in turn; {_same(verdict)}",
         )
     ]
-    for name, told in COMPARED.items():
+    for name, label in COMPARED.items():
         if (ratio := verdict.serving.get(name)) is not None:
             ends = [figures.digits(ratio[end]) for end in ("low", "high") if ratio[end] is not None]
             span = f" (95 %: {' to '.join(ends)})" if ends else ""
-            lines.append(Text(f"  {told}  × {figures.digits(ratio['ratio'])}{span}"))
+            lines.append(Text(f"  {label}  × {figures.digits(ratio['ratio'])}{span}"))
     return lines
 
 
@@ -149,7 +149,7 @@ def _same(verdict: Verdict) -> str:
 
 
 def _span(passes: Mapping[str, Any]) -> str:
-    """The interval; there is none where the test cases are of too few clusters."""
+    """The interval of the difference; there is none when the test cases belong to too few clusters."""
     if passes["low"] is None or passes["high"] is None:
         return "no interval: too few clusters"
     return f"95 %: {figures.bounds(figures.points(passes['low']), figures.points(passes['high']))}"
@@ -167,5 +167,5 @@ def _payback(verdict: Verdict) -> list[Text]:
     took = figures.seconds(found["seconds"])
     costs = " against ".join(figures.seconds(found[f"{side}_s_per_right"]) for side in ("winner", "baseline"))
     when = f"after {' or '.join(after)}" if after else "never"
-    said = f"{when}, when the time saved exceeds the study's {took}" if after else f"{when}: no time is saved"
-    return [Text.assemble(("Break-even  ", "bold"), f"{said}; server time of a right answer: {costs}")]
+    text = f"{when}, when the time saved exceeds the study's {took}" if after else f"{when}: no time is saved"
+    return [Text.assemble(("Break-even  ", "bold"), f"{text}; server time of a right answer: {costs}")]

@@ -1,4 +1,4 @@
-"""All figures of a study, from the store, for the table, the JSON and the page."""
+"""All figures of a study, read from the store, for the table, the JSON and the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,12 @@ from tuners.verdict.verdict import Verdict, verdict_of_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView:
-    """`candidates` by number, those on their way as far as they are; `ended` when each of the others did;
-    `front` the numbers of those on it."""
+    """A study's results.
+
+    `candidates` are in order of their numbers, those in progress with their results so far. `ended` is the time at
+    which each ended one ended, by number. `front` has the numbers of the candidates on the Pareto front. `effects` is
+    by parameter.
+    """
 
     record: StudyRecord
     file: StudyFile
@@ -35,16 +39,16 @@ class StudyView:
 
     @property
     def headline(self) -> str:
-        """How much there was of it."""
+        """The numbers of candidates and case-runs, and the search's seconds."""
         runs = sum(each.case_runs for each in self.candidates)
         return f"{len(self.candidates)} candidates, {runs} case-runs, {self.record.seconds:.0f} s of search"
 
     def shown(self) -> list[Candidate]:
-        """The candidates with those of the front first, then by quality."""
+        """The candidates in the order of a table: those of the front first, then by quality."""
         return sorted(self.candidates, key=lambda each: (each.number not in self.front, not each.scores, -each.quality))
 
     def to_json(self) -> dict[str, Any]:
-        """Times in seconds, fractions from 0 to 1."""
+        """The study as JSON: times in seconds, fractions from 0 to 1."""
         record = self.record
         return {
             "name": record.name,
@@ -64,7 +68,7 @@ class StudyView:
 
 
 def study_view(name: str, store: Store) -> StudyView:
-    """`UserError` when there is no study of this name."""
+    """The results of the study of this name; `UserError` when there is none."""
     record = store.studies.get(name)
     file = checked_study(record.document, lambda location: f"study {name}")
     records = store.studies.candidates(name)

@@ -1,4 +1,4 @@
-"""Candidates and proposals in words: what a candidate changes, its row in a table, and what a model proposed."""
+"""Candidates and proposals as text: a candidate's changes, its row in a table, and a model's proposals."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,29 +17,28 @@ from tuners.space.space import Settings
 LONGEST = 48
 DEMONSTRATIONS = "demonstrations"
 LOOKS_LIKE_ANOTHER = frozenset({"", "null", "none", "~", "true", "false"})
-"""Texts that are quoted, since they are no values without quotes."""
+"""Texts that need quotes, since YAML would read them as another value."""
 
 COLUMNS = ("#", "what changed", "rung", "quality", "TTFT p95", "TPOT p50", "goodput/s", "runs", "s", "")
 
 
 def changes(settings: Settings) -> str:
-    """The settings by the last part of their paths."""
+    """The settings as `name=value`, by the last part of their paths; "baseline" without any."""
     if not settings:
         return "baseline"
     return ", ".join(f"{path.rpartition('.')[2]}={shown_value(value, path=path)}" for path, value in settings.items())
 
 
 def shown_value(value: Any, longest: int = LONGEST, path: str = "") -> str:
-    """On one line of at most `longest` characters, so that null and a text "None" are told apart: as YAML has them.
-    Demonstrations are counted."""
+    """The value on one line of at most `longest` characters; demonstrations are counted instead."""
     if path.endswith(DEMONSTRATIONS) and isinstance(value, list | tuple):
         return f"{len(value)} examples"
-    text = line(written(value))
+    text = line(value_text(value))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def written(value: Any) -> str:
-    """As YAML has it, where a text would look like another value."""
+def value_text(value: Any) -> str:
+    """The value as text: null, true and false as in YAML, and a text that looks like one of them in quotes."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str) and value.strip().lower() in LOOKS_LIKE_ANOTHER:
@@ -73,6 +72,7 @@ def row(
 
 
 def candidate_row(candidate: Candidate) -> tuple[str, ...]:
+    """The cells of `COLUMNS` for a candidate with results."""
     end: str = candidate.end if candidate.meets or candidate.end != "finished" else "infeasible"
     end += f", {candidate.failed} failed" if candidate.failed else ""
     return row(
@@ -88,12 +88,12 @@ def candidate_row(candidate: Candidate) -> tuple[str, ...]:
 
 
 def beyond(candidate: Candidate, bounds: Mapping[str, float]) -> str:
-    """The constraints that it does not meet, with its figure and the bound."""
-    known: Figures = {**candidate.figures, "quality": candidate.quality}
+    """The constraints that the candidate does not meet, each with its figure and the bound."""
+    values: Figures = {**candidate.figures, "quality": candidate.quality}
     missed: Sequence[str] = [metric for metric, excess in candidate.excess.items() if excess > 0]
     return ", ".join(
-        f"{metric} {known[metric]:.3g} (bound {bounds[metric]:g})"
-        if metric in known
+        f"{metric} {values[metric]:.3g} (bound {bounds[metric]:g})"
+        if metric in values
         else f"{metric} unknown (bound {bounds[metric]:g})"
         for metric in missed
     )
@@ -103,15 +103,15 @@ LONGEST_TEXT = 160
 
 
 def proposal_lines(proposals: Sequence[ProposalRecord]) -> list[Text]:
-    """How many there were, and each that was accepted with what it did on its minibatch; nothing without any."""
+    """The number of proposals, then each accepted one with its gain on the minibatch; no lines without proposals."""
     if not proposals:
         return []
     accepted = [each for each in proposals if each.accepted]
     head = Text.assemble(("Proposed  ", "bold"), f"{len(proposals)} instructions, {len(accepted)} accepted")
-    return [head, *(Text(_told(each)) for each in accepted)]
+    return [head, *(Text(_proposal_line(each)) for each in accepted)]
 
 
-def _told(proposal: ProposalRecord) -> str:
+def _proposal_line(proposal: ProposalRecord) -> str:
     text = line(proposal.text)
     shown = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
     scores = f"{figures.percent(proposal.parent_score)} → {figures.percent(proposal.score)}"

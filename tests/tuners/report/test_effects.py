@@ -1,4 +1,4 @@
-"""What a parameter did to quality, against planted tables: after an adaptive search, and where it can't be told."""
+"""The effects of parameters on quality: planted ones after an adaptive search, and those that can't be estimated."""
 
 import random
 from itertools import product
@@ -22,7 +22,7 @@ from tuners.space.space import Settings, Space
 CASES = tuple(f"c{number}" for number in range(80))
 PATHS = ("agent.a", "agent.b", "agent.c")
 PLANTED = {"agent.a": 0.3, "agent.b": 0.1, "agent.c": 0.0}
-"""Quality under value 2 less that under value 0; value 1 is between them."""
+"""Quality under value 2 minus quality under value 0; value 1 is half-way."""
 
 
 def planted(seed: int) -> ReplayTable:
@@ -41,7 +41,7 @@ def planted(seed: int) -> ReplayTable:
     )
 
 
-async def searched(seed: int) -> list[Candidate]:
+async def search_planted(seed: int) -> list[Candidate]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = Space(parameters={path: Choices(choices=(0, 1, 2)) for path in PATHS})
     cases = [Case(id=case_id, messages=()) for case_id in CASES]
@@ -60,9 +60,9 @@ async def searched(seed: int) -> list[Candidate]:
 async def test_planted_effects_are_within_their_errors_after_an_adaptive_search() -> None:
     covered = largest = 0
     for seed in range(6):
-        effects = effects_of(await searched(seed), PATHS)
+        effects = effects_of(await search_planted(seed), PATHS)
         assert effects.keys() == set(PATHS)
-        # What lies between best and worst is the planted range, or less where other values came out as the ends.
+        # The fitted difference is the planted one, or less when the fit ranks other values first or last.
         covered += sum(abs(effects[path].difference - PLANTED[path]) <= effects[path].margin for path in PATHS)
         largest += next(iter(effects)) == "agent.a"
     assert covered >= 15  # of 18
@@ -80,7 +80,7 @@ def candidate(number: int, quality: float, **settings: object) -> Candidate:
     )
 
 
-def test_an_effect_is_exact_where_there_is_nothing_else() -> None:
+def test_an_effect_without_noise_is_exact() -> None:
     found = [candidate(1 + n, 0.2 + 0.5 * (n % 2) + 0.1 * (n // 2 % 2), a=n % 2, b=n // 2 % 2) for n in range(12)]
     effects = effects_of([candidate(0, 0.9), *found], ("agent.a", "agent.b"))
     assert effects["agent.a"].difference == pytest.approx(0.5)
@@ -96,14 +96,14 @@ def test_numbers_are_fitted_as_a_line() -> None:
     assert effect.difference == pytest.approx(0.45)
 
 
-def test_what_is_not_told_apart_or_was_hardly_tried_is_left_out() -> None:
+def test_effects_that_are_not_separable_or_have_too_few_candidates_are_left_out() -> None:
     together = [candidate(1 + n, 0.5 + 0.3 * (n % 2), a=n % 2, b=n % 2, c=n % 3) for n in range(12)]
     assert list(effects_of(together, PATHS)) == ["agent.c"]
     assert effects_of(together[:4], PATHS) == {}
     assert effects_of([candidate(1 + n, 0.5, a=1) for n in range(12)], PATHS) == {}
 
 
-def test_a_parameter_under_a_condition_is_compared_where_it_was_decided() -> None:
+def test_a_conditional_parameter_is_compared_among_candidates_that_decided_it() -> None:
     found = [
         candidate(1 + n, 0.3 + 0.2 * (n % 2) + 0.1 * (n % 4 == 3), a=n % 2, **({"b": n // 2 % 2} if n % 2 else {}))
         for n in range(16)

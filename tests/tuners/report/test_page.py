@@ -1,4 +1,4 @@
-"""The page of a study: what it shows is what `--json` has, and what others wrote in it does nothing."""
+"""The page of a study: it shows the numbers of `--json`, and texts in it can't run as markup or scripts."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def without_scripts(page: str) -> str:
     return re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
 
 
-def test_its_numbers_are_those_of_the_json(here: Path, study: StudyWriter) -> None:
+def test_the_page_s_numbers_are_those_of_the_json(here: Path, study: StudyWriter) -> None:
     agentbench("tune", study())
     found: dict[str, Any] = json.loads(agentbench("study", "toy", "--json"))
     page = without_scripts(page_of(here))
@@ -91,7 +91,7 @@ def test_a_study_without_a_verdict_or_without_candidates_has_a_page(
 
 @pytest.fixture
 def hostile(here: Path, study: StudyWriter, suite: Path) -> str:
-    """The page of a study whose settings, questions and answers want to be markup."""
+    """The page of a study whose settings, questions and answers contain markup."""
     cases = (suite / "cases.jsonl").read_text().splitlines()
     changed = [json.loads(line) for line in cases]
     for case in changed:
@@ -102,7 +102,7 @@ def hostile(here: Path, study: StudyWriter, suite: Path) -> str:
     return page_of(here)
 
 
-def test_what_others_wrote_is_text(hostile: str) -> None:
+def test_settings_questions_and_answers_are_shown_as_text(hostile: str) -> None:
     shown = without_scripts(hostile)
     assert "<script>document" not in hostile
     assert "<img" not in shown
@@ -120,10 +120,10 @@ async def test_a_browser_shows_it_without_a_network_or_an_error(hostile: str, he
         browser = await playwright.chromium.launch(executable_path=installed_browser(), args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 400, "height": 800})
         problems: list[str] = []
-        asked: list[str] = []
+        urls: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: urls.append(request.url))
         await page.goto((here / "toy.html").as_uri())
         await page.wait_for_selector("#front .main-svg")
         assert await page.title() == "study toy"
@@ -136,4 +136,4 @@ async def test_a_browser_shows_it_without_a_network_or_an_error(hostile: str, he
     shares = [float(row.rstrip(" %")) for row in rows if row != "—"]
     assert shares == sorted(shares)
     assert problems == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -42,28 +42,28 @@ def test_numbers_are_those_of_the_command_line(client: TestClient, db: str) -> N
     assert ("candidates", 0, "quality") in {number.path for number in checked(db, client.get("/studies/toy").text)}
 
 
-def test_its_page_is_made_once_until_something_is_added(
+def test_the_page_is_built_once_until_the_study_changes(
     client: TestClient, tuned: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = client.get("/studies/toy")
-    made: list[str] = []
-    monkeypatch.setattr("tuners.report.page.study_page", lambda view, store: made.append(view.record.name))
+    built: list[str] = []
+    monkeypatch.setattr("tuners.report.page.study_page", lambda view, store: built.append(view.record.name))
     assert client.get("/studies/toy").text == first.text
-    assert made == []
+    assert built == []
     tuned.studies.keep_seconds("toy", 1e6)
-    with pytest.raises(AttributeError):  # our page is none
+    with pytest.raises(AttributeError):  # the replaced function returns no page
         client.get("/studies/toy")
-    assert made == ["toy"]
+    assert built == ["toy"]
 
 
-def test_its_runs_are_in_the_list_when_they_are_asked_for(client: TestClient) -> None:
+def test_the_runs_of_a_study_are_listed_only_through_its_link(client: TestClient) -> None:
     assert "study:toy" not in client.get("/runs").text
     link = re.search(r'<a href="([^"]+)">its runs</a>', client.get("/studies/toy").text)
     assert link is not None
     assert "study:toy" in client.get(link[1].replace("&amp;", "&")).text
 
 
-def test_tags_and_a_note_are_kept(client: TestClient, tuned: Store) -> None:
+def test_tags_and_a_note_are_stored(client: TestClient, tuned: Store) -> None:
     csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/studies/toy").text)
     assert csrf is not None
     sent: list[dict[str, Any]] = [{"tag": "<b>publish"}, {"note": "<i>good"}]

@@ -1,7 +1,4 @@
-"""Candidates in words: no two values that look alike, and no demonstrations where there are none.
-
-What is said of proposals: how many, and those that were accepted with what they did.
-"""
+"""Candidates and proposals as text."""
 
 import json
 from dataclasses import replace
@@ -12,7 +9,7 @@ from tuners.report.terminal import _against
 from tuners.report.words import changes, proposal_json, proposal_lines
 
 
-def test_values_are_told_as_yaml_has_them() -> None:
+def test_values_are_written_as_in_yaml() -> None:
     assert changes({"agent.a": None, "agent.b": "None", "agent.c": True, "agent.d": "true"}) == (
         "a=null, b='None', c=true, d='true'"
     )
@@ -25,7 +22,7 @@ def test_only_demonstrations_are_counted() -> None:
     assert changes({"agent.tools": [{"name": "a"}]}) == "tools=[{'name': 'a'}]"
 
 
-def test_a_verdict_on_too_few_clusters_has_no_interval_and_says_what_was_left_out() -> None:
+def test_a_verdict_on_too_few_clusters_has_no_interval_and_counts_failed_attempts() -> None:
     passes = {
         "rate_a": 0.75,
         "rate_b": 0.5,
@@ -38,7 +35,7 @@ def test_a_verdict_on_too_few_clusters_has_no_interval_and_says_what_was_left_ou
     }
     assert _against(passes, "the baseline") == (
         "75.0 % against 50.0 % of the baseline: +25.0 pts (no interval: too few clusters; p = 0.5), 8 cases, paired,"
-        " 2 attempts left out that failed"
+        " 2 failed attempts left out"
     )
 
 
@@ -56,16 +53,16 @@ REFUSED = ProposalRecord(
 ACCEPTED = replace(REFUSED, number=1, text="Read\nthe units. " + "And more. " * 50, score=1.0, accepted=True)
 
 
-def test_those_accepted_are_shown_on_a_line_each_and_the_others_are_counted() -> None:
-    [head, told] = [line.plain for line in proposal_lines([REFUSED, ACCEPTED])]
+def test_accepted_proposals_have_a_line_each_and_the_others_are_counted() -> None:
+    [head, accepted_line] = [line.plain for line in proposal_lines([REFUSED, ACCEPTED])]
     assert head == "Proposed  2 instructions, 1 accepted"
-    assert told.startswith("  agent.instructions[1]  50.0 % → 100.0 % of 2 train cases: Read")
-    assert "\n" not in told
-    assert len(told) < 240
+    assert accepted_line.startswith("  agent.instructions[1]  50.0 % → 100.0 % of 2 train cases: Read")
+    assert "\n" not in accepted_line
+    assert len(accepted_line) < 240
     assert proposal_lines([]) == []
 
 
-def test_json_has_all_of_it() -> None:
+def test_a_proposal_s_json_has_its_full_text() -> None:
     data = json.loads(json.dumps(proposal_json(ACCEPTED)))
     assert (data["slot"], data["number"], data["text"], data["parent"]) == (1, 1, ACCEPTED.text, None)
     assert data["minibatch"] == ["a", "b"]
