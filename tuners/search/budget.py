@@ -18,7 +18,7 @@ class BudgetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: int | None = Field(None, ge=1, description="Candidates tried, repeated ones not counted.")
-    case_runs: int | None = Field(None, ge=1, description="Attempts made, the verdict's not counted.")
+    case_runs: int | None = Field(None, ge=1, description="Attempts run, the verdict's not counted.")
     seconds: Seconds | None = Field(None, gt=0, description="Wall time of the search.")
 
     @model_validator(mode="after")
@@ -102,13 +102,15 @@ def describe_budget(options: BudgetOptions, rungs: Sequence[int], repeats: int, 
 def _in_seconds(seconds: float, first: int, all_of_train: int, attempts_per_s: float | None) -> str:
     if attempts_per_s is None:
         return f"no run of this suite is stored, so the pace of {seconds:g} s is known after the first rung"
-    made = int(seconds * attempts_per_s)
+    ran = int(seconds * attempts_per_s)
     pace = f"at {attempts_per_s:.3g}/s (the pace of the last run, without server starts)"
-    return _enough_for(f"{seconds:g} s are about {made} case-runs {pace}; these", made, first, all_of_train)
+    return _enough_for(f"{seconds:g} s are about {ran} case-runs {pace}; these", ran, first, all_of_train)
 
 
-def _enough_for(what: str, made: int, first: int, all_of_train: int) -> str:
-    if made < all_of_train:
+def _enough_for(what: str, case_runs: int, first: int, all_of_train: int) -> str:
+    if case_runs < all_of_train:
         return f"{what} are too few for all of train, so no candidate can finish: raise the budget or lower split.train"
-    others, whole = (made - all_of_train) // first, made // all_of_train
-    return f"{what} are enough for the baseline and the first rung of {others} others, or for all of train of {whole}"
+    others, complete = (case_runs - all_of_train) // first, case_runs // all_of_train
+    return (
+        f"{what} are enough for the baseline and the first rung of {others} others, or for all of train of {complete}"
+    )

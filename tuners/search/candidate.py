@@ -72,13 +72,13 @@ def rank(candidate: Candidate) -> tuple[float, float]:
 def front(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
     """The Pareto front of the feasible candidates that have every objective's figure, best quality first."""
     points = {each.number: _point(each, objectives) for each in candidates if each.feasible}
-    kept = [
+    members = [
         each
         for each in candidates
         if (point := points.get(each.number)) is not None
         and not any(other is not None and _dominates(other, point) for other in points.values())
     ]
-    return sorted(kept, key=lambda each: -each.quality)
+    return sorted(members, key=lambda each: -each.quality)
 
 
 def front_so_far(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
@@ -88,9 +88,9 @@ def front_so_far(candidates: Sequence[Candidate], objectives: Sequence[str]) -> 
     Two candidates are compared on their common cases, and by their figures on the last rung that both completed.
     """
     standing = [each for each in candidates if each.end in ("finished", "out of budget", "unfinished") and each.meets]
-    known = [each for each in standing if each.scores and _point(each, objectives) is not None]
-    kept = [each for each in known if not any(_dominates_so_far(other, each, objectives) for other in known)]
-    return sorted(kept, key=lambda each: -each.quality)
+    measured = [each for each in standing if each.scores and _point(each, objectives) is not None]
+    members = [each for each in measured if not any(_dominates_so_far(other, each, objectives) for other in measured)]
+    return sorted(members, key=lambda each: -each.quality)
 
 
 def _dominates_so_far(a: Candidate, b: Candidate, objectives: Sequence[str]) -> bool:
@@ -114,11 +114,11 @@ def _point(candidate: Candidate, objectives: Sequence[str]) -> tuple[float, ...]
     return _values({**candidate.figures, "quality": candidate.quality}, objectives)
 
 
-def _values(known: Mapping[str, float], objectives: Sequence[str]) -> tuple[float, ...] | None:
+def _values(figures: Mapping[str, float], objectives: Sequence[str]) -> tuple[float, ...] | None:
     """The objectives, scaled so that more is better; None when one is unknown."""
-    if any(name not in known for name in objectives):
+    if any(name not in figures for name in objectives):
         return None
-    return tuple(known[name] if name in RATES else -known[name] for name in objectives)
+    return tuple(figures[name] if name in RATES else -figures[name] for name in objectives)
 
 
 def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -81,5 +81,5 @@ class Climb:
 
 def excesses(limits: tuple[Limit, ...], figures: Figures, quality: float) -> dict[str, float]:
     """How far each limit is exceeded; 0 or less when it is met."""
-    known = {**figures, "quality": quality}
-    return {limit.metric: limit.excess(known) for limit in limits}
+    values = {**figures, "quality": quality}
+    return {limit.metric: limit.excess(values) for limit in limits}

@@ -71,16 +71,16 @@ class MemoryJournal:
         self._ended: dict[int, Candidate] = {}
         self._begun: dict[int, Settings] = {}
         self._ours: set[int] = set()
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._progress: dict[int, Progress] = {}
 
     def abandon(self) -> None:
         self._ours.clear()
-        self._told.clear()
+        self._reported.clear()
 
     def news(self) -> Sequence[Candidate]:
-        found = [self._ended[number] for number in sorted(self._ended.keys() - self._told)]
-        self._told |= self._ended.keys()
+        found = [self._ended[number] for number in sorted(self._ended.keys() - self._reported)]
+        self._reported |= self._ended.keys()
         return found
 
     def begun(self) -> Mapping[int, Settings]:
@@ -91,11 +91,11 @@ class MemoryJournal:
         return {number: settings for number, settings in self._begun.items() if number in left}
 
     def claim(self, number: int, settings: Settings, most: int | None = None) -> bool:
-        known = number in self._begun
+        has_begun = number in self._begun
         if (
             number in self._ours
             or number in self._ended
-            or (not known and most is not None and len(self._begun) >= most)
+            or (not has_begun and most is not None and len(self._begun) >= most)
         ):
             return False
         self._begun.setdefault(number, settings)
@@ -138,7 +138,7 @@ def is_there(worker: str) -> bool:
 
 
 SILENT = timedelta(minutes=3)
-"""A worker of another machine that has said nothing for so long is taken to be gone."""
+"""A worker of another machine without a heartbeat for this long counts as gone."""
 
 VERDICT = -1
 """The number under which a worker claims the verdict: it is one more piece of work that only one may have."""
@@ -170,11 +170,11 @@ class StoredJournal:
         self._study = study
         self._worker = this_worker()
         self._ours: dict[int, CandidateRecord] = {}
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def news(self) -> Sequence[Candidate]:
-        records = self._studies.candidates(self._study, ended=True, without=self._told)
-        self._told |= {record.number for record in records}
+        records = self._studies.candidates(self._study, ended=True, without=self._reported)
+        self._reported |= {record.number for record in records}
         return [candidate_of_json(record.result) for record in records]
 
     def begun(self) -> Mapping[int, Settings]:

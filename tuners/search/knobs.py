@@ -81,7 +81,7 @@ def _at(range_: Range, share: float) -> int | float:
 
 
 SHARE = 0.25
-"""Most of the search's time that the knobs are given; what they have by then stands."""
+"""Most of the search's time that is spent on knobs; then the best ones so far stay."""
 
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""
@@ -107,8 +107,8 @@ class KnobTuner:
         outer, inner = self.split(candidate.settings)
         if (like := self._like(candidate, others)) is not None:
             knobs = self.split(like.settings)[1]
-            known = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
-            return await self._measured(known)
+            taken_over = candidate if knobs == inner else replace(candidate, settings={**outer, **knobs}, figures={})
+            return await self._measured(taken_over)
         began = self._spending.clock()
         search = KnobSearch(self._inner, self._measure, self._improves, lambda: self._is_over(began))
         knobs, figures = await search.best(self._decided(candidate), inner)
@@ -159,11 +159,11 @@ class KnobTuner:
         return self._with(candidate, measured.figures, measured.replayed)
 
     def _with(self, candidate: Candidate, figures: Figures, replayed: int) -> Candidate:
-        known = {**candidate.figures, **figures}
+        merged = {**candidate.figures, **figures}
         return replace(
             candidate,
-            figures=known,
-            excess=excesses(self._limits, known, candidate.quality),
+            figures=merged,
+            excess=excesses(self._limits, merged, candidate.quality),
             case_runs=candidate.case_runs + replayed,
         )
 

@@ -1,4 +1,4 @@
-"""The Optuna study behind a study, in Optuna's own tables in the store's database; Optuna's dashboard can read it."""
+"""The Optuna study of a study, in Optuna's own tables in the store's database, which Optuna's dashboard can read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ TRIES, PAUSE_S = 5, 0.5
 def opened_trials(db: str | None, name: str, space: Space) -> Iterator[tuple["Study", "RDBStorage"]]:
     """The Optuna study of this name over this space, created if needed, and its storage."""
     with _opened(db) as storage:
-        yield _of_space(storage, name, space) or _made(storage, name, space), storage
+        yield _of_space(storage, name, space) or _create(storage, name, space), storage
 
 
 def extend_trials(db: str | None, name: str, before: Space, space: Space) -> None:
@@ -43,11 +43,11 @@ def extend_trials(db: str | None, name: str, before: Space, space: Space) -> Non
         if old is None or _of_space(storage, name, space) is not None:
             return
         number = _generations(storage, name) + 1
-        made = _made(storage, f"{name} ({number})", None)
+        new = _create(storage, f"{name} ({number})", None)
         for trial in old.get_trials():
-            made.add_trial(_with_choices(trial, before, space))
-        made.set_user_attr(EXTENDED_AT, len(old.get_trials()))
-        made.set_user_attr(SHAPE, _shape(space))
+            new.add_trial(_with_choices(trial, before, space))
+        new.set_user_attr(EXTENDED_AT, len(old.get_trials()))
+        new.set_user_attr(SHAPE, _shape(space))
 
 
 @contextmanager
@@ -66,16 +66,16 @@ def _opened(db: str | None) -> Iterator["RDBStorage"]:
         storage.engine.dispose()
 
 
-def _made(storage: "RDBStorage", name: str, space: Space | None) -> "Study":
+def _create(storage: "RDBStorage", name: str, space: Space | None) -> "Study":
     import optuna
 
     sampler = optuna.samplers.RandomSampler()
-    made = optuna.create_study(
+    new = optuna.create_study(
         storage=storage, study_name=name, direction="maximize", load_if_exists=True, sampler=sampler
     )
     if space is not None:
-        made.set_user_attr(SHAPE, _shape(space))
-    return made
+        new.set_user_attr(SHAPE, _shape(space))
+    return new
 
 
 def _of_space(storage: "RDBStorage", name: str, space: Space) -> "Study | None":

@@ -1,4 +1,4 @@
-"""The search: candidates are suggested, climb the rungs, and the best of them get their serving knobs tuned."""
+"""The search: a sampler suggests candidates, they climb the rungs, and the best ones get their serving knobs tuned."""
 
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -16,20 +16,20 @@ from tuners.space.configuration import Configuration
 from tuners.space.space import Settings, Space, combinations
 
 IDLE = 100
-"""So many suggestions in a row that were known or forbidden, and the space is taken for exhausted."""
+"""After this many suggestions in a row that were tried before or are forbidden, the space counts as exhausted."""
 
 STALE = 12
-"""So many, and one is drawn from what is left, where that can be listed."""
+"""After this many of them, the next suggestion is drawn from the untried settings, if those can be listed."""
 
 SMALL = 300
-"""A space of no more combinations can be listed."""
+"""Most combinations of a space that is listed."""
 
 Prepare = Callable[[Settings, Sequence[Candidate]], Awaitable[Settings]]
-"""Suggested settings to those that are tried, given the candidates so far: demonstrations from their traces, and
-instructions that a model proposes."""
+"""Suggested settings, and the candidates so far, to the settings that are tried: with demonstrations from attempts, and
+with instructions that a model proposes."""
 
-Tell = Callable[[Climb], None]
-"""Told after every rung."""
+Report = Callable[[Climb], None]
+"""Called after every rung."""
 
 
 async def as_suggested(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
@@ -38,13 +38,14 @@ async def as_suggested(settings: Settings, candidates: Sequence[Candidate]) -> S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a search goes by.
+    """The fixed parameters of a search.
 
-    `outer` is what the sampler suggests, `inner` the lossless knobs that are tuned by replay (empty in a flat search,
-    where they are part of `outer` and every candidate answers all cases in one rung). `opening` candidates, the
-    baseline among them, answer the first rung before any of them goes on: the best of them goes on first. The sampler
-    is asked for `together` suggestions at a time, and those that share a server are tried one after the other. A
-    candidate of whose attempts more than the share `max_failures` fail without the agent's doing is broken.
+    `outer` is the space of the sampler, `inner` the space of the lossless knobs that are tuned by replay. In a flat
+    search, `inner` is empty, the knobs are in `outer`, and every candidate answers all cases in one rung. `clusters` is
+    by case id. The first `opening` candidates, with the baseline, answer the first rung before any of them continues;
+    the best one continues first. The sampler makes `together` suggestions at a time, and those that share a server are
+    tried one after the other. A candidate is broken when more than the share `max_failures` of its attempts fail
+    without the agent's fault.
     """
 
     outer: Space
@@ -60,10 +61,11 @@ class Plan:
 
 
 class Search:
-    """One worker's search; `candidates` is all that has been tried so far, by whichever worker.
+    """One worker's search; `candidates` are the ended candidates of all workers so far.
 
-    The best so far is the feasible candidate of the highest quality on all of train (of several, the one with the
-    highest goodput): the sampler learns of the others by how they do against it, case by case.
+    The best candidate is the feasible one with the highest quality on all of train, and of several the one with the
+    highest goodput. The quality that the sampler learns of a dropped candidate is projected from the cases that it and
+    the reference both answered.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Search:
         journal: Journal,
         spending: Spending,
         prepare: Prepare = as_suggested,
-        tell: Tell = lambda climb: None,
+        report: Report = lambda climb: None,
     ) -> None:
         self._plan = plan
         self._evaluator = evaluator
@@ -82,7 +84,7 @@ class Search:
         self._journal = journal
         self._spending = spending
         self._prepare = prepare
-        self._report = tell
+        self._report = report
         self._tuner = KnobTuner(plan.inner, evaluator, plan.limits, spending)
         self._waiting: dict[int, Configuration] = {}
         self._begun: Mapping[int, Settings] = {}
@@ -96,8 +98,8 @@ class Search:
         return max(feasible, key=rank, default=None)
 
     @property
-    def _measure(self) -> Candidate | None:
-        """What others are held against: the best, or the best but for its limits for as long as none meets them."""
+    def _reference(self) -> Candidate | None:
+        """The candidate that others are compared with: the best finished one, if possible one that meets the limits."""
         finished = [candidate for candidate in self.candidates if candidate.end == "finished"]
         return max([each for each in finished if each.meets] or finished, key=_quality, default=None)
 
@@ -123,7 +125,7 @@ class Search:
             self._tell(candidate)
 
     def _learn(self) -> None:
-        """What all workers have done by now."""
+        """Reads from the journal what all workers have done."""
         self.candidates = sorted((*self.candidates, *self._journal.news()), key=lambda each: each.number)
         self._begun = self._journal.begun()
         for number in self._begun.keys() - self._decided.keys():
@@ -132,7 +134,7 @@ class Search:
         self._spending.case_runs = self._evaluator.spent()
 
     async def _opening(self) -> AsyncGenerator[Candidate]:
-        """The first rung by the first candidates, then each on from there, the best first."""
+        """The first candidates answer the first rung; then each of them climbs on, the best one first."""
         climbs: list[Climb] = []
         while self._opened < self._plan.opening and (climb := await self._next()):
             climbs.append(climb)
@@ -143,72 +145,75 @@ class Search:
 
     @property
     def _opened(self) -> int:
-        """How many candidates have begun and were not abandoned."""
+        """The number of candidates that have begun and are not abandoned."""
         return len(self._journal.begun().keys() - self._journal.abandoned().keys())
 
     async def _next(self) -> Climb | None:
-        """One that was abandoned, the baseline, or a new suggestion; None when the budget is used up, or when there
-        are none that are new."""
+        """The next candidate: an abandoned one, the baseline, or a new suggestion. None when the budget or the space is
+        exhausted.
+        """
         self._learn()
         if self._spending.exhausted:
             return None
         for number, settings in self._journal.abandoned().items():
-            if climb := self._claimed(number, self._evaluator.configuration(settings)):
+            if climb := self._claim(number, self._evaluator.configuration(settings)):
                 return climb
-        if BASELINE not in self._begun and (climb := self._claimed(BASELINE, self._evaluator.configuration({}))):
+        if BASELINE not in self._begun and (climb := self._claim(BASELINE, self._evaluator.configuration({}))):
             return climb
         return await self._suggested()
 
     async def _suggested(self) -> Climb | None:
+        """The next suggested candidate that is new and that this worker claims."""
         while not (self._spending.over or self._is_exhausted()):
             number, suggested = self._suggestion()
             decided = self._evaluator.configuration(await self._prepare(suggested.settings, self.candidates))
             if self._spending.exhausted:
                 self._waiting = {number: suggested, **self._waiting}
                 return None
-            if self._is_known(number, decided):
+            if self._is_rejected(number, decided):
                 continue
             self._decided[number] = decided
-            if climb := self._claimed(number, self._with_knobs(decided)):
+            if climb := self._claim(number, self._with_knobs(decided)):
                 return climb
             self._learn()
         return None
 
     def _is_exhausted(self) -> bool:
-        """Whether everything there is has begun, or nothing new was suggested for long."""
+        """Whether all settings were tried, or too many suggestions in a row were not new."""
         return self._idle >= IDLE or (self._listed is not None and not self._untried())
 
     @property
     def _idle(self) -> int:
-        """Suggestions since the last one that made a candidate, or since there were more choices, by whichever worker
-        and before whichever kill."""
+        """The number of suggestions, of all workers, since the last one that became a candidate or since the space was
+        extended.
+        """
         return self._trials.count - max(self._trials.extended_at, *self._begun, 0)
 
     def _untried(self) -> list[Settings]:
-        """What is left of a space that is small enough to be listed."""
+        """The settings that were not tried, in a space that is listed; empty in a larger space."""
         begun = {self._decided[number].key for number in self._begun}
         return [settings for settings in self._listed or () if self._evaluator.configuration(settings).key not in begun]
 
     def _suggestion(self) -> tuple[int, Configuration]:
-        """The next of those asked for together; those that share a server with the last candidate come first.
+        """The next suggestion of the current group; those that share a server with the last candidate come first.
 
-        A sampler that keeps to what it knows is passed over, where what is left can be listed.
+        When the sampler keeps repeating itself, the suggestion is drawn from the untried settings, if those are listed.
         """
         if not self._waiting:
             if self._idle >= STALE and (untried := self._untried()):
                 chance = random.Random(f"{self._plan.seed} {self._trials.count}")
                 drawn = self._trials.ask_for(chance.choice(untried))
                 return drawn.number, self._evaluator.configuration(drawn.settings)
-            asked = self._trials.ask_together(self._plan.together, self._begun.keys())
-            # Without the knobs that the last one was given or tuned to: no suggestion has them yet.
+            group = self._trials.ask_together(self._plan.together, self._begun.keys())
+            # Compared without the last candidate's knobs, since no suggestion has knobs yet.
             last = self._decided[list(self._begun)[-1]] if self._begun else self._evaluator.configuration({})
-            suggested = {each.number: self._evaluator.configuration(each.settings) for each in asked}
+            suggested = {each.number: self._evaluator.configuration(each.settings) for each in group}
             self._waiting = grouped(suggested, last.served)
         number = next(iter(self._waiting))
         return number, self._waiting.pop(number)
 
-    def _claimed(self, number: int, configuration: Configuration) -> Climb | None:
-        """The candidate's climb, unless it is another worker's or one too many."""
+    def _claim(self, number: int, configuration: Configuration) -> Climb | None:
+        """The candidate's climb; None when another worker has it, or when it exceeds the budget's trials."""
         if not self._journal.claim(number, configuration.settings, self._spending.options.trials):
             return None
         self._begun = {**self._begun, number: configuration.settings}
@@ -217,10 +222,10 @@ class Search:
         spent = (before.case_runs, before.seconds) if before else (0, 0.0)
         return Climb(number=number, configuration=configuration, case_runs=spent[0], seconds=spent[1], before=before)
 
-    def _is_known(self, number: int, decided: Configuration) -> bool:
-        """Whether it is forbidden, or was tried; the sampler is told so, and it counts for nothing.
+    def _is_rejected(self, number: int, decided: Configuration) -> bool:
+        """Whether the suggestion is forbidden or was tried before. The sampler then gets its result at once.
 
-        What the sampler decided on counts: knobs that were found by replay make no other candidate.
+        It was tried before if the sampler's decisions are the same: knobs found by replay make no difference.
         """
         settings = decided.settings
         if self._plan.outer.is_forbidden(settings):
@@ -237,7 +242,7 @@ class Search:
         return bool(alike)
 
     async def _climb(self, climb: Climb, top: int) -> None:
-        """Up to rung `top`, for as long as it is not shown to be worse than the best."""
+        """Climbs up to rung `top`, until the candidate ends."""
         while climb.end is None and climb.rung < top:
             if self._spending.exhausted:
                 climb.end = "out of budget"
@@ -248,10 +253,11 @@ class Search:
             self._learn()
             if climb.end is None:
                 self._judge(climb)
-            self._keep(climb)
+            self._store_progress(climb)
             self._report(climb)
 
     async def _step(self, climb: Climb) -> None:
+        """Answers the cases of the next rung; a candidate with too many failures ends as broken."""
         cases = self._plan.rungs.cases(climb.rung + 1)
         climb.before = before = self._beginning(climb, cases)
         self._journal.go_on(climb.number, before)
@@ -263,11 +269,11 @@ class Search:
                 climb.reason = f"{climb.failed} of {climb.attempts} attempts failed: {answers.failure}"
         except Broken as broken:
             climb.end, climb.reason = "broken", str(broken)
-        made = self._evaluator.attempts_run(climb.configuration, cases)
-        climb.case_runs = before.case_runs + max(0, made - before.had)
+        ran = self._evaluator.attempts_run(climb.configuration, cases)
+        climb.case_runs = before.case_runs + max(0, ran - before.had)
 
     def _beginning(self, climb: Climb, cases: Sequence[str]) -> Progress:
-        """Where it stands before its next rung; a rung that another process began was begun then."""
+        """The candidate's state at the beginning of its next rung, which an earlier process may have begun."""
         rung = climb.rung + 1
         if climb.before is not None and climb.before.rung == rung:
             return climb.before
@@ -279,16 +285,17 @@ class Search:
             candidate=self._candidate(climb),
         )
 
-    def _keep(self, climb: Climb) -> None:
-        """For those who look at a study that goes on, and for whoever takes the candidate over."""
+    def _store_progress(self, climb: Climb) -> None:
+        """Stores the results so far, for reports on a running study and for a worker that takes the candidate over."""
         if climb.end is None and climb.before is not None:
             self._journal.go_on(climb.number, replace(climb.before, candidate=self._candidate(climb)))
 
     def _candidate(self, climb: Climb) -> Candidate:
-        measure = self._measure
-        return climb.candidate(measure.scores if measure else None, self._plan.limits)
+        reference = self._reference
+        return climb.candidate(reference.scores if reference else None, self._plan.limits)
 
     def _judge(self, climb: Climb) -> None:
+        """Decides after a rung whether the candidate ends, and how."""
         if climb.rung == self._top:
             climb.end = "finished"
         elif reason := self._out_of_reach(climb):
@@ -299,24 +306,30 @@ class Search:
             climb.end = "out of budget"
 
     def _out_of_reach(self, climb: Climb) -> str:
-        """The constraint that it can't meet any more, "" while it can: knobs that are still to be tuned may help with
-        the server's. The baseline is what others are held against, and goes on."""
+        """The constraint that the candidate can't meet any more; "" when there is none.
+
+        With knobs to tune, only quality counts, since the knobs may improve the server's figures. The baseline always
+        continues, because others are compared with it.
+        """
         if climb.number == BASELINE:
             return ""
         total = len(self._plan.rungs.order)
-        best = {"quality": (sum(climb.scores.values()) + total - len(climb.scores)) / total}
-        known = best if self._plan.inner.parameters else {**climb.at_best, **best}
-        missed = (each for each in self._plan.limits if each.metric in known and each.excess(known) > 0)
+        quality = {"quality": (sum(climb.scores.values()) + total - len(climb.scores)) / total}
+        at_best = quality if self._plan.inner.parameters else {**climb.at_best, **quality}
+        missed = (each for each in self._plan.limits if each.metric in at_best and each.excess(at_best) > 0)
         return next(
-            (f"{each.metric} can't meet {each.bound:g}: at best {known[each.metric]:.3g} now" for each in missed), ""
+            (f"{each.metric} can't meet {each.bound:g}: it is {at_best[each.metric]:.3g} at best" for each in missed),
+            "",
         )
 
     def _is_worse(self, climb: Climb) -> bool:
-        """Whether its quality is shown to be below that of a candidate of the front that it has nothing over."""
+        """Whether the candidate is significantly worse in quality than the best front member that it does not beat in
+        another objective.
+        """
         others = [name for name in self._plan.objectives if name != "quality"]
         members = [
             member
-            for member in front(self.candidates, self._plan.objectives) or filter(None, [self._measure])
+            for member in front(self.candidates, self._plan.objectives) or filter(None, [self._reference])
             if not any(is_better(name, climb.by_rung[-1], member.at_rung(climb.rung)) for name in others)
         ]
         if not members:
@@ -325,9 +338,9 @@ class Search:
         return p <= self._plan.rungs.alphas[climb.rung]
 
     async def _ended(self, climb: Climb) -> Candidate:
-        """The candidate, its knobs tuned when it is the best so far; kept, and told to the sampler.
+        """The ended candidate, with tuned knobs when it may be the best; the journal and the sampler get it.
 
-        The sampler is not told of one that the budget ended: with another budget it goes on.
+        The sampler does not get a candidate that the budget ended, since a larger budget would continue it.
         """
         candidate = self._candidate(climb)
         if candidate.end == "finished" and candidate.number != BASELINE:
@@ -342,14 +355,14 @@ class Search:
             self._trials.tell(candidate)
 
     async def _tuned(self, candidate: Candidate) -> Candidate:
-        """With the knobs that suit it best, where it may be the best."""
+        """The candidate with its best knobs; unchanged when its quality is below the best one's."""
         best = self.best
         if best is not None and candidate.quality < best.quality:
             return candidate
         return await self._tuner.tuned(candidate, self.candidates)
 
     def _with_knobs(self, decided: Configuration) -> Configuration:
-        """With the best one's knobs, which the next candidates are run with where they may be."""
+        """The configuration with the best candidate's knobs, unless those are forbidden with its settings."""
         knobs = self._tuner.split(self.best.settings)[1] if self.best else {}
         settings = {**knobs, **decided.settings}
         if not knobs or self._plan.inner.is_forbidden(settings):
@@ -358,5 +371,5 @@ class Search:
 
 
 def _quality(candidate: Candidate) -> tuple[float, int]:
-    """Of several, the first: times, which no two runs have alike, decide nothing here."""
+    """The sort key: quality, then the lower number. Times do not count, since they are not reproducible."""
     return candidate.quality, -candidate.number

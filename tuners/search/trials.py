@@ -1,4 +1,4 @@
-"""The sampler's side of a study: Optuna's trials, by the numbers of our candidates."""
+"""Optuna's trials of a study, by the numbers of our candidates."""
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -20,29 +20,28 @@ if TYPE_CHECKING:
 SamplerName = Literal["tpe", "nsga2", "gp", "random"]
 
 Sampler = Callable[[int], "BaseSampler"]
-"""The sampler of a candidate's number."""
+"""A candidate's number to its sampler."""
 
 WORKER = "worker"
-"""The attribute of a trial that says who asked for it."""
+"""The attribute of a trial with the worker that asked for it."""
 
 DECIDED = "decided"
-"""The attribute of a trial that holds what its sampler decided on together, before any of it was set."""
+"""The attribute of a trial with the values that its sampler decided jointly, stored before any of them is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What the sampler suggests for the candidate of this number."""
+    """The sampler's settings for the candidate with this number."""
 
     number: int
     settings: Settings
 
 
 class Trials:
-    """Asks and tells. Candidate n is trial n − 1: the baseline, candidate 0, is no trial. `storage` is what the study
-    is in.
+    """Optuna's ask-and-tell interface. Candidate n is trial n − 1; candidate 0, the baseline, is no trial.
 
-    Each trial's sampler is seeded by its number, so that what it suggests depends on the study's seed and on what was
-    told before, not on whether the process is the one that began.
+    `storage` contains `study`. Each trial's sampler is seeded with its number. A suggestion therefore depends on the
+    study's seed and on the results told before, and a restarted process gets the same one.
     """
 
     def __init__(self, study: "Study", storage: "BaseStorage", space: Space, sampler: Sampler) -> None:
@@ -55,44 +54,47 @@ class Trials:
 
     @classmethod
     def in_memory(cls, space: Space, sampler: Sampler) -> "Trials":
-        """Trials that nothing keeps."""
+        """Trials that are not stored."""
         import optuna
 
         storage = optuna.storages.InMemoryStorage()
         return cls(optuna.create_study(direction="maximize", storage=storage), storage, space, sampler)
 
     def ask_together(self, count: int, begun: Collection[int]) -> list[Suggestion]:
-        """Suggestions whose numbers fill up a group of `count`: what its workers left of the group they were in comes
-        again, with the values it had, and the candidates in `begun` do not."""
-        left = [number for number in self._left() if number not in begun]
-        found = [self._suggested(_decided(self._reopened(number))) for number in left]
+        """Suggestions until the number of trials is a multiple of `count`, at least one.
+
+        Unfinished trials of workers that are gone are handed out again first, with the same values, unless their
+        candidate is in `begun`.
+        """
+        left = [number for number in self._abandoned() if number not in begun]
+        found = [self._suggestion(_with_decisions(self._reopen(number))) for number in left]
         while not found or self.count % count:
             found.append(self.ask())
         return found
 
     def ask(self) -> Suggestion:
-        return self._suggested(_decided(self._asked()))
+        return self._suggestion(_with_decisions(self._new_trial()))
 
-    def _asked(self) -> "Trial":
+    def _new_trial(self) -> "Trial":
         self._study.sampler = self._sampler(self.count + 1)
         trial = self._study.ask()
         trial.set_user_attr(WORKER, self._worker)
         return trial
 
     def ask_for(self, settings: Settings) -> Suggestion:
-        """A trial of these very values, all of them choices."""
+        """A trial with exactly these values, which must all be choices."""
         values = {path: label_of(self._space.parameters[path], value) for path, value in settings.items()}
         self._study.enqueue_trial(values)
-        return self._suggested(self._asked())
+        return self._suggestion(self._new_trial())
 
     @property
     def count(self) -> int:
-        """How many were asked for, by whichever worker."""
+        """The number of trials of all workers."""
         return len(self._study.get_trials(deepcopy=False))
 
     @property
     def extended_at(self) -> int:
-        """How many there were when the space got more choices; 0 for a space as it was."""
+        """The number of trials when the space was extended; 0 for a space that was not."""
         return int(self._study.user_attrs.get("extended_at", 0))
 
     def _running(self) -> "list[FrozenTrial]":
@@ -100,18 +102,21 @@ class Trials:
 
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
-    def _left(self) -> list[int]:
-        """The candidates that a worker asked for and that it is not there to try."""
+    def _abandoned(self) -> list[int]:
+        """The candidates of running trials whose worker is gone."""
         running = [trial for trial in self._running() if trial.number + 1 not in self._open]
-        return [trial.number + 1 for trial in running if not self._is_waiting(trial.user_attrs.get(WORKER, ""))]
+        return [
+            trial.number + 1 for trial in running if not self._is_other_live_worker(trial.user_attrs.get(WORKER, ""))
+        ]
 
-    def _is_waiting(self, worker: str) -> bool:
+    def _is_other_live_worker(self, worker: str) -> bool:
+        """Whether this is another worker that is alive."""
         return worker not in ("", self._worker) and is_there(worker)
 
     def tell(self, candidate: Candidate) -> None:
-        """The sampler learns the quality, projected where the candidate was dropped, and how far it is beyond limits.
+        """Tells the sampler the candidate's quality (a projection if it was dropped) and by how much it exceeds limits.
 
-        A candidate that was told already, by this worker or another, is left as it is.
+        A trial that this or another worker finished before stays unchanged.
         """
         from optuna.exceptions import UpdateFinishedTrialError
 
@@ -119,14 +124,14 @@ class Trials:
         if candidate.number not in [each.number + 1 for each in self._running()]:
             return
         with suppress(UpdateFinishedTrialError):
-            self._tell(trial or self._reopened(candidate.number), candidate)
+            self._tell(trial or self._reopen(candidate.number), candidate)
 
     def _tell(self, trial: "Trial", candidate: Candidate) -> None:
         excess = dict(candidate.excess)
         if candidate.end in ("broken", "forbidden"):
             excess["holds up"] = 1.0
         with warnings.catch_warnings():
-            # A constraint that was set before we were killed stays as it was.
+            # A constraint that an interrupted process set before stays unchanged.
             warnings.simplefilter("ignore")
             for metric, beyond in excess.items():
                 trial.set_constraint(metric, beyond)
@@ -134,30 +139,31 @@ class Trials:
         self._study.tell(trial, candidate.quality, skip_if_finished=True)
 
     def drop(self, number: int) -> None:
-        """The sampler learns nothing of this trial."""
+        """Ends the trial without a result for the sampler."""
         from optuna.trial import TrialState
 
         self._study.tell(self._open.pop(number), state=TrialState.FAIL, skip_if_finished=True)
 
-    def _reopened(self, number: int) -> "Trial":
+    def _reopen(self, number: int) -> "Trial":
+        """The stored trial of the candidate, with its sampler."""
         from optuna.trial import Trial
 
         self._study.sampler = self._sampler(number)
         study = self._storage.get_study_id_from_name(self._study.study_name)
         return Trial(self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number - 1))
 
-    def _suggested(self, trial: "Trial") -> Suggestion:
+    def _suggestion(self, trial: "Trial") -> Suggestion:
         self._open[trial.number + 1] = trial
         return Suggestion(number=trial.number + 1, settings=suggest(self._space, trial))
 
 
-def _decided(trial: "Trial") -> "Trial":
-    """The trial, with what its sampler decides for its parameters together kept before any of them is set."""
+def _with_decisions(trial: "Trial") -> "Trial":
+    """The trial; its sampler's joint decisions are stored before any parameter is set."""
     if DECIDED not in trial.user_attrs and trial.relative_params:
         trial.set_user_attr(DECIDED, trial.relative_params)
     return trial
 
 
-def grouped(asked: Mapping[int, Configuration], now: str) -> dict[int, Configuration]:
-    """In groups that share a server: first the group that shares the one that runs `now`."""
-    return dict(sorted(asked.items(), key=lambda each: (each[1].served != now, each[1].served, each[0])))
+def grouped(suggested: Mapping[int, Configuration], now: str) -> dict[int, Configuration]:
+    """The configurations ordered by their server, those that the server with the hash `now` can serve first."""
+    return dict(sorted(suggested.items(), key=lambda each: (each[1].served != now, each[1].served, each[0])))

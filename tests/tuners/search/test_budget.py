@@ -1,4 +1,4 @@
-"""What a budget has left, and the line that says what it allows."""
+"""The remaining budget, and the line that describes a budget."""
 
 import pytest
 
@@ -9,7 +9,7 @@ RUNGS = (8, 16, 100)
 
 
 @pytest.mark.parametrize(
-    ("options", "pace", "said"),
+    ("options", "pace", "expected"),
     [
         ({"trials": 9}, None, "9 candidates take at most 900"),
         (
@@ -26,19 +26,21 @@ RUNGS = (8, 16, 100)
         ({"seconds": 240}, None, "no run of this suite is stored, so the pace of 240 s is known after the first rung"),
     ],
 )
-def test_what_it_is_enough_for(options: dict[str, int], pace: float | None, said: str) -> None:
+def test_the_line_says_how_many_candidates_the_budget_allows(
+    options: dict[str, int], pace: float | None, expected: str
+) -> None:
     line = describe_budget(BudgetOptions.model_validate(options), RUNGS, 1, pace)
     assert line.startswith("the budget: a candidate needs 8 case-runs for the first rung and 100 for all of train; ")
-    assert said in line
+    assert expected in line
 
 
-def test_repeats_are_case_runs_too() -> None:
+def test_each_repeat_is_a_case_run() -> None:
     assert "needs 24 case-runs for the first rung and 300 for all of train" in describe_budget(
         BudgetOptions(case_runs=900), RUNGS, 3, None
     )
 
 
-def test_what_is_left_is_never_less_than_nothing() -> None:
+def test_the_remaining_budget_is_never_negative() -> None:
     spending = Spending(BudgetOptions(case_runs=10, seconds=5.0), clock=lambda: 100.0, case_runs=12, before=7.0)
     assert spending.allowance() == Allowance(case_runs=0, seconds=0.0)
     assert Spending(BudgetOptions(trials=3)).allowance() == Allowance()

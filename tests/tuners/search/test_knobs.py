@@ -1,4 +1,4 @@
-"""Knobs: searched for once on a kind of server, taken over by what is like it, and never for all of the time."""
+"""Knobs: searched once for a server, taken over by similar candidates, within a share of the time."""
 
 from collections.abc import Sequence
 
@@ -63,7 +63,7 @@ def candidate(number: int, settings: Settings, tokens: float = 100.0, *, searche
     )
 
 
-async def test_the_best_knobs_that_meet_the_limits_are_kept() -> None:
+async def test_the_best_knobs_that_meet_the_limits_win() -> None:
     server = Server()
     found = await tuner(server).tuned(candidate(1, {"serving.quantization": "int8"}), ())
     assert found.settings == {"serving.quantization": "int8", "serving.knob": 3}
@@ -71,25 +71,25 @@ async def test_the_best_knobs_that_meet_the_limits_are_kept() -> None:
     assert found.figures["goodput"] == 3
 
 
-async def test_one_like_it_takes_them_over_and_is_measured_once() -> None:
+async def test_a_similar_candidate_takes_the_knobs_over_and_is_measured_once() -> None:
     server = Server()
-    known = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
-    found = await tuner(server).tuned(candidate(2, {"serving.quantization": "int8"}, tokens=110), [known])
-    assert found.settings == known.settings
+    searched_before = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
+    found = await tuner(server).tuned(candidate(2, {"serving.quantization": "int8"}, tokens=110), [searched_before])
+    assert found.settings == searched_before.settings
     assert (len(server.measured), found.searched) == (1, False)
-    same = await tuner(server).tuned(candidate(3, dict(known.settings)), [known])
-    assert (same.settings, len(server.measured)) == (known.settings, 1)
+    same = await tuner(server).tuned(candidate(3, dict(searched_before.settings)), [searched_before])
+    assert (same.settings, len(server.measured)) == (searched_before.settings, 1)
 
 
-async def test_another_server_or_other_lengths_are_searched_for_anew() -> None:
-    known = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
+async def test_another_server_or_other_lengths_need_a_new_search() -> None:
+    searched_before = candidate(1, {"serving.quantization": "int8", "serving.knob": 3}, searched=True)
     for settings, tokens in (({"serving.quantization": "int4"}, 100), ({"serving.quantization": "int8"}, 200)):
         server = Server()
-        found = await tuner(server).tuned(candidate(2, settings, tokens), [known])
+        found = await tuner(server).tuned(candidate(2, settings, tokens), [searched_before])
         assert (found.searched, len(server.measured) > 1) == (True, True)
 
 
-async def test_a_quarter_of_the_time_is_all_they_get() -> None:
+async def test_knobs_get_at_most_a_quarter_of_the_time() -> None:
     server = Server()
     found = await tuner(server, before=40.0).tuned(candidate(1, {}), ())
     assert len(server.measured) == 2

@@ -21,7 +21,7 @@ def test_trials_leave_no_connection(tmp_path: Path, open_connections: Callable[[
         assert open_connections() == 0
 
 
-def test_trials_that_can_not_be_kept_leave_no_connection(
+def test_a_database_that_can_t_be_opened_leaves_no_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_connections: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(optuna_storage, "PAUSE_S", 0.0)

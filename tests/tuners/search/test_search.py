@@ -1,4 +1,4 @@
-"""The search over a table in place of an engine: what it finds, what it spends, and that it goes on where it was."""
+"""The search on a recorded table: its results, its cost, and its continuation after a kill."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ INNER = Space(parameters={"serving.knob": Choices(choices=(1, 2, 4))})
 
 
 def table() -> ReplayTable:
-    """A better a and b, a higher pass rate; the best is (3, 3). The knob divides latency and makes for goodput."""
+    """The pass rate grows with a and b; the best is (3, 3). A higher knob divides latency and multiplies goodput."""
     chance = random.Random(3)
     outer: list[Settings] = [{}, *({"agent.a": a, "agent.b": b} for a, b in product(range(4), repeat=2))]
     inner: list[Settings] = [{}, *({"serving.knob": knob} for knob in (1, 2, 4))]
@@ -62,7 +62,7 @@ TABLE = table()
 
 
 class Counting(ReplayEvaluator):
-    """Counts what it is asked, and may break some settings."""
+    """Counts fresh answers and measurements, and breaks the settings in `breaks`."""
 
     def __init__(self, breaks: Settings | None = None) -> None:
         super().__init__(TABLE)
@@ -98,7 +98,7 @@ def plan(*limits: Limit, inner: Space = INNER) -> Plan:
 
 
 class Setting:
-    """What outlives a search that is broken off: journal, trials, answers."""
+    """The parts that outlive a killed search: journal, trials, answers."""
 
     def __init__(self, the_plan: Plan, evaluator: Counting, trials: int = 12, seed: int = 0) -> None:
         self.plan = the_plan
@@ -137,7 +137,7 @@ def quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(level)
 
 
-async def test_it_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
+async def test_the_search_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
     setting = Setting(plan(), Counting(), trials=17)
     candidates = await setting.run()
     best = setting.best
@@ -149,7 +149,7 @@ async def test_it_finds_the_best_and_tunes_its_knobs_by_replay() -> None:
     assert sum(candidate.case_runs for candidate in candidates) == setting.evaluator.fresh
 
 
-async def test_the_baseline_is_the_first_and_no_trial() -> None:
+async def test_the_baseline_is_the_first_candidate_and_no_trial() -> None:
     setting = Setting(plan(), Counting(), trials=6)
     candidates = await setting.run()
     assert [each.settings for each in candidates if each.number == BASELINE] == [{}]
@@ -157,18 +157,18 @@ async def test_the_baseline_is_the_first_and_no_trial() -> None:
     assert {trial.state.name for trial in setting.study.get_trials()} <= {"COMPLETE", "FAIL"}
 
 
-async def test_what_is_forbidden_or_known_is_not_run_and_does_not_count() -> None:
+async def test_forbidden_and_repeated_suggestions_do_not_run_and_do_not_count() -> None:
     setting = Setting(plan(), Counting(), trials=40)
     candidates = await setting.run()
     tried = [
         tuple(sorted((path, value) for path, value in each.settings.items() if path in OUTER.parameters))
         for each in candidates
     ]
-    assert len(set(tried)) == len(tried) == 16  # the baseline, and all that are not forbidden
+    assert len(set(tried)) == len(tried) == 16  # the baseline, and all combinations that are not forbidden
     assert (("agent.a", 0), ("agent.b", 0)) not in tried
 
 
-async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None:
+async def test_a_broken_candidate_is_infeasible_and_the_search_continues() -> None:
     setting = Setting(plan(), Counting(breaks={"agent.a": 3}), trials=16)
     candidates = await setting.run()
     broken = [each for each in candidates if each.end == "broken"]
@@ -177,11 +177,11 @@ async def test_a_broken_candidate_is_infeasible_and_the_search_goes_on() -> None
     best = setting.best
     assert best is not None
     assert best.settings["agent.a"] != 3
-    told = {trial.number + 1: trial for trial in setting.study.get_trials()}
-    assert all(max(told[each.number].constraints.values()) > 0 for each in broken)
+    trials = {trial.number + 1: trial for trial in setting.study.get_trials()}
+    assert all(max(trials[each.number].constraints.values()) > 0 for each in broken)
 
 
-async def test_a_limit_that_only_other_knobs_meet_is_met_by_them() -> None:
+async def test_a_limit_that_needs_other_knobs_is_met() -> None:
     setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=10)
     await setting.run()
     best = setting.best
@@ -189,7 +189,7 @@ async def test_a_limit_that_only_other_knobs_meet_is_met_by_them() -> None:
     assert best.settings["serving.knob"] == 4
 
 
-async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> None:
+async def test_without_knobs_no_candidate_meets_a_limit_out_of_reach() -> None:
     none = Space(parameters={})
     setting = Setting(plan(Limit(metric="ttft_p95", bound=0.1), inner=none), Counting(), trials=6)
     candidates = await setting.run()
@@ -197,7 +197,7 @@ async def test_without_knobs_a_limit_out_of_reach_leaves_nothing_feasible() -> N
     assert all(each.excess["ttft_p95"] > 0 for each in candidates)
 
 
-async def test_the_case_runs_of_the_budget_end_it_to_the_case() -> None:
+async def test_the_search_ends_at_exactly_the_budget_s_case_runs() -> None:
     setting = Setting(plan(), Counting())
     setting.options = BudgetOptions(case_runs=100)
     candidates = await setting.run()
@@ -206,7 +206,7 @@ async def test_the_case_runs_of_the_budget_end_it_to_the_case() -> None:
 
 
 class Timed(Counting):
-    """Each attempt takes a second, and each start of a server ten; what the allowance has no time for is not made."""
+    """An attempt takes one second, a server start ten, on a fake clock; attempts beyond the allowance do not run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class Timed(Counting):
 
 
 @pytest.mark.parametrize("seconds", [5, 30, 60, 61, 100, 200])
-async def test_the_seconds_of_the_budget_are_held_in_the_opening_too(seconds: int) -> None:
+async def test_the_search_ends_at_the_budget_s_seconds_even_in_the_opening(seconds: int) -> None:
     evaluator = Timed()
     setting = Setting(plan(inner=Space(parameters={})), evaluator)
     setting.options = BudgetOptions(seconds=seconds)
@@ -233,8 +233,8 @@ async def test_the_seconds_of_the_budget_are_held_in_the_opening_too(seconds: in
     assert candidates[-1].end == "out of budget"
 
 
-class Measured8(Counting):
-    """Knows after a rung what its figures are at best."""
+class Bounded(Counting):
+    """Returns a bound for its figures after each rung."""
 
     async def answer(
         self, configuration: Configuration, cases: Sequence[str], allowance: Allowance = UNBOUNDED
@@ -243,36 +243,36 @@ class Measured8(Counting):
         return replace(answers, at_best={"ttft_p95": 1.5 if configuration.settings.get("agent.a", 1) else 0.5})
 
 
-async def test_what_can_no_longer_meet_a_constraint_goes_no_further() -> None:
+async def test_a_candidate_that_can_no_longer_meet_a_constraint_is_dropped() -> None:
     limits = (Limit(metric="ttft_p95", bound=1.0), Limit(metric="quality", bound=0.9, at_least=True))
-    setting = Setting(plan(*limits, inner=Space(parameters={})), Measured8(), trials=12)
+    setting = Setting(plan(*limits, inner=Space(parameters={})), Bounded(), trials=12)
     candidates = {each.number: each for each in await setting.run()}
-    assert candidates[BASELINE].end == "finished"  # the others are held against it
+    assert candidates[BASELINE].end == "finished"  # others are compared with it
     for each in candidates.values():
         if each.number != BASELINE and each.settings["agent.a"]:
             assert (each.end, each.rung) == ("dropped", 0)
-            assert each.reason == "ttft_p95 can't meet 1: at best 1.5 now"
+            assert each.reason == "ttft_p95 can't meet 1: it is 1.5 at best"
     poor = [each for each in candidates.values() if each.settings.get("agent.a") == 0 and each.quality < 0.45]
     assert poor
     assert all(each.end == "dropped" and each.rung < 3 for each in poor)
-    with_knobs = Setting(plan(limits[0]), Measured8(), trials=6)
+    with_knobs = Setting(plan(limits[0]), Bounded(), trials=6)
     assert not [each for each in await with_knobs.run() if "can't meet" in each.reason]  # knobs may help
 
 
-async def test_what_the_budget_ended_goes_on_with_more_of_it() -> None:
+async def test_the_sampler_waits_for_candidates_that_the_budget_ended() -> None:
     setting = Setting(plan(), Counting())
     setting.options = BudgetOptions(case_runs=100)
     await setting.run()
-    told = [trial.state.name for trial in setting.study.get_trials()]
-    assert "RUNNING" in told  # the sampler waits for them
+    states = [trial.state.name for trial in setting.study.get_trials()]
+    assert "RUNNING" in states
 
 
 class Killed(Exception):
-    """The process is gone."""
+    """Stands for the death of the process."""
 
 
 class TwoServers(Counting):
-    """What a server is started with depends on `agent.a`, and on its knobs."""
+    """The server depends on `agent.a` and on its knobs."""
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
         found = super().configuration(settings, seed)
@@ -294,22 +294,22 @@ class Dying(TwoServers):
             raise Killed
         return await super().answer(configuration, cases, allowance)
 
-    def revived(self, after: int) -> None:
+    def revive(self, after: int) -> None:
         self._left = after
 
 
 @pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), *((seed, 4) for seed in range(8))])
-async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together: int) -> None:
+async def test_a_search_killed_ten_times_has_the_same_results_and_cost(seed: int, together: int) -> None:
     the_plan = replace(plan(), together=together)
-    whole = Setting(the_plan, TwoServers(), seed=seed)
-    expected = await whole.run()
+    uninterrupted = Setting(the_plan, TwoServers(), seed=seed)
+    expected = await uninterrupted.run()
     evaluator = Dying(3)
     killed = Setting(the_plan, evaluator, seed=seed)
     for number in range(10):
         with suppress(Killed):
             await killed.run()
-        evaluator.revived(2 + number % 4)
-    evaluator.revived(10**6)
+        evaluator.revive(2 + number % 4)
+    evaluator.revive(10**6)
     await killed.run()
 
     def found(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -317,21 +317,21 @@ async def test_killed_ten_times_it_finds_and_spends_the_same(seed: int, together
 
     killed.journal.abandon()
     assert found(killed.journal.news()) == found(expected)
-    assert evaluator.fresh == whole.evaluator.fresh
+    assert evaluator.fresh == uninterrupted.evaluator.fresh
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_last_candidates_server_comes_first_whatever_its_knobs(seed: int) -> None:
+def test_suggestions_for_the_last_candidate_s_server_come_first_whatever_its_knobs(seed: int) -> None:
     search = Setting(replace(plan(), together=4), TwoServers(), seed=seed).search()
     assert search._journal.claim(0, {})
     assert search._journal.claim(5, {"agent.a": 1, "agent.b": 0, "serving.knob": 4})
     search._learn()
-    asked = [search._suggestion()[1].settings["agent.a"] % 2 for _ in range(4)]
-    assert asked == sorted(asked, reverse=True)
+    servers = [search._suggestion()[1].settings["agent.a"] % 2 for _ in range(4)]
+    assert servers == sorted(servers, reverse=True)
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "gp", "random"])
-async def test_every_sampler_searches_and_does_the_same_again(name: SamplerName) -> None:
+async def test_every_sampler_searches_reproducibly(name: SamplerName) -> None:
     setting = Setting(plan(Limit(metric="ttft_p95", bound=1.0)), Counting(), trials=14)
     setting.sampler = name
     await setting.run()

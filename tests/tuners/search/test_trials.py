@@ -1,4 +1,4 @@
-"""Trials outlive the process that asked for them."""
+"""Optuna's trials: their suggestions are the same after a kill, and each is told once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ SPACE = Space(
 
 
 class Killed(Exception):
-    """The process is gone."""
+    """Stands for the death of the process."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def quiet() -> Iterator[None]:
 
 
 class Storage(optuna.storages.InMemoryStorage):
-    """Its process dies when the next but so many parameters is to be set."""
+    """A storage whose process dies when the parameter with the number `dies_in` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,15 +53,15 @@ def trials(study: "optuna.Study", storage: Storage, sampler: SamplerName) -> Tri
     return Trials(study, storage, SPACE, seeded(sampler, 7))
 
 
-def study_with(told: int, sampler: SamplerName) -> tuple["optuna.Study", Storage]:
-    """So many trials asked and told, one after the other."""
+def study_with(finished: int, sampler: SamplerName) -> tuple["optuna.Study", Storage]:
+    """A study with `finished` trials."""
     storage = Storage()
     study = optuna.create_study(direction="maximize", storage=storage)
-    asking = trials(study, storage, sampler)
-    for _ in range(told):
-        suggestion = asking.ask()
+    trials_of_study = trials(study, storage, sampler)
+    for _ in range(finished):
+        suggestion = trials_of_study.ask()
         quality = suggestion.settings["agent.b"] / (1 + suggestion.settings["agent.a"])
-        asking.tell(
+        trials_of_study.tell(
             Candidate(
                 number=suggestion.number,
                 settings=suggestion.settings,
@@ -74,30 +74,30 @@ def study_with(told: int, sampler: SamplerName) -> tuple["optuna.Study", Storage
     return study, storage
 
 
-def asked(study: "optuna.Study", storage: Storage, sampler: SamplerName) -> list[Suggestion]:
+def next_group(study: "optuna.Study", storage: Storage, sampler: SamplerName) -> list[Suggestion]:
     return trials(study, storage, sampler).ask_together(2, begun=[])
 
 
-# TPE and GP draw at random until ten trials are told; NSGA-II for a generation.
-@pytest.mark.parametrize(("sampler", "told"), [("random", 4), ("nsga2", 4), ("tpe", 4), ("tpe", 12), ("gp", 12)])
+# TPE and GP draw at random until ten trials are finished, NSGA-II for one generation.
+@pytest.mark.parametrize(("sampler", "finished"), [("random", 4), ("nsga2", 4), ("tpe", 4), ("tpe", 12), ("gp", 12)])
 @pytest.mark.parametrize("killed_at", [3, 5])
-def test_a_trial_killed_between_two_parameters_gets_the_values_it_would_have_had(
-    sampler: SamplerName, told: int, killed_at: int
+def test_a_trial_killed_between_two_parameters_gets_the_same_values(
+    sampler: SamplerName, finished: int, killed_at: int
 ) -> None:
-    expected = asked(*study_with(told, sampler), sampler)
-    study, storage = study_with(told, sampler)
+    expected = next_group(*study_with(finished, sampler), sampler)
+    study, storage = study_with(finished, sampler)
     storage.dies_in = killed_at
     with pytest.raises(Killed):
-        asked(study, storage, sampler)
-    assert len(study.trials) == told + (1 if killed_at <= 3 else 2)
-    assert asked(study, storage, sampler) == expected
+        next_group(study, storage, sampler)
+    assert len(study.trials) == finished + (1 if killed_at <= 3 else 2)
+    assert next_group(study, storage, sampler) == expected
 
 
-@pytest.mark.parametrize(("sampler", "told"), [("random", 4), ("tpe", 12), ("gp", 12)])
-def test_parameters_decided_together_are_what_the_named_sampler_suggests(sampler: SamplerName, told: int) -> None:
-    """By the study's seed and the candidate's number alone: studies that were begun go on as they would have."""
-    found = trials(*study_with(told, sampler), sampler).ask()
-    study, _ = study_with(told, sampler)
+@pytest.mark.parametrize(("sampler", "finished"), [("random", 4), ("tpe", 12), ("gp", 12)])
+def test_joint_decisions_are_those_of_the_named_sampler(sampler: SamplerName, finished: int) -> None:
+    """They depend on the study's seed and the candidate's number alone, so an older study continues unchanged."""
+    found = trials(*study_with(finished, sampler), sampler).ask()
+    study, _ = study_with(finished, sampler)
     study.sampler = make_sampler(sampler, (1_000_003 * 7 + found.number) % 2**32)
     trial = study.ask()
     if together := trial.relative_params:
@@ -105,7 +105,7 @@ def test_parameters_decided_together_are_what_the_named_sampler_suggests(sampler
     assert bool(together) == (sampler != "random")
 
 
-def test_a_trial_that_another_worker_told_is_left_as_it_is() -> None:
+def test_a_trial_that_another_worker_finished_stays_unchanged() -> None:
     study, storage = study_with(0, "random")
     ours, theirs = (trials(study, storage, "random") for _ in range(2))
     first, second = ours.ask_together(2, begun=[])
