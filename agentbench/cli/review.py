@@ -12,7 +12,7 @@ from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.core.attempt import Attempt
-    from agentbench.report.review_queue import Key
+    from agentbench.report.review_queue import AttemptKey
     from agentbench.store import Store
 
 
@@ -55,15 +55,17 @@ def review_command(
     db: Db = None,
 ) -> None:
     """Show attempts one by one, without any scorer's verdict, and keep yours."""
-    from agentbench.report.review_queue import Wanted, review_queue
+    from agentbench.report.review_queue import ReviewSelection, review_queue
     from agentbench.store import open_store
 
     name = reviewer_named(reviewer)
     with open_store(db, create=False) as store:
         run_id = store.get_run(run).id
         before = store.get_run(against).id if against is not None else None
-        wanted = Wanted(reviewer=name, sample=sample, scorer=scorer, uncertain=uncertain, against=before, seed=seed)
-        queue = review_queue(store, run_id, wanted)
+        selection = ReviewSelection(
+            reviewer=name, sample=sample, scorer=scorer, uncertain=uncertain, against=before, seed=seed
+        )
+        queue = review_queue(store, run_id, selection)
         if only_list or as_json:
             _list(store, run_id, queue, as_json)
         else:
@@ -126,7 +128,7 @@ def _keep(store: "Store", run_id: str, key: tuple[str, int], passed: bool, revie
     store.add_label(run_id, label)
 
 
-def _list(store: "Store", run_id: str, queue: "list[Key]", as_json: bool) -> None:
+def _list(store: "Store", run_id: str, queue: "list[AttemptKey]", as_json: bool) -> None:
     from agentbench.report.terminal_safe import line
 
     found = [(case_id, repeat, _attempt(store, run_id, (case_id, repeat)).trace.answer) for case_id, repeat in queue]
@@ -140,13 +142,13 @@ def _list(store: "Store", run_id: str, queue: "list[Key]", as_json: bool) -> Non
     typer.echo(f"{len(queue)} to review: agentbench label {run_id} CASE:REPEAT pass|fail", err=True)
 
 
-def _attempt(store: "Store", run_id: str, key: "Key") -> "Attempt":
+def _attempt(store: "Store", run_id: str, key: "AttemptKey") -> "Attempt":
     found = store.attempt(run_id, *key)
     assert found is not None, "the queue is of what the run has"
     return found
 
 
-def _review(store: "Store", run_id: str, queue: "list[Key]", reviewer: str) -> None:
+def _review(store: "Store", run_id: str, queue: "list[AttemptKey]", reviewer: str) -> None:
     if not sys.stdin.isatty():
         raise UserError("review asks on a terminal; use review --list and label where there is none")
     if not queue:

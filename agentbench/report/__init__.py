@@ -1,1 +1,1 @@
-"""Reports of stored runs: views that hold every number, and their rendering."""
+"""Reports of stored runs: a view holds every number, and tables and pages render it."""

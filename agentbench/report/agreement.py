@@ -1,4 +1,4 @@
-"""Who agrees with whom on a run's attempts: each scorer with the reviewers, and the reviewers with each other."""
+"""Agreement on the verdicts of a run: between each scorer and the reviewers, and between every two reviewers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +19,17 @@ from agentbench.store import Store
 from agentbench.store.annotations import by_attempt, majority
 
 REVIEWERS = "reviewers"
-"""Stands for the majority of the reviewers of an attempt."""
+"""Rater name for the majority of an attempt's reviewers."""
 
-Key = tuple[str, int]
-Verdicts = Mapping[Key, bool]
+AttemptKey = tuple[str, int]
+"""Case id and repeat."""
+Verdicts = Mapping[AttemptKey, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementView:
-    """`labelled` attempts have a label; on `tied` of them reviewers are even, and no scorer is held against them."""
+    """`labelled` counts the attempts with a label. On `tied` of them the reviewers are split evenly: no scorer is
+    compared on those."""
 
     run: Run
     labelled: int
@@ -41,28 +43,31 @@ class AgreementView:
 
 
 def agreement_view(store: Store, run: Run, scorer: str | None = None) -> AgreementView:
-    """The view of a run; of one scorer when it is named (`UserError` when there is none of that name)."""
+    """The agreement of all scorers of a run, or of one named scorer. `UserError` when the run has no such scorer."""
     labels = store.labels(run.id)
     attempts = store.listing.labelled(run.id)
     clusters = {(attempt.case_id, attempt.repeat): attempt.cluster for attempt in attempts}
     scored = _by_scorer(attempts, store.listing.scorers(run.id), store.waiting_scorers(run.id))
     if scorer is not None and scorer not in scored:
         raise unknown_name("scorer", scorer, scored)
-    people = _by_reviewer(labels)
-    given = by_attempt(labels)
-    agreed: Verdicts = {key: verdict for key, found in given.items() if (verdict := majority(found)) is not None}
-    named = [scorer] if scorer is not None else list(scored)
-    pairs = [(name, scored[name], REVIEWERS, agreed) for name in named]
-    pairs += [(a, people[a], b, people[b]) for a, b in combinations(people, 2)]
+    reviewers = _by_reviewer(labels)
+    attempt_labels = by_attempt(labels)
+    majorities: Verdicts = {
+        key: verdict for key, found in attempt_labels.items() if (verdict := majority(found)) is not None
+    }
+    scorers = [scorer] if scorer is not None else list(scored)
+    pairs = [(name, scored[name], REVIEWERS, majorities) for name in scorers]
+    pairs += [(a, reviewers[a], b, reviewers[b]) for a, b in combinations(reviewers, 2)]
     return AgreementView(
         run=run,
-        labelled=len(given),
-        tied=len(given) - len(agreed),
+        labelled=len(attempt_labels),
+        tied=len(attempt_labels) - len(majorities),
         pairs=tuple(agree(a, b, _rated(left, right, clusters)) for a, left, b, right in pairs),
     )
 
 
-def _rated(left: Verdicts, right: Verdicts, clusters: Mapping[Key, str]) -> list[Rated]:
+def _rated(left: Verdicts, right: Verdicts, clusters: Mapping[AttemptKey, str]) -> list[Rated]:
+    """The attempts that both raters judged."""
     return [
         Rated(cluster=clusters[key], a=left[key], b=right[key])
         for key in sorted(clusters)
@@ -70,9 +75,9 @@ def _rated(left: Verdicts, right: Verdicts, clusters: Mapping[Key, str]) -> list
     ]
 
 
-def _by_scorer(attempts: Sequence[Attempt], names: Sequence[str], people: frozenset[str]) -> dict[str, Verdicts]:
-    """The verdicts of each scorer that gives its own: those in `people` repeat the labels."""
-    found: dict[str, dict[Key, bool]] = {name: {} for name in names if name not in people}
+def _by_scorer(attempts: Sequence[Attempt], names: Sequence[str], human: frozenset[str]) -> dict[str, Verdicts]:
+    """The verdicts of each automatic scorer. The scorers in `human` are left out: their verdicts are the labels."""
+    found: dict[str, dict[AttemptKey, bool]] = {name: {} for name in names if name not in human}
     for attempt in attempts:
         for score in attempt.scores:
             if score.name in found and score.passed is not None:
@@ -81,14 +86,14 @@ def _by_scorer(attempts: Sequence[Attempt], names: Sequence[str], people: frozen
 
 
 def _by_reviewer(labels: Sequence[Label]) -> dict[str, Verdicts]:
-    found: dict[str, dict[Key, bool]] = {}
+    found: dict[str, dict[AttemptKey, bool]] = {}
     for label in sorted(labels, key=lambda label: label.reviewer):
         found.setdefault(label.reviewer, {})[label.case_id, label.repeat] = label.passed
     return dict(found)
 
 
 def agreement_report(view: AgreementView, *, piped: bool = False) -> RenderableType:
-    """A row for each pair of raters: the counts, how often they agree, and κ with its interval."""
+    """A row for each pair of raters: the counts, the share of attempts on which they agree, and κ with its interval."""
     table = grid(f"Agreement in {line(view.run.id)}", piped=piped)
     table.add_column("A", style="bold")
     table.add_column("B", style="bold")
@@ -114,5 +119,5 @@ def _kappa(pair: Agreement) -> str:
 def _footing(view: AgreementView) -> str:
     if not view.labelled:
         return "No labels yet: agentbench review RUN, or agentbench label RUN CASE pass|fail."
-    tied = f"; on {view.tied} of them the reviewers are even" if view.tied else ""
+    tied = f"; on {view.tied} of them the reviewers are split evenly" if view.tied else ""
     return f"{view.labelled} attempts have a label{tied}. “A only” counts those that A passes and B fails."

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: with a unit, to three digits, a dash for none."""
+"""Numbers formatted for a reader: with a unit, to three digits; a dash stands for a missing number."""
 
 from agentbench.stats import Estimate
 from agentbench.stats.intervals import LEAST_CLUSTERS
@@ -7,7 +7,7 @@ NONE = "—"
 
 
 def seconds(value: float | None) -> str:
-    """Milliseconds below one second, minutes from 100 seconds."""
+    """A duration in ms below 1 s, in s below 100 s, in min below 100 min, else in h."""
     if value is None:
         return NONE
     size = abs(value)
@@ -19,6 +19,7 @@ def seconds(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
+    """A fraction (0 to 1) in percent."""
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
@@ -30,7 +31,7 @@ def rate(value: float | None) -> str:
 
 
 def cost(value: float | None) -> str:
-    """To three digits, in the currency of the prices."""
+    """An amount to three digits, in the currency of the suite's prices."""
     return NONE if value is None else f"{value:.3g}"
 
 
@@ -39,7 +40,7 @@ def count(value: float | None) -> str:
 
 
 def at_least(shown: str, unknown: int) -> str:
-    """A sum from which `unknown` parts are missing."""
+    """A sum, marked as a lower bound where `unknown` parts are missing from it."""
     return f"≥ {shown}" if unknown and shown != NONE else shown
 
 
@@ -49,7 +50,7 @@ def points(value: float | None) -> str:
 
 
 def shift(value: float | None) -> str:
-    """A difference of two times, signed."""
+    """A difference of two durations (seconds), signed."""
     if value is None:
         return NONE
     sign = "+" if value > 0 else "−" if value < 0 else "±"
@@ -57,11 +58,12 @@ def shift(value: float | None) -> str:
 
 
 def digits(value: float) -> str:
-    """Three of them, zeros at the end included: beside each other, numbers are of one precision."""
+    """Three significant digits with trailing zeros, so that numbers in a column have the same precision."""
     return f"{value:#.3g}".rstrip(".")
 
 
 def ratio(a: float | None, b: float | None) -> str:
+    """a / b; a dash where either is missing or b is 0."""
     return NONE if a is None or not b else f"× {digits(a / b)}"
 
 
@@ -72,7 +74,7 @@ def probability(value: float | None) -> str:
 
 
 def bounds(low: str, high: str) -> str:
-    """Two figures as a range, their unit once when they share it."""
+    """Two formatted numbers as a range; a unit that both share is written once."""
     unit = low.partition(" ")[2]
     return f"{low.partition(' ')[0] if unit == high.partition(' ')[2] else low} to {high}"
 
@@ -85,7 +87,7 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def no_interval(estimate: Estimate | None) -> str:
-    """Why a figure has no interval, where its cases are too few or come from too few sources."""
+    """Why an estimate has no interval: too few cases or too few clusters. Empty where it has one."""
     if estimate is None or estimate.method != "none":
         return ""
     of = f"{estimate.clusters} clusters" if estimate.clusters < estimate.cases else f"{estimate.cases} cases"
@@ -94,7 +96,7 @@ def no_interval(estimate: Estimate | None) -> str:
 
 
 def time_interval(estimate: Estimate | None) -> str:
-    """A time's 95 % interval, one-sided where only one bound is known."""
+    """A duration's 95 % interval; one-sided where the estimate has only one bound."""
     if estimate is None or (estimate.low is None and estimate.high is None):
         return ""
     if estimate.low is None or estimate.high is None:

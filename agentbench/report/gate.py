@@ -1,4 +1,4 @@
-"""A gate's verdict as lines for a terminal, and as the Markdown section that a pull request shows."""
+"""A gate's verdict as lines for a terminal and as a Markdown section for a pull request."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
@@ -14,14 +14,14 @@ from agentbench.stats import mean_estimate
 from agentbench.stats.samples import passes
 from agentbench.store import Store
 
-SHOWN = 10
+CASES_SHOWN = 10
 
 RunOutcome = Literal["passed", "failed", "waits for review", "not judged"]
 MARKS: Mapping[RunOutcome, str] = {"passed": "✅", "failed": "❌", "waits for review": "⏳", "not judged": "⚠️"}
 
 
 def gate_lines(gating: Gating) -> list[str]:
-    """Each check, failed ones first, and of a gate that failed what changed and the commands that show it."""
+    """Each check, failed ones first. A failed gate adds the cases that changed and the commands that show them."""
     checks = sorted(gating.verdict.checks, key=lambda check: check.passed)
     lines = [f"{'ok  ' if check.passed else 'FAIL'} {line(check.said)}" for check in checks]
     if gating.failures:
@@ -36,7 +36,7 @@ def gate_lines(gating: Gating) -> list[str]:
 
 
 def verdict_line(gating: Gating) -> str:
-    """Whether it passed, and on how much of its suite."""
+    """Whether the gate passed, and on which part of the suite."""
     part = f" on {gating.part}" if gating.part else ""
     return f"gate {'passed' if gating.verdict.passed else 'failed'}{part}: {gating.run.id}"
 
@@ -44,20 +44,20 @@ def verdict_line(gating: Gating) -> str:
 def _cases(title: str, case_ids: Sequence[str]) -> list[str]:
     if not case_ids:
         return []
-    more = f" and {len(case_ids) - SHOWN} more" if len(case_ids) > SHOWN else ""
-    return [f"{title} ({len(case_ids)}): {', '.join(line(each) for each in case_ids[:SHOWN])}{more}"]
+    more = f" and {len(case_ids) - CASES_SHOWN} more" if len(case_ids) > CASES_SHOWN else ""
+    return [f"{title} ({len(case_ids)}): {', '.join(line(each) for each in case_ids[:CASES_SHOWN])}{more}"]
 
 
 Row = tuple[str, str, str, str]
-"""Metric, the run's, the baseline's, their difference (run − baseline)."""
+"""Metric, the run's value, the baseline's value, their difference (run − baseline)."""
 
 
 def gate_markdown(title: str, gating: Gating, rows: Sequence[Row], outcome: RunOutcome | None = None) -> str:
-    """A section of a summary: verdict, checks, what changed; with `rows` a table of them and of the configuration (a
-    comparison has both already)."""
+    """A section of a summary: verdict, checks, changed cases. Without `rows` it has neither a table of metrics nor one
+    of the configuration: a comparison, which shows both, stands next to it."""
     passed = gating.verdict.passed
-    said: RunOutcome = outcome or ("passed" if passed else "failed")
-    parts = [f"## {MARKS[said]} {markdown(title)}: {said}", ""]
+    shown: RunOutcome = outcome or ("passed" if passed else "failed")
+    parts = [f"## {MARKS[shown]} {markdown(title)}: {shown}", ""]
     parts += [f"**A part of the suite: {gating.part}**\n"] if gating.part else []
     parts += [f"- {'✅' if check.passed else '❌'} {markdown(check.said)}" for check in gating.verdict.checks]
     parts += ["", *_table(rows), *_changed(gating)]
@@ -73,8 +73,8 @@ def gate_markdown(title: str, gating: Gating, rows: Sequence[Row], outcome: RunO
 
 
 def failure_markdown(title: str, reasons: Iterable[str]) -> str:
-    """The section of a suite that could not be run."""
-    parts = [f"## {MARKS['failed']} {markdown(title)}: failed", "", *(f"- ❌ {markdown(said)}" for said in reasons)]
+    """The section of a suite that could not run."""
+    parts = [f"## {MARKS['failed']} {markdown(title)}: failed", "", *(f"- ❌ {markdown(reason)}" for reason in reasons)]
     return "\n".join([*parts, "", ""])
 
 
@@ -86,19 +86,20 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _changed(gating: Gating) -> list[str]:
-    named = {
+    changes = {
         "Worse": gating.lost,
         "Better": gating.gained,
         "Flaky": gating.flaky,
         "Rescued by a rerun": gating.rescued,
     }
-    return [part for name, case_ids in named.items() for part in cases(name, case_ids, SHOWN)]
+    return [part for name, case_ids in changes.items() for part in cases(name, case_ids, CASES_SHOWN)]
 
 
 def summary_markdown(gating: Gating, store: Store, outcome: RunOutcome | None = None) -> str:
-    """Verdict, checks, and the run's figures beside the baseline's; of a part, the same part of the baseline.
+    """Verdict, checks, and a table of the run's metrics and the baseline's. A run of a part of the suite is compared
+    with the same part of the baseline.
 
-    `outcome`: in place of the gate's verdict.
+    `outcome` replaces the gate's verdict.
     """
     view = view_of(gating.run, gating.outcomes)
     rows = [*_verdict_rows(view, gating), *_times(view, gating)]
@@ -117,9 +118,9 @@ def _verdict_rows(view: RunView, gating: Gating) -> Iterator[Row]:
 
 
 def _times(view: RunView, gating: Gating) -> Iterator[Row]:
-    known = gating.baseline.times if gating.baseline else {}
+    baseline_times = gating.baseline.times if gating.baseline else {}
     for name, key in (("TTFT p50", "ttft_p50_s"), ("TTFT p95", "ttft_p95_s"), ("TPOT p50", "tpot_p50_s")):
-        own, base = getattr(view.serving, key), known.get(key)
+        own, base = getattr(view.serving, key), baseline_times.get(key)
         shift = figures.shift(own - base) if own is not None and base is not None else ""
         yield name, figures.seconds(own), "" if base is None else figures.seconds(base), shift
 

@@ -1,6 +1,6 @@
 """A page as one HTML file that needs no network: templates, style sheets, scripts and Plotly's charts.
 
-What a template prints is plain text made harmless, unless the template says otherwise.
+Every expression of a template is escaped, except `Html` and `Markup` values.
 """
 
 import json
@@ -15,19 +15,19 @@ from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.report.terminal_safe import line, plain
-from agentbench.report.traced_number import at, traced_number
+from agentbench.report.traced_number import lookup, traced_number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 PACKAGE = "agentbench.report"
 COLOURS = ("#2563c9", "#d9620f", "#16855b", "#b0308c", "#7a5bd0", "#8a6d00")
-"""Those of the page's style, `--c0` to `--c5`."""
+"""The colours `--c0` to `--c5` of page.css in light mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """HTML that a template may take as it is."""
+    """HTML that a template prints without escaping it."""
 
     text: str
 
@@ -39,7 +39,8 @@ class Html:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Plotly's data and layout, without the colours of the page's theme. `figures_at` says where its figures are."""
+    """Plotly's data and layout, without the colours of the page's theme. `figures_at` tells a screen reader where the
+    page has the same numbers as text. A `wide` chart takes a row of its own."""
 
     caption: str
     data: Sequence[Mapping[str, Any]]
@@ -50,7 +51,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page's title, what it says, and the charts that `chart_places` has put there."""
+    """A page's title, its body, and the charts whose places (`chart_places`) are in the body."""
 
     title: str
     body: Html
@@ -58,15 +59,15 @@ class Page:
 
 
 def write_html(path: Path, html: str) -> None:
-    """Whole or not at all. `UserError` when it can't be written."""
+    """Writes the file atomically. `UserError` when it can't be written."""
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a directory")
-    with whole(path, force=True) as made:
-        made.write_text(html, encoding="utf-8")
+    with whole(path, force=True) as temporary:
+        temporary.write_text(html, encoding="utf-8")
 
 
 def html_of(page: Page) -> str:
-    """The whole file, with all it needs in it. `UserError` where it has charts and there is no Plotly."""
+    """The HTML file of a page, self-contained. `UserError` when the page has charts and Plotly is not installed."""
     drawing = {"plotly": Html(plotly()), "charts_json": charts_json(page.charts)} if page.charts else {}
     return render(
         "page.html",
@@ -78,31 +79,30 @@ def html_of(page: Page) -> str:
 
 
 def charts_json(charts: Mapping[str, Chart]) -> Html:
-    """What the script draws, as JSON that may stand in a script element: nothing in it ends the element or begins a
-    comment."""
+    """The charts as JSON for a script element: `<` is escaped, so that no text ends the element or opens a comment."""
     drawn = {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items() if chart.data}
     escaped = json.dumps(drawn, allow_nan=False).replace("<", "\\u003c")
     return Html(escaped.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
 def chart_places(charts: Mapping[str, Chart]) -> Html:
-    """The figures that the charts are drawn in."""
+    """The HTML elements into which the page's script draws the charts."""
     return Html(render("charts.html", charts=charts))
 
 
 def chart_text(text: str) -> str:
-    """Text in a chart, on one line; Plotly reads some tags in what it writes."""
+    """Text for a chart, on one line and without `<` and `>`: Plotly interprets some tags."""
     return line(text).replace("<", "‹").replace(">", "›")
 
 
 def check_installed() -> None:
-    """`UserError` where what makes a page is not installed."""
+    """`UserError` when Jinja2 or Plotly is not installed."""
     environment()
     plotly()
 
 
 def plotly() -> str:
-    """Plotly's script. `UserError` when the package is not there."""
+    """Plotly's script. `UserError` when Plotly is not installed."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -112,19 +112,20 @@ def plotly() -> str:
 
 @cache
 def asset(name: str) -> str:
-    """The text of a file of agentbench/report/static."""
+    """The text of a file in agentbench/report/static."""
     return (files(PACKAGE) / "static" / name).read_text(encoding="utf-8")
 
 
 def render(name: str, *, package: str = PACKAGE, **values: Any) -> str:
-    """A template of the package, or of reports. `UserError` when Jinja2 is not installed."""
+    """A rendered template of the package or, where it has none of that name, of agentbench.report. `UserError` when
+    Jinja2 is not installed."""
     return environment(package).get_template(name).render(**values)
 
 
 @cache
 def environment(package: str = PACKAGE) -> "Environment":
-    """The templates of a package, and those of reports: every expression is stripped of control and direction
-    characters, then escaped."""
+    """The templates of a package and of agentbench.report. Control and direction characters are removed from every
+    expression before it is escaped."""
     try:
         from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
@@ -143,13 +144,13 @@ def environment(package: str = PACKAGE) -> "Environment":
     found.filters["pretty"] = lambda value: json.dumps(value, ensure_ascii=False, indent=1, default=str)
     found.filters["line"] = lambda value: line(str(value))
     found.filters["block"] = _block
-    found.globals["lookup"] = at
+    found.globals["lookup"] = lookup
     found.globals["traced_number"] = lambda *arguments: Markup(traced_number(*arguments))
     return found
 
 
 def _block(value: object, longest: int = 4000) -> str:
-    """With its lines kept, cut after `longest` characters."""
+    """Text with its line breaks, cut after `longest` characters."""
     text = plain(str(value))
     cut = f"… ({len(text) - longest:,} characters more)" if len(text) > longest else ""
     return text[:longest] + cut

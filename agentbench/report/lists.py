@@ -1,4 +1,4 @@
-"""The lists of runs and of studies, as tables and as JSON."""
+"""Lists of runs and of studies, as tables and as JSON."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from agentbench.store.studies import StudySummary
 
 
-SHOWN_AS = {"part": "a part", "rerun": "a rerun"}
-"""The kinds of runs whose label does not say it."""
+KIND_REMARKS = {"part": "a part", "rerun": "a rerun"}
+"""The remark for each kind of run whose label does not show the kind."""
 
 STATUS = {"running": "yellow", "finished": "green", "interrupted": "red"}
 
@@ -32,8 +32,8 @@ def runs_report(runs: Sequence[RunSummary], *, piped: bool = False) -> Table:
         counts = f"{run.passed}/{run.wrong}/{run.failed} of {run.planned}"
         if run.waiting:
             counts += f", {run.waiting} waiting"
-        if run.kind in SHOWN_AS:
-            counts += f", {SHOWN_AS[run.kind]}"
+        if run.kind in KIND_REMARKS:
+            counts += f", {KIND_REMARKS[run.kind]}"
         table.add_row(
             Text(line(run.id)),
             Text(line(run.label)),
@@ -45,7 +45,7 @@ def runs_report(runs: Sequence[RunSummary], *, piped: bool = False) -> Table:
 
 
 def summary_json(run: RunSummary) -> dict[str, Any]:
-    """A run of the list, with the names that `RunView.to_json` has for the same facts."""
+    """A listed run, under the keys that `RunView.to_json` uses for the same values."""
     return {
         "id": run.id,
         "label": run.label,
@@ -85,7 +85,7 @@ def studies_report(studies: "Sequence[StudySummary]", *, piped: bool = False) ->
 
 
 def study_summary_json(study: "StudySummary") -> dict[str, Any]:
-    """A study of the list, with the names that a study's own JSON has for the same facts."""
+    """A listed study, under the keys that a study's own JSON uses for the same values."""
     return {
         "name": study.name,
         "suite": study.suite,

@@ -1,4 +1,4 @@
-"""What the Markdown of a gate and of a comparison is made of."""
+"""The parts that the Markdown of a gate and the Markdown of a comparison share."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ from agentbench.report import figures
 from agentbench.report.config_diff import ConfigChange
 from agentbench.report.terminal_safe import line
 
-LONGEST = 200
-"""Of a configuration's value, in characters."""
+LONGEST_VALUE = 200
+"""Characters of a configuration's value that are shown."""
 
 
 def markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Text escaped for Markdown, on one line."""
     return "".join(f"\\{mark}" if mark in "\\`*_{}[]<>()#+-.!|~@&" else mark for mark in line(text))
 
 
 def cases(title: str, case_ids: Sequence[str], shown: int) -> list[str]:
-    """A paragraph that names the first of the cases; none where there is no case."""
+    """A paragraph with the first `shown` case ids; an empty list where there are no cases."""
     if not case_ids:
         return []
     named = ", ".join(f"`{line(each).replace('`', '')}`" for each in case_ids[:shown])
@@ -25,7 +25,7 @@ def cases(title: str, case_ids: Sequence[str], shown: int) -> list[str]:
 
 
 def configuration(changes: Sequence[ConfigChange], left: str, right: str) -> list[str]:
-    """What two configurations differ in, as a table; `left` and `right` head its columns."""
+    """The differences between two configurations as a table; `left` and `right` head its columns."""
     if not changes:
         return ["The configurations are the same.\n"]
     rows = (f"| {markdown(each.path)} | {_value(each.a)} | {_value(each.b)} |" for each in changes)
@@ -34,4 +34,6 @@ def configuration(changes: Sequence[ConfigChange], left: str, right: str) -> lis
 
 def _value(value: object) -> str:
     shown = line(str(value))
-    return markdown(figures.NONE if value is None else shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…")
+    if value is None:
+        return markdown(figures.NONE)
+    return markdown(shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…")

@@ -1,4 +1,4 @@
-"""What a report is of: some runs, a suite over time, a benchmark's results, or what another package knows (a study)."""
+"""Finds the report for a name: runs, a suite over time, benchmark results, or a plug-in's report (a study)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,34 +9,34 @@ from typing import Any
 from agentbench.core.errors import UserError
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
-from agentbench.report.history.page import history_of, history_page
+from agentbench.report.history.page import history_page, load_history
 from agentbench.report.html import Page
-from agentbench.report.run.page import page_of, run_page
+from agentbench.report.run.page import load_run_page, run_page
 from agentbench.report.run.view import run_view
 from agentbench.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page to be made when it is wanted, and the same as JSON."""
+    """A page and its JSON, each built when it is called."""
 
     page: Callable[[], Page]
     to_json: Callable[[], Any]
 
 
 Finder = Callable[[Store, str, str | None], Report | None]
-"""Of the entry points `agentbench.reports`: the report of something by its name, None when there is none. The last
-argument is where the store is, as `open_store` takes it."""
+"""An entry point of `agentbench.reports`: returns the report of a name, None when it knows no such name. The last
+argument is the store's location as `open_store` takes it."""
 
 
 def benchmark_report(names: Sequence[str]) -> Report | None:
-    """The report of benchmark files; None when no name is one. `UserError` when only some are."""
+    """The report of benchmark files; None when no name is a file of one. `UserError` when only some names are."""
     paths = [Path(name) for name in names if name.endswith(".json") and Path(name).is_file()]
     if not paths:
         return None
     if len(paths) < len(names):
         raise UserError("benchmark files and runs can't be on one page: give either")
-    # These bring scipy.stats, which takes its time.
+    # Imported here: both import scipy.stats, which is slow.
     from agentbench.loadtest.result import read_json
     from agentbench.report.bench.page import load_page
 
@@ -45,7 +45,7 @@ def benchmark_report(names: Sequence[str]) -> Report | None:
 
 
 def find_report(store: Store, names: Sequence[str], db: str | None = None) -> Report:
-    """The report of the runs, of a suite or of one study. `UserError` when a name means nothing."""
+    """The report of several runs, or of one run, suite or study. `UserError` when a name is unknown."""
     if len(names) == 1:
         return _single(store, names[0], db)
     view = runs_view(store, [store.get_run(name) for name in names])
@@ -60,10 +60,10 @@ def _single(store: Store, name: str, db: str | None) -> Report:
             found: Report | None = point.load()(store, name, db)
             if found is not None:
                 return found
-        if history := history_of(store, name):
+        if history := load_history(store, name):
             return Report(page=lambda: history_page(history), to_json=history.to_json)
         raise UserError(str(error)) from None
     return Report(
-        page=lambda: run_page(page_of(store, run)),
+        page=lambda: run_page(load_run_page(store, run)),
         to_json=lambda: run_view(store, run).to_json(),
     )

@@ -1,4 +1,4 @@
-"""The terminal: a console, and the tables and lines that reports print on it."""
+"""The console, and the tables and lines that reports print on it."""
 
 from rich import box
 from rich.console import Console
@@ -8,21 +8,20 @@ from rich.text import Text
 from agentbench.report.terminal_safe import line
 
 PIPED_WIDTH = 100
-"""Columns when the output is not a terminal."""
+"""Width in columns when the output is not a terminal."""
 
-
-SHOWN = 40
-"""Case ids listed of an outcome; --json has all."""
+CASES_SHOWN = 40
+"""Case ids in a line; --json has all."""
 
 
 def console() -> Console:
-    """Standard output; without markup, so that nothing a model wrote is taken for it."""
+    """A console on standard output. Markup is off, so that a model's text is never interpreted."""
     found = Console(markup=False, highlight=False, emoji=False)
     return found if found.is_terminal else Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
 
 
 def grid(title: str, *, piped: bool = False) -> Table:
-    """An empty table in the reports' style, plain where it is not for a terminal."""
+    """An empty table in the reports' style; with `piped`, drawn in ASCII."""
     return Table(
         title=Text(title, style="bold"),
         title_justify="left",
@@ -33,6 +32,6 @@ def grid(title: str, *, piped: bool = False) -> Table:
     )
 
 
-def case_line(heading: str, ids: list[str] | tuple[str, ...], style: str, shown: int = SHOWN) -> Text:
+def case_line(heading: str, ids: list[str] | tuple[str, ...], style: str, shown: int = CASES_SHOWN) -> Text:
     rest = f" … and {len(ids) - shown} more" if len(ids) > shown else ""
     return Text.assemble((heading, f"bold {style}"), "  ", ", ".join(line(i) for i in ids[:shown]), rest)

@@ -1,4 +1,4 @@
-"""A number on a page, with where it stands in the JSON of the same thing: one can be held against the other."""
+"""A number on a page together with its path in the page's JSON, so that a test can compare the two."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,18 +26,18 @@ FORMS: Mapping[str, Form] = {
     "whole": lambda value: f"{value:.0f}",
     "width": lambda value: figures.NONE if value is None else f"{100 * value:.1f} pts",
 }
-"""How a number is written: seconds, fractions and rates come as the JSON has them."""
+"""The formats of a number by name. Each takes the value in the JSON's unit: seconds, fractions, rates per second."""
 
 
-def at(document: Any, path: Sequence[str | int]) -> Any:
-    """What stands at `path`: keys of mappings, and places of lists."""
+def lookup(document: Any, path: Sequence[str | int]) -> Any:
+    """The value at `path`, a sequence of mapping keys and list indices."""
     for key in path:
         document = document[key]
     return document
 
 
 def traced_number(document: Any, path: Sequence[str | int], form: str) -> str:
-    """The element of the number at `path`: `<data data-path=… data-form=… value=…>as a reader wants it</data>`."""
-    value = at(document, path)
+    """The HTML element of the number at `path`: `<data data-path=… data-form=… value=…>formatted number</data>`."""
+    value = lookup(document, path)
     where, raw = escape(json.dumps(list(path))), escape(json.dumps(value))
     return f'<data data-path="{where}" data-form="{form}" value="{raw}">{escape(FORMS[form](value))}</data>'

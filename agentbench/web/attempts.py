@@ -12,7 +12,7 @@ from agentbench.core.trace import ModelCall
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
 from agentbench.report.history.page import history_page
-from agentbench.report.history.view import NEWEST, history_view
+from agentbench.report.history.view import NEWEST_RUNS, history_view
 from agentbench.report.html import Page
 from agentbench.report.transcript.view import attempt_view
 from agentbench.store import Store
@@ -86,7 +86,7 @@ def compare_page(request: Request) -> Response:
 def history(request: Request) -> Response:
     viewer = viewer_at(request)
     suite = request.path_params["suite"]
-    runs = viewer.store.listing.history(suite, NEWEST)
+    runs = viewer.store.listing.history(suite, NEWEST_RUNS)
     if not runs:
         raise HTTPException(404, f"suite {suite!r} has no finished runs outside of studies")
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from agentbench.core.attempt import Label
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run
-from agentbench.report.review_queue import Key, Wanted
+from agentbench.report.review_queue import AttemptKey, ReviewSelection
 from agentbench.report.transcript.view import attempt_view
 from agentbench.web.filters import asked_form, asked_run, run_named, whole_number
 from agentbench.web.rendering import page, viewer_at
@@ -132,16 +132,16 @@ def _queue(request: Request, viewer: Viewer, run: Run, kind: str, reviewer: str)
     against = given.get("against", "").strip()
     if kind == "changed" and not against:
         raise HTTPException(400, "name the run that verdicts are held against")
-    wanted = Wanted(
+    selection = ReviewSelection(
         reviewer=reviewer,
         sample=whole_number("size", size, SAMPLE) if kind in ("sample", "uncertain") else None,
         uncertain=kind == "uncertain",
         against=run_named(viewer.store, against).id if kind == "changed" else None,
         seed=whole_number("seed", seed, 0),
     )
-    return viewer.queues.of(run.id, wanted)
+    return viewer.queues.of(run.id, selection)
 
 
-def _key_asked(request: Request) -> Key | None:
+def _key_asked(request: Request) -> AttemptKey | None:
     case_id = request.query_params.get("case")
     return None if case_id is None else (case_id, whole_number("repeat", request.query_params.get("repeat", ""), 0))

@@ -24,7 +24,7 @@ from agentbench.export.table_files import export_tables
 from agentbench.report.html import chart_places, html_of
 from agentbench.report.lists import summary_json
 from agentbench.report.run.case_outcomes import verdict_of
-from agentbench.report.run.page import page_of
+from agentbench.report.run.page import load_run_page
 from agentbench.report.run.page import run_page as page_html
 from agentbench.report.transcript.view import attempt_figures
 from agentbench.stats.usage import Prices
@@ -77,7 +77,7 @@ def _json(store: Store, run: Run, path: Path) -> None:
 
 
 def _html(store: Store, run: Run, path: Path) -> None:
-    path.write_text(html_of(page_html(page_of(store, run))), encoding="utf-8")
+    path.write_text(html_of(page_html(load_run_page(store, run))), encoding="utf-8")
 
 
 def _run(store: Store, run: Run, path: Path) -> None:

@@ -14,7 +14,7 @@ from agentbench.core.attempt import Label
 from agentbench.core.run import Run
 from agentbench.report.agreement import AgreementView, agreement_view
 from agentbench.report.html import Page
-from agentbench.report.review_queue import Key, Wanted, review_queue
+from agentbench.report.review_queue import AttemptKey, ReviewSelection, review_queue
 from agentbench.report.run.page import RunFigures, run_figures
 from agentbench.store import Store
 
@@ -80,14 +80,14 @@ class FigureCache:
 class Queue:
     """A review queue: `keys` in order, `labels` the reviewer's labels by key."""
 
-    keys: tuple[Key, ...]
-    labels: Mapping[Key, Label]
+    keys: tuple[AttemptKey, ...]
+    labels: Mapping[AttemptKey, Label]
 
     @property
     def done(self) -> int:
         return sum(key in self.labels for key in self.keys)
 
-    def next_after(self, key: Key | None) -> Key | None:
+    def next_after(self, key: AttemptKey | None) -> AttemptKey | None:
         """The first key without a label after `key`, wrapping around at the end; None when all have one."""
         start = self.keys.index(key) + 1 if key in self.keys else 0
         order = (*self.keys[start:], *self.keys[:start])
@@ -99,15 +99,15 @@ class QueueCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: Remembered[tuple[Key, ...]] = Remembered()
+        self._known: Remembered[tuple[AttemptKey, ...]] = Remembered()
 
-    def of(self, run_id: str, wanted: Wanted) -> Queue:
-        """The queue for `wanted`, including attempts that its reviewer has labelled since."""
+    def of(self, run_id: str, selection: ReviewSelection) -> Queue:
+        """The queue for `selection`, including attempts that its reviewer has labelled since."""
         progress = self._store.listing.progress(run_id)
         state = (progress.attempts, progress.last)
-        drawn = replace(wanted, reviewer="")
+        drawn = replace(selection, reviewer="")
         keys = self._known.get((run_id, drawn), state, lambda: tuple(review_queue(self._store, run_id, drawn)))
-        labels = [label for label in self._store.labels(run_id) if label.reviewer == wanted.reviewer]
+        labels = [label for label in self._store.labels(run_id) if label.reviewer == selection.reviewer]
         return Queue(keys=keys, labels={(label.case_id, label.repeat): label for label in labels})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from agentbench.report.traced_number import FORMS, at
+from agentbench.report.traced_number import FORMS, lookup
 
 VOID = {"br", "meta", "link", "input", "img", "hr"}
 
@@ -66,6 +66,6 @@ def numbers(html: str) -> list[Number]:
 
 def check(found: Number, document: Mapping[str, Any]) -> None:
     """The number is the JSON's, and is written as its form writes it."""
-    expected = at(json.loads(json.dumps(document, default=str)), found.path)
+    expected = lookup(json.loads(json.dumps(document, default=str)), found.path)
     assert found.value == expected, found
     assert found.text == FORMS[found.form](expected), found

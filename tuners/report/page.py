@@ -9,10 +9,10 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.report import figures
-from agentbench.report.compare.page import ChangedCase, ChangedSide
+from agentbench.report.compare.page import ChangedAttempt, ChangedCase
 from agentbench.report.html import Chart, Html, Page, chart_places, render
 from agentbench.report.report import Report
-from agentbench.report.traced_number import at
+from agentbench.report.traced_number import lookup
 from agentbench.report.transcript.view import attempt_view
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store
@@ -161,7 +161,7 @@ def _cell(document: Mapping[str, Any], place: int, name: str, text: str) -> dict
         return {"text": text}
     keys, form = NUMBERS[name]
     candidate = document["candidates"][place]
-    present = text != figures.NONE and keys[-1] in at(candidate, keys[:-1])
+    present = text != figures.NONE and keys[-1] in lookup(candidate, keys[:-1])
     return {"text": None, "path": ["candidates", place, *keys] if present else None, "form": form}
 
 
@@ -182,8 +182,8 @@ def _cases(verdict: Verdict | None, store: Store) -> list[tuple[str, list[Change
 
     def shown(case_id: str) -> ChangedCase:
         views = {name: attempt_view(*attempts[name][case_id], run.prices) for name, run in runs.items()}
-        sides = [ChangedSide(letter=name, run=runs[name].id, view=view) for name, view in views.items()]
-        return ChangedCase(case_id=case_id, question=views["winner"].question, sides=sides)
+        compared = [ChangedAttempt(letter=name, run=runs[name].id, view=view) for name, view in views.items()]
+        return ChangedCase(case_id=case_id, question=views["winner"].question, attempts=compared)
 
     found = (("Newly right", gained), ("Newly wrong", lost))
     return [(title, [shown(case_id) for case_id in ids[:SHOWN]], len(ids)) for title, ids in found]

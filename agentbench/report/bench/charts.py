@@ -1,7 +1,7 @@
-"""The charts of a benchmark: its figures over the loads, and its roofline: what its steps could reach, what they did.
+"""The charts of a benchmark: line charts of its metrics over the loads, and its roofline.
 
-The roofline is that of Williams, Waterman & Patterson 2009: FLOP/s ≤ min(peak FLOP/s, intensity · peak bytes/s). Left
-of the ridge, where both are equal, memory bounds; right of it arithmetic does.
+The roofline is that of Williams, Waterman & Patterson 2009: FLOP/s ≤ min(peak FLOP/s, intensity · peak bytes/s). Both
+bounds are equal at the ridge. Left of it a computation is memory-bound, right of it compute-bound.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from agentbench.report.html import COLOURS, Chart, chart_text
 
 Json = Mapping[str, Any]
 LOG_SPAN = 40
-"""Values that span more than this factor are drawn on a logarithmic axis."""
+"""An axis is logarithmic if the largest value exceeds the smallest by more than this factor."""
 ROOF = 5
-"""Colour of the roof."""
+"""Index in `COLOURS` of the roof's colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """What stands on an axis, and how a value of it is written beside its point."""
+    """An axis' title and tick format, and `form`, which formats a value in a point's hover text."""
 
     title: str
     form: Callable[[float], str]
@@ -39,7 +39,7 @@ SHARE = Axis(title="share of the peak", form=lambda value: f"{100 * value:.3g} %
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A line: (x, y, what its point is called). `colour` is one of the page's; p95 and the like are `dashed`."""
+    """A line of points (x, y, label). `colour` is an index in `COLOURS`. A p95 is drawn `dashed`."""
 
     name: str
     points: tuple[tuple[float, float, str], ...]
@@ -48,25 +48,25 @@ class Series:
 
 
 def line_chart(caption: str, series: Sequence[Series], x: Axis, y: Axis, *, loads: Sequence[float] = ()) -> Chart:
-    """`loads` are the ticks of x, on a logarithmic axis, as those of a sweep are; without them x is as y is."""
+    """A line chart. With `loads`, the x axis is logarithmic and the loads are its ticks."""
     data = [_line(each, x, y) for each in series if each.points]
     points = [point for each in series for point in each.points]
-    across = _sides(x, [point[0] for point in points])
+    across = _scale(x, [point[0] for point in points])
     if loads:
-        known = sorted(set(loads))
-        across = {"type": "log", "tickvals": known, "ticktext": [plain(load) for load in known]}
+        ticks = sorted(set(loads))
+        across = {"type": "log", "tickvals": ticks, "ticktext": [plain(load) for load in ticks]}
     layout = {
         "height": 330,
         "margin": {"t": 12, "b": 60},
         "xaxis": {**across, "title": {"text": x.title}},
-        "yaxis": {**_sides(y, [point[1] for point in points]), "title": {"text": y.title}},
+        "yaxis": {**_scale(y, [point[1] for point in points]), "title": {"text": y.title}},
         "showlegend": False,
     }
     return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures")
 
 
-def _sides(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
-    """From 0, or by powers of ten where values are far apart."""
+def _scale(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
+    """A linear scale from 0; a logarithmic one for a logarithmic axis or values that span more than `LOG_SPAN`."""
     wide = bool(values) and min(values) > 0 and max(values) / min(values) > LOG_SPAN
     scale = {"type": "log", "dtick": 1} if axis.logarithmic or wide else {"rangemode": "tozero"}
     return {**scale, "tickformat": axis.ticks}
@@ -92,7 +92,7 @@ def _line(series: Series, x: Axis, y: Axis) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Decoding at a load, or prefill of one prompt: FLOP for a byte read, and FLOP per second."""
+    """Decoding at a load, or the prefill of one prompt: `intensity` in FLOP per byte read, and FLOP per second."""
 
     side: str
     kind: str
@@ -103,15 +103,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roofline:
-    """`names` are what its colours stand for; `said` says of each work what bounds it."""
+    """`names` is the legend: (colour, name). `bounds` has a sentence for each point: is it compute- or memory-bound?"""
 
     chart: Chart
     names: tuple[tuple[int, str], ...]
-    said: tuple[str, ...]
+    bounds: tuple[str, ...]
 
 
 def roofline(document: Json) -> Roofline | None:
-    """None where the peak or the model's dimensions are not known."""
+    """The roofline of a benchmark; None where the machine's peak or the model's dimensions are unknown."""
     peak = document.get("peak") or {}
     bandwidth, flop = peak.get("bytes_per_s"), peak.get("flop_per_s")
     found = list(work(document))
@@ -126,34 +126,35 @@ def roofline(document: Json) -> Roofline | None:
     for place, (side, kind) in enumerate(kinds):
         points = tuple((w.intensity, w.flop_per_s / 1e9, w.label) for w in found if (w.side, w.kind) == (side, kind))
         series.append(Series(name=f"{side}, {kind}", points=points, colour=place % ROOF))
-    x = Axis(title="FLOP for a byte read", form=lambda value: f"{value:.3g}", logarithmic=True)
+    x = Axis(title="FLOP per byte read", form=lambda value: f"{value:.3g}", logarithmic=True)
     y = Axis(title="GFLOP/s", form=lambda value: f"{figures.rate(value)} GFLOP/s", logarithmic=True)
     caption = f"FLOP/s against arithmetic intensity; the ridge is at {ridge:.3g} FLOP/byte"
     return Roofline(
         chart=line_chart(caption, series, x, y),
         names=tuple((place % ROOF, f"{side}, {kind}") for place, (side, kind) in enumerate(kinds)),
-        said=tuple(_said(each, ridge) for each in found),
+        bounds=tuple(_bound(each, ridge) for each in found),
     )
 
 
-def _said(found: Work, ridge: float) -> str:
+def _bound(found: Work, ridge: float) -> str:
     bound = "compute-bound" if found.intensity > ridge else "memory-bound"
     reached = f"{found.intensity:.3g} FLOP/byte, {figures.rate(found.flop_per_s / 1e9)} GFLOP/s"
     return f"{found.side}, {found.kind} ({found.label}): {reached}: {bound}"
 
 
 def work(document: Json) -> Iterator[Work]:
+    """The decode and prefill work of each load and side whose model dimensions are known."""
     cards = {side["name"]: (side.get("card") or {}).get("architecture") or {} for side in document["sides"]}
     for point in document["points"]:
         for name, side in point["sides"].items():
             card = cards.get(name, {})
             if all(card.get(key) for key in ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token")):
-                yield from _of_point(name, point["load"], side["figures"], card)
+                yield from _work_at(name, point["load"], side["figures"], card)
 
 
-def _of_point(name: str, load: Json, found: Json, card: Json) -> Iterator[Work]:
-    """Decoding, by the tokens that a step gives (Little: rate · step time), at 2·N FLOP each; prefill where one
-    client alone asks, so that the time to the first token has no queueing in it."""
+def _work_at(name: str, load: Json, found: Json, card: Json) -> Iterator[Work]:
+    """Decoding: a step gives rate · step time tokens (Little's law), at 2·N FLOP each. Prefill: only with one client,
+    where the time to the first token includes no queueing."""
     each, weights = 2.0 * card["num_parameters"], card["weight_bytes_per_step"]
     step, rate = found.get("step_s"), found.get("output_tokens_per_s")
     if step and rate:

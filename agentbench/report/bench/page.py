@@ -1,4 +1,4 @@
-"""A page of benchmarks: one HTML file that works offline, from what is stored of them."""
+"""Benchmarks as one HTML file that works offline, from their JSON files."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ AXES = {"closed": "clients at once (closed loop)", "open": "requests per second 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A side of a benchmark over its loads: what a colour stands for."""
+    """A side of a benchmark over its loads. Each curve has its own colour."""
 
     name: str
     kind: str
@@ -36,12 +36,12 @@ class Curve:
 
 
 def write_page(path: Path, documents: Sequence[Json]) -> None:
-    """Whole or not at all. `UserError` when it can't be written."""
+    """Writes the page atomically. `UserError` when it can't be written."""
     write_html(path, html_of(load_page(documents)))
 
 
 def load_page(documents: Sequence[Json]) -> Page:
-    """Charts of all, then each with its ratios, figures, notes, command and machine."""
+    """Charts of all benchmarks, then the ratios, roofline, metrics, notes, command and machine of each."""
     names = ", ".join(dict.fromkeys(document["name"] for document in documents))
     curves = _curves(documents)
     over_loads = {kind: dict(_charts(kind, curves)) for kind in AXES if any(each.kind == kind for each in curves)}
@@ -78,7 +78,7 @@ def _load(point: Json, side: str) -> tuple[float, str, Json]:
 
 
 def _of_kind(kind: str, curves: Sequence[Curve]) -> list[tuple[int, Curve]]:
-    """Those of a kind of load, with the colours that they have on the whole page."""
+    """The curves of a kind of load, each with its index on the page, which sets its colour."""
     return [(index, curve) for index, curve in enumerate(curves) if curve.kind == kind]
 
 
@@ -93,11 +93,11 @@ AGAINST_LOAD: tuple[tuple[str, str, Axis, tuple[str, ...]], ...] = (
     ("mbu", "Model bandwidth utilization (MBU)", SHARE, ("mbu",)),
     ("mfu", "Model FLOP/s utilization (MFU)", SHARE, ("mfu",)),
 )
-"""Place, caption, axis and keys of each chart over the loads."""
+"""Name, caption, y axis and keys of each chart over the loads."""
 
 
 def _charts(kind: str, curves: Sequence[Curve]) -> Iterator[tuple[str, Chart]]:
-    """A set for each kind of load; a recorded one has no axis to stand on."""
+    """The charts of a kind of load. A recorded workload has none: its load is not a number."""
     chosen = _of_kind(kind, curves)
     series = [
         _series(index, curve, key, "output_tokens_per_s")
@@ -106,9 +106,9 @@ def _charts(kind: str, curves: Sequence[Curve]) -> Iterator[tuple[str, Chart]]:
     ]
     yield f"{kind}_latency", line_chart("Throughput against latency", series, TOKEN_RATE, SECONDS)
     loads = [load for _, curve in chosen for load, _, _ in curve.points]
-    known_peak = any(found["mbu"] is not None for _, curve in chosen for _, _, found in curve.points)
+    has_peak = any(found["mbu"] is not None for _, curve in chosen for _, _, found in curve.points)
     for name, caption, axis, keys in AGAINST_LOAD:
-        if axis is SHARE and not known_peak:
+        if axis is SHARE and not has_peak:
             continue
         series = [_series(index, curve, key) for index, curve in chosen for key in keys]
         over = Axis(title=AXES[kind], form=plain)
@@ -116,23 +116,23 @@ def _charts(kind: str, curves: Sequence[Curve]) -> Iterator[tuple[str, Chart]]:
 
 
 def _series(index: int, curve: Curve, key: str, x: str | None = None) -> Series:
-    """A figure over the loads, or over the figure `x`."""
-    points = [(found[x] if x else load, found[key], label) for load, label, found in curve.points]
-    known = tuple((a, b, label) for a, b, label in points if a is not None and b is not None)
-    return Series(name=f"{curve.name}, {key.removesuffix('_s')}", points=known, colour=index, dashed="_p95" in key)
+    """A metric over the loads, or over the metric `x`. Loads without a value are left out."""
+    values = [(found[x] if x else load, found[key], label) for load, label, found in curve.points]
+    points = tuple((a, b, label) for a, b, label in values if a is not None and b is not None)
+    return Series(name=f"{curve.name}, {key.removesuffix('_s')}", points=points, colour=index, dashed="_p95" in key)
 
 
 def _result(place: int, document: Json, roof: Roofline | None) -> dict[str, Any]:
-    """What the template shows of one benchmark."""
-    held = held_text_back(document)
+    """The template's values for one benchmark."""
+    held_back = held_text_back(document)
     return {
         "document": document,
         "models": ", ".join(models(document)),
         "ratios": _ratios(document),
         "roofline": roof
-        and {"names": roof.names, "said": roof.said, "place": chart_places({f"roofline_{place}": roof.chart})},
+        and {"names": roof.names, "bounds": roof.bounds, "place": chart_places({f"roofline_{place}": roof.chart})},
         "columns": _columns(document),
-        "rows": [row for row in ROWS if held or not row[1].startswith("first_token")],
+        "rows": [row for row in ROWS if held_back or not row[1].startswith("first_token")],
         "notes": notes(document),
         "command": shlex.join(document["command"]),
         "facts": _facts(document),
@@ -140,7 +140,8 @@ def _result(place: int, document: Json, roof: Roofline | None) -> dict[str, Any]
 
 
 def _ratios(document: Json) -> dict[str, Any]:
-    """A column for each load and other side; a cell has where its ratio stands, and whether it is shown better."""
+    """A column for each pair of a load and a side other than the first. A cell has the path of its ratio in the
+    document and its CSS class."""
     columns = [(place, point, other) for place, point in enumerate(document["points"]) for other in point["ratios"]]
     return {
         "columns": [(point["load"]["label"], other) for _, point, other in columns],
@@ -153,13 +154,14 @@ def _ratios(document: Json) -> dict[str, Any]:
 
 
 def _ratio(place: int, ratios: Json, other: str, key: str, more: bool) -> tuple[Place | None, str]:
+    """The ratio's path, and "good" or "bad" where its interval excludes 1; no path where there is no ratio."""
     if key not in ratios:
         return None, ""
     low, high = ratios[key]["low"], ratios[key]["high"]
-    where: Place = ["points", place, "ratios", other, key]
+    path: Place = ["points", place, "ratios", other, key]
     if low is None or high is None or low <= 1 <= high:
-        return where, ""
-    return where, "good" if (low > 1) == more else "bad"
+        return path, ""
+    return path, "good" if (low > 1) == more else "bad"
 
 
 ROWS: tuple[tuple[str, str, str], ...] = (
@@ -181,11 +183,11 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("wall", "wall_s", "seconds"),
     ("client CPU", "client_cpu_share", "percent"),
 )
-"""Title, key and form of each figure."""
+"""Title, key and form of each row."""
 
 
 def _columns(document: Json) -> list[dict[str, Any]]:
-    """One row a figure, one column a load and side: figures are many, loads few."""
+    """A column for each load and side; the rows are metrics, of which there are more."""
     return [
         {
             "at": ["points", place, "sides", name, "figures"],

@@ -1,4 +1,4 @@
-"""The tables of a benchmark, from what is stored of it."""
+"""The tables of a benchmark, from its JSON document."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,15 +29,16 @@ COMPARED = (
     ("latency_p95_s", "Latency p95", False),
     ("wall_s", "Wall time", False),
 )
-"""Key, title, and whether more is better."""
+"""Key, title, and whether a higher value is better."""
 
 CLIENT_SHARE = 0.1
-"""A client that computes more than this is worth a note: it may share its CPUs with the server."""
+"""A note warns of a client that uses more than this share of a CPU: it may share its CPUs with the server."""
 BUSY_SHARE = 0.25
+"""A note warns of a load average above this share of the CPUs before the benchmark."""
 
 
 def load_report(document: Json, *, piped: bool = False) -> RenderableType:
-    """What was measured, on which server, and what limits it."""
+    """The tables of latency, throughput and ratios, then notes."""
     parts: list[RenderableType] = [_latency_table(document, piped), _rate_table(document, piped)]
     parts += [_ratio_table(document, point, piped) for point in document["points"] if point["ratios"]]
     return Group(*parts, *(Text(line(note), style="dim") for note in notes(document)))
@@ -59,14 +60,15 @@ def _latency_table(document: Json, piped: bool) -> Table:
 
 
 def held_text_back(document: Json) -> bool:
-    """Whether first tokens were counted before anything of them was seen; older documents do not say."""
+    """Whether any server counted a first token before it sent visible text. False for older documents, which lack the
+    time of the first token."""
     found = [side["figures"] for point in document["points"] for side in point["sides"].values()]
     return any(f.get("first_token_p50_s") not in (None, f["ttft_p50_s"]) for f in found)
 
 
 def _rate_table(document: Json, piped: bool) -> Table:
     columns: list[Column] = [
-        ("OK", answered),
+        ("OK", answered_requests),
         ("Out tok/s", lambda f: figures.rate(f["output_tokens_per_s"])),
         ("All tok/s", lambda f: figures.rate(f["total_tokens_per_s"])),
         ("Req/s", lambda f: figures.rate(f["requests_per_s"])),
@@ -109,7 +111,8 @@ def _ratio_table(document: Json, point: Json, piped: bool) -> Table:
 
 
 def _ratio(found: Json | None, more: bool) -> Text:
-    """The ratio with its interval; green where the first side is better beyond it, red where it is worse."""
+    """The ratio with its interval. If the interval excludes 1: green where the first side is better, red where it is
+    worse."""
     if found is None:
         return Text(figures.NONE)
     low, high = found["low"], found["high"]
@@ -126,17 +129,17 @@ def title(document: Json) -> str:
 
 
 def models(document: Json) -> list[str]:
-    """What the servers call their models, of a file its name."""
+    """The servers' model names without repetition; for a file path, the file name."""
     names = (str(side["model"]) for side in document["sides"])
     return list(dict.fromkeys(name.rpartition("/")[2] if name.startswith("/") else name for name in names))
 
 
-def answered(found: Json) -> str:
+def answered_requests(found: Json) -> str:
     return f"{found['answered']}/{found['requests']}"
 
 
 def notes(document: Json) -> list[str]:
-    """What a reader must know to judge the figures."""
+    """Facts that a reader needs to judge the numbers."""
     found = [f"Workload: {document['workload_note']}." if document["workload_note"] else ""]
     for point in document["points"]:
         for name, side in point["sides"].items():
@@ -157,31 +160,31 @@ def _side_notes(load: str, name: str, side: Json) -> list[str]:
         kinds = ", ".join(f"{number} {kind}" for kind, number in figure["errors_by_kind"].items())
         found.append(f"{where}: {figure['errors']} of {figure['requests']} requests failed: {kinds}.")
     if figure["retries"]:
-        found.append(f"{where}: {figure['retries']} sent again on a new connection.")
+        found.append(f"{where}: {figure['retries']} requests were sent again on a new connection.")
     if (figure["client_cpu_share"] or 0) > CLIENT_SHARE:
-        found.append(f"{where}: the client itself took {figures.percent(figure['client_cpu_share'])} of a CPU.")
+        found.append(f"{where}: the client itself used {figures.percent(figure['client_cpu_share'])} of a CPU.")
     found += _token_notes(where, figure)
     if figure["prompt_tokens_as_asked"] not in (None, 1.0):
         found.append(
-            f"{where}: {figures.percent(figure['prompt_tokens_as_asked'])} of prompts had the tokens asked for."
+            f"{where}: {figures.percent(figure['prompt_tokens_as_asked'])} of prompts had the requested token count."
         )
     if figure["output_tokens_as_asked"] not in (None, 1.0):
         found.append(
-            f"{where}: {figures.percent(figure['output_tokens_as_asked'])} of answers had the tokens asked for."
+            f"{where}: {figures.percent(figure['output_tokens_as_asked'])} of answers had the requested token count."
         )
     return found
 
 
 def _token_notes(where: str, figure: Json) -> list[str]:
-    """What is not known of the tokens."""
+    """Notes on unknown token counts and times."""
     found = []
     if figure["tokens_assumed"]:
-        found.append(f"{where}: the server gave no token counts; each chunk is taken for one token.")
-    lacking = {name: figure.get(f"uncounted_{name}") for name in ("prompts", "completions")}
-    if missing := ", ".join(f"{count} {name}" for name, count in lacking.items() if count):
-        found.append(f"{where}: {missing} of {figure['answered']} have no token count: their sums are not known.")
-    if whole := figure.get("in_one_piece"):
-        found.append(f"{where}: {whole} of {figure['answered']} answers came in one piece: their TTFT is not known.")
+        found.append(f"{where}: the server sent no token counts; each chunk counts as one token.")
+    uncounted = {name: figure.get(f"uncounted_{name}") for name in ("prompts", "completions")}
+    if missing := ", ".join(f"{count} {name}" for name, count in uncounted.items() if count):
+        found.append(f"{where}: {missing} of {figure['answered']} have no token count: their sums are unknown.")
+    if unstreamed := figure.get("in_one_piece"):
+        found.append(f"{where}: {unstreamed} of {figure['answered']} answers came in one piece: their TTFT is unknown.")
     return found
 
 

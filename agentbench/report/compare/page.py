@@ -1,4 +1,4 @@
-"""Several runs as one HTML file: differences and verdicts, the front, the configuration, the cases that changed."""
+"""Several runs as one HTML file: differences, verdicts, Pareto fronts, configurations, and the cases that changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,27 +19,27 @@ AXES = {"ttft_p95_s": ("TTFT p95, seconds", "TTFT"), "agent_goodput_per_s": ("ag
 
 
 def runs_charts(view: RunsView) -> dict[str, Chart]:
-    """Quality against each of `FRONTS`, where at least two runs have both."""
+    """Charts of accuracy against each metric in `FRONTS`, where at least two runs have both."""
     charts = {metric: _chart(view, metric) for metric in FRONTS}
     return {f"pareto_{AXES[metric][1].lower()}": chart for metric, chart in charts.items() if chart is not None}
 
 
 def _chart(view: RunsView, metric: str) -> Chart | None:
-    known = [
+    measured = [
         (place, run)
         for place, run in enumerate(view.runs)
         if run.accuracy is not None and getattr(run.serving, metric) is not None
     ]
-    if len(known) < 2:
+    if len(measured) < 2:
         return None
     best = set(front(view.runs, metric))
-    data = [_front([run for _, run in known if run.run.id in best], metric)]
-    data += [_point(place, run, metric) for place, run in known]
+    data = [_front([run for _, run in measured if run.run.id in best], metric)]
+    data += [_point(place, run, metric) for place, run in measured]
     title, short = AXES[metric]
     layout = {
         "height": 250,
         "margin": {"t": 12, "b": 60},
-        "xaxis": {"title": {"text": title}, "range": _range([getattr(run.serving, metric) for _, run in known])},
+        "xaxis": {"title": {"text": title}, "range": _range([getattr(run.serving, metric) for _, run in measured])},
         "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
         "showlegend": False,
     }
@@ -48,7 +48,7 @@ def _chart(view: RunsView, metric: str) -> Chart | None:
 
 
 def _range(values: list[float]) -> list[float]:
-    """From a little left of 0, so that a point at 0 is clear of the axis."""
+    """The range of the axis. It starts left of 0, so that a point at 0 is clear of the axis."""
     most = max(values) or 1.0
     return [-0.04 * most, 1.1 * most]
 
@@ -69,7 +69,7 @@ def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
     assert run.accuracy is not None
     value, accuracy = getattr(run.serving, metric), run.accuracy
     form = figures.seconds if metric.endswith("_s") and not metric.endswith("per_s") else figures.rate
-    said = f"{LETTERS[place]} {line(run.title)}: {figures.percent(accuracy.value)}, {form(value)}"
+    hover = f"{LETTERS[place]} {line(run.title)}: {figures.percent(accuracy.value)}, {form(value)}"
     low, high = accuracy.low, accuracy.high
     bars = {"type": "data", "symmetric": False, "thickness": 1, "visible": low is not None and high is not None}
     bars["array"] = [0.0 if high is None else high - accuracy.value]
@@ -82,15 +82,15 @@ def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
         "error_y": bars,
         "text": [LETTERS[place]],
         "textposition": "top right",
-        "hovertext": [chart_text(said)],
+        "hovertext": [chart_text(hover)],
         "hoverinfo": "text",
         "cliponaxis": False,
         "marker": {"color": COLOURS[place % len(COLOURS)], "size": 12},
     }
 
 
-SHOWN = 15
-"""Changed cases of each way that are shown in full."""
+TRANSCRIPTS = 15
+"""Changed cases shown with both transcripts, in each direction."""
 
 ROWS = (
     ("Accuracy", "accuracy", "percent"),
@@ -109,7 +109,7 @@ ROWS = (
     ("Cost", "cost", "cost"),
     ("Wall time", "wall_s", "seconds"),
 )
-"""What is shown of each run: name, key of its JSON, form."""
+"""Rows of the table: title, key in the run's JSON, form."""
 
 INCOMPLETE = {
     "output_tokens_per_s": "uncounted_timed",
@@ -117,14 +117,17 @@ INCOMPLETE = {
     "completion_tokens": "uncounted_completions",
     "cost": "cost_unknown_calls",
 }
-"""Keys of sums, and of the calls that are missing from each: with any it is the least that it was."""
+"""Keys of sums, each with the key of the number of calls missing from it. If any are missing, the sum is a lower
+bound."""
 
-WHERE_KNOWN = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
+OPTIONAL = ("pass_hat_k", "pass_hat_k_as_gated", "cost")
 """Keys whose row is left out when no run has a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedSide:
+class ChangedAttempt:
+    """The attempt at a changed case in one of the two runs."""
+
     letter: str
     run: str
     view: AttemptView
@@ -132,16 +135,16 @@ class ChangedSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedCase:
-    """A case that came out better in one of two runs."""
+    """A case whose result is better in one of two runs than in the other."""
 
     case_id: str
     question: str
-    sides: Sequence[ChangedSide]
+    attempts: Sequence[ChangedAttempt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A run against the first: `gained` are better in it, `lost` in the first."""
+    """A later run compared with the first: `gained` cases are better in the later run, `lost` cases in the first."""
 
     letter: str
     title: str
@@ -159,18 +162,18 @@ def runs_page(view: RunsView, store: Store) -> Page:
 
 
 def _values(view: RunsView, store: Store) -> dict[str, Any]:
-    """What the template of several runs is filled with."""
+    """The template's values."""
     document = view.to_json()
     runs = document["runs"]
-    said = [
+    conclusions = [
         conclusion(each.passes.difference, adjusted.get("pass_rate"), "A", letter)
         for each, adjusted, letter in zip(view.comparisons, view.adjusted, LETTERS[1:], strict=False)
     ]
     return {
         "document": document,
-        "said": said,
+        "conclusions": conclusions,
         "scorers": list(dict.fromkeys(name for run in view.runs for name in run.scores)),
-        "rows": [row for row in ROWS if row[1] not in WHERE_KNOWN or any(run[row[1]] is not None for run in runs)],
+        "rows": [row for row in ROWS if row[1] not in OPTIONAL or any(run[row[1]] is not None for run in runs)],
         "letters": LETTERS,
         "incomplete": INCOMPLETE,
         "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),
@@ -178,29 +181,31 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
     }
 
 
-def _pair(store: Store, runs: Sequence[RunView], place: int, found: CompareView) -> Pair:
-    sides = ((LETTERS[place], runs[place].run), ("A", runs[0].run))
-    gained, lost = found.passes.better_in_b, found.passes.better_in_a
+def _pair(store: Store, runs: Sequence[RunView], place: int, comparison: CompareView) -> Pair:
+    pair = ((LETTERS[place], runs[place].run), ("A", runs[0].run))
+    gained, lost = comparison.passes.better_in_b, comparison.passes.better_in_a
     return Pair(
         letter=LETTERS[place],
         title=runs[place].title,
-        gained=[_case(store, case_id, sides) for case_id in gained[:SHOWN]],
-        lost=[_case(store, case_id, sides) for case_id in lost[:SHOWN]],
+        gained=[_case(store, case_id, pair) for case_id in gained[:TRANSCRIPTS]],
+        lost=[_case(store, case_id, pair) for case_id in lost[:TRANSCRIPTS]],
         gained_total=len(gained),
         lost_total=len(lost),
     )
 
 
-def _case(store: Store, case_id: str, sides: Sequence[tuple[str, Run]]) -> ChangedCase:
-    """The case's first repeat that came out differently, on both sides."""
-    repeats = [set(store.listing.repeats(run.id, case_id)) for _, run in sides]
+def _case(store: Store, case_id: str, pair: Sequence[tuple[str, Run]]) -> ChangedCase:
+    """Both runs' attempts in the case's first repeat with different verdicts, or else in the last repeat."""
+    repeats = [set(store.listing.repeats(run.id, case_id)) for _, run in pair]
     views: list[AttemptView] = []
     for repeat in sorted(set.intersection(*repeats)):
-        views = [_attempt(store, run, case_id, repeat) for _, run in sides]
+        views = [_attempt(store, run, case_id, repeat) for _, run in pair]
         if views[0].verdict != views[1].verdict:
             break
-    found = [ChangedSide(letter=side[0], run=side[1].id, view=each) for side, each in zip(sides, views, strict=True)]
-    return ChangedCase(case_id=case_id, question=views[0].question, sides=found)
+    attempts = [
+        ChangedAttempt(letter=letter, run=run.id, view=view) for (letter, run), view in zip(pair, views, strict=True)
+    ]
+    return ChangedCase(case_id=case_id, question=views[0].question, attempts=attempts)
 
 
 def _attempt(store: Store, run: Run, case_id: str, repeat: int) -> AttemptView:

@@ -1,4 +1,4 @@
-"""Two runs side by side: as a table for the terminal, and as Markdown for a pull request."""
+"""A comparison of two runs as a table for the terminal and as Markdown for a pull request."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Row = tuple[str, Cell, Cell, Cell]
 
 
 def compare_report(view: CompareView, *, piped: bool = False) -> RenderableType:
-    """Verdict, table, changed cases, differing configuration, and what limits the comparison."""
+    """Table, verdict, changed cases, differences between the configurations, and limits of the comparison."""
     parts: list[RenderableType] = [_metrics(view, piped), verdict(view), *_changed(view)]
     if view.changes:
         parts += [Text(), _configuration(view, piped)]
@@ -46,7 +46,7 @@ def _metrics(view: CompareView, piped: bool) -> Table:
 
 
 def metric_rows(view: CompareView) -> list[Row]:
-    """Metric, A's, B's, B − A; what stands below a figure is its 95 % interval."""
+    """Metric, A's value, B's value, B − A. The second line of a cell is the 95 % interval."""
     return [*_verdict_rows(view), *_score_rows(view), *_latency_rows(view), *_rate_rows(view)]
 
 
@@ -55,25 +55,26 @@ def _verdict_rows(view: CompareView) -> list[Row]:
     span = _span(figures.points, paired.difference, paired.low, paired.high)
     return [
         ("Model", _dim(view.a.model), _dim(view.b.model), ""),
-        ("Accuracy", _accuracy(view.a), _accuracy(view.b), _judged(view, "pass_rate", paired.difference, span)),
+        ("Accuracy", _accuracy(view.a), _accuracy(view.b), _difference(view, "pass_rate", paired.difference, span)),
         ("Right / wrong / failed", verdicts(view.a), verdicts(view.b), Text(_p_value(view), style="dim")),
         *_repeats_rows(view),
     ]
 
 
 def _repeats_rows(view: CompareView) -> list[Row]:
-    """pass^k of each run over its own cases with k verdicts, and with the agent's failures as wrong."""
-    if view.a.repeated is None and view.b.repeated is None:
+    """pass^k of each run over its own cases with k verdicts. Where counting the agent's failures as wrong answers
+    changes a value, a second row has those."""
+    a, b = view.a, view.b
+    if a.repeated is None and b.repeated is None:
         return []
-    sides = [(each.repeated, each.repeated_as_gated) for each in (view.a, view.b)]
-    rows: list[Row] = [("pass^k", _repeated(sides[0][0]), _repeated(sides[1][0]), "")]
-    if any(gated != left_out for left_out, gated in sides):
-        rows.append(("  failures as wrong", _repeated(sides[0][1]), _repeated(sides[1][1]), ""))
+    rows: list[Row] = [("pass^k", _repeated(a.repeated), _repeated(b.repeated), "")]
+    if any(run.repeated_as_gated != run.repeated for run in (a, b)):
+        rows.append(("  failures as wrong", _repeated(a.repeated_as_gated), _repeated(b.repeated_as_gated), ""))
     return rows
 
 
 def _repeated(found: Repeated | None) -> Text:
-    """pass^k, its k and the cases it is of."""
+    """pass^k, its k and its number of cases."""
     if found is None:
         return Text(figures.NONE)
     every = found.pass_hat_k
@@ -86,12 +87,12 @@ def _p_value(view: CompareView) -> str:
 
 
 def _score_rows(view: CompareView) -> list[Row]:
-    """The graded scorers."""
+    """A row for each graded scorer."""
     rows: list[Row] = []
     for score in view.scores:
         span = _span(figures.points, score.difference, score.low, score.high)
-        judged = _judged(view, score_metric(score.scorer), score.difference, span)
-        rows.append((line(score.scorer), figures.percent(score.mean_a), figures.percent(score.mean_b), judged))
+        cell = _difference(view, score_metric(score.scorer), score.difference, span)
+        rows.append((line(score.scorer), figures.percent(score.mean_a), figures.percent(score.mean_b), cell))
     return rows
 
 
@@ -104,14 +105,14 @@ def _accuracy(view: RunView) -> Text:
 def _latency_rows(view: CompareView) -> list[Row]:
     a, b = view.a.serving, view.b.serving
     return [
-        ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _moved(view, "ttft_p50", view.ttft)),
+        ("TTFT p50", figures.seconds(a.ttft_p50_s), figures.seconds(b.ttft_p50_s), _shift(view, "ttft_p50", view.ttft)),
         (
             "TTFT p95",
             figures.seconds(a.ttft_p95_s),
             figures.seconds(b.ttft_p95_s),
             _ratio(a.ttft_p95_s, b.ttft_p95_s),
         ),
-        ("TPOT p50", figures.seconds(a.tpot_p50_s), figures.seconds(b.tpot_p50_s), _moved(view, "tpot_p50", view.tpot)),
+        ("TPOT p50", figures.seconds(a.tpot_p50_s), figures.seconds(b.tpot_p50_s), _shift(view, "tpot_p50", view.tpot)),
     ]
 
 
@@ -133,28 +134,29 @@ def _rate_rows(view: CompareView) -> list[Row]:
 
 
 def _ratio(a: float | None, b: float | None) -> Text:
-    """How many times A's figure B's is."""
+    """B's value as a multiple of A's."""
     return Text(f"{figures.ratio(b, a)}", style="dim")
 
 
-def _moved(view: CompareView, metric: str, shift: PairedShift | None) -> Text:
-    """The paired difference of a latency; less is better."""
+def _shift(view: CompareView, metric: str, shift: PairedShift | None) -> Text:
+    """The paired difference of a latency. A lower latency is better."""
     if shift is None:
         return Text(figures.NONE)
     span = _span(figures.shift, shift.difference_s, shift.low_s, shift.high_s)
-    return _judged(view, metric, -shift.difference_s, span)
+    return _difference(view, metric, -shift.difference_s, span)
 
 
 def _span(
     form: Callable[[float | None], str], value: float | None, low: float | None, high: float | None
 ) -> tuple[str, str]:
+    """A formatted value and its formatted interval; the interval is empty where it is unknown."""
     return form(value), "" if low is None or high is None else figures.bounds(form(low), form(high))
 
 
-def _judged(view: CompareView, metric: str, gain: float | None, span: tuple[str, str]) -> Text:
-    """Coloured when the difference holds beside the other metrics': by the p that is adjusted for them."""
-    shown = gain is not None and view.adjusted.get(metric, 1.0) < ALPHA
-    style = "bold" if gain is None or not shown else "bold green" if gain > 0 else "bold red"
+def _difference(view: CompareView, metric: str, gain: float | None, span: tuple[str, str]) -> Text:
+    """A difference and its interval, coloured if it is significant by its adjusted p. B is better if `gain` > 0."""
+    significant = gain is not None and view.adjusted.get(metric, 1.0) < ALPHA
+    style = "bold" if gain is None or not significant else "bold green" if gain > 0 else "bold red"
     return Text.assemble((span[0], style), "\n", (span[1], "dim"))
 
 
@@ -163,21 +165,21 @@ def _dim(text: str) -> Text:
 
 
 def verdict(view: CompareView) -> Text:
-    """What the comparison of pass rates shows, in words."""
+    """The conclusion from the comparison of pass rates, with its test."""
     paired = view.passes
     if paired.difference is None or paired.p_value is None:
         return Text("No case was graded in both runs: nothing to compare.", style="bold yellow")
     adjusted = view.adjusted["pass_rate"]
-    said = conclusion(paired.difference, adjusted, "A", "B")
+    shown = conclusion(paired.difference, adjusted, "A", "B")
     test = f"{paired.test}, {figures.probability(paired.p_value)}, {paired.cases} paired cases"
     if len(view.adjusted) > 1:
         test += f"; {figures.probability(adjusted)} as one of {len(view.adjusted)} metrics (Holm)"
     clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
-    return Text.assemble((said, "bold"), f" ({test}{clusters}). {_detectable(view)}".rstrip())
+    return Text.assemble((shown, "bold"), f" ({test}{clusters}). {_detectable(view)}".rstrip())
 
 
 def conclusion(difference: float | None, p_value: float | None, a: str, b: str) -> str:
-    """What the change in accuracy from a to b, b − a, shows."""
+    """The conclusion from the difference in accuracy, b − a, and its adjusted p."""
     if difference is None or p_value is None:
         return "No case was graded in both runs: nothing to compare"
     if p_value >= ALPHA:
@@ -189,14 +191,14 @@ def conclusion(difference: float | None, p_value: float | None, a: str, b: str) 
 def _detectable(view: CompareView) -> str:
     least = view.passes.smallest_detectable
     if least is None:
-        shown = view.adjusted["pass_rate"] < ALPHA
-        return "" if shown else "There are too few cases to show any difference."
-    return f"Smallest difference it could have seen: {100 * least:.1f} pts (power 0.8)."
+        significant = view.adjusted["pass_rate"] < ALPHA
+        return "" if significant else "There are too few cases to show any difference."
+    return f"Smallest detectable difference: {100 * least:.1f} pts (power 0.8)."
 
 
 def _changed(view: CompareView) -> list[Text]:
     found = [("A", "cyan", view.passes.better_in_a), ("B", "blue", view.passes.better_in_b)]
-    return [case_line(f"Better in {side} ({len(ids)})", ids, style, CASES_SHOWN) for side, style, ids in found if ids]
+    return [case_line(f"Better in {run} ({len(ids)})", ids, style, CASES_SHOWN) for run, style, ids in found if ids]
 
 
 def _configuration(view: CompareView, piped: bool) -> Table:
@@ -215,7 +217,7 @@ def _value(value: object) -> Text:
 
 
 def compare_markdown(view: CompareView) -> str:
-    """Verdict, table, what changed, what the configurations differ in, what limits the comparison."""
+    """Verdict, table, changed cases, differences between the configurations, and limits of the comparison."""
     parts = [f"## agentbench {markdown(view.a.run.suite)}: B against A", "", markdown(verdict(view).plain), ""]
     parts += [f"| metric | A: {markdown(view.a.title)} | B: {markdown(view.b.title)} | B − A (95 %) |"]
     parts += ["|---|---:|---:|---:|", *(f"| {' | '.join(map(_cell, row))} |" for row in metric_rows(view)), ""]

@@ -1,4 +1,4 @@
-"""Every number that is said of several runs side by side: of each, and of each later one against the first."""
+"""Every number in a comparison of runs: the numbers of each run, and of each later run compared with the first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run, changed_parts
 from agentbench.gate.baseline import stored_outcomes
-from agentbench.report.config_diff import ConfigChange, config_diff, flat
+from agentbench.report.config_diff import ConfigChange, config_diff, flatten
 from agentbench.report.run.view import RunView, short_id, view_of
 from agentbench.stats import Outcome, PairedComparison, compare_passes
 from agentbench.stats.comparison import PairedShift, ScoreComparison, compare_latency, compare_scores, graded_scorers
@@ -18,10 +18,10 @@ from agentbench.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareView:
-    """Run `a` and a later run `b`; every difference is the change from `a` to `b`, b − a, paired on case.
+    """Run `a` compared with a later run `b`. Every difference is b − a, paired on case.
 
-    `scores` are those of graded scorers. `adjusted` has every metric's p, adjusted for there being several (Holm):
-    `pass_rate`, `ttft_p50`, `tpot_p50` and each scorer, as `score:NAME`. `notes` say what limits the comparison.
+    `scores` has the graded scorers. `adjusted` has the p of each metric, adjusted for the number of metrics (Holm):
+    `pass_rate`, `ttft_p50`, `tpot_p50`, and `score:NAME` for each scorer. `notes` state the limits of the comparison.
     """
 
     a: RunView
@@ -35,7 +35,7 @@ class CompareView:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Both runs as `RunView.to_json`, and the paired differences (b − a; seconds; fractions)."""
+        """Both runs as `RunView.to_json`, and the paired differences b − a in seconds or fractions."""
         return {
             "a": self.a.to_json(),
             "b": self.b.to_json(),
@@ -50,25 +50,25 @@ class CompareView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """A run of a comparison: what is said of it, and the outcomes that are paired."""
+class ComparedRun:
+    """A run's view, and the outcomes that are paired with those of another run."""
 
     view: RunView
     outcomes: Sequence[Outcome]
 
 
-def side_of(store: Store, run: Run) -> Side:
-    """A stored run as far as it has come."""
+def compared_run(store: Store, run: Run) -> ComparedRun:
+    """A stored run with the attempts that are stored so far."""
     outcomes = stored_outcomes(store, run.id)
-    return Side(view=view_of(run, outcomes), outcomes=outcomes)
+    return ComparedRun(view=view_of(run, outcomes), outcomes=outcomes)
 
 
 def compare_view(store: Store, a: Run, b: Run) -> CompareView:
-    """Two stored runs compared, as far as they have come: what changed from `a` to `b`."""
-    return compare_sides(side_of(store, a), side_of(store, b))
+    """The comparison of two stored runs, from the attempts that are stored so far: what changed from `a` to `b`."""
+    return compare_runs(compared_run(store, a), compared_run(store, b))
 
 
-def compare_sides(a: Side, b: Side) -> CompareView:
+def compare_runs(a: ComparedRun, b: ComparedRun) -> CompareView:
     view_a, view_b = distinct([a.view, b.view])
     passes = _passes(a.outcomes, b.outcomes)
     ttft, tpot = (compare_latency(b.outcomes, a.outcomes, metric) for metric in ("ttft", "tpot"))
@@ -87,7 +87,8 @@ def compare_sides(a: Side, b: Side) -> CompareView:
 
 
 def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> PairedComparison:
-    """b − a. The statistics subtract their second run, a baseline, from their first; its names are turned with it."""
+    """The comparison b − a. `compare_passes` subtracts its second argument from its first, so `b` comes first and the
+    names in its result are swapped back."""
     found = compare_passes(b, a)
     return replace(
         found,
@@ -104,7 +105,7 @@ def _scores(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[ScoreComparison
 
 
 def score_metric(scorer: str) -> str:
-    """A scorer's name among the metrics: one of its own, whatever a suite calls it."""
+    """A scorer's name as a metric. The prefix keeps it apart from every other metric, whatever the scorer's name."""
     return f"score:{scorer}"
 
 
@@ -114,7 +115,7 @@ def p_values(
     tpot: PairedShift | None,
     scores: Sequence[ScoreComparison],
 ) -> dict[str, float]:
-    """The p of each metric that has one, as they are before any adjustment."""
+    """The unadjusted p of each metric that has one."""
     found = {
         "pass_rate": passes.p_value,
         "ttft_p50": ttft.p_value if ttft else None,
@@ -125,7 +126,7 @@ def p_values(
 
 
 def distinct(views: Sequence[RunView]) -> list[RunView]:
-    """The views with titles that tell them apart."""
+    """The views, with the short run id added to every title that occurs twice."""
     titles = [view.title for view in views]
     return [
         view if titles.count(view.title) == 1 else replace(view, title=f"{view.title} {short_id(view.run.id)}")
@@ -165,24 +166,25 @@ def _unfinished(view: RunView) -> list[str]:
     return notes
 
 
-MOST = 8
-"""Runs side by side."""
+MOST_RUNS = 8
+"""Runs in one comparison."""
 
 FRONTS: Mapping[str, int] = {"ttft_p95_s": -1, "agent_goodput_per_s": 1}
-"""What quality is held against, and whether less (-1) or more (1) of it is better."""
+"""The metrics of the Pareto fronts with accuracy: -1 where a lower value is better, 1 where a higher value is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsView:
-    """`comparisons` has each later run against the first (later − first, paired on case). `adjusted` has the p of
-    each of their metrics, adjusted over all of them (Holm)."""
+    """`comparisons` compares each later run with the first (later − first, paired on case). `adjusted` has, for each
+    comparison, the p of its metrics, adjusted over all metrics of all comparisons (Holm)."""
 
     runs: tuple[RunView, ...]
     comparisons: tuple[CompareView, ...]
     adjusted: tuple[Mapping[str, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Seconds, fractions and rates per second; `config_diff` and `titles` in the order of `runs`."""
+        """Values are seconds, fractions and rates per second. `titles` and the values in `config_diff` are in the order
+        of `runs`."""
         return {
             "runs": [run.to_json() for run in self.runs],
             "titles": [run.title for run in self.runs],
@@ -204,13 +206,13 @@ def _compared(view: CompareView) -> dict[str, Any]:
 
 
 def runs_view(store: Store, runs: Sequence[Run]) -> RunsView:
-    """Two runs or more of one store. `UserError` for more than can be read side by side."""
-    if not 2 <= len(runs) <= MOST:
-        raise UserError(f"{len(runs)} runs to compare: expected 2 to {MOST}")
-    sides = [side_of(store, run) for run in runs]
-    comparisons = tuple(compare_sides(sides[0], side) for side in sides[1:])
+    """The comparison of several stored runs. `UserError` for fewer than 2 or more than `MOST_RUNS`."""
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise UserError(f"{len(runs)} runs to compare: expected 2 to {MOST_RUNS}")
+    compared = [compared_run(store, run) for run in runs]
+    comparisons = tuple(compare_runs(compared[0], later) for later in compared[1:])
     return RunsView(
-        runs=tuple(distinct([side.view for side in sides])),
+        runs=tuple(distinct([run.view for run in compared])),
         comparisons=comparisons,
         adjusted=_adjusted(comparisons),
     )
@@ -224,8 +226,8 @@ def _adjusted(comparisons: Sequence[CompareView]) -> tuple[dict[str, float], ...
 
 
 def _config_diff(runs: Sequence[RunView]) -> dict[str, list[Any]]:
-    """The paths in which not all agree, with the value of each run, None where it has none."""
-    trees = [dict(flat(run.run.config)) for run in runs]
+    """The dotted paths in which the runs differ, with each run's value; None where a run lacks the path."""
+    trees = [dict(flatten(run.run.config)) for run in runs]
     paths = sorted({path for tree in trees for path in tree})
     return {
         path: [tree.get(path) for tree in trees] for path in paths if len({repr(tree.get(path)) for tree in trees}) > 1
@@ -233,9 +235,8 @@ def _config_diff(runs: Sequence[RunView]) -> dict[str, list[Any]]:
 
 
 def front(runs: Sequence[RunView], metric: str) -> list[str]:
-    """The ids of the runs that no other one is better than, in accuracy and in `metric` (Pareto)."""
-    known = [(run, _point(run, metric)) for run in runs]
-    points = [(run, point) for run, point in known if point is not None]
+    """The ids of the runs on the Pareto front of accuracy and `metric`: no other run dominates them."""
+    points = [(run, point) for run in runs if (point := _point(run, metric)) is not None]
     return [run.run.id for run, point in points if not any(_dominates(other, point) for _, other in points)]
 
 
@@ -243,7 +244,7 @@ Point = tuple[float, float]
 
 
 def _point(run: RunView, metric: str) -> Point | None:
-    """Accuracy and the metric, both so that more is better."""
+    """Accuracy and the metric; the metric's sign is such that more is better. None where either is missing."""
     value = getattr(run.serving, metric)
     return None if run.accuracy is None or value is None else (run.accuracy.value, FRONTS[metric] * value)
 

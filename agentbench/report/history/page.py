@@ -1,9 +1,9 @@
-"""A suite over time as a page: its metrics run by run, with the changes marked."""
+"""A suite over time as a page: charts of its metrics run by run, with change points marked."""
 
 from typing import Any
 
 from agentbench.report import figures
-from agentbench.report.history.view import METRICS, NEWEST, HistoryView, Series, commit_of, history_view
+from agentbench.report.history.view import METRICS, NEWEST_RUNS, HistoryView, Series, commit_of, history_view
 from agentbench.report.html import COLOURS, Chart, Html, Page, chart_places, chart_text, render
 from agentbench.report.run.view import RunView, run_view
 from agentbench.store import Store
@@ -13,13 +13,13 @@ TITLES = {
     "ttft_p95_s": ("TTFT p95", "seconds", ""),
     "agent_goodput_per_s": ("Agent goodput", "right answers per second", ""),
 }
-SERIES = 6
-"""Configurations that are drawn."""
+SERIES_SHOWN = 6
+"""Series in a chart."""
 
 
-def history_of(store: Store, suite: str) -> HistoryView | None:
-    """The newest finished runs of the suite; None when it has none."""
-    runs = store.listing.history(suite, NEWEST)
+def load_history(store: Store, suite: str) -> HistoryView | None:
+    """The view of the suite's newest finished runs; None when it has none."""
+    runs = store.listing.history(suite, NEWEST_RUNS)
     return history_view(suite, [run_view(store, run) for run in runs]) if runs else None
 
 
@@ -38,8 +38,8 @@ def history_page(view: HistoryView) -> Page:
 
 def _chart(view: HistoryView, metric: str) -> Chart:
     title, unit, form = TITLES[metric]
-    data = [_line(series, metric, place) for place, series in enumerate(view.series[:SERIES])]
-    marks = [mark for place, series in enumerate(view.series[:SERIES]) for mark in _marks(series, metric, place)]
+    data = [_line(series, metric, place) for place, series in enumerate(view.series[:SERIES_SHOWN])]
+    marks = [mark for place, series in enumerate(view.series[:SERIES_SHOWN]) for mark in _marks(series, metric, place)]
     layout = {
         "height": 320,
         "xaxis": {"type": "date"},
@@ -47,12 +47,12 @@ def _chart(view: HistoryView, metric: str) -> Chart:
         "shapes": marks,
         "showlegend": len(data) > 1,
     }
-    caption = f"{title} run by run; a dotted line is where its level changed"
+    caption = f"{title} run by run; a dotted line marks a change of level"
     return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures", wide=True)
 
 
 def _line(series: Series, metric: str, place: int) -> dict[str, Any]:
-    runs = [series.runs[at] for at in series.known[metric]]
+    runs = [series.runs[index] for index in series.measured[metric]]
     found = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -83,20 +83,20 @@ def _point_text(view: RunView, metric: str) -> str:
 
 
 def _name(series: Series) -> str:
-    """By the label of its newest run, where it has one, its configuration and its cases."""
+    """A series' name: the label of its newest run (if it has one), the configuration, the version and the cases."""
     newest = series.runs[-1].run
     part = f" of {newest.suite_cases}" if newest.is_part else ""
-    named = f"{newest.label} · " if newest.label else ""
+    label = f"{newest.label} · " if newest.label else ""
     return chart_text(
-        f"{named}{series.config_hash[:8]} · version {newest.suite_version}, {len(newest.case_ids)}{part} cases"
+        f"{label}{series.config_hash[:8]} · version {newest.suite_version}, {len(newest.case_ids)}{part} cases"
     )
 
 
 def _marks(series: Series, metric: str, place: int) -> list[dict[str, Any]]:
-    """A line between the last run of the old level and the first of the new one."""
+    """For each change, a line between the last run of the old level and the first run of the new one."""
     marks = []
     for change in series.changes[metric]:
-        around = [series.runs[series.known[metric][at]].run.created_at for at in (change.at - 1, change.at)]
+        around = [series.runs[series.measured[metric][at]].run.created_at for at in (change.at - 1, change.at)]
         middle = (around[0] + (around[1] - around[0]) / 2).isoformat()
         style = {"color": COLOURS[place % len(COLOURS)], "dash": "dot", "width": 2}
         marks.append({"type": "line", "x0": middle, "x1": middle, "y0": 0, "y1": 1, "yref": "paper", "line": style})

@@ -1,4 +1,4 @@
-"""How each case of a run came out."""
+"""The outcome of each case of a run."""
 
 from array import array
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from agentbench.stats.samples import CaseIndex
 Verdict = Literal["right", "wrong", "mixed", "failed", "waiting"]
 
 
-COUNTED: tuple[Verdict, ...] = ("right", "wrong", "failed", "waiting")
-"""What one attempt can be; a case can be mixed too."""
+ATTEMPT_VERDICTS: tuple[Verdict, ...] = ("right", "wrong", "failed", "waiting")
+"""The verdicts of one attempt; a case can be mixed too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseOutcome:
-    """A case's attempts counted. `mixed`: right in some repeats, wrong in others; `failed`: never graded;
-    `waiting`: no verdict yet, some of it a person's to give."""
+    """The attempts of a case, counted by verdict. `mixed`: right in some repeats, wrong in others. `waiting`: no
+    attempt is right or wrong, at least one waits for a person's verdict. `failed`: every attempt failed."""
 
     case_id: str
     outcome: Verdict
@@ -32,24 +32,25 @@ class CaseOutcome:
 
 
 class CaseCounts:
-    """Counts how the attempts of each case came out, four numbers a case."""
+    """Counts the attempts of each case by verdict: four numbers a case."""
 
     def __init__(self) -> None:
         self._counts = array("i")
 
     def add(self, number: int, outcome: Outcome) -> None:
-        """An attempt of the case that an index gave this number."""
-        missing = (number + 1) * len(COUNTED) - len(self._counts)
+        """Counts an attempt of the case with this number in the `CaseIndex`."""
+        missing = (number + 1) * len(ATTEMPT_VERDICTS) - len(self._counts)
         self._counts.extend([0] * max(0, missing))
-        self._counts[number * len(COUNTED) + COUNTED.index(verdict_of(outcome))] += 1
+        self._counts[number * len(ATTEMPT_VERDICTS) + ATTEMPT_VERDICTS.index(verdict_of(outcome))] += 1
 
     def outcomes(self, index: CaseIndex) -> tuple[CaseOutcome, ...]:
-        """The cases in the order of their ids."""
+        """The outcomes of all cases, sorted by case id."""
         case_ids = index.case_ids
         return tuple(self._outcome(case_ids[number], number) for number in index.by_id)
 
     def _outcome(self, case_id: str, number: int) -> CaseOutcome:
-        right, wrong, failed, waiting = self._counts[number * len(COUNTED) : (number + 1) * len(COUNTED)]
+        start = number * len(ATTEMPT_VERDICTS)
+        right, wrong, failed, waiting = self._counts[start : start + len(ATTEMPT_VERDICTS)]
         return CaseOutcome(
             case_id=case_id,
             outcome=_outcome(right, wrong, waiting),
@@ -61,7 +62,7 @@ class CaseCounts:
 
 
 def verdict_of(attempt: Attempt | Outcome) -> Verdict:
-    """How one attempt came out."""
+    """The verdict of one attempt."""
     if attempt.failure:
         return "failed"
     return "waiting" if attempt.passed is None else "right" if attempt.passed else "wrong"

@@ -1,4 +1,4 @@
-"""A run as one HTML file: its figures, its latencies, what its attempts did, the cases that it did not have right."""
+"""A run as one HTML file: its metrics, latency histograms, a timeline, its cases, and transcripts of attempts."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from agentbench.stats.outcomes import outcome_of
 from agentbench.store import Store
 
 BINS = 40
-SHOWN = 200
-"""Attempts on the timeline: the first that began."""
+TIMELINE_ATTEMPTS = 200
+"""Attempts on the timeline: those that started first."""
 
 PARTS = {"waiting for the first token": "#d9620f", "decoding": "#2563c9", "tool": "#16855b"}
 
 
 def latency_charts(values: Mapping[str, Sequence[float]]) -> dict[str, Chart]:
-    """A histogram for each latency that was measured, in seconds by its name."""
+    """A histogram of each latency that has values. `values` are seconds by the latency's name."""
     return {name.split()[0].lower(): _histogram(name, found) for name, found in values.items() if found}
 
 
@@ -51,8 +51,8 @@ def _histogram(name: str, values: Sequence[float]) -> Chart:
         "shapes": [mark["shape"] for mark in marks],
         "annotations": [mark["label"] for mark in marks],
     }
-    where = "the table has its p50 and p95"
-    return Chart(caption=f"{name}, {len(values):,} values", data=[bars], layout=layout, figures_at=where)
+    caption = f"{name}, {len(values):,} values"
+    return Chart(caption=caption, data=[bars], layout=layout, figures_at="the table has its p50 and p95")
 
 
 def _mark(at: float, name: str) -> dict[str, Any]:
@@ -64,23 +64,24 @@ def _mark(at: float, name: str) -> dict[str, Any]:
 
 
 def timeline_chart(attempts: Iterable[Attempt]) -> Chart | None:
-    """What each attempt waited for, in seconds from the first; None without one."""
-    order = sorted(attempts, key=began)[:SHOWN]
+    """The model and tool calls of each attempt over time, in seconds since the first attempt started. None without
+    attempts."""
+    order = sorted(attempts, key=started_ns)[:TIMELINE_ATTEMPTS]
     if not order:
         return None
-    begin = began(order[0])
+    begin = started_ns(order[0])
     data = [_bars(name, order, begin) for name in PARTS]
     layout = {
         "height": 140 + 7 * len(order),
         "barmode": "overlay",
-        "xaxis": {"title": {"text": "seconds since the first attempt began"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "seconds since the first attempt started"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "showticklabels": False},
     }
-    return Chart(caption=f"What attempts did, the first {len(order)}", data=data, layout=layout, wide=True)
+    return Chart(caption=f"Timeline of the first {len(order)} attempts", data=data, layout=layout, wide=True)
 
 
-def began(attempt: Attempt) -> int:
-    """Nanoseconds since the Unix epoch."""
+def started_ns(attempt: Attempt) -> int:
+    """The attempt's start in nanoseconds since the Unix epoch."""
     return attempt.wall_anchor_ns + attempt.started_at
 
 
@@ -106,21 +107,21 @@ def _bars(name: str, order: Sequence[Attempt], begin: int) -> dict[str, Any]:
 
 
 def _parts(attempt: Attempt) -> Iterable[tuple[str, int, float]]:
-    """What it did, from when (its own clock), and for how many seconds."""
+    """(name in `PARTS`, start in ns on the attempt's clock, duration in seconds) of each span of an attempt."""
     for step in attempt.trace.steps:
         if isinstance(step, ToolCall):
             yield "tool", step.started_at, (step.ended_at - step.started_at) * NS
         elif isinstance(step, ModelCall):
-            took = (step.ended_at - step.sent_at) * NS
+            duration = (step.ended_at - step.sent_at) * NS
             first = ttft_s(step)
-            yield "waiting for the first token", step.sent_at, took if first is None else first
+            yield "waiting for the first token", step.sent_at, duration if first is None else first
             if first is not None:
-                yield "decoding", step.sent_at + round(first / NS), max(0.0, took - first)
+                yield "decoding", step.sent_at + round(first / NS), max(0.0, duration - first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
-    """The run's numbers and its charts; `document` is the JSON of the numbers, without the cases one by one."""
+    """A run's metrics and charts. `document` is the JSON of the metrics without its list of cases."""
 
     view: RunView
     charts: Mapping[str, Chart]
@@ -128,15 +129,15 @@ class RunFigures:
 
 
 def run_figures(store: Store, run: Run) -> RunFigures:
-    """The figures of a run as far as it has come."""
-    drawn = _Drawn()
-    view = view_of(run, drawn.outcomes(store.measured_attempts(run.id)))
+    """The metrics and charts of the attempts that are stored so far."""
+    chart_data = _ChartData()
+    view = view_of(run, chart_data.outcomes(store.measured_attempts(run.id)))
     document = {name: value for name, value in view.to_json().items() if name != "cases"}
-    return RunFigures(view=view, charts=drawn.charts(), document=document)
+    return RunFigures(view=view, charts=chart_data.charts(), document=document)
 
 
-class _Drawn:
-    """Keeps what the charts need of the attempts that pass by: latencies as columns, and those that began first."""
+class _ChartData:
+    """Collects the data of the charts while attempts stream through `outcomes`: latencies and the first attempts."""
 
     def __init__(self) -> None:
         self._latencies = {name: array("d") for name in ("TTFT", "TPOT", "Latency of model calls")}
@@ -148,13 +149,13 @@ class _Drawn:
             values = (outcome.ttft_s, outcome.tpot_s, outcome.latency_s)
             for column, found in zip(self._latencies.values(), values, strict=True):
                 column.extend(found)
-            self._keep(attempt)
+            self._add_to_timeline(attempt)
             yield outcome
 
-    def _keep(self, attempt: Attempt) -> None:
+    def _add_to_timeline(self, attempt: Attempt) -> None:
         self._first.append(attempt)
-        if len(self._first) >= 2 * SHOWN:
-            self._first = sorted(self._first, key=began)[:SHOWN]
+        if len(self._first) >= 2 * TIMELINE_ATTEMPTS:
+            self._first = sorted(self._first, key=started_ns)[:TIMELINE_ATTEMPTS]
 
     def charts(self) -> dict[str, Chart]:
         found = latency_charts(self._latencies)
@@ -162,13 +163,13 @@ class _Drawn:
         return found if timeline is None else {**found, "timeline": timeline}
 
 
-SHOWN_IN_FULL = 60
-"""Attempts shown in full, those that were not right first."""
+TRANSCRIPTS = 60
+"""Attempts shown with their transcript; those that are not right come first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
-    """All that the page shows. `attempts` are those shown in full, with their cases."""
+    """The data of the page. `attempts` are those shown with their transcript, each with its case."""
 
     figures: RunFigures
     attempts: Sequence[tuple[Attempt, Case]]
@@ -187,12 +188,12 @@ def run_page(page: RunPage) -> Page:
     return Page(title=f"{view.run.suite} · {view.title}", body=Html(body), charts=charts)
 
 
-def page_of(store: Store, run: Run) -> RunPage:
-    """What the store has of a run; of many attempts those that were not right come first."""
+def load_run_page(store: Store, run: Run) -> RunPage:
+    """Reads the page's data from the store. At most `TRANSCRIPTS` attempts are read in full, those not right first."""
     others: list[tuple[Attempt, Case]] = []
     right: list[tuple[Attempt, Case]] = []
     for attempt, case in store.whole_attempts(run.id):
         chosen = right if attempt.passed else others
-        if len(chosen) < SHOWN_IN_FULL:
+        if len(chosen) < TRANSCRIPTS:
             chosen.append((attempt, case))
-    return RunPage(figures=run_figures(store, run), attempts=[*others, *right][:SHOWN_IN_FULL])
+    return RunPage(figures=run_figures(store, run), attempts=[*others, *right][:TRANSCRIPTS])

@@ -41,7 +41,7 @@ def _identity_rows(view: RunView) -> list[tuple[str, str, str]]:
 
 
 def _part_rows(run: Run) -> list[tuple[str, str, str]]:
-    """What a run is of that is not of its whole suite."""
+    """A row that says which part of the suite was run; no row for the entire suite."""
     if run.kind == "rerun":
         return [("Rerun", f"{len(run.case_ids)} cases", f"failing ones of {run.environment.get('rerun_of', 'a run')}")]
     return [("Part", f"{len(run.case_ids)} cases", f"of the suite's {run.suite_cases}")] if run.is_part else []
@@ -52,8 +52,8 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     kinds = ", ".join(f"{number} {kind}" for kind, number in view.failures.items())
     ended = view.right + view.wrong + view.failed + view.waiting
     rows = [
-        ("Accuracy", figures.percent(accuracy.value if accuracy else None), _spread(accuracy)),
-        *((f"  {line(name)}", figures.percent(each.value), _spread(each)) for name, each in view.scores.items()),
+        ("Accuracy", figures.percent(accuracy.value if accuracy else None), _interval(accuracy)),
+        *((f"  {line(name)}", figures.percent(each.value), _interval(each)) for name, each in view.scores.items()),
         ("Right / wrong / failed", verdicts(view), kinds or f"{ended} of {view.planned} attempts"),
     ]
     if view.waiting:
@@ -61,13 +61,14 @@ def _verdict_rows(view: RunView) -> list[tuple[str, str, str]]:
     return [*rows, *_repeats_rows(view)]
 
 
-def _spread(estimate: Estimate | None) -> str:
-    spread = figures.interval(estimate)
-    return f"95 %: {spread}" if spread else figures.no_interval(estimate)
+def _interval(estimate: Estimate | None) -> str:
+    interval = figures.interval(estimate)
+    return f"95 %: {interval}" if interval else figures.no_interval(estimate)
 
 
 def _repeats_rows(view: RunView) -> list[tuple[str, str, str]]:
-    """pass^k and pass@k of the cases whose attempts all have a verdict; then with the agent's failures as wrong."""
+    """pass^k and pass@k of the cases whose attempts all have a verdict. Where counting the agent's failures as wrong
+    answers changes a value, a second row has that one."""
     without, gated = view.repeated, view.repeated_as_gated
     if without is None or gated is None:
         return []
@@ -76,19 +77,19 @@ def _repeats_rows(view: RunView) -> list[tuple[str, str, str]]:
         (f"pass^{without.k}", without.pass_hat_k, gated.pass_hat_k),
         (f"pass@{without.k}", without.pass_at_k, gated.pass_at_k),
     ):
-        rows.append((name, figures.percent(left_out.value if left_out else None), _complete(view, left_out)))
+        rows.append((name, figures.percent(left_out.value if left_out else None), _interval_and_cases(view, left_out)))
         if counted is not None and counted != left_out:
-            rows.append(("  failures as wrong", figures.percent(counted.value), _complete(view, counted)))
+            rows.append(("  failures as wrong", figures.percent(counted.value), _interval_and_cases(view, counted)))
     return rows
 
 
-def _complete(view: RunView, estimate: Estimate | None) -> str:
-    """The interval, and of how many cases it is, where they are not all."""
+def _interval_and_cases(view: RunView, estimate: Estimate | None) -> str:
+    """The interval, and the number of cases it covers where it does not cover all."""
     if estimate is None:
         return f"no case has {view.run.repeats} verdicts"
     over = f"over the {estimate.cases} cases with {view.run.repeats} verdicts"
     return "; ".join(
-        part for part in (_spread(estimate), over if estimate.cases < len(view.run.case_ids) else "") if part
+        part for part in (_interval(estimate), over if estimate.cases < len(view.run.case_ids) else "") if part
     )
 
 
@@ -99,14 +100,10 @@ def verdicts(view: RunView) -> str:
 def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
     serving, tail = view.serving, view.ttft_p95
     within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
-    spread = f"95 %: {found}" if (found := figures.time_interval(tail)) else figures.no_interval(tail)
+    interval = f"95 %: {found}" if (found := figures.time_interval(tail)) else figures.no_interval(tail)
     return [
-        (
-            "TTFT p50",
-            figures.seconds(serving.ttft_p50_s),
-            model_calls(serving),
-        ),
-        ("TTFT p95", figures.seconds(serving.ttft_p95_s), spread),
+        ("TTFT p50", figures.seconds(serving.ttft_p50_s), model_calls(serving)),
+        ("TTFT p95", figures.seconds(serving.ttft_p95_s), interval),
         *_first_token_rows(serving),
         ("TPOT p50", figures.seconds(serving.tpot_p50_s), "per output token after the first"),
         (
@@ -138,7 +135,7 @@ def _cold_start_rows(view: RunView) -> list[tuple[str, str, str]]:
 
 
 def model_calls(serving: ServingSummary) -> str:
-    """How many there were, and of how many the first token has no time."""
+    """The number of model calls, and how many of them have no TTFT."""
     calls = f"{figures.count(serving.model_calls)} model calls"
     unknown = serving.model_calls - serving.ttft_calls
     return f"{calls}, {unknown} answered in one piece or not at all" if unknown else calls
@@ -150,13 +147,13 @@ def goodput_remark(within: str) -> str:
 
 def tokens(view: RunView) -> str:
     serving = view.serving
-    read = figures.at_least(figures.count(serving.prompt_tokens), serving.uncounted_prompts)
-    written = figures.at_least(figures.count(serving.completion_tokens), serving.uncounted_completions)
-    return f"{read} / {written}"
+    prompts = figures.at_least(figures.count(serving.prompt_tokens), serving.uncounted_prompts)
+    completions = figures.at_least(figures.count(serving.completion_tokens), serving.uncounted_completions)
+    return f"{prompts} / {completions}"
 
 
 def _cost_rows(view: RunView) -> list[tuple[str, str, str]]:
-    """What the tokens cost, and of how many calls that is not known."""
+    """The cost of the tokens, and the number of calls whose cost is unknown."""
     if view.cost is None:
         return []
     unknown = view.cost.unknown_calls
@@ -170,16 +167,16 @@ def cached(view: RunView) -> str:
     return f"{figures.count(found)} of the prompt from the cache" if found else ""
 
 
-WHOSE = {"infra": " of the model server or the network", "timeout": " of the agent", "budget": " of the agent"}
-"""Whose a failure is where its kind does not say it."""
+CAUSES = {"infra": " of the model server or the network", "timeout": " of the agent", "budget": " of the agent"}
+"""What caused a failure, for the kinds whose name does not say it."""
 
 
 def reason_lines(view: RunView) -> list[Text]:
-    """What the failures that there are most of say, and whose they are."""
+    """The most frequent failures: kind, cause, count and message."""
     return [
         Text.assemble(
             (
-                f"{kind} failure{WHOSE.get(kind, '')}, {number} of {view.failed}",
+                f"{kind} failure{CAUSES.get(kind, '')}, {number} of {view.failed}",
                 f"bold {STYLES['failed']}",
             ),
             f"  {line(message)}",
@@ -189,7 +186,7 @@ def reason_lines(view: RunView) -> list[Text]:
 
 
 def outcome_lines(outcomes: tuple[CaseOutcome, ...]) -> list[Text]:
-    """The ids of the cases of each outcome, what went wrong first."""
+    """The case ids of each outcome; failed and wrong cases come first."""
     lines = []
     for outcome in ("failed", "wrong", "mixed", "waiting", "right"):
         ids = [found.case_id for found in outcomes if found.outcome == outcome]

@@ -1,4 +1,4 @@
-"""Every number that is said of a run, from its stored rows; tables and JSON show these and no other."""
+"""Every number about a run, computed from its stored attempts. Tables, pages and JSON show these numbers only."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,8 @@ from agentbench.store import Store
 
 
 class RunTally:
-    """What a run's view is made of. `verdicts` counts attempts; `failures` those that failed, by kind."""
+    """Reads the outcomes of a run once and collects what its view needs. `verdicts` counts attempts by verdict,
+    `failures` the failed ones by kind."""
 
     def __init__(self, outcomes: Iterable[Outcome], objectives: Mapping[str, float]) -> None:
         self.verdicts: Counter[str] = Counter()
@@ -54,14 +55,14 @@ class RunTally:
         return self._passes.samples()
 
     def passes_as_gated(self) -> CaseSamples:
-        """The verdicts with the agent's failures as wrong answers, as a gate counts them."""
+        """The verdicts as a gate counts them: the agent's failures are wrong answers."""
         return self._gated.samples()
 
     def ttft(self) -> CaseSamples:
         return self._ttft.samples()
 
     def scores(self) -> Mapping[str, CaseSamples]:
-        """The values of each scorer, in the order they are first seen."""
+        """The values of each scorer, in the order in which the scorers first occur."""
         return {name: column.samples() for name, column in self._scores.items()}
 
     def serving(self) -> ServingSummary:
@@ -72,11 +73,12 @@ class RunTally:
 
 
 REASONS = 3
+"""Most frequent failure messages in a view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStarts:
-    """How long the agent took to be ready, over the attempts that had to start it."""
+    """The time the agent took to become ready, over the attempts that started it."""
 
     count: int
     p50_s: float
@@ -85,15 +87,16 @@ class ColdStarts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """`right` + `wrong` + `failed` + `waiting` are the attempts that ended, of `planned` ones; `waiting` ones are
-    answered, and their verdict is still to come from a person.
+    """All numbers about a run.
 
-    `accuracy` is over cases, without failed attempts. `scores` has each scorer's
-    mean where there are several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the
-    repeats that were asked, when that is above 1: without failed attempts, and with the agent's failures as wrong
-    answers. `objectives` (seconds) limit what counts
-    as goodput. `cost` is that of the tokens at the suite's prices, None where it has none for the model. `reasons` are
-    kind, message and number of the failures there are most of.
+    `planned` attempts were planned; `right` + `wrong` + `failed` + `waiting` of them have ended. A `waiting` attempt
+    has an answer and waits for a person's verdict.
+
+    `accuracy` is the mean over cases, without failed attempts. `scores` has the mean of each scorer if the suite has
+    several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the run's repeats, if k > 1: the first
+    without failed attempts, the second with the agent's failures as wrong answers. `objectives` are the time limits
+    (seconds) of goodput. `cost` is the cost of the tokens at the suite's prices, None if the suite has no price for
+    the model. `reasons` are (kind, message, count) of the most frequent failures.
     """
 
     run: Run
@@ -120,7 +123,7 @@ class RunView:
     reasons: tuple[tuple[str, str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """One flat object; times end in _s (seconds), rates in _per_s, fractions are from 0 to 1."""
+        """One flat object. Keys in _s are seconds, keys in _per_s are rates per second; fractions are from 0 to 1."""
         accuracy, tail = self.accuracy, self.ttft_p95
         return {
             **_identity(self.run),
@@ -194,13 +197,13 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def run_view(store: Store, run: Run) -> RunView:
-    """The view of a run as far as it has come."""
+    """The view of a run from the attempts that are stored so far."""
     view = view_of(run, map(outcome_of, store.measured_attempts(run.id)))
     return replace(view, reasons=tuple(store.failures(run.id, REASONS))) if view.failed else view
 
 
 def view_of(run: Run, outcomes: Iterable[Outcome]) -> RunView:
-    """The view of a run and its attempts' outcomes."""
+    """The view of a run from the outcomes of its attempts, without failure messages."""
     objectives = dict(run.environment.get("objectives") or {})
     tally = RunTally(outcomes, objectives)
     serving = tally.serving()
@@ -236,23 +239,23 @@ def _cold_starts(found: Sequence[float]) -> ColdStarts | None:
 
 
 def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:
-    """The mean of each scorer's values, of a suite with several; one alone says what the accuracy says."""
+    """The mean of each scorer's values if there are several scorers; with one, the accuracy already shows it."""
     estimates = ((name, mean_estimate(values)) for name, values in samples.items() if len(samples) > 1)
     return {name: estimate for name, estimate in estimates if estimate is not None}
 
 
 def short_id(run_id: str) -> str:
-    """The end of an id that tells it from others, which names it to the store as well as the whole does."""
+    """The last part of a run id: it is unique, and the store accepts it in place of the full id."""
     return run_id.rpartition("-")[2][:12]
 
 
 def _name(component: Any, key: str = "name") -> str:
-    """A component's name as the configuration has it: a mapping with a name, or just the name."""
+    """A component's name in a configuration, where it is a mapping with a name or only the name."""
     return str(component.get(key) or "") if isinstance(component, Mapping) else str(component or "")
 
 
 def _server(run: Run) -> str:
-    """The server's name, or the backend's where that answers by itself."""
+    """The server's name, or the backend's if the backend answers without a server."""
     backend = _name(run.config.get("backend"))
     if not run.environment.get("server") and backend not in ("", "openai_http"):
         return backend
@@ -260,6 +263,6 @@ def _server(run: Run) -> str:
 
 
 def _model(run: Run, serving: ServingSummary) -> str:
-    """The models that were asked, that of most calls first; the one configured where none was."""
-    asked = [each.model for each in serving.models if each.model]
-    return ", ".join(asked) or _name(run.config.get("serving"), "model")
+    """The models that were called, most calls first; the configured model if none was called."""
+    called = [each.model for each in serving.models if each.model]
+    return ", ".join(called) or _name(run.config.get("serving"), "model")

@@ -1,4 +1,4 @@
-// Draws the charts that the page has as JSON, and sorts tables by the column whose heading is pressed.
+// Draws the charts from the page's JSON. Sorts a table by a column when its heading is clicked.
 const charts = JSON.parse(document.getElementById('charts')?.textContent ?? '{}');
 const dark = matchMedia('(prefers-color-scheme: dark)');
 function themed(layout) {

@@ -1,4 +1,4 @@
-"""An attempt on the terminal: its conversation with the times of each answer, then its failure and scores."""
+"""An attempt on the terminal: the conversation with the times of each answer, then the failure and the scores."""
 
 import json
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "tool": "ye
 
 
 def transcript(case: Case, attempt: Attempt, prices: Prices | None) -> RenderableType:
-    """What happened, in order; a message that a later request repeats is shown once.
+    """The conversation in order. A message that later requests repeat is shown once.
 
-    Without prices it is for a reviewer, who is not told which model answered.
+    Without prices the transcript is for a reviewer: it hides the model's name.
     """
     parts = [text for part in conversation(case, attempt, prices or {}) for text in _part_lines(part, prices)]
-    return Group(_heading(attempt), *parts, *_ending(case, attempt))
+    return Group(_heading(attempt), *parts, *_result(case, attempt))
 
 
 def _heading(attempt: Attempt) -> Text:
     verdict = verdict_of(attempt)
     style = {"right": "bold green", "wrong": "bold red", "waiting": "bold cyan"}.get(verdict, "bold magenta")
-    took = figures.seconds((attempt.ended_at - attempt.started_at) * 1e-9)
+    duration = figures.seconds((attempt.ended_at - attempt.started_at) * 1e-9)
     tries = f", try {attempt.tries}" if attempt.tries > 1 else ""
-    details = f"  repeat {attempt.repeat}{tries}, seed {attempt.seed}, {took}"
+    details = f"  repeat {attempt.repeat}{tries}, seed {attempt.seed}, {duration}"
     return Text.assemble((line(attempt.case_id), "bold"), "  ", (verdict, style), (details, "dim"))
 
 
@@ -50,7 +50,7 @@ def _part_lines(part: Part, prices: Prices | None) -> Iterator[Text]:
 
 
 def _message_lines(part: Part) -> Iterator[Text]:
-    """A role and what it said, the tools that it asked for included."""
+    """The role, the text and the tool calls of a message."""
     yield Text(line(part.role), style=f"bold {STYLES.get(part.role, 'white')}")
     if part.text:
         yield Text(plain(part.text))
@@ -71,23 +71,24 @@ def _tool_lines(part: Part) -> Iterator[Text]:
 
 
 def _timing(part: Part, prices: Prices | None) -> Text:
-    known = part.figures
-    first = known["first_token_s"]
+    found = part.figures
+    first = found["first_token_s"]
     parts = [
         "" if prices is None else line(part.model),
-        f"TTFT {figures.seconds(known['ttft_s'])}",
+        f"TTFT {figures.seconds(found['ttft_s'])}",
         f"first token {figures.seconds(first)}" if first is not None else "",
-        f"TPOT {figures.seconds(known['tpot_s'])}",
-        f"latency {figures.seconds(known['latency_s'])}",
-        f"tokens {figures.count(known['prompt_tokens'])} in, {figures.count(known['completion_tokens'])} out",
-        f"cost {figures.cost(known['cost'])}" if prices else "",
+        f"TPOT {figures.seconds(found['tpot_s'])}",
+        f"latency {figures.seconds(found['latency_s'])}",
+        f"tokens {figures.count(found['prompt_tokens'])} in, {figures.count(found['completion_tokens'])} out",
+        f"cost {figures.cost(found['cost'])}" if prices else "",
         line(part.note),
     ]
     text = Text("  ".join(each for each in parts if each), style="dim")
     return text.append(f"\nerror: {plain(part.error)}", style="red") if part.error else text
 
 
-def _ending(case: Case, attempt: Attempt) -> list[Text]:
+def _result(case: Case, attempt: Attempt) -> list[Text]:
+    """The expected value, the failure and the scores."""
     lines = [Text()]
     if case.expected is not None:
         lines.append(Text.assemble(("expected  ", "bold"), line(_json(case.expected))))

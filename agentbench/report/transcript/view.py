@@ -1,4 +1,4 @@
-"""An attempt as it is shown: what was said and done, in order, with the times of each; and the same as JSON."""
+"""An attempt for display: its messages, answers and tool calls in order with their times; and the same as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,12 @@ NS = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A message, an answer of the model (`call` is its place among the steps), a tool's work, or at the end the answer
-    that was graded, where the last of the model's does not show it.
+    """A part of a conversation: a message, an answer of the model, a tool call, or the graded answer, where the
+    model's last answer differs from it.
 
-    `calls` are the tools that a message asks for: name and arguments. `figures` are seconds, tokens and cost; `model`
-    is the one that was asked for an answer.
+    `call` is the index of an answer or tool call among the attempt's steps, -1 for other parts. `calls` are the tool
+    calls of a message: name and arguments. `figures` are the seconds, tokens and cost of an answer, and the seconds of
+    a tool call. `model` is the model that answered.
     """
 
     kind: Literal["message", "answer", "tool", "graded"]
@@ -38,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptView:
-    """`document` is what `agentbench show RUN --case CASE --json` says; `question` the first thing a user said."""
+    """`document` is the output of `agentbench show RUN --case CASE --json`. `question` is the first user message."""
 
     attempt: Attempt
     case: Case
@@ -64,14 +65,14 @@ def _question(case: Case) -> str:
 
 
 def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]:
-    """What happened, in order; a message that a later request repeats is shown once."""
+    """The parts of the conversation in order. A message that later requests repeat occurs once."""
     if not attempt.trace.model_calls:
         yield from map(_message, case.messages)
     before: ModelCall | None = None
     for place, step in enumerate(attempt.trace.steps):
         if isinstance(step, ToolCall):
             yield _tool(step, place)
-        elif not isinstance(step, UserTurn):  # the next request shows what a user said
+        elif not isinstance(step, UserTurn):  # the next request contains the user's message
             yield from map(_message, _new_messages(step, before))
             yield _answer(step, place, prices)
             before = step
@@ -80,20 +81,20 @@ def conversation(case: Case, attempt: Attempt, prices: Prices) -> Iterator[Part]
 
 
 def _new_messages(call: ModelCall, before: ModelCall | None) -> Sequence[Message]:
-    """The messages of a request that the one before did not have; tool results are shown with their calls."""
+    """The messages that the previous request did not have, without tool results: those are shown with their calls."""
     if before is None:
         return call.messages
-    known = len(before.messages)
-    if call.messages[:known] != before.messages:
+    repeated = len(before.messages)
+    if call.messages[:repeated] != before.messages:
         return call.messages
-    added = call.messages[known:]
+    added = call.messages[repeated:]
     if added and added[0].get("role") == "assistant":
         added = added[1:]
     return [message for message in added if message.get("role") != "tool"]
 
 
 def _graded_answer(attempt: Attempt) -> str | None:
-    """What the scorers read, where the last reply does not show it: without thoughts, or changed by the agent."""
+    """The text that the scorers read, if it differs from the last reply: without thoughts, or changed by the agent."""
     trace = attempt.trace
     if attempt.failure is not None and not trace.output:
         return None
@@ -102,7 +103,9 @@ def _graded_answer(attempt: Attempt) -> str | None:
 
 
 def _message(message: Message) -> Part:
-    return Part(kind="message", role=str(message.get("role", "")), text=message_text(message), calls=_asked(message))
+    return Part(
+        kind="message", role=str(message.get("role", "")), text=message_text(message), calls=_tool_calls(message)
+    )
 
 
 def _answer(call: ModelCall, place: int, prices: Prices) -> Part:
@@ -111,7 +114,7 @@ def _answer(call: ModelCall, place: int, prices: Prices) -> Part:
         role=str(call.reply.get("role") or "assistant"),
         text=message_text(call.reply),
         call=place,
-        calls=_asked(call.reply),
+        calls=_tool_calls(call.reply),
         figures={
             "ttft_s": ttft_s(call),
             "first_token_s": held_back_s(call),
@@ -142,18 +145,19 @@ def _tool(call: ToolCall, place: int) -> Part:
 
 
 def message_text(message: Message) -> str:
-    """The text of a message; content that is no text as JSON."""
+    """The text of a message; other content as JSON."""
     content = message.get("content")
     return content if isinstance(content, str) else "" if content is None else _json(content)
 
 
-def _asked(message: Message) -> tuple[tuple[str, str], ...]:
+def _tool_calls(message: Message) -> tuple[tuple[str, str], ...]:
+    """Name and arguments of each tool call. A malformed call has an empty name, and all of it as its arguments."""
     found = []
     for call in message.get("tool_calls") or ():
         function = call.get("function") if isinstance(call, Mapping) else None
-        known = function if isinstance(function, Mapping) else {"name": "", "arguments": call}
-        arguments = known.get("arguments", "")
-        found.append((str(known.get("name", "")), arguments if isinstance(arguments, str) else _json(arguments)))
+        fields = function if isinstance(function, Mapping) else {"name": "", "arguments": call}
+        arguments = fields.get("arguments", "")
+        found.append((str(fields.get("name", "")), arguments if isinstance(arguments, str) else _json(arguments)))
     return tuple(found)
 
 
@@ -162,17 +166,17 @@ def _json(value: Any) -> str:
 
 
 def attempt_json(case: Case, attempt: Attempt, prices: Prices) -> dict[str, Any]:
-    """`case`, `attempt` and its `figures`; each model call has its raw times (`*_at`, ns), its model and cost, and
-    ttft_s, tpot_s, latency_s …"""
+    """`case`, `attempt` and its `figures`. Each model call has its raw times (`*_at`, ns), its model and cost, and its
+    metrics (`ttft_s`, `tpot_s`, `latency_s` …)."""
     stored = asdict(attempt)
     stored["trace"]["steps"] = [_step(step, prices) for step in attempt.trace.steps]
     return {"case": asdict(case), "attempt": stored, "figures": attempt_figures(attempt, prices)}
 
 
 def attempt_figures(attempt: Attempt, prices: Prices) -> dict[str, float | int | None]:
-    """What the attempt took: `agent_s` without a simulated user's turns, `ttft_s` of its first answered call, the
-    tokens of all its calls and their cost. `uncounted_prompts`, `uncounted_completions` and `cost_unknown_calls` are
-    the calls that are missing from a sum."""
+    """The attempt's times, tokens and cost: `agent_s` excludes a simulated user's turns, `ttft_s` is that of the first
+    answered call, tokens and cost are sums over all calls. `uncounted_prompts`, `uncounted_completions` and
+    `cost_unknown_calls` count the calls that are missing from a sum."""
     outcome = outcome_of(attempt)
     cost = cost_of(outcome.usage.models, prices)
     return {

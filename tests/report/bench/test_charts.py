@@ -40,7 +40,7 @@ def test_decode_and_prefill_are_where_their_definition_puts_them() -> None:
 def test_it_says_what_bounds_them() -> None:
     found = roofline(a_document())
     assert found is not None
-    assert found.said == (
+    assert found.bounds == (
         "a, decode (c=1): 1 FLOP/byte, 20 GFLOP/s: memory-bound",
         "a, prefill (200 tokens): 392 FLOP/byte, 80 GFLOP/s: compute-bound",
     )

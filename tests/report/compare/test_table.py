@@ -76,7 +76,7 @@ def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Sto
         assert "A is right more often than B" in text
         assert "too few cases" not in text
     same = shown(compare_report(compare_view(store, store.get_run("none"), store.get_run("none"))), 200)
-    assert re.search(r"Smallest difference it could have seen: 1\d\.\d pts", same)
+    assert re.search(r"Smallest detectable difference: 1\d\.\d pts", same)
 
 
 def test_a_scorer_and_a_figure_of_one_name_do_not_meet(store: Store) -> None:

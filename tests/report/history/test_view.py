@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.report.history.page import history_of, history_page
+from agentbench.report.history.page import history_page, load_history
 from agentbench.store import Store, open_store
 from tests.report.page_numbers import check, numbers
 from tests.report.runs import STARTED, a_case, a_run, an_attempt
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_change_is_where_it_was_made(store: Store) -> None:
-    view = history_of(store, "weather")
+    view = load_history(store, "weather")
     assert view is not None
     newest, nightly = view.series
     assert [each.run.id for each in newest.runs] == ["other"]
@@ -75,7 +75,7 @@ def test_other_cases_other_graders_and_a_part_are_lines_of_their_own(tmp_path: P
         for run in (part, replace(last, id="judged", environment=other), replace(last, id="again", kind="rerun")):
             store.create_run(replace(run, created_at=STARTED + timedelta(days=30)))
             store.add_attempts(run.id, [(an_attempt(n, right=False, ttft_ms=500), a_case(n)) for n in range(3)])
-        view = history_of(store, "weather")
+        view = load_history(store, "weather")
     assert view is not None
     lines = [[each.run.id for each in series.runs] for series in view.series]
     assert [(each[0], len(each)) for each in lines] == [("judged", 1), ("night-08", 8), ("night-00", 8), ("part", 1)]
@@ -95,7 +95,7 @@ def test_its_numbers_are_those_of_the_json(store: Store, tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["report", "weather", "--json", "--db", db])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    view = history_of(store, "weather")
+    view = load_history(store, "weather")
     assert view is not None
     page = history_page(view)
     found = numbers(str(page.body))
@@ -107,6 +107,6 @@ def test_its_numbers_are_those_of_the_json(store: Store, tmp_path: Path) -> None
 
 
 def test_a_suite_without_runs_has_no_history(store: Store, tmp_path: Path) -> None:
-    assert history_of(store, "absent") is None
+    assert load_history(store, "absent") is None
     result = CliRunner().invoke(app, ["report", "absent", "--db", str(tmp_path / "a.db")])
     assert result.exit_code != 0

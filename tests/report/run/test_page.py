@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from agentbench.cli.app import app
 from agentbench.report import figures
 from agentbench.report.html import html_of
-from agentbench.report.run.page import page_of, run_page
+from agentbench.report.run.page import load_run_page, run_page
 from agentbench.report.run.view import run_view
 from agentbench.store import Store, open_store
 from tests.report.runs import a_case, a_run, an_attempt, fill
@@ -37,7 +37,7 @@ def test_its_figures_are_those_of_the_view(store: Store) -> None:
     with store:
         fill(store, cases=20)
         run = store.get_run("free")
-        view, html = run_view(store, run), html_of(run_page(page_of(store, run)))
+        view, html = run_view(store, run), html_of(run_page(load_run_page(store, run)))
     cells = [words(each) for each in re.findall(r"<td[^>]*>(.*?)</td>", shown(html), re.DOTALL)]
     assert view.accuracy is not None
     for told in (
@@ -59,7 +59,7 @@ def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
         fill(store, cases=20)
         free = store.get_run("free")
         store.create_run(replace(free, id="part", label="p", kind="part", environment={"suite_cases": 400}))
-        pages = [html_of(run_page(page_of(store, store.get_run(name)))) for name in ("part", "free")]
+        pages = [html_of(run_page(load_run_page(store, store.get_run(name)))) for name in ("part", "free")]
     told = [" ".join(words(shown(html)).split()) for html in pages]
     assert "Part20 casesof the suite's 400" in told[0], "three cells"
     assert "of the suite's" not in told[1]
@@ -68,7 +68,7 @@ def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
 def test_those_that_were_not_right_are_told_first(store: Store) -> None:
     with store:
         fill(store, cases=20)
-        html = html_of(run_page(page_of(store, store.get_run("free"))))
+        html = html_of(run_page(load_run_page(store, store.get_run("free"))))
     verdicts = re.findall(r'<span class="mark \w+">(\w+)</span>', html)
     assert verdicts == sorted(verdicts, key=lambda each: each == "right")
     assert {"right", "wrong"} <= set(verdicts)
@@ -85,7 +85,7 @@ def test_what_others_wrote_is_text(store: Store) -> None:
             replace(attempt, scores=scores),
             replace(a_case(0), messages=({"role": "user", "content": HOSTILE},)),
         )
-        html = html_of(run_page(page_of(store, run)))
+        html = html_of(run_page(load_run_page(store, run)))
     assert html.count("</script>") == 3
     assert "<img" not in shown(html)
     assert "<b>" not in shown(html)

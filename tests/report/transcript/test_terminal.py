@@ -8,7 +8,7 @@ import pytest
 from agentbench.core.trace import ModelCall
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
-from agentbench.report.run.page import page_of, run_page
+from agentbench.report.run.page import load_run_page, run_page
 from agentbench.report.run.table import run_report
 from agentbench.report.run.view import run_view
 from agentbench.report.transcript.terminal import transcript
@@ -50,7 +50,7 @@ def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said
     assert "tokens 120 in, 11 out  cost 0.0012" in told[0]
     assert "small  TTFT 100 ms" in told[0]
     assert "tokens — in, 11 out  cost —" in told[1], "an uncounted prompt is no price of 0"
-    alone = str(run_page(page_of(store, run)).body)
+    alone = str(run_page(load_run_page(store, run)).body)
     assert re.search(r"<code>planner</code> · TTFT .*?cost <data[^>]*>0\.0012<", alone, re.DOTALL)
     steps = attempt_json(
         a_case(1), next(a for a, _ in store.whole_attempts(run.id) if a.case_id == "case_1"), run.prices
