@@ -1,4 +1,4 @@
-"""A suite of questions whose answers are known, and a server that a test can kill."""
+"""Fixtures: a suite with known answers, a stub server, a study and a store."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def register_stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
-    """The stub as a registered server."""
+    """Registers the stub server, and resets its counts."""
     register_stub(monkeypatch)
     StubServer.started = StubServer.running = StubServer.most_at_once = 0
     StubServer.requests = []
@@ -38,7 +38,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """Half of the cases say even, half odd; yes is right for the even ones."""
+    """A suite with questions `even N` and `odd N`; the right answer is yes to even ones, no to odd ones."""
     return write_suite(tmp_path / "toy")
 
 
@@ -70,8 +70,8 @@ space:
 
 @pytest.fixture(scope="module")
 def tuned_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the suite `toy`, its study, and the store `a.db` that the study was run with, made once for the
-    tests of a file: one that writes takes a copy."""
+    """A directory with the suite `toy`, its study, and the study's store `a.db`; it is built once for the
+    tests of a file, and a test that writes takes a copy."""
     root = tmp_path_factory.mktemp("tuned")
     (write_suite(root / "toy") / "study.yaml").write_text(STUDY)
     with pytest.MonkeyPatch.context() as patch:

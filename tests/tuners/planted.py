@@ -1,7 +1,7 @@
-"""Studies over worlds whose truth is planted, with failures of every kind in them: whole searches and verdicts, on an
-evaluator that draws answers in place of an engine.
+"""Full studies, searches and verdicts, in worlds with a planted truth and failures of every kind. The evaluator draws
+random answers in place of an engine.
 
-`python -m tests.tuners.planted 500` runs so many of each kind and prints how often the interval held.
+`python -m tests.tuners.planted 500` runs 500 studies of each kind and prints how often the interval covered the truth.
 """
 
 import asyncio
@@ -46,19 +46,19 @@ Harm = Literal["fails where it is wrong", "fails on test where it is wrong", "di
 HARMS: tuple[Harm, ...] = ("fails where it is wrong", "fails on test where it is wrong", "dies", "does not start")
 NOT_THE_AGENTS: tuple[FailureKind, ...] = ("infra", "tool", "grader")
 SIDE = 80
-"""Cases of train, and of test."""
+"""The number of train cases, and of test cases."""
 
 
 @dataclass
 class World:
-    """Draws answers; the same attempt is always the same. Where `gain` is not 0, `BEST` is right so much more often.
+    """Draws reproducible answers. `BEST` is right more often than the baseline by `gain`.
 
-    One attempt of fifty fails without the agent's doing, and one of a hundred by it, whatever the candidate.
+    Under any candidate, 2 % of the attempts fail without the agent's fault, and 1 % by the agent's fault.
     """
 
     seed: int
     gain: float = 0.0
-    made_by: dict[tuple[str, int, str], Outcome] = field(default_factory=dict)
+    drawn: dict[tuple[str, int, str], Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
@@ -69,12 +69,12 @@ class World:
         self.rates = {case: chance.uniform(0.2, 0.7) for case in (*self.train, *self.test)}
 
     def truth(self, settings: Settings) -> float:
-        """How much more often than the baseline it is right, over all cases there could be, where it is not broken:
-        an attempt that its agent ended counts as wrong."""
+        """The true difference in the rate of right answers to the baseline, for a candidate that is not broken:
+        an attempt that fails by the agent's fault counts as wrong."""
         return (self.gain if self._is(settings, BEST) else 0.0) * (1 - 0.01)
 
-    def _is(self, settings: Settings, whole: Settings) -> bool:
-        return {**BASELINE, **settings} == whole
+    def _is(self, settings: Settings, complete: Settings) -> bool:
+        return {**BASELINE, **settings} == complete
 
     def _outcome(self, settings: Settings, case: str, seed: int) -> Outcome:
         full = {**BASELINE, **settings}
@@ -103,11 +103,11 @@ class World:
         if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "does not start":
             raise Broken("out of memory")
         key = configuration.answers
-        fresh = [case for case in cases if (key, seed, case) not in self.made_by]
-        self.made_by |= {(key, seed, case): self._outcome(settings, case, seed) for case in fresh}
+        fresh = [case for case in cases if (key, seed, case) not in self.drawn]
+        self.drawn |= {(key, seed, case): self._outcome(settings, case, seed) for case in fresh}
         if {**BASELINE, **settings}["agent.a"] == BROKEN and self.harm == "dies":
             raise Broken("the server died while it answered", len(fresh))
-        found = agent_failures_as_wrong(self.made_by[key, seed, case] for case in cases)
+        found = agent_failures_as_wrong(self.drawn[key, seed, case] for case in cases)
         failed = sum(each.failure is not None for each in found)
         return Answers(
             scores=mean_scores(found), fresh=len(fresh), attempts=len(found), failed=failed, failure=self.kind
@@ -123,21 +123,21 @@ class World:
         return Measured(figures={}, replayed=0)
 
     def attempts_run(self, configuration: Configuration, cases: Sequence[str]) -> int:
-        return sum((configuration.answers, configuration.seed, case) in self.made_by for case in cases)
+        return sum((configuration.answers, configuration.seed, case) in self.drawn for case in cases)
 
     def spent(self) -> int:
-        return len(self.made_by)
+        return len(self.drawn)
 
     @property
     def runs(self) -> "World":
-        """It keeps the runs of its answers itself."""
+        """The world stores its own runs."""
         return self
 
     def on_test(self, configuration: Configuration) -> str:
         return configuration.answers
 
     def outcomes(self, run_id: str) -> list[Outcome]:
-        return [self.made_by[run_id, 0, case] for case in self.test]
+        return [self.drawn[run_id, 0, case] for case in self.test]
 
     def failure(self, run_id: str) -> str:
         failures = [each.failure for each in self.outcomes(run_id) if each.failure not in (None, *AGENT_FAILURES)]
@@ -153,7 +153,7 @@ class World:
 
 
 async def verdict_of(world: World) -> Verdict | None:
-    """Of a whole study in this world; None where no finalist held up."""
+    """The verdict of a full study in this world; None when every finalist broke."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     cases = [Case(id=case, messages=()) for case in world.train]
     file = StudyFile.model_validate(
@@ -179,7 +179,7 @@ async def verdict_of(world: World) -> Verdict | None:
 
 @dataclass
 class Tally:
-    """What came of studies."""
+    """Counts of the results of studies."""
 
     ends: Counter[str] = field(default_factory=Counter)
     broken: int = 0
@@ -199,7 +199,7 @@ class Tally:
             self.held += verdict.passes["low"] <= world.truth(verdict.settings) <= verdict.passes["high"]
 
 
-async def tallied(worlds: Sequence[World]) -> Tally:
+async def run_studies(worlds: Sequence[World]) -> Tally:
     tally = Tally()
     for world in worlds:
         tally.count(world, await verdict_of(world))
@@ -217,7 +217,7 @@ def planted_worlds(count: int) -> list[World]:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     for name, worlds in (("null", null_worlds(count)), ("planted", planted_worlds(count))):
-        tally = asyncio.run(tallied(worlds))
+        tally = asyncio.run(run_studies(worlds))
         held = f"{tally.held} of {tally.intervals} intervals held ({tally.held / max(1, tally.intervals):.1%})"
         print(f"{name}: {dict(tally.ends)}, best found {tally.found}, broken won {tally.broken}, {held}")
 

@@ -1,4 +1,4 @@
-"""A study from its file to its verdict by the command line, and what is said of a file that can't be."""
+"""Studies by the command line: from the file to the verdict, resumed, extended, and refused."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def agentbench(*arguments: str | Path) -> Result:
 
 
 def refused(*arguments: str | Path) -> str:
-    """What is said where the exit code is 2."""
+    """The message of the `UserError`."""
     result = agentbench(*arguments)
     assert isinstance(result.exception, UserError), result.output
     return str(result.exception)
@@ -43,9 +43,7 @@ def study_json(name: str = "toy") -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_finds_the_best_and_judges_it_on_cases_it_never_looked_at(
-    study: StudyWriter, stub: type[StubServer]
-) -> None:
+def test_a_study_finds_the_best_and_judges_it_on_held_out_cases(study: StudyWriter, stub: type[StubServer]) -> None:
     path = study(STUDY.replace("trials: 5", "trials: 8"))
     result = agentbench("tune", path)
     assert result.exit_code == 0, result.output
@@ -58,26 +56,26 @@ def test_a_study_finds_the_best_and_judges_it_on_cases_it_never_looked_at(
     odd = sum(int(case[1:]) % 2 for case in found["split"]["test"])
     assert verdict["passes"]["rate_b"] == odd / 20
     assert verdict["passes"]["cases"] == 20
-    asked = [str(body["messages"]) for body in stub.requests]
+    requests = [str(body["messages"]) for body in stub.requests]
     last_of_search = max(
         index
-        for index, said in enumerate(asked)
-        if any(f" {int(case[1:])}'" in said for case in found["split"]["train"])
+        for index, request in enumerate(requests)
+        if any(f" {int(case[1:])}'" in request for case in found["split"]["train"])
     )
     first_of_test = min(
         index
-        for index, said in enumerate(asked)
-        if any(f" {int(case[1:])}'" in said for case in found["split"]["test"])
+        for index, request in enumerate(requests)
+        if any(f" {int(case[1:])}'" in request for case in found["split"]["test"])
     )
     assert first_of_test > last_of_search
 
 
-def test_the_best_file_makes_a_run_of_the_winner(here: Path, study: StudyWriter, suite: Path) -> None:
+def test_a_run_with_best_yaml_has_the_winner_s_configuration(here: Path, study: StudyWriter, suite: Path) -> None:
     agentbench("tune", study(STUDY.replace("trials: 5", "trials: 8")))
     best = here / "results/studies/toy/best.yaml"
     assert yaml.safe_load(best.read_text())["serving.word"] == "even"
     assert "no run 'latest'" in refused("baseline", "save", "main", "latest"), (
-        "the study's own runs are not what ran last"
+        "the study's own runs do not count as the latest run"
     )
     result = agentbench("run", suite, "--config", best, "--json")
     assert result.exit_code == 0, result.output
@@ -88,7 +86,7 @@ def test_the_best_file_makes_a_run_of_the_winner(here: Path, study: StudyWriter,
 
 
 @pytest.mark.usefixtures("here")
-def test_studies_lists_them(study: StudyWriter) -> None:
+def test_studies_lists_the_studies_in_the_store(study: StudyWriter) -> None:
     assert "there is no store" in refused("studies")
     agentbench("tune", study())
     listed = json.loads(agentbench("studies", "--json").stdout)
@@ -98,7 +96,7 @@ def test_studies_lists_them(study: StudyWriter) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_that_was_broken_off_goes_on(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_study_continues(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, left = StubServer._answer, [25]
 
     def interrupting(self: StubServer, body: dict[str, object]) -> bytes | None:
@@ -113,36 +111,36 @@ def test_a_study_that_was_broken_off_goes_on(study: StudyWriter, monkeypatch: py
     assert "agentbench tune --resume toy" in broken.stderr
     assert study_json()["status"] == "interrupted"
     assert "there is a study 'toy'" in refused("tune", study())
-    went_on = agentbench("tune", "--resume", "toy")
-    assert went_on.exit_code == 0, went_on.output
+    continued = agentbench("tune", "--resume", "toy")
+    assert continued.exit_code == 0, continued.output
     found = study_json()
     assert found["status"] == "finished"
     assert len(found["candidates"]) == 3
 
 
 @pytest.mark.usefixtures("here")
-def test_the_verdict_may_be_left_for_later(study: StudyWriter, stub: type[StubServer]) -> None:
+def test_search_only_leaves_the_verdict_to_a_later_resume(study: StudyWriter, stub: type[StubServer]) -> None:
     searched = agentbench("tune", study(), "--search-only")
     assert searched.exit_code == 0, searched.output
     assert "agentbench tune --resume toy" in searched.stderr
     found = study_json()
     assert (found["verdict"], len(found["candidates"])) == (None, 3)
-    asked = [str(body["messages"]) for body in stub.requests]
-    assert not [said for case in found["split"]["test"] for said in asked if f" {int(case[1:])}'" in said]
+    requests = [str(body["messages"]) for body in stub.requests]
+    assert not [each for case in found["split"]["test"] for each in requests if f" {int(case[1:])}'" in each]
     assert agentbench("tune", "--resume", "toy").exit_code == 0
     assert study_json()["verdict"]["passes"]["cases"] == 20
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_that_goes_on_may_change_its_budget_only(study: StudyWriter) -> None:
+def test_a_continued_study_may_change_its_budget_only(study: StudyWriter) -> None:
     agentbench("tune", study())
-    assert "may change its budget" in refused("tune", "--resume", "toy", "--set", "seed=3")
+    assert "may only change its budget" in refused("tune", "--resume", "toy", "--set", "seed=3")
     assert "has its verdict" in refused("tune", "--resume", "toy", "--set", "budget.trials=9")
     assert "which study?" in refused("tune")
 
 
 @pytest.mark.usefixtures("here")
-def test_a_constraint_nobody_can_meet_is_said_at_the_end_with_the_nearest(study: StudyWriter) -> None:
+def test_a_constraint_that_no_candidate_meets_is_an_error_with_the_nearest_candidate(study: StudyWriter) -> None:
     path = study(STUDY + "constraints: {ttft_p95: 0.000001}\n")
     result = agentbench("tune", path)
     assert isinstance(result.exception, UserError)
@@ -169,7 +167,7 @@ BAD = {
     "constraints: {ttft_p95: 0}": "above 0",
     "sampler: magic": "sampler",
     "references: {other: {serving.wrod: 1}}": "serving.wrod",
-    "references: {winner: {serving.word: odd}}": "'winner' is a side of every verdict",
+    "references: {winner: {serving.word: odd}}": "every verdict has a run named 'winner'",
     "references: {served: {serving.word: odd}}": "give the reference another name",
     "space:\n  serving.delay_s: {low: 0, high: .inf}": "space.serving.delay_s.high = inf: expected a finite number",
     "space:\n  serving.delay_s: {low: .nan, high: 1}": "space.serving.delay_s.low = nan: expected a finite number",
@@ -183,11 +181,13 @@ BAD = {
     "constraints: {quality: 40}": "expected a share of right answers, for example 0.4",
     "constraints: {tokens: 5m}": "constraints.tokens = '5m': expected a number",
     "constraints: {cost: 1}": "cost needs the price of a million prompt and of a million completion tokens of",
-    "objectives: [quality, cost]\nprices: {other: {prompt: 1, completion: 1}}": "priced are: other",
+    "objectives: [quality, cost]\nprices: {other: {prompt: 1, completion: 1}}": "Models with a price: other",
     "prices: {stub: {prompt: -1}}": "prices.stub.prompt",
-    f"{PRICED}\nreferences: {{other: {{serving.model: dear}}}}": "completion tokens of dear: prices: {dear: {prompt",
+    f"{PRICED}\nreferences: {{other: {{serving.model: dear}}}}": (
+        "completion tokens of dear, for example prices: {dear: {prompt"
+    ),
     f"{PRICED}\nspace:\n  workflow: [direct, {{name: plan_then_act, plan_model: {{serving: {STEP}}}}}]": (
-        "completion tokens of planner: prices: {planner: {prompt"
+        "completion tokens of planner, for example prices: {planner: {prompt"
     ),
     f"{PRICED}\nspace:\n  workflow: [{{name: retry_with_feedback, check: json, retry_model: {{serving: {STEP}}}}}]": (
         "completion tokens of planner"
@@ -202,25 +202,25 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_a_file_that_cannot_be_is_one_line_with_its_place(here: Path, study: StudyWriter, text: str) -> None:
-    given = yaml.safe_load(STUDY) | yaml.safe_load(text)
-    said = refused("tune", study(yaml.safe_dump(given)))
-    assert BAD[text] in said
-    assert "\n" not in said.strip()
+def test_an_invalid_file_is_one_line_with_its_place(here: Path, study: StudyWriter, text: str) -> None:
+    document = yaml.safe_load(STUDY) | yaml.safe_load(text)
+    message = refused("tune", study(yaml.safe_dump(document)))
+    assert BAD[text] in message
+    assert "\n" not in message.strip()
     assert not (here / "results").exists()
 
 
-def test_a_set_path_that_is_none_of_the_study(study: StudyWriter) -> None:
+def test_set_with_an_unknown_path_is_refused(study: StudyWriter) -> None:
     assert "--set 'bugdet.trials=3'" in refused("tune", study(), "--set", "bugdet.trials=3")
 
 
-def test_the_objective_of_goodput_is_the_studys_own(study: StudyWriter, store: Store) -> None:
-    made = make_study(study(STUDY + "slo: {ttft: 250ms}\n"), {})
-    assert made.suite.objectives == {"ttft": 0.25}
+def test_the_study_s_slo_replaces_the_suite_s_objectives(study: StudyWriter, store: Store) -> None:
+    new_study = make_study(study(STUDY + "slo: {ttft: 250ms}\n"), {})
+    assert new_study.suite.objectives == {"ttft": 0.25}
 
 
 @pytest.mark.usefixtures("here")
-def test_more_budget_goes_on_with_what_it_ended_to_the_case(study: StudyWriter) -> None:
+def test_a_larger_budget_continues_the_candidates_that_the_first_one_ended(study: StudyWriter) -> None:
     path = study(STUDY.replace("trials: 5", "case_runs: 30").replace("  serving.knob: [1, 2]\n", ""))
     first = agentbench("tune", path, "--search-only")
     assert first.exit_code == 0, first.output
@@ -232,15 +232,15 @@ def test_more_budget_goes_on_with_what_it_ended_to_the_case(study: StudyWriter) 
     found = study_json()
     assert sum(each["case_runs"] for each in found["candidates"]) == 30
     assert "out of budget" in [each["end"] for each in found["candidates"]]
-    went_on = agentbench("tune", "--resume", "toy", "--set", "budget.case_runs=60", "--search-only")
-    assert went_on.exit_code == 0, went_on.output
+    continued = agentbench("tune", "--resume", "toy", "--set", "budget.case_runs=60", "--search-only")
+    assert continued.exit_code == 0, continued.output
     found = study_json()
     assert sorted(each["end"] for each in found["candidates"]) == ["dropped", "finished", "finished"]
     assert {each["case_runs"] for each in found["candidates"] if each["end"] == "finished"} == {20}
 
 
 @pytest.mark.usefixtures("here")
-def test_the_front_of_an_unfinished_study_has_who_does_better_on_the_same_cases(
+def test_the_front_of_an_unfinished_study_compares_candidates_on_common_cases(
     study: StudyWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, left = StubServer._answer, [20]
@@ -268,7 +268,7 @@ EVENS = [f"even {number}" for number in range(0, 40, 2)]
 
 
 @pytest.mark.usefixtures("here")
-def test_a_candidate_whose_server_fails_on_what_it_can_t_do_is_broken_and_never_wins(study: StudyWriter) -> None:
+def test_a_candidate_whose_server_fails_on_hard_cases_is_broken_and_never_wins(study: StudyWriter) -> None:
     text = STUDY.replace("  serving.knob: [1, 2]\n", f"  serving.fails_on: [[], {EVENS}]\n").replace("[never, ", "[")
     result = agentbench("tune", study(text.replace("trials: 5", "trials: 8")))
     assert result.exit_code == 0, result.output
@@ -283,13 +283,13 @@ def test_a_candidate_whose_server_fails_on_what_it_can_t_do_is_broken_and_never_
 
 
 @pytest.mark.usefixtures("here")
-def test_there_is_no_verdict_where_too_many_of_the_test_cases_were_left_out(study: StudyWriter) -> None:
+def test_there_is_no_winner_when_too_many_test_attempts_failed(study: StudyWriter) -> None:
     split = make_study(study(), {}).split
     failing = [f"{'odd' if int(case[1:]) % 2 else 'even'} {int(case[1:])}" for case in sorted(split.test)[:3]]
     text = STUDY.replace("space:", f"baseline: {{serving.fails_on: {failing}}}\nspace:")
-    said = refused("tune", study(text.replace("  serving.knob: [1, 2]\n", "")))
-    assert "3 of 20 attempts on test were left out" in said
-    assert "max_failures" in said
+    message = refused("tune", study(text.replace("  serving.knob: [1, 2]\n", "")))
+    assert "3 of 20 attempts on test were left out" in message
+    assert "max_failures" in message
     assert not Path("results/studies/toy/best.yaml").exists()
     assert "its test cases are used up" in refused("tune", "--resume", "toy", "--set", "budget.trials=9")
     allowed = text.replace("toy", "other").replace("space:", "max_failures: 0.2\nspace:")
@@ -299,14 +299,14 @@ def test_there_is_no_verdict_where_too_many_of_the_test_cases_were_left_out(stud
 
 
 @pytest.mark.usefixtures("here")
-def test_finalists_that_break_use_up_no_test_case(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finalists_that_break_use_no_test_case(study: StudyWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     path = study(STUDY.replace("  serving.knob: [1, 2]\n", ""))
     agentbench("tune", path, "--search-only")
     with monkeypatch.context() as broken:
         broken.setattr(StubServer, "_answer", lambda self, body: FAILED)
-        said = refused("tune", "--resume", "toy")
-    assert "no verdict yet: no finalist held up" in said
-    assert "No test case was asked" in said
+        message = refused("tune", "--resume", "toy")
+    assert "no verdict yet: every finalist broke" in message
+    assert "No test case was used" in message
     assert (study_json()["verdict"], study_json()["status"]) == (None, "interrupted")
     assert agentbench("tune", "--resume", "toy", "--set", "budget.trials=6").exit_code == 0
     assert study_json()["verdict"]["passes"]["rate_a"] == 1.0
@@ -321,8 +321,8 @@ def test_a_baseline_that_broke_is_tried_again(study: StudyWriter, monkeypatch: p
             "the baseline is broken, so there is nothing to compare with: none of 4 attempts was answered"
             in refused("tune", path)
         )
-    went_on = agentbench("tune", "--resume", "toy")
-    assert went_on.exit_code == 0, went_on.output
+    continued = agentbench("tune", "--resume", "toy")
+    assert continued.exit_code == 0, continued.output
     assert study_json()["candidates"][0]["end"] == "finished"
 
 
@@ -331,7 +331,7 @@ SCORER = "scorers: [exact]"
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("part", ["scorers", "agent", "tools", "file"])
-def test_a_study_whose_parts_changed_does_not_go_on(study: StudyWriter, suite: Path, part: str) -> None:
+def test_a_study_whose_parts_changed_does_not_continue(study: StudyWriter, suite: Path, part: str) -> None:
     tool, file = suite / "tool.py", suite / "suite.yaml"
     tool.write_text('def add(a: int) -> int:\n    """Adds."""\n    return a\n')
     text = file.read_text().replace("agent: chat", "tools: [tool.py:add]\nagent: {name: tool_loop, max_tokens: 30}")
@@ -345,9 +345,9 @@ def test_a_study_whose_parts_changed_does_not_go_on(study: StudyWriter, suite: P
         "file": lambda: tool.write_text(tool.read_text().replace("return a", "return a + 1")),
     }
     changes[part]()
-    said = refused("tune", "--resume", "toy")
-    assert "parts of it have changed since it was started" in said
-    assert ("tool.py" if part == "file" else part) in said
+    message = refused("tune", "--resume", "toy")
+    assert "parts of it have changed since it was started" in message
+    assert ("tool.py" if part == "file" else part) in message
     assert study_json()["verdict"] is None
 
 
@@ -364,29 +364,29 @@ PLAIN = STUDY.replace("  serving.knob: [1, 2]\n", "")
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_gets_more_choices_and_goes_on_with_what_it_has(study: StudyWriter, stub: type[StubServer]) -> None:
+def test_a_study_gets_more_choices_and_keeps_its_results(study: StudyWriter, stub: type[StubServer]) -> None:
     path = study(PLAIN.replace("[never, even, odd]", "[never, odd]").replace("trials: 5", "trials: 9"))
     assert agentbench("tune", path, "--search-only").exit_code == 0
     before = study_json()
-    asked = len(stub.requests)
+    before_count = len(stub.requests)
     for other in ("[odd, never, even]", "[never]", "{low: 1, high: 2}"):
-        said = refused("tune", "--resume", "toy", "--set", f"space.serving.word={other}")
-        assert "may only get more choices, after those it has: ['never', 'odd']" in said
+        message = refused("tune", "--resume", "toy", "--set", f"space.serving.word={other}")
+        assert "may only get more choices, after those it has: ['never', 'odd']" in message
     assert "it is not in the space" in refused("tune", "--resume", "toy", "--set", "space.serving.other=[1, 2]")
     assert study_json() == before
     more = ("--set", "space.serving.word=[never, odd, even]", "--search-only")
-    went_on = agentbench("tune", "--resume", "toy", *more)
-    assert went_on.exit_code == 0, went_on.output
+    continued = agentbench("tune", "--resume", "toy", *more)
+    assert continued.exit_code == 0, continued.output
     *old, new = study_json()["candidates"]
     assert old == before["candidates"]
     assert (new["settings"], new["quality"], new["case_runs"]) == ({"serving.word": "even"}, 1.0, 20)
-    assert len(stub.requests) - asked == 20
+    assert len(stub.requests) - before_count == 20
     assert agentbench("tune", "--resume", "toy", "--search-only").exit_code == 0
     assert study_json()["candidates"] == [*old, new]
 
 
 @pytest.mark.usefixtures("here")
-def test_another_study_finds_the_answers_of_the_first(study: StudyWriter, stub: type[StubServer]) -> None:
+def test_another_study_reuses_the_answers_of_the_first(study: StudyWriter, stub: type[StubServer]) -> None:
     agentbench("tune", study(PLAIN))
     stub.requests.clear()
     other = PLAIN.replace("name: toy", "name: other").replace("[never, even, odd]", "[never, even, odd, other]")
@@ -397,9 +397,7 @@ def test_another_study_finds_the_answers_of_the_first(study: StudyWriter, stub: 
 
 
 @pytest.mark.usefixtures("here")
-def test_a_search_sees_no_answer_of_another_study_to_its_own_test_cases(
-    study: StudyWriter, stub: type[StubServer]
-) -> None:
+def test_a_search_uses_no_answer_of_another_study_to_its_test_cases(study: StudyWriter, stub: type[StubServer]) -> None:
     agentbench("tune", study(PLAIN), "--search-only")
     stub.requests.clear()
     other = PLAIN.replace("name: toy", "name: other").replace("seed: 1", "seed: 2")
@@ -407,12 +405,12 @@ def test_a_search_sees_no_answer_of_another_study_to_its_own_test_cases(
     found = study_json("other")
     test = set(found["split"]["test"])
     assert all(not set(each["scores"]) & test for each in found["candidates"])
-    asked = [str(body["messages"]) for body in stub.requests]
-    assert all(any(f" {int(case[1:])}'" in said for said in asked) for case in test)
+    requests = [str(body["messages"]) for body in stub.requests]
+    assert all(any(f" {int(case[1:])}'" in each for each in requests) for case in test)
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_that_an_error_ended_is_not_shown_as_running(
+def test_a_study_that_an_error_ended_is_shown_as_interrupted(
     study: StudyWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Several workers on one study, in processes of their own, and what is left of one that is killed."""
+"""Several workers on one study, as processes, and the continuation after one is killed."""
 
 import os
 import signal
@@ -60,9 +60,9 @@ def worker(directory: Path, db: str, *arguments: str | Path) -> Iterator["subpro
 
 
 def finished(process: "subprocess.Popen[str]") -> str:
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    return said
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
 
 
 def found(db: str) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def test_ray_places_two_workers(tmp_path: Path, study: StudyWriter) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_study_finds_and_spends_the_same(tmp_path: Path, study: StudyWriter) -> None:
-    whole, killed = str(tmp_path / "whole.db"), str(tmp_path / "killed.db")
+def test_a_killed_study_has_the_same_results_and_cost(tmp_path: Path, study: StudyWriter) -> None:
+    uninterrupted, killed = str(tmp_path / "uninterrupted.db"), str(tmp_path / "killed.db")
     path = study(STUDY)
-    with worker(tmp_path, whole, path) as process:
+    with worker(tmp_path, uninterrupted, path) as process:
         finished(process)
     for ended in (0, 5):
         arguments = ("--resume", "shared") if ended else (path,)
@@ -123,14 +123,14 @@ def test_a_killed_study_finds_and_spends_the_same(tmp_path: Path, study: StudyWr
             process.wait()
     with worker(tmp_path, killed, "--resume", "shared") as process:
         finished(process)
-    expected, after = found(whole), found(killed)
+    expected, after = found(uninterrupted), found(killed)
     assert after.pop("workers") > expected.pop("workers")
     assert after == expected
     assert after["twice"] == 0
 
 
 def wait_for(db: str, ended: int) -> None:
-    """Until so many candidates have ended."""
+    """Waits until this many candidates have ended."""
     deadline = monotonic() + 60
     while monotonic() < deadline:
         sleep(0.05)
@@ -143,7 +143,7 @@ def wait_for(db: str, ended: int) -> None:
     raise AssertionError(f"{ended} candidates have not ended after 60 s")
 
 
-def test_a_team_is_a_number_or_rays() -> None:
+def test_a_team_is_a_number_or_ray_with_one() -> None:
     assert parse_team("3") == Team(count=3)
     assert parse_team("ray") == Team(count=0, ray=True)
     assert parse_team("ray:2") == Team(count=2, ray=True)

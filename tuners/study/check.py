@@ -1,4 +1,4 @@
-"""Checks a study before anything starts: each path of its space against the suite, and that each model is present."""
+"""Checks a study before anything starts: each path of its space fits the suite, and each model is present."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,11 +19,11 @@ from tuners.space.space import Settings, Space
 from tuners.study.file import StudyFile, Where
 
 FIXED = ("run.seed", "run.limit", "run.sample_seed", "run.repeats")
-"""Decided by the study: they say what is measured, not what is tuned."""
+"""Paths that the study itself decides: they define the measurement, so they can't be tuned."""
 
 
 def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
-    """`UserError` for the first thing that could not be run."""
+    """`UserError` for the first part of the study that could not run: a path, a value, a model or a missing price."""
     needs("optuna", "tuning", "tune")
     load_tools(suite.tools, suite.root)
     if study.sampler == "gp":
@@ -33,14 +33,14 @@ def check_study(study: StudyFile, suite: Suite, where: Where) -> None:
         _check(name, {**study.baseline, **settings}, suite, where(("references", name)))
     if study.wants_cost:
         _check_prices(study, suite, where)
-    for path, settings in candidates(study.parameters()):
+    for path, settings in example_settings(study.parameters()):
         place = f"{where(('space', path))}: space.{path}"
         if path in FIXED:
-            raise UserError(f"{place}: not a path to tune; the study itself decides on {', '.join(FIXED)}")
+            raise UserError(f"{place}: not a path to tune, since the study itself sets {', '.join(FIXED)}")
         _check(path, {**study.baseline, **settings}, suite, place)
     for path, parameter in study.space.items():
         if isinstance(parameter, Propose) and parameter.propose.model is not None:
-            _check_proposing(parameter.propose.model, f"{where(('space', path))}: space.{path}.propose")
+            _check_proposing_model(parameter.propose.model, f"{where(('space', path))}: space.{path}.propose")
 
 
 def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
@@ -57,31 +57,32 @@ def _check(path: str, settings: Settings, suite: Suite, place: str) -> None:
 
 
 def _check_prices(study: StudyFile, suite: Suite, where: Where) -> None:
-    """`UserError` for a model that may answer and that has no price: what is not priced would look cheapest."""
+    """`UserError` for a model that may answer and has no price: it would look cheapest."""
     prices = study.all_prices(suite)
-    wanted = ({}, *study.references.values(), *(settings for _, settings in candidates(study.parameters())))
+    wanted = ({}, *study.references.values(), *(settings for _, settings in example_settings(study.parameters())))
     for settings in wanted:
         for model in _models(suite, {**study.baseline, **settings}):
             if not {"prompt", "completion"} <= prices.get(model, {}).keys():
                 raise UserError(
                     f"{where(('prices',))}: cost needs the price of a million prompt and of a million completion tokens"
-                    f" of {model or 'a model that serving.model names'}: prices: {{{model or 'MODEL'}: {{prompt: 0.1,"
-                    f" completion: 0.4}}}}; priced are: {', '.join(prices) or 'none'}"
+                    f" of {model or 'a model that serving.model names'}, for example prices: {{{model or 'MODEL'}:"
+                    f" {{prompt: 0.1, completion: 0.4}}}}. Models with a price: {', '.join(prices) or 'none'}"
                 )
 
 
 def _models(suite: Suite, settings: Settings) -> list[str]:
-    """The models that answer under the settings: the candidate's, and those of its agent's steps; "" for one that is
-    not named."""
+    """The models that answer under the settings: the candidate's, and those of its agent's steps; "" for a model
+    without a name.
+    """
     try:
         config = configured(suite, settings).config
     except UserError:
-        return []  # told where the space is checked
+        return []  # the check of the space reports it
     servers = (config.serving, *step_servers(config.agent))
     return [str(server.options.get("model", "")) for server in servers]
 
 
-def _check_proposing(model: ProposingModel, place: str) -> None:
+def _check_proposing_model(model: ProposingModel, place: str) -> None:
     try:
         check_model(model.serving, model.backend, lambda location: place, ("model",))
         if model.serving is not None:
@@ -97,15 +98,15 @@ def _check_server(serving: Component) -> None:
         server.check()
 
 
-def candidates(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
-    """For each value of each parameter, its path and settings in which it holds."""
+def example_settings(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each example value of each parameter: its path, and settings with the value that meet its condition."""
     for path, parameter in space.parameters.items():
         for value in parameter.examples:
             yield path, {**_conditions(parameter.when, space), path: value}
 
 
 def _conditions(when: Condition, space: Space) -> dict[str, Any]:
-    """Settings that meet a condition, and the conditions of what it names."""
+    """Settings that meet a condition, and the conditions of the parameters that it names."""
     found: dict[str, Any] = {}
     for path, values in when.items():
         found |= _conditions(space.parameters[path].when, space)

@@ -26,38 +26,38 @@ Metric = Literal[
     "quality", "goodput", "output_tokens_per_s", "ttft_p50", "ttft_p95", "tpot_p50", "latency_p95", "tokens", "cost"
 ]
 Where = Callable[[Location], str]
-
+"""The location of a key to its place in the file, for messages."""
 
 SIDES = ("winner", "baseline", "served")
-"""The names of a verdict's own runs on test."""
+"""The names of a verdict's own runs on the test cases."""
 
 TIMES = ("ttft_p50", "ttft_p95", "tpot_p50", "latency_p95")
-"""Metrics that a duration may bound."""
+"""The metrics whose bound may be a duration, for example 500ms."""
 
 
 class RungOptions(BaseModel):
-    """How a candidate climbs."""
+    """How candidates climb the rungs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sizes: tuple[int, ...] = Field((8, 16, 32, 64), description="Cases answered after each rung; then all of train.")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of dropping a candidate that is not worse.")
-    opening: int = Field(4, ge=1, description="Candidates that answer the first rung before any goes on.")
-    together: int = Field(4, ge=1, description="Suggestions asked for at a time, so that those of one server meet.")
-    finalists: int = Field(2, ge=1, description="Best candidates that answer all of train again with fresh seeds.")
+    opening: int = Field(4, ge=1, description="Candidates that answer the first rung before any continues.")
+    together: int = Field(4, ge=1, description="Suggestions made at a time, so that those for one server run in a row.")
+    finalists: int = Field(2, ge=1, description="Best candidates that answer all of train again, with fresh seeds.")
 
 
 class ReplayOptions(BaseModel):
-    """How servers are compared on recorded traces."""
+    """How servers are compared by replays of recorded traces."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    attempts: int = Field(48, ge=1, description="Most attempts sent again to try a lossless knob.")
-    rounds: int = Field(4, ge=2, description="Rounds in turn of the winner's knobs and the baseline's.")
+    attempts: int = Field(48, ge=1, description="Most attempts replayed to measure a lossless knob.")
+    rounds: int = Field(4, ge=2, description="Rounds of the winner's server and the baseline's, in turn.")
 
 
 class Resources(BaseModel):
-    """What Ray keeps free for each worker."""
+    """What Ray reserves for each worker."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -66,7 +66,7 @@ class Resources(BaseModel):
 
 
 class StudyFile(BaseModel):
-    """What a study.yaml may say. `baseline` and the space's paths are as for `--set`."""
+    """The keys of a study.yaml. The paths in `baseline` and `space` are those of `agentbench run --set`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,7 +74,8 @@ class StudyFile(BaseModel):
     suite: Path = Field(Path(), description="The suite's directory, from the study's own.")
     baseline: Mapping[str, Any] = Field(default_factory=dict)
     references: Mapping[str, Mapping[str, Any]] = Field(
-        default_factory=dict, description="Other settings over the baseline's, by name, that the winner meets on test."
+        default_factory=dict,
+        description="Other settings over the baseline's, by name; the winner is compared with them on test.",
     )
     split: SplitOptions = SplitOptions()
     objectives: tuple[Metric, ...] = Field(("quality", "goodput"), min_length=1)
@@ -92,7 +93,7 @@ class StudyFile(BaseModel):
         0.1,
         ge=0,
         lt=1,
-        description="Share of attempts that server, tools and scorers may fail; above it one is broken.",
+        description="Share of a candidate's attempts that server, tools and scorers may fail; above it, it is broken.",
     )
     replay: ReplayOptions = ReplayOptions()
     prices: Mapping[str, Mapping[Literal["prompt", "cached", "completion"], Annotated[float, Field(ge=0)]]] = Field(
@@ -103,9 +104,9 @@ class StudyFile(BaseModel):
 
     @field_validator("references")
     @classmethod
-    def _own_names(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _distinct_names(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         if taken := next((name for name in SIDES if name in value), None):
-            raise ValueError(f"{taken!r} is a side of every verdict; give the reference another name")
+            raise ValueError(f"every verdict has a run named {taken!r}; give the reference another name")
         return value
 
     @property
@@ -113,12 +114,12 @@ class StudyFile(BaseModel):
         return "cost" in (*self.objectives, *self.constraints)
 
     def all_prices(self, suite: Suite) -> dict[str, Mapping[str, float]]:
-        """The suite's, and the study's own in their place."""
-        own = {model: {str(kind): price for kind, price in given.items()} for model, given in self.prices.items()}
+        """The prices of the suite, replaced by the study's own."""
+        own = {model: {str(kind): price for kind, price in prices.items()} for model, prices in self.prices.items()}
         return {**suite.prices, **own}
 
     def bounds(self) -> dict[str, float]:
-        """The constraints' bounds in seconds and per second."""
+        """The bound of each constraint: times in seconds, rates per second."""
         return {str(metric): bound for metric, bound in self.constraints.items()}
 
     def parameters(self) -> Space:
@@ -126,9 +127,9 @@ class StudyFile(BaseModel):
 
 
 def read_study(path: Path, overrides: Mapping[str, Any]) -> tuple[StudyFile, dict[str, Any], Where]:
-    """The study, its document with `overrides` in it, and what says where a key stands.
+    """The study, its document with the `overrides`, and the function that finds a key's place in the file.
 
-    `UserError` names file, line and key of whatever is wrong in it. The suite's path is absolute in both.
+    The suite's path is absolute in both. `UserError` names the file, the line and the key of an error.
     """
     document = read_yaml(path)
 
@@ -167,7 +168,7 @@ def checked_study(data: Mapping[str, Any], where: Where) -> StudyFile:
 
 
 def _check_plain(value: Any, location: Location, where: Where) -> None:
-    """`UserError` for what YAML reads and JSON can't keep: dates, sets, numbers without an end."""
+    """`UserError` for YAML values that JSON can't represent: dates, sets, infinite numbers and nan."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_plain(key, (*location, str(key)), where)
@@ -180,12 +181,12 @@ def _check_plain(value: Any, location: Location, where: Where) -> None:
     elif not isinstance(value, str | int | float | None):
         raise UserError(
             f"{where(location)}: {_dotted(location)} = {value}: YAML reads this as a {type(value).__name__}; put it in"
-            " quotes to make it a text"
+            " quotes to make it text"
         )
 
 
 def _check_units(data: Mapping[str, Any], where: Where) -> None:
-    """`UserError` for a duration as the bound of something that is no time."""
+    """`UserError` for a duration as the bound of a metric that is no time."""
     bounds = data.get("constraints")
     for metric, bound in bounds.items() if isinstance(bounds, Mapping) else ():
         if isinstance(bound, str) and metric not in TIMES:
@@ -197,7 +198,7 @@ def _dotted(location: Location) -> str:
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["budget.seconds=900", …]` as path to value, read as YAML."""
+    """`["budget.seconds=900", …]` as path to value, each value read as YAML."""
     found: dict[str, Any] = {}
     for pair in pairs:
         path, separator, text = pair.partition("=")
@@ -214,7 +215,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def overridden(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy with each path set; the paths under `space`, `baseline` and the like have dots of their own."""
+    """A copy with each path set. Only the first dot of a path separates keys: those under `space` contain dots."""
     result = dict(data)
     for path, value in overrides.items():
         key, separator, rest = path.partition(".")

@@ -1,4 +1,4 @@
-"""Splits the cases of a study into train and test, by whole clusters."""
+"""Splits a study's cases into train and test; no cluster is divided."""
 
 import random
 from collections.abc import Sequence
@@ -11,12 +11,17 @@ from agentbench.core.errors import UserError
 
 
 class SplitOptions(BaseModel):
-    """How many cases go where. A share is of all cases, a whole number is a count; what neither takes is left out."""
+    """How many cases are in train and in test: an integer is a count, a fraction is a share of all cases.
+
+    The other cases are not used.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    test: int | float = Field(0.5, gt=0, description="Share (below 1) or number of cases kept for the verdict.")
-    train: int | float | None = Field(None, gt=0, description="Share or number of cases to search on; the rest.")
+    test: int | float = Field(0.5, gt=0, description="Share (below 1) or number of cases held out for the verdict.")
+    train: int | float | None = Field(
+        None, gt=0, description="Share or number of cases to search on; all others by default."
+    )
     seed: int = Field(0, ge=0)
 
     @field_validator("test", "train")
@@ -29,26 +34,26 @@ class SplitOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Case ids of the two sides, each in the order they were drawn."""
+    """The case ids of train and of test, each in the order in which they were drawn."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
 
 
 def split_cases(cases: Sequence[Case], options: SplitOptions) -> Split:
-    """Whole clusters drawn by seed, first for `test`, then for `train`.
+    """Draws whole clusters by seed, first for `test`, then for `train`.
 
-    A side is never larger than asked for, and may be smaller by less than a cluster. `UserError` when a side
-    would be empty.
+    A side never has more cases than wanted. It may have fewer, by less than a cluster. `UserError` when a side would
+    be empty.
     """
     clusters: dict[str, list[str]] = {}
     for case in cases:
         clusters.setdefault(case.cluster, []).append(case.id)
     waiting = list(clusters.values())
     random.Random(options.seed).shuffle(waiting)
-    test = _taken(waiting, _count(options.test, len(cases)))
+    test = _draw(waiting, _count(options.test, len(cases)))
     rest = len(cases) - len(test)
-    train = _taken(waiting, rest if options.train is None else min(rest, _count(options.train, len(cases))))
+    train = _draw(waiting, rest if options.train is None else min(rest, _count(options.train, len(cases))))
     for name, ids in (("test", test), ("train", train)):
         if not ids:
             raise UserError(
@@ -62,8 +67,8 @@ def _count(wanted: int | float, total: int) -> int:
     return int(wanted * total) if wanted < 1 else int(wanted)
 
 
-def _taken(waiting: list[list[str]], most: int) -> list[str]:
-    """Takes clusters off `waiting`, those that still fit, until `most` cases are taken."""
+def _draw(waiting: list[list[str]], most: int) -> list[str]:
+    """Removes clusters from `waiting` as long as they fit into `most` cases, and returns their case ids."""
     taken: list[str] = []
     for cluster in list(waiting):
         if len(taken) + len(cluster) <= most:

@@ -1,4 +1,4 @@
-"""A study: its file, its suite and its cases; new, or from the store."""
+"""A study: its file, its suite and its split of the cases; made from a file, or found in the store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,19 +21,20 @@ from tuners.search.search import Plan
 from tuners.space.configuration import configured, lossless_knobs
 from tuners.space.parameters import Choices, Parameter, same
 from tuners.space.space import Space
-from tuners.study.check import candidates, check_study
+from tuners.study.check import check_study, example_settings
 from tuners.study.file import StudyFile, checked_study, overridden, read_study
 from tuners.study.split import Split, split_cases
 
-SEARCHED = ("baseline", "references", "space")
-"""The keys of a study.yaml whose values get into configurations."""
+CONFIGURING = ("baseline", "references", "space")
+"""The keys of a study.yaml whose values become parts of configurations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """`suite` has the cases of both sides, and its configuration is the suite's own, the baseline not applied.
+    """A checked study.
 
-    `document` is the file's content, from which the study can be made again.
+    `suite` has the cases of train and test and its own configuration, without the baseline's settings. `document` is
+    the content of the study's file, from which the study can be made again.
     """
 
     file: StudyFile
@@ -47,14 +48,19 @@ class Study:
 
     @property
     def train(self) -> dict[str, Case]:
+        """The train cases by id."""
         chosen = frozenset(self.split.train)
         return {case.id: case for case in self.suite.cases if case.id in chosen}
 
     def part_hashes(self) -> PartHashes:
+        """The hashes of the suite's parts and of the files that they and the study name."""
         return _part_hashes(self.suite, self.document)
 
     def spaces(self) -> tuple[Space, Space]:
-        """What the sampler suggests, and the lossless knobs that are tuned by replay; none in a flat search."""
+        """The space of the sampler, and the space of the lossless knobs that are tuned by replay.
+
+        In a flat search, the sampler has all parameters.
+        """
         space = self.file.parameters()
         knobs = self._lossless(space)
         inner = frozenset(path for path in space.parameters if path.removeprefix("serving.") in knobs)
@@ -63,15 +69,16 @@ class Study:
         return space.only(frozenset(space.parameters) - inner), space.only(inner)
 
     def _lossless(self, space: Space) -> frozenset[str]:
-        """The knobs that are lossless whatever the rest of the space decides: `compile` and others decide that too."""
+        """The knobs that are lossless under every value of the server's other parameters, such as `compile`."""
         baseline = self.file.baseline
         knobs = lossless_knobs(configured(self.suite, baseline))
-        for path, settings in candidates(space):
+        for path, settings in example_settings(space):
             if path.startswith("serving.") and path.removeprefix("serving.") not in knobs:
                 knobs &= lossless_knobs(configured(self.suite, {**baseline, **settings}))
         return knobs
 
     def plan(self) -> Plan:
+        """The search's fixed parameters."""
         outer, inner = self.spaces()
         options, train = self.file.rungs, self.train
         sizes = options.sizes if self.file.search == "factorized" else ()
@@ -90,7 +97,10 @@ class Study:
 
 
 def make_study(path: Path, overrides: Mapping[str, Any]) -> Study:
-    """A study from its file, checked: nothing is started or stored yet."""
+    """The checked study in the file, with the `overrides` by path; nothing is started or stored.
+
+    `UserError` names the place of an error in the file.
+    """
     file, document, where = read_study(path, overrides)
     suite = _suite(file)
     check_study(file, suite, where)
@@ -98,18 +108,20 @@ def make_study(path: Path, overrides: Mapping[str, Any]) -> Study:
 
 
 def find_study(name: str, store: Store, overrides: Mapping[str, Any], db: str | None = None) -> Study:
-    """A study in the store, as it was asked for; its budget may be another one now, and parameters may have more
-    choices than before."""
+    """The study of this name in the store; `overrides` may change its budget and extend its lists of choices.
+
+    `UserError` when there is none, for another override, and when the suite has changed since the study started.
+    """
     if other := next((path for path in overrides if path.split(".")[0] not in ("budget", "space")), None):
         raise UserError(
-            f"--set {other}: a study that continues may change its budget, and may get more choices"
-            " (space.PATH=[the ones before, NEW]); start one of another name for the rest"
+            f"--set {other}: a study that continues may only change its budget or get more choices"
+            " (space.PATH=[OLD CHOICES, NEW ONES]); for another change, start a study with another name"
         )
     record = store.studies.get(name)
     if overrides and record.verdict.get("runs"):
         raise UserError(
-            f"study {name} has its verdict: its test cases are used up. Start one of another name; it finds the answers"
-            " of this one in the store"
+            f"study {name} has its verdict, so its test cases are used up. Start a study with another name; it reuses"
+            " the stored answers of this one"
         )
     document = overridden(record.document, overrides)
     file = checked_study(document, lambda location: f"study {name}")
@@ -125,13 +137,13 @@ def find_study(name: str, store: Store, overrides: Mapping[str, Any], db: str | 
         before = replace(study, file=checked_study(record.document, lambda location: f"study {name}"))
         _extend(before, study, store, db)
         store.studies.set_document(name, document, canonical_hash(document))
-        # A verdict for which no test case was asked is none that lasts.
+        # A verdict that used no test case is not final.
         store.studies.reopen(name)
     return study
 
 
 def _extend(before: Study, study: Study, store: Store, db: str | None) -> None:
-    """The sampler's trials over the choices there are now, where they are more; `UserError` for another change."""
+    """Extends the sampler's trials to the new choices; `UserError` when the space has another change."""
     if before.file.space == study.file.space:
         return
     name = study.name
@@ -140,11 +152,14 @@ def _extend(before: Study, study: Study, store: Store, db: str | None) -> None:
         if old != parameter and not (old is not None and _has_more(old, parameter)):
             raise UserError(
                 f"study {name}: space.{path} may only get more choices, after those it has:"
-                f" {_choices_of(old) if old is not None else 'it is not in the space'}; start one of another name"
+                f" {_choices_of(old) if old is not None else 'it is not in the space'}; for another change, start a"
+                " study with another name"
             )
     others = (each for each in store.studies.begun(name, ended=False) if each.worker != this_worker())
-    if at_it := [each.worker for each in others if at_work(each)]:
-        raise UserError(f"study {name}: {at_it[0]} still works on it; extend it when all its workers have ended")
+    if working := [each.worker for each in others if at_work(each)]:
+        raise UserError(
+            f"study {name}: worker {working[0]} is still running; extend it when all its workers have ended"
+        )
     check_study(study.file, study.suite, lambda location: f"study {name}")
     extend_trials(db, name, before.spaces()[0], study.spaces()[0])
 
@@ -160,26 +175,26 @@ def _choices_of(parameter: Parameter) -> str:
 
 
 def _check_parts(name: str, store: Store, suite: Suite, document: Mapping[str, Any]) -> None:
-    """`UserError` where the study's attempts were made of other things than there are now."""
+    """`UserError` when a part of the suite, or a file that it names, has changed since the study's runs."""
     now = _part_hashes(suite, document)
     for run in store.studies.runs(name):
         before = store.get_run(run.run_id).environment.get("made_of")
         if before is not None and (parts := changed(before, now)):
             raise UserError(
                 f"study {name} can't continue: parts of it have changed since it was started: {', '.join(parts)} of"
-                f" {suite.path}. Undo that, or start a study of another name"
+                f" {suite.path}. Undo the change, or start a study with another name"
             )
 
 
 def _part_hashes(suite: Suite, document: Mapping[str, Any]) -> PartHashes:
-    """What a study's attempts are made of: the suite as its file has it, and all that the study may set."""
+    """The hashes of the suite's parts, and of the files that they and the study's settings name."""
     parts = {**as_mapping(suite.config), **graded_by(suite)}
-    files = NamedFiles(suite.root).of([parts, *(document.get(key) for key in SEARCHED)])
+    files = NamedFiles(suite.root).of([parts, *(document.get(key) for key in CONFIGURING)])
     return {**{name: canonical_hash(part) for name, part in parts.items()}, **files}
 
 
 def store_study(study: Study, store: Store) -> None:
-    """`UserError` when the store has one of this name."""
+    """Stores the study; `UserError` when the store has one of this name."""
     store.studies.create(
         StudyRecord(
             name=study.name,
@@ -195,8 +210,9 @@ def store_study(study: Study, store: Store) -> None:
 
 
 def _suite(file: StudyFile) -> Suite:
-    """The suite with the cases its `run.limit` draws; the limit is then no part of its configuration any more.
-    Its objectives are the study's, where that has some."""
+    """The study's suite, with the cases that its `run.limit` draws, without that limit in its configuration, and with
+    the study's `slo` as its objectives, if there is one.
+    """
     suite = load_suite(file.suite).drawn()
     run = suite.config.run.model_copy(update={"limit": None})
     objectives = suite.objectives if file.slo is None else file.slo.limits()

@@ -1,7 +1,7 @@
-"""Who is tried again, and who wins: quality first, and of those that it does not tell apart, the other objective.
+"""Chooses the finalists and the winner: by quality first, then by the other objective among those that are as good.
 
-A candidate is as good as another when its mean is within one standard error of the paired difference (the rule of
-Breiman et al. 1984, section 3.4.3, for choosing among models).
+A candidate is as good as the best when its mean score is at most one standard error of the paired difference lower
+(the one-standard-error rule of Breiman et al. 1984, section 3.4.3).
 """
 
 import math
@@ -15,9 +15,12 @@ from tuners.search.rungs import Values
 
 
 def choose_finalists(candidates: Sequence[Candidate], count: int, objectives: Sequence[str]) -> list[Candidate]:
-    """Of those that reached the top and meet every constraint (without any, of those cut off by the budget): the best,
-    then the one with the best other objective that is as good, then the next best; and the baseline, where none of
-    them has a higher quality or is better in another objective."""
+    """At most `count` finalists, and the baseline if its quality is not below the best one's.
+
+    They are feasible candidates, or else candidates that the budget ended and that meet the constraints. The first is
+    the best in quality. The second is the best in the other objective among those that are as good. Then come the next
+    best in quality.
+    """
     for among in (
         [each for each in candidates if each.feasible],
         [each for each in candidates if each.end == "out of budget" and each.meets],
@@ -25,38 +28,41 @@ def choose_finalists(candidates: Sequence[Candidate], count: int, objectives: Se
         if among:
             ranked = sorted(among, key=lambda each: _standing(each, objectives), reverse=True)
             as_good = [each for each in ranked if is_as_good(each.scores, ranked[0].scores)]
-            leaner = max(as_good, key=lambda each: gain(each.figures, objectives))
-            chosen = list({each.number: each for each in (ranked[0], leaner, *ranked)}.values())[:count]
+            most_gain = max(as_good, key=lambda each: gain(each.figures, objectives))
+            chosen = list({each.number: each for each in (ranked[0], most_gain, *ranked)}.values())[:count]
             ties = [each for each in among if each.number == BASELINE and each.quality >= ranked[0].quality]
             return list({each.number: each for each in (*chosen, *ties)}.values())
     return []
 
 
 def _standing(candidate: Candidate, objectives: Sequence[str]) -> tuple[float, float, int]:
-    """Quality, then the other objective, then who was there first."""
+    """The sort key: quality, then the other objective, then the lower number."""
     return candidate.quality, gain(candidate.figures, objectives), -candidate.number
 
 
 def choose_winner(
     finalists: Sequence[Candidate], finals: Mapping[int, Answers], objectives: Sequence[str]
 ) -> Candidate:
-    """By what they answered with fresh seeds. `finals` has at least one of them."""
-    there = [each for each in finalists if each.number in finals]
-    figures = {each.number: {**each.figures, **finals[each.number].figures} for each in there}
-    means = {each.number: _mean(finals[each.number].scores) for each in there}
-    best = max(there, key=lambda each: (means[each.number], _standing(each, objectives)))
-    as_good = [each for each in there if is_as_good(finals[each.number].scores, finals[best.number].scores)]
+    """The winner by the finalists' answers with fresh seeds; `finals` has the answers of at least one, by number.
+
+    Of the finalists that are as good as the best, it is the best in the other objective. The baseline wins a tie.
+    """
+    answered = [each for each in finalists if each.number in finals]
+    figures = {each.number: {**each.figures, **finals[each.number].figures} for each in answered}
+    means = {each.number: _mean(finals[each.number].scores) for each in answered}
+    best = max(answered, key=lambda each: (means[each.number], _standing(each, objectives)))
+    as_good = [each for each in answered if is_as_good(finals[each.number].scores, finals[best.number].scores)]
     winner = max(as_good, key=lambda each: (gain(figures[each.number], objectives), means[each.number], -each.number))
     others = [name for name in objectives if name != "quality"]
     for baseline in (each for each in as_good if each.number == BASELINE):
         gains = any(is_better(name, figures[winner.number], figures[BASELINE]) for name in others)
         if means[BASELINE] >= means[winner.number] and not gains:
-            return baseline  # a tie is no reason to change anything
+            return baseline
     return winner
 
 
 def is_as_good(values: Values, best: Values) -> bool:
-    """Whether the mean is less than one standard error of the paired difference below that of the best."""
+    """Whether the mean over shared cases is at most one standard error of the paired difference below the best's."""
     shared = values.keys() & best.keys()
     differences = np.array([best[case] - values[case] for case in shared])
     if not shared:
@@ -66,7 +72,7 @@ def is_as_good(values: Values, best: Values) -> bool:
 
 
 def gain(figures: Figures, objectives: Sequence[str]) -> float:
-    """The first objective beside quality, more being better; nothing where there is none."""
+    """The first objective besides quality, scaled so that more is better; 0 without one, −inf when it is unknown."""
     metric = next((name for name in objectives if name != "quality"), None)
     if metric is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""The verdict: finalists answer train again with fresh seeds, the winner meets the baseline once on untouched cases."""
+"""The verdict: finalists answer train again with fresh seeds; the winner is compared once with the baseline on test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,30 +20,30 @@ from tuners.study.study import Study
 from tuners.verdict.finalists import choose_finalists, choose_winner
 
 FRESH = 1_000_003
-"""Added to the study's seed it is that of the finals: no answer of the search was given with it."""
+"""The finals' seed is the study's seed plus this, so that no answer of the search has it."""
 
 
 class Runs(Protocol):
-    """The runs that a jury's answers are in."""
+    """The stored runs of a jury's answers."""
 
     def on_test(self, configuration: Configuration) -> str:
-        """The id of a configuration's run on test."""
+        """The id of the configuration's run on the test cases."""
         ...
 
     def outcomes(self, run_id: str) -> Sequence[Outcome]: ...
 
     def failure(self, run_id: str) -> str:
-        """Why one of its attempts failed without the agent's doing."""
+        """The run's first failure without the agent's fault, as `kind: message`."""
         ...
 
     def goodput(self, outcomes: Sequence[Outcome]) -> float | None:
-        """Right answers per second that met the study's objectives."""
+        """Right answers per second that met the study's objectives; None when it is undefined."""
         ...
 
     async def in_turn(
         self, a: tuple[Configuration, str], b: tuple[Configuration, str], rounds: int
     ) -> Sequence[tuple[Figures, Figures]]:
-        """The figures of each round of two stored runs' traces, each sent to its own server, one after the other."""
+        """Replays two stored runs' traces in turn, each on its own server; the figures of both, round by round."""
         ...
 
 
@@ -52,11 +52,11 @@ class Jury(Protocol):
 
     @property
     def runs(self) -> Runs:
-        """The runs that its answers are in."""
+        """The stored runs of its answers."""
         ...
 
     def configuration(self, settings: Settings, seed: int | None = None) -> Configuration:
-        """What a candidate of these settings is run with, by the study's seed or another one."""
+        """The configuration for these settings, with the study's seed or another one."""
         ...
 
     async def answer(
@@ -66,20 +66,23 @@ class Jury(Protocol):
         allowance: Allowance = UNBOUNDED,
         purpose: Purpose = "search",
     ) -> Answers:
-        """As in a search; those of another purpose are in a run of their own."""
+        """As `Evaluator.answer`; each purpose has its own run."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`finals` has the finalists' qualities on train with fresh seeds; `runs` the ids of the runs on test: of
-    `winner`, of `baseline`, and of `served`, the winner's agent on the baseline's server, where that answers otherwise.
+    """The decision on a study.
 
-    `passes`, `ttft` and `tpot` are winner − baseline, paired on the test cases, `references` winner − each of the
-    study's references. `serving` has the ratio of each figure
-    of the winner to the same agent on the baseline's server, with its interval; `served_passes` is what that did to
-    the answers, nothing where it is sure to do nothing. `payback` says after how many attempts the study's time is made
-    up for. Without a winner `nearest` says what came nearest to the constraints, or who broke on test.
+    `winner` is a candidate's number, `settings` are its changes to the baseline. `finals` has the finalists' qualities
+    on train with fresh seeds, by number. `runs` has the ids of the runs on test: `winner`, `baseline`, one for each
+    reference, and `served` (the winner's agent on the baseline's server, if that can change its answers).
+
+    `passes`, `ttft` and `tpot` are winner − baseline, paired on the test cases; times are in seconds. `references` has
+    winner − reference for each of the study's references. `serving` has the ratio of each figure on the winner's server
+    to that on the baseline's under the same agent, with its interval. `served_passes` is the server's effect on passes,
+    empty when it can't have one. `payback` has the break-even. `nearest` is, without a winner, the candidate nearest to
+    the constraints, or the one that could not be compared on test. `seconds` is the time of the verdict.
     """
 
     winner: int | None = None
@@ -106,16 +109,19 @@ def verdict_of_json(data: Mapping[str, Any]) -> Verdict:
 
 
 async def judge(study: Study, plan: Plan, evaluator: Jury, candidates: Sequence[Candidate], seconds: float) -> Verdict:
-    """The verdict on what the search found, in `seconds` so far."""
+    """The verdict on the candidates of a search that took `seconds`.
+
+    Raises `UserError` when every finalist breaks; the test cases are unused then.
+    """
     began = monotonic()
     finalists = choose_finalists(candidates, study.file.rungs.finalists, study.file.objectives)
     if not finalists:
         return _without_winner(candidates)
-    finals, broke = await _finals(study, plan, evaluator, finalists)
+    finals, breaks = await _finals(study, plan, evaluator, finalists)
     if not finals:
         raise UserError(
-            f"no verdict yet: no finalist held up when it answered train again ({'; '.join(broke)}). No test case was"
-            f" asked: agentbench tune --resume {study.name} tries again"
+            f"no verdict yet: every finalist broke when it answered train again ({'; '.join(breaks)}). No test case was"
+            f" used. To try again: agentbench tune --resume {study.name}"
         )
     winner = choose_winner(finalists, finals, study.file.objectives)
     verdict = Verdict(
@@ -142,22 +148,22 @@ def _without_winner(candidates: Sequence[Candidate]) -> Verdict:
 async def _finals(
     study: Study, plan: Plan, evaluator: Jury, finalists: Sequence[Candidate]
 ) -> tuple[dict[int, Answers], list[str]]:
-    """Number to what it answers on all of train with seeds that the search did not use; and who broke of what."""
+    """The finalists' answers on all of train with fresh seeds, by number; and why each of the others broke."""
     found: dict[int, Answers] = {}
-    broke: list[str] = []
+    breaks: list[str] = []
     for candidate in finalists:
         configuration = evaluator.configuration(candidate.settings, study.file.seed + FRESH)
         try:
             answers = await evaluator.answer(configuration, plan.rungs.order, purpose="final")
         except Broken as broken:
-            broke.append(f"candidate {candidate.number}: {broken}")
+            breaks.append(f"candidate {candidate.number}: {broken}")
             continue
         if too_many(answers.failed, answers.attempts, plan.max_failures):
             failed = f"{answers.failed} of {answers.attempts} attempts failed"
-            broke.append(f"candidate {candidate.number}: {failed}: {answers.failure}")
+            breaks.append(f"candidate {candidate.number}: {failed}: {answers.failure}")
             continue
         found[candidate.number] = answers
-    return found, broke
+    return found, breaks
 
 
 def _mean(answers: Answers) -> float:
@@ -165,13 +171,13 @@ def _mean(answers: Answers) -> float:
 
 
 async def _on_test(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
-    """The winner and the baseline on the test cases, once; a run that is there is not made again.
+    """The verdict with the winner and the baseline on the test cases; stored answers are used.
 
-    There is no winner where one of the two broke, or where too many of the cases could not be compared: what was left
-    out may be just what it is bad at.
+    There is no winner when one of the two breaks, or when too many attempts can't be compared, since the candidate may
+    be bad at just those.
     """
     if verdict.winner == BASELINE:
-        return replace(verdict, notes=("nothing was found that is better than the baseline",))
+        return replace(verdict, notes=("no candidate is better than the baseline",))
     runs: dict[str, str] = {}
     for side, settings in {"winner": verdict.settings, "baseline": {}}.items():
         configuration = evaluator.configuration(settings)
@@ -184,39 +190,39 @@ async def _on_test(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
     passes = _passes(winner, baseline)
     if too_many(passes["excluded"], len(baseline), study.file.max_failures):
         failures = [evaluator.runs.failure(run_id) for run_id in runs.values()]
-        left_out = f"{passes['excluded']} of {len(baseline)} attempts on test were left out on one side or the other"
-        return _undecided(verdict, runs, f"{left_out}, more than max_failures allows: {' / '.join(failures)}")
+        left_out = f"{passes['excluded']} of {len(baseline)} attempts on test were left out, which is more than"
+        return _undecided(verdict, runs, f"{left_out} max_failures allows; they failed: {' / '.join(failures)}")
     shifts = {name: compare_latency(winner, baseline, name) for name in ("ttft", "tpot")}
     found = {name: None if shift is None else asdict(shift) for name, shift in shifts.items()}
     return replace(verdict, runs=runs, passes=passes, **found)  # type: ignore[arg-type]
 
 
 def _undecided(verdict: Verdict, runs: Mapping[str, str], note: str) -> Verdict:
-    """Nobody won, though test cases were asked."""
+    """The verdict without a winner, after test cases were used."""
     return replace(verdict, winner=None, settings={}, nearest=verdict.winner, runs=runs, notes=(note,))
 
 
 def _passes(a: Sequence[Outcome], b: Sequence[Outcome]) -> dict[str, Any]:
-    """A − B, paired on cases. An agent that raised or ran out of its limits was not right; what the server, a tool or
-    a scorer failed is left out of both."""
+    """A − B, paired on cases. An agent's failure counts as wrong. Other failures are left out of both."""
     passes = compare_passes(agent_failures_as_wrong(a), agent_failures_as_wrong(b)).to_json()
     passes.pop("power")
     return passes
 
 
 async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
-    """The references on the test cases, once, each held against the winner."""
+    """The verdict with the winner compared with each reference on the test cases."""
     for name, settings in study.file.references.items() if verdict.runs else ():
         configuration = evaluator.configuration(settings)
         try:
             await evaluator.answer(configuration, study.split.test, purpose="test")
         except Broken as broken:
-            verdict = replace(verdict, notes=(*verdict.notes, f"{name} broke off: {broken}"))
+            verdict = replace(verdict, notes=(*verdict.notes, f"reference {name} broke on test: {broken}"))
             continue
         run = evaluator.runs.on_test(configuration)
         passes = _passes(evaluator.runs.outcomes(verdict.runs["winner"]), evaluator.runs.outcomes(run))
         if too_many(passes["excluded"], len(study.split.test), study.file.max_failures):
-            note = f"{name} can't be compared: {passes['excluded']} attempts failed: {evaluator.runs.failure(run)}"
+            failure = f"{passes['excluded']} attempts failed: {evaluator.runs.failure(run)}"
+            note = f"reference {name} can't be compared: {failure}"
             verdict = replace(verdict, notes=(*verdict.notes, note))
             continue
         verdict = replace(verdict, runs={**verdict.runs, name: run}, references={**verdict.references, name: passes})
@@ -224,7 +230,7 @@ async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> V
 
 
 async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
-    """The winner's server against the baseline's under the winner's agent: traces of test sent to both in turn."""
+    """The verdict with the winner's server compared with the baseline's, by replays of the winner's traces on test."""
     of_agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
     if of_agent == verdict.settings or not verdict.runs:
         return verdict
@@ -247,15 +253,16 @@ async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verd
 
 
 def _named(figures: Figures) -> dict[str, float]:
-    """By the names that `ratios` knows: rates end in _per_s, times in _s."""
+    """The figures by the names that `ratios` expects: rates end in _per_s, times in _s."""
     renamed = {"goodput": "goodput_per_s", "output_tokens_per_s": "output_tokens_per_s"}
     return {renamed.get(name, f"{name}_s"): value for name, value in figures.items()}
 
 
 def _payback(evaluator: Jury, study: Study, verdict: Verdict, seconds: float) -> Mapping[str, float | None]:
-    """Server seconds of an attempt and of a right answer, of both; the attempts after which `seconds` are made up for.
+    """Seconds per attempt and per right answer, of winner and baseline, and the break-even.
 
-    None where the winner saves nothing.
+    Break-even: attempts, or right answers, after which the time saved exceeds the study's `seconds`; None when the
+    winner saves no time.
     """
     if not verdict.runs:
         return {}
@@ -267,8 +274,8 @@ def _payback(evaluator: Jury, study: Study, verdict: Verdict, seconds: float) ->
         found[f"{side}_s_per_attempt"] = elapsed / len(outcomes)
         found[f"{side}_s_per_right"] = elapsed / right if right else None
         found[f"{side}_goodput"] = evaluator.runs.goodput(outcomes)
-    found["attempts"] = _after(seconds, found["baseline_s_per_attempt"], found["winner_s_per_attempt"])
-    found["right_answers"] = _after(seconds, found["baseline_s_per_right"], found["winner_s_per_right"])
+    found["attempts"] = _break_even(seconds, found["baseline_s_per_attempt"], found["winner_s_per_attempt"])
+    found["right_answers"] = _break_even(seconds, found["baseline_s_per_right"], found["winner_s_per_right"])
     return found
 
 
@@ -276,5 +283,6 @@ def _elapsed(outcomes: Sequence[Outcome]) -> float:
     return summarize_serving(outcomes).wall_s or 0.0
 
 
-def _after(seconds: float, before: float | None, now: float | None) -> float | None:
+def _break_even(seconds: float, before: float | None, now: float | None) -> float | None:
+    """The number of attempts after which `before − now` seconds saved by each exceed `seconds`."""
     return seconds / (before - now) if before is not None and now is not None and before > now else None

@@ -14,7 +14,7 @@ from tests.tuners.space.test_space import Script, read
 from tuners.proposals.proposal_model import LONGEST, MOST, clean_instruction, proposal_messages
 from tuners.space.instructions import TEMPLATES, slot_of
 from tuners.space.space import suggest
-from tuners.study.check import candidates
+from tuners.study.check import example_settings
 
 ALL = {"templates": ["terse", "decompose"], "texts": [None, "Be exact."], "model": {"slots": 2}}
 
@@ -46,7 +46,7 @@ def test_templates_then_texts_then_the_model_s_slots_are_the_values() -> None:
 def test_a_condition_decides_on_instructions_and_every_value_has_an_example() -> None:
     space = read(output=["free", "tools"], instructions={"propose": ALL, "when": {"output": "tools"}})
     assert suggest(space, Script(0.0)) == {"output": "free"}
-    examples = [settings["instructions"] for path, settings in candidates(space) if path == "instructions"]
+    examples = [settings["instructions"] for path, settings in example_settings(space) if path == "instructions"]
     assert len(examples) == 6
     assert all(value is None or isinstance(value, str) for value in examples)
 

@@ -1,4 +1,4 @@
-"""The examples of docs/tuning-space.md are read as study.yaml would be."""
+"""The examples in docs/tuning-space.md are valid parts of a study.yaml."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def test_the_first_example_is_a_study() -> None:
     )
 
 
-def test_the_options_of_a_proposing_model_are_those_that_are_shown() -> None:
+def test_the_shown_options_of_a_proposing_model_are_its_defaults() -> None:
     model = EXAMPLES[1]["model"]
     serving = model.pop("serving")
     shown = ProposingModel(**model)
@@ -34,7 +34,7 @@ def test_the_options_of_a_proposing_model_are_those_that_are_shown() -> None:
 
 
 def test_the_workflows_are_workflows() -> None:
-    written = (*EXAMPLES[0]["space"]["workflow"], *EXAMPLES[2]["workflow"])
-    found = [workflow_of({"workflow": each}) for each in written]
-    names = [each["name"] if isinstance(each, dict) else each for each in written]
+    workflows = (*EXAMPLES[0]["space"]["workflow"], *EXAMPLES[2]["workflow"])
+    found = [workflow_of({"workflow": each}) for each in workflows]
+    names = [each["name"] if isinstance(each, dict) else each for each in workflows]
     assert [each.name if each else "direct" for each in found] == names

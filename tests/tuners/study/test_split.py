@@ -1,4 +1,4 @@
-"""Splits: whole clusters, no case on both sides, the sizes asked for."""
+"""Splits: clusters stay together, no case is on both sides, and the sizes are those of the options."""
 
 import pytest
 from hypothesis import given
@@ -19,12 +19,12 @@ def cases(*clusters: int) -> list[Case]:
 
 @given(st.lists(st.integers(1, 5), min_size=8, max_size=40), st.floats(0.2, 0.8), st.integers(0, 99))
 def test_a_cluster_is_on_one_side_only(sizes: list[int], share: float, seed: int) -> None:
-    given_cases = cases(*sizes)
-    split = split_cases(given_cases, SplitOptions(test=share, seed=seed))
-    assert sorted((*split.train, *split.test)) == sorted(case.id for case in given_cases)
+    all_cases = cases(*sizes)
+    split = split_cases(all_cases, SplitOptions(test=share, seed=seed))
+    assert sorted((*split.train, *split.test)) == sorted(case.id for case in all_cases)
     sides = [{case_id.partition("-")[0] for case_id in side} for side in (split.train, split.test)]
     assert not sides[0] & sides[1]
-    wanted = int(share * len(given_cases))
+    wanted = int(share * len(all_cases))
     assert wanted - max(sizes) < len(split.test) <= wanted
 
 

@@ -1,4 +1,4 @@
-"""What a study may search, and what of it is searched by asking cases or by sending recorded requests again."""
+"""A study's search space and its lossless knobs, and the checks before it starts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ space:
         ("serving.exact: {choices: [false]}", set()),
     ],
 )
-def test_a_knob_is_replayed_only_where_it_is_lossless_for_every_candidate(
+def test_only_a_knob_that_is_lossless_for_every_candidate_is_replayed(
     more: str, inner: set[str], stub: type[StubServer], study: Callable[[str], Path]
 ) -> None:
     searched, replayed = make_study(study(STUDY.format(more=more)), {}).spaces()
@@ -34,7 +34,7 @@ def test_a_knob_is_replayed_only_where_it_is_lossless_for_every_candidate(
     assert len({**searched.parameters, **replayed.parameters}) == 2
 
 
-def test_an_agent_is_looked_for_beside_the_suite(
+def test_an_agent_s_file_is_found_beside_the_suite(
     stub: type[StubServer],
     study: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,

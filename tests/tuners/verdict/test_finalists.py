@@ -1,4 +1,4 @@
-"""Who is tried again and who wins."""
+"""The choice of the finalists and of the winner."""
 
 from tuners.search.candidate import Candidate, End
 from tuners.search.evaluator import Answers
@@ -25,7 +25,7 @@ def candidate(number: int, right: int, goodput: float, end: End = "finished", ex
     )
 
 
-def test_as_good_is_within_a_standard_error_of_the_paired_difference() -> None:
+def test_as_good_means_within_one_standard_error_of_the_paired_difference() -> None:
     # One case of 100 differs: the mean difference is 0.01, its standard error 0.01.
     assert is_as_good(scores(49), scores(50))
     # Four do: 0.04 against 0.0197.
@@ -34,14 +34,14 @@ def test_as_good_is_within_a_standard_error_of_the_paired_difference() -> None:
     assert not is_as_good({}, scores(50))
 
 
-def test_the_finalists_are_the_best_the_leanest_that_is_as_good_and_the_next() -> None:
+def test_the_finalists_are_the_best_then_the_best_in_goodput_that_is_as_good_then_the_next() -> None:
     tried = [candidate(1, 50, 1.0), candidate(2, 48, 1.5), candidate(3, 49, 3.0), candidate(4, 20, 9.0)]
     assert [each.number for each in choose_finalists(tried, 2, OBJECTIVES)] == [1, 3]
     assert [each.number for each in choose_finalists(tried, 3, OBJECTIVES)] == [1, 3, 2]
     assert [each.number for each in choose_finalists(tried, 2, ("quality",))] == [1, 3]
 
 
-def test_only_those_cut_off_by_the_budget_stand_in_for_none_that_finished() -> None:
+def test_without_a_finished_candidate_those_that_the_budget_ended_are_finalists() -> None:
     cut = candidate(1, 30, 1.0, end="out of budget")
     dropped, beyond = candidate(2, 90, 1.0, end="dropped"), candidate(3, 90, 1.0, excess=0.5)
     assert choose_finalists([cut, dropped, beyond], 2, OBJECTIVES) == [cut]
@@ -61,7 +61,7 @@ def test_the_winner_is_decided_by_the_fresh_answers() -> None:
     assert choose_winner([a, b], {1: finals(10, 0)[1]}, OBJECTIVES) is a
 
 
-def test_a_tie_keeps_the_baseline_unless_another_objective_gains() -> None:
+def test_the_baseline_wins_a_tie_unless_another_objective_gains() -> None:
     base, other = candidate(0, 100, 1.0), candidate(1, 100, 1.04)
     quality = ("quality",)
     for objectives in (quality, OBJECTIVES):

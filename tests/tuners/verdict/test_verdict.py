@@ -1,13 +1,13 @@
-"""Whole studies with nothing to find, and with a best that was planted, failures of every kind among their attempts."""
+"""Full studies with and without a planted best candidate, with failures of every kind."""
 
 import pytest
 
-from tests.tuners.planted import Tally, World, null_worlds, planted_worlds, tallied, verdict_of
+from tests.tuners.planted import Tally, World, null_worlds, planted_worlds, run_studies, verdict_of
 
 
 @pytest.mark.slow
-async def test_no_broken_candidate_ever_wins_and_the_verdicts_interval_holds() -> None:
-    null, planted = await tallied(null_worlds(60)), await tallied(planted_worlds(40))
+async def test_no_broken_candidate_wins_and_the_verdict_s_interval_covers_the_truth() -> None:
+    null, planted = await run_studies(null_worlds(60)), await run_studies(planted_worlds(40))
     assert null.broken == planted.broken == 0
     held, intervals = null.held + planted.held, null.intervals + planted.intervals
     assert intervals >= 70
@@ -19,7 +19,7 @@ async def test_no_broken_candidate_ever_wins_and_the_verdicts_interval_holds() -
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_worlds_have_broken_candidates_that_would_have_won(seed: int) -> None:
-    """What is right wherever it did not fail looks perfect, if what failed is left out."""
+    """A candidate that fails wherever it is wrong looks perfect, if failed attempts are left out."""
     world = World(seed)
     broken = {"agent.a": 3, "agent.b": 0}
     side = world.test if world.harm == "fails on test where it is wrong" else world.train
@@ -30,7 +30,7 @@ async def test_the_worlds_have_broken_candidates_that_would_have_won(seed: int) 
         assert len(graded) < 0.75 * len(side)
 
 
-async def test_a_tally_counts_verdicts_for_nobody() -> None:
+async def test_a_tally_counts_studies_without_a_winner() -> None:
     tally = Tally()
     tally.count(World(0), None)
     tally.count(World(0), await verdict_of(World(0)))
