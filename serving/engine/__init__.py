@@ -1,1 +1,1 @@
-"""The engine: it schedules sequences, computes steps, samples tokens, and runs in a thread of its own."""
+"""The engine: schedules sequences, computes steps and samples tokens, in its own thread."""

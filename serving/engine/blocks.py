@@ -1,80 +1,83 @@
-"""The allocator of the paged KV cache: which blocks are free, who holds which, and what the full ones contain."""
+"""The allocator of the paged KV cache: free blocks, reference counts, and the prefix cache over full blocks."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 
 class BlockAllocator:
-    """Hands out block ids 0 .. num_blocks - 1. A block may have several holders; without any it is free.
+    """Allocates the blocks 0 to num_blocks - 1. Several sequences may share a block; without a reference it is free.
 
-    A full block can be sealed with a key that stands for its tokens and all before them. It is found by that key
-    as long as it is not handed out anew, also when it is free: free blocks are handed out in the order in which
-    they were freed.
+    A full block can be registered under a key that identifies its tokens and all tokens before them. `find` returns
+    it until it is allocated again, also while it is free. Free blocks are allocated in the order in which they were
+    freed.
     """
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(num_blocks))
-        self._holders = [0] * num_blocks
+        self._ref_counts = [0] * num_blocks
         self._keys: list[bytes | None] = [None] * num_blocks
-        self._sealed: dict[bytes, int] = {}
+        self._block_by_key: dict[bytes, int] = {}
 
     @property
     def num_free(self) -> int:
-        """Blocks without a holder; sealed ones among them are found until they are handed out."""
+        """The number of blocks without a reference, registered ones included."""
         return len(self._free)
 
     def blocks_for(self, num_tokens: int) -> int:
-        """How many blocks hold this many tokens."""
+        """The number of blocks that `num_tokens` tokens need."""
         return -(-num_tokens // self.block_size)
 
     def allocate(self, count: int) -> list[int]:
-        """`count` blocks, the longest free first; there must be as many free. What they held is forgotten."""
-        assert count <= len(self._free), f"{count} blocks wanted, {len(self._free)} free"
+        """`count` free blocks with one reference each, the longest free first. Their registrations are removed.
+
+        The caller must check `num_free` before.
+        """
+        assert count <= len(self._free), f"{count} blocks needed, {len(self._free)} free"
         blocks = [self._free.popitem(last=False)[0] for _ in range(count)]
         for block in blocks:
-            self._holders[block] = 1
+            self._ref_counts[block] = 1
             key = self._keys[block]
             if key is not None:
-                del self._sealed[key]
+                del self._block_by_key[key]
                 self._keys[block] = None
         return blocks
 
-    def hold(self, blocks: Iterable[int]) -> None:
-        """One more holder of each; free ones are free no longer."""
+    def add_references(self, blocks: Iterable[int]) -> None:
+        """Add a reference to each block. The blocks may be free."""
         for block in blocks:
-            if not self._holders[block]:
+            if not self._ref_counts[block]:
                 del self._free[block]
-            self._holders[block] += 1
+            self._ref_counts[block] += 1
 
     def free(self, blocks: Iterable[int]) -> None:
-        """One holder less of each; each must be held."""
+        """Remove a reference from each block. A block is free when it has none left."""
         for block in blocks:
-            assert self._holders[block], f"block {block} is not held"
-            self._holders[block] -= 1
-            if not self._holders[block]:
+            assert self._ref_counts[block], f"block {block} has no reference"
+            self._ref_counts[block] -= 1
+            if not self._ref_counts[block]:
                 self._free[block] = None
 
     def is_shared(self, block: int) -> bool:
-        return self._holders[block] > 1
+        return self._ref_counts[block] > 1
 
     def is_free(self, block: int) -> bool:
-        return not self._holders[block]
+        return not self._ref_counts[block]
 
     def register(self, block: int, key: bytes) -> None:
-        """The block is full, and `key` stands for what it holds. Of two with the same contents one is found."""
-        assert self._holders[block], f"block {block} is not held"
-        if key not in self._sealed and self._keys[block] is None:
-            self._sealed[key] = block
+        """Let `find` return this full block for `key`. No effect if another block has the key already."""
+        assert self._ref_counts[block], f"block {block} has no reference"
+        if key not in self._block_by_key and self._keys[block] is None:
+            self._block_by_key[key] = block
             self._keys[block] = key
 
     def find(self, keys: Sequence[bytes]) -> list[int]:
-        """The blocks of the first keys, up to one that is not found."""
-        found = []
+        """The blocks registered under `keys`, up to the first key without a block."""
+        blocks = []
         for key in keys:
-            block = self._sealed.get(key)
+            block = self._block_by_key.get(key)
             if block is None:
                 break
-            found.append(block)
-        return found
+            blocks.append(block)
+        return blocks

@@ -1,6 +1,6 @@
-"""From sampled tokens to text: detokenization, stop strings, forced tokens, and guesses at the next tokens.
+"""From sampled tokens to text: detokenization, stop strings, forced tokens, and drafts for speculative decoding.
 
-The guesses are prompt lookup: Saxena, "Prompt Lookup Decoding" (2023).
+The drafts are found by prompt lookup: Saxena, "Prompt Lookup Decoding" (2023).
 """
 
 import codecs
@@ -9,11 +9,11 @@ from collections.abc import Sequence as Seq
 from serving.checkpoint.tokenizer import Tokenizer
 from serving.core import FinishReason, Sequence, TokenDelta, TokenLogprob
 
-LONGEST, SHORTEST = 4, 2  # tokens that must have occurred before
+MAX_NGRAM, MIN_NGRAM = 4, 2  # length of the ending that prompt lookup searches, in tokens
 
 
-class Decoding:
-    """Takes a sequence's tokens over and collects what a step made of them."""
+class AnswerDecoder:
+    """Appends tokens to a sequence and collects its next delta."""
 
     def __init__(self, sequence: Sequence, tokenizer: Tokenizer) -> None:
         self.sequence = sequence
@@ -25,16 +25,16 @@ class Decoding:
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
 
-    def fork(self, sequence: Sequence) -> "Decoding":
-        """For another answer, which has the same tokens; those that were not reported are reported for it too."""
-        answer = Decoding(sequence, self._tokenizer)
+    def fork(self, sequence: Sequence) -> "AnswerDecoder":
+        """The decoder of a forked answer. Its first delta has all tokens that the sequence has generated so far."""
+        fork = AnswerDecoder(sequence, self._tokenizer)
         for token_id in sequence.token_ids[sequence.num_prompt_tokens :]:
-            answer._token_ids.append(token_id)
-            answer._text.append(answer._detokenizer.push(token_id))
-        return answer
+            fork._token_ids.append(token_id)
+            fork._text.append(fork._detokenizer.push(token_id))
+        return fork
 
-    def take(self, token_id: int, logprob: TokenLogprob | None = None) -> FinishReason | None:
-        """Append a token; why the answer ends with it, if it does. Raises what the constraint raises."""
+    def append(self, token_id: int, logprob: TokenLogprob | None = None) -> FinishReason | None:
+        """Append a token. Returns the finish reason if it ends the answer. Raises what the constraint raises."""
         sequence = self.sequence
         sequence.token_ids.append(token_id)
         self._token_ids.append(token_id)
@@ -45,10 +45,10 @@ class Decoding:
             self._text.append(self._detokenizer.push(token_id))
         return "stop" if self._detokenizer.stopped else reason
 
-    def take_forced(self) -> tuple[int, FinishReason | None]:
-        """Append the tokens that the constraint leaves no choice about: how many, and the end if it is reached.
+    def append_forced(self) -> tuple[int, FinishReason | None]:
+        """Append the tokens that the constraint forces. Returns their number, and the finish reason or None.
 
-        A request that wants log probabilities gets each token from the model.
+        Does nothing if the request asks for log probabilities: the model must then compute each token.
         """
         constraint, params = self.sequence.constraint, self.sequence.request.params
         if constraint is None or params.logprobs is not None:
@@ -58,13 +58,13 @@ class Decoding:
             if self.sequence.is_full:
                 break
             count += 1
-            reason = self.take(token_id)
+            reason = self.append(token_id)
             if reason is not None:
                 return count, reason
         return count, None
 
     def delta(self, reason: FinishReason | None = None, error: str | None = None) -> TokenDelta:
-        """What has come since the last delta; with a reason, it is the last one."""
+        """The tokens and text since the previous delta. A delta with a reason is the answer's last one."""
         if reason is not None:
             self._text.append(self._detokenizer.flush())
         delta = TokenDelta(
@@ -84,7 +84,7 @@ class Decoding:
     def _finish_reason(self, token_id: int) -> FinishReason | None:
         constraint, params = self.sequence.constraint, self.sequence.request.params
         if constraint is not None:
-            constraint.accept(token_id)  # an end of sequence too, which it takes only where it may end
+            constraint.accept(token_id)  # raises for an end of sequence that the grammar does not allow
             if constraint.finished:
                 return "stop"
         elif token_id in self._eos_ids and not params.ignore_eos:
@@ -93,7 +93,7 @@ class Decoding:
 
 
 class Detokenizer:
-    """One sequence's text. The pieces joined equal `Tokenizer.decode` of the ids, up to the stop string."""
+    """Decodes one sequence token by token. The joined pieces equal `Tokenizer.decode`, up to the stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stops: Seq[str] = (), until: str = "") -> None:
         self._tokenizer = tokenizer
@@ -102,80 +102,82 @@ class Detokenizer:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string was found; nothing more comes."""
+        """Whether a stop string was found. After that all text is dropped."""
         return self._stops.found
 
     def push(self, token_id: int) -> str:
-        """The text that this token makes certain: whole characters that are not part of a stop string."""
+        """Add a token. Returns the complete characters that can't belong to a stop string."""
         if token_id in self._tokenizer.special_ids:
             return ""
         return self._stops.push(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
 
     def flush(self) -> str:
-        """The rest, at the end; an incomplete character becomes U+FFFD."""
+        """The text that was held back, at the end of the answer. An incomplete character becomes U+FFFD."""
         return self._stops.push(self._decoder.decode(b"", final=True)) + self._stops.flush()
 
 
 class StopStrings:
-    """Passes text on up to the stop string that is complete first; what may become one is held back.
+    """Passes text through up to the first stop string that is complete. Text that may begin a stop string is held back.
 
-    From the text `until` on, where it comes first, nothing is looked for any more.
-    The outcome does not depend on how the text is cut into pieces.
+    If the text `until` is complete before any stop string, all later text passes through.
+    The result does not depend on how the text is split into pieces.
     """
 
     def __init__(self, stops: Seq[str], until: str = "") -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._until = until if self._stops and until not in self._stops else ""
-        self._watched = (*self._stops, self._until) if self._until else self._stops
-        self._held = ""
+        self._patterns = (*self._stops, self._until) if self._until else self._stops
+        self._buffer = ""
         self.found = False
 
     def push(self, text: str) -> str:
-        """The text that is certain now. After a stop string was found there is none."""
-        if self.found or not self._watched:
+        """Add text. Returns the text that can't belong to a stop string; nothing after a stop string was found."""
+        if self.found or not self._patterns:
             return "" if self.found else text
-        self._held += text
-        matches = [(at + len(stop), at, stop) for stop in self._watched if (at := self._held.find(stop)) >= 0]
+        self._buffer += text
+        matches = [(at + len(stop), at, stop) for stop in self._patterns if (at := self._buffer.find(stop)) >= 0]
         if matches:
             _, at, match = min(matches)
             if match == self._until:
-                self._watched = ()
-                return self._take(len(self._held))
+                self._patterns = ()
+                return self._pop(len(self._buffer))
             self.found = True
-            return self._take(at)
-        return self._take(len(self._held) - self._undecided())
+            return self._pop(at)
+        return self._pop(len(self._buffer) - self._partial_match_length())
 
     def flush(self) -> str:
-        """What was held back, at the end of the text."""
-        return "" if self.found else self._take(len(self._held))
+        """The text that was held back, at the end of the answer."""
+        return "" if self.found else self._pop(len(self._buffer))
 
-    def _take(self, count: int) -> str:
-        text, self._held = self._held[:count], self._held[count:]
+    def _pop(self, count: int) -> str:
+        text, self._buffer = self._buffer[:count], self._buffer[count:]
         return text
 
-    def _undecided(self) -> int:
-        """Length of the longest ending that is the beginning of a stop string."""
-        longest = min(len(self._held), max(map(len, self._watched)) - 1)
-        beginnings = (n for n in range(longest, 0, -1) if self._ends_like_a_stop(n))
-        return next(beginnings, 0)
+    def _partial_match_length(self) -> int:
+        """The length of the longest suffix of the buffer that begins a stop string or `until`."""
+        longest = min(len(self._buffer), max(map(len, self._patterns)) - 1)
+        return next((length for length in range(longest, 0, -1) if self._begins_pattern(length)), 0)
 
-    def _ends_like_a_stop(self, count: int) -> bool:
-        return any(stop.startswith(self._held[-count:]) for stop in self._watched)
+    def _begins_pattern(self, length: int) -> bool:
+        return any(pattern.startswith(self._buffer[-length:]) for pattern in self._patterns)
 
 
-def look_up(token_ids: Seq[int], most: int) -> tuple[int, ...]:
-    """Up to `most` tokens that followed the latest earlier occurrence of the longest possible ending."""
-    if most < 1:
+def propose_drafts(token_ids: Seq[int], max_drafts: int) -> tuple[int, ...]:
+    """Up to `max_drafts` tokens: those after the latest earlier occurrence of the sequence's last tokens.
+
+    Endings of `MAX_NGRAM` tokens are searched first, then shorter ones down to `MIN_NGRAM`.
+    """
+    if max_drafts < 1:
         return ()
-    for length in range(min(LONGEST, len(token_ids) - 1), SHORTEST - 1, -1):
-        start = _latest(token_ids, length)
+    for length in range(min(MAX_NGRAM, len(token_ids) - 1), MIN_NGRAM - 1, -1):
+        start = _latest_occurrence(token_ids, length)
         if start is not None:
-            return tuple(token_ids[start + length : start + length + most])
+            return tuple(token_ids[start + length : start + length + max_drafts])
     return ()
 
 
-def _latest(token_ids: Seq[int], length: int) -> int | None:
-    """Where the last `length` tokens occurred last before they ended the sequence."""
+def _latest_occurrence(token_ids: Seq[int], length: int) -> int | None:
+    """The start of the latest earlier occurrence of the last `length` tokens; it may overlap them."""
     ending = list(token_ids[-length:])
     last = ending[-1]
     for stop in range(len(token_ids) - 1, length - 1, -1):

@@ -1,4 +1,4 @@
-"""The engine: each step schedules, computes and samples, and reports the result to the requests."""
+"""The engine: each step schedules sequences, computes a batch, samples tokens, and sends deltas to the requests."""
 
 import logging
 import traceback
@@ -21,8 +21,8 @@ from serving.core import (
     build_batch,
 )
 from serving.engine.blocks import BlockAllocator
-from serving.engine.decoding import Decoding, look_up
-from serving.engine.loading import LoadedModel, load_model, num_threads
+from serving.engine.decoding import AnswerDecoder, propose_drafts
+from serving.engine.loading import LoadedModel, load_model, threads_per_process
 from serving.engine.parallel.runner import load_parallel
 from serving.engine.runner import Runner
 from serving.engine.sampler import CONSTRAINT_FAILED, SampledToken, sample
@@ -32,16 +32,19 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ask:
-    """A token is wanted for a sequence, from a row of the logits; `drafts` are guesses at it and what follows."""
+class _SamplingRow:
+    """A row of the logits from which a sequence's next token is sampled.
+
+    `drafts` are the proposals for that token and the tokens after it.
+    """
 
     sequence: Sequence
-    row: int
+    index: int
     drafts: tuple[int, ...] = ()
 
 
 class LLMEngine:
-    """Generates for many requests at once. Not thread-safe: see `serving.engine.thread`."""
+    """Generates answers for many requests at once. Not thread-safe; see `serving.engine.thread`."""
 
     def __init__(self, loaded: LoadedModel, config: EngineConfig) -> None:
         self.model_config = loaded.config
@@ -52,26 +55,30 @@ class LLMEngine:
         self._runner: Runner = loaded.runner
         self._allocator = BlockAllocator(loaded.runner.num_blocks, config.block_size)
         self._scheduler = Scheduler(config, self._allocator)
-        self._decodings: dict[Sequence, Decoding] = {}
-        self._counts = EngineStats()  # but for what `stats` looks up
+        self._decoders: dict[Sequence, AnswerDecoder] = {}
+        self._counts = EngineStats()  # `stats` adds the counts of the scheduler and the allocator
 
     @classmethod
     def load(cls, model: Path, config: EngineConfig) -> "LLMEngine":
-        """Read the model from a .gguf file or a directory. `ModelLoadError` says what is wrong with it.
+        """Load the model from a .gguf file or a directory. Raises `ModelLoadError`.
 
-        With tensor parallelism it starts processes, which `close` ends; a process can have one such engine at a time.
+        With tensor parallelism this starts worker processes, which `close` ends. A process can have only one such
+        engine at a time.
         """
-        torch.set_num_threads(num_threads(config))
+        torch.set_num_threads(threads_per_process(config))
         with torch.inference_mode():
             load = load_parallel if config.tensor_parallel_size > 1 else load_model
             return cls(load(model, config), config)
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
-        """Call it, once and from another thread, when a process that shares the model ends: no step can follow."""
+        """Call `on_loss` with the reason, once and from another thread, if a worker process ends unexpectedly.
+
+        No further step is possible then.
+        """
         self._runner.watch(on_loss)
 
     def close(self) -> None:
-        """End what `load` started."""
+        """End the worker processes that `load` started."""
         self._runner.close()
 
     @property
@@ -89,15 +96,15 @@ class LLMEngine:
             cached_tokens=self._scheduler.cached_tokens,
         )
 
-    def validated(self, request: Request) -> Sequence:
-        """The request as a sequence that can be run; `PromptTooLong` or ValueError. Safe from any thread."""
+    def validate(self, request: Request) -> Sequence:
+        """The sequence of a request that can run. Raises `PromptTooLong` or ValueError. Thread-safe."""
         prompt, vocab_size = request.prompt_ids, self.model_config.vocab_size
         if not prompt:
             raise ValueError("the prompt is empty; give at least one token.")
         if len(prompt) >= self.max_model_len:
             raise PromptTooLong(
-                f"the prompt has {len(prompt)} tokens, and prompt and answer together may have "
-                f"{self.max_model_len}; shorten it."
+                f"the prompt has {len(prompt)} tokens; prompt and answer together may have at most "
+                f"{self.max_model_len}. Shorten the prompt."
             )
         if min(prompt) < 0 or max(prompt) >= vocab_size:
             raise ValueError(f"the prompt has token ids outside 0 to {vocab_size - 1}.")
@@ -108,29 +115,29 @@ class LLMEngine:
         return sequence
 
     def add(self, request: Request) -> None:
-        """Queue a request; raises as `validated` does."""
-        self.queue(self.validated(request))
+        """Validate and queue a request. Raises as `validate` does."""
+        self.queue(self.validate(request))
 
     def queue(self, sequence: Sequence) -> None:
-        """Queue what `validated` has returned."""
+        """Queue a sequence that `validate` returned."""
         self._scheduler.add(sequence)
-        self._decodings[sequence] = Decoding(sequence, self.tokenizer)
+        self._decoders[sequence] = AnswerDecoder(sequence, self.tokenizer)
         self._counts.prompt_tokens += sequence.num_prompt_tokens
-        # What the grammar prescribes for the answer's beginning is prefilled with the prompt.
-        self._take_forced(sequence)
+        # Tokens that the grammar forces at the beginning of the answer are prefilled together with the prompt.
+        self._append_forced(sequence)
 
     def abort(self, request_id: str, error: str | None = None) -> None:
-        """End a request now and free its blocks; nothing happens when it has ended already."""
+        """End a request now and free its blocks. No effect if it has already ended."""
         for sequence in self._scheduler.find(request_id):
-            self._end(sequence, "abort", error)
+            self._finish(sequence, "abort", error)
 
     def abort_all(self, error: str | None = None) -> None:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
-            self._end(sequence, "abort", error)
+            self._finish(sequence, "abort", error)
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Compute the next tokens of what runs, and hand them to the requests' `on_delta`."""
+        """Compute one batch, sample its next tokens, and send the deltas to the requests' `on_delta`."""
         scheduled = self._scheduler.schedule()
         if not scheduled:
             return
@@ -143,123 +150,128 @@ class LLMEngine:
         self._sample(batch, logits)
 
     def _sample(self, batch: Batch, logits: torch.Tensor) -> None:
-        """One round for the known tokens, and one more for each draft as far as they are confirmed.
+        """Sample each sequence's next token, then the tokens after its accepted drafts.
 
-        A draft is confirmed by being sampled: what is generated is what would have been generated without it.
+        A draft is accepted if sampling chooses the same token, so drafts never change an answer.
         """
-        turn = [ask for item, row in _first_rows(batch) for ask in self._asks(item, row)]
-        sampled = [ask.sequence for ask in turn]
-        while turn:
-            rows = [ask.row for ask in turn]
-            chosen = logits if rows == list(range(len(logits))) else logits[rows]
-            tokens = sample(chosen, [ask.sequence for ask in turn])
-            turn = [
-                _Ask(sequence=ask.sequence, row=ask.row + 1, drafts=ask.drafts[1:])
-                for ask, token in zip(turn, tokens, strict=True)
-                if self._take(ask.sequence, token) and self._confirms(ask, token)
+        pending = [row for item, first in _first_rows(batch) for row in self._sampling_rows(item, first)]
+        sampled = [row.sequence for row in pending]
+        while pending:
+            indices = [row.index for row in pending]
+            chosen = logits if indices == list(range(len(logits))) else logits[indices]
+            tokens = sample(chosen, [row.sequence for row in pending])
+            pending = [
+                _SamplingRow(sequence=row.sequence, index=row.index + 1, drafts=row.drafts[1:])
+                for row, token in zip(pending, tokens, strict=True)
+                if self._append(row.sequence, token) and self._accept_draft(row, token)
             ]
         for sequence in sampled:
-            self._go_on(sequence)
+            self._finish_step(sequence)
 
-    def _asks(self, item: ScheduledSequence, row: int) -> Iterator["_Ask"]:
-        """The sequence, and after its prompt the other answers that its request wants, from the same logits."""
+    def _sampling_rows(self, item: ScheduledSequence, index: int) -> Iterator["_SamplingRow"]:
+        """The row of the sequence. After its prompt, the request's other answers are forked and use the same row."""
         first = item.sequence
-        yield _Ask(sequence=first, row=row, drafts=item.drafts)
+        yield _SamplingRow(sequence=first, index=index, drafts=item.drafts)
         if first.forks_pending:
             first.forks_pending = False
-            for index in range(1, first.request.params.n):
-                answer = first.fork(index)
+            for answer_index in range(1, first.request.params.n):
+                answer = first.fork(answer_index)
                 self._scheduler.fork(first, answer)
-                self._decodings[answer] = self._decodings[first].fork(answer)
+                self._decoders[answer] = self._decoders[first].fork(answer)
                 self._counts.generation_tokens += answer.num_completion_tokens
                 self._counts.forced_tokens += answer.num_completion_tokens
-                yield _Ask(sequence=answer, row=row)
+                yield _SamplingRow(sequence=answer, index=index)
 
-    def _take(self, sequence: Sequence, token: SampledToken) -> bool:
-        """Append a sampled token; False when the answer has ended."""
-        if sequence not in self._decodings:
-            return False  # another answer's receiver has failed in this step, and with it the request
+    def _append(self, sequence: Sequence, token: SampledToken) -> bool:
+        """Append a sampled token. Returns False if the answer has ended."""
+        if sequence not in self._decoders:
+            return False  # on_delta failed for another answer of the request in this step, which ended the request
         if token.error is not None:
-            self._end(sequence, "abort", token.error)
+            self._finish(sequence, "abort", token.error)
             return False
         try:
-            reason = self._decodings[sequence].take(token.token_id, token.logprob)
-        except Exception as error:  # a grammar engine's failure, whatever it is, must not end the other requests
-            return self._end_without_grammar(sequence, error)
+            reason = self._decoders[sequence].append(token.token_id, token.logprob)
+        except Exception as error:  # no failure of a grammar may end the other requests
+            return self._abort_for_grammar(sequence, error)
         self._counts.generation_tokens += 1
         if reason is not None:
-            self._end(sequence, reason)
+            self._finish(sequence, reason)
         return reason is None
 
-    def _confirms(self, ask: "_Ask", token: SampledToken) -> bool:
-        """Whether the token is the first draft: its keys and values are in the cache, the next row is valid."""
-        if not ask.drafts or token.token_id != ask.drafts[0]:
+    def _accept_draft(self, row: "_SamplingRow", token: SampledToken) -> bool:
+        """Accept the row's first draft if it equals the token.
+
+        Its keys and values are then in the cache, and the next row of the logits is valid.
+        """
+        if not row.drafts or token.token_id != row.drafts[0]:
             return False
-        self._scheduler.advance(ask.sequence, 1)
+        self._scheduler.advance(row.sequence, 1)
         self._counts.accepted_tokens += 1
         return True
 
-    def _go_on(self, sequence: Sequence) -> None:
-        """After a step: append forced tokens, report, and guess the next ones."""
-        if sequence not in self._decodings:
+    def _finish_step(self, sequence: Sequence) -> None:
+        """Append forced tokens, send the delta, and propose drafts for the next step."""
+        if sequence not in self._decoders:
             return
-        if not self._take_forced(sequence):
+        if not self._append_forced(sequence):
             return
-        self._report(sequence, self._decodings[sequence].delta())
+        self._send(sequence, self._decoders[sequence].delta())
         if self.config.speculative == "ngram":
             room = sequence.max_total_tokens - len(sequence.token_ids) - 1
-            sequence.drafts = look_up(sequence.token_ids, min(self.config.num_speculative_tokens, room))
+            sequence.drafts = propose_drafts(sequence.token_ids, min(self.config.num_speculative_tokens, room))
 
-    def _take_forced(self, sequence: Sequence) -> bool:
-        """Append what the grammar forces; False when the answer has ended with it."""
+    def _append_forced(self, sequence: Sequence) -> bool:
+        """Append the tokens that the grammar forces. Returns False if the answer has ended."""
         if not self.config.forced_tokens:
             return True
         try:
-            count, reason = self._decodings[sequence].take_forced()
-        except Exception as error:  # as in _take
-            return self._end_without_grammar(sequence, error)
+            count, reason = self._decoders[sequence].append_forced()
+        except Exception as error:  # as in _append
+            return self._abort_for_grammar(sequence, error)
         self._counts.forced_tokens += count
         self._counts.generation_tokens += count
         if reason is not None:
-            self._end(sequence, reason)
+            self._finish(sequence, reason)
         return reason is None
 
-    def _end_without_grammar(self, sequence: Sequence, error: Exception) -> bool:
+    def _abort_for_grammar(self, sequence: Sequence, error: Exception) -> bool:
         _LOG.error("request %s is aborted: its grammar failed (%s)", sequence.id, type(error).__name__)
-        self._end(sequence, "abort", CONSTRAINT_FAILED)
+        self._finish(sequence, "abort", CONSTRAINT_FAILED)
         return False
 
-    def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
-        """It ends, and with it the other answers of its request when they have not been forked off yet."""
-        delta = self._decodings[sequence].delta(reason, error)
-        self._forget(sequence)
+    def _finish(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
+        """End an answer, free its blocks and send its last delta. Answers that are not forked yet end too."""
+        delta = self._decoders[sequence].delta(reason, error)
+        self._remove(sequence)
         for index in range(sequence.request.params.n) if sequence.forks_pending else (sequence.index,):
-            self._report(sequence, replace(delta, index=index))
+            self._send(sequence, replace(delta, index=index))
 
-    def _forget(self, sequence: Sequence) -> None:
+    def _remove(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)
-        del self._decodings[sequence]
+        del self._decoders[sequence]
 
-    def _report(self, sequence: Sequence, delta: TokenDelta) -> None:
+    def _send(self, sequence: Sequence, delta: TokenDelta) -> None:
+        """Call the request's `on_delta`. If it raises, all answers of the request are removed."""
         try:
             sequence.request.on_delta(delta)
-        except Exception as error:  # a receiver's failure must not end the other requests
-            _LOG.error("request %s is dropped: its receiver failed: %s", sequence.id, without_values(error))
+        except Exception as error:  # a failing on_delta must not end the other requests
+            _LOG.error("request %s is removed: its on_delta failed: %s", sequence.id, redact(error))
             for answer in self._scheduler.find(sequence.id):
-                self._forget(answer)
+                self._remove(answer)
 
 
-def without_values(error: BaseException) -> str:
-    """For the log: an error's kind and where it was raised.
+def redact(error: BaseException) -> str:
+    """An error's type and traceback for the log.
 
-    Its words only where they are of the machine (memory, a device, a file): others may quote what a client sent.
+    The message is included only for errors of the machine (memory, device, file). Other messages may quote data of a
+    client.
     """
-    words = f": {error}" if isinstance(error, RuntimeError | MemoryError | OSError) else ""
-    return f"{type(error).__name__}{words}\n{''.join(traceback.format_tb(error.__traceback__))}"
+    message = f": {error}" if isinstance(error, RuntimeError | MemoryError | OSError) else ""
+    return f"{type(error).__name__}{message}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _first_rows(batch: Batch) -> Iterator[tuple[ScheduledSequence, int]]:
-    """The sequences that are sampled, each with its first row of the logits."""
+    """The sampled sequences, each with the index of its first row in the logits."""
     row = 0
     for item in batch.items:
         if item.num_sampled:

@@ -1,4 +1,4 @@
-"""Loads a model by its path and configuration: weights, attention, KV cache and CUDA graphs."""
+"""Loads a model: weights, attention, KV cache and CUDA graphs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from serving.model.registry import Model, build_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model with its weights packed and its cache allocated. `facts` are what rooflines need."""
+    """A model with packed weights and an allocated KV cache. `facts` has the numbers for a roofline model."""
 
     config: ModelConfig
     tokenizer: Tokenizer
@@ -35,22 +35,22 @@ class LoadedModel:
     facts: Mapping[str, int]
 
 
-def num_threads(config: EngineConfig) -> int:
-    """Of each process."""
+def threads_per_process(config: EngineConfig) -> int:
     return config.threads or max(1, len(os.sched_getaffinity(0)) // config.tensor_parallel_size)
 
 
 def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> LoadedModel:
-    """With a group, this rank's part, and facts about it alone; its runner is yet to be warmed up.
+    """Load the model. Raises `ModelLoadError` for a broken file or a configuration that does not fit the model.
 
-    `ModelLoadError` for a file that is broken or a configuration that it can't have.
+    With a group, loads this rank's part only: `facts` describe that part, and the caller must call `warm_up` on the
+    runner once the ranks are connected.
     """
     checkpoint = load_checkpoint(path)
     model_config = checkpoint.config
     if config.max_model_len is not None and config.max_model_len > model_config.max_position:
         raise ModelLoadError(
-            f"max_model_len {config.max_model_len} is more than the model's context of {model_config.max_position}; "
-            "lower it."
+            f"max_model_len {config.max_model_len} is more than the model's context of {model_config.max_position} "
+            "tokens; lower it."
         )
     precision = choose_precision(
         config.dtype, config.device, config.quantization, config.kv_cache_dtype, compiled=config.compile
@@ -58,7 +58,7 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
     if group is not None:
         precision = replace(precision, device=group.own(precision.device))
     longest = config.max_model_len or model_config.max_position
-    # No more positions than the cache could hold: a file may claim any context.
+    # Bounded by the cache, since a file may claim any context length.
     positions = min(longest, _capacity(model_config, config, precision.kv_cache.itemsize))
     model = build_model(model_config, checkpoint.weights, precision, positions, group)
     attention = make_attention(
@@ -67,7 +67,7 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
         config.block_size,
         config.kv_cache_memory_mb,
         compiled=config.compile,
-        most_kv_heads=-(-model_config.num_kv_heads // config.tensor_parallel_size),
+        max_kv_heads_per_rank=-(-model_config.num_kv_heads // config.tensor_parallel_size),
     )
     max_model_len = _max_model_len(config, longest, attention.num_blocks * config.block_size)
     graphs = _decode_graphs(model, attention, config, precision.device, max_model_len)
@@ -99,17 +99,18 @@ def make_attention(
     memory_mb: int,
     *,
     compiled: bool,
-    most_kv_heads: int = 0,
+    max_kv_heads_per_rank: int = 0,
 ) -> Attention:
-    """With as many blocks as `memory_mb` MiB hold; `ModelLoadError` if that is none.
+    """The fastest attention for the device, with as many blocks as fit into `memory_mb` MiB.
 
-    Ranks that share a model count alike: as if each had the `most_kv_heads` that any of them has.
+    Raises `ModelLoadError` if not even one block fits. All ranks must have the same number of blocks, so each computes
+    it with `max_kv_heads_per_rank`, if given, instead of its own number of KV heads.
     """
-    counted = [replace(spec, kv_heads=most_kv_heads) for spec in specs] if most_kv_heads else specs
-    size = block_bytes(counted, block_size, precision.kv_cache)
+    sized = [replace(spec, kv_heads=max_kv_heads_per_rank) for spec in specs] if max_kv_heads_per_rank else specs
+    size = block_bytes(sized, block_size, precision.kv_cache)
     num_blocks = memory_mb * 2**20 // size
     if num_blocks < 1:
-        raise ModelLoadError(f"kv_cache_memory_mb {memory_mb} holds no KV block of {size} bytes; raise it.")
+        raise ModelLoadError(f"kv_cache_memory_mb {memory_mb} is too small: one KV block needs {size} bytes; raise it.")
     on_cpu = compiled and precision.device.type == "cpu" and kernels() is not None
     if on_cpu and runs_compiled(specs, block_size):
         return CompiledAttention(specs, num_blocks, block_size, precision.kv_cache)
@@ -119,7 +120,7 @@ def make_attention(
 
 
 def _capacity(model: ModelConfig, config: EngineConfig, bytes_per_value: int) -> int:
-    """Tokens that the KV cache holds at most."""
+    """An upper bound on the tokens that the KV cache can hold."""
     kv_heads = max(1, model.num_kv_heads // config.tensor_parallel_size)
     per_token = 2 * model.num_layers * kv_heads * model.head_dim * bytes_per_value
     return max(config.block_size, config.kv_cache_memory_mb * 2**20 // per_token)
@@ -128,19 +129,22 @@ def _capacity(model: ModelConfig, config: EngineConfig, bytes_per_value: int) ->
 def _decode_graphs(
     model: Model, attention: Attention, config: EngineConfig, device: torch.device, max_model_len: int
 ) -> DecodeGraphs | None:
-    """On CUDA, where the attention needs nothing of the host in a step."""
+    """Graphs on CUDA with `VarlenAttention`, which needs no work of the host during a step; else None."""
     if not (config.cuda_graphs and device.type == "cuda" and isinstance(attention, VarlenAttention)):
         return None
     return DecodeGraphs(model, attention, device, max_num_seqs=config.max_num_seqs, max_len=max_model_len)
 
 
 def _max_model_len(config: EngineConfig, longest: int, capacity: int) -> int:
-    """The configured length if the cache holds it; else as much of the model's context as it does."""
+    """The configured length, or without one the part of the model's context that fits into the cache.
+
+    Raises `ModelLoadError` if the configured length does not fit.
+    """
     if config.max_model_len is None:
         return min(longest, capacity)
     if config.max_model_len > capacity:
         raise ModelLoadError(
-            f"max_model_len {config.max_model_len} is more than the {capacity} tokens of the KV cache; "
+            f"max_model_len {config.max_model_len} is more than the {capacity} tokens that the KV cache holds; "
             "lower it or raise kv_cache_memory_mb."
         )
     return config.max_model_len

@@ -1,4 +1,4 @@
-"""Runs the forward pass of a step on the model and its KV cache, on CUDA by captured graphs."""
+"""Runs the forward pass of a step, on CUDA with captured graphs where possible."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,32 +14,35 @@ from serving.model.registry import Model
 
 
 class Runner(Protocol):
-    """What the engine needs of the model, wherever it is computed."""
+    """Computes the model for the engine, in this process or in several."""
 
     @property
     def num_blocks(self) -> int: ...
 
     def run(self, batch: Batch) -> torch.Tensor:
-        """float32 logits [len(batch.sampled_rows), vocab]; the step's keys and values are in the cache then."""
+        """Compute a step: float32 logits [len(batch.sampled_rows), vocab]. Writes keys and values to the cache."""
         ...
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
-        """From now on call it, once and from another thread, when no further step is possible, with the reason."""
+        """Call `on_loss` with the reason, once and from another thread, if no further step is possible."""
         ...
 
     def close(self) -> None:
-        """End what was started for the model."""
+        """End the processes that compute the model."""
         ...
 
 
 Compute = Callable[[], torch.Tensor]
 Capture = Callable[[Compute], Compute]
-"""Records what a computation does, and returns what does it again: from the same inputs' memory, to the same output."""
-_TOKEN, _POSITION, _SLOT, _TABLE = range(4)  # columns of the inputs; the table takes the rest
+"""Records a computation and returns a function that replays it, with the same memory for inputs and output."""
+_TOKEN, _POSITION, _SLOT, _TABLE = range(4)  # columns of the inputs; the block table takes the rest
 
 
 class DecodeGraphs:
-    """One graph for each of `sizes`; a step of fewer sequences is filled up with rows that are for nobody."""
+    """CUDA graphs of decode steps, one for each batch size in `sizes`.
+
+    A step with fewer sequences uses the next larger graph. Its padding rows read and write only the scratch block.
+    """
 
     def __init__(
         self, model: Model, attention: VarlenAttention, device: torch.device, *, max_num_seqs: int, max_len: int
@@ -51,25 +54,27 @@ class DecodeGraphs:
         self._graphs: dict[int, Compute] = {}
 
     def capture(self, capture: Capture) -> None:
-        """Of every size; the largest first, since the others fit into its memory. `ModelLoadError` if one can't be."""
-        self._inputs.copy_(torch.from_numpy(self._filling(self.sizes[-1])))
+        """Capture every size, the largest first: the others fit into its memory. Raises `ModelLoadError`."""
+        self._inputs.copy_(torch.from_numpy(self._padding_rows(self.sizes[-1])))
         for size in reversed(self.sizes):
             try:
                 self._graphs[size] = capture(partial(self._compute, size))
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:200]
-                raise ModelLoadError(f"no CUDA graph of a decode step: {reason}; set cuda_graphs=false.") from error
+                raise ModelLoadError(
+                    f"can't capture the CUDA graph of a decode step: {reason}; set cuda_graphs=false."
+                ) from error
 
-    def takes(self, batch: Batch) -> bool:
-        """Whether the step is one token each of not too many sequences, and each one's next is wanted."""
+    def can_run(self, batch: Batch) -> bool:
+        """Whether the batch has one sampled token per sequence and no more sequences than the largest graph."""
         count = len(batch.counts)
         return len(batch.token_ids) == count == len(batch.sampled_rows) and count <= self.sizes[-1]
 
     def run(self, batch: Batch) -> torch.Tensor:
-        """As `Model.logits`. The result is valid until the next step."""
+        """float32 logits [sequences, vocab], valid until the next step."""
         count = len(batch.counts)
         size = next(size for size in self.sizes if size >= count)
-        rows = self._filling(size)
+        rows = self._padding_rows(size)
         rows[:count, _TOKEN], rows[:count, _POSITION], rows[:count, _SLOT] = (
             batch.token_ids,
             batch.positions,
@@ -80,8 +85,8 @@ class DecodeGraphs:
         self._inputs[:size].copy_(torch.from_numpy(rows), non_blocking=True)
         return self._graphs[size]()[:count]
 
-    def _filling(self, size: int) -> np.typing.NDArray[np.int64]:
-        """Rows of sequences of one token that lies in the scratch block."""
+    def _padding_rows(self, size: int) -> np.typing.NDArray[np.int64]:
+        """Input rows [size, width] of sequences with one token, in the scratch block."""
         rows = np.zeros((size, self._width), np.int64)
         rows[:, _SLOT] = self._attention.scratch_block * self._attention.block_size
         rows[:, _TABLE] = self._attention.scratch_block
@@ -104,7 +109,7 @@ class DecodeGraphs:
 
 
 class CudaCapture:
-    """Captures CUDA graphs that share their memory: of one at a time the output is valid."""
+    """Captures CUDA graphs in one memory pool. Replaying a graph overwrites the outputs of the others."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
@@ -113,7 +118,7 @@ class CudaCapture:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            compute()  # what is set up at the first call can't be captured
+            compute()  # the first call does setup that can't be captured
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
@@ -126,13 +131,13 @@ class CudaCapture:
         return replay
 
 
-def _sizes(most: int) -> list[int]:
-    """1, 2, 4, 8, …, and the most."""
-    return [*(2**power for power in range((most - 1).bit_length())), most]
+def _sizes(max_size: int) -> list[int]:
+    """The powers of two below `max_size`, and `max_size`."""
+    return [*(2**power for power in range((max_size - 1).bit_length())), max_size]
 
 
 class ModelRunner:
-    """Owns the weights and the cache, and nothing about requests. See `Runner`."""
+    """A `Runner` that computes the model, or one rank's part of it, in this process."""
 
     def __init__(
         self, model: Model, attention: Attention, device: torch.device, graphs: DecodeGraphs | None = None
@@ -150,22 +155,25 @@ class ModelRunner:
         return self.compute(batch, [copy for item in batch.items for copy in item.copies])
 
     def compute(self, batch: Batch, copies: Iterable[tuple[int, int]]) -> torch.Tensor:
-        """As `run`, after copying the KV blocks `copies`, each from one to another."""
+        """As `run`. First copies KV blocks: `copies` has pairs (source, target)."""
         for source, target in copies:
             self._attention.copy_block(source, target)
-        if self._graphs is not None and self._graphs.takes(batch):
+        if self._graphs is not None and self._graphs.can_run(batch):
             return self._graphs.run(batch)
         self._attention.begin(batch)
         token_ids, rows = (torch.from_numpy(a).to(self.device) for a in (batch.token_ids, batch.sampled_rows))
         return self._model.logits(token_ids, self._attention, rows)
 
     def warm_up(self) -> None:
-        """Before the first step, and when the ranks are connected: graphs are captured. Raises `ModelLoadError`."""
+        """Capture the graphs, if any. Call it before the first step, after the ranks are connected.
+
+        Raises `ModelLoadError`.
+        """
         if self._graphs is not None:
             self._graphs.capture(CudaCapture())
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
-        """All is in this process."""
+        """Does nothing: there is no other process."""
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Does nothing: there is no other process."""

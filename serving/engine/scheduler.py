@@ -1,4 +1,4 @@
-"""Chooses which sequences run in the next step, and how many tokens of each. It needs no torch."""
+"""Chooses the sequences of the next step and the number of tokens of each. Does not import torch."""
 
 from collections import deque
 
@@ -7,20 +7,22 @@ from serving.core import ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
 
 
-class NeverFits(ValueError):
-    """The request needs more KV blocks than there are."""
+class CacheTooSmall(ValueError):
+    """The request needs more KV blocks than the cache has."""
 
 
 class Scheduler:
-    """First come, first served; prefill and decode share a step.
+    """First come, first served. A step has prefill and decode together.
 
-    Sequences that run get their tokens in the order of admission, each at least one when it decodes, then waiting
-    ones are admitted while the step's budget, `max_num_seqs` and the free blocks last. A sequence takes over the
-    blocks that hold its first tokens already (the prefix cache). When a running sequence needs a block and none is
-    free, the last admitted gives up its blocks and waits, first in line, to be computed again.
-    The first admitted can always go on, so that every sequence ends.
+    Running sequences get tokens in the order of admission. Every decoding sequence gets at least one. Then waiting
+    sequences are admitted, as far as the token budget of the step, `max_num_seqs` and the free blocks allow. A
+    sequence reuses the blocks that already hold its first tokens (the prefix cache). If a running sequence needs a
+    block and none is free, the sequence that was admitted last is preempted: its blocks are freed, it becomes the
+    first waiting sequence, and it is computed again later. The sequence admitted first is never preempted for
+    another one, so every sequence ends.
 
-    Without chunked prefill a prompt longer than the budget is still computed in one piece, one such a step.
+    Without chunked prefill, a prompt longer than the budget is computed in one step, with at most one such prompt in
+    a step.
     """
 
     def __init__(self, config: EngineConfig, allocator: BlockAllocator) -> None:
@@ -32,13 +34,13 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
         self.preemptions = 0
-        self.cached_tokens = 0  # found in the prefix cache when a request was first admitted
+        self.cached_tokens = 0  # prompt tokens found in the prefix cache at a sequence's first admission
 
     def check(self, sequence: Sequence) -> None:
-        """`NeverFits` when even alone it would run out of blocks. Safe from any thread."""
+        """Raise `CacheTooSmall` if the sequence would not fit even alone. Thread-safe."""
         needed = self._allocator.blocks_for(sequence.max_total_tokens)
         if needed > self._allocator.num_blocks:
-            raise NeverFits(
+            raise CacheTooSmall(
                 f"prompt and answer of {sequence.max_total_tokens} tokens need {needed} KV blocks, "
                 f"there are {self._allocator.num_blocks}: lower max_tokens or raise kv_cache_memory_mb."
             )
@@ -48,11 +50,11 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def find(self, request_id: str) -> list[Sequence]:
-        """The answers of a request that have not ended."""
+        """The running and waiting answers of a request."""
         return [sequence for sequence in (*self.running, *self.waiting) if sequence.id == request_id]
 
     def remove(self, sequence: Sequence) -> None:
-        """It has ended, for whatever reason: free its blocks at once."""
+        """Remove a sequence that has ended, and free its blocks."""
         if sequence in self.running:
             self.running.remove(sequence)
         else:
@@ -60,18 +62,18 @@ class Scheduler:
         self._release(sequence)
 
     def fork(self, parent: Sequence, child: Sequence) -> None:
-        """`child` has the same tokens as `parent`: it shares the blocks if it can run now, else it waits."""
+        """Add `child`, a fork of `parent`. If it can run now it shares the computed blocks, else it waits."""
         if len(self.running) < self._max_running:
-            # Not the blocks beyond, which the parent has for drafts that were not confirmed: both would write to them.
+            # The parent may have more blocks, for rejected drafts. Sharing them would let both write to them.
             child.block_table = parent.block_table[: self._allocator.blocks_for(parent.num_computed)]
             child.num_computed, child.num_registered = parent.num_computed, parent.num_registered
-            self._allocator.hold(child.block_table)
+            self._allocator.add_references(child.block_table)
             self.running.append(child)
         else:
             self.waiting.appendleft(child)
 
     def advance(self, sequence: Sequence, count: int) -> None:
-        """`count` more of its tokens are computed. Blocks that are full now are found by later sequences."""
+        """Count `count` more tokens as computed, and register newly full blocks in the prefix cache."""
         sequence.num_computed += count
         full = sequence.num_computed // self._allocator.block_size
         if not self._prefix_cache or full <= sequence.num_registered:
@@ -82,23 +84,23 @@ class Scheduler:
         sequence.num_registered = full
 
     def schedule(self) -> list[ScheduledSequence]:
-        """The next step; empty when there is nothing. The caller tells with `advance` what it has computed."""
+        """The next step; empty if there is no sequence. The caller must call `advance` for the computed tokens."""
         step = self._continue_running()
         self._admit_waiting(step)
         return step
 
     def _continue_running(self) -> list[ScheduledSequence]:
         step: list[ScheduledSequence] = []
-        decoding = sum(sequence.num_uncomputed == 1 for sequence in self.running)
+        reserved = sum(sequence.num_uncomputed == 1 for sequence in self.running)  # a token for each later decode
         left = self._budget
         for sequence in tuple(self.running):
             if sequence not in self.running:
-                break  # preempted for an earlier one, as are all after it
-            decoding -= sequence.num_uncomputed == 1
-            count = self._piece(sequence, left - decoding, alone=all(item.count == 1 for item in step))
-            if count and self._make_room(sequence, count):
-                drafts = self._affordable_drafts(sequence, left - decoding - count)
-                step.append(self._grant(sequence, count, drafts))
+                break  # it was preempted for an earlier sequence, and so were all after it
+            reserved -= sequence.num_uncomputed == 1
+            count = self._chunk_size(sequence, left - reserved, alone=all(item.count == 1 for item in step))
+            if count and self._preempt_until_fits(sequence, count):
+                drafts = self._drafts_that_fit(sequence, left - reserved - count)
+                step.append(self._schedule_tokens(sequence, count, drafts))
                 left -= count + len(drafts)
         return step
 
@@ -108,52 +110,60 @@ class Scheduler:
             sequence = self.waiting[0]
             cached = self._cached_prefix(sequence)
             sequence.num_computed = len(cached) * self._allocator.block_size
-            count = self._piece(sequence, left, alone=all(item.count == 1 for item in step))
-            # The whole of it must fit now, lest it is preempted before it has produced anything.
+            count = self._chunk_size(sequence, left, alone=all(item.count == 1 for item in step))
+            # All its tokens must fit, not only this chunk: else it might be preempted before it generates a token.
             if not count or not self._fits(sequence, cached):
                 sequence.num_computed = 0
                 return
-            self._take_over(sequence, cached)
+            self._reuse_blocks(sequence, cached)
             self.running.append(self.waiting.popleft())
-            step.append(self._grant(sequence, count))
+            step.append(self._schedule_tokens(sequence, count))
             left -= count
 
     def _cached_prefix(self, sequence: Sequence) -> list[int]:
-        """The blocks that hold its first tokens; the last token is always computed, since it is sampled from."""
+        """The cached blocks of the first tokens. The last token is always computed: its logits are sampled."""
         if not self._prefix_cache:
             return []
-        most = (len(sequence.token_ids) - 1) // self._allocator.block_size
-        return self._allocator.find(sequence.hash_blocks(self._allocator.block_size)[:most])
+        max_blocks = (len(sequence.token_ids) - 1) // self._allocator.block_size
+        return self._allocator.find(sequence.hash_blocks(self._allocator.block_size)[:max_blocks])
 
     def _fits(self, sequence: Sequence, cached: list[int]) -> bool:
         missing = self._allocator.blocks_for(len(sequence.token_ids)) - len(cached)
         return missing + sum(map(self._allocator.is_free, cached)) <= self._allocator.num_free
 
-    def _take_over(self, sequence: Sequence, cached: list[int]) -> None:
-        self._allocator.hold(cached)
+    def _reuse_blocks(self, sequence: Sequence, cached: list[int]) -> None:
+        self._allocator.add_references(cached)
         sequence.block_table = cached
         sequence.num_registered = len(cached)
         if sequence.cached_tokens is None:
             sequence.cached_tokens = sequence.num_computed
             self.cached_tokens += sequence.num_computed
 
-    def _piece(self, sequence: Sequence, left: int, *, alone: bool) -> int:
-        """How many of its known tokens the rest of the step's budget allows."""
-        wanted = sequence.num_uncomputed
-        if self._chunked_prefill or wanted <= left:
-            return max(0, min(wanted, left))
-        return wanted if wanted > self._budget and alone else 0
+    def _chunk_size(self, sequence: Sequence, left: int, *, alone: bool) -> int:
+        """The number of uncomputed tokens to compute in this step, with `left` tokens of the budget.
 
-    def _affordable_drafts(self, sequence: Sequence, left: int) -> tuple[int, ...]:
-        """As many drafts as budget and free blocks allow, only when they follow the last token directly."""
+        Without chunked prefill it is all of them or none. A prompt longer than the whole budget is allowed if it is
+        `alone`: all other sequences of the step have one token.
+        """
+        uncomputed = sequence.num_uncomputed
+        if self._chunked_prefill or uncomputed <= left:
+            return max(0, min(uncomputed, left))
+        return uncomputed if uncomputed > self._budget and alone else 0
+
+    def _drafts_that_fit(self, sequence: Sequence, left: int) -> tuple[int, ...]:
+        """The first drafts, as far as budget and free blocks allow; none during prefill."""
         if sequence.num_uncomputed != 1 or not sequence.drafts:
             return ()
-        slots = len(sequence.block_table) + self._allocator.num_free - 2  # one may go to a copy, one to the token
-        room = slots * self._allocator.block_size - sequence.num_computed
+        # Two free blocks are set aside: one for a copied block, one for the token itself.
+        num_blocks = len(sequence.block_table) + self._allocator.num_free - 2
+        room = num_blocks * self._allocator.block_size - sequence.num_computed
         return sequence.drafts[: max(0, min(left, room))]
 
-    def _make_room(self, sequence: Sequence, count: int) -> bool:
-        """Preempt from the end until `count` more tokens fit; False when the sequence itself had to go."""
+    def _preempt_until_fits(self, sequence: Sequence, count: int) -> bool:
+        """Preempt the last admitted sequences until `count` more tokens of this one fit.
+
+        Returns False if this sequence itself was preempted.
+        """
         while self._missing_blocks(sequence, count) > self._allocator.num_free:
             victim = self.running.pop()
             self._release(victim)
@@ -164,16 +174,17 @@ class Scheduler:
                 return False
         return True
 
-    def _grant(self, sequence: Sequence, count: int, drafts: tuple[int, ...] = ()) -> ScheduledSequence:
-        copies = self._own_last_block(sequence)
+    def _schedule_tokens(self, sequence: Sequence, count: int, drafts: tuple[int, ...] = ()) -> ScheduledSequence:
+        """Allocate the blocks of `count` tokens and the drafts."""
+        copies = self._copy_shared_last_block(sequence)
         count += len(drafts)
         sequence.block_table += self._allocator.allocate(self._missing_blocks(sequence, count))
         return ScheduledSequence(
             sequence=sequence, start=sequence.num_computed, count=count, drafts=drafts, copies=copies
         )
 
-    def _own_last_block(self, sequence: Sequence) -> tuple[tuple[int, int], ...]:
-        """Copy on write: the block that takes the next token must have no other holder."""
+    def _copy_shared_last_block(self, sequence: Sequence) -> tuple[tuple[int, int], ...]:
+        """Copy on write: replace the block of the next token by a copy if another sequence shares it."""
         if not self._shares_last_block(sequence):
             return ()
         index = sequence.num_computed // self._allocator.block_size
@@ -191,7 +202,7 @@ class Scheduler:
         return max(0, more) + self._shares_last_block(sequence)
 
     def _release(self, sequence: Sequence) -> None:
-        """The last block is freed first: what follows a prefix is forgotten before the prefix."""
+        """Free the blocks, the last one first: the prefix cache then loses the end of a prefix before its beginning."""
         self._allocator.free(reversed(sequence.block_table))
         sequence.block_table = []
         sequence.num_registered = 0

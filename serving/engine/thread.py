@@ -1,4 +1,4 @@
-"""Runs an engine in its own thread; requests reach it through a queue."""
+"""Runs an engine in its own thread. Requests reach it through a queue."""
 
 import dataclasses
 import logging
@@ -9,13 +9,13 @@ from queue import SimpleQueue
 
 from serving.config import EngineConfig
 from serving.core import EngineOverloaded, EngineStats, Request, Sequence, WorkerFailed
-from serving.engine.engine import LLMEngine, without_values
+from serving.engine.engine import LLMEngine, redact
 
 _LOG = logging.getLogger(__name__)
 
 
-ENGINE_FAILED = "the engine failed; its log says where"
-"""All that clients are told of most errors: an exception's own words may hold another client's text."""
+ENGINE_FAILED = "the engine failed; see the server's log"
+"""The message that clients get. The exception's own message is not shown: it may quote another client's text."""
 
 
 class _Abort(str):
@@ -23,9 +23,9 @@ class _Abort(str):
 
 
 class EngineThread:
-    """The engine as others see it. Every method may be called from any thread.
+    """A thread-safe engine.
 
-    A request's `on_delta` is called from the engine's thread and must not block; raising ends the request.
+    The engine's thread calls a request's `on_delta`, which must not block. If it raises, the request ends.
     """
 
     def __init__(self, engine: LLMEngine) -> None:
@@ -41,7 +41,7 @@ class EngineThread:
 
     @classmethod
     def load(cls, model: Path, config: EngineConfig) -> "EngineThread":
-        """See `LLMEngine.load`; not yet started."""
+        """Load the model; see `LLMEngine.load`. The thread is not started yet."""
         return cls(LLMEngine.load(model, config))
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
@@ -52,8 +52,12 @@ class EngineThread:
         self._thread.start()
 
     def submit(self, request: Request) -> None:
-        """Queue a request. `PromptTooLong`, ValueError (cannot be run) or `EngineOverloaded`, at once."""
-        sequence = self._engine.validated(request)
+        """Queue a request.
+
+        Raises `PromptTooLong` or another ValueError if the request can never run, and `EngineOverloaded` if
+        `max_waiting` requests are waiting or the engine is shutting down.
+        """
+        sequence = self._engine.validate(request)
         if self._closed.is_set():
             raise EngineOverloaded("the server is shutting down.")
         if self.stats().waiting >= self.config.max_waiting:
@@ -63,35 +67,35 @@ class EngineThread:
         self._inbox.put(sequence)
 
     def abort(self, request_id: str) -> None:
-        """End a request, if it has not ended; its last delta says 'abort'."""
+        """End a request that has not ended yet. Its last delta has the finish reason 'abort'."""
         self._inbox.put(_Abort(request_id))
 
     def stats(self) -> EngineStats:
-        """Counts at some recent moment; what has not reached the engine yet is waiting."""
+        """The engine's counts, read without a lock. Messages that the thread has not handled count as waiting."""
         stats = self._engine.stats()
         return dataclasses.replace(stats, waiting=stats.waiting + self._inbox.qsize())
 
     def shutdown(self) -> None:
-        """Abort what runs and waits, and return when the thread has ended, and the engine's other processes."""
+        """Abort all requests. Returns when the thread and the worker processes have ended."""
         self._closed.set()
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
-        while self._take_messages():
+        while self._handle_messages():
             try:
                 self._engine.step()
-            # Whatever a step raises ends its requests, never the loop; a panic of a library in Rust is no Exception.
+            # A failed step ends its requests, never the loop. A panic in a Rust library is a BaseException.
             except BaseException as error:
-                _LOG.error("a step failed; its requests are aborted: %s", without_values(error))
+                _LOG.error("a step failed; its requests are aborted: %s", redact(error))
                 reason = f"the engine failed: {error}" if isinstance(error, WorkerFailed) else ENGINE_FAILED
                 self._engine.abort_all(reason)
         self._engine.abort_all("the server is shutting down")
         self._engine.close()
 
-    def _take_messages(self) -> bool:
-        """Handle what has come, waiting when there is nothing else to do; False at shutdown."""
+    def _handle_messages(self) -> bool:
+        """Handle all queued messages; wait for one if the engine has no work. Returns False at shutdown."""
         while not (self._inbox.empty() and self._engine.has_work):
             message = self._inbox.get()
             if message is None:

@@ -1,1 +1,1 @@
-"""Tensor parallelism of an engine: the processes of the other ranks, and how steps reach them."""
+"""Tensor parallelism: the worker processes of the other ranks, and the steps that rank 0 sends to them."""

@@ -15,23 +15,23 @@ from pydantic import BaseModel, ConfigDict
 from serving.config import EngineConfig
 from serving.core import ModelLoadError
 
-_END_S = 10.0  # until a worker that was told to end is killed
-_LOSS_S = 2.0  # until a worker whose end has broken a step is seen to have ended
+_STOP_S = 10.0  # time for a worker to stop before it is killed
+_EXIT_CHECK_S = 2.0  # time to wait, after a failed step, for each worker's exit
 
 
 class Assignment(BaseModel):
-    """The model, and which rank's part of it to compute."""
+    """The first message to a worker: the model, its configuration, and the worker's rank."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Path
     config: EngineConfig
     rank: int
-    store: Path  # where the ranks find each other: see `Group.connect`
+    store: Path  # the file through which the ranks connect: see `Group.connect`
 
 
-class Loaded(BaseModel):
-    """The worker's answer: the facts about its part, or why it can't be loaded."""
+class LoadResult(BaseModel):
+    """The worker's answer: the facts about its part of the model, or the error of the load."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,67 +43,69 @@ class Loaded(BaseModel):
 class _Worker:
     rank: int
     process: subprocess.Popen[bytes]
-    channel: Connection  # steps go out, one `Loaded` comes back; its end tells the worker to end
+    channel: Connection  # sends the assignment and the steps, receives one `LoadResult`; closing it stops the worker
 
     @property
-    def end(self) -> str:
-        """How it ended."""
+    def exit_text(self) -> str:
+        """A sentence about the worker's exit. The process must have ended."""
         code = self.process.returncode
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"tensor parallel worker {self.rank} (process {self.process.pid}) {how}"
+        exit = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"tensor parallel worker {self.rank} (process {self.process.pid}) {exit}"
 
 
 class Workers:
-    """Standard input of each is a pipe that this process holds open: when it dies, they die."""
+    """The worker processes. The standard input of each is a pipe from this process, so they die with it."""
 
     def __init__(self, model: Path, config: EngineConfig) -> None:
-        """Starts them, and they begin to load."""
+        """Start the workers. Each begins to load its part of the model."""
         self._directory = TemporaryDirectory(prefix="serving-")
         self._workers = [_start(rank) for rank in range(1, config.tensor_parallel_size)]
         for worker in self._workers:
             assignment = Assignment(model=model.absolute(), config=config, rank=worker.rank, store=self.store)
             worker.channel.send_bytes(assignment.model_dump_json().encode())
-        self._reason: str | None = None  # why they were given up
-        self._ending = threading.Lock()  # taken for good by who ends them, or tells that one has ended
+        self._failure: str | None = None  # the reason of `kill_after_failure`
+        # Acquired once and never released, by `close` or by the first thread that reports a loss.
+        self._end_claimed = threading.Lock()
 
     @property
     def store(self) -> Path:
         return Path(self._directory.name) / "store"
 
-    def loaded(self) -> list[Mapping[str, int]]:
-        """The facts about each one's part, when all have loaded; `ModelLoadError`."""
-        return [_answer(worker) for worker in self._workers]
+    def wait_until_loaded(self) -> list[Mapping[str, int]]:
+        """Wait until all workers have loaded. Returns each worker's facts; raises `ModelLoadError`."""
+        return [_receive_facts(worker) for worker in self._workers]
 
     def send(self, message: bytes) -> None:
-        """A step to all of them. OSError when one has ended."""
+        """Send a step to all workers. Raises OSError if one has ended."""
         for worker in self._workers:
             worker.channel.send_bytes(message)
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
-        """Call it, once, when one ends that was not told to."""
+        """Call `on_loss`, once, if a worker ends unexpectedly."""
         for worker in self._workers:
             name = f"watch-rank-{worker.rank}"
             threading.Thread(target=self._watch, args=(worker, on_loss), name=name, daemon=True).start()
 
-    def give_up(self, reason: str) -> str:
-        """Kill them after a failed step. Returns the reason: that one has ended, if so, or else this one."""
-        if self._reason is None:
-            self._reason = next((worker.end for worker in self._workers if _ends(worker, _LOSS_S)), reason)
+    def kill_after_failure(self, reason: str) -> str:
+        """Kill all workers after a failed step. Returns the exit of a worker that had ended, if any, else `reason`."""
+        if self._failure is None:
+            exits = (worker.exit_text for worker in self._workers if _wait_for_exit(worker, _EXIT_CHECK_S))
+            self._failure = next(exits, reason)
         self.kill()
-        return self._reason
+        return self._failure
 
     def close(self) -> None:
-        """Tell them to end, and return when they have."""
-        self._ending.acquire(blocking=False)
+        """Stop all workers and wait for their exit."""
+        self._end_claimed.acquire(blocking=False)
         for worker in self._workers:
             worker.channel.close()
         for worker in self._workers:
-            _ends(worker, _END_S)
+            _wait_for_exit(worker, _STOP_S)
         self.kill()
         self._directory.cleanup()
 
     def kill(self) -> None:
-        """Now, whatever they do."""
+        """Kill all workers at once, also in the middle of a step."""
         for worker in self._workers:
             worker.process.kill()
             worker.process.wait()
@@ -112,8 +114,8 @@ class Workers:
 
     def _watch(self, worker: _Worker, on_loss: Callable[[str], None]) -> None:
         worker.process.wait()
-        if self._ending.acquire(blocking=False):
-            on_loss(self._reason or worker.end)
+        if self._end_claimed.acquire(blocking=False):
+            on_loss(self._failure or worker.exit_text)
 
 
 def _start(rank: int) -> _Worker:
@@ -128,18 +130,19 @@ def _start(rank: int) -> _Worker:
     return _Worker(rank=rank, process=process, channel=ours)
 
 
-def _answer(worker: _Worker) -> Mapping[str, int]:
+def _receive_facts(worker: _Worker) -> Mapping[str, int]:
     try:
-        answer = Loaded.model_validate_json(worker.channel.recv_bytes())
+        result = LoadResult.model_validate_json(worker.channel.recv_bytes())
     except (EOFError, OSError) as error:
         worker.process.wait()
-        raise ModelLoadError(f"{worker.end} while it loaded its part of the model; see the log above.") from error
-    if answer.error is not None:
-        raise ModelLoadError(answer.error)
-    return answer.facts
+        raise ModelLoadError(f"{worker.exit_text} while it loaded its part of the model; see the log above.") from error
+    if result.error is not None:
+        raise ModelLoadError(result.error)
+    return result.facts
 
 
-def _ends(worker: _Worker, seconds: float) -> bool:
+def _wait_for_exit(worker: _Worker, seconds: float) -> bool:
+    """Whether the worker's process has ended within this time."""
     try:
         worker.process.wait(seconds)
     except subprocess.TimeoutExpired:

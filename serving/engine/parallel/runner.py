@@ -1,4 +1,4 @@
-"""Rank 0: loads the model together with the other ranks, and sends each step to them."""
+"""Rank 0: starts the other ranks, loads its part of the model, and sends each step to the others."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,41 +17,45 @@ from serving.engine.runner import ModelRunner
 from serving.model.parallel.group import Group
 from serving.model.parallel.split import Share
 
-_SUMMED = ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token")
-Copies = Sequence[tuple[int, int]]  # blocks to be copied before the step: from, to
+_SUMMED_FACTS = ("num_parameters", "weight_bytes_per_step", "kv_bytes_per_token")
+BlockCopies = Sequence[tuple[int, int]]  # (source, target) of KV blocks that are copied before the step
 
 
 def load_parallel(path: Path, config: EngineConfig) -> LoadedModel:
-    """As `serving.engine.loading.load_model`, while the other ranks, started here, load their parts."""
+    """As `serving.engine.loading.load_model`, with `tensor_parallel_size` ranks that load their parts at once.
+
+    Starts the processes of the other ranks.
+    """
     group = Group(rank=0, size=config.tensor_parallel_size)
-    Share.of(load_checkpoint(path).config, group.rank, group.size)  # what can't be split is refused before all else
+    Share.of(load_checkpoint(path).config, group.rank, group.size)  # raises, before any process starts, if it must
     workers = Workers(path, config)
     try:
         own = load_model(path, config, group)
-        facts = [own.facts, *workers.loaded()]
+        facts = [own.facts, *workers.wait_until_loaded()]
         assert isinstance(own.runner, ModelRunner)
         group.connect(workers.store, own.runner.device)
         own.runner.warm_up()
-    except BaseException:  # an interrupt too: the other ranks would wait for this one
+    except BaseException:  # also KeyboardInterrupt: the other ranks would wait for this one forever
         workers.kill()
         workers.close()
         raise
-    return replace(own, runner=ParallelRunner(own.runner, workers, group), facts=_of_all(facts))
+    return replace(own, runner=ParallelRunner(own.runner, workers, group), facts=_merge_facts(facts))
 
 
-def _of_all(ranks: list[Mapping[str, int]]) -> Mapping[str, int]:
+def _merge_facts(ranks: list[Mapping[str, int]]) -> Mapping[str, int]:
+    """The facts about the whole model: sums over the ranks for `_SUMMED_FACTS`, rank 0's values for the others."""
     sums = Counter[str]()
     for facts in ranks:
-        sums.update({name: facts[name] for name in _SUMMED})
+        sums.update({name: facts[name] for name in _SUMMED_FACTS})
     return {**ranks[0], **sums}
 
 
 class RankLost(WorkerFailed):
-    """A rank ended or failed: the ranks are no longer in step, and no further step is possible."""
+    """A rank ended or failed. The ranks are out of step, and no further step is possible."""
 
 
 class ParallelRunner:
-    """See `serving.engine.runner.Runner`. `run` raises `RankLost` when a rank fails, and from then on."""
+    """A `Runner` on several ranks. After a rank has failed, every `run` raises `RankLost`."""
 
     def __init__(self, own: ModelRunner, workers: Workers, group: Group) -> None:
         self._own, self._workers, self._group = own, workers, group
@@ -65,8 +69,9 @@ class ParallelRunner:
         try:
             self._workers.send(encode_step(batch, copies))
             return self._own.compute(batch, copies)
-        except Exception as error:  # whatever it was: the others have computed something else meanwhile
-            raise RankLost(self._workers.give_up(f"tensor parallel rank 0 failed: {type(error).__name__}")) from error
+        except Exception as error:  # after any failure, the other ranks may have computed a different step
+            reason = f"tensor parallel rank 0 failed: {type(error).__name__}"
+            raise RankLost(self._workers.kill_after_failure(reason)) from error
 
     def watch(self, on_loss: Callable[[str], None]) -> None:
         self._workers.watch(on_loss)
@@ -76,15 +81,16 @@ class ParallelRunner:
         self._group.disconnect()
 
 
-def encode_step(batch: Batch, copies: Copies) -> bytes:
-    """int64: the sizes of what follows, then it."""
+def encode_step(batch: Batch, copies: BlockCopies) -> bytes:
+    """The step as int64 numbers: five sizes, then the arrays of `decode_step` one after another."""
     sizes = [len(copies), len(batch.counts), len(batch.token_ids), batch.tables.shape[1], len(batch.sampled_rows)]
     parts = (sizes, np.array(copies).ravel(), batch.counts, batch.token_ids, batch.positions, batch.slots)
     return np.concatenate((*parts, batch.tables.ravel(), batch.sampled_rows)).astype(np.int64).tobytes()
 
 
-def decode_step(message: bytes) -> tuple[Batch, Copies]:
-    numbers = np.frombuffer(bytearray(message), np.int64)  # a copy: torch wants its arrays writable
+def decode_step(message: bytes) -> tuple[Batch, BlockCopies]:
+    """The batch, without `items`, and the block copies of a message from `encode_step`."""
+    numbers = np.frombuffer(bytearray(message), np.int64)  # a copy, since torch needs writable arrays
     num_copies, sequences, tokens, width, sampled = map(int, numbers[:5])
     sizes = [5, 2 * num_copies, sequences, tokens, tokens, tokens, sequences * width, sampled]
     _, copies, counts, token_ids, positions, slots, tables, rows = np.split(numbers, np.cumsum(sizes)[:-1])

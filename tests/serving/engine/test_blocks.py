@@ -8,7 +8,7 @@ from serving.engine.blocks import BlockAllocator
 
 
 @given(st.lists(st.integers(0, 6), max_size=40))
-def test_no_block_has_two_holders_and_none_is_lost(sizes: Sequence[int]) -> None:
+def test_no_block_is_allocated_twice_and_none_is_lost(sizes: Sequence[int]) -> None:
     allocator = BlockAllocator(16, 4)
     holders: list[list[int]] = []
     for size in sizes:
@@ -25,12 +25,12 @@ def test_freeing_twice_is_refused() -> None:
     allocator = BlockAllocator(4, 4)
     blocks = allocator.allocate(2)
     allocator.free(blocks)
-    with pytest.raises(AssertionError, match="not held"):
+    with pytest.raises(AssertionError, match="has no reference"):
         allocator.free(blocks)
 
 
 def test_allocating_more_than_is_free_is_refused() -> None:
-    with pytest.raises(AssertionError, match="5 blocks wanted, 4 free"):
+    with pytest.raises(AssertionError, match="5 blocks needed, 4 free"):
         BlockAllocator(4, 4).allocate(5)
 
 
@@ -39,7 +39,7 @@ def test_blocks_for_tokens(tokens: int, blocks: int) -> None:
     assert BlockAllocator(4, 4).blocks_for(tokens) == blocks
 
 
-def test_a_sealed_block_is_found_until_it_is_handed_out_anew() -> None:
+def test_a_registered_block_is_found_until_it_is_allocated_again() -> None:
     allocator = BlockAllocator(2, 4)
     [block] = allocator.allocate(1)
     allocator.register(block, b"first")
@@ -50,7 +50,7 @@ def test_a_sealed_block_is_found_until_it_is_handed_out_anew() -> None:
     assert allocator.find([b"first"]) == []
 
 
-def test_the_longest_free_block_is_handed_out_first() -> None:
+def test_the_longest_free_block_is_allocated_first() -> None:
     allocator = BlockAllocator(3, 4)
     blocks = allocator.allocate(3)
     allocator.free([blocks[1]])
@@ -58,10 +58,10 @@ def test_the_longest_free_block_is_handed_out_first() -> None:
     assert allocator.allocate(3) == [blocks[1], blocks[2], blocks[0]]
 
 
-def test_a_shared_block_is_free_when_its_last_holder_gives_it_back() -> None:
+def test_a_shared_block_is_free_without_its_last_reference() -> None:
     allocator = BlockAllocator(2, 4)
     blocks = allocator.allocate(1)
-    allocator.hold(blocks)
+    allocator.add_references(blocks)
     assert allocator.is_shared(blocks[0])
     allocator.free(blocks)
     assert not allocator.is_free(blocks[0])

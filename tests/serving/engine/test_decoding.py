@@ -1,4 +1,4 @@
-""""""
+"""Detokenization, stop strings and prompt lookup."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
 from serving.checkpoint.tokenizer import Tokenizer
-from serving.engine.decoding import Detokenizer, StopStrings, look_up
+from serving.engine.decoding import Detokenizer, StopStrings, propose_drafts
 
 
 def byte_tokenizer() -> Tokenizer:
-    """One token a byte, so that every character beyond ASCII is cut."""
+    """A tokenizer with one token for each byte, so every character beyond ASCII has several tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     hf = tokenizers.Tokenizer(models.BPE({char: i for i, char in enumerate(alphabet)}, []))
     hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -26,7 +26,7 @@ TOKENIZER = byte_tokenizer()
 
 
 @given(st.text(max_size=30))
-def test_text_comes_out_as_it_went_in(text: str) -> None:
+def test_the_pieces_join_to_the_text(text: str) -> None:
     detokenizer = Detokenizer(TOKENIZER)
     pieces = [detokenizer.push(token) for token in TOKENIZER.encode(text)]
     assert "".join(pieces) == text, "without stop strings nothing is left for the flush"
@@ -34,7 +34,7 @@ def test_text_comes_out_as_it_went_in(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "<", "<c", "all>", "call>", "S"]), max_size=12))
-def test_nothing_stops_after_the_text_that_ends_the_looking(pieces: list[str]) -> None:
+def test_no_stop_string_applies_after_the_until_text(pieces: list[str]) -> None:
     text = "".join(pieces)
     found, opening = text.find("S"), text.find("<call>")
     stops = StopStrings(["S"], until="<call>")
@@ -65,7 +65,7 @@ def test_an_incomplete_character_at_the_end_is_replaced() -> None:
 
 
 def first_complete(text: str, stops: Sequence[str]) -> str:
-    """The definition, character by character."""
+    """The text before the first complete stop string, by checking every prefix."""
     for end in range(len(text) + 1):
         starts = [end - len(stop) for stop in stops if text[:end].endswith(stop)]
         if starts:
@@ -96,32 +96,32 @@ def test_stop_strings_at_any_split(pieces: list[str], stops: list[str]) -> None:
         (["one\n"], ["one", "\n"]),
     ],
 )
-def test_what_may_become_a_stop_string_is_held_back(pieces: list[str], expected: list[str]) -> None:
+def test_the_beginning_of_a_stop_string_is_held_back(pieces: list[str], expected: list[str]) -> None:
     matcher = StopStrings(["\n\n"])
     assert [*(matcher.push(piece) for piece in pieces), matcher.flush()] == expected
 
 
-def test_what_followed_the_same_ending_is_proposed() -> None:
-    assert look_up([1, 2, 3, 4, 5, 9, 1, 2], 3) == (3, 4, 5)
+def test_the_tokens_after_an_earlier_occurrence_are_proposed() -> None:
+    assert propose_drafts([1, 2, 3, 4, 5, 9, 1, 2], 3) == (3, 4, 5)
 
 
 def test_the_longest_ending_wins_over_a_later_shorter_one() -> None:
-    assert look_up([7, 1, 2, 8, 8, 1, 2, 9, 9, 7, 1, 2], 1) == (8,)
+    assert propose_drafts([7, 1, 2, 8, 8, 1, 2, 9, 9, 7, 1, 2], 1) == (8,)
 
 
 def test_of_equal_endings_the_latest_wins() -> None:
-    assert look_up([1, 2, 5, 1, 2, 6, 1, 2], 1) == (6,)
+    assert propose_drafts([1, 2, 5, 1, 2, 6, 1, 2], 1) == (6,)
 
 
-def test_nothing_is_proposed_for_what_is_new() -> None:
-    assert look_up([1, 2, 3, 4], 4) == ()
-    assert look_up([1], 4) == ()
-    assert look_up([1, 1, 1, 1], 0) == ()
+def test_nothing_is_proposed_without_an_earlier_occurrence() -> None:
+    assert propose_drafts([1, 2, 3, 4], 4) == ()
+    assert propose_drafts([1], 4) == ()
+    assert propose_drafts([1, 1, 1, 1], 0) == ()
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 6))
-def test_a_proposal_followed_the_last_two_tokens_before(tokens: list[int], most: int) -> None:
-    proposed = look_up(tokens, most)
+def test_a_proposal_has_followed_the_last_two_tokens_before(tokens: list[int], most: int) -> None:
+    proposed = propose_drafts(tokens, most)
     assert len(proposed) <= most
     text, ending = "".join(map(str, tokens)), "".join(map(str, tokens[-2:]))
     if proposed:

@@ -1,4 +1,4 @@
-"""The engine and its thread, on a tiny random model; and on the real one against transformers."""
+"""The engine and its thread, with a tiny random model."""
 
 import random
 import re
@@ -102,7 +102,7 @@ def engine(tiny_model: Path) -> LLMEngine:
     return load(tiny_model)
 
 
-def test_thirty_two_at_once_answer_as_each_alone(engine: LLMEngine) -> None:
+def test_a_request_gets_the_same_answer_alone_and_among_32(engine: LLMEngine) -> None:
     many = prompts(32, 60, 256)
     expected = [alone(engine, prompt).token_ids for prompt in many]
     results = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(many)]
@@ -116,7 +116,7 @@ def test_chunking_and_preemption_do_not_change_the_answer(
 ) -> None:
     many = prompts(12, 60, 256)
     expected = [alone(engine, prompt).token_ids for prompt in many]
-    # The smallest cache that can be configured holds more than this model needs.
+    # Larger blocks: the smallest configurable cache would hold more than this model needs.
     monkeypatch.setattr("serving.engine.loading.block_bytes", lambda *args: 2**20 // 40)
     tight = load(tiny_model, kv_cache_memory_mb=1, max_num_batched_tokens=16, chunked_prefill=chunked)
     results = [add(tight, prompt, name=str(i)) for i, prompt in enumerate(many)]
@@ -151,7 +151,7 @@ def test_the_answer_ends_before_a_stop_string(engine: LLMEngine) -> None:
     assert result.last.finish_reason == "stop"
 
 
-def test_a_seed_reproduces_the_answer_in_any_company(engine: LLMEngine) -> None:
+def test_a_seed_reproduces_the_answer_in_any_batch(engine: LLMEngine) -> None:
     params = SamplingParams(temperature=1.0, seed=11, max_tokens=20, ignore_eos=True, top_p=0.9)
     expected = alone(engine, [9, 8], params).token_ids
     others = [add(engine, prompt, name=str(i)) for i, prompt in enumerate(prompts(5, 30, 256))]
@@ -161,7 +161,7 @@ def test_a_seed_reproduces_the_answer_in_any_company(engine: LLMEngine) -> None:
     assert all(other.last.finish_reason == "length" for other in others)
 
 
-def test_a_prompt_that_was_seen_is_not_computed_again(engine: LLMEngine) -> None:
+def test_a_cached_prompt_is_not_computed_again(engine: LLMEngine) -> None:
     prompt = prompts(1, 100, 256)[0] * 3
     first, again = alone(engine, prompt), alone(engine, prompt)
     assert first.last.cached_tokens == 0
@@ -170,7 +170,7 @@ def test_a_prompt_that_was_seen_is_not_computed_again(engine: LLMEngine) -> None
     assert engine.stats().cached_tokens == again.last.cached_tokens
 
 
-def test_a_second_turn_finds_the_first_ones_answer(engine: LLMEngine) -> None:
+def test_the_second_turn_of_a_conversation_reuses_the_first_answer(engine: LLMEngine) -> None:
     prompt = [5, 6, 7, 8, 9]
     answer = alone(engine, prompt).token_ids
     second = alone(engine, [*prompt, *answer, 10, 11])
@@ -186,13 +186,13 @@ def test_n_answers_share_the_prompt(engine: LLMEngine) -> None:
     assert len(set(map(tuple, answers))) == 3
     for index, answer in enumerate(answers):
         one = SamplingParams(temperature=1.5, seed=7 + index, max_tokens=12, ignore_eos=True)
-        assert alone(engine, prompt, one).token_ids == answer, "as if each had been asked for alone"
+        assert alone(engine, prompt, one).token_ids == answer, "the same as a request of its own"
     ends = [delta for delta in result.deltas if delta.finish_reason]
     assert sorted(delta.index for delta in ends) == [0, 1, 2]
     assert {delta.prompt_tokens for delta in ends} == {30}
 
 
-def test_n_answers_come_also_when_they_do_not_fit_at_once(tiny_model: Path) -> None:
+def test_n_answers_may_exceed_max_num_seqs(tiny_model: Path) -> None:
     engine = load(tiny_model, max_num_seqs=2)
     params = SamplingParams(temperature=1.5, seed=7, max_tokens=12, ignore_eos=True, n=5)
     result = add(engine, list(range(30)), params)
@@ -232,7 +232,7 @@ FORMATS: list[dict[str, Any]] = [
     {"quantization": "int4"},
     {"kv_cache_dtype": "float32"},
 ]
-"""The types that a CPU may be asked for; the default is one of them."""
+"""The number formats of a CPU; the first is the default."""
 
 
 def named(knobs: dict[str, Any]) -> str:
@@ -257,9 +257,10 @@ SAME_TEXT: list[dict[str, Any]] = [
     {"block_size": 32, "speculative": "ngram", "max_num_batched_tokens": 16},
     {"cuda_graphs": False},  # see test_cuda
 ]
-"""Other kernels and other sums: the bits of logits differ, and in float32 greedy text hardly ever does.
+"""Knobs that change kernels or the order of sums: the logits' bits differ, but float32 greedy text hardly ever does.
 
-Those of tensor_parallel_size are in test_parallel."""
+test_parallel has the test of tensor_parallel_size.
+"""
 
 
 @pytest.mark.parametrize("knobs", SAME_TEXT, ids=named)
@@ -278,17 +279,17 @@ def test_every_lossless_knob_is_compared() -> None:
 @pytest.mark.parametrize(
     "knobs", [{"compile": False}, {"device": "cuda"}, {"block_size": 8}, {"block_size": 8, "quantization": "int4"}]
 )
-def test_no_knob_is_lossless_where_pytorch_multiplies(knobs: dict[str, Any]) -> None:
+def test_no_knob_is_lossless_with_pytorchs_products(knobs: dict[str, Any]) -> None:
     assert lossless_knobs(EngineConfig(device="cpu")) == LOSSLESS_KNOBS
     assert lossless_knobs(EngineConfig(**{"device": "cpu", **knobs})) == frozenset()
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("has_bfloat16", [True, False])
-def test_the_default_type_runs_on_the_kernels_on_every_cpu(
+def test_the_default_dtype_uses_the_compiled_kernels_on_every_cpu(
     tiny_model: Path, has_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PyTorch's own bfloat16 product adds in an order that depends on the rows: for a CPU without kernels only."""
+    """PyTorch's bfloat16 product is used without the kernels only: its sums depend on the number of rows."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bfloat16)
     assert choose_precision("auto", "cpu").kernels
     assert choose_precision("auto", "cpu").activations == torch.float32
@@ -296,7 +297,7 @@ def test_the_default_type_runs_on_the_kernels_on_every_cpu(
     assert alone.activations == (torch.bfloat16 if has_bfloat16 else torch.float32)
 
 
-def test_speculation_confirms_what_repeats(tiny_model: Path) -> None:
+def test_drafts_of_a_repetition_are_accepted(tiny_model: Path) -> None:
     engine = load(tiny_model, speculative="ngram")
     params = SamplingParams(temperature=0, max_tokens=80, ignore_eos=True)
     result = alone(engine, [1, 2, 3] * 6, params)
@@ -308,7 +309,7 @@ def test_speculation_confirms_what_repeats(tiny_model: Path) -> None:
 
 
 def test_speculation_does_not_change_seeded_sampling(tiny_model: Path) -> None:
-    bias = ((1, 50.0), (2, 50.0), (3, 50.0))  # of three tokens, some follow each other again
+    bias = ((1, 50.0), (2, 50.0), (3, 50.0))  # with three tokens only, some pairs occur again
     params = SamplingParams(seed=3, max_tokens=60, ignore_eos=True, logit_bias=bias)
     plain = alone(load(tiny_model), [1, 2, 3] * 6, params)
     speculative = load(tiny_model, speculative="ngram")
@@ -318,7 +319,7 @@ def test_speculation_does_not_change_seeded_sampling(tiny_model: Path) -> None:
 
 
 def test_drafts_and_several_answers_share_a_step(tiny_model: Path) -> None:
-    """As many rows are asked for as there are logits then, but not the same ones."""
+    """The step then samples as many rows as the logits have, but not the same ones."""
     bias = ((1, 50.0), (2, 50.0), (3, 50.0))
     one = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True, logit_bias=bias)
     two = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, n=2)
@@ -353,8 +354,8 @@ def test_abort_frees_the_blocks_at_once(engine: LLMEngine) -> None:
     assert not engine.has_work
 
 
-class Spell:
-    """Allows these tokens one after the other; then it is finished, or fails if there are none left."""
+class FixedTokens:
+    """Allows exactly these tokens in order. After the last it is finished, or fails if `ends` is False."""
 
     def __init__(self, tokens: list[int], ends: bool = True) -> None:
         self._tokens = list(tokens)
@@ -378,15 +379,15 @@ class Spell:
         return self._ends and not self._tokens
 
 
-class Prescribe(Spell):
-    """Says of the tokens up to the next odd one that they are forced."""
+class ForcedTokens(FixedTokens):
+    """Forces the tokens up to the next odd one."""
 
     def forced(self) -> list[int]:
         return list(takewhile(lambda token: token % 2 == 0, self._tokens))
 
 
 def test_a_finished_constraint_ends_the_answer(engine: LLMEngine) -> None:
-    result = add(engine, [1], constraint=Spell([72, 73, 74]))
+    result = add(engine, [1], constraint=FixedTokens([72, 73, 74]))
     finish(engine)
     assert result.token_ids == [72, 73, 74]
     assert result.last.finish_reason == "stop"
@@ -394,7 +395,7 @@ def test_a_finished_constraint_ends_the_answer(engine: LLMEngine) -> None:
 
 def test_forced_tokens_take_no_step_of_their_own(engine: LLMEngine) -> None:
     spelled = [2, 4, 6, 71, 8, 10, 73, 12]
-    result = add(engine, [1], constraint=Prescribe(spelled))
+    result = add(engine, [1], constraint=ForcedTokens(spelled))
     finish(engine)
     assert [delta.token_ids for delta in result.deltas] == [(2, 4, 6, 71, 8, 10), (73, 12)]
     assert [delta.completion_tokens for delta in result.deltas] == [6, 8]
@@ -405,7 +406,7 @@ def test_forced_tokens_take_no_step_of_their_own(engine: LLMEngine) -> None:
 
 def test_without_forced_tokens_each_takes_a_step(tiny_model: Path) -> None:
     engine = load(tiny_model, forced_tokens=False)
-    result = add(engine, [1], constraint=Prescribe([2, 4, 71]))
+    result = add(engine, [1], constraint=ForcedTokens([2, 4, 71]))
     finish(engine)
     assert [delta.token_ids for delta in result.deltas] == [(2,), (4,), (71,)]
     assert engine.stats().forced_tokens == 0
@@ -413,14 +414,14 @@ def test_without_forced_tokens_each_takes_a_step(tiny_model: Path) -> None:
 
 def test_forced_tokens_end_at_max_tokens(engine: LLMEngine) -> None:
     params = SamplingParams(temperature=0, max_tokens=2)
-    result = add(engine, [1], params, constraint=Prescribe([2, 4, 6, 71]))
+    result = add(engine, [1], params, constraint=ForcedTokens([2, 4, 6, 71]))
     finish(engine)
     assert result.token_ids == [2, 4]
     assert result.last.finish_reason == "length"
 
 
 def test_a_failing_constraint_ends_its_own_request_only(engine: LLMEngine) -> None:
-    broken = add(engine, [1], name="broken", constraint=Spell([72], ends=False))
+    broken = add(engine, [1], name="broken", constraint=FixedTokens([72], ends=False))
     good = add(engine, [1], name="good")
     finish(engine)
     assert broken.last.finish_reason == "abort"
@@ -429,8 +430,8 @@ def test_a_failing_constraint_ends_its_own_request_only(engine: LLMEngine) -> No
     assert good.last.finish_reason == "length"
 
 
-class FailsLater(Spell):
-    """What it forces after the first token it does not take."""
+class RejectsForcedToken(FixedTokens):
+    """After its first token it forces a token that it then rejects."""
 
     def forced(self) -> list[int]:
         return [] if len(self._tokens) > 1 else [256]
@@ -440,7 +441,7 @@ def test_forced_tokens_that_fail_end_their_own_request_only(
     engine: LLMEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = [add(engine, [1], name=f"good{i}") for i in range(4)]
-    broken = add(engine, [1], name="broken", constraint=FailsLater([72, 73]))
+    broken = add(engine, [1], name="broken", constraint=RejectsForcedToken([72, 73]))
     finish(engine)
     assert broken.last.finish_reason == "abort"
     assert broken.last.error == CONSTRAINT_FAILED
@@ -449,10 +450,10 @@ def test_forced_tokens_that_fail_end_their_own_request_only(
     assert len({tuple(each.token_ids) for each in good}) == 1
 
 
-def test_no_error_and_no_log_line_has_what_a_client_sent(
+def test_no_error_and_no_log_line_has_data_of_a_client(
     engine: LLMEngine, thread: EngineThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception's words may be the repr of anything that the engine has at hand."""
+    """An exception's message may contain the repr of any of the engine's objects."""
 
     def fail(scheduled: list[ScheduledSequence], *rest: Any) -> None:
         raise KeyError(scheduled, scheduled[0].sequence.request, scheduled[0].tokens)
@@ -461,14 +462,14 @@ def test_no_error_and_no_log_line_has_what_a_client_sent(
     with monkeypatch.context() as patch:
         patch.setattr("serving.engine.engine.build_batch", fail)
         failed = last(submit(thread, "failing", params, prompt=[201, 202, 203]))
-    told = f"{failed!r}{failed.error}{caplog.text}"
+    texts = f"{failed!r}{failed.error}{caplog.text}"
     assert failed.error == ENGINE_FAILED
     assert "KeyError" in caplog.text
-    assert not re.search(r"20[123]|secret", told)
+    assert not re.search(r"20[123]|secret", texts)
 
 
 def test_the_end_of_sequence_ends_the_answer_without_text(engine: LLMEngine) -> None:
-    result = add(engine, [1], constraint=Spell([72, 256]))
+    result = add(engine, [1], constraint=FixedTokens([72, 256]))
     finish(engine)
     assert result.last.finish_reason == "stop"
     assert result.last.text == ""
@@ -486,7 +487,7 @@ def test_a_failing_receiver_ends_its_own_request_only(engine: LLMEngine) -> None
 
 
 def test_a_failing_receiver_of_several_answers_ends_its_own_request_only(engine: LLMEngine) -> None:
-    """It fails at the first answer's end, in the step that would give the others their first token."""
+    """on_delta fails at the end of the first answer, in the step in which the others would get their first token."""
 
     def fail(delta: TokenDelta) -> None:
         raise RuntimeError("gone")
@@ -512,7 +513,7 @@ def test_a_prompt_too_long_is_refused_with_both_numbers(engine: LLMEngine) -> No
         add(engine, [1] * 600)
 
 
-def test_a_context_that_cannot_be_had_is_refused(tiny_model: Path) -> None:
+def test_a_max_model_len_beyond_the_models_context_is_refused(tiny_model: Path) -> None:
     with pytest.raises(ModelLoadError, match="more than the model's context of 512"):
         load(tiny_model, max_model_len=1000)
 
@@ -547,7 +548,7 @@ def test_requests_from_several_threads_all_end(thread: EngineThread) -> None:
     assert [last(queues.get(timeout=30)).finish_reason for _ in clients] == ["length"] * 8
 
 
-def test_shutdown_aborts_what_runs(engine: LLMEngine) -> None:
+def test_shutdown_aborts_running_requests(engine: LLMEngine) -> None:
     thread = EngineThread(engine)
     thread.start()
     queue = submit(thread, "long", SamplingParams(temperature=0, max_tokens=500, ignore_eos=True))
@@ -560,7 +561,7 @@ def test_shutdown_aborts_what_runs(engine: LLMEngine) -> None:
 
 
 class Panic(BaseException):
-    """As a library in Rust raises it."""
+    """An exception like the one that a Rust library raises when it panics."""
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, Panic])
@@ -579,7 +580,7 @@ def test_a_failing_step_ends_its_requests_not_the_thread(
 
 
 def test_too_many_waiting_are_refused(tiny_model: Path) -> None:
-    thread = EngineThread(load(tiny_model, max_waiting=2))  # not started, so that they do wait
+    thread = EngineThread(load(tiny_model, max_waiting=2))  # not started, so the requests wait
     submit(thread, "a")
     submit(thread, "b")
     with pytest.raises(EngineOverloaded, match="2 requests are waiting already"):

@@ -1,4 +1,4 @@
-"""Tensor parallelism over processes (gloo, on the CPU): the engine, the server, and how they end."""
+"""Tensor parallelism with several processes (Gloo, on the CPU): the engine, the server, and their shutdown."""
 
 import os
 import select
@@ -45,7 +45,7 @@ def new_child(before: list[int]) -> int:
     return child
 
 
-def test_the_engine_answers_as_one_process_does_and_leaves_none_behind(tiny_model: Path) -> None:
+def test_the_engine_answers_as_one_process_does_and_ends_its_worker(tiny_model: Path) -> None:
     many = [prompt * 2 for prompt in prompts(12, 40, 256)]
     one = load(tiny_model)
     before = children(os.getpid())
@@ -79,18 +79,18 @@ def _can_be_loaded_after_another_and_says_at_each_step_that_it_has_lost_a_rank(t
     assert worker not in children(os.getpid())
 
 
-def test_a_worker_that_ends_while_it_loads_is_told(tiny_model: Path) -> None:
+def test_a_worker_that_ends_while_it_loads_is_an_error(tiny_model: Path) -> None:
     workers = Workers(tiny_model, EngineConfig(tensor_parallel_size=2))
     workers.kill()
     with pytest.raises(ModelLoadError, match=r"worker 1 .* was killed by signal 9 while it loaded"):
-        workers.loaded()
+        workers.wait_until_loaded()
     workers.close()
 
 
-def test_what_a_worker_cannot_load_it_says(tiny_model: Path) -> None:
+def test_a_workers_load_error_is_passed_on(tiny_model: Path) -> None:
     workers = Workers(tiny_model, EngineConfig(tensor_parallel_size=2, quantization="int8"))
     with pytest.raises(ModelLoadError, match="a multiple of 32 inputs"):
-        workers.loaded()
+        workers.wait_until_loaded()
     workers.close()
 
 
@@ -128,7 +128,7 @@ def test_the_server_answers_as_one_process_does_and_stops_with_its_worker(tiny_m
         [worker] = children(server.process.pid)
         with handle(worker) as end:
             assert complete(server, 20) == expected
-            os.killpg(server.process.pid, signal.SIGTERM)  # as a terminal or an owner does: the worker gets it too
+            os.killpg(server.process.pid, signal.SIGTERM)  # to the process group, as a terminal sends it
             assert server.process.wait(60) == 0
             assert_ends(end)
         assert server.log() == ""
@@ -143,7 +143,7 @@ def test_a_server_ends_when_its_worker_does(tiny_model: Path) -> None:
         assert message in server.log().splitlines()
 
 
-def test_a_running_request_is_told_that_the_worker_has_ended(tiny_model: Path) -> None:
+def test_a_running_request_gets_the_exit_of_the_worker_as_its_error(tiny_model: Path) -> None:
     with running_server(tiny_model, *PARALLEL) as server:
         [worker] = children(server.process.pid)
         with openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client:
@@ -168,8 +168,8 @@ def test_a_worker_ends_with_a_server_that_was_killed(tiny_model: Path) -> None:
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_the_default_model_in_uneven_parts_answers_as_the_whole_does(model_path: Path) -> None:
-    """9 heads that share 3 KV heads: two of these for rank 0, one for rank 1."""
+def test_the_default_model_split_unevenly_gives_the_same_answer(model_path: Path) -> None:
+    """The model has 9 heads and 3 KV heads: rank 0 gets two KV heads, rank 1 one."""
 
     def greedy(engine: LLMEngine) -> list[int]:
         prompt = engine.tokenizer.encode("<|im_start|>user\nName a river.<|im_end|>\n<|im_start|>assistant\n")

@@ -1,4 +1,4 @@
-"""Decode steps from inputs that stay in place and are filled up: without a GPU, a graph is a call."""
+"""Decode graphs with fixed input memory and padding rows. Without a GPU, a graph is a function call."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def model(tiny_model: Path) -> Model:
     return build_model(checkpoint.config, checkpoint.weights, precision, MAX_LEN)
 
 
-class Decoding:
-    """Sequences on their way through a model, with graphs or without."""
+class DecodeLoop:
+    """Decodes sequences greedily, with graphs or without."""
 
     def __init__(self, model: Model, *, graphs: bool) -> None:
         self.attention = VarlenAttention(
@@ -45,7 +45,7 @@ class Decoding:
         return replay
 
     def step(self, sequences: list[Sequence]) -> torch.Tensor:
-        """Logits of the last tokens; the likeliest are appended."""
+        """Compute a step and append each sequence's likeliest token. Returns the logits."""
         logits = self.runner.run(batch_of(sequences))
         for sequence, row in zip(sorted(sequences, key=lambda s: s.num_uncomputed > 1), logits, strict=True):
             sequence.num_computed = len(sequence.token_ids)
@@ -66,7 +66,7 @@ def sequences_of(lengths: list[int]) -> list[Sequence]:
 @pytest.mark.parametrize("count", range(1, MAX_SEQS + 1))
 def test_graphs_compute_what_steps_without_them_do(model: Model, count: int) -> None:
     lengths = [5, 40, 1, 17, 16, 31][:count]
-    ours, theirs = Decoding(model, graphs=True), Decoding(model, graphs=False)
+    ours, theirs = DecodeLoop(model, graphs=True), DecodeLoop(model, graphs=False)
     sequences = [sequences_of(lengths) for _ in range(2)]
     for step in range(20):
         logits = [decoding.step(these) for decoding, these in zip((ours, theirs), sequences, strict=True)]
@@ -77,11 +77,11 @@ def test_graphs_compute_what_steps_without_them_do(model: Model, count: int) -> 
 
 
 @torch.inference_mode()
-def test_rows_that_fill_up_touch_nobodys_cache(model: Model) -> None:
-    """A sequence alone in a graph of its size, then as one of five in a graph of six, among others that go on."""
-    decoding = Decoding(model, graphs=True)
+def test_padding_rows_change_no_sequences_cache(model: Model) -> None:
+    """A sequence gets the same tokens in batches of several sizes, with and without padding, as without graphs."""
+    decoding = DecodeLoop(model, graphs=True)
     many = sequences_of([5, 40, 9, 17, 16])
-    alone = Decoding(model, graphs=False)
+    alone = DecodeLoop(model, graphs=False)
     [one] = sequences_of([5])
     decoding.step(many)
     alone.step([one])
@@ -93,8 +93,8 @@ def test_rows_that_fill_up_touch_nobodys_cache(model: Model) -> None:
         assert many[0].token_ids == one.token_ids
 
 
-def test_sizes_are_powers_of_two_and_the_most(model: Model) -> None:
-    attention = Decoding(model, graphs=True).attention
+def test_sizes_are_powers_of_two_and_the_maximum(model: Model) -> None:
+    attention = DecodeLoop(model, graphs=True).attention
 
     def sizes(most: int) -> list[int]:
         return DecodeGraphs(model, attention, CPU, max_num_seqs=most, max_len=MAX_LEN).sizes
@@ -108,18 +108,18 @@ def test_sizes_are_powers_of_two_and_the_most(model: Model) -> None:
     ]
 
 
-def test_only_single_tokens_whose_next_is_wanted_are_taken(model: Model) -> None:
-    graphs = Decoding(model, graphs=True).graphs
-    assert graphs.takes(batch_of(sequences_of([1] * 6)))
-    assert not graphs.takes(batch_of(sequences_of([1] * 7)))
-    assert not graphs.takes(batch_of(sequences_of([1, 2])))
+def test_graphs_run_only_batches_of_single_sampled_tokens(model: Model) -> None:
+    graphs = DecodeLoop(model, graphs=True).graphs
+    assert graphs.can_run(batch_of(sequences_of([1] * 6)))
+    assert not graphs.can_run(batch_of(sequences_of([1] * 7)))
+    assert not graphs.can_run(batch_of(sequences_of([1, 2])))
     [prompt] = sequences_of([9])
     piece = build_batch([ScheduledSequence(sequence=prompt, start=0, count=1)], BLOCK_SIZE)
-    assert not graphs.takes(piece), "the next token is known"
+    assert not graphs.can_run(piece), "the prompt's next token is not sampled"
 
 
-def test_what_cannot_be_captured_is_told_with_the_way_out(model: Model) -> None:
-    graphs = Decoding(model, graphs=True).graphs
+def test_a_failed_capture_names_the_knob_that_disables_graphs(model: Model) -> None:
+    graphs = DecodeLoop(model, graphs=True).graphs
 
     def fail(compute: Compute) -> Compute:
         raise RuntimeError("operation not permitted\nwhen stream is capturing")

@@ -1,4 +1,4 @@
-"""Which token comes next, for every parameter, and what is told about it."""
+"""Sampling with every parameter, and log probabilities."""
 
 import math
 from collections import Counter
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from serving.core import Constraint, Request, SamplingParams, Sequence
 from serving.engine.sampler import (
     CONSTRAINT_FAILED,
-    NOT_A_NUMBER,
+    NON_FINITE_LOGITS,
     SampledToken,
-    constrain,
+    apply_constraints,
     distribution,
+    invert_cumulative,
     penalize,
     sample,
-    token_at,
 )
 
 VOCAB = 50
@@ -96,7 +96,7 @@ def test_greedy_takes_the_likeliest() -> None:
     assert tokens(sample(rows, [make() for _ in range(4)])) == expected
 
 
-def test_it_works_on_the_engines_inference_tensors() -> None:
+def test_inference_tensors_can_be_sampled() -> None:
     with torch.inference_mode():
         rows = logits(2) * 1
         params = SamplingParams(seed=1, top_p=0.9, presence_penalty=1, logit_bias=((3, 1.0),), logprobs=2)
@@ -113,17 +113,17 @@ SAMPLED = [
 
 
 @pytest.mark.parametrize("params", SAMPLED)
-def test_a_seed_gives_the_same_tokens_in_any_company(params: SamplingParams) -> None:
+def test_a_seed_gives_the_same_tokens_in_any_batch(params: SamplingParams) -> None:
     rows = [logits(1, seed)[0] for seed in range(8)]
     alone, again, other = make(params), make(params), make(replace(params, seed=9))
     expected = [one(row, alone) for row in rows]
     batched = []
     for position, row in enumerate(rows):
-        company = [make(GREEDY, Allow([4])), make(GREEDY, Broken([])), other]
-        company.insert(position % 4, again)
+        sequences = [make(GREEDY, Allow([4])), make(GREEDY, Broken([])), other]
+        sequences.insert(position % 4, again)
         batch = logits(4, 99)
         batch[position % 4] = row
-        batched.append(tokens(sample(batch, company))[position % 4])
+        batched.append(tokens(sample(batch, sequences))[position % 4])
     assert batched == expected
     assert len(set(expected)) > 1
 
@@ -156,7 +156,7 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
 
 
 @pytest.mark.parametrize("top_p", [0.5, 0.8, 0.95])
-def test_top_p_is_a_share_of_everything_where_nothing_else_is_cut(top_p: float) -> None:
+def test_top_p_alone_is_a_share_of_all_tokens(top_p: float) -> None:
     row = torch.randn(50_000, generator=torch.Generator().manual_seed(1)) * 1.5
     _, ids = distribution(row, float(row.max()), SamplingParams(top_p=top_p))
     mass = row.double().softmax(dim=-1)[ids]
@@ -192,29 +192,29 @@ def test_min_p_is_a_share_of_the_likeliest_after_temperature() -> None:
     st.floats(0.2, 2),
     st.floats(1, 20),
 )
-def test_what_is_drawn_is_in_the_set_that_the_definitions_give(
+def test_sampled_tokens_are_among_the_allowed_ones(
     seed: int, top_p: float, min_p: float, top_k: int, temperature: float, scale: float
 ) -> None:
     row = logits(1, seed)[0] * scale
     params = SamplingParams(seed=seed, top_p=top_p, min_p=min_p, top_k=top_k, temperature=temperature)
     sequence = make(params)
-    assert {one(row, sequence) for _ in range(20)} <= plainly_allowed(row, params)
+    assert {one(row, sequence) for _ in range(20)} <= allowed_tokens(row, params)
 
 
-def plainly_allowed(row: torch.Tensor, params: SamplingParams) -> set[int]:
-    """What the parameters leave, by sorting everything; a probability on the very edge counts as left."""
+def allowed_tokens(row: torch.Tensor, params: SamplingParams) -> set[int]:
+    """The tokens that the parameters allow, computed by sorting all; with a tolerance for rounding at the limits."""
     probabilities = (row.double() / params.temperature).softmax(dim=-1)
     values, ids = probabilities.sort(descending=True)
     count = min(params.top_k or VOCAB, VOCAB)
     count = min(count, int((values >= params.min_p * values[0] * (1 - 1e-4)).sum()))
     cut = params.top_k or params.min_p
     share = values[:count] / (values[:count].sum() if cut else 1)
-    kept = (share.cumsum(dim=-1) - share < params.top_p + 1e-4).sum()
-    return set(ids[: int(kept)].tolist())
+    num_allowed = (share.cumsum(dim=-1) - share < params.top_p + 1e-4).sum()
+    return set(ids[: int(num_allowed)].tolist())
 
 
 def changed(row: torch.Tensor, sequence: Sequence) -> torch.Tensor:
-    """The row as the sampler leaves it."""
+    """The row after the sampler has changed it."""
     rows = row.clone().unsqueeze(0)
     sample(rows, [sequence])
     return rows[0]
@@ -239,7 +239,7 @@ def test_bias_is_added_before_the_penalties() -> None:
     assert changed(row, make(params, prompt=[0])).tolist() == [2.0, 0.0, -100.0, 0.0]
 
 
-def test_nothing_that_a_constraint_forbids_comes_back() -> None:
+def test_bias_and_penalties_allow_no_forbidden_token() -> None:
     params = replace(GREEDY, logit_bias=((0, 100.0),), repetition_penalty=0.1, presence_penalty=-2.0)
     assert one(torch.zeros(4), make(params, Allow([3]), prompt=[0], generated=[0])) == 3
 
@@ -252,7 +252,7 @@ def test_a_penalty_ends_a_repetition() -> None:
     assert sequence.token_ids[1:] == [0, 1, 0, 1]
 
 
-def test_rows_that_ask_for_nothing_are_left_alone() -> None:
+def test_rows_without_penalties_are_not_changed() -> None:
     rows = logits(2)
     before = rows[0].clone()
     sample(rows, [make(), make(replace(GREEDY, presence_penalty=1.0), generated=[5])])
@@ -263,14 +263,14 @@ def test_logprobs_are_the_models_own() -> None:
     rows = logits(2)
     expected = rows[1].log_softmax(dim=-1)
     params = SamplingParams(temperature=0, logprobs=3, logit_bias=((7, 100.0),), presence_penalty=1.0)
-    plain, told = sample(rows, [make(), make(params, Allow([7, 8]))])
-    assert plain.logprob is None
-    assert told.logprob is not None
-    assert (told.token_id, told.logprob.token_id) == (7, 7)
-    assert told.logprob.logprob == pytest.approx(float(expected[7]))
+    without, result = sample(rows, [make(), make(params, Allow([7, 8]))])
+    assert without.logprob is None
+    assert result.logprob is not None
+    assert (result.token_id, result.logprob.token_id) == (7, 7)
+    assert result.logprob.logprob == pytest.approx(float(expected[7]))
     best = expected.topk(3)
-    assert [token for token, _ in told.logprob.top] == best.indices.tolist()
-    assert [value for _, value in told.logprob.top] == pytest.approx(best.values.tolist())
+    assert [token for token, _ in result.logprob.top] == best.indices.tolist()
+    assert [value for _, value in result.logprob.top] == pytest.approx(best.values.tolist())
 
 
 def test_logprobs_of_zero_alternatives() -> None:
@@ -280,7 +280,7 @@ def test_logprobs_of_zero_alternatives() -> None:
     assert math.exp(result.logprob.logprob) == pytest.approx(0.75)
 
 
-def test_constraints_rule_tokens_out_of_their_row_only() -> None:
+def test_a_constraint_applies_to_its_own_row_only() -> None:
     rows = logits(3)
     expected = rows.argmax(dim=-1).tolist()
     allowed = [4, 31, 32, 49]
@@ -289,11 +289,11 @@ def test_constraints_rule_tokens_out_of_their_row_only() -> None:
     assert drawn(logits(1)[0], SamplingParams(seed=1, temperature=5.0), Allow(allowed)) == set(allowed)
 
 
-def test_a_failing_constraint_is_its_own_rows_error() -> None:
+def test_a_failing_constraint_is_an_error_of_its_row_only() -> None:
     """The rows may be answers to one request."""
     sequences = [make(GREEDY, Broken([])), make(GREEDY, Allow([])), make(GREEDY, Allow([5]))]
     errors = {0: CONSTRAINT_FAILED, 1: CONSTRAINT_FAILED}
-    assert constrain(logits(3), sequences) == errors
+    assert apply_constraints(logits(3), sequences) == errors
     results = sample(logits(3), sequences)
     assert [result.error for result in results] == [errors[0], errors[1], None]
     assert results[2].token_id == 5
@@ -301,15 +301,15 @@ def test_a_failing_constraint_is_its_own_rows_error() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("params", [GREEDY, SamplingParams(seed=1)])
-def test_a_row_without_numbers_is_its_own_error(value: float, params: SamplingParams) -> None:
+def test_non_finite_logits_are_an_error_of_their_row_only(value: float, params: SamplingParams) -> None:
     rows = logits(2)
     rows[0] = value
     broken, fine = sample(rows, [make(params), make(params)])
-    assert (broken.error, fine.error) == (NOT_A_NUMBER, None)
+    assert (broken.error, fine.error) == (NON_FINITE_LOGITS, None)
 
 
-def test_answers_to_one_prompt_differ_and_repeat() -> None:
-    """Answer i is drawn with the seed plus i."""
+def test_answers_to_one_prompt_differ_and_are_reproducible() -> None:
+    """Answer i is sampled with the seed plus i."""
     first = make(SamplingParams(seed=4, n=2, temperature=3.0))
     second, reference = first.fork(1), make(SamplingParams(seed=5, temperature=3.0))
     rows = [logits(1, i)[0] for i in range(9)]
@@ -336,7 +336,7 @@ DISTRIBUTIONS = [
 @pytest.mark.parametrize("size", VOCABULARIES)
 @pytest.mark.parametrize("params", DISTRIBUTIONS, ids=range(len(DISTRIBUTIONS)))
 def test_draws_follow_the_reference(size: int, params: SamplingParams) -> None:
-    """Chi-square against the distribution worked out plainly; rare tokens are counted together."""
+    """Chi-square test against `reference`. Rare tokens are counted together."""
     row = torch.randn(size, generator=torch.Generator().manual_seed(size)) * VOCABULARIES[size]
     sequence = make(params, generated=[1, 3, 3, int(row.argmax())])
     expected = reference(row.double().numpy(), sequence) * DRAWS
@@ -344,7 +344,7 @@ def test_draws_follow_the_reference(size: int, params: SamplingParams) -> None:
     drawn_from = distribution(row, float(row.max()), params)
     counts = np.zeros(size)
     for _ in range(DRAWS):
-        counts[token_at(sequence.random.random(), *drawn_from)] += 1
+        counts[invert_cumulative(sequence.random.random(), *drawn_from)] += 1
     assert not counts[expected == 0].any()
     often = expected >= 5
     found, wanted = counts[often], expected[often]
@@ -356,7 +356,7 @@ def test_draws_follow_the_reference(size: int, params: SamplingParams) -> None:
 
 
 def reference(logits: NDArray[np.float64], sequence: Sequence) -> NDArray[np.float64]:
-    """Probabilities [vocab] by the definitions, one after the other and without a shortcut."""
+    """Probabilities [vocab], computed directly from the definitions of the parameters."""
     params, ids = sequence.request.params, sequence.token_ids
     logits = logits.copy()
     for token, addend in params.logit_bias:
@@ -368,12 +368,12 @@ def reference(logits: NDArray[np.float64], sequence: Sequence) -> NDArray[np.flo
         logits[token] -= params.frequency_penalty * count + params.presence_penalty
     probabilities = scipy.special.softmax(logits / params.temperature)
     order = np.argsort(-probabilities)
-    kept = probabilities[order]
+    remaining = probabilities[order]
     if params.top_k:
-        kept[params.top_k :] = 0
-    kept[kept < params.min_p * kept[0]] = 0
-    kept /= kept.sum()
-    kept[np.cumsum(kept) - kept >= params.top_p] = 0
+        remaining[params.top_k :] = 0
+    remaining[remaining < params.min_p * remaining[0]] = 0
+    remaining /= remaining.sum()
+    remaining[np.cumsum(remaining) - remaining >= params.top_p] = 0
     result = np.zeros(len(logits))
-    result[order] = kept / kept.sum()
+    result[order] = remaining / remaining.sum()
     return result

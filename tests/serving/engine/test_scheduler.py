@@ -1,3 +1,5 @@
+"""The scheduler: order, budget, preemption, prefix cache, forks and drafts."""
+
 from collections.abc import Iterator
 
 import pytest
@@ -8,13 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from serving.config import EngineConfig
 from serving.core import Request, SamplingParams, ScheduledSequence, Sequence
 from serving.engine.blocks import BlockAllocator
-from serving.engine.scheduler import NeverFits, Scheduler
+from serving.engine.scheduler import CacheTooSmall, Scheduler
 
 MAX_LEN = 40
 
 
 def make_sequence(name: str, prompt: int, answer: int, shared: int = 0) -> Sequence:
-    """The first `shared` tokens of its prompt are everybody's, the others its own."""
+    """A sequence whose prompt shares its first `shared` tokens with all others."""
     own = [1000 * (1 + sum(map(ord, name))) + position for position in range(prompt)]
     request = Request(
         id=name,
@@ -34,9 +36,9 @@ def make_scheduler(
 
 
 def run(scheduler: Scheduler, step: list[ScheduledSequence], confirmed: int = 0, forced: int = 0) -> list[Sequence]:
-    """What an engine does with a step; returns the sequences that ended.
+    """Process a step as the engine does; returns the sequences that ended.
 
-    `confirmed` drafts of each turn out right, and `forced` tokens are appended besides the sampled one.
+    The first `confirmed` drafts of each sequence are accepted, and `forced` tokens follow the sampled one.
     """
     ended = []
     for item in step:
@@ -58,8 +60,10 @@ def run(scheduler: Scheduler, step: list[ScheduledSequence], confirmed: int = 0,
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Random adding, stepping, forking, speculating, finishing early and aborting, with few blocks and a small
-    budget. A simulated cache holds what a real one would: which token of which sequence of tokens is in a slot."""
+    """Random operations with few blocks and a small budget: add, step, fork, draft, finish early and abort.
+
+    A simulated cache stores for each slot the tokens up to the one that was written there.
+    """
 
     chunked = True
 
@@ -82,7 +86,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for sequence in self.alive:
             sequence.drafts = tuple(range(500, 500 + drafts))
         step = self.scheduler.schedule()
-        assert bool(step) == bool(self.alive), "a step with work to do must do some"
+        assert bool(step) == bool(self.alive), "a step is empty exactly if there is no sequence"
         self.check(step)
         self.compute(step)
         for sequence in run(self.scheduler, step, confirmed, forced):
@@ -91,7 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.scheduler.running)
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
-        """As after a prompt: the answer's first token differs."""
+        """Fork a running sequence, as after its prompt; the first generated tokens differ."""
         ready = [s for s in self.scheduler.running if s.num_uncomputed == 1 and s.num_computed]
         if not ready:
             return
@@ -120,13 +124,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert len(step) <= 4
         decoding = {item.sequence for item in step}
         waiting_decodes = [s for s in self.scheduler.running if s.num_uncomputed == 1 and s not in decoding]
-        assert not waiting_decodes or oversized, "prefill holds up no decode"
+        assert not waiting_decodes or oversized, "prefill must not delay a decode"
         for item in step:
             assert item.start == item.sequence.num_computed
             assert len(item.sequence.block_table) * 4 >= item.start + item.count
 
     def compute(self, step: list[ScheduledSequence]) -> None:
-        """Write what the model would, and see that every token finds its own past in the cache."""
+        """Write the step's tokens to the cache. Assert that each token finds the tokens before it there."""
         for source, target in (copy for item in step for copy in item.copies):
             self.cache |= {
                 (target, slot): self.cache[source, slot] for slot in range(4) if (source, slot) in self.cache
@@ -143,13 +147,13 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert self.cache[place] == past, "a block of another prefix is read"
 
     def places(self, item: ScheduledSequence, first: int) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
-        """Where each token from `first` on lies, and the tokens up to it."""
+        """The (block, slot) of each token from position `first`, with the tokens up to it."""
         tokens = (*item.sequence.token_ids[: item.start], *item.tokens)
         for position in range(first, item.start + item.count):
             yield (item.sequence.block_table[position // 4], position % 4), tokens[: position + 1]
 
     @invariant()
-    def every_block_is_held_or_free(self) -> None:
+    def every_block_is_used_or_free(self) -> None:
         held = {block for sequence in self.alive for block in sequence.block_table}
         assert len(held) + self.allocator.num_free == self.allocator.num_blocks
         assert not any(map(self.allocator.is_free, held))
@@ -160,12 +164,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert len(sequence.block_table) == len(set(sequence.block_table))
 
     @invariant()
-    def every_sequence_is_known(self) -> None:
-        known = [*self.scheduler.running, *self.scheduler.waiting]
-        assert sorted(map(id, known)) == sorted(map(id, self.alive))
+    def every_sequence_is_running_or_waiting(self) -> None:
+        scheduled = [*self.scheduler.running, *self.scheduler.waiting]
+        assert sorted(map(id, scheduled)) == sorted(map(id, self.alive))
 
     def teardown(self) -> None:
-        """Whatever happened, everything left ends, and every block is free then."""
+        """All remaining sequences end, and then every block is free."""
         for _ in range(2000):
             if not self.alive:
                 break
@@ -208,7 +212,7 @@ def test_prefill_shares_a_step_with_decode() -> None:
     assert [(item.sequence.id, item.count) for item in scheduler.schedule()] == [("a", 1), ("b", 9)]
 
 
-def test_a_long_prompt_is_prefilled_in_pieces() -> None:
+def test_a_long_prompt_is_prefilled_in_chunks() -> None:
     scheduler, _ = make_scheduler()
     scheduler.add(make_sequence("a", 35, 2))
     pieces = []
@@ -219,7 +223,7 @@ def test_a_long_prompt_is_prefilled_in_pieces() -> None:
     assert pieces == [(0, 16, False), (16, 16, False), (32, 3, True)]
 
 
-def test_without_chunking_a_long_prompt_runs_whole() -> None:
+def test_without_chunking_a_long_prompt_runs_in_one_step() -> None:
     scheduler, _ = make_scheduler(chunked=False)
     scheduler.add(make_sequence("a", 35, 2))
     assert [(item.start, item.count) for item in scheduler.schedule()] == [(0, 35)]
@@ -236,13 +240,13 @@ def test_the_last_admitted_is_preempted_and_is_first_in_line() -> None:
     assert [s.id for s in scheduler.waiting] == ["young", "late"]
     assert younger.num_computed == 0
     assert younger.block_table == []
-    assert len(younger.token_ids) > 8, "what was generated is kept"
+    assert len(younger.token_ids) > 8, "it keeps its generated tokens"
     assert allocator.num_free + len(older.block_table) == 10
 
 
 def test_a_request_that_never_fits_is_refused() -> None:
     scheduler, _ = make_scheduler(blocks=4)
-    with pytest.raises(NeverFits, match="20 tokens need 5 KV blocks, there are 4"):
+    with pytest.raises(CacheTooSmall, match="20 tokens need 5 KV blocks, there are 4"):
         scheduler.check(make_sequence("a", 10, 10))
     scheduler.check(make_sequence("b", 10, 6))
 
@@ -264,7 +268,7 @@ def test_a_shared_prefix_is_computed_once() -> None:
     assert all(map(allocator.is_shared, first.block_table[:2]))
 
 
-def test_the_last_token_of_a_known_prompt_is_computed_again() -> None:
+def test_the_last_token_of_a_cached_prompt_is_computed_again() -> None:
     scheduler, _ = make_scheduler()
     for name in ("a", "b"):
         sequence = make_sequence(name, 8, 1, shared=8)
@@ -296,18 +300,18 @@ def test_a_fork_copies_the_block_that_it_writes() -> None:
     assert child.block_table == before
     copies = {item.sequence.index: item.copies for item in scheduler.schedule()}
     assert copies[0] == ((before[1], parent.block_table[1]),)
-    assert copies[1] == (), "it is the only holder by then"
+    assert copies[1] == (), "it has the only reference by then"
     assert parent.block_table[0] == child.block_table[0]
     assert parent.block_table[1] != child.block_table[1]
 
 
-def test_a_fork_leaves_the_parent_what_it_has_for_drafts() -> None:
+def test_a_fork_does_not_share_the_parents_blocks_for_drafts() -> None:
     scheduler, allocator = make_scheduler()
     scheduler.add(parent := make_sequence("a", 7, 9))
     run(scheduler, scheduler.schedule())
     parent.drafts = (500, 501, 502)
     run(scheduler, scheduler.schedule(), confirmed=0)
-    assert (parent.num_computed, len(parent.block_table)) == (8, 3), "the third block has nothing in it yet"
+    assert (parent.num_computed, len(parent.block_table)) == (8, 3), "the third block is still empty"
     scheduler.fork(parent, child := parent.fork(1))
     assert child.block_table == parent.block_table[:2]
     assert not allocator.is_shared(parent.block_table[2])
