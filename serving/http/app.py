@@ -25,7 +25,7 @@ from serving.openai.answers import Json
 from serving.openai.bodies import ChatBody, CompletionBody, SampledBody, StreamOptions
 from serving.openai.error import ApiError
 from serving.openai.ports import Engine
-from serving.openai.prepare import Preparation, Prepared
+from serving.openai.prepare import Preparation, PreparedRequest
 from serving.openai.validation import parse
 
 
@@ -116,7 +116,7 @@ class Api:
         return await read_body(request, self._config.max_body_bytes, self._config.request_timeout_s)
 
     async def _generate(
-        self, request: Request, body: SampledBody, id_prefix: str, prepare: Callable[[], Prepared]
+        self, request: Request, body: SampledBody, id_prefix: str, prepare: Callable[[], PreparedRequest]
     ) -> Response:
         self._require_model(body.model)
         prepared = await asyncio.to_thread(prepare)
@@ -129,7 +129,7 @@ class Api:
             return await complete_response(generation, envelope, prepared.answers, request.receive)
         return EventStream(generation, envelope, prepared.answers, body.stream_options or StreamOptions())
 
-    def _submit(self, request: Request, id: str, prepared: Prepared) -> Generation:
+    def _submit(self, request: Request, id: str, prepared: PreparedRequest) -> Generation:
         record = get_record(request.scope)
         try:
             generation = Generation(self._engine, self._relay, self._metrics, id, prepared, record.started_at)

@@ -9,7 +9,7 @@ from serving.core import Request, TokenDelta
 from serving.http.metrics import Metrics
 from serving.http.usage import RequestUsage
 from serving.openai.ports import Engine
-from serving.openai.prepare import Prepared
+from serving.openai.prepare import PreparedRequest
 
 Receive = Callable[[tuple[TokenDelta, float]], None]
 """Takes a delta and the time when the engine sent it, in seconds of `time.monotonic`."""
@@ -54,7 +54,7 @@ class Generation:
     """
 
     def __init__(
-        self, engine: Engine, relay: DeltaRelay, metrics: Metrics, id: str, prepared: Prepared, started_at: float
+        self, engine: Engine, relay: DeltaRelay, metrics: Metrics, id: str, prepared: PreparedRequest, started_at: float
     ) -> None:
         self.usage = RequestUsage(prepared.params.n, started_at)
         self._engine = engine

@@ -63,13 +63,13 @@ async def complete_response(
     error = abort_error(last)
     if error is not None:
         return error_response(error)
-    return JSONResponse(envelope.body([answer.choice() for answer in answers], generation.usage.to_json()))
+    return JSONResponse(envelope.body([answer.complete_choice() for answer in answers], generation.usage.to_json()))
 
 
 async def _feed_answers(generation: Generation, answers: Sequence[Answer]) -> TokenDelta:
     """Pass each delta to its answer; returns the last delta."""
     async for delta in generation.deltas():
-        for _ in answers[delta.index].choices(delta):
+        for _ in answers[delta.index].delta_choices(delta):
             pass  # the answer collects its text; the chunks are not needed
     return delta
 
@@ -130,14 +130,14 @@ class EventStream(Response):
         opening = None
         if delta.index in self._not_started:
             self._not_started.remove(delta.index)
-            opening = answer.opening()
+            opening = answer.opening_choice()
         if opening is not None:
             yield chunk_event(self._head, opening, tail)
-        choices = list(answer.choices(delta))
+        choices = list(answer.delta_choices(delta))
         if delta.finish_reason:
-            choices.append(answer.closing(delta))
+            choices.append(answer.closing_choice(delta))
         elif self._options.continuous_usage_stats and not choices:
-            choices.append(answer.silence())
+            choices.append(answer.empty_choice())
         for choice in choices:
             yield chunk_event(self._head, choice, tail)
 

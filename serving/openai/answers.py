@@ -1,4 +1,4 @@
-"""Answers in OpenAI's shape: choices and log probabilities, made from the engine's deltas."""
+"""Turns the engine's deltas into answers in OpenAI's shape: choices, tool calls and log probabilities."""
 
 import codecs
 from collections.abc import Collection, Iterator, Sequence
@@ -9,11 +9,11 @@ from serving.core import FinishReason, TokenDelta, TokenLogprob
 from serving.openai.tool_calls import CallStart, Content, Event, ToolCallStream
 
 Json = dict[str, Any]
-LEAST = -9999.0  # OpenAI's own value for a token that can't come: JSON has no infinity
+MIN_LOGPROB = -9999.0  # OpenAI's value for an impossible token, since JSON has no infinity
 
 
 class Vocabulary(Protocol):
-    """What tokens are made of: the tokenizer."""
+    """The part of the tokenizer that log probabilities need."""
 
     @property
     def eos_ids(self) -> Collection[int]: ...
@@ -21,33 +21,36 @@ class Vocabulary(Protocol):
 
 
 class LogprobReport(Protocol):
-    """Of one answer. One entry a token, the end of sequence and the tokens of a stop string included."""
+    """Collects the log probabilities of one answer.
+
+    It has an entry for each token, also for the end of sequence and the tokens of a stop string.
+    """
 
     def feed(self, logprobs: Sequence[TokenLogprob]) -> None: ...
 
     def take(self) -> Json | None:
-        """What has come since the last time; None when nothing has."""
+        """The entries since the previous call; None if there are none."""
         ...
 
     def complete(self) -> Json:
-        """All that was taken, and the rest."""
+        """All entries."""
         ...
 
 
 class ChatLogprobs:
-    """`{content: [{token, logprob, bytes, top_logprobs}]}`"""
+    """The shape of /v1/chat/completions: `{content: [{token, logprob, bytes, top_logprobs}]}`."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._entries: list[Json] = []
-        self._taken = 0
+        self._num_taken = 0
 
     def feed(self, logprobs: Sequence[TokenLogprob]) -> None:
         self._entries += map(self._entry, logprobs)
 
     def take(self) -> Json | None:
-        fresh, self._taken = self._entries[self._taken :], len(self._entries)
-        return {"content": fresh, "refusal": None} if fresh else None
+        new, self._num_taken = self._entries[self._num_taken :], len(self._entries)
+        return {"content": new, "refusal": None} if new else None
 
     def complete(self) -> Json:
         return {"content": self._entries, "refusal": None}
@@ -58,49 +61,50 @@ class ChatLogprobs:
 
     def _token(self, token_id: int, logprob: float) -> Json:
         data = self._vocabulary.token_bytes(token_id)
-        return {"token": data.decode(errors="replace"), "logprob": max(logprob, LEAST), "bytes": list(data)}
+        return {"token": data.decode(errors="replace"), "logprob": max(logprob, MIN_LOGPROB), "bytes": list(data)}
 
 
 class CompletionLogprobs:
-    """`{tokens, token_logprobs, top_logprobs, text_offset}`, lists of one entry a token.
+    """The shape of /v1/completions: `{tokens, token_logprobs, top_logprobs, text_offset}`.
 
-    `top_logprobs` always has the token itself. A token that is not whole characters is written as its bytes.
+    Each is a list with an entry for each token. `top_logprobs` always contains the token itself. A token whose bytes
+    are not valid UTF-8 is written as `bytes:\\xNN…`.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._entries: list[TokenLogprob] = []
         self._offsets: list[int] = []
-        self._taken = 0
-        self._characters = 0
+        self._num_taken = 0
+        self._num_characters = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, logprobs: Sequence[TokenLogprob]) -> None:
         for entry in logprobs:
             self._entries.append(entry)
-            self._offsets.append(self._characters)
+            self._offsets.append(self._num_characters)
             if entry.token_id not in self._vocabulary.eos_ids:
-                self._characters += len(self._decoder.decode(self._vocabulary.token_bytes(entry.token_id)))
+                self._num_characters += len(self._decoder.decode(self._vocabulary.token_bytes(entry.token_id)))
 
     def take(self) -> Json | None:
-        start, self._taken = self._taken, len(self._entries)
-        return self._since(start) if start < self._taken else None
+        start, self._num_taken = self._num_taken, len(self._entries)
+        return self._entries_from(start) if start < self._num_taken else None
 
     def complete(self) -> Json:
-        return self._since(0)
+        return self._entries_from(0)
 
-    def _since(self, start: int) -> Json:
+    def _entries_from(self, start: int) -> Json:
         entries = self._entries[start:]
         return {
             "tokens": [self._text(entry.token_id) for entry in entries],
-            "token_logprobs": [max(entry.logprob, LEAST) for entry in entries],
+            "token_logprobs": [max(entry.logprob, MIN_LOGPROB) for entry in entries],
             "top_logprobs": [self._alternatives(entry) for entry in entries],
             "text_offset": self._offsets[start:],
         }
 
     def _alternatives(self, entry: TokenLogprob) -> dict[str, float]:
         pairs = (*entry.top, (entry.token_id, entry.logprob))
-        return {self._text(token): max(logprob, LEAST) for token, logprob in pairs}
+        return {self._text(token): max(logprob, MIN_LOGPROB) for token, logprob in pairs}
 
     def _text(self, token_id: int) -> str:
         data = self._vocabulary.token_bytes(token_id)
@@ -111,34 +115,38 @@ class CompletionLogprobs:
 
 
 class Answer(Protocol):
-    """Turns the deltas of one answer, in order, into what the client gets. A request has `n` of them."""
+    """Turns the deltas of one answer, in order, into OpenAI's choices. A request has `n` answers.
+
+    Every method returns a JSON object of the response's `choices`. `kind` and `chunk_kind` are the response's `object`
+    without and with streaming.
+    """
 
     kind: str
     chunk_kind: str
 
-    def opening(self) -> Json | None:
-        """The choice of the first chunk, which comes before any text."""
+    def opening_choice(self) -> Json | None:
+        """The first chunk of a stream, before any text; None if the endpoint has none."""
         ...
 
-    def choices(self, delta: TokenDelta) -> Iterator[Json]:
-        """The choices of the chunks that a delta makes, without its finish reason."""
+    def delta_choices(self, delta: TokenDelta) -> Iterator[Json]:
+        """The chunks of a delta. None of them has the finish reason."""
         ...
 
-    def silence(self) -> Json:
-        """The choice of a chunk that only tells that a token came: its text is held back."""
+    def empty_choice(self) -> Json:
+        """A chunk without text. With continuous usage, it reports a token whose text is held back."""
         ...
 
-    def closing(self, delta: TokenDelta) -> Json:
-        """The choice of the chunk that ends the answer."""
+    def closing_choice(self, delta: TokenDelta) -> Json:
+        """The last chunk, with the finish reason."""
         ...
 
-    def choice(self) -> Json:
-        """The choice of an answer in one piece, after its last delta."""
+    def complete_choice(self) -> Json:
+        """The whole answer, after its last delta."""
         ...
 
 
 class TextAnswer:
-    """/v1/completions."""
+    """An answer of /v1/completions."""
 
     kind = "text_completion"
     chunk_kind = "text_completion"
@@ -149,10 +157,10 @@ class TextAnswer:
         self._text: list[str] = []
         self._finish_reason: FinishReason | None = None
 
-    def opening(self) -> Json | None:
+    def opening_choice(self) -> Json | None:
         return None
 
-    def choices(self, delta: TokenDelta) -> Iterator[Json]:
+    def delta_choices(self, delta: TokenDelta) -> Iterator[Json]:
         self._text.append(delta.text)
         self._finish_reason = delta.finish_reason
         if self._logprobs is not None:
@@ -160,13 +168,13 @@ class TextAnswer:
         if delta.text:
             yield self._chunk(delta.text)
 
-    def silence(self) -> Json:
+    def empty_choice(self) -> Json:
         return self._chunk("")
 
-    def closing(self, delta: TokenDelta) -> Json:
+    def closing_choice(self, delta: TokenDelta) -> Json:
         return self._chunk("", delta.finish_reason)
 
-    def choice(self) -> Json:
+    def complete_choice(self) -> Json:
         logprobs = None if self._logprobs is None else self._logprobs.complete()
         return self._choice("".join(self._text), logprobs, self._finish_reason)
 
@@ -179,8 +187,11 @@ class TextAnswer:
 
 
 class ChatAnswer:
-    """/v1/chat/completions. With `calls`, the text may hold tool calls; `forced` is how the answer began,
-    already in the prompt."""
+    """An answer of /v1/chat/completions.
+
+    `calls` reads tool calls from the text; without it all text is content. `forced` is the beginning of the answer
+    that is already in the prompt.
+    """
 
     kind = "chat.completion"
     chunk_kind = "chat.completion.chunk"
@@ -201,16 +212,16 @@ class ChatAnswer:
         self._tool_calls: list[Json] = []
         self._finish_reason: FinishReason | None = None
 
-    def opening(self) -> Json | None:
+    def opening_choice(self) -> Json | None:
         delta = {"role": "assistant", "content": None if self._must_call else ""}
         return {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": None}
 
-    def choices(self, delta: TokenDelta) -> Iterator[Json]:
+    def delta_choices(self, delta: TokenDelta) -> Iterator[Json]:
         self._finish_reason = delta.finish_reason
         if self._logprobs is not None:
             self._logprobs.feed(delta.logprobs)
         for event in self._events(delta):
-            yield self._chunk(self._fragment(event))
+            yield self._chunk(self._record(event))
 
     def _events(self, delta: TokenDelta) -> list[Event]:
         if self._calls is None:
@@ -219,7 +230,8 @@ class ChatAnswer:
         events = self._calls.feed(text)
         return events + self._calls.finish() if delta.finish_reason else events
 
-    def _fragment(self, event: Event) -> Json:
+    def _record(self, event: Event) -> Json:
+        """Add an event to the complete answer. Returns the chunk's `delta` for it."""
         if isinstance(event, Content):
             self._content.append(event.text)
             return {"content": event.text}
@@ -231,23 +243,25 @@ class ChatAnswer:
         self._tool_calls[event.index]["function"]["arguments"] += event.text
         return {"tool_calls": [{"index": event.index, "function": {"arguments": event.text}}]}
 
-    def silence(self) -> Json:
+    def empty_choice(self) -> Json:
         return self._chunk({})
 
-    def closing(self, delta: TokenDelta) -> Json:
-        return self._chunk({}, self._ending())
+    def closing_choice(self, delta: TokenDelta) -> Json:
+        return self._chunk({}, self._openai_finish_reason())
 
-    def choice(self) -> Json:
+    def complete_choice(self) -> Json:
         content = "".join(self._content)
         message: Json = {"role": "assistant", "content": content if content or not self._tool_calls else None}
         if self._tool_calls:
             message["tool_calls"] = self._tool_calls
         logprobs = None if self._logprobs is None else self._logprobs.complete()
-        return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._ending()}
+        finish_reason = self._openai_finish_reason()
+        return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason}
 
-    def _ending(self) -> str | None:
-        called = bool(self._tool_calls) and self._finish_reason == "stop"
-        return "tool_calls" if called else self._finish_reason
+    def _openai_finish_reason(self) -> str | None:
+        """`tool_calls` for an answer with calls that ended by itself, else the engine's finish reason."""
+        ended_with_calls = bool(self._tool_calls) and self._finish_reason == "stop"
+        return "tool_calls" if ended_with_calls else self._finish_reason
 
     def _chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
         logprobs = None if self._logprobs is None else self._logprobs.take()

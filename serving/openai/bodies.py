@@ -1,4 +1,4 @@
-"""The bodies of OpenAI's requests, as far as this server supports them."""
+"""The request bodies of OpenAI's API, with the parameters that this server supports."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -9,14 +9,14 @@ MAX_SEED = 2**63 - 1
 MAX_TOKENS = 2**31 - 1
 MAX_ANSWERS = 16
 MAX_LOGPROBS = 20
-MAX_BIASED = 1024
-MAX_STOP = 1024  # characters: each step looks for what may become a stop string
+MAX_BIASED_TOKENS = 1024
+MAX_STOP_CHARACTERS = 1024  # each step searches the text for the beginning of a stop string
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 ToolChoiceWord = Literal["none", "auto", "required"]
 
 
-def _joined_text(content: object) -> object:
-    """The text of a list of text parts; anything else is left to the type's own check."""
+def _join_text_parts(content: object) -> object:
+    """The joined text of a list of text parts; any other value unchanged. Raises ValueError for other parts."""
     if not isinstance(content, list):
         return content
     texts: list[str] = []
@@ -28,66 +28,66 @@ def _joined_text(content: object) -> object:
     return "".join(texts)
 
 
-def _listed(stop: object) -> object:
-    """One stop string is a list of one, none is an empty list."""
+def _as_list(stop: object) -> object:
+    """A list of one for a string, an empty list for None; any other value unchanged."""
     if stop is None:
         return []
     return [stop] if isinstance(stop, str) else stop
 
 
-def _by_token(bias: object) -> object:
-    """JSON's keys are strings: {"50256": -100}."""
+def _parse_token_ids(bias: object) -> object:
+    """The bias with ints for keys, since JSON's keys are strings: {"50256": -100}. Raises ValueError."""
     if not isinstance(bias, dict):
         return bias
-    if len(bias) > MAX_BIASED:
-        raise ValueError(f"at most {MAX_BIASED} tokens may be biased, got {len(bias)}")
-    wrong = next((key for key in bias if not _TOKEN_ID.fullmatch(key)), None)
-    if wrong is not None:
-        raise ValueError(f"the keys are token ids, got {wrong[:80]!r}")
+    if len(bias) > MAX_BIASED_TOKENS:
+        raise ValueError(f"at most {MAX_BIASED_TOKENS} tokens may be biased, got {len(bias)}")
+    invalid = next((key for key in bias if not _TOKEN_ID.fullmatch(key)), None)
+    if invalid is not None:
+        raise ValueError(f"the keys must be token ids, got {invalid[:80]!r}")
     return {int(key): value for key, value in bias.items()}
 
 
-Text = Annotated[str, BeforeValidator(_joined_text)]
-OptionalText = Annotated[str | None, BeforeValidator(_joined_text)]
-StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP)]
+Text = Annotated[str, BeforeValidator(_join_text_parts)]
+OptionalText = Annotated[str | None, BeforeValidator(_join_text_parts)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class _Body(BaseModel):
-    """Types are checked strictly, as OpenAI does: "1" is no number."""
+    """Checks types strictly, as OpenAI does: "1" is not accepted as a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class _Turn(BaseModel):
-    """Other servers' answers carry more keys (`refusal`, `annotations`): they are dropped."""
+class _MessagePart(BaseModel):
+    """Ignores unknown keys: clients send back answers of other servers (`refusal`, `annotations`)."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
-class FunctionCall(_Turn):
+class FunctionCall(_MessagePart):
     name: str = Field(min_length=1)
     arguments: str = Field(description="JSON, as a string.")
 
 
-class ToolCall(_Turn):
+class ToolCall(_MessagePart):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
-class TextMessage(_Turn):
+class TextMessage(_MessagePart):
     role: Literal["system", "developer", "user"]
     content: Text
 
 
-class AssistantMessage(_Turn):
+class AssistantMessage(_MessagePart):
     role: Literal["assistant"]
     content: OptionalText = None
     tool_calls: list[ToolCall] | None = None
 
 
-class ToolMessage(_Turn):
+class ToolMessage(_MessagePart):
     role: Literal["tool"]
     content: Text
     tool_call_id: str
@@ -141,35 +141,35 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 
 
 class StreamOptions(_Body):
-    """`continuous_usage_stats` puts the token counts so far into every chunk."""
+    """`continuous_usage_stats` adds the current token counts to every chunk."""
 
     include_usage: bool = False
     continuous_usage_stats: bool = False
 
 
 class SampledBody(_Body):
-    """The parameters that both endpoints share."""
+    """The parameters of both endpoints."""
 
     model: str
     max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1, le=MAX_TOKENS, description="-1 and 0 are all tokens.")
+    top_k: int | None = Field(None, ge=-1, le=MAX_TOKENS, description="-1 and 0 allow all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
-    logit_bias: Annotated[dict[int, Bias] | None, BeforeValidator(_by_token)] = None
+    logit_bias: Annotated[dict[int, Bias] | None, BeforeValidator(_parse_token_ids)] = None
     seed: int | None = Field(None, ge=-MAX_SEED, le=MAX_SEED)
-    stop: Annotated[list[StopString], BeforeValidator(_listed), Field(max_length=4)] = []
+    stop: Annotated[list[StopString], BeforeValidator(_as_list), Field(max_length=4)] = []
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
 
 class ChatBody(SampledBody):
-    """POST /v1/chat/completions."""
+    """The body of POST /v1/chat/completions."""
 
     messages: list[Message] = Field(min_length=1, fail_fast=True)
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
@@ -182,7 +182,7 @@ class ChatBody(SampledBody):
 
 
 class CompletionBody(SampledBody):
-    """POST /v1/completions. A list may hold one prompt, or be one prompt's token ids."""
+    """The body of POST /v1/completions. A list as prompt has one text, or the token ids of one prompt."""
 
     prompt: str | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
     logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)

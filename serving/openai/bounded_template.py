@@ -1,4 +1,4 @@
-"""Jinja2's sandbox with bounds on time and memory: a chat template is a program that a model's file brings."""
+"""Jinja2's sandbox with limits on time and memory, since a chat template is an untrusted program in a model's file."""
 
 import re
 import time
@@ -14,48 +14,48 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-MAX_SOURCE = 2**20  # characters
-MAX_TURNS = 1_000_000  # of all loops of a rendering together
-MAX_CHARACTERS = 2**26  # of all that a rendering makes, what it throws away included
+MAX_SOURCE_CHARACTERS = 2**20
+MAX_ITERATIONS = 1_000_000  # over all loops of one rendering
+MAX_CHARACTERS = 2**26  # over all texts that one rendering creates, temporary ones included
 MAX_SECONDS = 10.0
-MAX_BITS = 4096  # of a whole number
-_WIDE = re.compile(r"\d{5,}|\*")  # a width in a format
+MAX_BITS = 4096  # of an integer
+_LARGE_WIDTH = re.compile(r"\d{5,}|\*")  # in a format string
 _BUDGET: ContextVar["Budget"] = ContextVar("budget")
 
 
-class TooMuch(TemplateError):
-    """The rendering reached a bound."""
+class LimitExceeded(TemplateError):
+    """The rendering exceeded a limit."""
 
 
 class Budget:
-    """What is left of one rendering's bounds."""
+    """The rest of the limits of one rendering."""
 
     def __init__(self) -> None:
-        self._turns = MAX_TURNS
+        self._iterations = MAX_ITERATIONS
         self._characters = MAX_CHARACTERS
         self._deadline = time.monotonic() + MAX_SECONDS
 
-    def turn(self) -> None:
-        self._turns -= 1
-        if self._turns < 0:
-            raise TooMuch(f"it loops more than {MAX_TURNS} times")
+    def count_iteration(self) -> None:
+        self._iterations -= 1
+        if self._iterations < 0:
+            raise LimitExceeded(f"it loops more than {MAX_ITERATIONS} times")
         if time.monotonic() > self._deadline:
-            raise TooMuch(f"it takes more than {MAX_SECONDS:g} s")
+            raise LimitExceeded(f"it takes more than {MAX_SECONDS:g} s")
 
-    def make(self, characters: int) -> None:
+    def count_characters(self, characters: int) -> None:
         self._characters -= characters
         if self._characters < 0:
-            raise TooMuch(f"it makes more than {MAX_CHARACTERS} characters")
+            raise LimitExceeded(f"it creates more than {MAX_CHARACTERS} characters")
 
 
 def rendered(template: Any, **variables: Any) -> str:
-    """The template's text. Raises `TooMuch`, and what the template raises."""
+    """Render the template. Raises `LimitExceeded`, and any exception of the template."""
     budget = Budget()
     token = _BUDGET.set(budget)
     try:
         pieces: list[str] = []
         for piece in template.generate(**variables):
-            budget.make(len(piece))
+            budget.count_characters(len(piece))
             pieces.append(piece)
         return "".join(pieces)
     finally:
@@ -63,7 +63,10 @@ def rendered(template: Any, **variables: Any) -> str:
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Loops are counted and values measured before they are made. Nothing is computed when a template is read."""
+    """Counts loop iterations, and measures values before it creates them.
+
+    `optimized=False`: Jinja2 would otherwise compute constant expressions while it compiles a template.
+    """
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
@@ -73,12 +76,12 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         )
         self.globals.pop("lipsum", None)
         for name in ("center", "format", "indent", "join", "replace", "wordwrap", "batch", "slice"):
-            self.filters[name] = _measured_filter(name, self.filters[name])
+            self.filters[name] = _measure_filter(name, self.filters[name])
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        if len(source) > MAX_SOURCE:
-            raise TemplateSyntaxError(f"it has more than {MAX_SOURCE} characters", 1)
-        tree: nodes.Template = _Counted().visit(Parser(self, source, name, filename).parse())
+        if len(source) > MAX_SOURCE_CHARACTERS:
+            raise TemplateSyntaxError(f"it has more than {MAX_SOURCE_CHARACTERS} characters", 1)
+        tree: nodes.Template = _LimitInserter().visit(Parser(self, source, name, filename).parse())
         tree.set_environment(self)
         return tree
 
@@ -93,7 +96,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """`str.format`, which the sandbox has replaced by its own before it is called."""
+        """Measure `str.format`, which the sandbox replaces by a method of its own before `call` sees it."""
         wrapped = super().wrap_str_format(value)
         if wrapped is None:
             return None
@@ -106,7 +109,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class GenerationTag(Extension):
-    """`{% generation %} … {% endgeneration %}`, which marks what a model is trained on, is its content alone."""
+    """Renders `{% generation %} … {% endgeneration %}` as its content. The tag marks a model's training targets."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -117,42 +120,46 @@ class GenerationTag(Extension):
         return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
 
 
-class _Counted(NodeTransformer):
-    """Puts the bounds where Jinja2 has no hook: around what loops go over, and around `~`."""
+class _LimitInserter(NodeTransformer):
+    """Inserts the limits where Jinja2 has no hook: the iterable of a loop, and the operator `~`."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
-        node.iter = _called("counted", [node.iter], node.lineno)
+        node.iter = _call_node("count_iterations", [node.iter], node.lineno)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
-        return _called("joined", node.nodes, node.lineno)
+        return _call_node("concatenate", node.nodes, node.lineno)
 
 
-def _called(function: str, arguments: Sequence[nodes.Node], line: int) -> nodes.Call:
+def _call_node(function: str, arguments: Sequence[nodes.Node], line: int) -> nodes.Call:
+    """The syntax node of a call of this module's function."""
     name = nodes.ImportedName(f"{__name__}.{function}", lineno=line)
     return nodes.Call(name, list(arguments), [], None, None, lineno=line)
 
 
-def counted(values: Iterable[Any]) -> Iterator[Any]:
-    """What a loop goes over, each turn of it counted."""
+def count_iterations(values: Iterable[Any]) -> Iterator[Any]:
+    """The values of a loop, each counted as an iteration."""
     budget = _BUDGET.get()
     for value in values:
-        budget.turn()
+        budget.count_iteration()
         yield value
 
 
-def joined(*values: Any) -> str:
-    """`~`"""
+def concatenate(*values: Any) -> str:
+    """The operator `~`, with its characters counted."""
     texts = [str(value) for value in values]
-    _BUDGET.get().make(sum(map(len, texts)))
+    _BUDGET.get().count_characters(sum(map(len, texts)))
     return "".join(texts)
 
 
-def _make(characters: int) -> None:
-    """Nothing is counted while a template is read: Jinja2 tries filters on constants then."""
-    _BUDGET.get(Budget()).make(characters)
+def _count(characters: int) -> None:
+    """Count characters of the current rendering.
+
+    Outside a rendering a new budget applies: Jinja2 calls filters on constants while it compiles a template.
+    """
+    _BUDGET.get(Budget()).count_characters(characters)
 
 
 def _size(value: Any) -> int:
@@ -160,38 +167,42 @@ def _size(value: Any) -> int:
 
 
 def _text_size(value: Any) -> int:
-    """Of a text, or of the texts in a list together."""
+    """The characters of a text, or of all texts in a list."""
     return sum(map(_size, value)) if isinstance(value, list | tuple) else _size(value)
 
 
 def _measure_operation(operator: str, left: Any, right: Any) -> None:
+    """Count the characters of an operation's result before it is computed. Raises `LimitExceeded`."""
     if isinstance(left, int) and isinstance(right, int):
         bits = {"**": left.bit_length() * max(0, right), "*": left.bit_length() + right.bit_length()}
         if bits.get(operator, 0) > MAX_BITS:
-            raise TooMuch(f"it computes with numbers of more than {MAX_BITS} bits")
+            raise LimitExceeded(f"it computes with numbers of more than {MAX_BITS} bits")
     elif operator == "*":
-        _make(_size(left) * right if isinstance(right, int) else _size(right) * left if isinstance(left, int) else 0)
+        _count(_size(left) * right if isinstance(right, int) else _size(right) * left if isinstance(left, int) else 0)
     elif operator == "+":
-        _make(_size(left) + _size(right))
+        _count(_size(left) + _size(right))
     elif operator == "%" and isinstance(left, str | bytes):
         _measure_call("format", left, (right,))
 
 
 def _measure_call(method: str, owner: str | bytes, arguments: tuple[Any, ...]) -> None:
-    """Before a text's method is called, by what it may make at most."""
-    _make(max((value for value in arguments if isinstance(value, int) and not isinstance(value, bool)), default=0))
+    """Count an upper bound of a method's result before it is called. `owner` is the text whose method it is.
+
+    Raises `LimitExceeded`.
+    """
+    _count(max((value for value in arguments if isinstance(value, int) and not isinstance(value, bool)), default=0))
     if method == "join" and arguments:
-        _make(_text_size(arguments[0]) + len(owner) * _size(arguments[0]))
+        _count(_text_size(arguments[0]) + len(owner) * _size(arguments[0]))
     elif method == "replace" and len(arguments) > 1:
-        _make(len(owner) + (len(owner) + 1) * _size(arguments[1]) // max(1, _size(arguments[0])))
+        _count(len(owner) + (len(owner) + 1) * _size(arguments[1]) // max(1, _size(arguments[0])))
     elif method in ("format", "format_map"):
-        if _WIDE.search(owner if isinstance(owner, str) else owner.decode("latin-1")):
-            raise TooMuch("it formats with a width of five digits or more, or with one that is computed")
-        _make(len(owner) + sum(map(_text_size, arguments)))
+        if _LARGE_WIDTH.search(owner if isinstance(owner, str) else owner.decode("latin-1")):
+            raise LimitExceeded("it formats with a width of five or more digits, or with a computed width")
+        _count(len(owner) + sum(map(_text_size, arguments)))
 
 
-def _measured_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, measured as the method of the same name; `wraps` keeps what Jinja2 has marked it with."""
+def _measure_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, measured before each call. `wraps` copies the attributes that Jinja2 has set on the filter."""
 
     @wraps(function)
     def measured(*arguments: Any, **named: Any) -> Any:
@@ -199,10 +210,10 @@ def _measured_filter(name: str, function: Callable[..., Any]) -> Callable[..., A
         texts = [value for value in values if isinstance(value, str | list | tuple)]
         numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
         lines = texts[0].count("\n") + 1 if texts and isinstance(texts[0], str) else 1
-        _make(lines * max(numbers, default=0))
+        _count(lines * max(numbers, default=0))
         if name == "join" and texts:
-            between = _size(texts[1]) if len(texts) > 1 else 0
-            _make(_text_size(texts[0]) + between * len(texts[0]))
+            separator = _size(texts[1]) if len(texts) > 1 else 0
+            _count(_text_size(texts[0]) + separator * len(texts[0]))
         elif name in ("replace", "format") and texts and isinstance(texts[0], str):
             _measure_call(name, texts[0], tuple(texts[1:]))
         return function(*arguments, **named)

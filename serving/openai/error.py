@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 
 class ApiError(Exception):
-    """An answer that is an error. `param` is the path of the parameter at fault, where there is one."""
+    """An error response. `param` is the path of the invalid parameter, if there is one."""
 
     def __init__(
         self,

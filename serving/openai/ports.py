@@ -1,4 +1,4 @@
-"""The engine and its tokenizer as the HTTP side sees them."""
+"""The protocols of the engine and its tokenizer that the HTTP server uses."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from serving.openai.grammar import GrammarTokenizer
 
 
 class Tokenizer(GrammarTokenizer, Protocol):
-    """What the HTTP layer needs of the model's tokenizer."""
+    """The model's tokenizer."""
 
     @property
     def hf(self) -> Any: ...
@@ -23,7 +23,11 @@ class Tokenizer(GrammarTokenizer, Protocol):
 
 
 class Engine(Protocol):
-    """The engine's thread. `submit` raises `PromptTooLong` and `EngineOverloaded` of `serving.core`."""
+    """The engine. Its methods are thread-safe.
+
+    `submit` raises ValueError for a request that can't run (`PromptTooLong` if its prompt is too long), and
+    `EngineOverloaded`; both errors are in `serving.core`.
+    """
 
     @property
     def tokenizer(self) -> Tokenizer: ...

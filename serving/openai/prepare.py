@@ -1,4 +1,4 @@
-"""From a validated body to what the engine needs: prompt, sampling parameters and grammar."""
+"""Turns a validated body into prompt token ids, sampling parameters, a grammar and answers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """All that one request needs; `answers`, `params.n` of them, turn what is generated into what the client gets."""
+class PreparedRequest:
+    """A request that is ready for the engine. Each of the `params.n` `answers` turns its deltas into choices."""
 
     prompt_ids: Sequence[int]
     params: SamplingParams
@@ -37,19 +37,19 @@ class Prepared:
 
 
 class Preparation:
-    """Renders, tokenizes and compiles: milliseconds, so it is run in a thread. Any number may run at once."""
+    """Renders the prompt, tokenizes it and compiles the grammar. Thread-safe; a request takes milliseconds."""
 
     def __init__(self, engine: Engine, tool_calls: ToolCalls = "auto") -> None:
         tokenizer = engine.tokenizer
         self._tool_calls = tool_calls
         self._tokenizer = tokenizer
         self._max_model_len = engine.max_model_len
-        self._longest_text = _longest_text(tokenizer, engine.max_model_len)
+        self._max_characters = _max_characters(tokenizer, engine.max_model_len)
         self._grammars = CheckedGrammars(tokenizer)
         self._template = _template(tokenizer)
         self._literal = LiteralText(tokenizer)
 
-    def chat(self, body: ChatBody) -> Prepared:
+    def chat(self, body: ChatBody) -> PreparedRequest:
         logprobs = chat_logprobs(body)
         schema = _answer_schema(body.response_format)
         check_schemas([] if schema is None else [schema], "response_format")
@@ -57,27 +57,27 @@ class Preparation:
         check_strict([] if schema is None else [schema], "response_format")
         check_strict([tool.function.parameters or {} for tool in body.tools or () if tool.function.strict], "tools")
         use = calling(body, schema, self._tool_calls)
-        text = self._render(body) + (self._forced(use) if use else "")
-        # A model's own template writes the token that begins a text; ours knows none.
+        text = self._render(body) + (self._forced_text(use) if use else "")
+        # A model's own template writes the beginning-of-sequence token; the default template has none.
         prompt_ids = self._encode(text, "messages", begin=self._tokenizer.chat_template is None)
         limit = body.max_completion_tokens or body.max_tokens
         max_tokens = self._max_tokens(prompt_ids, limit, "messages")
         params = sampling_params(body, max_tokens, logprobs, self._tokenizer.vocab_size)
-        if use:  # stop strings end a text, never a call
+        if use:  # stop strings apply to text, never to a call
             params = replace(params, stop=() if use.forced else params.stop, stop_until=OPENING)
-        return Prepared(
+        return PreparedRequest(
             prompt_ids=prompt_ids,
             params=params,
             constraint=self._constraint(use, schema),
             answers=[self._chat_answer(index, params, use) for index in range(params.n)],
         )
 
-    def completion(self, body: CompletionBody) -> Prepared:
+    def completion(self, body: CompletionBody) -> PreparedRequest:
         prompt_ids = self._prompt_ids(body.prompt)
         limit = body.max_tokens or COMPLETION_TOKENS
         max_tokens = self._max_tokens(prompt_ids, limit, "prompt")
         params = sampling_params(body, max_tokens, body.logprobs, self._tokenizer.vocab_size)
-        return Prepared(
+        return PreparedRequest(
             prompt_ids=prompt_ids,
             params=params,
             constraint=None,
@@ -94,19 +94,19 @@ class Preparation:
         return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._tokenizer))
 
     def _encode(self, text: str, param: str, *, begin: bool) -> list[int]:
-        """A text that can't fit is refused before seconds are spent on its tokens.
+        """Tokenize the prompt. With `begin`, add the model's beginning-of-sequence token, if it has one.
 
-        `begin`: with the token that the model has for the beginning of a text, if it has one.
+        Tokenizing a long text takes seconds, so a text that can't fit into the context is refused before.
         """
         length = len(self._literal.unmarked(text))
-        if length > self._longest_text:
+        if length > self._max_characters:
             context = self._max_model_len
-            message = f"The model's context is {context} tokens; the prompt has more, in {length} characters."
+            message = f"The model's context is {context} tokens; the prompt's {length} characters need more."
             raise ApiError(message, param=param, code="context_length_exceeded")
         return self._literal.encode(text, begin=begin)
 
     def _render(self, body: ChatBody) -> str:
-        """The prompt, with marks where the client's text spells control tokens."""
+        """The prompt. Control tokens that the client's text spells are marked; see `LiteralText`."""
         messages = [self._literal.marked(message.model_dump(exclude_none=True)) for message in body.messages]
         hidden = body.tool_choice == "none" or not body.tools
         tools = (
@@ -118,8 +118,8 @@ class Preparation:
             error.message = self._literal.unmarked(error.message)
             raise
 
-    def _forced(self, use: Calling) -> str:
-        """A tool's name may spell a control token; the tag before it may be one."""
+    def _forced_text(self, use: Calling) -> str:
+        """The forced beginning of the answer. The opening tag may be a control token, a tool's name must not be."""
         return use.forced and OPENING + self._literal.marked(use.forced.removeprefix(OPENING))
 
     def _constraint(self, use: Calling | None, schema: Schema | None) -> Constraint | None:
@@ -136,22 +136,22 @@ class Preparation:
             return self._encode(prompt[0], "prompt", begin=True)
         ids = [token for token in prompt if isinstance(token, int)]
         if len(ids) < len(prompt):
-            raise ApiError(f"prompt: one prompt a request, got {len(prompt)}.", param="prompt")
+            raise ApiError(f"prompt: a request may have one prompt, got {len(prompt)}.", param="prompt")
         size = self._tokenizer.vocab_size
-        bad = next((token for token in ids if not 0 <= token < size), None)
-        if bad is not None:
-            raise ApiError(f"prompt: token {bad} is not in the vocabulary (0 to {size - 1}).", param="prompt")
+        invalid = next((token for token in ids if not 0 <= token < size), None)
+        if invalid is not None:
+            raise ApiError(f"prompt: token {invalid} is not in the vocabulary (0 to {size - 1}).", param="prompt")
         return ids
 
     def _max_tokens(self, prompt_ids: Sequence[int], limit: int | None, param: str) -> int:
-        """The answer's limit: the rest of the context where the client gives none."""
+        """The answer's maximum number of tokens: `limit`, or the rest of the context if it is None."""
         length, context = len(prompt_ids), self._max_model_len
         if not length:
             raise ApiError(f"{param}: the prompt is empty.", param=param)
         if length + (limit or 1) <= context:
             return limit or context - length
-        needed = f"and {limit} for the answer" if limit else "and the answer needs at least one more"
-        message = f"The model's context is {context} tokens; the prompt has {length} {needed}."
+        answer = f"may have {limit}" if limit else "needs at least one more"
+        message = f"The model's context is {context} tokens; the prompt has {length} and the answer {answer}."
         raise ApiError(message, param=param, code="context_length_exceeded")
 
 
@@ -168,15 +168,15 @@ def _answer_schema(response_format: ResponseFormat | None) -> Schema | None:
     return ANY_OBJECT if isinstance(response_format, JsonObjectFormat) else None
 
 
-def _longest_text(tokenizer: Tokenizer, tokens: int) -> float:
-    """Characters that this many tokens can stand for; unknown where the tokenizer changes the text first."""
+def _max_characters(tokenizer: Tokenizer, tokens: int) -> float:
+    """The most characters that `tokens` tokens can encode; infinite if the tokenizer normalizes the text before."""
     if tokenizer.hf.normalizer is not None:
         return math.inf
     return tokens * max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size))
 
 
 def sampling_params(body: SampledBody, max_tokens: int, logprobs: int | None, vocab_size: int) -> SamplingParams:
-    """Raises `ApiError` (400) for a bias on a token that there is not."""
+    """The body's sampling parameters. Raises `ApiError` (400) for a bias on a token outside the vocabulary."""
     return SamplingParams(
         temperature=_or_default(body.temperature, 1.0),
         top_p=_or_default(body.top_p, 1.0),
@@ -196,16 +196,19 @@ def sampling_params(body: SampledBody, max_tokens: int, logprobs: int | None, vo
 
 
 def chat_logprobs(body: ChatBody) -> int | None:
-    """How many alternatives to report with each token; None where nothing is asked for."""
+    """The number of alternatives to report with each token; None if the client asks for no log probabilities.
+
+    Raises `ApiError` (400) for `top_logprobs` without `logprobs`.
+    """
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError("top_logprobs needs logprobs=true.", param="top_logprobs", code="invalid_value")
     return (body.top_logprobs or 0) if body.logprobs else None
 
 
 def _logit_bias(bias: Mapping[int, float], vocab_size: int) -> tuple[tuple[int, float], ...]:
-    bad = next((token for token in bias if token >= vocab_size), None)
-    if bad is not None:
-        message = f"logit_bias: token {bad} is not in the vocabulary (0 to {vocab_size - 1})."
+    invalid = next((token for token in bias if token >= vocab_size), None)
+    if invalid is not None:
+        message = f"logit_bias: token {invalid} is not in the vocabulary (0 to {vocab_size - 1})."
         raise ApiError(message, param="logit_bias", code="invalid_value")
     return tuple(bias.items())
 

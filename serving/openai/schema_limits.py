@@ -1,4 +1,4 @@
-"""Refuses JSON schemas that take seconds to compile, change a literal, never end, or cannot be enforced."""
+"""Refuses JSON schemas that take seconds to compile, change a literal, have no finite value, or can't be enforced."""
 
 import json
 import re
@@ -7,19 +7,27 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from serving.openai.error import ApiError
-from serving.openai.json_schema import Schema, inner_values, mapping, nodes, pointed_at, scalars, texts
+from serving.openai.json_schema import (
+    Schema,
+    as_mapping,
+    child_values,
+    mappings_in,
+    resolve_pointer,
+    scalars_in,
+    strings_in,
+)
 
-# Measured with llguidance 1.9 on a vocabulary of 49152: an object of 5000 optional properties takes 3 s to compile
-# and 0.25 s a step, 2000 alternatives 0.1 s a step, a constant of 1 MB 2 s a step.
+# Measured with llguidance 1.9 and a vocabulary of 49152 tokens: an object with 5000 optional properties takes 3 s to
+# compile and 0.25 s for each step; 2000 alternatives take 0.1 s for each step, a constant of 1 MB 2 s.
 MAX_BYTES = 256 * 1024
 MAX_PROPERTIES = 1000
 MAX_ALTERNATIVES = 500
-MAX_LITERAL = 4096
-# A chain of 1600 references, each in a property, overflows the compiler's stack, which ends the process.
+MAX_LITERAL = 4096  # characters
+# A chain of 1600 references, each in a property, overflows the compiler's stack and ends the process.
 MAX_DEPTH = 1000
 MAX_INTEGER = 2**53
-"""The grammar engine computes with 64-bit floats, which have no integers of their own beyond it."""
-_EXACT = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+"""The grammar engine computes with 64-bit floats, which can't represent every larger integer."""
+_NUMBER_KEYS = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 _ESCAPE = re.compile(
     r"\\(?:[xuU]\{0*([0-9a-fA-F]{1,2})\}|x([0-9a-fA-F]{2})|u00([0-9a-fA-F]{2})|U0{6}([0-9a-fA-F]{2})|([av]))"
@@ -28,26 +36,26 @@ _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
 def check_schemas(schemas: Iterable[Schema], param: str) -> None:
-    """Of one request, together. Raises `ApiError` (400) naming `param`."""
-    left = MAX_BYTES
+    """Check all schemas of one request; they share the limit of `MAX_BYTES`. Raises `ApiError` (400) for `param`."""
+    remaining = MAX_BYTES
     for schema in schemas:
-        left -= len(json.dumps(schema))
-        if left < 0:
-            raise _too_much(param, f"it has more than {MAX_BYTES} bytes")
-        for node in nodes(schema):
+        remaining -= len(json.dumps(schema))
+        if remaining < 0:
+            raise _too_large(param, f"it has more than {MAX_BYTES} bytes")
+        for node in mappings_in(schema):
             _check_node(node, param)
         _check_depth(schema, param)
-        _check_ends(schema, param)
+        _check_finite(schema, param)
 
 
 def _check_node(node: Mapping[str, Any], param: str) -> None:
     properties = node.get("properties")
-    names = list(mapping(properties))
+    names = list(as_mapping(properties))
     _check_count(param, "properties", len(names), MAX_PROPERTIES)
     for key in _ALTERNATIVES:
         if isinstance(node.get(key), list):
             _check_count(param, key, len(node[key]), MAX_ALTERNATIVES)
-    for key in _EXACT:
+    for key in _NUMBER_KEYS:
         _check_integers(param, key, node.get(key))
     _check_control_characters(node, param)
     values = node.get("enum")
@@ -57,211 +65,218 @@ def _check_node(node: Mapping[str, Any], param: str) -> None:
 
 
 def _check_integers(param: str, key: str, value: Any) -> None:
-    """A literal that would be answered as another number is refused."""
+    """Refuse integers that the grammar engine would round to another number."""
     for number in _integers(value):
         if abs(number) > MAX_INTEGER:
             message = (
-                f"{param}: {key} has {number}; integers beyond 2**53 can't be enforced exactly. Ask for it as a string."
+                f"{param}: {key} has {number}; integers beyond 2**53 can't be enforced exactly. Use a string instead."
             )
             raise ApiError(message, param=param, code="invalid_schema")
 
 
 def _integers(value: Any) -> Iterator[int]:
-    return (scalar for scalar in scalars(value) if isinstance(scalar, int))
+    return (scalar for scalar in scalars_in(value) if isinstance(scalar, int))
 
 
 def _check_control_characters(node: Mapping[str, Any], param: str) -> None:
-    """An answer would lack them: it is written without \\uXXXX (see `serving.openai.grammar`)."""
-    found = [(key, text) for key in ("const", "enum") for text in scalars(node.get(key)) if isinstance(text, str)]
-    names = mapping(node.get("patternProperties"))
+    """Refuse literals that no answer can contain: answers have no \\uXXXX (see `serving.openai.grammar`)."""
+    literals = [(key, text) for key in ("const", "enum") for text in scalars_in(node.get(key)) if isinstance(text, str)]
+    names = as_mapping(node.get("patternProperties"))
     patterns = [("pattern", node.get("pattern")), *(("patternProperties", name) for name in names)]
-    found += [(key, _unescaped(pattern)) for key, pattern in patterns if isinstance(pattern, str)]
-    key = next((key for key, text in found if _CONTROL.search(text)), None)
+    literals += [(key, _unescape(pattern)) for key, pattern in patterns if isinstance(pattern, str)]
+    key = next((key for key, text in literals if _CONTROL.search(text)), None)
     if key is not None:
         message = (
-            f"{param}: {key} has a control character, which answers can't have (but for \\t, \\n, \\r, \\b and \\f)."
+            f"{param}: {key} has a control character; answers can't contain any except \\t, \\n, \\r, \\b and \\f."
         )
         raise ApiError(message, param=param, code="invalid_schema")
 
 
-def _unescaped(pattern: str) -> str:
-    """With the characters that a regular expression's escapes stand for, as far as they may be control characters."""
+def _unescape(pattern: str) -> str:
+    """The regular expression with its escapes of possible control characters replaced by the characters."""
     return _ESCAPE.sub(lambda found: "\v" if found[5] else chr(int("".join(filter(None, found.groups())), 16)), pattern)
 
 
 def _check_depth(schema: Schema, param: str) -> None:
-    """References may form a chain: their targets count together."""
+    """Check the depth of the schema plus the depths of all referenced parts, since references may form a chain."""
     depths: dict[int, int] = {}
-    deepest = _measure(schema, depths)
-    references = {node["$ref"] for node in nodes(schema) if isinstance(node.get("$ref"), str)}
-    depth = deepest + sum(_depth_of(reference, schema, depths, deepest) for reference in references)
+    deepest = _measure_depth(schema, depths)
+    references = {node["$ref"] for node in mappings_in(schema) if isinstance(node.get("$ref"), str)}
+    depth = deepest + sum(_depth_of_target(reference, schema, depths, deepest) for reference in references)
     if depth > MAX_DEPTH:
-        raise _too_much(param, f"its parts and references are {depth} deep together; at most {MAX_DEPTH} are allowed")
+        reason = f"its nesting and its references have {depth} levels together; at most {MAX_DEPTH} are allowed"
+        raise _too_large(param, reason)
 
 
-def _check_count(param: str, what: str, count: int, most: int) -> None:
-    if count > most:
-        raise _too_much(param, f"it has {count} {what}; at most {most} are allowed")
+def _check_count(param: str, items: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise _too_large(param, f"it has {count} {items}; at most {limit} are allowed")
 
 
-def _too_much(param: str, reason: str) -> ApiError:
+def _too_large(param: str, reason: str) -> ApiError:
     return ApiError(f"{param}: this schema is too large: {reason}.", param=param, code="invalid_schema")
 
 
-def _measure(value: Any, depths: dict[int, int]) -> int:
-    """How deep the value is nested; `depths` takes that of all its lists and objects, by identity."""
-    inner = inner_values(value)
-    if inner is None:
+def _measure_depth(value: Any, depths: dict[int, int]) -> int:
+    """The value's nesting depth. Adds the depth of every list and object to `depths`, by its `id`."""
+    children = child_values(value)
+    if children is None:
         return 0
-    depth = 1 + max((_measure(item, depths) for item in inner), default=0)
+    depth = 1 + max((_measure_depth(item, depths) for item in children), default=0)
     depths[id(value)] = depth
     return depth
 
 
-def _depth_of(reference: str, schema: Schema, depths: Mapping[int, int], deepest: int) -> int:
-    """Of what a reference leads to; what leads elsewhere may lead anywhere."""
+def _depth_of_target(reference: str, schema: Schema, depths: Mapping[int, int], deepest: int) -> int:
+    """The depth of the part that a reference points to. A reference that can't be resolved counts as `deepest`."""
     try:
-        return depths.get(id(pointed_at(reference, schema)), 0) + 1
+        return depths.get(id(resolve_pointer(reference, schema)), 0) + 1
     except LookupError:
         return deepest
 
 
-def _check_ends(schema: Schema, param: str) -> None:
-    part = endless_part(schema)
-    if part is not None:
+def _check_finite(schema: Schema, param: str) -> None:
+    reference = find_endless_reference(schema)
+    if reference is not None:
         message = (
-            f"{param}: a value of {part} never ends: what it requires inside requires more of the kind. "
-            "Make one of the required properties or elements optional, or let it be null."
+            f"{param}: a value of {reference} never ends: every such value must contain another one. "
+            "Make one of the required properties or elements optional, or allow null for it."
         )
         raise ApiError(message, param=param, code="invalid_schema")
 
 
 def check_strict(schemas: Iterable[Schema], param: str) -> None:
-    """Raises `ApiError` (400) naming `param`."""
+    """Check the rules for schemas that must be enforced exactly. Raises `ApiError` (400) for `param`."""
     for schema in schemas:
-        for node in nodes(schema):
+        for node in mappings_in(schema):
             _check_min_properties(node, param)
 
 
 def _check_min_properties(node: Mapping[str, Any], param: str) -> None:
-    """A name that the schema leaves free may be written twice, and counts once."""
-    least, names = node.get("minProperties"), set(texts(node.get("required")))
-    if not isinstance(least, int) or least <= len(names) + 1 or _named(node):
+    """Refuse a `minProperties` that an answer could reach by writing an unlisted name twice, which counts once."""
+    min_properties, required = node.get("minProperties"), set(strings_in(node.get("required")))
+    if not isinstance(min_properties, int) or min_properties <= len(required) + 1 or _allows_listed_names_only(node):
         return
     message = (
-        f"{param}: minProperties: {least} can't be enforced where names are free. "
+        f"{param}: minProperties: {min_properties} can't be enforced if names are allowed that are not listed. "
         "List the properties as required, or set additionalProperties to false."
     )
     raise ApiError(message, param=param, code="invalid_schema")
 
 
-def _named(node: Mapping[str, Any]) -> bool:
+def _allows_listed_names_only(node: Mapping[str, Any]) -> bool:
     return node.get("additionalProperties") is False and "patternProperties" not in node
 
 
-def endless_part(schema: Schema) -> str | None:
-    """The first reference to what never ends, where it makes that of the whole schema; else None.
+def find_endless_reference(schema: Schema) -> str | None:
+    """A reference to a part without a finite value, if therefore the whole schema has none; else None.
 
-    A keyword that says nothing about it here (a pattern, a least number of properties) counts as one that can be kept.
+    Keywords that are not checked here (patterns, a minimum number of properties) are assumed to be satisfiable.
     """
-    inside = list({id(node): node for node in nodes(schema)}.values())
+    inside = list({id(node): node for node in mappings_in(schema)}.values())
     if any("$id" in node for node in inside if node is not schema):
-        return None  # its references may lead elsewhere
-    conditions = _Conditions()
+        return None  # an inner $id changes the base of references
+    requirements = _Requirements()
     for node in inside:
-        conditions.all_of(id(node), _needs(node, schema, conditions))
-    never = conditions.never()
-    if id(schema) not in never:
+        requirements.add_all(id(node), _required_keys(node, schema, requirements))
+    endless = requirements.unsatisfiable()
+    if id(schema) not in endless:
         return None
-    references = [node["$ref"] for node in inside if id(node) in never and isinstance(node.get("$ref"), str)]
-    return next(str(reference) for reference in references if never.intersection(_target(reference, schema)))
+    references = [node["$ref"] for node in inside if id(node) in endless and isinstance(node.get("$ref"), str)]
+    return next(str(reference) for reference in references if endless.intersection(_target_id(reference, schema)))
 
 
-class _Conditions:
-    """Keys that hold once enough of the keys that they need hold; those in a circle of needs never do."""
+class _Requirements:
+    """Keys that require other keys. A key is satisfied when all, or one, of its required keys are.
+
+    A key that requires itself through others is never satisfied, unless one of them has an alternative.
+    """
 
     def __init__(self) -> None:
-        self._missing: dict[Hashable, int] = {}
-        self._waiting: dict[Hashable, list[Hashable]] = defaultdict(list)
+        self._num_missing: dict[Hashable, int] = {}
+        self._dependents: dict[Hashable, list[Hashable]] = defaultdict(list)
 
-    def all_of(self, key: Hashable, needed: Iterable[Hashable]) -> Hashable:
-        self._missing[key] = 0
-        for other in needed:
-            self._missing[key] += 1
-            self._waiting[other].append(key)
+    def add_all(self, key: Hashable, required: Iterable[Hashable]) -> Hashable:
+        """Add a key that requires all of these keys. Returns the key."""
+        self._num_missing[key] = 0
+        for other in required:
+            self._num_missing[key] += 1
+            self._dependents[other].append(key)
         return key
 
-    def any_of(self, key: Hashable, needed: Iterable[Hashable]) -> Hashable:
-        self.all_of(key, needed)
-        self._missing[key] = min(1, self._missing[key])
+    def add_any(self, key: Hashable, required: Iterable[Hashable]) -> Hashable:
+        """Add a key that requires one of these keys, if there are any. Returns the key."""
+        self.add_all(key, required)
+        self._num_missing[key] = min(1, self._num_missing[key])
         return key
 
-    def never(self) -> set[Hashable]:
-        """The keys that do not hold. Each need is looked at once."""
-        holding = [key for key, missing in self._missing.items() if missing == 0]
-        for key in holding:  # grows meanwhile
-            for waiting in self._waiting[key]:
-                self._missing[waiting] -= 1
-                if self._missing[waiting] == 0:
-                    holding.append(waiting)
-        return {key for key, missing in self._missing.items() if missing > 0}
+    def unsatisfiable(self) -> set[Hashable]:
+        """The keys that are never satisfied. Takes time linear in the number of requirements. Call it once."""
+        satisfied = [key for key, missing in self._num_missing.items() if missing == 0]
+        for key in satisfied:  # the loop appends to the list
+            for dependent in self._dependents[key]:
+                self._num_missing[dependent] -= 1
+                if self._num_missing[dependent] == 0:
+                    satisfied.append(dependent)
+        return {key for key, missing in self._num_missing.items() if missing > 0}
 
 
-def _needs(node: Schema, schema: Schema, conditions: _Conditions) -> Iterator[Hashable]:
-    """All of what must have a value that ends for this schema to have one."""
+def _required_keys(node: Schema, schema: Schema, requirements: _Requirements) -> Iterator[Hashable]:
+    """The keys that must all have a finite value for this schema to have one."""
     if isinstance(node.get("$ref"), str):
-        yield from _target(node["$ref"], schema)
+        yield from _target_id(node["$ref"], schema)
     if isinstance(node.get("allOf"), list):
         yield from _ids(node["allOf"])
     for key in ("anyOf", "oneOf"):
         options = node.get(key)
         if isinstance(options, list) and all(isinstance(option, Mapping) for option in options):
-            yield conditions.any_of((id(node), key), _ids(options))
-    if _containers(node):
-        yield conditions.any_of((id(node), "type"), _of_types(node, conditions))
+            yield requirements.add_any((id(node), key), _ids(options))
+    if _container_types(node):
+        yield requirements.add_any((id(node), "type"), _type_keys(node, requirements))
 
 
-def _target(reference: str, schema: Schema) -> Iterator[Hashable]:
+def _target_id(reference: str, schema: Schema) -> Iterator[Hashable]:
     try:
-        return _ids([pointed_at(reference, schema)])
+        return _ids([resolve_pointer(reference, schema)])
     except LookupError:
         return iter(())
 
 
 def _ids(schemas: Iterable[Any]) -> Iterator[Hashable]:
-    """Schemas that are true or false are the grammar engine's matter."""
+    """The ids of the schemas. The grammar engine handles schemas that are true or false."""
     return (id(schema) for schema in schemas if isinstance(schema, Mapping))
 
 
-def _containers(node: Schema) -> list[str]:
-    """The types of the values where all have values inside; none where a value is given in full."""
+def _container_types(node: Schema) -> list[str]:
+    """The types of the schema if only objects and arrays are allowed; empty otherwise, and with a const or enum."""
     types = node.get("type")
-    names = [types] if isinstance(types, str) else texts(types)
+    names = [types] if isinstance(types, str) else strings_in(types)
     return names if {*names} <= {"object", "array"} and not node.keys() & {"const", "enum"} else []
 
 
-def _of_types(node: Schema, conditions: _Conditions) -> Iterator[Hashable]:
-    for name in _containers(node):
-        yield conditions.all_of((id(node), name), _ids(_members(node) if name == "object" else _elements(node)))
+def _type_keys(node: Schema, requirements: _Requirements) -> Iterator[Hashable]:
+    for name in _container_types(node):
+        parts = _required_properties(node) if name == "object" else _required_elements(node)
+        yield requirements.add_all((id(node), name), _ids(parts))
 
 
-def _members(node: Schema) -> Iterator[Any]:
+def _required_properties(node: Schema) -> Iterator[Any]:
     """The schemas of the properties that an object must have."""
-    properties = mapping(node.get("properties"))
-    for name in {*texts(node.get("required"))}:
+    properties = as_mapping(node.get("properties"))
+    for name in {*strings_in(node.get("required"))}:
         if name in properties:
             yield properties[name]
         elif "patternProperties" not in node:
             yield node.get("additionalProperties")
 
 
-def _elements(node: Schema) -> Iterator[Any]:
+def _required_elements(node: Schema) -> Iterator[Any]:
     """The schemas of the elements that an array must have."""
-    least = node.get("minItems")
-    if not isinstance(least, int):
+    min_items = node.get("minItems")
+    if not isinstance(min_items, int):
         return
     first = node.get("prefixItems")
     first = first if isinstance(first, list) else []
-    yield from first[: max(least, 0)]
-    if least > len(first):
+    yield from first[: max(min_items, 0)]
+    if min_items > len(first):
         yield node.get("items")

@@ -1,4 +1,4 @@
-"""From a request's bytes to its validated body, read strictly, with errors that name the parameter."""
+"""Parses and validates a request's body. Its errors name the parameter."""
 
 import difflib
 import json
@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 from serving.openai.error import ApiError
 
 Body = TypeVar("Body", bound=BaseModel)
-# OpenAI's and vLLM's parameters that would change the answer, and the value at which they do not.
-NEUTRAL: Mapping[str, tuple[object, ...]] = {
+# Parameters of OpenAI and vLLM that are not supported, with the values that do not change the answer.
+NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "audio": (),
     "best_of": (1,),
     "echo": (False,),
@@ -26,21 +26,22 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "verbosity": (),
     "web_search_options": (),
 }
-# They say who asks, what for, or how to be billed: nothing here depends on them.
-IGNORED = frozenset(
+# Parameters about the user, the purpose or the billing of a request. They don't change the answer.
+IGNORED_PARAMETERS = frozenset(
     ("metadata", "prediction", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user")
 )
 MAX_DEPTH = 128
-MAX_CONTAINERS = 200_000  # a million small lists take Python seconds, in which nothing else runs
+MAX_CONTAINERS = 200_000  # parsing a million small lists blocks all other requests for seconds
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def parse(raw: bytes, model: type[Body]) -> Body:
-    """The validated body. Raises `ApiError` (400) for malformed JSON, a wrong type, an unknown or
-    unsupported parameter."""
+    """The validated body. Raises `ApiError` (400) for invalid JSON and for invalid or unsupported parameters."""
     body = parse_object(raw)
     _refuse_unsupported(body)
-    supported = {key: value for key, value in body.items() if key not in NEUTRAL and key not in IGNORED}
+    supported = {
+        key: value for key, value in body.items() if key not in NEUTRAL_VALUES and key not in IGNORED_PARAMETERS
+    }
     try:
         return model.model_validate(supported)
     except ValidationError as error:
@@ -48,7 +49,7 @@ def parse(raw: bytes, model: type[Body]) -> Body:
 
 
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
-    for key, neutral in NEUTRAL.items():
+    for key, neutral in NEUTRAL_VALUES.items():
         value = body.get(key)
         if value is None or value in neutral:
             continue
@@ -59,24 +60,24 @@ def _refuse_unsupported(body: Mapping[str, Any]) -> None:
 
 def _api_error(detail: ErrorDetails, body: object, model: type[BaseModel]) -> ApiError:
     path = _path(detail["loc"], body)
-    param = _dotted(path)
+    param = _format_path(path)
     if detail["type"] == "extra_forbidden":
-        known = model.model_fields if len(path) == 1 else ()
-        return ApiError(_unknown(param, known), param=param, code="unknown_parameter")
+        names = model.model_fields if len(path) == 1 else ()
+        return ApiError(_unknown_parameter(param, names), param=param, code="unknown_parameter")
     if detail["type"] == "missing":
         return ApiError(f"Missing required parameter: {param}.", param=param, code="missing_parameter")
-    message = f"{param}: {_got(detail)}"
+    message = f"{param}: {_invalid_value(detail)}"
     return ApiError(message, param=param, code="invalid_value")
 
 
-def _unknown(param: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(param, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+def _unknown_parameter(param: str, names: Sequence[str] | Mapping[str, object]) -> str:
+    matches = difflib.get_close_matches(param, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {matches[0]!r}?" if matches else ""
     return f"Unknown parameter: {param!r}.{hint}"
 
 
-def _got(detail: ErrorDetails) -> str:
-    """ "Input should be greater than 0, got -1": the reason, then the value it is about."""
+def _invalid_value(detail: ErrorDetails) -> str:
+    """The reason and the value: "Input should be greater than 0, got -1."."""
     reason = detail["msg"].removeprefix("Value error, ")[:300]
     if detail["type"] == "value_error":
         return f"{reason}."
@@ -84,20 +85,20 @@ def _got(detail: ErrorDetails) -> str:
 
 
 def _path(location: Sequence[int | str], body: object) -> list[int | str]:
-    """The keys of `location` that are in the body: pydantic also puts names of union members there."""
+    """The keys of `location` that exist in the body. Pydantic also adds the names of union members."""
     path: list[int | str] = []
     for position, key in enumerate(location):
-        inner = _inner(body, key)
-        if inner is not None:
-            [body] = inner
+        child = _child(body, key)
+        if child is not None:
+            [body] = child
         elif position + 1 < len(location) or not isinstance(body, dict):
             continue
         path.append(key)
     return path
 
 
-def _inner(body: object, key: int | str) -> list[object] | None:
-    """What `body` holds under `key`, in a list of one; None where it holds nothing."""
+def _child(body: object, key: int | str) -> list[object] | None:
+    """A list with the value of `body` under `key`; None if there is no such key."""
     if isinstance(body, dict) and key in body:
         return [body[key]]
     if isinstance(body, list) and isinstance(key, int) and key < len(body):
@@ -105,18 +106,24 @@ def _inner(body: object, key: int | str) -> list[object] | None:
     return None
 
 
-def _dotted(path: Sequence[int | str]) -> str:
+def _format_path(path: Sequence[int | str]) -> str:
+    """The path as in `messages[0].content`."""
     parts = (f"[{key}]" if isinstance(key, int) else f".{key[:80]}" for key in path)
     return "".join(parts).removeprefix(".")
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """The object that `raw` is. Raises `ApiError` (400) for anything but one JSON object (RFC 8259) in UTF-8:
-    NaN and infinities, numbers out of range, keys that are there twice, unpaired surrogates, too deep nesting."""
+    """Parse a JSON object (RFC 8259) in UTF-8.
+
+    Raises `ApiError` (400), also for NaN, infinities, numbers out of range, duplicate keys, unpaired surrogates,
+    nesting deeper than `MAX_DEPTH`, and more than `MAX_CONTAINERS` lists and objects.
+    """
     if raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:
         raise _invalid(f"it has more than {MAX_CONTAINERS} lists and objects")
     try:
-        body = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        body = json.loads(
+            raw.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_parse_float
+        )
         _check_depth(body)
         if _SURROGATE.search(raw):
             json.dumps(body, ensure_ascii=False).encode()
@@ -135,20 +142,20 @@ def _invalid(reason: str) -> ApiError:
     return ApiError(f"The request's body is not valid JSON: {reason}.", code="invalid_json")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     body = dict(pairs)
     if len(body) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:80]!r} is there twice")
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {duplicate[:80]!r} occurs more than once")
     return body
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is out of range")
@@ -158,11 +165,11 @@ def _finite(text: str) -> float:
 def _check_depth(body: object) -> None:
     level = [body]
     for _ in range(MAX_DEPTH + 1):
-        level = [inner for outer in level for inner in _contents(outer) if isinstance(inner, (dict, list))]
+        level = [child for parent in level for child in _children(parent) if isinstance(child, (dict, list))]
         if not level:
             return
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
-def _contents(outer: object) -> Any:
-    return outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
+def _children(parent: object) -> Any:
+    return parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ()

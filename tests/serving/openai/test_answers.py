@@ -1,17 +1,14 @@
-"""Several answers to one prompt.
-
-Log probabilities in OpenAI's shapes, streamed and whole.
-"""
+"""Several answers to one prompt, and log probabilities in OpenAI's shapes, with and without streaming."""
 
 from typing import Any
 
 from serving.core import TokenLogprob
-from serving.openai.answers import LEAST, ChatLogprobs, CompletionLogprobs
+from serving.openai.answers import MIN_LOGPROB, ChatLogprobs, CompletionLogprobs
 from tests.serving.fake_engine import ByteTokenizer, FakeEngine
 from tests.serving.http_client import COMPLETIONS, HELLO, chunks, post
 
 
-async def test_answers_in_one_piece_count_the_prompt_once() -> None:
+async def test_several_answers_count_the_prompt_once() -> None:
     body = (await post(FakeEngine("Hi", "!"), {**HELLO, "n": 3})).json()
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
     assert {choice["message"]["content"] for choice in body["choices"]} == {"Hi!"}
@@ -77,7 +74,7 @@ def token(text: str) -> int:
     return token_id
 
 
-async def test_chat_tells_each_token_with_its_alternatives() -> None:
+async def test_chat_logprobs_have_each_token_with_its_alternatives() -> None:
     response = await post(FakeEngine("Hi"), {**HELLO, "logprobs": True, "top_logprobs": 2})
     [choice] = response.json()["choices"]
     first, second = choice["logprobs"]["content"]
@@ -91,33 +88,33 @@ async def test_chat_tells_each_token_with_its_alternatives() -> None:
     assert choice["logprobs"]["refusal"] is None
 
 
-async def test_chat_without_alternatives() -> None:
+async def test_chat_logprobs_without_alternatives() -> None:
     response = await post(FakeEngine("a"), {**HELLO, "logprobs": True})
     [entry] = response.json()["choices"][0]["logprobs"]["content"]
     assert entry["top_logprobs"] == []
 
 
-async def test_none_where_none_are_asked_for() -> None:
+async def test_no_logprobs_unless_requested() -> None:
     response = await post(FakeEngine("a"), {**HELLO, "logprobs": False})
     assert response.json()["choices"][0]["logprobs"] is None
 
 
-def told(got: list[dict[str, Any]], key: str) -> list[Any]:
-    """What all chunks have under a key of their logprobs."""
+def logprob_entries(got: list[dict[str, Any]], key: str) -> list[Any]:
+    """The joined lists that the chunks have under this key of their logprobs."""
     reports = [chunk["choices"][0]["logprobs"] for chunk in got]
     return [entry for report in reports if report for entry in report[key]]
 
 
-async def test_a_stream_tells_the_same_and_none_is_lost_with_text_that_is_held_back() -> None:
+async def test_a_stream_has_all_logprobs_also_of_tokens_whose_text_is_held_back() -> None:
     body = {**HELLO, "logprobs": True, "top_logprobs": 1}
     whole = await post(FakeEngine("a", "", "bc", ""), body)
     got = chunks(await post(FakeEngine("a", "", "bc", ""), {**body, "stream": True}))
-    assert told(got, "content") == whole.json()["choices"][0]["logprobs"]["content"]
-    assert len(told(got, "content")) == 5
+    assert logprob_entries(got, "content") == whole.json()["choices"][0]["logprobs"]["content"]
+    assert len(logprob_entries(got, "content")) == 5
     assert got[0]["choices"][0]["logprobs"] is None  # the role
 
 
-async def test_completions_have_the_older_shape() -> None:
+async def test_completion_logprobs_have_their_own_shape() -> None:
     body = {"model": "m", "prompt": "x", "logprobs": 2}
     whole = await post(FakeEngine("ab", "c"), body, COMPLETIONS)
     report = whole.json()["choices"][0]["logprobs"]
@@ -126,33 +123,33 @@ async def test_completions_have_the_older_shape() -> None:
     assert report["text_offset"] == [0, 1, 2]
     assert report["top_logprobs"][0] == {"a": -0.5, "b": -1.5}
     got = chunks(await post(FakeEngine("ab", "c"), {**body, "stream": True}, COMPLETIONS))
-    assert {key: told(got, key) for key in report} == report
+    assert {key: logprob_entries(got, key) for key in report} == report
 
 
-async def test_completions_with_zero_alternatives_tell_the_token_itself() -> None:
+async def test_completion_logprobs_with_zero_alternatives_have_the_token_itself() -> None:
     response = await post(FakeEngine("a"), {"model": "m", "prompt": "x", "logprobs": 0}, COMPLETIONS)
     assert response.json()["choices"][0]["logprobs"]["top_logprobs"] == [{"a": -0.5}]
 
 
 def test_parts_of_a_character_are_written_as_bytes() -> None:
     tokens = [TokenLogprob(token_id=part, logprob=-1.0) for part in TOKENIZER.encode("é!")]
-    older, newer = CompletionLogprobs(TOKENIZER), ChatLogprobs(TOKENIZER)
-    older.feed(tokens)
-    newer.feed(tokens)
-    assert older.complete()["tokens"] == ["bytes:\\xc3", "bytes:\\xa9", "!"]
-    assert older.complete()["text_offset"] == [0, 0, 1]
-    entries = newer.complete()["content"]
+    completion, chat = CompletionLogprobs(TOKENIZER), ChatLogprobs(TOKENIZER)
+    completion.feed(tokens)
+    chat.feed(tokens)
+    assert completion.complete()["tokens"] == ["bytes:\\xc3", "bytes:\\xa9", "!"]
+    assert completion.complete()["text_offset"] == [0, 0, 1]
+    entries = chat.complete()["content"]
     assert bytes(byte for entry in entries for byte in entry["bytes"]).decode() == "é!"
 
 
-def test_an_impossible_token_has_a_number_that_json_knows() -> None:
+def test_an_impossible_token_has_a_finite_logprob() -> None:
     report = ChatLogprobs(TOKENIZER)
     report.feed([TokenLogprob(token_id=token("a"), logprob=float("-inf"), top=((token("b"), float("-inf")),))])
     [entry] = report.complete()["content"]
-    assert (entry["logprob"], entry["top_logprobs"][0]["logprob"]) == (LEAST, LEAST)
+    assert (entry["logprob"], entry["top_logprobs"][0]["logprob"]) == (MIN_LOGPROB, MIN_LOGPROB)
 
 
-def test_the_end_takes_no_place_in_the_text() -> None:
+def test_the_end_of_sequence_does_not_change_text_offsets() -> None:
     report = CompletionLogprobs(TOKENIZER)
     report.feed([TokenLogprob(token_id=id, logprob=-1.0) for id in (token("a"), *TOKENIZER.eos_ids, token("b"))])
     assert report.complete()["text_offset"] == [0, 1, 1]

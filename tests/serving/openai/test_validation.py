@@ -1,4 +1,4 @@
-"""Bodies that are too large, too deep, too odd: each is refused at once, in OpenAI's shape."""
+"""Invalid bodies and schemas, too large or too deep ones included, are refused with OpenAI's errors."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ DIGITS = b"1" * 5000
 
 
 def chat_with(content: bytes) -> bytes:
-    """A request whose message is this JSON."""
+    """A request whose message has this JSON as its content."""
     return b'{"model":"m","messages":[{"role":"user","content":%s}]}' % content
 
 
@@ -39,18 +39,18 @@ def chat_with(content: bytes) -> bytes:
         (chat_with(b'"\\ud800"'), "unpaired surrogate"),
         (b'{"\\uDFFF": 1}', "unpaired surrogate"),
         (chat_with(b'"a\nb"'), "Invalid control character"),
-        (b'{"temperature": NaN}', "NaN is no JSON number"),
-        (b'{"temperature": -Infinity}', "-Infinity is no JSON number"),
+        (b'{"temperature": NaN}', "NaN is not a JSON number"),
+        (b'{"temperature": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"temperature": 1e999}', "1e999 is out of range"),
         (b'{"seed": %s}' % DIGITS, "integer string conversion"),
-        (b'{"model":"a","model":"b"}', "the key 'model' is there twice"),
-        (b'{"messages":[{"role":"user","role":"system"}]}', "the key 'role' is there twice"),
+        (b'{"model":"a","model":"b"}', "the key 'model' occurs more than once"),
+        (b'{"messages":[{"role":"user","role":"system"}]}', "the key 'role' occurs more than once"),
         (b"[" * 100_000, "nested more than 128 deep|recursion"),
         (b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", f"nested more than {MAX_DEPTH} deep"),
         (b'{"a":[' + b"[]," * MAX_CONTAINERS + b"[]]}", f"more than {MAX_CONTAINERS} lists and objects"),
     ],
 )
-async def test_what_is_no_strict_json_object(body: bytes, reason: str) -> None:
+async def test_invalid_json_is_refused(body: bytes, reason: str) -> None:
     response = await post(FakeEngine("a"), body)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (400, "invalid_json")
@@ -59,7 +59,7 @@ async def test_what_is_no_strict_json_object(body: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\ud83d\\ude00", "\\\\ud800", "é", "\\u2028"])
-async def test_odd_but_valid_strings_are_taken(text: str) -> None:
+async def test_unusual_but_valid_strings_are_accepted(text: str) -> None:
     assert (await post(FakeEngine("a"), chat_with(f'"{text}"'.encode()))).status_code == 200
 
 
@@ -79,7 +79,7 @@ async def test_odd_but_valid_strings_are_taken(text: str) -> None:
         {"response_format": {"type": "x" * 100_000}},
     ],
 )
-async def test_absurd_values_are_refused_without_being_repeated(change: dict[str, Any]) -> None:
+async def test_huge_values_are_refused_and_not_repeated(change: dict[str, Any]) -> None:
     response = await post(FakeEngine("a"), {**HELLO, **change})
     assert response.status_code in (400, 404)
     assert len(response.text) < 700
@@ -93,7 +93,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values))
-def test_every_json_object_is_read_as_it_is(body: dict[str, Any]) -> None:
+def test_every_json_object_is_parsed_as_json_loads_does(body: dict[str, Any]) -> None:
     try:
         raw = json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -147,14 +147,14 @@ async def test_a_body_over_the_limit_is_413() -> None:
     assert "1000000 bytes (max_body_bytes)" in error["message"]
 
 
-async def test_a_body_of_unknown_length_is_held_up_to_the_limit() -> None:
+async def test_a_body_of_unknown_length_is_refused_above_the_limit() -> None:
     read: list[int] = []
     async with client_of(app_of(FakeEngine("a"))) as client:
         response = await client.post(CHAT, content=in_pieces(5000, read))
     assert response.status_code == 413
 
 
-async def test_a_body_that_does_not_come_is_408() -> None:
+async def test_a_body_that_does_not_arrive_is_408() -> None:
     async def receive() -> dict[str, Any]:
         await asyncio.Event().wait()
         raise AssertionError
@@ -172,7 +172,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
 
 
 def chain(length: int) -> dict[str, Any]:
-    """Definitions, each of which needs the next."""
+    """A schema of `length` definitions, each with a reference to the next."""
     links: dict[str, Any] = {
         f"d{i}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(length)
     }
@@ -190,7 +190,7 @@ NODE = {"$ref": "#/$defs/node"}
 
 
 def linked(following: dict[str, Any]) -> dict[str, Any]:
-    """Nodes, each of which requires what comes after it, behind a choice that leaves the beginning open."""
+    """A schema of nodes, each of which requires a property `next` that fits `following`."""
     node = {"type": "object", "properties": {"next": following}, "required": ["next"]}
     other = {
         "type": "object",
@@ -216,7 +216,7 @@ def linked(following: dict[str, Any]) -> dict[str, Any]:
         ({"const": {"deep": "a\x00b"}}, "const has a control character"),
         ({"type": "string", "pattern": r"^a\x0bb$"}, "pattern has a control character"),
         ({"patternProperties": {"^\x7f": {}}}, "patternProperties has a control character"),
-        ({"type": "object", "minProperties": 2}, "minProperties: 2 can't be enforced where names are free"),
+        ({"type": "object", "minProperties": 2}, "minProperties: 2 can't be enforced if names are allowed that are"),
         ({"enum": ["abcdefgh"] * 40_000}, "more than 262144 bytes"),
         (chain(2000), f"at most {MAX_SCHEMA_DEPTH} are allowed"),
         ({"$ref": "#"}, "a value of # never ends"),
@@ -244,7 +244,7 @@ def linked(following: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("place", ["response_format", "tools"])
-async def test_a_schema_that_is_too_much_is_refused(schema: dict[str, Any], reason: str, place: str) -> None:
+async def test_a_schema_beyond_the_limits_is_refused(schema: dict[str, Any], reason: str, place: str) -> None:
     function = {"name": "f", "parameters": schema, "strict": True}
     places: dict[str, Any] = {
         "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
@@ -269,12 +269,12 @@ async def test_a_schema_that_is_too_much_is_refused(schema: dict[str, Any], reas
         {"anyOf": [{"type": "object", "properties": {"x": NODE}, "required": ["x"]}, {"$ref": "#/$defs/leaf"}]},
     ],
 )
-def test_a_schema_that_refers_to_itself_is_taken_where_its_values_end(following: dict[str, Any]) -> None:
+def test_a_recursive_schema_with_finite_values_is_accepted(following: dict[str, Any]) -> None:
     check_schemas([linked(following)], "tools")
 
 
 @pytest.mark.parametrize("schema", [chain(100), deep(50), {"enum": [f"value {i}" for i in range(5000)]}])
-async def test_schemas_as_people_write_them_are_within_the_limits(schema: dict[str, Any]) -> None:
+async def test_ordinary_schemas_are_within_the_limits(schema: dict[str, Any]) -> None:
     answer_format = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
     response = await post(FakeEngine("a"), {**HELLO, "response_format": answer_format})
     assert response.status_code == 200, response.text
@@ -288,8 +288,8 @@ def test_all_tools_together_are_within_one_limit() -> None:
 
 
 @pytest.mark.parametrize("reference", ["#/$defs/a~1b", "#/$defs/a%2Fb", "#nowhere", "other.json", "#/x/9"])
-def test_references_are_followed_or_counted_in_full(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What leads nowhere may lead to the deepest part."""
+def test_the_target_of_a_reference_adds_to_the_depth(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that can't be resolved counts as the depth of the whole schema."""
     schema = {"$defs": {"a/b": deep(20), "flat": {}}, "anyOf": [{"$ref": reference}]}
     shallow = {**schema, "anyOf": [{"$ref": "#/$defs/flat"}]}
     own_depth = next(most for most in range(1, 200) if within(shallow, most, monkeypatch)) - 2
@@ -306,8 +306,8 @@ def within(schema: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch) -
     return True
 
 
-async def test_a_schema_in_work_does_not_hold_up_others() -> None:
-    """It is compiled in a thread, without Python's lock."""
+async def test_compiling_a_schema_does_not_block_other_requests() -> None:
+    """The compiler runs in a thread and releases the GIL."""
     large = {"properties": {f"p{i}": {"type": "integer"} for i in range(MAX_PROPERTIES)}}
     body = {**HELLO, "response_format": {"type": "json_schema", "json_schema": {"schema": large}}}
     async with client_of(app_of(FakeEngine("a"))) as client:
