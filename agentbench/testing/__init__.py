@@ -1,4 +1,6 @@
-"""Contracts of the seams, as test classes of pytest: subclass one in your tests, with the fixtures that it names.
+"""Contract tests for implementations of agentbench's protocols, as pytest classes.
+
+Subclass a contract in your tests and define the fixtures that its docstring names:
 
     from agentbench.testing import ScorerContract
 
@@ -11,8 +13,8 @@
         def case(self) -> Case:
             return Case(id="one", messages=({"role": "user", "content": "Hi"},), expected="hello")
 
-`BackendContract` has coroutines as tests: pytest-asyncio with `asyncio_mode = auto` runs them. agentbench's own
-implementations run the same classes.
+`BackendContract`, `ToolSourceContract` and `ToolboxContract` have async tests, which need pytest-asyncio with
+`asyncio_mode = auto`. agentbench's own implementations run the same contracts.
 """
 
 from agentbench.testing.backend import BackendContract

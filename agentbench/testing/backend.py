@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""The contract of a backend."""
 
 import asyncio
 import json
@@ -13,9 +13,9 @@ QUESTION = ({"role": "user", "content": "say hello world"},)
 
 
 class BackendContract:
-    """A subclass has the fixtures `backend` (answers "hello world") and `dead_backend` (can't answer)."""
+    """Fixtures of a subclass: `backend`, which answers "hello world", and `dead_backend`, which can't answer."""
 
-    async def test_the_answer_comes_with_its_record(self, backend: Backend) -> None:
+    async def test_an_answer_is_recorded_with_its_request(self, backend: Backend) -> None:
         call = await backend.chat(ChatRequest(messages=QUESTION, seed=5))
         assert call.text == "hello world"
         assert call.finish_reason == "stop"
@@ -31,7 +31,7 @@ class BackendContract:
         assert call.completion_tokens == sum(call.chunk_tokens) == 2
         assert call.prompt_tokens == 3
 
-    async def test_many_at_once(self, backend: Backend) -> None:
+    async def test_concurrent_requests_are_answered(self, backend: Backend) -> None:
         calls = await asyncio.gather(*(backend.chat(ChatRequest(messages=QUESTION)) for _ in range(32)))
         assert [call.text for call in calls] == ["hello world"] * 32
 
@@ -44,7 +44,9 @@ class BackendContract:
         assert "".join(choice["delta"].get("content") or "" for choice in choices) == call.text == "hello world"
         assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
 
-    async def test_no_answer_is_an_infra_failure_and_relays_nothing(self, dead_backend: Backend) -> None:
+    async def test_a_request_without_an_answer_is_an_infra_failure_and_relays_nothing(
+        self, dead_backend: Backend
+    ) -> None:
         pieces: list[bytes] = []
         with pytest.raises(AttemptError) as caught:
             await dead_backend.chat(ChatRequest(messages=QUESTION), pieces.append)

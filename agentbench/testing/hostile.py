@@ -1,4 +1,4 @@
-"""What a model may write, and no part may break of."""
+"""Hostile texts: a model may write any of them, and no component may crash on one."""
 
 HOSTILE = {
     "nothing": "",
@@ -8,9 +8,9 @@ HOSTILE = {
     "a million characters": "x" * 1_000_000,
     "nesting": "[" * 10_000,
     "half of an object": '{"a": [1, {"b": "',
-    "numbers that are none": '{"a": NaN, "b": 1e999, "c": -0}',
+    "invalid numbers": '{"a": NaN, "b": 1e999, "c": -0}',
     "a number of a thousand digits": "9" * 1000,
     "a null": "null",
     "thoughts": "<think>no</think>yes",
 }
-"""What a model may write, by what it is."""
+"""Texts by their description."""

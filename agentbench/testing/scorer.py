@@ -1,4 +1,4 @@
-"""What every scorer promises."""
+"""The contract of a scorer."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from agentbench.testing.hostile import HOSTILE
 
 
 class ScorerContract:
-    """A subclass has the fixtures `scorer` and `case`, a case that the scorer can grade."""
+    """Fixtures of a subclass: `scorer`, and `case`, a case that the scorer can grade."""
 
     @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
     def test_it_grades_whatever_a_model_writes(self, scorer: Scorer, case: Case, text: str) -> None:
@@ -27,15 +27,15 @@ class ScorerContract:
     def test_the_same_attempt_has_the_same_score(self, scorer: Scorer, case: Case) -> None:
         assert _score(scorer, case, "hello") == _score(scorer, case, "hello")
 
-    def test_attempts_can_be_graded_at_once(self, scorer: Scorer, case: Case) -> None:
+    def test_attempts_can_be_graded_concurrently(self, scorer: Scorer, case: Case) -> None:
         texts = ("hello", "", "something else", "{}")
 
-        async def at_once() -> list[Score]:
+        async def concurrent_scores() -> list[Score]:
             return await asyncio.gather(*(scorer.score(case, Trace(output=text)) for text in texts * 4))
 
-        assert asyncio.run(at_once()) == [_score(scorer, case, text) for text in texts] * 4
+        assert asyncio.run(concurrent_scores()) == [_score(scorer, case, text) for text in texts] * 4
 
-    def test_case_and_trace_stay_as_they_are(self, scorer: Scorer, case: Case) -> None:
+    def test_grading_changes_neither_case_nor_trace(self, scorer: Scorer, case: Case) -> None:
         trace, before = Trace(output='{"a": 1}'), deepcopy(case)
         asyncio.run(scorer.score(case, trace))
         assert (case, trace) == (before, Trace(output='{"a": 1}'))

@@ -1,4 +1,4 @@
-"""What every server promises."""
+"""The contract of a server."""
 
 import asyncio
 import urllib.error
@@ -10,10 +10,10 @@ from agentbench.core.protocols import Server
 
 
 class ServerContract:
-    """A subclass has the fixture `make_server`, which makes a server that has not been started, with one and the same
-    configuration."""
+    """Fixture of a subclass: `make_server`, a function that returns a new server that is not started. All servers it
+    returns have the same configuration."""
 
-    def test_it_answers_once_it_is_started_and_can_start_again(
+    def test_it_answers_when_started_and_can_be_started_again(
         self, make_server: Callable[[], Server], tmp_path: Path
     ) -> None:
         async def twice() -> None:
@@ -29,7 +29,7 @@ class ServerContract:
 
         asyncio.run(twice())
 
-    def test_it_can_be_stopped_before_it_started(self, make_server: Callable[[], Server]) -> None:
+    def test_it_can_be_stopped_before_it_is_started(self, make_server: Callable[[], Server]) -> None:
         asyncio.run(make_server().stop())
 
     def test_its_lossless_knobs_are_options(self, make_server: Callable[[], Server]) -> None:
@@ -38,7 +38,7 @@ class ServerContract:
 
 
 def _answers(base_url: str) -> bool:
-    """Whether there is HTTP: a refusal is an answer too."""
+    """Whether the server answers HTTP requests; an error status is an answer."""
     try:
         with urllib.request.urlopen(f"{base_url}/models", timeout=30):
             return True

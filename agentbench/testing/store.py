@@ -1,4 +1,4 @@
-"""What a store promises on any database."""
+"""The contract of a store, on any database."""
 
 import os
 import signal
@@ -16,18 +16,19 @@ from agentbench.core.errors import UserError
 from agentbench.core.run import RunKind
 from agentbench.core.trace import Trace
 from agentbench.store import AlreadyStored, Store, open_store
-from agentbench.testing.store_listing import Listing
+from agentbench.testing.store_listing import ListingContract
 from agentbench.testing.store_samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
-from agentbench.testing.store_studies import Studies
+from agentbench.testing.store_studies import StudiesContract
 
 
 def start_writer(url: str, run_id: str, worker: int, count: int) -> subprocess.Popen[str]:
+    """A process that stores `count` attempts in the run and prints each case id after its commit."""
     arguments = [sys.executable, "-m", "agentbench.testing.store_writer", url, run_id, str(worker), str(count)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
-class StoreContract(Listing, Studies):
-    """A subclass has the fixture `url`, that of an empty database of its own for each test."""
+class StoreContract(ListingContract, StudiesContract):
+    """Fixture of a subclass: `url`, the URL of an empty database; each test needs its own."""
 
     @pytest.fixture
     def store(self, url: str) -> Iterator[Store]:
@@ -42,7 +43,7 @@ class StoreContract(Listing, Studies):
         store.add_attempt("run-1", a_failed_attempt("rome", 0), a_case("rome"))
         return store
 
-    def test_a_run_comes_back_as_it_went_in(self, store: Store) -> None:
+    def test_a_run_is_read_back_unchanged(self, store: Store) -> None:
         run = a_run(label="first", environment={"git": {"commit": "abc"}}, status="finished")
         store.create_run(run)
         assert store.get_run("run-1") == run
@@ -53,7 +54,7 @@ class StoreContract(Listing, Studies):
             store.create_run(a_run(label="other"))
         assert store.get_run("run-1").label == ""
 
-    def test_attempts_come_back_as_they_went_in(self, filled: Store) -> None:
+    def test_attempts_are_read_back_unchanged(self, filled: Store) -> None:
         assert filled.attempts("run-1") == [
             an_attempt("paris", 0),
             an_attempt("paris", 1, passed=False),
@@ -77,7 +78,7 @@ class StoreContract(Listing, Studies):
             store.add_attempt("absent", an_attempt(), a_case())
 
     @pytest.mark.parametrize("value", [float("nan"), 2.0, -1.0, float("inf")])
-    def test_an_attempt_that_is_refused_is_told_and_the_others_are_kept(self, store: Store, value: float) -> None:
+    def test_a_refused_attempt_is_an_error_and_the_others_are_stored(self, store: Store, value: float) -> None:
         store.create_run(a_run())
         odd = replace(an_attempt("odd"), scores=(Score(name="s", value=value, passed=True),))
         attempts = [(an_attempt("a"), a_case("a")), (odd, a_case("odd")), (an_attempt("b"), a_case("b"))]
@@ -85,18 +86,18 @@ class StoreContract(Listing, Studies):
             store.add_attempts("run-1", attempts)
         assert store.stored_keys("run-1") == {("a", 0), ("b", 0)}
 
-    def test_a_number_that_no_column_takes_is_told_and_nothing_is_taken_for_stored(self, store: Store) -> None:
+    def test_a_number_too_large_for_its_column_is_an_error_and_nothing_is_stored(self, store: Store) -> None:
         store.create_run(a_run())
         with pytest.raises(UserError, match="refuses case 'a', repeat 0, of run run-1"):
             store.add_attempts("run-1", [(replace(an_attempt("a"), seed=2**70), a_case("a"))])
         assert store.stored_keys("run-1") == set()
 
-    def test_the_case_of_an_attempt_is_kept(self, filled: Store) -> None:
+    def test_the_case_of_an_attempt_is_stored(self, filled: Store) -> None:
         assert filled.case("run-1", "paris") == a_case("paris")
         with pytest.raises(UserError, match="no attempt of case 'oslo'"):
             filled.case("run-1", "oslo")
 
-    def test_a_case_that_changed_is_kept_beside_the_old_one(self, filled: Store) -> None:
+    def test_a_changed_case_is_stored_beside_the_old_one(self, filled: Store) -> None:
         filled.create_run(a_run("run-2"))
         filled.add_attempt("run-2", an_attempt(), a_case(expected="other"))
         assert filled.case("run-2", "paris").expected == "other"
@@ -104,7 +105,8 @@ class StoreContract(Listing, Studies):
 
     @pytest.fixture
     def reviewed(self, store: Store) -> Store:
-        """Run-1 is decided by `human` and `exact`: paris waits, rome is wrong already, oslo failed."""
+        """Both scorers, `human` and `exact`, must pass an attempt of run-1. Paris waits for a person, rome is already
+        wrong, oslo failed."""
         store.create_run(a_run(environment={"passed_by": ["human", "exact"]}, case_ids=("paris", "rome", "oslo")))
         waits = Score(name="human", value=0.0, passed=None, reason="waits for review")
         for case_id, passed in (("paris", True), ("rome", False)):
@@ -114,7 +116,7 @@ class StoreContract(Listing, Studies):
         store.add_attempt("run-1", a_failed_attempt("oslo"), a_case("oslo"))
         return store
 
-    def test_a_reviewer_has_one_label_the_last(self, reviewed: Store) -> None:
+    def test_a_reviewers_last_label_replaces_the_others(self, reviewed: Store) -> None:
         first = Label(case_id="paris", repeat=0, reviewer="ann", passed=False, comment="\x00\ud800", created_at=EPOCH)
         second = replace(first, passed=True, created_at=EPOCH + timedelta(minutes=1))
         other = replace(first, reviewer="bob")
@@ -132,7 +134,7 @@ class StoreContract(Listing, Studies):
         assert reviewed.labels("run-1") == []
 
     @pytest.mark.parametrize(
-        ("given", "passed", "value", "counts"),
+        ("votes", "passed", "value", "counts"),
         [
             ("", None, 0.0, (0, 1, 1)),
             ("p", True, 1.0, (1, 1, 0)),
@@ -141,11 +143,11 @@ class StoreContract(Listing, Studies):
             ("pf", None, 0.5, (0, 1, 1)),
         ],
     )
-    def test_a_verdict_that_waited_is_the_majority_of_the_reviewers(
-        self, reviewed: Store, given: str, passed: bool | None, value: float, counts: tuple[int, int, int]
+    def test_the_majority_of_the_reviewers_decides_a_waiting_verdict(
+        self, reviewed: Store, votes: str, passed: bool | None, value: float, counts: tuple[int, int, int]
     ) -> None:
         for case_id in ("paris", "rome"):
-            for number, letter in enumerate(given):
+            for number, letter in enumerate(votes):
                 verdict = letter == "p"
                 label = Label(case_id=case_id, repeat=0, reviewer=f"r{number}", passed=verdict, created_at=EPOCH)
                 reviewed.add_label("run-1", label)
@@ -161,7 +163,7 @@ class StoreContract(Listing, Studies):
         assert (summary.passed, summary.wrong, summary.waiting, summary.failed) == (*counts, 1)
         assert reviewed.waiting_scorers("run-1") == {"human"}
 
-    def test_a_whole_run_is_put_in_at_once(self, store: Store) -> None:
+    def test_a_run_is_imported_with_its_attempts_and_labels(self, store: Store) -> None:
         label = Label(case_id="rome", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
         many = [(an_attempt("paris", repeat), a_case("paris")) for repeat in range(250)]
         store.import_run(a_run(), [*many, (an_attempt("rome"), a_case("rome")), label])
@@ -171,7 +173,7 @@ class StoreContract(Listing, Studies):
         with pytest.raises(AlreadyStored, match="run-1"):
             store.import_run(a_run(label="other"), many)
 
-    def test_of_a_run_that_breaks_off_while_it_is_put_in_nothing_stays(self, store: Store) -> None:
+    def test_an_import_that_breaks_off_stores_nothing(self, store: Store) -> None:
         def parts() -> Iterator[tuple[Attempt, Case]]:
             yield from ((an_attempt("paris", repeat), a_case("paris")) for repeat in range(450))
             raise UserError("the file ends here")
@@ -181,11 +183,11 @@ class StoreContract(Listing, Studies):
         assert store.list_runs() == []
         assert store.stored_keys("run-1") == set()
 
-    def test_the_answers_of_a_run_are_those_that_did_not_fail(self, filled: Store) -> None:
+    def test_the_answers_of_a_run_leave_out_failed_attempts(self, filled: Store) -> None:
         assert filled.answers("run-1") == {"paris": ["It is 21 °C."] * 2}
         assert filled.answers("absent") == {}
 
-    def test_answers_are_without_thoughts_and_traces_with_them(self, store: Store) -> None:
+    def test_answers_leave_out_thoughts_and_traces_have_them(self, store: Store) -> None:
         trace = Trace(output="<think>Cold?</think>\n21 °C")
         store.create_run(a_run())
         store.add_attempt("run-1", an_attempt("paris", trace=trace), a_case("paris"))
@@ -207,11 +209,10 @@ class StoreContract(Listing, Studies):
 
     def test_only_a_run_without_attempts_is_discarded(self, filled: Store) -> None:
         filled.create_run(a_run("run-2"))
-        [kept] = [run.id for run in filled.list_runs() if run.id != "run-2"]
         assert filled.discard_empty("run-2")
         assert not filled.discard_empty("run-2")
-        assert not filled.discard_empty(kept)
-        assert [run.id for run in filled.list_runs()] == [kept]
+        assert not filled.discard_empty("run-1")
+        assert [run.id for run in filled.list_runs()] == ["run-1"]
 
     def test_facts_are_added_to_the_environment(self, store: Store) -> None:
         store.create_run(a_run(environment={"machine": "a", "git": {"commit": "x"}}))
@@ -231,11 +232,11 @@ class StoreContract(Listing, Studies):
         assert counted == [(4, 0, 0, 0), (4, 1, 1, 1), (4, 0, 0, 0)]
         assert [row.id for row in filled.list_runs(limit=1, suite="weather")] == ["run-1"]
 
-    def test_a_run_is_named_in_several_ways(self, store: Store) -> None:
+    def test_an_id_a_part_of_it_a_label_and_latest_name_a_run(self, store: Store) -> None:
         store.create_run(a_run("aaaa1111", minutes=0, label="baseline"))
         store.create_run(a_run("aaaa2222", minutes=1))
         store.create_run(a_run("bbbb-3333", minutes=2, label="aaaa"))
-        for reference, meant in {
+        for reference, run_id in {
             "aaaa1111": "aaaa1111",
             "baseline": "aaaa1111",
             "bbbb": "bbbb-3333",
@@ -244,21 +245,21 @@ class StoreContract(Listing, Studies):
             "latest": "bbbb-3333",
             "latest~2": "aaaa1111",
         }.items():
-            assert store.get_run(reference).id == meant
+            assert store.get_run(reference).id == run_id
 
     def test_a_label_used_again_means_the_newest_run(self, store: Store) -> None:
         store.create_run(a_run("first", minutes=0, label="main"))
         store.create_run(a_run("second", minutes=1, label="main"))
         store.create_run(a_run("other", minutes=2, label="main", suite="maths"))
         store.create_run(a_run("odd", minutes=3, label="main~2"))
-        for reference, meant in {"main": "other", "main~1": "second", "main~2": "odd", "latest~1": "other"}.items():
-            assert store.get_run(reference).id == meant
+        for reference, run_id in {"main": "other", "main~1": "second", "main~2": "odd", "latest~1": "other"}.items():
+            assert store.get_run(reference).id == run_id
         assert store.get_run("main", "weather").id == "second"
         assert store.get_run("main~1", "weather").id == "first"
         with pytest.raises(UserError, match="no run 'main~3'"):
             store.get_run("main~3")
 
-    def test_latest_is_a_run_that_somebody_asked_for(self, store: Store) -> None:
+    def test_latest_skips_reruns_and_runs_of_studies(self, store: Store) -> None:
         kinds: tuple[RunKind, ...] = ("suite", "part", "rerun", "study")
         for minutes, kind in enumerate(kinds):
             store.create_run(a_run(f"run-{kind}", minutes=minutes, kind=kind))
@@ -275,7 +276,7 @@ class StoreContract(Listing, Studies):
         with pytest.raises(UserError, match="the name of the run is empty"):
             store.get_run(name)
 
-    def test_a_name_of_no_run_or_of_several_is_the_users_mistake(self, store: Store) -> None:
+    def test_an_unknown_or_ambiguous_name_is_a_user_error(self, store: Store) -> None:
         with pytest.raises(UserError, match="no runs yet"):
             store.get_run("latest")
         store.create_run(a_run("aaaa1111", label="nightly"))
@@ -289,7 +290,7 @@ class StoreContract(Listing, Studies):
         with pytest.raises(UserError, match="no run '%'"):
             store.get_run("%")
 
-    def test_tags_and_notes_are_kept(self, filled: Store) -> None:
+    def test_tags_and_notes_are_stored(self, filled: Store) -> None:
         notes = filled.notes
         for tag in ("to  publish", "a", "a"):
             notes.add_tag("run-1", tag)
@@ -308,19 +309,19 @@ class StoreContract(Listing, Studies):
         with pytest.raises(UserError, match="no run 'absent'"):
             notes.add_tag("absent", "a")
 
-    def test_an_empty_run_goes_with_its_tags(self, store: Store) -> None:
+    def test_discarding_an_empty_run_removes_its_tags(self, store: Store) -> None:
         store.create_run(a_run())
         store.notes.add_tag("run-1", "a")
         store.notes.set_note("run-1", "nothing")
         assert store.discard_empty("run-1")
         assert store.notes.known_tags() == []
 
-    def test_a_database_is_opened_again_with_what_it_held(self, filled: Store, url: str) -> None:
+    def test_a_reopened_database_has_its_attempts(self, filled: Store, url: str) -> None:
         filled.close()
         with open_store(url) as again:
             assert len(again.attempts("run-1")) == 3
 
-    def test_several_processes_open_a_new_database_and_write_at_once(self, url: str) -> None:
+    def test_several_processes_open_a_new_database_and_write_concurrently(self, url: str) -> None:
         writers = [start_writer(url, "shared", worker, count=15) for worker in range(4)]
         assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0, 0]
         for writer in writers:
@@ -330,7 +331,7 @@ class StoreContract(Listing, Studies):
             assert len(stored) == len(store.stored_keys("shared")) == 60
             assert all(len(attempt.trace.steps) == 3 for attempt in stored)
 
-    def test_a_killed_writer_leaves_whole_attempts(self, url: str) -> None:
+    def test_a_killed_writer_leaves_only_complete_attempts(self, url: str) -> None:
         writer = start_writer(url, "killed", 0, count=100_000)
         assert writer.stdout is not None
         committed = [writer.stdout.readline().strip() for _ in range(25)]

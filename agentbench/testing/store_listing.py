@@ -1,4 +1,4 @@
-"""What a store promises of its lists."""
+"""The contract of a store's lists of runs and attempts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,11 +12,12 @@ from agentbench.store.listing import AttemptFilter, Page, RunFilter, Verdict
 from agentbench.testing.store_samples import EPOCH, a_case, a_run, a_study, an_attempt
 
 
-class Listing:
-    """Part of `StoreContract`: runs and attempts as the viewer and the terminal list them."""
+class ListingContract:
+    """Part of `StoreContract`: lists of runs and attempts, as the viewer and the terminal show them."""
 
-    def listed(self, store: Store, **wanted: Any) -> list[str]:
-        runs, total = store.listing.runs(RunFilter(**wanted), Page())
+    def listed(self, store: Store, **filters: Any) -> list[str]:
+        """The ids of the runs that match."""
+        runs, total = store.listing.runs(RunFilter(**filters), Page())
         assert total == len(runs)
         return [run.id for run in runs]
 
@@ -37,9 +38,9 @@ class Listing:
         assert ([(run.id, run.passed, run.wrong, run.failed) for run in runs], total) == ([("run-2", 1, 0, 0)], 3)
 
     def test_attempts_are_listed_a_page_at_a_time(self, filled: Store) -> None:
-        def found(limit: int = 10, offset: int = 0, **wanted: Any) -> tuple[list[tuple[str, int]], int]:
+        def found(limit: int = 10, offset: int = 0, **filters: Any) -> tuple[list[tuple[str, int]], int]:
             page = Page(offset=offset, limit=limit)
-            attempts, total = filled.listing.attempts("run-1", AttemptFilter(**wanted), page)
+            attempts, total = filled.listing.attempts("run-1", AttemptFilter(**filters), page)
             return [(each.case_id, each.repeat) for each in attempts], total
 
         assert found() == ([("paris", 0), ("paris", 1), ("rome", 0)], 3)
@@ -55,20 +56,20 @@ class Listing:
         assert first.trace.model_calls[0].messages == ()
         assert filled.listing.repeats("run-1", "paris") == [0, 1]
 
-    def test_a_listed_verdict_is_that_of_the_labels(self, reviewed: Store) -> None:
-        def waiting(verdict: Verdict) -> list[str]:
+    def test_labels_decide_a_listed_verdict(self, reviewed: Store) -> None:
+        def cases(verdict: Verdict) -> list[str]:
             return [
                 each.case_id for each in reviewed.listing.attempts("run-1", AttemptFilter(verdict=verdict), Page())[0]
             ]
 
-        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == (["paris"], [], ["rome"])
+        assert (cases("waiting"), cases("right"), cases("wrong")) == (["paris"], [], ["rome"])
         label = Label(case_id="paris", repeat=0, reviewer="ann", passed=True, created_at=EPOCH)
         before = reviewed.listing.progress("run-1")
         reviewed.add_label("run-1", label)
-        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], ["paris"], ["rome"])
+        assert (cases("waiting"), cases("right"), cases("wrong")) == ([], ["paris"], ["rome"])
         assert reviewed.listing.progress("run-1") != before
         reviewed.add_label("run-1", replace(label, passed=False, created_at=EPOCH + timedelta(minutes=1)))
-        assert (waiting("waiting"), waiting("right"), waiting("wrong")) == ([], [], ["paris", "rome"])
+        assert (cases("waiting"), cases("right"), cases("wrong")) == ([], [], ["paris", "rome"])
 
     def test_the_same_case_is_found_in_other_runs(self, filled: Store) -> None:
         filled.create_run(a_run("run-2", minutes=1, label="second"))
@@ -79,15 +80,14 @@ class Listing:
             ("run-1", "", "right"),
         ]
 
-    def test_a_suites_history_is_of_finished_runs_outside_of_studies(self, store: Store) -> None:
+    def test_a_suites_history_has_finished_runs_but_no_reruns_and_no_runs_of_studies(self, store: Store) -> None:
         kinds: tuple[RunKind, ...] = ("suite", "part", "suite", "study", "suite")
         for number, kind in enumerate(kinds):
             store.create_run(a_run(f"run-{number}", minutes=number, status="finished", kind=kind))
         store.create_run(a_run("running", minutes=9))
         store.create_run(a_run("again", minutes=10, status="finished", kind="rerun"))
         store.studies.create(a_study("words"))
-        kept = StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3")
-        store.studies.add_run(kept)
+        store.studies.add_run(StudyRun(study="words", purpose="search", answers="a", config_hash="b", run_id="run-3"))
         assert [run.id for run in store.listing.history("weather", 3)] == ["run-1", "run-2", "run-4"]
         assert "run-3" in self.listed(store)
         assert self.listed(store, of_studies=False) == ["again", "running", "run-4", "run-2", "run-1", "run-0"]

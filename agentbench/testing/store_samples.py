@@ -1,4 +1,4 @@
-"""Runs, cases and attempts for the store's tests."""
+"""Sample runs, cases, attempts and studies for tests of a store."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

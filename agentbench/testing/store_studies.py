@@ -1,4 +1,4 @@
-"""What a store promises of studies."""
+"""The contract of a store's studies."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,10 +13,10 @@ from agentbench.store.studies import StudyFilter
 from agentbench.testing.store_samples import EPOCH, a_candidate, a_study
 
 
-class Studies:
+class StudiesContract:
     """Part of `StoreContract`: studies with their proposals, candidates and notes."""
 
-    def test_a_proposal_of_a_study_is_kept_once_and_stays_as_it_was(self, store: Store, url: str) -> None:
+    def test_a_proposal_is_stored_once_and_never_overwritten(self, store: Store, url: str) -> None:
         store.studies.create(a_study("s"))
         first = ProposalRecord(
             study="s",
@@ -46,12 +46,12 @@ class Studies:
         studies.create(a_study("again", minutes=2))
         studies.set_status("again", "interrupted")
         studies.keep_seconds("numbers", 9.5)
-        for number in (-1, 0, 1):  # what is claimed beside the candidates has a number below 0
+        for number in (-1, 0, 1):  # numbers below 0 are claims that are not candidates
             assert studies.claim(a_candidate("numbers", number), None, None)
         studies.notes.add_tag("again", "to publish")
 
-        def found(**wanted: Any) -> list[str]:
-            listed, total = studies.listed(StudyFilter(**wanted), Page())
+        def found(**filters: Any) -> list[str]:
+            listed, total = studies.listed(StudyFilter(**filters), Page())
             assert total == len(listed)
             return [each.name for each in listed]
 
@@ -66,7 +66,7 @@ class Studies:
         (second,), total = studies.listed(StudyFilter(), Page(offset=1, limit=1))
         assert (second.name, second.candidates, second.seconds, total) == ("numbers", 2, 9.5, 3)
 
-    def test_a_studys_progress_changes_with_what_is_shown_of_it(self, store: Store) -> None:
+    def test_a_studys_progress_changes_with_its_candidates_time_and_result(self, store: Store) -> None:
         studies = store.studies
         assert studies.progress("words") is None
         studies.create(a_study("words"))
@@ -81,7 +81,7 @@ class Studies:
         seen.append(studies.progress("words"))
         assert len(set(seen)) == 4
 
-    def test_tags_and_notes_of_studies_are_kept(self, store: Store) -> None:
+    def test_tags_and_notes_of_studies_are_stored(self, store: Store) -> None:
         store.studies.create(a_study("words"))
         notes = store.studies.notes
         notes.add_tag("words", "a")

@@ -1,4 +1,4 @@
-"""A process that stores attempts and prints the case id of each when it is committed."""
+"""A process that stores attempts and prints the case id of each after its commit."""
 
 import sys
 from contextlib import suppress
@@ -13,7 +13,7 @@ def main(url: str, run_id: str, worker: str, count: str) -> None:
             store.create_run(a_run(run_id))
         for number in range(int(count)):
             case_id = f"{worker}-{number}"
-            # Every writer offers the shared case too, which only one can have inserted.
+            # Every writer stores the same case, and only one of them can insert it.
             store.add_attempt(run_id, an_attempt(case_id), a_case("shared"))
             print(case_id, flush=True)
 

@@ -1,4 +1,4 @@
-"""What every source of tools promises, and every toolbox."""
+"""The contracts of a tool source and of a toolbox."""
 
 import asyncio
 import json
@@ -15,28 +15,28 @@ from agentbench.testing.hostile import HOSTILE
 from agentbench.tools import opened_toolbox
 
 Call = tuple[str, Mapping[str, Any]]
-"""A tool's name and its arguments."""
+"""A tool's name and arguments."""
 
 ODD_ARGUMENTS: dict[str, Mapping[str, Any]] = {
     "none": {},
-    "one that no tool has": {"no such argument": 1},
+    "an unknown argument": {"no such argument": 1},
     "an empty name": {"": None},
     "nesting": {"a": [[{"b": {"c": [None]}}]]},
     "a long text": {"a": "x" * 100_000},
     "an unpaired surrogate": {"a": "\ud800"},
 }
-"""What a model may pass, by what it is."""
+"""Arguments that a model may pass, by their description."""
 
 
 async def _outcome(session: ToolSession, call: Call) -> tuple[str, Any]:
-    """The call's result, and the state after it as JSON."""
+    """The call's result, and the session's state after it as JSON."""
     result = await session.call(*call)
     return result, json.dumps(await session.state())
 
 
 class ToolSourceContract:
-    """A subclass has the fixtures `source`, `case` and `call`: the name and the arguments of a tool that has the same
-    result whenever it is the first call of an attempt. A source that is a context manager is entered by its fixture."""
+    """Fixtures of a subclass: `source`, `case` and `call`. `call` is the name and arguments of a tool whose result is
+    the same whenever it is an attempt's first call. If the source is a context manager, its fixture enters it."""
 
     async def test_its_tools_have_names_and_schemas(self, source: ToolSource, case: Case, call: Call) -> None:
         async with source.session(case) as session:
@@ -63,7 +63,7 @@ class ToolSourceContract:
             await session.call(*call)
             assert json.dumps(state) == before
 
-    async def test_each_attempt_begins_at_the_start_of_its_case(
+    async def test_each_attempt_begins_with_the_initial_state_of_its_case(
         self, source: ToolSource, case: Case, call: Call
     ) -> None:
         async def attempt() -> tuple[str, tuple[str, Any]]:
@@ -72,30 +72,28 @@ class ToolSourceContract:
 
         assert await attempt() == await attempt()
 
-    async def test_attempts_at_once_do_not_see_each_other(self, source: ToolSource, case: Case, call: Call) -> None:
+    async def test_concurrent_attempts_are_isolated(self, source: ToolSource, case: Case, call: Call) -> None:
         async with source.session(case) as first, source.session(case) as second:
             untouched = json.dumps(await second.state())
             outcome = await _outcome(first, call)
             assert json.dumps(await second.state()) == untouched
             assert await _outcome(second, call) == outcome
-        everyone_is_in = asyncio.Barrier(3)
+        all_open = asyncio.Barrier(3)
 
         async def attempt() -> tuple[str, Any]:
             async with source.session(case) as session:
-                await everyone_is_in.wait()
+                await all_open.wait()
                 return await _outcome(session, call)
 
         assert await asyncio.gather(*(attempt() for _ in range(3))) == [outcome] * 3
 
-    async def test_an_attempt_that_broke_off_leaves_nothing_behind(
-        self, source: ToolSource, case: Case, call: Call
-    ) -> None:
+    async def test_an_aborted_attempt_leaves_no_state(self, source: ToolSource, case: Case, call: Call) -> None:
         async with source.session(case) as session:
             outcome = await _outcome(session, call)
-        with suppress(_BrokeOff):
+        with suppress(_AbortError):
             async with source.session(case) as session:
                 await session.call(*call)
-                raise _BrokeOff
+                raise _AbortError
         async with source.session(case) as session:
             assert await _outcome(session, call) == outcome
 
@@ -104,12 +102,12 @@ class ToolSourceContract:
         self, source: ToolSource, case: Case, call: Call, arguments: Mapping[str, Any]
     ) -> None:
         async with opened_toolbox([source], case) as tools:
-            made = await tools.call(call[0], arguments)
-            assert (made.result is None) is (made.error is not None)
+            recorded = await tools.call(call[0], arguments)
+            assert (recorded.result is None) is (recorded.error is not None)
             assert (await tools.call(*call)).error is None
 
-    async def test_arguments_are_converted_once(self, source: ToolSource, case: Case, call: Call) -> None:
-        """Of a source whose tools convert none, nothing is asked."""
+    async def test_converting_arguments_twice_changes_nothing(self, source: ToolSource, case: Case, call: Call) -> None:
+        """Only sources whose sessions convert arguments (`ConvertsArguments`) are tested."""
         async with source.session(case) as session:
             if isinstance(session, ConvertsArguments):
                 converted = await session.converted(*call)
@@ -119,15 +117,17 @@ class ToolSourceContract:
                 assert await session.converted(call[0], refused) == refused
 
 
-class _BrokeOff(Exception):
-    pass
+class _AbortError(Exception):
+    """Ends an attempt in the middle of a session."""
 
 
 class ToolboxContract:
-    """A subclass has the fixtures `toolbox`, `call` (the name and the arguments of a tool that has a result) and
-    `declared` (the name of one that has none)."""
+    """Fixtures of a subclass: `toolbox`, `call` and `declared`. `call` is the name and arguments of a tool that is
+    executed. `declared` is the name of a tool that is only declared: calling it has no result."""
 
-    async def test_tools_have_names_of_their_own(self, toolbox: Toolbox, call: Call, declared: str) -> None:
+    async def test_tool_names_are_unique_and_declared_tools_are_not_executed(
+        self, toolbox: Toolbox, call: Call, declared: str
+    ) -> None:
         names = [spec.name for spec in toolbox.specs]
         assert {call[0], declared} <= set(names)
         assert len(set(names)) == len(names)
@@ -139,45 +139,45 @@ class ToolboxContract:
 
     async def test_a_call_is_recorded_with_its_result(self, toolbox: Toolbox, call: Call) -> None:
         name, arguments = call
-        for made in (await toolbox.call(name, arguments, "a"), await toolbox.call(name, json.dumps(arguments), "a")):
-            assert (made.call_id, made.name, made.arguments, made.executed) == ("a", name, arguments, True)
-            assert isinstance(made.result, str)
-            assert made.error is None
-            assert made.started_at <= made.ended_at
+        for form in (arguments, json.dumps(arguments)):
+            recorded = await toolbox.call(name, form, "a")
+            assert (recorded.call_id, recorded.name, recorded.arguments) == ("a", name, arguments)
+            assert recorded.executed
+            assert isinstance(recorded.result, str)
+            assert recorded.error is None
+            assert recorded.started_at <= recorded.ended_at
 
-    async def test_a_tool_that_is_only_declared_has_no_result(self, toolbox: Toolbox, declared: str) -> None:
-        made = await toolbox.call(declared, {"a": 1})
-        assert (made.executed, made.result, made.error) == (False, None, None)
-        assert made.arguments == {"a": 1}
+    async def test_a_call_of_a_declared_tool_has_no_result(self, toolbox: Toolbox, declared: str) -> None:
+        recorded = await toolbox.call(declared, {"a": 1})
+        assert (recorded.executed, recorded.result, recorded.error) == (False, None, None)
+        assert recorded.arguments == {"a": 1}
 
-    async def test_an_unknown_tool_is_told_with_those_there_are(self, toolbox: Toolbox, call: Call) -> None:
-        made = await toolbox.call("no such tool", {})
-        assert "no such tool" in str(made.error)
-        assert call[0] in str(made.error)
-        assert not made.executed
+    async def test_the_error_of_an_unknown_tool_lists_the_tools(self, toolbox: Toolbox, call: Call) -> None:
+        recorded = await toolbox.call("no such tool", {})
+        assert "no such tool" in str(recorded.error)
+        assert call[0] in str(recorded.error)
+        assert not recorded.executed
 
     @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-    async def test_whatever_a_model_writes_as_arguments_is_a_call(
+    async def test_any_text_as_arguments_is_recorded_as_a_call(
         self, toolbox: Toolbox, call: Call, declared: str, text: str
     ) -> None:
         for name in (call[0], declared, "no such tool"):
-            made = await toolbox.call(name, text)
-            assert isinstance(made, ToolCall)
-            assert isinstance(made.arguments, Mapping)
+            recorded = await toolbox.call(name, text)
+            assert isinstance(recorded, ToolCall)
+            assert isinstance(recorded.arguments, Mapping)
         assert (await toolbox.call(*call)).error is None
 
     @pytest.mark.parametrize("text", ["{", "[]", "1", '"a"', '{"a": NaN}'])
-    async def test_arguments_that_are_no_object_are_the_calls_error(
-        self, toolbox: Toolbox, call: Call, text: str
-    ) -> None:
-        made = await toolbox.call(call[0], text)
-        assert "argument" in str(made.error)
-        assert (made.executed, made.result, made.arguments) == (False, None, {})
+    async def test_arguments_that_are_no_object_are_an_error(self, toolbox: Toolbox, call: Call, text: str) -> None:
+        recorded = await toolbox.call(call[0], text)
+        assert "argument" in str(recorded.error)
+        assert (recorded.executed, recorded.result, recorded.arguments) == (False, None, {})
 
-    async def test_calls_can_be_made_at_once(self, toolbox: Toolbox, call: Call) -> None:
-        made = await asyncio.gather(*(toolbox.call(*call, str(number)) for number in range(8)))
-        assert [each.call_id for each in made] == [str(number) for number in range(8)]
-        assert [each.error for each in made] == [None] * 8
+    async def test_concurrent_calls_are_recorded(self, toolbox: Toolbox, call: Call) -> None:
+        recorded = await asyncio.gather(*(toolbox.call(*call, str(number)) for number in range(8)))
+        assert [each.call_id for each in recorded] == [str(number) for number in range(8)]
+        assert [each.error for each in recorded] == [None] * 8
 
     async def test_the_state_is_json(self, toolbox: Toolbox, call: Call) -> None:
         await toolbox.call(*call)

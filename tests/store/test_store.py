@@ -89,7 +89,7 @@ def test_what_json_has_no_form_for_is_stored_as_its_nearest(tmp_path: Path) -> N
 
 
 class Careless(Store):
-    """Takes a run again that it has, and loses what its attempts were graded."""
+    """Accepts a run that it already has, and loses the scores of attempts."""
 
     def create_run(self, run: Run) -> None:
         with suppress(AlreadyStored):
@@ -107,4 +107,4 @@ def test_a_store_that_breaks_the_contract_fails_it(tmp_path: Path) -> None:
             contract.test_a_run_is_created_once(store)
         store.add_attempt("run-1", an_attempt(), a_case())
         with pytest.raises(AssertionError):
-            contract.test_attempts_come_back_as_they_went_in(store)
+            contract.test_attempts_are_read_back_unchanged(store)
