@@ -1,4 +1,4 @@
-"""Every source of tools keeps the contract, and one that does not is found out."""
+"""Every tool source and toolbox passes its contract, and a broken one fails it."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -68,7 +68,7 @@ class TestFunction(Contract):
         return "double", {"number": 4}
 
 
-@pytest.mark.parametrize("process", [False, True], ids=["ours", "its own"])
+@pytest.mark.parametrize("process", [False, True], ids=["same process", "own process"])
 class TestToolkit(Contract):
     @pytest.fixture
     def source(self, tmp_path: Path, process: bool) -> ToolSource:
@@ -99,7 +99,7 @@ class TestMcp(Contract):
 
     @pytest.fixture
     def call(self, scope: str) -> Call:
-        """A server of the whole run keeps what it keeps: attempts share it, as its users ask."""
+        """A server of the run has state that its attempts share: depositing 0 leaves it unchanged."""
         return ("deposit", {"amount": 2 if scope == "attempt" else 0})
 
 
@@ -134,7 +134,7 @@ class TestBfclToolkits(Contract):
 
 
 class Leaky:
-    """One state for all attempts, which it hands out itself, and tools that end an attempt for a wrong argument."""
+    """Shares one mutable state among all attempts, and raises on a wrong argument."""
 
     specs = (ToolSpec(name="deposit", description="", parameters={"type": "object"}),)
     names = ("withdraw",)
@@ -164,10 +164,10 @@ class Leaky:
     [
         ("its_tools_have_names_and_schemas", AssertionError),
         ("a_state_does_not_change_with_later_calls", AssertionError),
-        ("each_attempt_begins_at_the_start_of_its_case", AssertionError),
-        ("attempts_at_once_do_not_see_each_other", AssertionError),
-        ("an_attempt_that_broke_off_leaves_nothing_behind", AssertionError),
-        ("arguments_are_converted_once", AssertionError),
+        ("each_attempt_begins_with_the_initial_state_of_its_case", AssertionError),
+        ("concurrent_attempts_are_isolated", AssertionError),
+        ("an_aborted_attempt_leaves_no_state", AssertionError),
+        ("converting_arguments_twice_changes_nothing", AssertionError),
         ("odd_arguments_do_not_end_the_attempt", AttemptError),
     ],
 )
@@ -205,7 +205,7 @@ class TestRecorder(Boxes):
 
 
 class Careless(CaseToolbox):
-    """Executes every tool that it knows of, and takes what a model writes as it is."""
+    """Claims to execute every tool, and raises on an error that it must record."""
 
     def executes(self, name: str) -> bool:
         return True
@@ -220,13 +220,13 @@ class Careless(CaseToolbox):
 @pytest.mark.parametrize(
     ("broken", "arguments", "error"),
     [
-        ("tools_have_names_of_their_own", ["call", "declared"], AssertionError),
+        ("tool_names_are_unique_and_declared_tools_are_not_executed", ["call", "declared"], AssertionError),
         ("a_call_is_recorded_with_its_result", ["call"], AssertionError),
-        ("a_tool_that_is_only_declared_has_no_result", ["declared"], (AssertionError, KeyError)),
-        ("an_unknown_tool_is_told_with_those_there_are", ["call"], ValueError),
-        ("arguments_that_are_no_object_are_the_calls_error", ["call", "{"], ValueError),
-        ("whatever_a_model_writes_as_arguments_is_a_call", ["call", "declared", "{"], ValueError),
-        ("calls_can_be_made_at_once", ["call"], AssertionError),
+        ("a_call_of_a_declared_tool_has_no_result", ["declared"], (AssertionError, KeyError)),
+        ("the_error_of_an_unknown_tool_lists_the_tools", ["call"], ValueError),
+        ("arguments_that_are_no_object_are_an_error", ["call", "{"], ValueError),
+        ("any_text_as_arguments_is_recorded_as_a_call", ["call", "declared", "{"], ValueError),
+        ("concurrent_calls_are_recorded", ["call"], AssertionError),
     ],
 )
 async def test_a_toolbox_that_breaks_the_contract_fails_it(broken: str, arguments: list[str], error: Any) -> None:
