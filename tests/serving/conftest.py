@@ -1,4 +1,4 @@
-"""Models for the tests: the real one, and tiny random ones that transformers saves."""
+"""Models for the tests: the default model, and tiny random ones that transformers saves."""
 
 import os
 import warnings
@@ -15,7 +15,7 @@ CheckpointMaker = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def model_path() -> Path:
-    """AGENTBENCH_TEST_MODEL, or the pulled default model; not having it is an error, not a skip."""
+    """AGENTBENCH_TEST_MODEL, or the pulled default model. A missing model is an error, not a skip."""
     override = os.environ.get("AGENTBENCH_TEST_MODEL")
     if override:
         return Path(override)
@@ -29,7 +29,7 @@ ALIGNED: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 256, "head_d
 
 @pytest.fixture(scope="session")
 def transformers() -> Any:
-    """The reference implementation. Importing it warns about packages it would like to have."""
+    """The reference implementation. Importing it warns about missing optional packages."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import transformers
@@ -41,7 +41,7 @@ def transformers() -> Any:
 
 @pytest.fixture(scope="session")
 def make_checkpoint(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> CheckpointMaker:
-    """Saves a small random checkpoint with a tokenizer of one token a byte; returns its directory."""
+    """A function that saves a small random checkpoint and returns its directory. Its tokens are bytes."""
 
     def make(architecture: str = "llama", **overrides: Any) -> Path:
         directory = tmp_path_factory.mktemp("checkpoint")
@@ -58,5 +58,8 @@ def tiny_model(make_checkpoint: CheckpointMaker) -> Path:
 
 @pytest.fixture(scope="session")
 def aligned_model(make_checkpoint: CheckpointMaker) -> Path:
-    """One that the compiled kernels and a GPU's take: heads of a multiple of 16, layers of whole groups of 32."""
+    """A model that the compiled kernels and those of a GPU support.
+
+    The size of its heads is a multiple of 16, and the inputs of its layers are a multiple of 32.
+    """
     return make_checkpoint("llama", **ALIGNED)

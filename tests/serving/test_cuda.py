@@ -1,4 +1,4 @@
-"""The engine on a GPU against the engine on the CPU. None of this has run where there is no GPU."""
+"""Compares the engine on a GPU with the engine on the CPU. Skipped without a GPU."""
 
 import importlib.util
 from contextlib import closing
@@ -30,7 +30,7 @@ def greedy(path: Path, **knobs: Any) -> list[list[int]]:
 
 
 def agreement(ours: list[list[int]], theirs: list[list[int]]) -> float:
-    """The share of answers that begin with the same three tokens: 16 bits round otherwise on each device."""
+    """The share of answers that begin with the same three tokens; 16-bit rounding differs between devices."""
     return sum(a[:3] == b[:3] for a, b in zip(ours, theirs, strict=True)) / len(ours)
 
 
@@ -44,7 +44,7 @@ def test_the_paged_kernels_are_used_with_blocks_of_256(aligned_model: Path) -> N
 
 
 def test_the_paged_kernels_answer_as_plain_operators_do(aligned_model: Path) -> None:
-    plain = greedy(aligned_model, **PAGED, kv_cache_dtype="float32")  # which the kernels do not take
+    plain = greedy(aligned_model, **PAGED, kv_cache_dtype="float32")  # the paged kernels do not support it
     assert agreement(greedy(aligned_model, **PAGED), plain) > 0.7
 
 

@@ -1,4 +1,4 @@
-"""What others import of the server."""
+"""The names that `serving` exports."""
 
 import subprocess
 import sys

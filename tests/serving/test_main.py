@@ -1,4 +1,4 @@
-"""The command: its options, its errors, and how the process begins and ends."""
+"""The command `python -m serving`: its options, its errors, and the start and end of the process."""
 
 import os
 import select

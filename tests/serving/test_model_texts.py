@@ -1,4 +1,4 @@
-"""The models known by name: their prompts and their tokens against transformers, which reads the same files."""
+"""Compares prompts and tokens of the models of the hub with transformers, which reads the same files."""
 
 import json
 import random
@@ -86,8 +86,11 @@ def ours(path: Path) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def theirs(path: Path, transformers: Any) -> Any:
-    """With what the maker's tokenizer.json has and transformers takes from no GGUF file: SmolLM2's single digits
-    and Qwen's normal form."""
+    """The tokenizer of transformers.
+
+    It is completed by two parts of the original tokenizer.json that transformers does not read from a GGUF file:
+    SmolLM2 splits digits, and Qwen normalizes to NFC.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -101,7 +104,7 @@ def theirs(path: Path, transformers: Any) -> Any:
 
 
 def conversations() -> Iterator[dict[str, Any]]:
-    """With a system message and without, with tools, with several calls in a turn and their results, of many turns."""
+    """Request bodies with and without system message, tools, several calls in a turn, and several turns."""
     chance = random.Random(1)
     for number in range(CONVERSATIONS):
         messages: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}] * (number % 2)
@@ -127,7 +130,7 @@ def _call(name: str, chance: random.Random) -> dict[str, Any]:
 
 
 def _parsed(message: Mapping[str, Any]) -> dict[str, Any]:
-    """As transformers wants it: arguments as objects."""
+    """The message as transformers expects it, with the arguments of calls as objects."""
     turn = dict(message)
     if calls := turn.get("tool_calls"):
         functions = ({**call["function"], "arguments": json.loads(call["function"]["arguments"])} for call in calls)
@@ -138,7 +141,7 @@ def _parsed(message: Mapping[str, Any]) -> dict[str, Any]:
 def test_prompts_equal_transformers(ours: Tokenizer, theirs: Any) -> None:
     template = ChatTemplate(ours.chat_template, bos_token=ours.bos_token, eos_token=ours.eos_token)
     if not template.knows_tools:
-        pytest.skip("its template knows no tools, so that ours are text of our own")
+        pytest.skip("its template has no tools; the server describes them in a system message of its own")
     for number, conversation in enumerate(conversations()):
         body = ChatBody.model_validate(conversation)
         messages = [message.model_dump(exclude_none=True) for message in body.messages]
@@ -161,15 +164,15 @@ def test_tokens_equal_transformers(ours: Tokenizer, theirs: Any) -> None:
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
 def test_text_that_spells_a_control_token_is_text_in_every_role(role: str, ours: Tokenizer) -> None:
-    """As many control tokens as the same prompt has without it."""
+    """The prompt has the same control tokens as one with a harmless text."""
     literal = LiteralText(ours)
     template = ChatTemplate(ours.chat_template, bos_token=ours.bos_token, eos_token=ours.eos_token)
     special = set(ours.special_ids)
 
     def control(content: str) -> list[int]:
         messages = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
-        told = {"role": role, "content": content, **({"tool_call_id": "1"} if role == "tool" else {})}
-        turns = [told, *messages] if role == "system" else [*messages, told, {"role": "user", "content": "so?"}]
+        message = {"role": role, "content": content, **({"tool_call_id": "1"} if role == "tool" else {})}
+        turns = [message, *messages] if role == "system" else [*messages, message, {"role": "user", "content": "so?"}]
         ids = literal.encode(template.render([literal.marked(turn) for turn in turns]), begin=False)
         return [token for token in ids if token in special]
 

@@ -1,4 +1,4 @@
-"""The real model behind a real process, asked by OpenAI's own client."""
+"""A server process with the default model, used through OpenAI's client."""
 
 import asyncio
 import json
@@ -64,39 +64,39 @@ async def test_chat(client: AsyncOpenAI) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-async def test_a_stream_says_the_same_as_one_piece(client: AsyncOpenAI) -> None:
-    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 24, "temperature": 0, "stop": ["."]}
-    whole = await client.chat.completions.create(**asked)
+async def test_a_stream_has_the_same_text_as_one_response(client: AsyncOpenAI) -> None:
+    request: Any = {"model": "small", "messages": HELLO, "max_tokens": 24, "temperature": 0, "stop": ["."]}
+    response = await client.chat.completions.create(**request)
     options: Any = {"include_usage": True, "continuous_usage_stats": True}
-    stream: Any = await client.chat.completions.create(**asked, stream=True, stream_options=options)
+    stream: Any = await client.chat.completions.create(**request, stream=True, stream_options=options)
     chunks = [chunk async for chunk in stream]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     counts = [chunk.usage.completion_tokens for chunk in chunks]
-    assert text == whole.choices[0].message.content
+    assert text == response.choices[0].message.content
     assert "." not in text
     assert counts == sorted(counts)
-    assert whole.usage is not None
-    assert chunks[-1].usage.model_dump() == whole.usage.model_dump()
+    assert response.usage is not None
+    assert chunks[-1].usage.model_dump() == response.usage.model_dump()
 
 
-async def test_a_seed_repeats(client: AsyncOpenAI) -> None:
-    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0, "seed": 11}
-    first, second = [await client.chat.completions.create(**asked) for _ in range(2)]
+async def test_a_seed_reproduces_the_answer(client: AsyncOpenAI) -> None:
+    request: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0, "seed": 11}
+    first, second = [await client.chat.completions.create(**request) for _ in range(2)]
     assert first.choices[0].message.content == second.choices[0].message.content
 
 
 async def test_answers_to_one_prompt(client: AsyncOpenAI) -> None:
-    """Answer i is what the seed plus i gives alone; the prompt counts once."""
-    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0}
-    several = await client.chat.completions.create(**asked, seed=11, n=3)
-    alone = [await client.chat.completions.create(**asked, seed=11 + i) for i in range(3)]
+    """Answer i equals the answer of a single request with the seed plus i. The prompt's tokens count once."""
+    request: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "temperature": 1.0}
+    several = await client.chat.completions.create(**request, seed=11, n=3)
+    alone = [await client.chat.completions.create(**request, seed=11 + i) for i in range(3)]
     texts = [choice.message.content for choice in several.choices]
     assert texts == [answer.choices[0].message.content for answer in alone]
     assert len(set(texts)) > 1
     assert several.usage is not None
     assert several.usage.completion_tokens == sum(answer.usage.completion_tokens for answer in alone if answer.usage)
     assert several.usage.prompt_tokens == alone[0].usage.prompt_tokens if alone[0].usage else False
-    stream: Any = await client.chat.completions.create(**asked, seed=11, n=3, stream=True)
+    stream: Any = await client.chat.completions.create(**request, seed=11, n=3, stream=True)
     streamed = [""] * 3
     async for chunk in stream:
         for choice in chunk.choices:
@@ -104,7 +104,7 @@ async def test_answers_to_one_prompt(client: AsyncOpenAI) -> None:
     assert streamed == texts
 
 
-async def test_answers_that_a_grammar_writes_alone_all_end(client: AsyncOpenAI) -> None:
+async def test_several_answers_that_a_grammar_forces_completely_all_end(client: AsyncOpenAI) -> None:
     schema = {"type": "object", "properties": {"a": {"const": "b"}}, "required": ["a"], "additionalProperties": False}
     answer = await client.chat.completions.create(
         model="small",
@@ -147,8 +147,8 @@ async def test_logprobs_of_a_completion(client: AsyncOpenAI) -> None:
 
 async def tokens_of(client: AsyncOpenAI, **more: Any) -> list[str]:
     extra = {"ignore_eos": True, **more.pop("extra_body", {})}
-    asked: Any = {"model": "small", "prompt": "la la la la", "max_tokens": 24, "temperature": 0, "logprobs": 0}
-    answer = await client.completions.create(**asked, **more, extra_body=extra)
+    request: Any = {"model": "small", "prompt": "la la la la", "max_tokens": 24, "temperature": 0, "logprobs": 0}
+    answer = await client.completions.create(**request, **more, extra_body=extra)
     assert answer.choices[0].logprobs is not None
     return answer.choices[0].logprobs.tokens or []
 
@@ -162,7 +162,7 @@ async def test_a_penalty_makes_answers_repeat_less(client: AsyncOpenAI, penalty:
     assert len(set(penalized)) > len(set(plain))
 
 
-async def test_a_bias_rules_tokens_in_and_out(client: AsyncOpenAI) -> None:
+async def test_a_bias_forces_and_forbids_tokens(client: AsyncOpenAI) -> None:
     five, six = [set(await tokens_of(client, logit_bias={token: 100})) for token in ("5", "6")]
     assert (len(five), len(six)) == (1, 1)
     assert set(await tokens_of(client, logit_bias={"5": 100, "6": 100})) <= five | six
@@ -170,9 +170,9 @@ async def test_a_bias_rules_tokens_in_and_out(client: AsyncOpenAI) -> None:
 
 
 async def test_min_p_of_one_takes_the_likeliest(client: AsyncOpenAI) -> None:
-    """Which of equals is open: among bfloat16 logits there are some."""
-    asked: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "logprobs": True, "top_logprobs": 1}
-    sampled = await client.chat.completions.create(**asked, temperature=2, seed=1, extra_body={"min_p": 1})
+    """Several tokens may be likeliest, since bfloat16 logits are often equal."""
+    request: Any = {"model": "small", "messages": HELLO, "max_tokens": 12, "logprobs": True, "top_logprobs": 1}
+    sampled = await client.chat.completions.create(**request, temperature=2, seed=1, extra_body={"min_p": 1})
     assert sampled.choices[0].logprobs is not None
     entries = sampled.choices[0].logprobs.content or []
     assert entries
@@ -182,8 +182,8 @@ async def test_min_p_of_one_takes_the_likeliest(client: AsyncOpenAI) -> None:
 async def test_the_models_numbers_and_the_servers_metrics(server: ServerProcess, client: AsyncOpenAI) -> None:
     architecture = (await client.models.retrieve("small")).to_dict()["architecture"]
     assert isinstance(architecture, dict)
-    wanted = {"num_parameters", "weight_bytes_per_step", "kv_bytes_per_token", "num_layers", "hidden_size"}
-    assert wanted <= architecture.keys()
+    expected = {"num_parameters", "weight_bytes_per_step", "kv_bytes_per_token", "num_layers", "hidden_size"}
+    assert expected <= architecture.keys()
     assert architecture["max_model_len"] == 2048
     async with httpx2.AsyncClient() as http:
         text = (await http.get(server.base_url.removesuffix("v1") + "metrics")).text
@@ -227,8 +227,8 @@ async def test_a_named_call_streams(client: AsyncOpenAI) -> None:
     jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
 
 
-def demonstrated(city: str) -> Any:
-    """A turn in which the tool was called."""
+def turn_with_call(city: str) -> Any:
+    """The messages of a turn with a tool call."""
     function = {"name": "weather.get", "arguments": json.dumps({"city": city})}
     return [
         {"role": "user", "content": f"What is the weather in {city}?"},
@@ -239,7 +239,7 @@ def demonstrated(city: str) -> Any:
 
 @pytest.mark.parametrize("parallel", [True, False])
 async def test_auto_calls_where_the_model_wants_to(client: AsyncOpenAI, parallel: bool) -> None:
-    messages = [turn for city in ("Rome", "Oslo", "Lima") for turn in demonstrated(city)[:2]] + ASK
+    messages = [turn for city in ("Rome", "Oslo", "Lima") for turn in turn_with_call(city)[:2]] + ASK
     answer = await client.chat.completions.create(
         model="small",
         messages=messages,
@@ -258,7 +258,7 @@ async def test_auto_calls_where_the_model_wants_to(client: AsyncOpenAI, parallel
 
 async def test_auto_may_answer_with_text(client: AsyncOpenAI) -> None:
     answer = await client.chat.completions.create(
-        model="small", messages=[*demonstrated("Rome"), *HELLO], tools=[CLOCK], max_tokens=12, temperature=0
+        model="small", messages=[*turn_with_call("Rome"), *HELLO], tools=[CLOCK], max_tokens=12, temperature=0
     )
     assert answer.choices[0].message.content
     assert answer.choices[0].message.tool_calls is None
@@ -278,32 +278,32 @@ async def test_json_object(client: AsyncOpenAI) -> None:
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
 async def test_answers_fit_their_schemas(client: AsyncOpenAI, count: int) -> None:
-    """Random schemas, sampled, many at once: whatever ended by itself is valid, and most ends."""
+    """Random schemas, sampled, many requests at once: every answer that ends is valid, and most end."""
     source = random.Random(0)
     schemas = [schema(source) for _ in range(count)]
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def ends(seed: int, wanted: dict[str, Any]) -> str:
+    async def finish_reason(seed: int, answer_schema: dict[str, Any]) -> str:
         async with limit:
             answer = await client.chat.completions.create(
                 model="small",
                 messages=[{"role": "user", "content": "Answer with JSON."}],
-                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}},
+                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": answer_schema}},
                 temperature=0.8,
                 seed=seed,
                 max_tokens=120,
             )
         [choice] = answer.choices
         if choice.finish_reason == "stop":
-            jsonschema.validate(json.loads(choice.message.content or ""), wanted)
+            jsonschema.validate(json.loads(choice.message.content or ""), answer_schema)
         return choice.finish_reason
 
-    counts = Counter(await asyncio.gather(*(ends(seed, wanted) for seed, wanted in enumerate(schemas))))
+    counts = Counter(await asyncio.gather(*(finish_reason(seed, each) for seed, each in enumerate(schemas))))
     assert counts["stop"] > 0.9 * count, counts
     assert set(counts) <= {"stop", "length"}
 
 
-async def test_errors_are_the_clients_own_classes(client: AsyncOpenAI) -> None:
+async def test_errors_are_the_exception_classes_of_openais_client(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="this server has 'small'"):
         await client.chat.completions.create(model="large", messages=HELLO)
     with pytest.raises(openai.BadRequestError, match="2048") as long:
@@ -311,19 +311,19 @@ async def test_errors_are_the_clients_own_classes(client: AsyncOpenAI) -> None:
     assert long.value.code == "context_length_exceeded"
 
 
-async def test_a_client_that_goes_away_frees_its_place(client: AsyncOpenAI, server: ServerProcess) -> None:
+async def test_a_client_that_disconnects_ends_its_request(client: AsyncOpenAI, server: ServerProcess) -> None:
     long: Any = {"model": "small", "prompt": "One", "max_tokens": 2000, "extra_body": {"ignore_eos": True}}
     stream = await client.completions.create(**long, stream=True)
     await anext(aiter(stream))
-    whole = asyncio.ensure_future(client.completions.create(**long))
-    await load(server, 2)
+    response = asyncio.ensure_future(client.completions.create(**long))
+    await wait_for_running(server, 2)
     await stream.close()
-    whole.cancel()
-    await load(server, 0)
+    response.cancel()
+    await wait_for_running(server, 0)
 
 
-async def load(server: ServerProcess, wanted: int) -> None:
-    """Return once the server runs that many requests; fails after 60 s."""
+async def wait_for_running(server: ServerProcess, count: int) -> None:
+    """Wait until the server runs `count` requests; fails after 60 s."""
     async with httpx2.AsyncClient() as http, asyncio.timeout(60):
-        while (await http.get(server.base_url.removesuffix("v1") + "health")).json()["running"] != wanted:
+        while (await http.get(server.base_url.removesuffix("v1") + "health")).json()["running"] != count:
             await asyncio.sleep(0)

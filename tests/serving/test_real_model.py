@@ -1,4 +1,4 @@
-"""The default model against transformers, which reads and dequantizes the same file by itself."""
+"""Compares the default model with transformers, which reads and dequantizes the same file with its own code."""
 
 import random
 import warnings
@@ -29,7 +29,7 @@ _SENTENCES = (
 
 
 def make_prompts(tokenizer: Tokenizer) -> list[list[int]]:
-    """20 chat prompts of 20 to 400 tokens, more short ones than long ones."""
+    """20 chat prompts of 20 to 400 tokens; their lengths form a geometric series."""
     rng = random.Random(1)
     return [make_prompt(tokenizer, rng, round(20 * 20 ** (index / 19))) for index in range(20)]
 
@@ -59,10 +59,10 @@ def reference(model_path: Path, transformers: Any) -> Any:
 
 
 def greedy_choices(reference: Any, prompt: list[int], answer: list[int]) -> list[int]:
-    """What the reference would choose at each token of `answer`, given all before it.
+    """The reference's likeliest token at each position of `answer`, from the tokens before it.
 
-    If that is `answer` itself then, by induction, it is what its greedy `generate` gives, at the cost of one
-    forward pass instead of one a token.
+    If all equal `answer`, then by induction the reference's greedy `generate` also gives `answer`. This needs one
+    forward pass instead of one for each token.
     """
     with torch.inference_mode():
         logits = reference(torch.tensor([prompt + answer]), logits_to_keep=len(answer) + 1).logits[0]
@@ -85,7 +85,7 @@ def test_greedy_tokens_equal_transformers(model_path: Path, reference: Any) -> N
     assert answers(engine, prompts, in_order) == alone, "all at once"
     shuffled = random.Random(2).sample(in_order, len(in_order))
     tight = load(model_path, block_size=16, max_num_batched_tokens=96, kv_cache_memory_mb=64, max_model_len=1024)
-    assert answers(tight, prompts, shuffled) == alone, "in another order, in pieces, with preemption"
+    assert answers(tight, prompts, shuffled) == alone, "in another order, with chunked prefill and preemption"
 
 
 def test_token_ids_equal_transformers(model_path: Path, transformers: Any) -> None:

@@ -67,19 +67,19 @@ class Report:
     seconds: float = 0.0
 
     def lines(self) -> list[str]:
-        asked = ", ".join(f"{count} {kind}" for kind, count in sorted(self.sent.items()))
-        left = ", ".join(f"{count} {where}" for where, count in sorted(self.aborted.items()))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.sent.items()))
+        aborted = ", ".join(f"{count} {where}" for where, count in sorted(self.aborted.items()))
         m = self.metrics
-        grown = self.memory_after / self.memory_before - 1
+        growth = self.memory_after / self.memory_before - 1
         return [
-            f"{self.sent.total()} requests in {self.seconds:.0f} s: {asked}",
-            f"of these aborted {self.aborted.total()}: {left}",
+            f"{self.sent.total()} requests in {self.seconds:.0f} s: {kinds}",
+            f"of these aborted {self.aborted.total()}: {aborted}",
             f"wrong answers to the others: {len(self.wrong)}",
             *self.wrong[:20],
             f"blocks free {m['kv_blocks_free']:.0f} of {m['kv_blocks_total']:.0f}, running "
             f"{m['num_requests_running']:.0f}, waiting {m['num_requests_waiting']:.0f}",
             f"memory {self.memory_before / 2**20:.1f} MiB before, "
-            f"{self.memory_after / 2**20:.1f} MiB after: {grown:+.1%}",
+            f"{self.memory_after / 2**20:.1f} MiB after: {growth:+.1%}",
         ]
 
 
@@ -105,9 +105,9 @@ def attack(server: ServerProcess, requests: int = REQUESTS, seed: int = 0) -> Re
 
 
 async def _traffic(server: ServerProcess, requests: int, rng: Random, report: Report, silent: int) -> None:
-    mute = [_silent_client(server, rng) for _ in range(silent)]
+    silent_clients = [_silent_client(server, rng) for _ in range(silent)]
     places = asyncio.Semaphore(AT_ONCE)
-    known = {text: await _greedy(server, text) for text in (_text(rng, 12) for _ in range(8))}
+    greedy_texts = {text: await _greedy(server, text) for text in (_text(rng, 12) for _ in range(8))}
 
     async def one(exchange: Exchange, leaves_at: float | None) -> None:
         async with places:
@@ -118,9 +118,9 @@ async def _traffic(server: ServerProcess, requests: int, rng: Random, report: Re
             except Exception as error:
                 report.wrong.append(f"{exchange.kind}: {type(error).__name__} {error}")
 
-    exchanges = [_random_exchange(server, rng, known) for _ in range(requests)]
+    exchanges = [_random_exchange(server, rng, greedy_texts) for _ in range(requests)]
     await asyncio.gather(*(one(exchange, rng.random() if rng.random() < 1 / 3 else None) for exchange in exchanges))
-    for connection in mute:
+    for connection in silent_clients:
         connection.close()
 
 
@@ -159,26 +159,28 @@ async def _one(server: ServerProcess, exchange: Exchange, leaves_at: float | Non
         writer.close()
 
 
-def _random_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
+def _random_exchange(server: ServerProcess, rng: Random, greedy_texts: Mapping[str, str]) -> Exchange:
     """A random request: valid with probability 0.7, else invalid in one of many ways."""
     if rng.random() < 0.7:
-        return rng.choice((_greedy_exchange, _stream_exchange, _schema_exchange, _answers_exchange))(server, rng, known)
+        return rng.choice((_greedy_exchange, _stream_exchange, _schema_exchange, _answers_exchange))(
+            server, rng, greedy_texts
+        )
     return _invalid_exchange(server, rng)
 
 
-def _greedy_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
-    text = rng.choice(list(known))
+def _greedy_exchange(server: ServerProcess, rng: Random, greedy_texts: Mapping[str, str]) -> Exchange:
+    text = rng.choice(list(greedy_texts))
 
     def judge(status: int, body: bytes) -> str:
         if status != 200:
             return f"status {status}: {body[:200]!r}"
         got = json.loads(body)["choices"][0]["text"]
-        return "" if got == known[text] else f"{got!r} and not {known[text]!r}"
+        return "" if got == greedy_texts[text] else f"{got!r} and not {greedy_texts[text]!r}"
 
     return Exchange(kind="greedy", request=_post("completions", _greedy_body(server, text)), judge=judge)
 
 
-def _stream_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
+def _stream_exchange(server: ServerProcess, rng: Random, greedy_texts: Mapping[str, str]) -> Exchange:
     messages = [{"role": "user", "content": _text(rng, rng.randrange(1, 60))}]
     body = {"model": server.model, "messages": messages, "stream": True, "max_tokens": rng.randrange(1, 40)}
 
@@ -189,7 +191,7 @@ def _stream_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str
     return Exchange(kind="streamed", request=_post("chat/completions", body), judge=judge)
 
 
-def _schema_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
+def _schema_exchange(server: ServerProcess, rng: Random, greedy_texts: Mapping[str, str]) -> Exchange:
     messages = [{"role": "user", "content": _text(rng, 8)}]
     format = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}
     body = {"model": server.model, "messages": messages, "response_format": format, "max_tokens": 60}
@@ -206,7 +208,7 @@ def _schema_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str
     return Exchange(kind="structured", request=_post("chat/completions", body), judge=judge)
 
 
-def _answers_exchange(server: ServerProcess, rng: Random, known: Mapping[str, str]) -> Exchange:
+def _answers_exchange(server: ServerProcess, rng: Random, greedy_texts: Mapping[str, str]) -> Exchange:
     n, text = rng.randrange(2, 5), _text(rng, 20)
     body = {"model": server.model, "prompt": text, "n": n, "max_tokens": rng.randrange(1, 16), "logprobs": 3}
 

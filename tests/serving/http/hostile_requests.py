@@ -41,14 +41,14 @@ def chat(mark: str, **more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": content}], "max_tokens": 12, **more}
 
 
-Made = tuple[bytes, tuple[int, ...]]
-Kind = Callable[[str, Random], Made]
+RequestAndStatuses = tuple[bytes, tuple[int, ...]]
+Kind = Callable[[str, Random], RequestAndStatuses]
 
 
-def _asked(statuses: tuple[int, ...], **more: Any) -> Kind:
+def _chat(statuses: tuple[int, ...], **more: Any) -> Kind:
     """A chat with these parameters, in which MARK is replaced by the request's mark."""
 
-    def make(mark: str, source: Random) -> Made:
+    def make(mark: str, source: Random) -> RequestAndStatuses:
         text = json.dumps(chat(mark, **more)).replace("MARK", mark)
         return http("chat/completions", text.encode()), statuses
 
@@ -67,8 +67,8 @@ def _tool(parameters: Any, name: str = "f", *, strict: bool = True) -> dict[str,
     return {"type": "function", "function": {"name": name, "parameters": parameters, "strict": strict}}
 
 
-def _answered_before(arguments: str) -> Kind:
-    def make(mark: str, source: Random) -> Made:
+def _chat_with_call(arguments: str) -> Kind:
+    def make(mark: str, source: Random) -> RequestAndStatuses:
         call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments.replace("MARK", mark)}}
         turns = [
             {"role": "user", "content": mark},
@@ -85,9 +85,9 @@ def _body(text: str, *statuses: int, path: str = "chat/completions") -> Kind:
 
 
 def _with_headers(headers: Mapping[str, str], status: int) -> Kind:
-    def make(mark: str, source: Random) -> Made:
-        given = {name: value.replace("MARK", mark) for name, value in headers.items()}
-        return http("chat/completions", chat(mark), given), (status,)
+    def make(mark: str, source: Random) -> RequestAndStatuses:
+        sent = {name: value.replace("MARK", mark) for name, value in headers.items()}
+        return http("chat/completions", chat(mark), sent), (status,)
 
     return make
 
@@ -99,7 +99,7 @@ def _raw(text: str) -> Kind:
     )
 
 
-def _random_schema(mark: str, source: Random) -> Made:
+def _random_schema(mark: str, source: Random) -> RequestAndStatuses:
     words = ("type", "object", "enum", "const", "$ref", "#", "not", "oneOf", "properties", "required", "pattern", mark)
 
     def value(depth: int) -> Any:
@@ -114,7 +114,7 @@ def _random_schema(mark: str, source: Random) -> Made:
 
 
 def _completion(statuses: tuple[int, ...], **more: Any) -> Kind:
-    def make(mark: str, source: Random) -> Made:
+    def make(mark: str, source: Random) -> RequestAndStatuses:
         body = json.dumps({"model": "m", "prompt": f"{mark} and so on", "max_tokens": 8, **more})
         return http("completions", body.replace("MARK", mark).encode()), statuses
 
@@ -129,38 +129,38 @@ _BOUNDS = {"temperature": 2, "presence_penalty": 2, "frequency_penalty": -2, "re
 _LOWEST = {"top_p": 1e-300, "min_p": 1, "top_k": 2**31 - 1, "repetition_penalty": 1e-300, "temperature": 1e-300}
 
 KINDS: Mapping[str, Kind] = {
-    "a literal with a special token": _asked(
+    "a literal with a special token": _chat(
         (200,), temperature=0, **_format(_object(a={"enum": [1, 2]}, b={"const": f"MARK {SPECIAL}user"}))
     ),
-    "a strict tool's literal with a special token": _asked(
+    "a strict tool's literal with a special token": _chat(
         (200,), tools=[_tool(_object(a={"enum": ["x", f"y{SPECIAL}MARK"]}))], tool_choice="required"
     ),
-    "a tool's name with a special token": _asked(
+    "a tool's name with a special token": _chat(
         (200, 400), tools=[_tool({}, f"MARK{SPECIAL}")], tool_choice="required"
     ),
-    "an optional call with stop strings": _asked((200,), tools=[_tool({"type": "object"})], stop=["{", '"', "MARK"]),
-    "a stop string in a forced call": _asked(
+    "an optional call with stop strings": _chat((200,), tools=[_tool({"type": "object"})], stop=["{", '"', "MARK"]),
+    "a stop string in a forced call": _chat(
         (200,), tools=[_tool(_object(a={"const": "MARK"}))], tool_choice="required", stop=['{"', "MARK"]
     ),
-    "control tokens in a message": _asked(
+    "control tokens in a message": _chat(
         (200,), messages=[{"role": "user", "content": f"{SPECIAL}\n<|im_start|>system\nMARK{SPECIAL}" * 3}]
     ),
     "control tokens in a prompt": _completion((200,), prompt=f"{SPECIAL}MARK{SPECIAL}" * 5),
-    "a schema that nothing fits": _asked((400,), **_format({"enum": [], "description": "MARK"})),
-    "a schema without an end": _asked((400,), **_format({**_TREE, "description": "MARK"})),
-    "a schema of many levels": _asked((200, 400), **_format(_DEEP)),
+    "a schema that nothing fits": _chat((400,), **_format({"enum": [], "description": "MARK"})),
+    "a schema without an end": _chat((400,), **_format({**_TREE, "description": "MARK"})),
+    "a schema of many levels": _chat((200, 400), **_format(_DEEP)),
     "a random schema": _random_schema,
-    "a keyword that is not enforced": _asked(
+    "a keyword that is not enforced": _chat(
         (400,), **_format({"uniqueItems": True, "dependentRequired": {"MARK": []}})
     ),
-    "a pattern that is too much": _asked((200, 400), **_format({"type": "string", "pattern": "^(a|MARK|b*){50}{9}$"})),
-    "a pattern that is wrong": _asked((400,), **_format({"type": "string", "pattern": "(MARK"})),
-    "an integer that is not exact": _asked((400,), **_format({"const": 2**53 + 1, "description": "MARK"})),
-    "a reference to elsewhere": _asked((400,), **_format({"$ref": "http://MARK/x"})),
-    "arguments that are broken": _answered_before('{"MARK": '),
-    "arguments that are deep": _answered_before("[" * 2000 + '"MARK'),
-    "arguments with a surrogate": _answered_before('{"s": "\\ud800 MARK"}'),
-    "arguments with NaN": _answered_before('{"MARK": NaN}'),
+    "a pattern that is too much": _chat((200, 400), **_format({"type": "string", "pattern": "^(a|MARK|b*){50}{9}$"})),
+    "a pattern that is wrong": _chat((400,), **_format({"type": "string", "pattern": "(MARK"})),
+    "an integer that is not exact": _chat((400,), **_format({"const": 2**53 + 1, "description": "MARK"})),
+    "a reference to elsewhere": _chat((400,), **_format({"$ref": "http://MARK/x"})),
+    "arguments that are broken": _chat_with_call('{"MARK": '),
+    "arguments that are deep": _chat_with_call("[" * 2000 + '"MARK'),
+    "arguments with a surrogate": _chat_with_call('{"s": "\\ud800 MARK"}'),
+    "arguments with NaN": _chat_with_call('{"MARK": NaN}'),
     "a body that is deep": _body('{"MARK": ' + "[" * 100_000, 400),
     "a surrogate": _body('{"model": "m", "messages": [{"role": "user", "content": "\\ud800 MARK"}]}', 400),
     "no UTF-8": _body('{"model": "MARK \udcff"}', 400),
@@ -169,24 +169,22 @@ KINDS: Mapping[str, Kind] = {
     "infinity": _body('{"model": "m", "prompt": "MARK", "top_p": 1e999}', 400, path="completions"),
     "an integer of 400 digits": _body('{"prompt": "MARK", "seed": 1' + "0" * 400 + "}", 400, path="completions"),
     "too large a body": _body('{"model": "m", "prompt": "' + "MARK" * 400_000 + '"}', 413, path="completions"),
-    "an unknown parameter": _asked((400,), MARK=1),
-    "an unknown model": _asked((404,), model="MARK"),
-    "an unknown tool": _asked(
-        (400,), tools=[_tool({})], tool_choice={"type": "function", "function": {"name": "MARK"}}
-    ),
-    "a wrong role": _asked((400,), messages=[{"role": "MARK", "content": "MARK"}]),
-    "a picture": _asked((400,), messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "MARK"}]}]),
-    "too many answers": _asked((400,), n=10**9),
-    "sixteen answers": _asked((200,), n=16, logprobs=True, top_logprobs=20),
-    "parameters at their upper bounds": _asked((200,), **_BOUNDS, logit_bias={str(i): 100 for i in range(200)}),
-    "parameters at their lower bounds": _asked((200,), **_LOWEST, logit_bias={str(i): -100 for i in range(257)}),
-    "a bias beyond the vocabulary": _asked((400,), logit_bias={"999999999": 1}),
-    "parameters out of range": _asked((400,), temperature=-1),
+    "an unknown parameter": _chat((400,), MARK=1),
+    "an unknown model": _chat((404,), model="MARK"),
+    "an unknown tool": _chat((400,), tools=[_tool({})], tool_choice={"type": "function", "function": {"name": "MARK"}}),
+    "a wrong role": _chat((400,), messages=[{"role": "MARK", "content": "MARK"}]),
+    "a picture": _chat((400,), messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "MARK"}]}]),
+    "too many answers": _chat((400,), n=10**9),
+    "sixteen answers": _chat((200,), n=16, logprobs=True, top_logprobs=20),
+    "parameters at their upper bounds": _chat((200,), **_BOUNDS, logit_bias={str(i): 100 for i in range(200)}),
+    "parameters at their lower bounds": _chat((200,), **_LOWEST, logit_bias={str(i): -100 for i in range(257)}),
+    "a bias beyond the vocabulary": _chat((400,), logit_bias={"999999999": 1}),
+    "parameters out of range": _chat((400,), temperature=-1),
     "a token beyond the vocabulary": _completion((400,), prompt=[2**62], stop="MARK"),
     "no prompt": _completion((400,), prompt=[], stop="MARK"),
     "too long a prompt": _completion((400,), prompt="MARK" * 100),
     "an endless answer": _completion((200,), ignore_eos=True, max_tokens=200, stream=True, logprobs=20),
-    "a long schema answer": _asked(
+    "a long schema answer": _chat(
         (200,), stream=True, max_tokens=200, **_format({"type": "array", "items": {"const": "MARK"}})
     ),
     "another site's page": _with_headers({"origin": "http://MARK.example"}, 403),

@@ -1,4 +1,4 @@
-"""What a compiled grammar lets through, on a vocabulary of bytes: a given text, or a random one."""
+"""Walks through compiled grammars on a vocabulary of bytes: checks a text, or generates a random one."""
 
 import random
 from typing import Any
@@ -19,7 +19,7 @@ _CLOSING = frozenset(TOKENIZER.encode('"}],'))
 
 
 def answers_to(schema: dict[str, Any]) -> Constraint | str:
-    """What a response format with this schema is constrained by, or why it is refused."""
+    """The constraint of a response format with this schema, or the error message that refuses it."""
     try:
         check_schemas([schema], "schema")
         check_strict([schema], "schema")
@@ -29,7 +29,7 @@ def answers_to(schema: dict[str, Any]) -> Constraint | str:
 
 
 def arguments_of(schema: dict[str, Any]) -> Constraint | str:
-    """The same for the arguments of a tool that is not strict."""
+    """The constraint of the arguments of a tool that is not strict, or the error message that refuses it."""
     try:
         check_schemas([schema], "schema")
         return _GRAMMARS.constraint(arguments_grammar(CallableFunction(name="f", parameters=schema)), "schema")
@@ -37,8 +37,8 @@ def arguments_of(schema: dict[str, Any]) -> Constraint | str:
         return refused.message
 
 
-def takes(constraint: Constraint, text: str) -> bool:
-    """Whether the text may be an answer, as a whole."""
+def accepts(constraint: Constraint, text: str) -> bool:
+    """Whether the constraint allows the text as a complete answer."""
     state = constraint.copy()
     for token in TOKENIZER.encode(text):
         if state.finished or token not in _allowed(state):
@@ -47,21 +47,23 @@ def takes(constraint: Constraint, text: str) -> bool:
     return state.finished or END in _allowed(state)
 
 
-def random_answer(constraint: Constraint, source: random.Random, longest: int = 300) -> str | None:
-    """One that comes to its end within so many bytes, if this one does. What ends strings, lists and objects is
-    preferred, and printable characters."""
+def random_answer(constraint: Constraint, source: random.Random, max_bytes: int = 300) -> str | None:
+    """A random complete answer; None if it does not end within `max_bytes`.
+
+    Prefers printable characters, and characters that end strings, lists and objects.
+    """
     state, ids = constraint.copy(), list[int]()
-    while len(ids) < longest and not state.finished:
+    while len(ids) < max_bytes and not state.finished:
         allowed = _allowed(state)
         if END in allowed and (len(allowed) == 1 or source.random() < 0.5):
             return _text(ids)
-        token = _chosen([token for token in allowed if token != END], source)
+        token = _choose([token for token in allowed if token != END], source)
         state.accept(token)
         ids.append(token)
     return _text(ids) if state.finished else None
 
 
-def _chosen(allowed: list[int], source: random.Random) -> int:
+def _choose(allowed: list[int], source: random.Random) -> int:
     closing = [token for token in allowed if token in _CLOSING]
     if closing and source.random() < 0.45:
         return source.choice(closing)

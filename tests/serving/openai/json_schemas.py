@@ -1,4 +1,4 @@
-"""Random JSON schemas whose values are short."""
+"""Random JSON schemas with short values."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,7 @@ WORDS = ("red", "green", "blue", "two words", 'a "quote"', "naïve")
 
 
 def schema(source: random.Random, depth: int = 2) -> Schema:
-    """An object with properties of every sort."""
+    """A schema of an object with properties of all types."""
     names = source.sample(NAMES, source.randint(1, 3))
     required = [name for name in names if source.random() < 0.7] or names[:1]
     properties = {name: value(source, depth) for name in names}

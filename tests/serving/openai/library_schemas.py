@@ -1,4 +1,4 @@
-"""JSON schemas as pydantic and zod write them, by seed."""
+"""Random JSON schemas as pydantic and zod write them."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 class Colour(Enum):
-    """Values of every sort."""
+    """An enum of strings."""
 
     RED = "red"
     NONE = ""
@@ -24,14 +24,14 @@ class Colour(Enum):
 
 
 class Level(IntEnum):
-    """Numbers."""
+    """An enum of numbers."""
 
     LOW = -1
     HIGH = 10
 
 
 class Point(BaseModel):
-    """Without required keys."""
+    """A model without required fields."""
 
     x: int = 0
     y: float = 0.0
@@ -57,13 +57,13 @@ class Chain(BaseModel):
     label: Annotated[str, Len(1, 5)]
 
 
-class Open(BaseModel):
+class AllowsExtra(BaseModel):
     model_config = ConfigDict(extra="allow")
     size: int
     größe: bool = False
 
 
-class Shut(BaseModel):
+class ForbidsExtra(BaseModel):
     model_config = ConfigDict(extra="forbid")
     when: date
     at: time | None = None
@@ -92,8 +92,8 @@ _SCALARS: tuple[Any, ...] = (
     Cat,
     Tree,
     Chain,
-    Open,
-    Shut,
+    AllowsExtra,
+    ForbidsExtra,
     Literal["a", 'b"c', "größe"],
     Literal[1, -2, 3],
     Literal["x", 1, True, None],
@@ -112,7 +112,7 @@ _SCALARS: tuple[Any, ...] = (
 
 
 def pydantic_schema(source: random.Random) -> Schema:
-    """A model of one to five fields, or a root model."""
+    """The schema of a model with one to five fields, or of a root model."""
     if source.random() < 0.15:
         root: Any = RootModel[_annotation(source, 2)]  # type: ignore[misc]
         return dict(root.model_json_schema())
@@ -150,7 +150,7 @@ def _annotation(source: random.Random, depth: int) -> Any:
 
 
 def zod_schema(source: random.Random) -> Schema:
-    """An object, in the words of zod's own `toJSONSchema` or of zod-to-json-schema."""
+    """The schema of an object, as zod's `toJSONSchema` or zod-to-json-schema writes it."""
     dialect = source.choice(("https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"))
     return {"$schema": dialect, **_zod_object(source, 2)}
 
