@@ -12,7 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from agentbench.core.errors import UserError
@@ -122,36 +126,45 @@ def test_a_sqlite_store_writes_ahead(tmp_path: Path) -> None:
     connection.close()
 
 
-def differences(engine: Engine) -> list[object]:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
+def new(url: str) -> None:
+    open_store(url).close()
 
+
+def migrated(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "head")
+    engine.dispose()
+
+
+def check_schema(url: str) -> None:
+    engine = create_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return list(compare_metadata(context, Base.metadata))
-
-
-def test_the_migrations_make_the_tables_that_are_mapped(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    open_store(str(path)).close()
-    engine = create_engine(f"sqlite:///{path}")
-    assert differences(engine) == []
+        assert compare_metadata(context, Base.metadata) == []
+        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [CURRENT]
     engine.dispose()
+
+
+@pytest.mark.parametrize("make", [new, migrated])
+def test_a_new_store_and_a_migrated_one_have_the_tables_that_are_mapped(
+    make: Callable[[str], None], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    make(url)
+    check_schema(url)
 
 
 @pytest.mark.postgres
-def test_the_migrations_make_the_tables_that_are_mapped_on_postgresql(postgresql_database: str) -> None:
-    open_store(postgresql_database).close()
-    engine = create_engine(postgresql_database)
-    assert differences(engine) == []
-    with engine.connect() as connection:
-        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == CURRENT
-    engine.dispose()
+@pytest.mark.parametrize("make", [new, migrated])
+def test_a_new_store_and_a_migrated_one_have_the_tables_that_are_mapped_on_postgresql(
+    make: Callable[[str], None], postgresql_database: str
+) -> None:
+    make(postgresql_database)
+    check_schema(postgresql_database)
 
 
 def test_runs_of_an_earlier_version_are_of_the_kind_that_their_environment_says(tmp_path: Path) -> None:
-    from alembic import command
-
     path = tmp_path / "a.db"
     engine = create_engine(f"sqlite:///{path}")
     environments = {"whole": "{}", "part": '{"selected_of": 9}', "again": '{"rerun_of": "x"}', "study": '{"study": {}}'}
@@ -195,8 +208,6 @@ def test_the_figures_of_a_run_of_an_earlier_version_are_derived_by_todays_rules(
 
 
 def test_the_revision_known_without_alembic_is_the_newest(tmp_path: Path) -> None:
-    from alembic.script import ScriptDirectory
-
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         assert ScriptDirectory.from_config(migrations(connection)).get_heads() == [CURRENT]
