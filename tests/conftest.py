@@ -7,11 +7,13 @@ import gc
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from hypothesis import settings
 
 from tests.quick import imports_heavy, is_quick
@@ -67,6 +69,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = {item.path for item in items if not LONG.isdisjoint(getattr(item, "fixturenames", ()))}
     marks = ("slow", "model")
     items.sort(key=lambda item: [*(item.get_closest_marker(mark) is None for mark in marks), item.path not in long])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Typer makes all commands anew for each that is typed, which takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = cache(typer.main.get_command)
+        patch.setattr("typer.main.get_command", made)
+        patch.setattr("typer.testing._get_command", made)
+        yield
 
 
 _numbers = count()

@@ -19,12 +19,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = frozenset({"agentbench", "serving", "tests", "tuners"})
 HEAVY = frozenset({"torch", "transformers", "ray", "playwright", "axe_playwright_python", "mcp"})
 """Packages that take seconds to import, or stand for a browser or a server."""
-SERVERS = frozenset({"postgresql_server", "model_path", "browser", "pytester", "tiny", "study", "tuned_once"})
+SERVERS = frozenset({"postgresql_server", "model_path", "browser", "pytester", "tiny", "index", "study", "tuned_once"})
 """Fixtures that are a database server, the default model, a browser, a session of pytest, an index that pip asks, a
 study that is run from its first candidate to its page."""
+SAMPLERS = frozenset({"gp"})
+"""Values of a test's parameters that name what needs PyTorch: optuna's Gaussian processes."""
 MARKS = frozenset({"slow", "model", "postgres", "framework"})
-PROCESSES = frozenset({"subprocess", "multiprocessing", "tests.store.cluster"})
-"""Modules whose use in a test starts a process. The product's own use counts for nothing: it is seldom come to."""
+PROCESSES = frozenset({"subprocess", "multiprocessing", "tests.store.cluster", "agentbench.tools.browser"})
+"""Modules whose use in a test starts a process. What else the product starts counts for nothing: it is seldom."""
+CONTRACTS = ("agentbench.testing", "serving.testing", "tuners.testing")
+"""Tests that are part of the product."""
 STARTS = frozenset({"runpytest_subprocess", "create_subprocess_exec", "create_subprocess_shell"})
 _IMPORT = re.compile(r"^(?:from ([\w.]+) import (\([^)]*\)|.*)|import ([\w.]+))", re.MULTILINE)
 
@@ -70,6 +74,9 @@ def is_quick(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     if any(item.get_closest_marker(mark) for mark in MARKS) or not SERVERS.isdisjoint(fixtures):
         return False
+    parameters = item.callspec.params.values() if isinstance(item, pytest.Function) and "callspec" in vars(item) else ()
+    if any(isinstance(value, str) and value in SAMPLERS for value in parameters):
+        return False
     definitions = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
     functions = [definitions[name][-1].func for name in fixtures if name in definitions]
     return not any(starts_process(each) for each in (*functions, getattr(item, "obj", None)) if each is not None)
@@ -111,7 +118,7 @@ def _module(value: object) -> str | None:
 
 
 def _functions(value: Any) -> Iterator[Function]:
-    if (_module(value) or "").partition(".")[0] != "tests":
+    if not (_module(value) or "").startswith(("tests", *CONTRACTS)):
         return
     if inspect.isclass(value):
         yield from (each for each in vars(value).values() if inspect.isfunction(each))

@@ -44,9 +44,25 @@ def load(category: str) -> list[Case]:
     return BfclDataset(BfclConfig.model_validate({"category": category})).load(Path())
 
 
+def check_schema(schema: Any) -> None:
+    """Checks the schemas of its properties and items each by itself, and without the words of its description.
+
+    So what many cases have in common is checked once.
+    """
+    outer = dict(schema) if isinstance(schema, dict) else schema
+    if isinstance(outer, dict):
+        if isinstance(outer.get("properties"), dict):
+            for each in outer.pop("properties").values():
+                check_schema(each)
+        if "items" in outer:
+            check_schema(outer.pop("items"))
+        if isinstance(outer.get("description"), str):
+            outer["description"] = ""
+    check_outer_schema(json.dumps(outer))
+
+
 @cache
-def check_schema(text: str) -> None:
-    """Many cases have the same functions: each schema is looked at once."""
+def check_outer_schema(text: str) -> None:
     Draft202012Validator.check_schema(json.loads(text))
 
 
@@ -57,7 +73,7 @@ def test_every_category_is_whole_and_its_schemas_are_valid(category: str) -> Non
     assert len({case.id for case in cases}) == len(cases)
     for case in cases:
         for tool in case.tools:
-            check_schema(json.dumps(tool.parameters))
+            check_schema(tool.parameters)
             assert tool.parameters["type"] == "object"
 
 

@@ -1,5 +1,6 @@
 """A store with two runs."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,16 @@ from agentbench.store import Store, open_store
 from tests.report.runs import fill
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(str(tmp_path / "a.db")) as store:
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each test has a copy of it."""
+    path = tmp_path_factory.mktemp("filled") / "a.db"
+    with open_store(str(path)) as store:
         fill(store)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, filled: Path) -> Iterator[Store]:
+    with open_store(str(shutil.copy(filled, tmp_path / "a.db"))) as store:
         yield store

@@ -105,13 +105,16 @@ def fill(store: Store, cases: int = 60) -> None:
     free, constrained = "weather-20260304-050600-aaa111", "weather-20260304-050700-bbb222"
     store.create_run(a_run(free, "free", cases, "free"))
     store.create_run(a_run(constrained, "constrained", cases, "constrained", minutes=1))
+    slower, faster = [], []
     for number in range(cases):
         right = generator.random() < 0.5
         slow = an_attempt(number, right=right, ttft_ms=generator.randint(700, 900), failed=number == 3)
         better = right != (generator.random() < (0.05 if right else 0.6))
         quick = an_attempt(number, right=better, ttft_ms=generator.randint(300, 500))
-        store.add_attempt(free, slow, a_case(number))
-        store.add_attempt(constrained, quick, a_case(number))
+        slower.append((slow, a_case(number)))
+        faster.append((quick, a_case(number)))
+    store.add_attempts(free, slower)
+    store.add_attempts(constrained, faster)
 
 
 def shown(report: RenderableType, width: int = 100) -> str:
