@@ -1,1 +1,1 @@
-"""Models on disk: GGUF files and Hugging Face directories, with their tokenizers."""
+"""Reads models from disk: GGUF files and Hugging Face directories, with their tokenizers."""

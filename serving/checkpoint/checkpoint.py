@@ -1,4 +1,4 @@
-"""Opens a model, whatever format its path holds."""
+"""Opens a checkpoint: a GGUF file or a Hugging Face directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from serving.model.weights import Weights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A model as it lies on disk."""
+    """A model on disk: its configuration, weights and tokenizer."""
 
     config: ModelConfig
     weights: Weights
@@ -23,7 +23,10 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """A .gguf file, or a directory of config.json, *.safetensors and tokenizer.json."""
+    """Opens a .gguf file, or a directory with config.json, *.safetensors and tokenizer.json.
+
+    `ModelLoadError` when the checkpoint is unreadable, corrupt or not supported.
+    """
     if path.exists() and not path.is_dir() and not path.is_file():
         raise ModelLoadError(f"{path}: neither a file nor a directory; give a .gguf file or a directory.")
     try:

@@ -40,7 +40,8 @@ _LAYER_NAMES = MappingProxyType(
         "mlp.down_proj": "ffn_down",
     }
 )
-# Gemma has norms after attention and MLP, and Hugging Face's names of the others' norms then mean other ones.
+# Gemma also has norms after attention and MLP. Hugging Face's `post_attention_layernorm` is then that norm, not the
+# norm before the MLP.
 _POST_NORM_NAMES = MappingProxyType(
     {
         "post_attention_layernorm": "post_attention_norm",
@@ -48,16 +49,17 @@ _POST_NORM_NAMES = MappingProxyType(
         "post_feedforward_layernorm": "post_ffw_norm",
     }
 )
-_GEMMA3_PERIOD = 6  # each sixth layer sees everything
+_GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
-# What a reader of untrusted bytes raises when lengths, types or names in them are nonsense.
+# The exceptions of the reader when lengths, types or names in the file are invalid.
 _CORRUPT = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, ArithmeticError, struct.error)
 
 
 class GGUFFile:
-    """An open GGUF file; `metadata` by key, and `Weights` under Hugging Face names."""
+    """An open GGUF file. It is a `Weights`: tensors have Hugging Face names. `metadata` has the file's own keys."""
 
     def __init__(self, path: Path) -> None:
+        """`ModelLoadError` for a truncated or corrupt file, and for a model that is not supported."""
         self.path = path
         try:
             content = read_gguf(path)
@@ -72,25 +74,25 @@ class GGUFFile:
         self._tensors = content.tensors
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._there(name) in self._tensors
+        return isinstance(name, str) and self._gguf_name(name) in self._tensors
 
     def get(self, name: str) -> torch.Tensor:
-        tensor = self._tensors[self._there(name)]
+        tensor = self._tensors[self._gguf_name(name)]
         try:
             array = tensor.dequantized()
         except NotImplementedError as error:
             raise self._unknown_type(tensor) from error
-        order = self._order(name, tensor.shape[0])
+        order = self._row_order(name, tensor.shape[0])
         return torch.from_numpy(array if order is None else array[order])
 
     def matrix(self, name: str) -> Matrix:
-        tensor = self._tensors[self._there(name)]
+        tensor = self._tensors[self._gguf_name(name)]
         require_matrix(name, tensor.shape)
         self._check_type(tensor)
-        return GGUFMatrix(tensor, self._order(name, tensor.shape[0]))
+        return GGUFMatrix(tensor, self._row_order(name, tensor.shape[0]))
 
     def _check_type(self, tensor: RawTensor) -> None:
-        """`ModelLoadError` for a type that can't be read, before any of it is."""
+        """`ModelLoadError` for a type that `gguf` can't dequantize, before the tensor's data are read."""
         _, block_bytes = GGML_QUANT_SIZES[tensor.type]
         try:
             dequantize(np.zeros((1, block_bytes), np.uint8), tensor.type)
@@ -103,8 +105,8 @@ class GGUFFile:
             "use a file with F32, F16, BF16, Q8_0, Q4_* or K quantization."
         )
 
-    def _there(self, name: str) -> str:
-        """`model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`."""
+    def _gguf_name(self, name: str) -> str:
+        """The tensor's name in the file: `blk.3.attn_q.weight` for `model.layers.3.self_attn.q_proj.weight`."""
         module, _, kind = name.rpartition(".")
         if not module.startswith("model.layers."):
             return f"{_TOP_NAMES.get(module, module)}.{kind}"
@@ -112,9 +114,9 @@ class GGUFFile:
         names = {**_LAYER_NAMES, **_POST_NORM_NAMES} if self.config.post_norms else _LAYER_NAMES
         return f"blk.{index}.{names.get(part, part)}.{kind}"
 
-    def _order(self, name: str, rows: int) -> NDArray[np.int64] | None:
-        """Where the file has each row. Llama files order a head's rows of Q and K for rotary pairs (2i, 2i + 1), not
-        (i, i + half)."""
+    def _row_order(self, name: str, rows: int) -> NDArray[np.int64] | None:
+        """For each row, its index in the file; None if the order is the same. Llama files order the rows of a head of Q
+        and K for rotary pairs (2i, 2i + 1), not (i, i + half)."""
         heads = {"q_proj": self.config.num_heads, "k_proj": self.config.num_kv_heads}.get(name.split(".")[-2])
         if heads is None or self.config.architecture != "llama" or rows % (2 * heads):
             return None
@@ -122,41 +124,42 @@ class GGUFFile:
 
 
 def _config(path: Path, content: GGUFContent) -> ModelConfig:
-    """From the keys `<architecture>.…`. Gemma's norms have their 1 added already in this format."""
+    """The configuration from the keys `<architecture>.…`. In GGUF files, 1 is already added to Gemma's norm weights:
+    `norm_offset` stays 0."""
     architecture = content.metadata["general.architecture"]
     if not isinstance(architecture, str) or architecture not in TRAITS:
         raise unsupported_architecture(str(architecture)[:80])
-    about = _Keys(content.metadata, architecture)
-    heads, hidden = about["attention.head_count"], about["embedding_length"]
-    head_dim = about.get("attention.key_length", hidden // heads)
-    _refuse_unsupported(path, about, head_dim, content)
+    keys = _Keys(content.metadata, architecture)
+    heads, hidden = keys["attention.head_count"], keys["embedding_length"]
+    head_dim = keys.get("attention.key_length", hidden // heads)
+    _refuse_unsupported(path, keys, head_dim, content)
     gemma = architecture == "gemma3"
     return ModelConfig(
         architecture=architecture,
         vocab_size=len(content.metadata["tokenizer.ggml.tokens"]),
         hidden_size=hidden,
-        intermediate_size=about["feed_forward_length"],
-        num_layers=about["block_count"],
+        intermediate_size=keys["feed_forward_length"],
+        num_layers=keys["block_count"],
         num_heads=heads,
-        num_kv_heads=about.get("attention.head_count_kv", heads),
+        num_kv_heads=keys.get("attention.head_count_kv", heads),
         head_dim=head_dim,
-        max_position=about["context_length"],
-        rope_theta=about.get("rope.freq_base", 1e6 if gemma else 10000.0),
-        rope_factor=about["rope.scaling.factor"] if about.get("rope.scaling.type") == "linear" else 1.0,
-        local_rope_theta=about.get("rope.freq_base_swa", 10000.0) if gemma else None,
-        rms_norm_eps=about["attention.layer_norm_rms_epsilon"],
+        max_position=keys["context_length"],
+        rope_theta=keys.get("rope.freq_base", 1e6 if gemma else 10000.0),
+        rope_factor=keys["rope.scaling.factor"] if keys.get("rope.scaling.type") == "linear" else 1.0,
+        local_rope_theta=keys.get("rope.freq_base_swa", 10000.0) if gemma else None,
+        rms_norm_eps=keys["attention.layer_norm_rms_epsilon"],
         tie_embeddings="output.weight" not in content.tensors,
-        window=about["attention.sliding_window"] if gemma else 0,
-        local_layers=_local_layers(about) if gemma else frozenset(),
+        window=keys["attention.sliding_window"] if gemma else 0,
+        local_layers=_local_layers(keys) if gemma else frozenset(),
         embedding_scale=hidden**0.5 if gemma else 1.0,
-        # The largest Gemma 3 alone has another scale than its head size gives; the format has no key for it.
-        attention_scale=(hidden / heads) ** -0.5 if gemma and about["block_count"] == _GEMMA3_27B_LAYERS else None,
+        # Only Gemma 3 27B has an attention scale other than head_dim**-0.5, and the format has no key for it.
+        attention_scale=(hidden / heads) ** -0.5 if gemma and keys["block_count"] == _GEMMA3_27B_LAYERS else None,
         **TRAITS[architecture],
     )
 
 
 class _Keys:
-    """Metadata under an architecture's prefix."""
+    """The metadata keys that have an architecture's prefix, without the prefix."""
 
     def __init__(self, metadata: Mapping[str, Any], architecture: str) -> None:
         self._metadata, self._prefix = metadata, f"{architecture}."
@@ -168,22 +171,22 @@ class _Keys:
         return self._metadata.get(self._prefix + key, default)
 
 
-def _local_layers(about: _Keys) -> frozenset[int]:
-    """The pattern is a period or, in some files, one flag a layer; most files leave it out."""
-    pattern = about.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)
+def _local_layers(keys: _Keys) -> frozenset[int]:
+    """The layers with a sliding window. The key has a period or one flag per layer; most files lack it."""
+    pattern = keys.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)
     if isinstance(pattern, list):
         return frozenset(layer for layer, is_local in enumerate(pattern) if is_local)
-    return all_but_every(pattern, about["block_count"])
+    return all_but_every(pattern, keys["block_count"])
 
 
-def _refuse_unsupported(path: Path, about: _Keys, head_dim: int, content: GGUFContent) -> None:
-    kind = about.get("rope.scaling.type", "none")
+def _refuse_unsupported(path: Path, keys: _Keys, head_dim: int, content: GGUFContent) -> None:
+    kind = keys.get("rope.scaling.type", "none")
     if kind not in ("none", "linear") or "rope_freqs.weight" in content.tensors:
         found = "rope_freqs" if kind == "none" else kind
         raise ModelLoadError(f"{path}: rotary scaling {found!r} is not supported, only 'linear'; use another model.")
-    rotated = about.get("rope.dimension_count", head_dim)
+    rotated = keys.get("rope.dimension_count", head_dim)
     if rotated != head_dim:
         raise ModelLoadError(
-            f"{path}: rotary positions on {rotated} of {head_dim} dimensions are not supported, only on all; "
-            "use another model."
+            f"{path}: rotary positions on {rotated} of {head_dim} dimensions are not supported, "
+            "only on all dimensions; use another model."
         )

@@ -1,4 +1,4 @@
-"""A matrix of a GGUF file: its rows in float32, and those of 4-bit types as the groups that the file has.
+"""A matrix of a GGUF file: its rows dequantized to float32, or for 4-bit types its quantized groups.
 
 The layout of the blocks: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h.
 """
@@ -19,11 +19,11 @@ _UNQUANTIZED: dict[Type, Stored] = {
     Type.F16: "float16",
     Type.BF16: "bfloat16",
 }
-_BLOCKS_OF_K = 8  # groups of 32 in a block of a K type
+_K_BLOCK_GROUPS = 8  # groups of 32 values in a block of a K type
 
 
 class GGUFMatrix:
-    """See `serving.model.weights.Matrix`. `order` is where the file has each row, if not at its own place."""
+    """A `serving.model.weights.Matrix`. `order` has each row's index in the file, None if the order is the same."""
 
     def __init__(self, tensor: RawTensor, order: NDArray[np.int64] | None = None) -> None:
         self._tensor = tensor
@@ -33,73 +33,76 @@ class GGUFMatrix:
 
     @property
     def stored(self) -> Stored:
-        """Types of 2 and 3 bits, and those with a table of values, are none of ours: int8 holds them best."""
+        """int8 for every quantized type that is not int4: types of 2, 3, 5, 6 and 8 bits, and types with a table."""
         return _UNQUANTIZED.get(self._tensor.type, "int4" if self._tensor.type in _INT4 else "int8")
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
-        values = torch.from_numpy(self._tensor.dequantized_rows(self._places(begin, end)))
-        self._let_go(end)
+        values = torch.from_numpy(self._tensor.dequantized_rows(self._file_rows(begin, end)))
+        self._release_at_end(end)
         return values
 
     def int4_rows(self, begin: int, end: int) -> Int4Groups:
-        data = self._tensor.data.reshape(self.shape[0], -1)[self._places(begin, end)]
+        data = self._tensor.data.reshape(self.shape[0], -1)[self._file_rows(begin, end)]
         groups = end - begin, self.shape[1] // GROUP
         with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any scale
             values, step, least = _INT4[self._tensor.type](data)
             step, least = (scale.reshape(groups).astype(np.float16) for scale in (step, least))
-        self._let_go(end)
+        self._release_at_end(end)
         return Int4Groups(
             values=torch.from_numpy(values.reshape(*groups, GROUP)),
             step=torch.from_numpy(step),
             least=torch.from_numpy(least),
         )
 
-    def _places(self, begin: int, end: int) -> slice | NDArray[np.int64]:
+    def _file_rows(self, begin: int, end: int) -> slice | NDArray[np.int64]:
         return slice(begin, end) if self._order is None else self._order[begin:end]
 
-    def _let_go(self, end: int) -> None:
+    def _release_at_end(self, end: int) -> None:
+        """Releases the file's pages after the last row: rows are read in order."""
         if end == self.shape[0]:
-            self._tensor.let_go()
+            self._tensor.release_pages()
 
 
 Groups = tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any]]
-"""Values [groups, 32], and of each group the step and the least value."""
+"""Values [groups, 32], and each group's scale and minimum."""
 
 
 def _nibbles(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[..., n] bytes to [..., 2n] values: the low halves of all, then the high ones."""
+    """[..., n] bytes to [..., 2n] values: the low nibbles of all bytes, then the high nibbles."""
     return np.concatenate([packed & 15, packed >> 4], axis=-1)
 
 
 def _q4_0(data: NDArray[np.uint8]) -> Groups:
-    """18 bytes: a step in float16, 32 values less 8."""
+    """Blocks of 18 bytes: a float16 scale and 32 values. A weight is (value - 8) * scale."""
     blocks = data.reshape(-1, 18)
-    step = blocks[:, :2].copy().view(np.float16)[:, 0].astype(np.float32)
-    return _nibbles(blocks[:, 2:]), step, -8 * step
+    scale = blocks[:, :2].copy().view(np.float16)[:, 0].astype(np.float32)
+    return _nibbles(blocks[:, 2:]), scale, -8 * scale
 
 
 def _q4_1(data: NDArray[np.uint8]) -> Groups:
-    """20 bytes: a step and a least value in float16, 32 values."""
+    """Blocks of 20 bytes: a float16 scale, a float16 minimum and 32 values."""
     blocks = data.reshape(-1, 20)
     scales = blocks[:, :4].copy().view(np.float16)
     return _nibbles(blocks[:, 4:]), scales[:, 0], scales[:, 1]
 
 
 def _q4_k(data: NDArray[np.uint8]) -> Groups:
-    """144 bytes: the units of 8 steps and of 8 least values in float16, those in 6 bits each, 8 * 32 values."""
+    """Blocks of 144 bytes: a float16 factor of the scales and one of the minima, 8 scales and 8 minima of 6 bits each,
+    and 8 * 32 values."""
     blocks = data.reshape(-1, 144)
-    units = blocks[:, :4].copy().view(np.float16).astype(np.float32)
-    step, least = _six_bits(blocks[:, 4:16])
-    values = _nibbles(blocks[:, 16:].reshape(-1, 4, GROUP)).reshape(-1, _BLOCKS_OF_K, GROUP)
-    return values, units[:, :1] * step, -units[:, 1:] * least
+    factors = blocks[:, :4].copy().view(np.float16).astype(np.float32)
+    scale, minimum = _six_bits(blocks[:, 4:16])
+    values = _nibbles(blocks[:, 16:].reshape(-1, 4, GROUP)).reshape(-1, _K_BLOCK_GROUPS, GROUP)
+    return values, factors[:, :1] * scale, -factors[:, 1:] * minimum
 
 
 def _six_bits(packed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """[blocks, 12] bytes to two numbers for each of 8 groups. The last four have two bits in the first ones' bytes."""
+    """[blocks, 12] bytes to the scales and minima [blocks, 8]. The two high bits of the last four of each are the high
+    bits of the bytes of the first four."""
     first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:]
-    steps = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)
-    leasts = np.concatenate([second & 63, (third >> 4) | (second >> 6) << 4], axis=1)
-    return steps, leasts
+    scales = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)
+    minima = np.concatenate([second & 63, (third >> 4) | (second >> 6) << 4], axis=1)
+    return scales, minima
 
 
 _INT4 = {Type.Q4_0: _q4_0, Type.Q4_1: _q4_1, Type.Q4_K: _q4_k}

@@ -1,7 +1,7 @@
-"""The bytes of a GGUF file: metadata by key, and where each tensor lies.
+"""Parses a GGUF file: its metadata, and the position of each tensor.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The `gguf` package has a reader too. This one opens
-a vocabulary of 262144 tokens in a tenth of the time, and does not read on past the end of a truncated file.
+a vocabulary of 262144 tokens in a tenth of the time, and never reads past the end of a truncated file.
 """
 
 import mmap
@@ -31,15 +31,15 @@ _NUMBERS = {
     GGUFValueType.INT64: "<i8",
     GGUFValueType.FLOAT64: "<f8",
 }
-_STRING_AT_LEAST = 8  # bytes: its length
-_ROWS_AT_ONCE = 16  # that `dequantize` works on
-_VALUES_AT_ONCE = 2**18  # that stay in the processor's cache
-_VALUES_IN_MEMORY = 2**23  # that are held twice
+_MIN_STRING_BYTES = 8  # the length field of an empty string
+_DEQUANTIZE_ROWS = 16  # rows that `dequantize` converts at once
+_VALUES_IN_CACHE = 2**18  # values converted at once that fit in the processor's cache
+_VALUES_PER_CALL = 2**23  # values converted by one call of `dequantize`, which needs memory for a copy of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawTensor:
-    """A tensor as it is stored."""
+    """A tensor in the file's format."""
 
     name: str
     type: GGMLQuantizationType
@@ -49,17 +49,18 @@ class RawTensor:
     begin: int = 0  # of the data in the file
 
     def dequantized(self) -> NDArray[np.float32]:
-        """An array of its own; NotImplementedError for a type that is unknown to `gguf`. Lets the file's pages go."""
+        """A new array of the tensor's values; releases the file's pages. NotImplementedError for a type that `gguf`
+        can't dequantize."""
         values = _dequantized(self.data.reshape(prod(self.shape[:-1]), -1), self.type, self.shape[-1])
-        self.let_go()
+        self.release_pages()
         return values.reshape(self.shape)
 
     def dequantized_rows(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of a matrix, these rows."""
+        """The values of these rows of a matrix. NotImplementedError as in `dequantized`."""
         return _dequantized(self.data.reshape(self.shape[0], -1)[rows], self.type, self.shape[-1])
 
-    def let_go(self) -> None:
-        """What was read stays in the system's cache, and counts as ours no more."""
+    def release_pages(self) -> None:
+        """Removes the tensor's pages from this process's resident memory. They stay in the system's page cache."""
         begin = -(-self.begin // mmap.PAGESIZE) * mmap.PAGESIZE
         size = self.begin + self.data.nbytes - begin
         if self.file is not None and size > 0 and hasattr(mmap, "MADV_DONTNEED"):
@@ -67,13 +68,13 @@ class RawTensor:
 
 
 def _dequantized(data: NDArray[np.uint8], kind: GGMLQuantizationType, columns: int) -> NDArray[np.float32]:
-    """Of rows [rows, bytes]: [rows, columns]."""
-    # The package converts a few rows at a time; longer ones make the same values several times faster.
+    """Dequantizes rows [rows, bytes] to values [rows, columns]."""
+    # The package converts a few rows at a time. Several short rows joined into one are converted several times faster.
     rows = len(data)
-    longer = max(1, _VALUES_AT_ONCE // _ROWS_AT_ONCE // columns)
-    count = rows // gcd(rows, 2 ** (longer.bit_length() - 1))
+    joined = max(1, _VALUES_IN_CACHE // _DEQUANTIZE_ROWS // columns)
+    count = rows // gcd(rows, 2 ** (joined.bit_length() - 1))
     data, values = data.reshape(count, -1), np.empty((count, rows * columns // count), np.float32)
-    step = max(1, _VALUES_IN_MEMORY // values.shape[1])
+    step = max(1, _VALUES_PER_CALL // values.shape[1])
     for row in range(0, count, step):
         values[row : row + step] = dequantize(data[row : row + step], kind)
     return values.reshape(rows, columns)
@@ -81,20 +82,23 @@ def _dequantized(data: NDArray[np.uint8], kind: GGMLQuantizationType, columns: i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GGUFContent:
-    """What a file holds."""
+    """The content of a file: its metadata and its tensors, by name."""
 
     metadata: dict[str, Any]
     tensors: dict[str, RawTensor]
 
 
 def is_gguf(path: Path) -> bool:
-    """Whether the file begins as a GGUF file does."""
+    """Whether the file begins with GGUF's magic bytes."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
 def read_gguf(path: Path) -> GGUFContent:
-    """The file's content; tensors stay on the disk until they are used. ValueError and its like for nonsense."""
+    """The file's content. Tensors are mapped, not read.
+
+    A corrupt file raises ValueError, or another exception that Python raises for invalid lengths, types or names.
+    """
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     cursor = _Cursor(data)
@@ -105,27 +109,26 @@ def read_gguf(path: Path) -> GGUFContent:
     for _ in range(num_keys):
         key = cursor.string()
         metadata[key] = cursor.value(GGUFValueType(cursor.number("<I")))
-    places = [_place(cursor) for _ in range(num_tensors)]
+    infos = [_tensor_info(cursor) for _ in range(num_tensors)]
     alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
-    begin = -(-cursor.at // alignment) * alignment
-    tensors = {name: _tensor(data, begin + offset, name, kind, shape) for name, kind, shape, offset in places}
+    begin = -(-cursor.offset // alignment) * alignment
+    tensors = {name: _tensor(data, begin + offset, name, kind, shape) for name, kind, shape, offset in infos}
     return GGUFContent(metadata=metadata, tensors=tensors)
 
 
 class _Cursor:
-    """Reads one value after the other."""
+    """Reads the file's values in order. `offset` is the position of the next one. ValueError at the file's end."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self.at = 0
+        self.offset = 0
 
     def take(self, size: int) -> bytes:
-        end = self.at + size
+        begin, end = self.offset, self.offset + size
         if end > len(self._data):
             raise ValueError(f"{end} bytes are needed, the file has {len(self._data)}")
-        taken = self._data[self.at : end]
-        self.at = end
-        return taken
+        self.offset = end
+        return self._data[begin:end]
 
     def number(self, format: str) -> int:
         (value,) = struct.unpack(format, self.take(struct.calcsize(format)))
@@ -144,7 +147,7 @@ class _Cursor:
     def _array(self, kind: GGUFValueType, count: int) -> list[Any]:
         if kind != GGUFValueType.STRING:
             return self._numbers(kind, count)
-        if count > (len(self._data) - self.at) // _STRING_AT_LEAST:
+        if count > (len(self._data) - self.offset) // _MIN_STRING_BYTES:
             raise ValueError(f"{count} strings do not fit into the rest of the file")
         return [self.string() for _ in range(count)]
 
@@ -154,8 +157,8 @@ class _Cursor:
         return values
 
 
-def _place(cursor: _Cursor) -> tuple[str, GGMLQuantizationType, tuple[int, ...], int]:
-    """A tensor's name, type, shape, and offset from where the tensors begin."""
+def _tensor_info(cursor: _Cursor) -> tuple[str, GGMLQuantizationType, tuple[int, ...], int]:
+    """A tensor's name, type, shape, and offset in bytes from the begin of the tensor data."""
     name, dimensions = cursor.string(), cursor.number("<I")
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise ValueError(f"tensor {name!r} has {dimensions} dimensions")

@@ -13,7 +13,7 @@ from serving.core import ModelLoadError
 
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # values of tokenizer.ggml.token_type
 
-# Of these models' tokenizer.json: words, up to so many digits, punctuation, spaces.
+# The regular expression in the tokenizer.json of Llama 3 and Qwen2: words, DIGITS digits, punctuation, spaces.
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -54,7 +54,10 @@ _PRE_TOKENIZERS = MappingProxyType(
 
 
 def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
-    """Byte-level BPE ('gpt2') or SentencePiece ('llama'); `ModelLoadError` for another kind."""
+    """The tokenizer of a GGUF file: byte-level BPE ('gpt2') or SentencePiece ('llama').
+
+    `ModelLoadError` for another kind and for corrupt metadata.
+    """
     metadata = file.metadata
     kind, pre = str(metadata.get("tokenizer.ggml.model")), str(metadata.get("tokenizer.ggml.pre", "default"))
     if kind != "llama" and (kind != "gpt2" or pre not in _PRE_TOKENIZERS):
@@ -66,7 +69,7 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
         hf = _sentence_piece(metadata) if kind == "llama" else _byte_pair_encoding(metadata, pre)
         _add_tokens(hf, metadata)
         if metadata.get("tokenizer.ggml.add_bos_token", kind == "llama"):
-            hf.post_processor = _beginning(metadata)
+            hf.post_processor = _bos_processor(metadata)
     except Exception as error:  # the binding raises Exception itself
         raise ModelLoadError(f"{file.path}: the tokenizer is corrupt ({error}); fetch it again.") from error
     ends = ("eos_token_id", "eot_token_id", "eom_token_id")
@@ -84,8 +87,8 @@ def gguf_tokenizer(file: GGUFFile) -> Tokenizer:
 def _byte_pair_encoding(metadata: Mapping[str, Any], pre: str) -> tokenizers.Tokenizer:
     vocabulary = _vocabulary(metadata)
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    if strangers := [merge for merge in merges if "".join(merge) not in vocabulary]:
-        raise ValueError(f"merge {strangers[0]} makes no token")  # which the binding would panic at
+    if invalid := [merge for merge in merges if "".join(merge) not in vocabulary]:
+        raise ValueError(f"merge {invalid[0]} makes no token")  # the binding would panic
     hf = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre in ("llama-bpe", "llama3")))
     if pre == "qwen2":
         hf.normalizer = normalizers.NFC()
@@ -95,7 +98,7 @@ def _byte_pair_encoding(metadata: Mapping[str, Any], pre: str) -> tokenizers.Tok
 
 
 def _sentence_piece(metadata: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """Control and user-defined tokens are found in the text before it is merged, and take no part in that."""
+    """SentencePiece BPE. Control and user-defined tokens take no part in merges: they are split off before."""
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     scores = zip(tokens, metadata["tokenizer.ggml.scores"], metadata["tokenizer.ggml.token_type"], strict=True)
     merges = merges_by_score({token: score for token, score, kind in scores if kind == _NORMAL})
@@ -112,7 +115,7 @@ def _vocabulary(metadata: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _add_tokens(hf: tokenizers.Tokenizer, metadata: Mapping[str, Any]) -> None:
-    """The tokens that are found in a text as they are: control tokens, which are special, and user-defined ones."""
+    """Adds the control tokens, which are special, and the user-defined tokens. Both match a text literally."""
     kinds = zip(metadata["tokenizer.ggml.tokens"], metadata.get("tokenizer.ggml.token_type", []), strict=False)
     added = [
         AddedToken(token, special=kind == _CONTROL, normalized=False)
@@ -123,7 +126,8 @@ def _add_tokens(hf: tokenizers.Tokenizer, metadata: Mapping[str, Any]) -> None:
     hf.add_tokens([token for token in added if not token.special])
 
 
-def _beginning(metadata: Mapping[str, Any]) -> processors.PostProcessor:
+def _bos_processor(metadata: Mapping[str, Any]) -> processors.PostProcessor:
+    """Adds the beginning-of-sequence token to every text."""
     bos_id = metadata["tokenizer.ggml.bos_token_id"]
     bos = metadata["tokenizer.ggml.tokens"][bos_id]
     return processors.TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, bos_id)])

@@ -1,4 +1,5 @@
-"""Hugging Face checkpoint directories: config.json, as older and newer `transformers` write it, and *.safetensors."""
+"""Hugging Face checkpoint directories: config.json, as old and new versions of `transformers` write it, and
+*.safetensors."""
 
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from serving.model.registry import unsupported_architecture
 from serving.model.weights import Matrix, matrix_of
 
 _ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
-# Of keys that published files leave out.
+# The values of keys that published files leave out.
 _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
     {
         "qwen3": {"head_dim": 128},
@@ -37,12 +38,13 @@ _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 
 
 class SafetensorsDirectory:
-    """`Weights` of a directory, read tensor by tensor."""
+    """The `Weights` of a directory, read one tensor at a time."""
 
     def __init__(self, path: Path) -> None:
+        """`ModelLoadError` for a missing or corrupt file, and for a model that is not supported."""
         self.path = path
         self.config = parse_config(path / "config.json", read_json(path / "config.json"))
-        self._tensors: dict[str, tuple[Any, str]] = {}  # by our name: the open file, and its name there
+        self._tensors: dict[str, tuple[Any, str]] = {}  # plain name: the open file, and the tensor's name in it
         for file in sorted(path.glob("*.safetensors")):
             handle = _open(file)
             self._tensors |= {_plain_name(name): (handle, name) for name in handle.keys()}  # noqa: SIM118
@@ -55,19 +57,19 @@ class SafetensorsDirectory:
         return name in self._tensors
 
     def get(self, name: str) -> torch.Tensor:
-        return self._stored(name).to(torch.float32)
+        return self._read(name).to(torch.float32)
 
     def matrix(self, name: str) -> Matrix:
-        return matrix_of(name, self._stored(name))
+        return matrix_of(name, self._read(name))
 
-    def _stored(self, name: str) -> torch.Tensor:
-        file, there = self._tensors[name]
-        tensor: torch.Tensor = file.get_tensor(there)
+    def _read(self, name: str) -> torch.Tensor:
+        file, name_in_file = self._tensors[name]
+        tensor: torch.Tensor = file.get_tensor(name_in_file)
         return tensor
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file of a model; `ModelLoadError` if it is missing or is none."""
+    """The object in a JSON file of a model. `ModelLoadError` if the file is missing or is no JSON object."""
     try:
         value = json.loads(read_text(path))
     except FileNotFoundError as error:
@@ -82,20 +84,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Of a file as such: reading a pipe or a device would wait, or never end."""
+    """The text of a regular file. `ModelLoadError` for a pipe or a device: reading one could block or never end."""
     if path.exists() and not path.is_file():
         raise ModelLoadError(f"{path}: not a regular file; fetch the model again.")
     return path.read_text(encoding="utf-8")
 
 
 def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
-    """The dimensions that `raw`, the content of `file`, gives; `ModelLoadError` when it is not supported."""
+    """The model's configuration from `raw`, the content of `file`. `ModelLoadError` for invalid content, and for a
+    model that is not supported."""
     name = raw.get("model_type", "(none)")
     architecture = _ARCHITECTURE_OF.get(name, name) if isinstance(name, str) else ""
     if architecture not in TRAITS:
         raise unsupported_architecture(str(name)[:80])
     try:
-        # Gemma models that see pictures too nest the language model's settings.
+        # Multimodal Gemma models nest the language model's settings.
         raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
         _refuse_unsupported(file, architecture, raw)
         return _config(architecture, raw)
@@ -136,7 +139,7 @@ def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
 
 
 def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
-    """`layer_types` or, in older files, the rule that gives them."""
+    """The layers with a sliding window: from `layer_types` or, in older files, from a period or a first layer."""
     layers = raw["num_hidden_layers"]
     if not raw.get("sliding_window") or not raw.get("use_sliding_window", architecture == "gemma3"):
         return frozenset()
@@ -148,11 +151,12 @@ def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
 
 
 def _rope(raw: dict[str, Any], layers: str) -> dict[str, Any]:
-    """Newer files nest base and scaling, possibly by kind of layer; older ones have the scaling only."""
+    """The rotary settings of full or sliding layers. New files nest base and scaling, some of them by kind of layer;
+    old files have the scaling only."""
     rope: dict[str, Any] = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     by_kind = "full_attention" in rope
     if layers == "sliding_attention" and not by_kind:
-        return {}  # as the other layers, or in a key of its own
+        return {}  # the file has them in `rope_local_base_freq`, or they equal the other layers'
     return rope[layers] if by_kind else rope
 
 
@@ -167,7 +171,7 @@ def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> N
     for key, value, supported in (
         ("rope_type", _rope_type(raw), ("default", "linear")),
         ("rope_type of the sliding layers", _rope_type(raw, "sliding_attention"), ("default",)),
-        ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_name_of(gelu=gelu),)),
+        ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_activation_name(gelu=gelu),)),
         ("layer_types", ", ".join(sorted(kinds)), ("",)),
         ("mlp_bias", bool(raw.get("mlp_bias")), (False,)),
         ("attn_logit_softcapping", raw.get("attn_logit_softcapping"), (None,)),
@@ -180,7 +184,7 @@ def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> N
             raise ModelLoadError(f"{file}: {key} {value!r} is not supported, only {allowed}; use another model.")
 
 
-def _name_of(*, gelu: bool) -> str:
+def _activation_name(*, gelu: bool) -> str:
     return "gelu_pytorch_tanh" if gelu else "silu"
 
 
@@ -196,7 +200,7 @@ def _open(file: Path) -> Any:
 
 
 def _plain_name(name: str) -> str:
-    """The language model's tensors within a model that sees pictures too have a longer name, old or new."""
+    """A tensor's name without the prefix that the language model has within a multimodal model."""
     for prefix, plain in (("language_model.model.", "model."), ("model.language_model.", "model.")):
         if name.startswith(prefix):
             return plain + name.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Saved checkpoints as GGUF files, with the names and conventions of that format's own converter."""
+"""Writes saved checkpoints as GGUF files, with the names and conventions of the format's own converter."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ ARCHITECTURES = {
 def write_gguf_model(
     directory: Path, path: Path, kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32
 ) -> Path:
-    """Matrices are of type `kind`, norms and biases float32."""
+    """Matrices have the type `kind`; norms and biases are float32."""
     config = json.loads((directory / "config.json").read_text())
     architecture = ARCHITECTURES[config["model_type"]]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
@@ -44,7 +44,7 @@ def write(writer: gguf.GGUFWriter) -> None:
 
 
 def add_byte_tokenizer(writer: gguf.GGUFWriter) -> None:
-    """A token for each byte but the last, for "ab" in its place, and the end of a turn."""
+    """A tokenizer with a token for each byte except the last, which is "ab" instead, and an end-of-turn token."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([*sorted(ByteLevel.alphabet())[:-1], "ab", "<|im_end|>"])

@@ -1,4 +1,4 @@
-"""Small random models of each architecture, as transformers makes and saves them."""
+"""Small random models of each architecture, created and saved by transformers."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ CLASSES = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma3": "Gemm
 
 
 def random_model(transformers: Any, architecture: str, overrides: dict[str, Any]) -> Any:
-    """In float32, with weights large enough that every part shows in the logits."""
+    """A float32 model whose weights are large enough that every part affects the logits."""
     settings = {
         "vocab_size": 257,
         "hidden_size": 48,
@@ -39,7 +39,7 @@ def random_model(transformers: Any, architecture: str, overrides: dict[str, Any]
 
 
 def save_checkpoint(model: Any, directory: Path) -> None:
-    """With a tokenizer of one token a byte."""
+    """Saves the model with a tokenizer that has one token per byte."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save_pretrained(directory)

@@ -49,7 +49,7 @@ def write_gguf(path: Path, architecture: str = "llama", scaling: str | None = No
     return path
 
 
-def test_gguf_tensors_have_their_rows_in_order(tmp_path: Path) -> None:
+def test_the_rows_of_a_gguf_projection_are_reordered(tmp_path: Path) -> None:
     weights = load_checkpoint(write_gguf(tmp_path / "m.gguf")).weights
     for name in ("q_proj", "v_proj"):
         tensor = weights.get(f"model.layers.0.self_attn.{name}.weight")
@@ -73,7 +73,7 @@ def test_a_truncated_gguf_is_refused_wherever_it_ends(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_corrupt_gguf_never_raises_anything_else(tmp_path: Path) -> None:
+def test_a_corrupt_gguf_raises_only_a_load_error(tmp_path: Path) -> None:
     whole = write_gguf(tmp_path / "m.gguf").read_bytes()
     path = tmp_path / "corrupt.gguf"
     loaded = 0
@@ -93,7 +93,7 @@ def test_a_corrupt_gguf_never_raises_anything_else(tmp_path: Path) -> None:
         ({"pre": "martian"}, "pre-tokenizer 'martian' is not supported"),
     ],
 )
-def test_an_unsupported_gguf_says_what(tmp_path: Path, settings: dict[str, str], message: str) -> None:
+def test_an_unsupported_gguf_names_the_cause(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     with pytest.raises(ModelLoadError, match=message):
         load_checkpoint(write_gguf(tmp_path / "m.gguf", **settings))
 
@@ -126,7 +126,7 @@ def change_config(directory: Path, **changes: object) -> None:
         ({"num_key_value_heads": 4}, "6 heads cannot share 4 KV heads"),
     ],
 )
-def test_an_unsupported_directory_says_what(
+def test_an_unsupported_directory_names_the_cause(
     tiny_model: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     directory = copy(tiny_model, tmp_path)
@@ -147,7 +147,7 @@ def test_an_unsupported_directory_says_what(
         ("model.safetensors", None, r"no \*.safetensors file"),
     ],
 )
-def test_a_broken_directory_says_which_file(
+def test_a_broken_directory_names_the_file(
     tiny_model: Path, tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     directory = copy(tiny_model, tmp_path)
@@ -172,7 +172,7 @@ SMALL = EngineConfig(device="cpu", kv_cache_memory_mb=1, dtype="float32")
 
 
 def why_not(model: Path) -> str:
-    """Empty where it loads."""
+    """The message of the load error; empty if the model loads."""
     try:
         load_model(model, SMALL)
     except ModelLoadError as error:
@@ -184,8 +184,8 @@ WRONG: list[Any] = [None, -5, 0, "128", 2**40, 2**70, 1.5, 1e400, True, [], {}, 
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:20])
-def test_any_value_of_any_key_loads_or_is_one_line(tiny_model: Path, tmp_path: Path, wrong: Any) -> None:
-    """Nothing else is raised, and a context of any length takes no memory."""
+def test_any_value_of_any_key_loads_or_is_an_error_of_one_line(tiny_model: Path, tmp_path: Path, wrong: Any) -> None:
+    """No other exception is raised, and a context of any length takes no memory."""
     directory = copy(tiny_model, tmp_path)
     files = {name: json.loads((directory / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
     more = {"config.json": ["head_dim", "rope_scaling", "text_config"], "tokenizer_config.json": ["eos_token"]}
@@ -197,7 +197,7 @@ def test_any_value_of_any_key_loads_or_is_one_line(tiny_model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:20])
-def test_any_value_of_any_key_of_a_gguf_loads_or_is_one_line(
+def test_any_value_of_any_key_of_a_gguf_loads_or_is_an_error_of_one_line(
     tiny_model: Path, tmp_path: Path, wrong: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = read_gguf(write_gguf_model(tiny_model, tmp_path / "m.gguf"))
@@ -217,7 +217,7 @@ def test_any_value_of_any_key_of_a_gguf_loads_or_is_one_line(
     ("key", "value"),
     [("max_position_embeddings", 2**31 - 1), ("max_position_embeddings", 2**31)],
 )
-def test_a_context_of_any_length_is_cut_to_what_the_cache_holds(
+def test_the_context_is_limited_to_the_size_of_the_cache(
     tiny_model: Path, tmp_path: Path, key: str, value: int
 ) -> None:
     directory = copy(tiny_model, tmp_path)
@@ -227,7 +227,7 @@ def test_a_context_of_any_length_is_cut_to_what_the_cache_holds(
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
-def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(tiny_model: Path, tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_file_is_refused_without_blocking(tiny_model: Path, tmp_path: Path, name: str) -> None:
     directory = copy(tiny_model, tmp_path)
     (directory / name).unlink()
     os.mkfifo(directory / name)
@@ -239,7 +239,7 @@ def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(tiny_model: Path, 
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
-def test_json_that_is_nested_too_deep_is_told(tiny_model: Path, tmp_path: Path, name: str) -> None:
+def test_json_that_is_nested_too_deep_is_refused(tiny_model: Path, tmp_path: Path, name: str) -> None:
     directory = copy(tiny_model, tmp_path)
     (directory / name).write_text("[" * 100_000)
     with pytest.raises(ModelLoadError, match="nested too deep"):
@@ -247,7 +247,7 @@ def test_json_that_is_nested_too_deep_is_told(tiny_model: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("id_", [2**32 - 1, 2**23, 300])
-def test_an_end_that_the_vocabulary_lacks_is_told(tiny_model: Path, tmp_path: Path, id_: int) -> None:
+def test_an_end_of_sequence_that_the_vocabulary_lacks_is_refused(tiny_model: Path, tmp_path: Path, id_: int) -> None:
     directory = copy(tiny_model, tmp_path)
     for name in ("config.json", "generation_config.json"):
         (directory / name).write_text(json.dumps({**json.loads((directory / name).read_text()), "eos_token_id": id_}))
@@ -256,7 +256,7 @@ def test_an_end_that_the_vocabulary_lacks_is_told(tiny_model: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("id_", [2**32 - 1, 2**22])
-def test_a_token_id_takes_no_memory_of_its_size(tiny_model: Path, tmp_path: Path, id_: int) -> None:
+def test_a_huge_token_id_is_refused_and_takes_no_memory(tiny_model: Path, tmp_path: Path, id_: int) -> None:
     directory = copy(tiny_model, tmp_path)
     content = json.loads((directory / "tokenizer.json").read_text())
     content["model"]["vocab"]["stranger"] = id_

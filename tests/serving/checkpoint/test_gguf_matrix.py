@@ -1,4 +1,4 @@
-"""Matrices of GGUF files that are read a few rows at a time: the same values, and 4-bit groups as the file has them."""
+"""Matrices of GGUF files that are read a few rows at a time: values and 4-bit groups equal the file's."""
 
 import gguf
 import numpy as np
@@ -20,7 +20,7 @@ few = settings(max_examples=20, deadline=None)
 
 
 def tensor(kind: str, rows: int, columns: int, seed: int = 0) -> RawTensor:
-    """Random bytes, with scales that are numbers: any other byte is a value."""
+    """A tensor of random bytes with finite scales."""
     type = Type[kind]
     block, block_bytes = GGML_QUANT_SIZES[type]
     random = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def values_of(found: Int4Groups) -> torch.Tensor:
 @pytest.mark.parametrize("kind", INT4)
 @few
 @given(seed=st.integers(0, 2**32), begin=st.integers(0, 20), size=st.integers(1, 20))
-def test_int4_groups_are_what_the_file_says(kind: str, seed: int, begin: int, size: int) -> None:
+def test_int4_groups_have_the_files_values(kind: str, seed: int, begin: int, size: int) -> None:
     raw = tensor(kind, 40, 512, seed)
     matrix = GGUFMatrix(raw)
     assert matrix.stored == "int4"
@@ -56,8 +56,8 @@ def test_int4_groups_are_what_the_file_says(kind: str, seed: int, begin: int, si
 @pytest.mark.parametrize("kind", INT4)
 @few
 @given(data=st.binary(min_size=144 * 2, max_size=144 * 2))
-def test_bytes_that_are_no_weights_raise_nothing(kind: str, data: bytes) -> None:
-    """Scales may be infinite or no numbers, as those of a damaged file are."""
+def test_arbitrary_bytes_raise_nothing(kind: str, data: bytes) -> None:
+    """The scales of a damaged file may be infinite or NaN."""
     type = Type[kind]
     block, block_bytes = GGML_QUANT_SIZES[type]
     count = len(data) // block_bytes
@@ -76,12 +76,12 @@ def test_bytes_that_are_no_weights_raise_nothing(kind: str, data: bytes) -> None
         *(("Q5_K", "int8"), ("Q2_K", "int8"), ("IQ4_NL", "int8")),
     ],
 )
-def test_what_is_not_4_bits_is_8_or_unquantized(kind: str, stored: str) -> None:
+def test_the_storage_format_of_each_type(kind: str, stored: str) -> None:
     assert GGUFMatrix(tensor(kind, 2, 256)).stored == stored
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "Q6_K"])
-def test_rows_in_another_order(kind: str) -> None:
+def test_rows_are_read_in_the_given_order(kind: str) -> None:
     raw = tensor(kind, 8, 256)
     order = np.array([3, 1, 0, 2, 7, 6, 5, 4])
     plain, ordered = GGUFMatrix(raw), GGUFMatrix(raw, order)
@@ -91,7 +91,7 @@ def test_rows_in_another_order(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", INT4)
-def test_stacked_and_cut_matrices(kind: str) -> None:
+def test_stacked_and_sliced_matrices(kind: str) -> None:
     parts = [GGUFMatrix(tensor(kind, rows, 512, rows)) for rows in (5, 16, 3)]
     whole = StackedMatrix(parts)
     expected = torch.cat([part.rows(0, part.shape[0]) for part in parts])
@@ -115,15 +115,15 @@ def values_of_all(matrix: Matrix) -> torch.Tensor:
     ("kinds", "stored"),
     [(("int4", "int8"), "int8"), (("int8", "float16"), "float16"), (("bfloat16", "float16"), "float32")],
 )
-def test_a_stack_is_stored_as_its_widest(kinds: tuple[str, ...], stored: str) -> None:
+def test_a_stack_has_the_widest_storage_format_of_its_parts(kinds: tuple[str, ...], stored: str) -> None:
     names = {"int4": "Q4_0", "int8": "Q8_0", "bfloat16": "BF16", "float16": "F16"}
     assert StackedMatrix([GGUFMatrix(tensor(names[kind], 2, 32)) for kind in kinds]).stored == stored
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1"])
-def test_a_packed_matrix_is_the_one_of_its_float32_values(kind: str) -> None:
-    """Where each group has its least and its largest value, which quantizing again finds."""
+def test_packing_a_matrix_equals_packing_its_float32_values(kind: str) -> None:
+    """Holds if each group has a value 0 and a value 15: quantizing again then finds the same scale and minimum."""
     type = Type[kind]
     raw = tensor(kind, 33, 64)
     block, block_bytes = GGML_QUANT_SIZES[type]

@@ -1,4 +1,4 @@
-"""Tensors of every type that `gguf` knows, and files that lie about what they hold."""
+"""Tensors of every type that `gguf` supports, and corrupt files."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def write_file(path: Path, tensors: dict[str, np.ndarray[Any, Any]], kind: str =
     return path
 
 
-def test_metadata_by_key(tmp_path: Path) -> None:
+def test_metadata_is_read_by_key(tmp_path: Path) -> None:
     content = read_gguf(write_file(tmp_path / "m.gguf", {}))
     assert {name: content.metadata[f"a.{name}"] for name in VALUES} == VALUES
     assert content.metadata["a.strings"] == ["x", "", "日本"]
@@ -39,7 +39,7 @@ def test_metadata_by_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(32,), (1, 64), (7, 96), (48, 32), (2, 3, 64)])
-def test_a_tensor_has_the_values_that_the_format_means(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_tensor_is_dequantized_as_by_gguf(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     tensor = read_gguf(write_file(tmp_path / "m.gguf", {"other": array, "t": array}, kind)).tensors["t"]
     type_ = gguf.GGMLQuantizationType[kind]
@@ -61,7 +61,7 @@ def test_any_number_of_rows_is_dequantized(rows: int, blocks: int) -> None:
 
 
 def test_a_tensor_is_dequantized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.checkpoint.gguf_reader._VALUES_IN_MEMORY", 100)
+    monkeypatch.setattr("serving.checkpoint.gguf_reader._VALUES_PER_CALL", 100)
     test_any_number_of_rows_is_dequantized()
 
 
@@ -69,7 +69,7 @@ def test_a_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
     array = np.ones((4, 32), np.float32)
     whole = write_file(tmp_path / "m.gguf", {"t": array}).read_bytes()
     path = tmp_path / "cut.gguf"
-    # The writer fills the last tensor up with nothing: its bytes end the file.
+    # The writer adds no padding after the last tensor: its data end the file.
     for size in (*range(4, 400, 13), len(whole) - array.nbytes, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"needed|ends at byte|do not fit|version"):
@@ -77,7 +77,7 @@ def test_a_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "found"), [(b"GGUF", True), (b"GGU", False), (b"", False), (b"\x93NUMPY", False)])
-def test_the_first_bytes_tell(content: bytes, found: bool, tmp_path: Path) -> None:
+def test_a_gguf_file_is_recognized_by_its_first_bytes(content: bytes, found: bool, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     assert is_gguf(path) is found

@@ -1,4 +1,4 @@
-"""Tokenizers from GGUF metadata: as the models' own ones split text."""
+"""Tokenizers built from GGUF metadata encode text as the models' original tokenizers do."""
 
 import json
 import re
@@ -36,7 +36,7 @@ few = settings(max_examples=300, deadline=None)
 
 
 def load(path: Path, kind: str, tokens: Sequence[str], types: Sequence[int], **fields: Any) -> Tokenizer:
-    """From a file that holds nothing else; fields go to the writer's methods of that name."""
+    """The tokenizer of a file with these fields only; each key names a method of the writer."""
     writer = gguf.GGUFWriter(path, "llama")
     for key in ("context_length", "embedding_length", "block_count", "feed_forward_length", "head_count", "key_length"):
         getattr(writer, f"add_{key}")(8)
@@ -51,7 +51,7 @@ def load(path: Path, kind: str, tokens: Sequence[str], types: Sequence[int], **f
 
 
 def trained(corpus: list[str], alphabet: list[str], size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary and merges; nothing splits the texts before."""
+    """A BPE vocabulary with merges and without a pre-tokenizer."""
     hf = tokenizers.Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
     hf.train_from_iterator(corpus, trainer)
@@ -84,7 +84,7 @@ def qwen(
 
 @few
 @given(text=texts)
-def test_text_is_split_as_transformers_does(
+def test_text_is_split_as_by_transformers(
     text: str, qwen: Tokenizer, qwen_parts: tuple[dict[str, int], list[tuple[str, str]]], transformers: Any
 ) -> None:
     theirs = transformers.Qwen2Tokenizer(vocab=dict(qwen_parts[0]), merges=qwen_parts[1])
@@ -103,7 +103,7 @@ SPM_SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
 
 @pytest.fixture(scope="module")
 def scores() -> dict[str, float]:
-    """Pieces in the order in which they merge; then the characters, which nothing makes."""
+    """The merged pieces in order of priority, then the single characters."""
     plain = [text.replace(" ", SPACE).replace("\n", "") for text in CORPUS]
     vocabulary, merges = trained(plain, [SPACE], 300)
     pieces = list(dict.fromkeys("".join(merge) for merge in merges))
@@ -145,7 +145,7 @@ def test_the_best_pair_is_merged_until_there_is_none(
 
 @few
 @given(text=texts.filter(lambda text: SPACE not in text))
-def test_text_comes_back(text: str, spm: Tokenizer) -> None:
+def test_decoding_restores_the_text(text: str, spm: Tokenizer) -> None:
     ids = spm.encode(text)
     assert spm.decode(ids) == text
     detokenizer = Detokenizer(spm)
@@ -153,27 +153,27 @@ def test_text_comes_back(text: str, spm: Tokenizer) -> None:
     assert spm.hf.decode(ids) == text
 
 
-def test_characters_that_no_piece_holds_are_bytes(spm: Tokenizer, tokens: list[str]) -> None:
+def test_characters_without_a_piece_become_byte_tokens(spm: Tokenizer, tokens: list[str]) -> None:
     ids = spm.encode("☃")
     assert [tokens[id_] for id_ in ids] == ["<0xE2>", "<0x98>", "<0x83>"]
     assert b"".join(map(spm.token_bytes, ids)) == "☃".encode()
 
 
-def test_the_beginning_is_added_when_asked_for(spm: Tokenizer) -> None:
+def test_the_beginning_of_sequence_is_added_on_request(spm: Tokenizer) -> None:
     assert spm.encode("the", add_special=True) == [2, *spm.encode("the")]
     assert spm.bos_token == "<bos>"
     assert spm.eos_ids == {1}
     assert spm.encode("<eos>") == [1]
 
 
-def test_some_models_want_a_space_before(scores: dict[str, float], tokens: list[str], tmp_path: Path) -> None:
+def test_some_models_prepend_a_space(scores: dict[str, float], tokens: list[str], tmp_path: Path) -> None:
     spm = load_pieces(tmp_path / "m.gguf", scores, tokens)
     assert [tokens[id_] for id_ in spm.encode("the")] == sentence_pieces(" the", scores, SPM_USER)
     assert spm.hf.decode(spm.encode("the")) == "the"
 
 
 def sentence_pieces(text: str, scores: dict[str, float], user_tokens: Sequence[str]) -> list[str]:
-    """The algorithm as SentencePiece's paper describes it, with the user's tokens set apart, the longest first."""
+    """The algorithm of SentencePiece's paper; user-defined tokens are split off first, the longest first."""
     apart = "|".join(sorted(map(re.escape, user_tokens), key=len, reverse=True))
     pieces: list[str] = []
     for part in re.split(f"({apart})", text):
@@ -201,7 +201,7 @@ def merged(symbols: list[str], scores: dict[str, float]) -> list[str]:
         ({}, r"corrupt \('tokenizer.ggml.merges'\)"),
     ],
 )
-def test_what_cannot_be_used_is_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_metadata_are_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=message):
         load(tmp_path / "m.gguf", "gpt2", ["a", "b", "ab"], [NORMAL] * 3, **fields)
 

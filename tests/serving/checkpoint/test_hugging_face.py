@@ -1,4 +1,4 @@
-"""config.json as published and as saved, against what transformers makes of the same content."""
+"""config.json, published and saved, compared with the configuration that transformers reads from it."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ GEMMA = {
     "sliding_window_pattern": 6,
     "vocab_size": 262144,
 }
-# The larger ones nest the language model's part, and leave out what is by default.
+# Larger Gemma models nest the language model's settings and leave out those that equal the defaults.
 GEMMA_4B_TEXT = {
     "hidden_size": 2560,
     "intermediate_size": 10240,
@@ -84,9 +84,7 @@ CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("content", "text"), CONTENTS.values(), ids=CONTENTS)
-def test_the_content_means_what_it_does_to_transformers(
-    content: dict[str, Any], text: dict[str, Any], transformers: Any
-) -> None:
+def test_config_is_read_as_by_transformers(content: dict[str, Any], text: dict[str, Any], transformers: Any) -> None:
     theirs = transformers.CONFIG_MAPPING[text["model_type"]](**text)
     ours = parse_config(FILE, content)
     assert compared(ours) == reference(theirs)
@@ -151,14 +149,14 @@ def reference(theirs: Any) -> dict[str, Any]:
         ({}, r"architecture '\(none\)' is not supported"),
     ],
 )
-def test_what_cannot_be_computed_is_refused(content: dict[str, Any], message: str) -> None:
+def test_an_unsupported_setting_is_refused(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelLoadError, match=message) as caught:
         parse_config(FILE, content)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("prefix", ["language_model.model.", "model.language_model."])
-def test_the_language_model_within_one_that_sees_pictures(
+def test_the_language_model_of_a_multimodal_checkpoint_is_loaded(
     prefix: str, make_checkpoint: CheckpointMaker, tmp_path: Path
 ) -> None:
     plain = make_checkpoint("gemma3", head_dim=16, num_attention_heads=6, sliding_window=8, query_pre_attn_scalar=16)

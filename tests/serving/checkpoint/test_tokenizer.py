@@ -14,14 +14,14 @@ def test_decode_undoes_encode(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
 
 
-def test_special_tokens_in_the_text_are_parsed() -> None:
+def test_special_tokens_in_the_text_are_recognized() -> None:
     ids = TOKENIZER.encode("a<|im_end|>")
     assert ids[1:] == [256]
     assert TOKENIZER.decode(ids) == "a"
     assert TOKENIZER.decode(ids, skip_special=False) == "a<|im_end|>"
 
 
-def test_token_bytes_of_a_part_of_a_character() -> None:
+def test_a_token_can_be_a_part_of_a_character() -> None:
     first, second = TOKENIZER.encode("é")
     assert TOKENIZER.token_bytes(first) + TOKENIZER.token_bytes(second) == "é".encode()
 
