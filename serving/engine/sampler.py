@@ -15,6 +15,7 @@ from serving.core import Constraint, SamplingParams, Sequence, TokenLogprob
 _LOG = logging.getLogger(__name__)
 Errors = dict[int, str]  # by row
 RowLogprobs = Mapping[int, torch.Tensor]
+MIN_TEMPERATURE = 1e-30  # float32 rounds temperatures below 1e-45 to 0; at this one, sampling is already greedy
 NON_FINITE_LOGITS = "the model's logits are not finite"
 CONSTRAINT_FAILED = "the output constraint failed"
 """The message of a grammar engine is not shown: it quotes the answer and the schema."""
@@ -109,7 +110,7 @@ def distribution(
 
     Returns cumulative weights, not normalized, and the token ids they belong to; None stands for all tokens in order.
     """
-    weights = ((logits - maximum) / params.temperature).exp_()  # not normalized; the greatest is 1
+    weights = ((logits - maximum) / max(params.temperature, MIN_TEMPERATURE)).exp_()  # the greatest is 1
     candidates: torch.Tensor | None = None
     if params.top_k or params.top_p < 1 or params.min_p:
         weights, candidates = _candidates(weights, params)

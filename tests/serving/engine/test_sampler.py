@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,9 +139,12 @@ def test_frequencies_follow_the_softmax() -> None:
     assert counts[3] == 0
 
 
-def test_a_tiny_temperature_is_greedy_and_overflows_nothing() -> None:
+@pytest.mark.parametrize("temperature", [1e-30, 1e-46, 1e-300])
+@pytest.mark.parametrize("limits", [{}, {"top_p": 0.5}, {"top_k": 2}, {"min_p": 0.5}], ids=str)
+def test_a_tiny_temperature_is_greedy(temperature: float, limits: dict[str, Any]) -> None:
+    """float32 rounds the smaller temperatures to 0."""
     row = torch.tensor([1e4, 1.0001e4, -1e4])
-    assert drawn(row, SamplingParams(seed=1, temperature=1e-30)) == {1}
+    assert drawn(row, SamplingParams(seed=1, temperature=temperature, **limits)) == {1}
 
 
 def test_top_k_keeps_the_k_likeliest() -> None:
