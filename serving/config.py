@@ -37,7 +37,7 @@ ToolCalls = Literal["auto", "strict", "off"]
 
 
 class EngineConfig(BaseModel):
-    """The options of the engine, and how tool calls are read from its text. An engine never changes them."""
+    """The options of the engine, and how tool calls are read from its text. They are fixed for its lifetime."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,7 +55,7 @@ class EngineConfig(BaseModel):
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of the keys and values in the KV cache; auto is the type of the weights."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if PyTorch finds a GPU, else cpu.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if there is a CUDA GPU, else cpu.")
     max_model_len: int | None = Field(
         None, gt=0, description="Maximum length of prompt plus answer, in tokens. Default: the model's context."
     )
@@ -69,8 +69,8 @@ class EngineConfig(BaseModel):
     prefix_cache: bool = Field(True, description="Reuse the KV blocks of a prefix that several prompts share.")
     speculative: Literal["none", "ngram"] = Field(
         "none",
-        description="Draft the next tokens: ngram copies the tokens that followed an earlier occurrence of the last "
-        "ones in prompt or answer.",
+        description="Draft the next tokens: ngram searches prompt and answer for an earlier occurrence of the last "
+        "tokens, and copies the tokens after it.",
     )
     num_speculative_tokens: int = Field(4, gt=0, le=64, description="Maximum number of tokens in one draft.")
     forced_tokens: bool = Field(
@@ -78,8 +78,8 @@ class EngineConfig(BaseModel):
     )
     compile: bool = Field(
         True,
-        description="Use kernels that are compiled for this CPU on first use; without g++, or with false, PyTorch's "
-        "operators are used.",
+        description="Use kernels that are compiled for this CPU on first use. Without g++, PyTorch's operators are "
+        "used instead.",
     )
     cuda_graphs: bool = Field(True, description="On CUDA, launch the kernels of a decode step as one graph.")
     block_size: int = Field(16, gt=0, description="Number of tokens that a KV block holds.")
@@ -96,9 +96,7 @@ class EngineConfig(BaseModel):
         description="How tool calls are read from a text: strict reads the model's tags only; auto also reads a JSON "
         "object on a line of its own that names an offered tool; off reads none.",
     )
-    max_waiting: int = Field(
-        1024, gt=0, description="Maximum number of waiting requests; further ones are refused with 429."
-    )
+    max_waiting: int = Field(1024, gt=0, description="Maximum number of waiting requests; further requests get 429.")
 
 
 class HttpConfig(BaseModel):
@@ -120,13 +118,13 @@ class HttpConfig(BaseModel):
     )
     request_timeout_s: float = Field(60.0, gt=0, description="Maximum time for a request to arrive, in seconds.")
     slow_reader_timeout_s: float = Field(
-        60.0, gt=0, description="Seconds without reading after which a client is disconnected."
+        60.0, gt=0, description="Seconds after which a client that reads nothing of its answer is disconnected."
     )
     drain_s: float = Field(5.0, ge=0, description="Seconds that running requests may continue after a stop signal.")
 
     @field_validator("api_key")
     @classmethod
-    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise ValueError("a key must be one or more printable ASCII characters without spaces")
         return key

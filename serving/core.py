@@ -31,7 +31,7 @@ class Constraint(Protocol):
         ...
 
     def forced(self) -> list[int]:
-        """The next tokens, as far as the grammar allows exactly one; often none. Does not advance."""
+        """The tokens that must come next, because the grammar allows no others; often none. Does not advance."""
         ...
 
     def copy(self) -> "Constraint":
@@ -123,10 +123,11 @@ class Request:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Sequence:
-    """One answer: its tokens so far, and the KV blocks with the keys and values of the first `num_computed` of them.
+    """One answer of a request: the tokens of prompt and answer so far, and their KV blocks.
 
-    Several tokens may be uncomputed: a prompt, or tokens that a grammar forced. `drafts` are proposals for the next
-    tokens. They are computed in the same step as the last token, and accepted if sampling chooses the same tokens.
+    The blocks in `block_table` hold the keys and values of the first `num_computed` tokens. Several tokens may be
+    uncomputed: a prompt, or tokens that a grammar forced. `drafts` are proposals for the next tokens. They are
+    computed in the same step as the last token, and accepted if sampling chooses the same tokens.
     """
 
     request: Request

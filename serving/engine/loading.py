@@ -101,7 +101,7 @@ def make_attention(
     compiled: bool,
     max_kv_heads_per_rank: int = 0,
 ) -> Attention:
-    """The fastest attention for the device, with as many blocks as fit into `memory_mb` MiB.
+    """The attention for the device and the specs, with as many blocks as fit into `memory_mb` MiB.
 
     Raises `ModelLoadError` if not even one block fits. All ranks must have the same number of blocks, so each computes
     it with `max_kv_heads_per_rank`, if given, instead of its own number of KV heads.

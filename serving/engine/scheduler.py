@@ -12,7 +12,7 @@ class CacheTooSmall(ValueError):
 
 
 class Scheduler:
-    """First come, first served. A step has prefill and decode together.
+    """Schedules first come, first served. Prefill and decode share a step.
 
     Running sequences get tokens in the order of admission. Every decoding sequence gets at least one. Then waiting
     sequences are admitted, as far as the token budget of the step, `max_num_seqs` and the free blocks allow. A
@@ -21,8 +21,7 @@ class Scheduler:
     first waiting sequence, and it is computed again later. The sequence admitted first is never preempted for
     another one, so every sequence ends.
 
-    Without chunked prefill, a prompt longer than the budget is computed in one step, with at most one such prompt in
-    a step.
+    Without chunked prefill, a prompt longer than the budget is computed in one step. A step has at most one of these.
     """
 
     def __init__(self, config: EngineConfig, allocator: BlockAllocator) -> None:
@@ -90,8 +89,10 @@ class Scheduler:
         return step
 
     def _continue_running(self) -> list[ScheduledSequence]:
+        """Schedule the running sequences. Preempts sequences if blocks are missing."""
         step: list[ScheduledSequence] = []
-        reserved = sum(sequence.num_uncomputed == 1 for sequence in self.running)  # a token for each later decode
+        # One token of the budget for each decoding sequence that this loop has not reached yet.
+        reserved = sum(sequence.num_uncomputed == 1 for sequence in self.running)
         left = self._budget
         for sequence in tuple(self.running):
             if sequence not in self.running:
@@ -128,6 +129,7 @@ class Scheduler:
         return self._allocator.find(sequence.hash_blocks(self._allocator.block_size)[:max_blocks])
 
     def _fits(self, sequence: Sequence, cached: list[int]) -> bool:
+        """Whether enough blocks are free for all tokens. Cached blocks that are free are no longer free then."""
         missing = self._allocator.blocks_for(len(sequence.token_ids)) - len(cached)
         return missing + sum(map(self._allocator.is_free, cached)) <= self._allocator.num_free
 
@@ -198,6 +200,7 @@ class Scheduler:
         return index < len(sequence.block_table) and self._allocator.is_shared(sequence.block_table[index])
 
     def _missing_blocks(self, sequence: Sequence, count: int) -> int:
+        """The number of free blocks that `count` more tokens need, including a copy of a shared block."""
         more = self._allocator.blocks_for(sequence.num_computed + count) - len(sequence.block_table)
         return max(0, more) + self._shares_last_block(sequence)
 

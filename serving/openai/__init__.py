@@ -1,1 +1,1 @@
-"""OpenAI's requests and answers: from JSON to what the engine is asked, and from its tokens to JSON."""
+"""OpenAI's API: validates and prepares requests, and turns the engine's tokens into responses."""

@@ -23,8 +23,8 @@ def closed(schema: Schema) -> Schema:
     Every value of the result is a value of `schema`. Two kinds of schema are therefore not closed:
 
     - Schemas that combine objects (allOf, not, properties beside anyOf). With closed parts, no value might fit all.
-    - Schemas with a oneOf whose objects have no tag, a required property with literals of its own. With closed
-      options, a value that fits two options of `schema`, and so is invalid, might fit exactly one.
+    - Schemas with a oneOf whose objects have no tag, a required property with different literals in each object. With
+      closed options, a value that fits two options of `schema`, and so is invalid, might fit exactly one.
 
     A oneOf whose options exclude each other becomes an anyOf in every case.
     """
@@ -173,7 +173,7 @@ def strings_in(value: Any) -> list[str]:
 
 
 def mappings_in(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The value and all values inside it, as far as they are mappings, schemas or not."""
+    """All mappings in the value, itself included, whether they are schemas or not."""
     pending = [value]
     while pending:
         value = pending.pop()
@@ -183,7 +183,7 @@ def mappings_in(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def scalars_in(value: Any) -> Iterator[Any]:
-    """The value and all values inside it, as far as they are neither mappings nor lists."""
+    """All values in the value, itself included, that are neither mappings nor lists."""
     pending = [value]
     while pending:
         value = pending.pop()

@@ -169,7 +169,7 @@ def _allows_listed_names_only(node: Mapping[str, Any]) -> bool:
 
 
 def find_endless_reference(schema: Schema) -> str | None:
-    """A reference to a part without a finite value, if therefore the whole schema has none; else None.
+    """If no finite value fits the schema, a reference to a part that no finite value fits; else None.
 
     Keywords that are not checked here (patterns, a minimum number of properties) are assumed to be satisfiable.
     """
