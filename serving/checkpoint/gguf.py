@@ -1,5 +1,6 @@
 """A GGUF file: the dimensions, tensors and tokenizer data of a model."""
 
+import logging
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,10 @@ from serving.checkpoint.gguf_reader import GGUFContent, RawTensor, read_gguf
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
+from serving.model.rope_scaling import FrequencyFactors, LinearScaling, RopeScaling, YarnScaling, yarn_magnitude
 from serving.model.weights import Matrix, require_matrix
+
+_LOG = logging.getLogger(__name__)
 
 _TOP_NAMES = MappingProxyType(
     {
@@ -51,8 +55,26 @@ _POST_NORM_NAMES = MappingProxyType(
 )
 _GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
+# Their supported values, the first by default.
+_ROPE_KEYS = MappingProxyType(
+    {
+        "rope.scaling.type": ("none", "linear", "yarn", "longrope"),
+        "rope.scaling.yarn_ext_factor": (1.0,),
+        "rope.scaling.yarn_log_multiplier": (0.0,),
+    }
+)
 # The exceptions of the reader when lengths, types or names in the file are invalid.
-_CORRUPT = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, ArithmeticError, struct.error)
+_CORRUPT = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    ArithmeticError,
+    NotImplementedError,
+    struct.error,
+)
 
 
 class GGUFFile:
@@ -143,9 +165,9 @@ def _config(path: Path, content: GGUFContent) -> ModelConfig:
         num_heads=heads,
         num_kv_heads=keys.get("attention.head_count_kv", heads),
         head_dim=head_dim,
-        max_position=keys["context_length"],
+        max_position=_max_position(path, keys, content),
         rope_theta=keys.get("rope.freq_base", 1e6 if gemma else 10000.0),
-        rope_factor=keys["rope.scaling.factor"] if keys.get("rope.scaling.type") == "linear" else 1.0,
+        rope_scaling=_rope_scaling(keys, content),
         local_rope_theta=keys.get("rope.freq_base_swa", 10000.0) if gemma else None,
         rms_norm_eps=keys["attention.layer_norm_rms_epsilon"],
         tie_embeddings="output.weight" not in content.tensors,
@@ -179,11 +201,44 @@ def _local_layers(keys: _Keys) -> frozenset[int]:
     return all_but_every(pattern, keys["block_count"])
 
 
+def _rope_scaling(keys: _Keys, content: GGUFContent) -> RopeScaling | None:
+    """By llama.cpp's rules (llama-context.cpp, ggml's rope): Llama 3's files have a factor for each frequency."""
+    kind, magnitude = keys.get("rope.scaling.type", "none"), keys.get("rope.scaling.attn_factor", 1.0)
+    for name in ("rope_freqs.weight", "rope_factors_short.weight"):
+        if name in content.tensors:
+            factors = content.tensors[name].dequantized().reshape(-1).tolist()
+            return FrequencyFactors(factors=tuple(factors), magnitude=magnitude)
+    if kind == "yarn":
+        factor = keys["rope.scaling.factor"]
+        return YarnScaling(
+            factor=factor,
+            original_max_position=keys.get("rope.scaling.original_context_length", keys["context_length"]),
+            magnitude=magnitude * keys.get("rope.scaling.yarn_attn_factor", yarn_magnitude(factor)),
+            beta_fast=keys.get("rope.scaling.yarn_beta_fast", 32.0),
+            beta_slow=keys.get("rope.scaling.yarn_beta_slow", 1.0),
+        )
+    if kind == "longrope":
+        raise ValueError("tensor 'rope_factors_short.weight' is missing")
+    return LinearScaling(factor=keys["rope.scaling.factor"]) if kind == "linear" else None
+
+
+def _max_position(path: Path, keys: _Keys, content: GGUFContent) -> int:
+    """The context, of LongRoPE the original one: see `rope_parameters.max_position`."""
+    full: int = keys["context_length"]
+    original: int = keys.get("rope.scaling.original_context_length", full)
+    if "rope_factors_short.weight" not in content.tensors or full <= original:
+        return full
+    _LOG.warning("%s: its LongRoPE is exact up to %d tokens; the context ends there, not at %d.", path, original, full)
+    return original
+
+
 def _refuse_unsupported(path: Path, keys: _Keys, head_dim: int, content: GGUFContent) -> None:
-    kind = keys.get("rope.scaling.type", "none")
-    if kind not in ("none", "linear") or "rope_freqs.weight" in content.tensors:
-        found = "rope_freqs" if kind == "none" else kind
-        raise ModelLoadError(f"{path}: rotary scaling {found!r} is not supported, only 'linear'; use another model.")
+    for key, supported in _ROPE_KEYS.items():
+        if keys.get(key, supported[0]) not in supported:
+            raise ModelLoadError(
+                f"{path}: {key} {keys[key]!r:.60} is not supported, only {' or '.join(map(repr, supported))}; "
+                "use another model."
+            )
     rotated = keys.get("rope.dimension_count", head_dim)
     if rotated != head_dim:
         raise ModelLoadError(

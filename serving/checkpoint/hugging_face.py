@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.checkpoint.rope_parameters import ROPE_TYPES, max_position, rope_parameters, rope_scaling, rope_type
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
@@ -101,7 +102,7 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
         # Multimodal Gemma models nest the language model's settings.
         raw = {**_DEFAULTS.get(architecture, {}), **raw, **raw.get("text_config", {})}
         _refuse_unsupported(file, architecture, raw)
-        return _config(architecture, raw)
+        return _config(file, architecture, raw)
     except KeyError as error:
         raise ModelLoadError(f"{file}: the key {error} is missing; fetch the model again.") from error
     except ModelLoadError:
@@ -110,7 +111,7 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
         raise ModelLoadError(f"{file}: {error}; fetch the model again.") from error
 
 
-def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
+def _config(file: Path, architecture: str, raw: dict[str, Any]) -> ModelConfig:
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
     gemma = architecture == "gemma3"
     local = _local_layers(architecture, raw)
@@ -123,10 +124,10 @@ def _config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
         num_heads=heads,
         num_kv_heads=raw.get("num_key_value_heads") or heads,
         head_dim=raw.get("head_dim") or hidden // heads,
-        max_position=raw["max_position_embeddings"],
-        rope_theta=_rope(raw, "full_attention").get("rope_theta", raw.get("rope_theta", 10000.0)),
-        rope_factor=_rope(raw, "full_attention")["factor"] if _rope_type(raw) == "linear" else 1.0,
-        local_rope_theta=_rope(raw, "sliding_attention").get("rope_theta", raw.get("rope_local_base_freq")),
+        max_position=max_position(file, raw),
+        rope_theta=rope_parameters(raw).get("rope_theta", raw.get("rope_theta", 10000.0)),
+        rope_scaling=rope_scaling(raw),
+        local_rope_theta=rope_parameters(raw, "sliding_attention").get("rope_theta", raw.get("rope_local_base_freq")),
         rms_norm_eps=raw["rms_norm_eps"],
         tie_embeddings=raw.get("tie_word_embeddings", False),
         window=raw["sliding_window"] if local else 0,
@@ -150,27 +151,12 @@ def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
     return frozenset(range(raw["max_window_layers"], layers))
 
 
-def _rope(raw: dict[str, Any], layers: str) -> dict[str, Any]:
-    """The rotary settings of full or sliding layers. New files nest base and scaling, some of them by kind of layer;
-    old files have the scaling only."""
-    rope: dict[str, Any] = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    by_kind = "full_attention" in rope
-    if layers == "sliding_attention" and not by_kind:
-        return {}  # the file has them in `rope_local_base_freq`, or they equal the other layers'
-    return rope[layers] if by_kind else rope
-
-
-def _rope_type(raw: dict[str, Any], layers: str = "full_attention") -> str:
-    rope = _rope(raw, layers)
-    return str(rope.get("rope_type", rope.get("type", "default")))
-
-
 def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> None:
     gelu = TRAITS[architecture].get("activation") == "gelu_tanh"
     kinds = set(raw.get("layer_types") or ()) - {"full_attention", "sliding_attention"}
     for key, value, supported in (
-        ("rope_type", _rope_type(raw), ("default", "linear")),
-        ("rope_type of the sliding layers", _rope_type(raw, "sliding_attention"), ("default",)),
+        ("rope_type", rope_type(raw), ROPE_TYPES),
+        ("rope_type of the sliding layers", rope_type(raw, "sliding_attention"), ("default",)),
         ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_activation_name(gelu=gelu),)),
         ("layer_types", ", ".join(sorted(kinds)), ("",)),
         ("mlp_bias", bool(raw.get("mlp_bias")), (False,)),

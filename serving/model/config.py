@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypedDict
 
+import torch
+
 from serving.model.fused_input import Activation
+from serving.model.rope_scaling import RopeScaling, rope_frequencies
 
 _MOST = MappingProxyType(
     {
@@ -20,7 +23,7 @@ _MOST = MappingProxyType(
     }
 )
 """Whole numbers, and bounds far beyond any published model's."""
-_POSITIVE = ("rope_theta", "rms_norm_eps", "embedding_scale", "attention_scale", "local_rope_theta", "rope_factor")
+_POSITIVE = ("rope_theta", "rms_norm_eps", "embedding_scale", "attention_scale", "local_rope_theta")
 
 _OPTIONAL = frozenset(("attention_scale", "local_rope_theta"))
 
@@ -55,7 +58,7 @@ class ModelConfig:
     window: int = 0
     local_layers: frozenset[int] = frozenset()
     local_rope_theta: float | None = None
-    rope_factor: float = 1.0  # positions of the layers that see all are divided by it
+    rope_scaling: RopeScaling | None = None  # of the layers that see all
 
     def __post_init__(self) -> None:
         """ValueError for what no model has: whoever made the file decides on every field."""
@@ -69,10 +72,15 @@ class ModelConfig:
             raise ValueError(f"tie_embeddings is {self.tie_embeddings!r:.60}; true or false was expected")
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} KV heads")
-        if self.head_dim % 2:
-            raise ValueError(f"head_dim {self.head_dim} is odd, rotary positions need pairs")
         if self.local_layers and self.window < 1:
             raise ValueError(f"layers with a sliding window of {self.window} tokens see nothing")
+        self._check_rotary()
+
+    def _check_rotary(self) -> None:
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd, rotary positions need pairs")
+        if not torch.isfinite(rope_frequencies(self.head_dim // 2, self.rope_theta, self.rope_scaling)).all():
+            raise ValueError(f"rotary base {self.rope_theta} with {self.rope_scaling} gives no finite frequencies")
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer sees only the last `window` tokens."""

@@ -109,7 +109,7 @@ class _Source:
 
 def _attention_specs(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> list[AttentionSpec]:
     scale = config.head_dim**-0.5 if config.attention_scale is None else config.attention_scale
-    everywhere = Rotary(config.head_dim, max_len, config.rope_theta, precision, config.rope_factor)
+    everywhere = Rotary(config.head_dim, max_len, config.rope_theta, precision, config.rope_scaling)
     local = everywhere
     if config.local_rope_theta is not None:
         local = Rotary(config.head_dim, max_len, config.local_rope_theta, precision)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from serving.model.kernels.linear import quantize_int8
 from serving.model.precision import Precision
+from serving.model.rope_scaling import RopeScaling, rope_frequencies
 from serving.model.weights import GROUP, Matrix
 
 _UNQUANTIZED = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -73,17 +74,17 @@ def make_embedding(table: Matrix, precision: Precision, scale: float = 1.0) -> C
 class Rotary:
     """Rotary positions (Su et al. 2021), first and second half of a head paired as Hugging Face models do.
 
-    `factor` divides the positions (linear scaling).
+    With `scaling`, frequencies and magnitude are those of a stretched context.
     """
 
     def __init__(
-        self, head_dim: int, max_position: int, theta: float, precision: Precision, factor: float = 1.0
+        self, head_dim: int, max_position: int, theta: float, precision: Precision, scaling: RopeScaling | None = None
     ) -> None:
-        exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-        frequencies = 1.0 / float(theta) ** exponents / factor
+        frequencies = rope_frequencies(head_dim // 2, theta, scaling)
         angles = torch.outer(torch.arange(max_position, dtype=torch.float32), frequencies)
-        self.cos = angles.cos().to(device=precision.device, dtype=precision.activations)
-        self.sin = angles.sin().to(device=precision.device, dtype=precision.activations)
+        magnitude = 1.0 if scaling is None else scaling.magnitude
+        self.cos = (angles.cos() * magnitude).to(device=precision.device, dtype=precision.activations)
+        self.sin = (angles.sin() * magnitude).to(device=precision.device, dtype=precision.activations)
 
     def at(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines [tokens, 1, head_dim / 2] of these positions."""

@@ -70,9 +70,25 @@ def _add_config(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
         writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
         rope = rope["full_attention"]
     writer.add_rope_freq_base(rope["rope_theta"])
-    if rope["rope_type"] == "linear":
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    if rope["rope_type"] in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
         writer.add_rope_scaling_factor(rope["factor"])
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if rope["rope_type"] == "llama3":
+        dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        writer.add_tensor("rope_freqs.weight", _llama3_factors(rope, dim))
+
+
+def _llama3_factors(rope: dict[str, Any], dim: int) -> NDArray[np.float32]:
+    """What each frequency is divided by."""
+    factors = []
+    for frequency in 1 / rope["rope_theta"] ** (np.arange(0, dim, 2) / dim):
+        turns = rope["original_max_position_embeddings"] * frequency / (2 * np.pi)
+        kept = (turns - rope["low_freq_factor"]) / (rope["high_freq_factor"] - rope["low_freq_factor"])
+        kept = min(1, max(0, kept))
+        factors.append(1 / ((1 - kept) / rope["factor"] + kept))
+    return np.array(factors, np.float32)
 
 
 def _as_the_converter_does(name: str, tensor: NDArray[np.float32], config: dict[str, Any]) -> NDArray[np.float32]:

@@ -89,7 +89,7 @@ def test_a_corrupt_gguf_raises_only_a_load_error(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"architecture": "mamba"}, "architecture 'mamba' is not supported. Supported: gemma3, llama, qwen2, qwen3"),
-        ({"scaling": "yarn"}, "rotary scaling 'yarn' is not supported"),
+        ({"scaling": "longrope"}, "tensor 'rope_factors_short.weight' is missing"),
         ({"pre": "martian"}, "pre-tokenizer 'martian' is not supported"),
     ],
 )
@@ -120,7 +120,7 @@ def change_config(directory: Path, **changes: object) -> None:
     ("changes", "message"),
     [
         ({"model_type": "mamba"}, "architecture 'mamba' is not supported"),
-        ({"rope_parameters": {"rope_type": "llama3"}}, "rope_type 'llama3' is not supported"),
+        ({"rope_parameters": {"rope_type": "llama4"}}, "rope_type 'llama4' is not supported"),
         ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "the key 'factor' is missing"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
         ({"num_key_value_heads": 4}, "6 heads cannot share 4 KV heads"),

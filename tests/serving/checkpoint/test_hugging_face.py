@@ -1,5 +1,6 @@
 """config.json, published and saved, compared with the configuration that transformers reads from it."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from serving.checkpoint.checkpoint import load_checkpoint
 from serving.checkpoint.hugging_face import parse_config
 from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
+from serving.model.rope_scaling import rope_frequencies
 from tests.serving.conftest import CheckpointMaker
 
 FILE = Path("config.json")
@@ -105,7 +107,7 @@ def compared(ours: ModelConfig) -> dict[str, Any]:
         "local": [ours.is_local(layer) for layer in range(ours.num_layers)],
         "window": ours.window,
         "theta": ours.rope_theta,
-        "factor": ours.rope_factor,
+        "factor": getattr(ours.rope_scaling, "factor", 1.0),
         "local theta": ours.local_rope_theta,
     }
 
@@ -131,10 +133,64 @@ def reference(theirs: Any) -> dict[str, Any]:
     }
 
 
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048}
+LONG = {"rope_type": "longrope", "short_factor": [1.0 + i / 16 for i in range(32)], "long_factor": [4.0] * 32}
+ROPES: dict[str, dict[str, Any]] = {
+    "none": {"rope_type": "default"},
+    "linear": {"rope_type": "linear", "factor": 2.0},
+    "linear-older": {"type": "linear", "factor": 2.0},
+    "dynamic": {"rope_type": "dynamic", "factor": 2.0},
+    "llama3": {**LLAMA3, "original_max_position_embeddings": 1024},
+    "llama3-whole-context": LLAMA3,
+    "yarn": YARN,
+    "yarn-betas": {**YARN, "beta_fast": 16, "beta_slow": 2, "truncate": False},
+    "yarn-attention-factor": {**YARN, "attention_factor": 0.75},
+    "yarn-mscale": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.2},
+    "yarn-no-factor": {**YARN, "factor": None},
+    "yarn-narrow": {**YARN, "beta_fast": 8, "beta_slow": 8},
+    "longrope": {**LONG, "original_max_position_embeddings": 1024},
+    "longrope-factors": {**LONG, "original_max_position_embeddings": 1024, "factor": 3.0, "attention_factor": 1.1},
+}
+
+
+@pytest.mark.parametrize("spelling", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize("rope", ROPES.values(), ids=ROPES)
+def test_rotary_frequencies_equal_transformers(rope: dict[str, Any], spelling: str, transformers: Any) -> None:
+    theta = {"rope_theta": 500000.0} if spelling == "rope_parameters" else {}
+    content = {**LLAMA, spelling: {**rope, **theta}}
+    theirs = transformers.LlamaConfig(**json.loads(json.dumps(content)))
+    rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(theirs)
+    ours = parse_config(FILE, content)
+    torch.testing.assert_close(rope_frequencies(32, ours.rope_theta, ours.rope_scaling), rotary.inv_freq)
+    magnitude = 1.0 if ours.rope_scaling is None else ours.rope_scaling.magnitude
+    assert magnitude == pytest.approx(rotary.attention_scaling)
+
+
+@pytest.mark.parametrize("wrong", [None, -5, 0, "128", 2**70, 1.5, 1e400, float("nan"), True, [], {}, [1], "x" * 500])
+@pytest.mark.parametrize("rope", ROPES.values(), ids=ROPES)
+def test_any_value_of_a_rotary_key_is_taken_or_refused_in_one_line(rope: dict[str, Any], wrong: Any) -> None:
+    for key in [*rope, "rope_theta", "original_max_position_embeddings", "attention_factor", "truncate"]:
+        content = {**LLAMA, "rope_scaling": {**rope, key: wrong}}
+        with contextlib.suppress(ModelLoadError):
+            assert parse_config(FILE, content).architecture == "llama"
+
+
+def test_long_rope_ends_where_its_frequencies_change(caplog: pytest.LogCaptureFixture) -> None:
+    content = {**LLAMA, "rope_scaling": {**LONG, "original_max_position_embeddings": 1024}}
+    assert parse_config(FILE, content).max_position == 1024
+    assert "rope_type 'longrope' is exact up to 1024 tokens; the context ends there, not at 8192" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({**LLAMA, "rope_scaling": {"rope_type": "yarn"}}, "rope_type 'yarn' is not supported, only 'default' or"),
+        ({**LLAMA, "rope_scaling": {"rope_type": "new"}}, "rope_type 'new' is not supported, only 'default' or"),
+        ({**LLAMA, "rope_scaling": {"rope_type": "yarn"}}, "the key 'factor' is missing"),
+        ({**LLAMA, "rope_scaling": {**YARN, "factor": -1}}, "factor of the rotary scaling is -1"),
+        ({**LLAMA, "rope_theta": 1.0, "rope_scaling": YARN}, "division by zero"),
+        ({**LLAMA, "rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "low_freq_factor 1.0 is not below 1"),
+        ({**LLAMA, "rope_scaling": {**LONG, "short_factor": [1.0]}}, "1 factors for 32 rotary frequencies"),
         ({**LLAMA, "mlp_bias": True}, "mlp_bias True is not supported"),
         ({**LLAMA, "quantization_config": {"bits": 4}}, "quantization_config"),
         ({**LLAMA, "hidden_act": "gelu_pytorch_tanh"}, "hidden_act 'gelu_pytorch_tanh' is not supported, only 'silu'"),

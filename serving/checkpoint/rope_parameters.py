@@ -1,0 +1,96 @@
+"""Rotary positions of a config.json: `rope_parameters`, or `rope_scaling` and `rope_theta` in older files."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from serving.model.rope_scaling import (
+    FrequencyFactors,
+    LinearScaling,
+    Llama3Scaling,
+    RopeScaling,
+    YarnScaling,
+    yarn_magnitude,
+)
+
+_LOG = logging.getLogger(__name__)
+
+ROPE_TYPES = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+
+
+def rope_parameters(raw: dict[str, Any], layers: str = "full_attention") -> dict[str, Any]:
+    """Those of a kind of layer. Where a file has both spellings the older one counts, as it does to `transformers`."""
+    older: dict[str, Any] = raw.get("rope_scaling") or {}
+    newer: dict[str, Any] = raw.get("rope_parameters") or {}
+    if "full_attention" in newer:
+        return newer[layers] if layers == "sliding_attention" else {**newer[layers], **older}
+    return {} if layers == "sliding_attention" else older or newer
+
+
+def rope_type(raw: dict[str, Any], layers: str = "full_attention") -> str:
+    rope = rope_parameters(raw, layers)
+    return str(rope.get("rope_type", rope.get("type", "default")))
+
+
+def rope_scaling(raw: dict[str, Any]) -> RopeScaling | None:
+    """Of the layers that see all. KeyError for a key that must be there, ValueError or the like for a bad value.
+
+    `dynamic` begins beyond the model's context, where the engine never goes: within it nothing is scaled.
+    """
+    rope, kind = rope_parameters(raw), rope_type(raw)
+    if kind == "linear":
+        return LinearScaling(factor=rope["factor"])
+    if kind == "llama3":
+        return Llama3Scaling(
+            factor=rope["factor"],
+            low_freq_factor=rope["low_freq_factor"],
+            high_freq_factor=rope["high_freq_factor"],
+            original_max_position=_original(raw, rope),
+        )
+    if kind == "yarn":
+        return _yarn(raw, rope)
+    return _short_factors(raw, rope) if kind == "longrope" else None
+
+
+def max_position(file: Path, raw: dict[str, Any]) -> int:
+    """The context. LongRoPE has other frequencies for longer texts, which would change those of cached keys."""
+    full: int = raw["max_position_embeddings"]
+    if rope_type(raw) != "longrope" or full <= (original := _original(raw, rope_parameters(raw))):
+        return full
+    _LOG.warning("%s: rope_type 'longrope' is exact up to %d tokens; the context ends there, not at %d.",
+                 file, original, full)  # fmt: skip
+    return original
+
+
+def _yarn(raw: dict[str, Any], rope: dict[str, Any]) -> YarnScaling:
+    original, factor = _original(raw, rope), rope["factor"]
+    factor = raw["max_position_embeddings"] / original if factor is None else factor
+    magnitude, mscale, of_all = (rope.get(key) for key in ("attention_factor", "mscale", "mscale_all_dim"))
+    if magnitude is None and mscale and of_all:
+        magnitude = yarn_magnitude(factor, mscale) / yarn_magnitude(factor, of_all)
+    if magnitude is None:
+        magnitude = yarn_magnitude(factor)
+    return YarnScaling(
+        factor=factor,
+        original_max_position=original,
+        magnitude=magnitude,
+        beta_fast=rope.get("beta_fast") or 32.0,
+        beta_slow=rope.get("beta_slow") or 1.0,
+        truncate=bool(rope.get("truncate", True)),
+    )
+
+
+def _short_factors(raw: dict[str, Any], rope: dict[str, Any]) -> FrequencyFactors:
+    original, factor, magnitude = _original(raw, rope), rope.get("factor"), rope.get("attention_factor")
+    factor = raw["max_position_embeddings"] / original if factor is None else factor
+    if magnitude is None:
+        magnitude = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+    return FrequencyFactors(factors=tuple(rope["short_factor"]), magnitude=magnitude)
+
+
+def _original(raw: dict[str, Any], rope: dict[str, Any]) -> int:
+    """Tokens of the context before it was extended."""
+    key = "original_max_position_embeddings"
+    found: int = raw.get(key) or rope.get(key) or raw["max_position_embeddings"]
+    return found
