@@ -83,12 +83,15 @@ class EngineThread:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._handle_messages():
+        running = True
+        while running:
             try:
-                self._engine.step()
-            # A failed step ends its requests, never the loop. A panic in a Rust library is a BaseException.
+                running = self._handle_messages()
+                if running:
+                    self._engine.step()
+            # A failure ends all requests, never the loop. A panic in a Rust library is a BaseException.
             except BaseException as error:
-                _LOG.error("a step failed; its requests are aborted: %s", redact(error))
+                _LOG.error("the engine failed; all requests are aborted: %s", redact(error))
                 reason = f"the engine failed: {error}" if isinstance(error, WorkerFailed) else ENGINE_FAILED
                 self._engine.abort_all(reason)
         self._engine.abort_all("the server is shutting down")

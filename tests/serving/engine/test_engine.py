@@ -579,6 +579,21 @@ def test_a_failing_step_ends_its_requests_not_the_thread(
     assert last(submit(thread, "next")).finish_reason == "length"
 
 
+class PanickingConstraint(FixedTokens):
+    """Panics as soon as its request is queued."""
+
+    def forced(self) -> list[int]:
+        raise Panic
+
+
+def test_a_panic_while_a_request_is_queued_does_not_end_the_thread(thread: EngineThread) -> None:
+    queue: SimpleQueue[TokenDelta] = SimpleQueue()
+    constraint = PanickingConstraint([72])
+    thread.submit(Request(id="a", prompt_ids=[1], params=GREEDY, on_delta=queue.put, constraint=constraint))
+    assert last(queue).error == ENGINE_FAILED
+    assert last(submit(thread, "next")).finish_reason == "length"
+
+
 def test_too_many_waiting_are_refused(tiny_model: Path) -> None:
     thread = EngineThread(load(tiny_model, max_waiting=2))  # not started, so the requests wait
     submit(thread, "a")
