@@ -115,6 +115,7 @@ class Workers:
     def _watch(self, worker: _Worker, on_loss: Callable[[str], None]) -> None:
         worker.process.wait()
         if self._end_claimed.acquire(blocking=False):
+            self._directory.cleanup()  # on_loss may exit the process without calling `close`
             on_loss(self._failure or worker.exit_text)
 
 

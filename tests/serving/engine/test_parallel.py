@@ -134,13 +134,16 @@ def test_the_server_answers_as_one_process_does_and_stops_with_its_worker(tiny_m
         assert server.log() == ""
 
 
-def test_a_server_ends_when_its_worker_does(tiny_model: Path) -> None:
+def test_a_server_ends_when_its_worker_does(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with running_server(tiny_model, *PARALLEL) as server:
+        assert list(tmp_path.glob("serving-*")) != []
         [worker] = children(server.process.pid)
         os.kill(worker, signal.SIGKILL)
         assert server.process.wait(60) == 1
         message = f"serving: tensor parallel worker 1 (process {worker}) was killed by signal 9; the server exits"
         assert message in server.log().splitlines()
+    assert list(tmp_path.glob("serving-*")) == []
 
 
 def test_a_running_request_gets_the_exit_of_the_worker_as_its_error(tiny_model: Path) -> None:
