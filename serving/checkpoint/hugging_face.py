@@ -2,6 +2,7 @@
 *.safetensors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.checkpoint.declared import check_biases, head_is_tied
 from serving.checkpoint.rope_parameters import ROPE_TYPES, max_position, rope_parameters, rope_scaling, rope_type
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
@@ -44,15 +46,24 @@ class SafetensorsDirectory:
     def __init__(self, path: Path) -> None:
         """`ModelLoadError` for a missing or corrupt file, and for a model that is not supported."""
         self.path = path
-        self.config = parse_config(path / "config.json", read_json(path / "config.json"))
+        file = path / "config.json"
+        raw = read_json(file)
+        self.config = parse_config(file, raw)
         self._tensors: dict[str, tuple[Any, str]] = {}  # plain name: the open file, and the tensor's name in it
-        for file in sorted(path.glob("*.safetensors")):
-            handle = _open(file)
+        for part in sorted(path.glob("*.safetensors")):
+            handle = _open(part)
             self._tensors |= {_plain_name(name): (handle, name) for name in handle.keys()}  # noqa: SIM118
         if not self._tensors:
             raise ModelLoadError(
                 f"{path}: no *.safetensors file with tensors in this directory; fetch the model again."
             )
+        self._apply_tensors(file, {**raw, **raw.get("text_config", {})})
+
+    def _apply_tensors(self, file: Path, raw: dict[str, Any]) -> None:
+        """What the tensors say of the head and of biases."""
+        tied = head_is_tied(file, raw.get("tie_word_embeddings"), self._tensors, self._read)
+        self.config = replace(self.config, tie_embeddings=tied)
+        check_biases(file, self.config.architecture, raw, self._tensors, self._read)
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors
@@ -159,7 +170,6 @@ def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> N
         ("rope_type of the sliding layers", rope_type(raw, "sliding_attention"), ("default",)),
         ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_activation_name(gelu=gelu),)),
         ("layer_types", ", ".join(sorted(kinds)), ("",)),
-        ("mlp_bias", bool(raw.get("mlp_bias")), (False,)),
         ("attn_logit_softcapping", raw.get("attn_logit_softcapping"), (None,)),
         ("final_logit_softcapping", raw.get("final_logit_softcapping"), (None,)),
         ("use_bidirectional_attention", bool(raw.get("use_bidirectional_attention")), (False,)),

@@ -191,7 +191,6 @@ def test_long_rope_ends_where_its_frequencies_change(caplog: pytest.LogCaptureFi
         ({**LLAMA, "rope_theta": 1.0, "rope_scaling": YARN}, "division by zero"),
         ({**LLAMA, "rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "low_freq_factor 1.0 is not below 1"),
         ({**LLAMA, "rope_scaling": {**LONG, "short_factor": [1.0]}}, "1 factors for 32 rotary frequencies"),
-        ({**LLAMA, "mlp_bias": True}, "mlp_bias True is not supported"),
         ({**LLAMA, "quantization_config": {"bits": 4}}, "quantization_config"),
         ({**LLAMA, "hidden_act": "gelu_pytorch_tanh"}, "hidden_act 'gelu_pytorch_tanh' is not supported, only 'silu'"),
         ({**QWEN3, "layer_types": ["linear_attention"]}, "layer_types 'linear_attention' is not supported"),

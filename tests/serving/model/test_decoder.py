@@ -64,6 +64,7 @@ QWEN_WINDOW = {"use_sliding_window": True, "sliding_window": 8, "max_window_laye
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", ALIGNED),
     "llama-untied-bias": ("llama", {**ALIGNED, "tie_word_embeddings": False, "attention_bias": True}),
+    "llama-all-biases": ("llama", {**ALIGNED, "attention_bias": True, "mlp_bias": True}),
     "llama-odd-sizes": ("llama", {"head_dim": 10, "hidden_size": 42, "intermediate_size": 75}),
     "llama-no-gqa-rope": ("llama", {**ALIGNED, "num_key_value_heads": 4, "rope_theta": 500000.0}),
     "llama-linear-rope": ("llama", {**ALIGNED, "rope_parameters": {"rope_type": "linear", "factor": 2.0}}),
