@@ -1,4 +1,5 @@
-"""Greedy output of the default model in float32 under 12 settings of lossless knobs: 100 prompts, all must be equal.
+"""Compares the default model's greedy output in float32 under 12 settings of lossless knobs. 100 prompts; every output
+must be equal.
 
 python results/benchmarks/lossless.py MODEL.gguf
 """

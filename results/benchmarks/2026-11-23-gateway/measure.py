@@ -1,12 +1,12 @@
-"""What the gateway adds to the time to first token.
+"""Measures the time that the gateway adds to the time to first token.
 
-python results/benchmarks/2026-11-23-gateway/measure.py    (writes figures.json and README.md beside it)
+python results/benchmarks/2026-11-23-gateway/measure.py    (writes figures.json and README.md next to it)
 
-Each call is made directly and through the gateway, in random order.
+Each pair is a direct call and a call through the gateway, in random order.
 
-The gateway, its backend and the recorder run in this process, as in a run. The calls are made by a process of its own,
-as those of a `command` agent are, or in this one, all of them at the same instant: the worst that a `callable` can do.
-Both clients are the same code, and stamp bytes when the kernel has them.
+The gateway, its backend and the recorder run in this process, as in a run. The client runs in a process of its own,
+like a `command` agent, or in this process with all calls at the same instant: the worst case of a `callable` agent.
+Both clients are the same code. They stamp bytes at the time at which the kernel received them.
 """
 
 import asyncio
@@ -41,30 +41,31 @@ SETTINGS = (
     ("bundled", 1, WHERE[0], 200),
     ("bundled", 16, WHERE[0], 800),
 )
-"""Server, calls at once, where they are made, pairs of calls; the first pairs of each worker are warm-up."""
+"""Server, concurrent calls, place of the client, and number of pairs, in addition to each worker's warm-up pairs."""
 WARM_UP = 3
 TOKENS = 8
 README = """# What the gateway adds to the time to first token
 
-Written by `python results/benchmarks/2026-11-23-gateway/measure.py`; all figures are in figures.json. Each call is made
-directly and through the gateway, in random order; medians of the calls. {machine}. Goal: less than 2 ms at the median.
+Written by `python results/benchmarks/2026-11-23-gateway/measure.py`; all figures are in figures.json. A pair is a
+direct call and a call through the gateway, in random order. Times are medians over the pairs. {machine}.
+Goal: less than 2 ms at the median.
 
-| server | at once | client | pairs | direct | through the gateway | recorded | added to a call | to the median (95 %) |
+| server | concurrency | client | pairs | direct | gateway | recorded | added per call | difference of medians (95 %) |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-`recorded` is what a run keeps of the calls through the gateway: the backend's times, without what the gateway adds.
-`added to a call` is the median of what the client saw less what was recorded of the same call, which is free of the
-server's own variation; `to the median` compares the two ways. The scripted server sends its first token 20 ms after the
-request; the engine is the bundled one, with its default model. Calls of one instant in one process wait for each other
-in its event loop, which has the client's work too.
+`recorded` is the TTFT that a run stores for a call through the gateway: the backend's time, without the time that the
+gateway adds. `added per call` is the median of the client's TTFT minus the recorded TTFT of the same call, so that the
+server's own variation cancels out. `difference of medians` is `gateway` minus `direct`. The scripted server sends its
+first token 20 ms after the request. `bundled` is the bundled server with its default model. With a client in the same
+process, calls made at one instant wait for each other in one event loop, which also does the client's work.
 """
 QUESTION = "Which city is the capital of {}? Answer in one word."
 COUNTRIES = ("France", "Peru", "Japan", "Kenya", "Norway", "Chile", "Egypt", "India")
 
 
 async def client(plan: dict[str, Any]) -> list[Pairs]:
-    """The pairs of each worker: seconds to the first token, directly and through that worker's route."""
+    """The pairs of each worker: the TTFT in seconds of a direct call and of a call through the worker's route."""
     direct = _backend(plan["direct"])
     routes = [_backend(each) for each in plan["routes"]]
     start = asyncio.Barrier(len(routes)) if plan["at_one_instant"] else asyncio.Barrier(1)
@@ -85,7 +86,7 @@ def _backend(endpoint: dict[str, Any]) -> OpenAIHttpBackend:
 
 
 async def _worker(ways: dict[str, OpenAIHttpBackend], pairs: int, start: asyncio.Barrier, number: int) -> Pairs:
-    order = random.Random(0 if start.parties > 1 else number)  # calls of one instant go one way
+    order = random.Random(0 if start.parties > 1 else number)  # simultaneous calls are all direct, or all not
     chance, found = random.Random(number), []
     for _ in range(pairs + WARM_UP):
         text = QUESTION.format(chance.choice(COUNTRIES))
@@ -100,7 +101,7 @@ async def _worker(ways: dict[str, OpenAIHttpBackend], pairs: int, start: asyncio
 
 @contextmanager
 def scripted_server() -> Iterator[str]:
-    """The base URL of the load tests' server, which sends its first token 20 ms after the request."""
+    """The base URL of the load tests' scripted server. It sends its first token 20 ms after the request."""
     command = [sys.executable, "-m", "tests.loadtest.scripted_server", "--ttft-ms", "20", "--tpot-ms", "5"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -112,7 +113,7 @@ def scripted_server() -> Iterator[str]:
 
 @asynccontextmanager
 async def servers() -> AsyncIterator[dict[str, Endpoint]]:
-    """The scripted server and the bundled engine."""
+    """The scripted server and the bundled server."""
     bundled = BundledServer(BundledConfig())
     with scripted_server() as scripted, tempfile.TemporaryDirectory() as logs:
         try:
@@ -173,7 +174,7 @@ def _figures(pairs: Pairs) -> dict[str, Any]:
 
 
 def _interval(pairs: Pairs) -> tuple[float, float]:
-    """95 % of the difference of medians over resampled pairs."""
+    """The 95 % interval of the difference of medians, by bootstrap over the pairs."""
     chance, found = random.Random(0), []
     for _ in range(1000):
         drawn = chance.choices(pairs, k=len(pairs))

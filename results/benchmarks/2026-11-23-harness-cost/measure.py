@@ -1,4 +1,4 @@
-"""What the harness itself costs: cases with an immediate answer, everything stored.
+"""Measures the harness's own cost: cases with an immediate answer, whose attempts are stored.
 
 python results/benchmarks/2026-11-23-harness-cost/measure.py > figures.json
 """
@@ -50,7 +50,7 @@ def measure(cases: int, folder: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    took = time.perf_counter() - began
+    process_s = time.perf_counter() - began
     found, memory = json.loads(done.stdout), json.loads(done.stderr.splitlines()[-1])
     assert found["attempts_right"] == cases
     stamps = [datetime.fromisoformat(found[name]) for name in ("created_at", "finished_at")]
@@ -58,9 +58,9 @@ def measure(cases: int, folder: Path) -> dict[str, Any]:
     return {
         "cases": cases,
         "run_s": run_s,
-        "process_s": round(took, 2),
+        "process_s": round(process_s, 2),
         "cases_per_s_run": round(cases / run_s),
-        "cases_per_s_process": round(cases / took),
+        "cases_per_s_process": round(cases / process_s),
         "peak_mb_run": round(memory["run_kb"] / 1024),
         "peak_mb_with_table": round(memory["all_kb"] / 1024),
     }

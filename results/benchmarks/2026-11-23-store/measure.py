@@ -1,8 +1,8 @@
-"""Eight processes that write 20,000 attempts each into one database at once, on SQLite and on PostgreSQL.
+"""Eight processes write 20,000 attempts each into one database concurrently, on SQLite and on PostgreSQL.
 
 PYTHONPATH=. python results/benchmarks/2026-11-23-store/measure.py [PROCESSES ATTEMPTS]
 
-writes figures.json and README.md beside itself. PostgreSQL is a private cluster on a local socket
+Writes figures.json and README.md next to it. PostgreSQL is a private cluster on a local socket
 (tests/store/cluster.py).
 """
 
@@ -24,23 +24,23 @@ from tests.store.cluster import postgresql, server_binaries
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 BATCHES = (1, 16)
-"""Attempts of a transaction: one that ended alone, and those that ended within a few milliseconds of each other."""
+"""Attempts per transaction: 1 if attempts end one by one, more if they end within a few milliseconds of each other."""
 README = """# Many processes write to one store
 
 `PYTHONPATH=. python results/benchmarks/2026-11-23-store/measure.py`; {machine}. {processes} processes
-write {attempts:,} attempts each into one run of one database at once; an attempt has two model calls, a tool call and a
-score. Every tenth is offered by two processes: it must be stored once.
+write {attempts:,} attempts each into one run of one database concurrently. An attempt has two model calls, a tool call
+and a score. Two processes write every tenth attempt: it must be stored once.
 
-| database | attempts of a transaction | stored | expected | attempts/s | size |
+| database | attempts per transaction | stored | expected | attempts/s | size |
 |---|---:|---:|---:|---:|---:|
 {rows}
 
-`stored` is counted in the database afterwards, keys and whole attempts alike.
+`stored` is counted in the database afterwards: the attempts that have all their steps. The number of keys is the same.
 """
 
 
 def write(url: str, worker: int, attempts: int, batch: int) -> None:
-    """A writer's process."""
+    """The work of one writer process."""
     with open_store(url) as store:
         for start in range(0, attempts, batch):
             numbers = range(start, min(start + batch, attempts))
@@ -78,7 +78,7 @@ def measured(name: str, url: str, processes: int, attempts: int, batch: int) -> 
     seconds = time.perf_counter() - began
     with open_store(url) as store:
         keys = store.stored_keys("run-1")
-        whole = sum(len(attempt.trace.steps) == 3 for attempt in store.measured_attempts("run-1"))
+        complete = sum(len(attempt.trace.steps) == 3 for attempt in store.measured_attempts("run-1"))
     own = sum(n % 10 != 0 for n in range(attempts))
     expected = processes * own + (processes + 1) // 2 * (attempts - own)
     path = Path(url)
@@ -87,7 +87,7 @@ def measured(name: str, url: str, processes: int, attempts: int, batch: int) -> 
         "batch": batch,
         "exit_codes": codes,
         "keys": len(keys),
-        "whole": whole,
+        "whole": complete,
         "expected": expected,
         "seconds": round(seconds, 1),
         "attempts_per_s": round(expected / seconds),

@@ -1,9 +1,9 @@
-"""Prompt and server searched together, or one after the other, at equal seconds, on the table's recorded speeds.
+"""Compares searching prompt and server together with one after the other, in equal time, at the table's speeds.
 
     python results/benchmarks/2026-11-24-tuner/ablation.py --seeds 30 --minutes 5 10 20
 
-Seconds are those of the real engine: attempts by the rate that the table has for their configuration, and a start
-of the server wherever its settings change. Writes ablation.json and prints the table of README.md.
+Time is that of the real engine: attempts take the time that the table has for their configuration, and the server
+starts whenever its settings change. Writes ablation.json and prints the table of README.md.
 """
 
 import argparse
@@ -73,13 +73,14 @@ class Clocked(ReplayEvaluator):
 async def searched(
     table: ReplayTable, baseline: Settings, parts: tuple[str, ...], seed: int, clock: tuple[float, float]
 ) -> tuple[Settings, float]:
-    """The winner's settings over the baseline's, and the seconds after which it was there; `clock` is (now, end)."""
+    """The winner's settings that differ from the baseline's, and the time in seconds at which it was found. `clock` is
+    (now, end)."""
 
     file = study()
     the_plan = plan(file, table, WAYS["factorized, rungs"], seed)
     wanted = frozenset(path for path in file.space if path.startswith(parts))
     outer, inner = (Space.only(space, wanted & set(space.parameters)) for space in (the_plan.outer, the_plan.inner))
-    # Who tunes prompts alone has no way to keep the server's limits.
+    # A search over prompts alone can't affect whether the server meets its limits.
     limits = the_plan.limits if any(path.startswith("serving.") for path in wanted) else ()
     the_plan = replace(the_plan, outer=outer, inner=inner, limits=limits)
     evaluator = Clocked(table, baseline, clock[0])
@@ -120,7 +121,7 @@ def clean(settings: Settings) -> dict[str, Any]:
 
 
 def judged(table: ReplayTable, settings: Settings) -> dict[str, float]:
-    """Quality over all cases of the table, and the goodput of its configuration."""
+    """The quality over all cases of the table, and the goodput of the configuration."""
     row, column = ReplayEvaluator(table, settings)._place({})
     figures = table.figures[row][column]
     return {

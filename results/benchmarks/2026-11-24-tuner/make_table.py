@@ -2,8 +2,8 @@
 
     python results/benchmarks/2026-11-24-tuner/make_table.py --db results/table.db
 
-What is in the database already is not done again, so that it may be broken off. Answers come first (they depend on no
-other load of the machine), then the serving figures, which want a quiet machine.
+It may be interrupted and started again: results that are in the database are not repeated. Answers come first, because
+they do not depend on the machine's load; then the serving figures, which need an idle machine.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Prompt and server searched together, or one after the other, at equal seconds, on the real engine.
+"""Compares searching prompt and server together with one after the other, in equal time, on the real engine.
 
     python results/benchmarks/2026-11-24-tuner/real_ablation.py --minutes 5 --seeds 5 --root results/ablation
 
-Every search is `agentbench tune --search-only` in a store of its own; arms take turns, so that a drift of the machine
-falls on all. Then each winner answers the test cases once, in a store of all. What is under --root already is not done
-again. Writes real_ablation.json and prints the table of README.md.
+Every search is `agentbench tune --search-only` with its own store. The search methods take turns, so that drift of the
+machine's speed affects all of them. Then each winner answers the test cases once, in a common store. Results that are
+under --root are not repeated. Writes real_ablation.json and prints the table of README.md.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def searched(root: Path, arm: str, seed: int, minutes: float) -> Settings:
 
 
 def part(place: Path, parts: tuple[str, ...], baseline: Settings, seed: int, seconds: float) -> Settings:
-    """The winner of one search; of a search that is there already what it found."""
+    """The winner of one search; a finished search is read from its store."""
     place.mkdir(parents=True, exist_ok=True)
     db = str(place / "store.db")
     if not (place / "done").exists():
@@ -61,7 +61,8 @@ def part(place: Path, parts: tuple[str, ...], baseline: Settings, seed: int, sec
 
 
 def document(parts: tuple[str, ...], baseline: Settings, seed: int, seconds: float) -> dict[str, Any]:
-    """The suite's study with a part of its space; who tunes prompts alone has no way to keep the server's limits."""
+    """The suite's study with a part of its space. A search over prompts alone has no constraints on the server: it
+    can't affect them."""
     found: dict[str, Any] = yaml.safe_load(STUDY.read_text())
     serves = any(name.startswith("serving.") for name in parts)
     space = {path: values for path, values in found["space"].items() if path.startswith(parts)}
@@ -73,8 +74,8 @@ def document(parts: tuple[str, ...], baseline: Settings, seed: int, seconds: flo
 async def judged(root: Path, winners: Sequence[tuple[str, int, Settings]]) -> list[dict[str, Any]]:
     """Each winner on the test cases: its quality, and its figures under the study's objectives.
 
-    Arms that found the same configuration share its one run: asked again it would be answered from the cache, and
-    not be timed.
+    Searches that found the same configuration share one run. A second run would be answered from the cache, without
+    times.
     """
     found: list[dict[str, Any]] = []
     known: dict[str, dict[str, Any]] = {}

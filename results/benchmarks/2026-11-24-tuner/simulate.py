@@ -1,10 +1,10 @@
-"""How many case-runs each way of searching needs, over many seeds, on the table that the real engine filled.
+"""Counts the case-runs that each search method needs to reach the goal, over many seeds, on the real engine's table.
 
     python results/benchmarks/2026-11-24-tuner/simulate.py --seeds 30
 
-Writes figures.json and prints the tables of README.md. A search has reached the goal when its best candidate meets the
-constraints and is right on at least 95 % as many cases as the best configuration of the table that meets them; what is
-sent again afterwards to tune that candidate's knobs is not counted, unless it was what made it meet them.
+Writes figures.json and prints the tables of README.md. A search reaches the goal when its best candidate meets the
+constraints and is right on at least 95 % as many cases as the best configuration of the table that meets them. Requests
+that tune this candidate's knobs afterwards are not counted, unless only the tuned knobs meet the constraints.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SIZES = (8, 16, 32, 64, 128)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """A way of searching."""
+    """A search method."""
 
     sampler: str
     factorized: bool
@@ -83,7 +83,7 @@ def plan(file: StudyFile, table: ReplayTable, way: Way, seed: int) -> Plan:
 
 
 def truth(file: StudyFile, table: ReplayTable) -> tuple[float, set[int]]:
-    """The best quality of a configuration that meets the constraints, and the rows that have it."""
+    """The best quality among the configurations that meet the constraints, and the rows with this quality."""
     limits = limits_of(file.bounds())
     qualities = {
         row: sum(table.scores[row]) / len(table.cases)
@@ -113,7 +113,7 @@ def met_before_tuning(candidate: Candidate, limits: tuple[Limit, ...]) -> bool:
 
 
 def searched(way_name: str, seed: int) -> dict[str, Any]:
-    """Case-runs until the goal is reached, None if it never is; whether the true best was dropped."""
+    """Case-runs until the goal is reached, None if it never is; and whether the best configuration was dropped."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -167,7 +167,8 @@ def summary(found: list[dict[str, Any]], cap: int) -> dict[str, Any]:
 def told(summaries: Mapping[str, Any]) -> str:
     ours = summaries["factorized, rungs"]["median"]
     lines = [
-        "| search | case-runs, median | 90th percentile | ours / this | reached it | best tried | best dropped |",
+        "| search | case-runs, median | 90th percentile | factorized, rungs / this | reached the goal | tried the best "
+        "| dropped the best |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, each in summaries.items():

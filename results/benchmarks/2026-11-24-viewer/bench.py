@@ -1,10 +1,10 @@
-"""How long the viewer takes for each page with 100,000 attempts and a study in the store, and a report of 2,000 cases.
+"""Measures the viewer's time for each page on a store with 100,000 attempts and a study, and a report of 2,000 cases.
 
     python results/benchmarks/2026-11-24-viewer/bench.py --work /tmp/viewer --requests 30
 
-Fills a store (once: what is under --work already is used), starts `agentbench ui` on it and asks for every page, one
-after the other, by one client on the loopback; times are from sending to the last byte. The first request for a page of
-a run works its figures out; it is reported on its own. Writes figures.json and prints the table of README.md.
+Fills a store (a store that is under --work is used again) and starts `agentbench ui` on it. One client on the loopback
+interface requests every page in turn. Times are from sending the request to the last byte. The first request for a page
+of a run computes the run's figures, and is reported separately. Writes figures.json and prints the table of README.md.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def a_case(number: int) -> Case:
 
 
 def an_attempt(number: int, repeat: int, chance: random.Random) -> Attempt:
-    """Two model calls of 40 tokens with a tool call between them, about as large as one of BFCL."""
+    """An attempt with two model calls of 40 tokens and a tool call between them, about as large as one of BFCL."""
     start = number * 50 * MS
     first = round(chance.lognormvariate(-1, 0.4) * 1e9)
     asked = {"id": "1", "type": "function", "function": {"name": "tariff", "arguments": '{"zone": 3}'}}
@@ -145,7 +145,7 @@ def fill(db: str, store: Store) -> None:
 
 
 def fill_study(db: str, store: Store) -> None:
-    """One of CANDIDATES on 200 cases each, with Optuna's trials of them."""
+    """Adds a study of CANDIDATES candidates on 200 cases each, with Optuna's trials."""
     document = {"name": "study", "suite": ".", "objectives": ["quality", "goodput"], "budget": {"trials": CANDIDATES}}
     record = StudyRecord(
         name="study",
@@ -219,7 +219,7 @@ def pages() -> dict[str, str]:
 
 
 def timed(connection: http.client.HTTPConnection, address: str) -> tuple[float, int]:
-    """Milliseconds and bytes."""
+    """The milliseconds and bytes of a request."""
     begin = time.perf_counter()
     connection.request("GET", address)
     answer = connection.getresponse()

@@ -1,6 +1,6 @@
 """The formulas of docs/statistics.md for many runs at once, as arrays [runs, …].
 
-cells.py holds the first runs of each cell against the functions that users call.
+cells.py compares the first runs of each cell with the functions that users call.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def student(freedom: Floats, level: float) -> Floats:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of these sizes, their cases one after the other."""
+    """Clusters of these sizes. Each cluster's cases are adjacent."""
 
     sizes: Sequence[int]
 
@@ -44,21 +44,21 @@ class Clusters:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def sums(self, values: Floats) -> Floats:
-        """[runs, clusters] of [runs, cases]."""
+        """Sums over clusters: [runs, cases] to [runs, clusters]."""
         starts = np.cumsum([0, *self.sizes[:-1]])
         return np.add.reduceat(values, starts, axis=1)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Of means over cases: [runs]."""
+    """Standard errors of means over cases: [runs]."""
 
     error: Floats
     freedom: Floats
 
 
 def mean_errors(values: Floats, clusters: Clusters) -> Errors:
-    """The cluster-robust error of each run's mean, with f and ν under the likeness that the run has."""
+    """The cluster-robust error of each run's mean, with f and ν for the run's intra-cluster correlation."""
     sizes, n, count = np.array(clusters.sizes, dtype=float), clusters.cases, len(clusters.sizes)
     left = values - values.mean(axis=1, keepdims=True)
     sums = clusters.sums(left)
@@ -82,7 +82,7 @@ def _alike(left: Floats, sums: Floats, clusters: Clusters) -> Floats:
 
 
 def rate_covered(values: Floats, clusters: Clusters, rates: Floats) -> Booleans:
-    """Whether Wilson's interval of the effective size has the true rate; once per case."""
+    """Whether Wilson's interval for the effective size covers the true rate; once per case."""
     found, mean, n = mean_errors(values, clusters), values.mean(axis=1), clusters.cases
     edge = (mean == 0) | (mean == 1)
     size = np.minimum(mean * (1 - mean) / np.maximum(found.error, 1e-9) ** 2, n)
@@ -95,7 +95,7 @@ def rate_covered(values: Floats, clusters: Clusters, rates: Floats) -> Booleans:
 
 @dataclass(frozen=True)
 class Differences:
-    """Of each run and its baseline: [runs]. The quantiles are those of a two-sided 95 % and a one-sided 5 %."""
+    """The differences between each run and its baseline: [runs]. Quantiles are two-sided 95 % and one-sided 5 %."""
 
     mean: Floats
     square: Floats
@@ -109,7 +109,7 @@ class Differences:
         return np.where(self.size > 1e-12, self.square / np.maximum(self.size, 1e-12), 1.0)
 
     def reach(self, truth: Floats, step: Floats) -> Floats:
-        """How many standard errors, of those most likely under the true difference, the one found is away from it."""
+        """The distance of the difference found from the true one, in standard errors under the true difference."""
         mean, delta = self.mean / step, truth / step
         discordance = np.maximum(self.square / step**2, np.abs(mean))
         linear = discordance - (2 - mean) * delta
@@ -119,7 +119,7 @@ class Differences:
         return (mean - delta) / np.sqrt(np.maximum(variance, 1e-30) / self.pairs)
 
     def covers(self, truth: Floats) -> Booleans:
-        """Whether the 95 % interval has it."""
+        """Whether the 95 % interval covers the true difference."""
         size = np.abs(self.mean)
         most = np.where(size > 1e-12, self.square / np.maximum(size, 1e-12), 1.0)
         return np.asarray(np.abs(self.reach(truth, np.minimum((1 + self.own_step) / 2, most))) <= self.two_sided)
@@ -149,7 +149,7 @@ def independent_differences(values: Floats, *, once: bool) -> Differences:
 
 
 def kappas(tables: Floats) -> Floats:
-    """κ of [[both, a only], [b only, neither]] in the last two axes; NaN where it is undefined."""
+    """κ of tables [[both, a only], [b only, neither]] in the last two axes; NaN where it is undefined."""
     total, chance = tables.sum(axis=(-2, -1)), (tables.sum(axis=-1) * tables.sum(axis=-2)).sum(axis=-1)
     beyond = total**2 - chance
     agreed = total * np.trace(tables, axis1=-2, axis2=-1)
@@ -157,7 +157,7 @@ def kappas(tables: Floats) -> Floats:
 
 
 def kappa_bounds(tables: Floats) -> tuple[Floats, Floats]:
-    """The jackknife's interval over clusters, of [runs, clusters, 2, 2]; NaN where none is given."""
+    """The jackknife interval over clusters from tables [runs, clusters, 2, 2]; NaN where there is none."""
     count, total = tables.shape[1], tables.sum(axis=1)
     found, left = kappas(total), kappas(total[:, None] - tables)
     z, others = (np.arctanh(np.clip(each, -FURTHEST, FURTHEST)) for each in (found, left))

@@ -1,8 +1,8 @@
-"""Tests and intervals cell by cell: repeats, waiting verdicts, clusters of unequal size, κ, missing usage.
+"""Checks tests and intervals by cells: repeats, waiting verdicts, clusters of unequal size, κ, missing usage.
 
 PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --runs 5000 --seed 1
 
-writes cells.json and cells.md beside itself. The figures do not depend on the machine.
+Writes cells.json and cells.md next to it. The figures do not depend on the machine.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from batch import (
 HERE = Path(__file__).parent
 ALPHA, MARGIN = 0.05, 0.05
 CHECKED = 3
-"""Runs of each cell that go through the functions that users call too, to be the same."""
+"""Runs of each cell that are also computed by the functions that users call: both results must be equal."""
 REPEATS = range(1, 11)
 SUITES = ((20, 0.0), (60, 0.1), (60, 0.3), (200, 0.0))
 """Cases, and the share of verdicts that wait for a person."""
@@ -59,7 +59,7 @@ SIZES: dict[str, list[int]] = {
     "50 × 4": [4] * 50,
 }
 TIMES = (1, 2, 5, 10)
-"""Repeats that the clusters are looked at with."""
+"""Numbers of repeats in the cells of clusters."""
 RATERS = {"half pass": (0.4, 0.7, 0.08, 0.3), "85 % pass, 30 % wrong": (0.85, 0.85, 0.3, 0.3)}
 """The ranges of the rate and of the second rater's mistakes."""
 KAPPA = [(5, 6), (10, 2), (10, 6), (20, 1), (20, 6), (50, 1), (50, 2), (100, 1)]
@@ -78,13 +78,13 @@ def percent(values: Booleans | list[bool]) -> float | None:
 
 @dataclass(frozen=True)
 class Sides:
-    """Verdicts [runs, cases, repeats] of runs and baselines: 1, 0, NaN where it waits."""
+    """Verdicts [runs, cases, repeats] of runs and baselines: 1, 0, or NaN for a waiting verdict."""
 
     run: Floats
     baseline: Floats
 
     def differences(self) -> Floats:
-        """Of the means over the repeats that both have: [runs, cases], NaN where there is none."""
+        """Differences of the means over the repeats that both runs have: [runs, cases], NaN where there are none."""
         shared = min(self.run.shape[2], self.baseline.shape[2])
         apart = self.run[:, :, :shared] - self.baseline[:, :, :shared]
         count = (~np.isnan(apart)).sum(axis=2)
@@ -100,7 +100,7 @@ class Sides:
 
 
 def _outcomes(verdicts: Floats, clusters: Clusters | None = None) -> list[Outcome]:
-    """Of one run: [cases, repeats]."""
+    """The outcomes of one run from its verdicts [cases, repeats]."""
     codes = np.arange(len(verdicts)) if clusters is None else clusters.codes
     return [
         Outcome(
@@ -115,7 +115,8 @@ def _outcomes(verdicts: Floats, clusters: Clusters | None = None) -> list[Outcom
 
 
 def worse(chances: Floats, rates: Floats, drops: Floats, generator: Generator, *, everywhere: bool = False) -> Floats:
-    """The chances of a run whose rate is lower by `drops`: some cases fail always, or each somewhat more often."""
+    """The chances to pass in a run whose rate is lower by `drops`: some cases always fail, or each case fails somewhat
+    more often."""
     share = (drops / rates)[:, None]
     return chances * (1 - share if everywhere else generator.random(chances.shape) >= share)
 
@@ -163,7 +164,7 @@ Pair = Callable[[int], tuple[list[Outcome], list[Outcome]]]
 
 
 def _check(found: Differences, tails: list[tuple[float, float]], same: Pair, fewer: Pair, drops: Floats) -> None:
-    """The first runs through what users call: the same p, and the true value inside the interval where it is here."""
+    """Checks the first runs against the functions that users call: the same p, and the same coverage of the truth."""
     covers, shown = found.covers(-drops), found.shown_above(-drops)
     for number in range(CHECKED):
         unchanged, changed = compare_passes(*same(number)), compare_passes(*fewer(number))
@@ -180,7 +181,7 @@ def _check(found: Differences, tails: list[tuple[float, float]], same: Pair, few
 
 
 def clustered(clusters: Clusters, rates: Floats, generator: Generator) -> Floats:
-    """Each case's chance to pass [runs, cases]: its cluster's or its own, both from one beta distribution."""
+    """Each case's chance to pass [runs, cases]: its cluster's or its own, both from the same beta distribution."""
     runs, cases, count = len(rates), clusters.cases, len(clusters.sizes)
     alike, shared = (generator.choice(each, size=(runs, 1)) for each in ([0.2, 0.5, 0.8], [0.3, 0.6, 0.9]))
     weights = (1 - alike) / alike
@@ -276,7 +277,8 @@ def kappa_cell(clusters: int, attempts: int, raters: tuple[float, ...], runs: in
 
 
 def usage_cell(lacking: tuple[float, float], runs: int, generator: Generator) -> Facts:
-    """TPOT, whose calls without a count have none, of two runs alike; and whether sums say that they lack some."""
+    """The TPOT comparison of two equal runs where some calls have no token count, and so no TPOT; and whether sums are
+    marked as incomplete."""
     covered, differs, marked, unmarked_true = [], [], [], []
     for _ in range(runs):
         slowness = generator.normal(size=40)
@@ -299,7 +301,7 @@ def usage_cell(lacking: tuple[float, float], runs: int, generator: Generator) ->
 
 
 def _timed(slowness: Floats, lacking: float, generator: Generator) -> list[Outcome]:
-    """Three repeats of a case with one to four calls, those that have counted their tokens."""
+    """Three repeats of a case with one to four calls, of which some have token counts."""
     found = []
     for case, repeat in product(range(len(slowness)), range(3)):
         calls = int(generator.integers(1, 5))
@@ -311,7 +313,7 @@ def _timed(slowness: Floats, lacking: float, generator: Generator) -> list[Outco
 
 
 def _counted(lacking: float, generator: Generator) -> tuple[list[Attempt], int]:
-    """Five attempts of a few calls, and what these took in truth."""
+    """Five attempts with a few calls each, and their true token counts."""
     true = 0
     attempts = []
     for case in range(5):
@@ -354,7 +356,7 @@ Cell = tuple[str, str, Facts]
 
 
 def cells(runs: int, seed: int) -> Iterator[Cell]:
-    """Table, cell and what came of it; a seed of its own for each."""
+    """Table, cell and facts of each cell. Each cell has its own seed."""
     number = 0
 
     def generator() -> Generator:
@@ -402,7 +404,7 @@ def told(runs: int, seed: int, found: Tables) -> str:
 
 
 def _ranges(rows: Mapping[str, Facts]) -> list[str]:
-    """For each suite the least and the most over all pairs of repeats."""
+    """The minimum and the maximum over all pairs of repeats, for each suite."""
     claims = list(next(iter(rows.values())))
     lines = [f"| | {' | '.join(claims)} |", f"|---|{'---:|' * len(claims)}"]
     for suite in dict.fromkeys(name.partition(":")[0] for name in rows):
@@ -417,7 +419,7 @@ def _ranges(rows: Mapping[str, Facts]) -> list[str]:
 
 
 def _matrices(rows: Mapping[str, Facts]) -> list[str]:
-    """*fails* / *covers* / *passes at the margin* of every pair of repeats."""
+    """*fails* / *covers* / *passes at the margin* for every pair of repeats."""
     parts = []
     for suite in dict.fromkeys(name.partition(":")[0] for name in rows):
         parts += [f"{suite}: *fails* / *covers* / *passes at the margin*\n"]

@@ -1,8 +1,9 @@
-"""Whether the gate and the intervals hold: pairs of runs drawn from a known truth, judged by the functions users call.
+"""Checks the gate's error rates and the intervals' coverage: simulated pairs of runs with a known truth, judged by the
+functions that users call.
 
 PYTHONPATH=. python results/benchmarks/2026-11-28-gate/simulate.py --pairs 2000 --seed 1
 
-writes figures.json and README.md beside itself. The figures do not depend on the machine.
+Writes figures.json and README.md next to it. The figures do not depend on the machine.
 """
 
 import argparse
@@ -30,7 +31,7 @@ NON_INFERIORITY = GateOptions(baseline="main", alpha=ALPHA, test="non_inferiorit
 NOTHING_SERVED = summarize_serving([])
 
 Fact = tuple[str, float]
-"""A claim and what came of it: 1 or 0, or the probability that was stated."""
+"""A claim, and 1 or 0 for whether it holds in one simulation, or the probability that the function states."""
 
 
 def judged(options: GateOptions, run: list[Outcome], baseline: list[Outcome]) -> bool:
@@ -38,7 +39,7 @@ def judged(options: GateOptions, run: list[Outcome], baseline: list[Outcome]) ->
 
 
 def covers(name: str, low: float | None, high: float | None, truth: float) -> Iterator[Fact]:
-    """Nothing where no interval is stated; a side that is not stated leaves nothing out."""
+    """Whether the interval covers the truth; nothing where there is no interval. A missing bound excludes nothing."""
     if low is None and high is None:
         return
     inside = (low is None or low <= truth + 1e-9) and (high is None or truth <= high + 1e-9)
@@ -66,7 +67,7 @@ def estimates(world: World, run: list[Outcome]) -> Iterator[Fact]:
 
 
 def pair(world: World, population: Population, generator: np.random.Generator) -> Iterator[Fact]:
-    """Everything that is claimed of a run and its baseline, of the same configuration and of one that is worse."""
+    """All claims about a run and its baseline: of the same configuration, and of a worse configuration."""
     run, baseline = population.run(generator), population.run(generator)
     yield from estimates(world, run)
     verdict = judge_gate(REGRESSION, run, NOTHING_SERVED, baseline)
@@ -96,7 +97,8 @@ def pair(world: World, population: Population, generator: np.random.Generator) -
 def worse(
     population: Population, run: list[Outcome], baseline: list[Outcome], drop: float, generator: np.random.Generator
 ) -> Iterator[Fact]:
-    """The power that the pair of the same configuration states, and a worse run of other cases of the same kind."""
+    """The power that a pair of the same configuration states, and the gate's verdict on a worse run of other cases of
+    the same world."""
     stated = compare_passes(run, baseline).power
     assert stated is not None
     other = a_population(population.world, generator)
@@ -123,7 +125,7 @@ CELLS: dict[str, Callable[[World, int], str]] = {
 
 
 def simulate(pairs: int, seed: int) -> dict[str, dict[str, list[float]]]:
-    """Claim to cell to what came of it."""
+    """The facts by claim and cell."""
     generator = np.random.default_rng(seed)
     facts: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(pairs):
@@ -162,21 +164,21 @@ README = """# The gate, its intervals and its power, by simulation
 `PYTHONPATH=. python results/benchmarks/2026-11-28-gate/simulate.py --pairs {pairs} --seed {seed}`; the figures do not
 depend on the machine.
 
-{pairs} worlds drawn at random: pass rates 0.05 to 0.95, 20 to 400 cases, half of them in clusters, 1 to 5 repeats. In
-each a run and its baseline of one configuration, and a pair of which one is worse: cases drawn at random fail always.
-Every figure goes through the functions that users call. What it means and where it comes from: docs/statistics.md; what
-else was tried: docs/notes/intervals.md.
+{pairs} random worlds: pass rates 0.05 to 0.95, 20 to 400 cases, clusters in half of the worlds, 1 to 5 repeats. Each
+world has a run and a baseline of the same configuration, and a pair with a worse run, in which randomly chosen cases
+always fail. All figures come from the functions that users call. docs/statistics.md explains the claims and their
+sources; docs/notes/intervals.md has the alternatives that were tried.
 
-| claim | found | wanted | its cells of at least 150 pairs |
+| claim | found | goal | range over cells of at least 150 pairs |
 |---|---:|---|---|
 {rows}
 
-The standard error of a coverage of N pairs is 22/√N points: 1.5 of 200, 0.5 of 2,000. With fewer than 5 effective
-clusters no interval is given. Cell by cell: cells.md.
+The standard error of a coverage over N pairs is 22/√N points: 1.5 for 200 pairs, 0.5 for 2,000. With fewer than 5
+effective clusters there is no interval. cells.md has the results for each cell.
 """
 FAILS, COVERS = "at most 6 %", "93.5 to 96.5 %"
 ABOUT = "as stated, within 3 points"
-WANTED = {
+GOALS = {
     "A/A regression gate fails": FAILS,
     "A/A p < 0.05, pass rate": FAILS,
     "A/A p < 0.05, graded": FAILS,
@@ -191,9 +193,9 @@ def readme(figures: dict[str, Any]) -> str:
     rows = []
     for claim, found in figures["claims"].items():
         cells = [each["percent"] for cell, each in found.items() if cell != "all" and each["pairs"] >= 150]
-        wanted = COVERS if claim.startswith("cover") else WANTED.get(claim, "")
+        goal = COVERS if claim.startswith("cover") else GOALS.get(claim, "")
         spread = f"{min(cells):.1f} to {max(cells):.1f} %" if cells else "–"
-        rows.append(f"| {claim} | {found['all']['percent']:.1f} % | {wanted} | {spread} |")
+        rows.append(f"| {claim} | {found['all']['percent']:.1f} % | {goal} | {spread} |")
     return README.format(pairs=figures["pairs"], seed=figures["seed"], rows="\n".join(rows))
 
 

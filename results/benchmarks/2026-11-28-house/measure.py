@@ -1,14 +1,14 @@
-"""Whether moving the house cost anything: two checkouts, one after the other in each round.
+"""Compares the speed of two checkouts: before and after the modules moved to their present folders.
 
 python results/benchmarks/2026-11-28-house/measure.py OLD NEW [ROUNDS [PART …]]
 
-Writes figures.json and README.md beside it. The parts are harness, gateway, command_line and engines; what is not
-measured again stays as it was.
+Writes figures.json and README.md next to it. The parts are harness, gateway, command_line and engines. Parts that are
+not named keep their figures.
 
-OLD and NEW are checkouts, each with its environment in .venv. Each round measures both, in an order drawn by chance:
-the harness (cases with an immediate answer, everything stored), the gateway (the time it adds to a call, by that
+OLD and NEW are checkouts, each with its environment in .venv. Each round measures both in random order: the harness
+(cases with an immediate answer, whose attempts are stored), the gateway (the time that it adds to a call, by the
 checkout's own results/benchmarks/2026-11-23-gateway/measure.py), and the start of the command line. The engines are
-measured last, both at once in memory and one after the other under load, by NEW's `agentbench bench --vs`.
+measured last, by NEW's `agentbench bench --vs`: both servers run, and the load alternates between them.
 """
 
 import json
@@ -57,16 +57,16 @@ COMMANDS = {
     "cli_run_help_s": ("run", "--help"),
     "cli_studies_s": ("studies",),
 }
-# Compiled modules are kept, as on a user's machine.
-NOT_PASSED_ON = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+# Without PYTHONDONTWRITEBYTECODE, compiled modules are cached as on a user's machine.
+REMOVED_VARIABLES = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 Rounds = dict[str, dict[str, list[float]]]
-"""By figure and side, a value of each round."""
+"""A value per round, by figure and side."""
 HIGHER = "higher is better"
 LOWER = "lower is better"
 
 
 def call(checkout: Path, *arguments: str, cwd: Path | None = None) -> str:
-    env = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+    env = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     done = subprocess.run(
         [str(checkout / ".venv/bin/python"), *arguments], cwd=cwd or checkout, env=env, capture_output=True, text=True
     )
@@ -76,7 +76,7 @@ def call(checkout: Path, *arguments: str, cwd: Path | None = None) -> str:
 
 
 def harness(checkout: Path, folder: Path) -> dict[str, float]:
-    """Cases a second, from the run's entry in the store to its last status."""
+    """Cases per second, from storing the run's plan to storing its final status."""
     store = folder / f"{time.perf_counter_ns()}.db"
     found = json.loads(call(checkout, "-m", "agentbench", "run", ".", "--db", str(store), "--json", cwd=folder))
     assert found["attempts_right"] == CASES
@@ -89,19 +89,19 @@ def gateway(checkout: Path, folder: Path) -> dict[str, float]:
 
 
 def command_line(checkout: Path, folder: Path) -> dict[str, float]:
-    """Seconds of a whole process, the least of five."""
+    """Seconds of a process from start to exit, the minimum of five."""
     with tempfile.TemporaryDirectory() as place:
         call(checkout, "-m", "agentbench", "run", str(folder), "--limit", "1", cwd=Path(place))
-        return {name: _least_s(checkout, arguments, Path(place)) for name, arguments in COMMANDS.items()}
+        return {name: _minimum_s(checkout, arguments, Path(place)) for name, arguments in COMMANDS.items()}
 
 
-def _least_s(checkout: Path, arguments: tuple[str, ...], folder: Path) -> float:
-    took = []
+def _minimum_s(checkout: Path, arguments: tuple[str, ...], folder: Path) -> float:
+    durations = []
     for _ in range(5):
         began = time.perf_counter()
         call(checkout, "-m", "agentbench", *arguments, cwd=folder)
-        took.append(time.perf_counter() - began)
-    return min(took)
+        durations.append(time.perf_counter() - began)
+    return min(durations)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def served(checkout: Path) -> Iterator[str]:
 
 
 def engines(checkouts: dict[str, Path], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Output tokens a second of each round, as NEW's `bench --vs` measures them at each concurrency."""
+    """Output tokens per second of each round at each concurrency, measured by NEW's `bench --vs`."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         urls = {side: stack.enter_context(served(checkout)) for side, checkout in checkouts.items()}
         out = Path(folder) / "bench.json"
@@ -151,11 +151,11 @@ PARTS: dict[str, Callable[[Path, Path], dict[str, float]]] = {
 def main() -> None:
     checkouts = {"old": Path(sys.argv[1]).resolve(), "new": Path(sys.argv[2]).resolve()}
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
-    wanted = sys.argv[4:] or [*PARTS, "engines"]
+    chosen = sys.argv[4:] or [*PARTS, "engines"]
     stored = HERE / "figures.json"
     figures = json.loads(stored.read_text()) if stored.exists() else {"parts": {}}
-    found = interleaved(checkouts, rounds, [part for part in wanted if part in PARTS])
-    if "engines" in wanted:
+    found = interleaved(checkouts, rounds, [part for part in chosen if part in PARTS])
+    if "engines" in chosen:
         found["engines"] = engines(checkouts, rounds)
     commits = {side: _commit(checkout) for side, checkout in checkouts.items()}
     for part, measured in found.items():
@@ -167,7 +167,7 @@ def main() -> None:
 def interleaved(
     checkouts: dict[str, Path], rounds: int, parts: list[str]
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """By part and figure, the values of both sides, a round after the other."""
+    """The values of both sides, one per round, by part and figure."""
     chance = random.Random(0)
     found: dict[str, Rounds] = {part: {} for part in parts}
     with tempfile.TemporaryDirectory() as root:
@@ -202,7 +202,7 @@ def readme(figures: dict[str, Any]) -> str:
 
 
 def _row(name: str, sides: dict[str, list[float]], commits: dict[str, str]) -> str:
-    """The ratio is new to old where more is better, and old to new where less is."""
+    """The ratio is new / old where higher is better, old / new where lower is better."""
     is_rate = name.endswith("_per_s")
     ratios = [new / old if is_rate else old / new for old, new in zip(sides["old"], sides["new"], strict=True)]
     old, new = (statistics.median(sides[side]) for side in ("old", "new"))
@@ -210,15 +210,15 @@ def _row(name: str, sides: dict[str, list[float]], commits: dict[str, str]) -> s
     return f"| `{name}` | {HIGHER if is_rate else LOWER} | {old:,.4g} | {new:,.4g} ({commits['new']}) | {spread} |"
 
 
-README = """# What moving the house cost
+README = """# Speed before and after the modules moved to their present folders
 
 Written by `python results/benchmarks/2026-11-28-house/measure.py OLD NEW`; all figures are in figures.json. Old is
-5ebc677, the last commit before the move, and new has its commit beside it; both in one run, one after the other, in an
-order drawn by chance. {machine}.
-Medians of the rounds; the ratio is the new one's over the old one's where more is better and the other way round where
-less is, so that 1 is equal and more is better. Wanted: 0.97 and more.
+5ebc677, the last commit before the move. The commit of each new figure is in parentheses. Each round measures both
+commits in random order. {machine}.
+The ratio of a round is new / old where higher is better, and old / new where lower is better: above 1 the new commit is
+better. All values, the ratios included, are medians over the rounds. Goal: a ratio of at least 0.97.
 
-| figure | | old | new | ratio (least to most of the rounds) |
+| figure | | old | new | ratio (minimum to maximum of the rounds) |
 |---|---|---:|---:|---:|
 {table}
 """

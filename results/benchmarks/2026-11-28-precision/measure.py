@@ -1,11 +1,11 @@
-"""What number formats of the weights do to a model's predictions: agreement with float32 on real prompts.
+"""Compares a model's predictions with quantized weights to its predictions in float32, on real prompts.
 
-python results/benchmarks/2026-11-28-precision/measure.py [MODEL …]    (writes MODEL.json, and README.md of all of them)
+python results/benchmarks/2026-11-28-precision/measure.py [MODEL …]    (writes MODEL.json, and README.md of all models)
 
-The prompts are 200 of BFCL's questions, rendered by the model's own template. The reference has the file's weights in
-float32. At the last 24 places of each prompt, up to where the answer begins, a format's prediction of the next token is
-compared with the reference's: whether the most probable token is the same, and the KL divergence of the format from the
-reference, in nats. The models and BFCL must be pulled.
+The prompts are 200 questions of BFCL in the model's own template. The reference has the file's weights in float32. A
+format's predictions of the next token are compared with the reference's at the last 24 positions of each prompt: is the
+most probable token the same, and what is the KL divergence from the reference, in nats? The models and BFCL must be
+pulled.
 """
 
 import json
@@ -32,16 +32,16 @@ from tests.serving.model.forward import Forward  # noqa: E402
 MODELS = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct")
 FORMATS: tuple[Quantization, ...] = ("none", "auto", "int8", "int4")
 PROMPTS = 200
-PLACES = 24
-README = """# What number formats do to predictions
+POSITIONS = 24
+README = """# The effect of number formats on predictions
 
-Written by `python results/benchmarks/2026-11-28-precision/measure.py`; all figures are in the JSON files beside it.
-The prompts are {prompts} of BFCL's questions in the model's own template. The reference has the file's weights in
-float32. At the last {places} places of each prompt, `same token` is the share at which the most probable next token is
-the reference's, with a 95 % interval over prompts (normal), and `KL` the mean divergence from the reference, in nats.
-`none` is bfloat16. {machine}.
+Written by `python results/benchmarks/2026-11-28-precision/measure.py`; all figures are in the JSON files next to it.
+The prompts are {prompts} questions of BFCL in the model's own template. The reference has the file's weights in
+float32. Predictions are compared at the last {positions} positions of each prompt. `same token` is the share of
+positions at which the most probable next token equals the reference's, with a 95 % interval over prompts (normal). `KL`
+is the mean KL divergence from the reference, in nats. `none` is bfloat16. {machine}.
 
-| model | file | `quantization` | weights read a step | same token | KL |
+| model | file | `quantization` | weights read per step | same token | KL |
 |---|---|---|---:|---:|---:|
 {rows}
 """
@@ -65,27 +65,29 @@ def measure(name: str) -> dict[str, Any]:
     expected = predictions(model(checkpoint, "float32", "none"), texts)
     found: dict[str, Any] = {}
     for format in FORMATS:
-        tried = model(checkpoint, "auto", format)
-        rows = [compared(ours, wanted) for ours, wanted in zip(predictions(tried, texts), expected, strict=True)]
-        found[format] = {"bytes_per_step": tried.model.weight_bytes_per_step, "prompts": rows}
+        quantized = model(checkpoint, "auto", format)
+        rows = [
+            compare(each, reference) for each, reference in zip(predictions(quantized, texts), expected, strict=True)
+        ]
+        found[format] = {"bytes_per_step": quantized.model.weight_bytes_per_step, "prompts": rows}
         print(name, format, summary(rows), flush=True)
-        del tried
+        del quantized
     return {"model": name, "file": resolve_model(name).name, "environment": provenance(ROOT), "formats": found}
 
 
-def predictions(tried: Forward, texts: list[list[int]]) -> list[torch.Tensor]:
-    """Log probabilities [PLACES, vocab] after the last places of each text."""
-    return [tried.logits([text], [len(text)])[0][-PLACES:].log_softmax(-1) for text in texts]
+def predictions(forward: Forward, texts: list[list[int]]) -> list[torch.Tensor]:
+    """Log probabilities [POSITIONS, vocab] of the token after each of a text's last positions."""
+    return [forward.logits([text], [len(text)])[0][-POSITIONS:].log_softmax(-1) for text in texts]
 
 
-def compared(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
-    divergence = (wanted.exp() * (wanted - found)).sum(-1)
-    same = found.argmax(-1) == wanted.argmax(-1)
+def compare(found: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
+    divergence = (reference.exp() * (reference - found)).sum(-1)
+    same = found.argmax(-1) == reference.argmax(-1)
     return {"same": float(same.float().mean()), "kl": float(divergence.mean())}
 
 
 def summary(rows: list[dict[str, float]]) -> tuple[float, float, float]:
-    """The share of equal tokens, half of its 95 % interval, and the mean divergence."""
+    """The share of equal tokens, half the width of its 95 % interval, and the mean divergence."""
     same = torch.tensor([row["same"] for row in rows])
     half = 1.96 * float(same.std()) / math.sqrt(len(rows))
     return float(same.mean()), half, sum(row["kl"] for row in rows) / len(rows)
@@ -102,7 +104,7 @@ def page() -> str:
             rows.append(f"| {figure['model']} | {figure['file']} | {format} | {step} | {shares} |")
     facts = figures[0]["environment"]
     machine = f"{facts['cpus']} cores of {facts['cpu']}"
-    return README.format(prompts=PROMPTS, places=PLACES, machine=machine, rows="\n".join(rows))
+    return README.format(prompts=PROMPTS, positions=POSITIONS, machine=machine, rows="\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Kills, and several workers, on the table's server: the whole tuner, its command line and its store.
+"""Tests a tuner whose worker is killed, and measures several workers, with the real command line and store.
 
     python results/benchmarks/2026-11-24-tuner/workers/bench.py kills
     python results/benchmarks/2026-11-24-tuner/workers/bench.py workers --db postgresql://… [--rounds 3]
 
-`kills` runs a study whole and the same study killed with SIGKILL ten times, and says what each spent and found.
-`workers` runs a study by one worker, by two, and by two under Ray, in turn, and says how long the searches took.
+Cases are answered by the table's server. `kills` runs a study without interruption and the same study with up to ten
+SIGKILLs, and prints the case-runs and the winner of both. `workers` runs a study with one worker, two workers, and two
+workers under Ray, in turn, and prints the search times.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def started(root: Path, db: str, *arguments: str) -> "subprocess.Popen[bytes]":
 
 
 def spent(db: str, name: str) -> dict[str, Any]:
-    """What the store has of a study; attempts are counted where they are stored, each under its own key."""
+    """A study's case-runs and winner from its store. Stored attempts are counted, each with its own key."""
     with open_store(db, create=False) as store:
         record = store.studies.get(name)
         runs = store.studies.runs(name, "search")
@@ -92,7 +93,7 @@ def spent(db: str, name: str) -> dict[str, Any]:
 
 
 def kills(root: Path, times: int, seed: int) -> dict[str, Any]:
-    """The same study whole and killed, in databases of their own."""
+    """The same study without interruption and with kills, each in its own database."""
     path = study(root, "killed", "{trials: 30}", seed)
     whole, killed = str(root / f"whole-{seed}.db"), str(root / f"killed-{seed}.db")
     began = time.monotonic()
@@ -114,7 +115,7 @@ def kills(root: Path, times: int, seed: int) -> dict[str, Any]:
 
 
 def workers(root: Path, db: str, rounds: int, case_runs: int) -> dict[str, Any]:
-    """Search seconds by one worker, by two, and by two that Ray placed, in turn."""
+    """Search times of one worker, of two workers, and of two workers placed by Ray, in turn."""
     kinds = {"one": ["--workers", "1"], "two": ["--workers", "2"], "ray": ["--workers", "ray:2"]}
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for number in range(rounds):

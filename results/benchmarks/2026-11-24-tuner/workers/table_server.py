@@ -1,6 +1,6 @@
 """A model server that answers from table.json.gz, after the latency that the real engine had, scaled down.
 
-Found as `server: table` where this directory is on PYTHONPATH (table_server-1.dist-info beside it names it).
+A suite selects it by `server: table` when this directory is on PYTHONPATH: table_server-1.dist-info registers it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ TABLE = Path(__file__).parent.parent / "table.json.gz"
 
 
 class TableConfig(BaseModel):
-    """The table's parameters; of texts and demonstrations the number."""
+    """The table's parameters. Texts and demonstrations are given by their number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ def table() -> ReplayTable:
 
 
 def place(config: TableConfig) -> tuple[int, int]:
-    """Row and column of the configuration."""
+    """The table's row and column of a configuration."""
     found = table()
     texts = found.space["agent.instructions"]["choices"]
     prompted = {"agent.tools_in": config.tools_in, "agent.instructions": texts[config.instructions]}
@@ -57,7 +57,7 @@ def place(config: TableConfig) -> tuple[int, int]:
 
 
 class TableServer:
-    """Says yes to a case that the configuration had right, no to the others."""
+    """Answers "yes" for a case that the configuration had right, "no" for the others."""
 
     Config = TableConfig
     lossless_knobs = frozenset({"max_num_seqs", "speculative", "speed"})
