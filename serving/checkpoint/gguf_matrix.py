@@ -11,9 +11,9 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from serving.checkpoint.gguf_reader import RawTensor
-from serving.model.weights import GROUP, Int4Groups, Stored
+from serving.model.weights import GROUP, Int4Groups, StorageFormat
 
-_UNQUANTIZED: dict[Type, Stored] = {
+_UNQUANTIZED: dict[Type, StorageFormat] = {
     Type.F64: "float32",
     Type.F32: "float32",
     Type.F16: "float16",
@@ -32,7 +32,7 @@ class GGUFMatrix:
         self.shape = rows, columns
 
     @property
-    def stored(self) -> Stored:
+    def storage_format(self) -> StorageFormat:
         """int8 for every quantized type that is not int4: types of 2, 3, 5, 6 and 8 bits, and types with a table."""
         return _UNQUANTIZED.get(self._tensor.type, "int4" if self._tensor.type in _INT4 else "int8")
 
@@ -45,13 +45,13 @@ class GGUFMatrix:
         data = self._tensor.data.reshape(self.shape[0], -1)[self._file_rows(begin, end)]
         groups = end - begin, self.shape[1] // GROUP
         with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may have any scale
-            values, step, least = _INT4[self._tensor.type](data)
-            step, least = (scale.reshape(groups).astype(np.float16) for scale in (step, least))
+            values, scale, minimum = _INT4[self._tensor.type](data)
+            scale, minimum = (each.reshape(groups).astype(np.float16) for each in (scale, minimum))
         self._release_at_end(end)
         return Int4Groups(
             values=torch.from_numpy(values.reshape(*groups, GROUP)),
-            step=torch.from_numpy(step),
-            least=torch.from_numpy(least),
+            scale=torch.from_numpy(scale),
+            minimum=torch.from_numpy(minimum),
         )
 
     def _file_rows(self, begin: int, end: int) -> slice | NDArray[np.int64]:

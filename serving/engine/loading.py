@@ -13,10 +13,10 @@ from serving.config import EngineConfig
 from serving.core import ModelLoadError
 from serving.engine.runner import DecodeGraphs, ModelRunner, Runner
 from serving.model.attention.base import Attention, AttentionSpec, block_bytes
-from serving.model.attention.compiled import CompiledAttention, runs_compiled
+from serving.model.attention.compiled import CompiledAttention, kernel_supports
 from serving.model.attention.eager import EagerAttention
 from serving.model.attention.flash import VarlenAttention, flash_attention
-from serving.model.compiled import compiled
+from serving.model.compiled import compiled_model
 from serving.model.config import ModelConfig
 from serving.model.kernels.library import kernels
 from serving.model.parallel.group import Group
@@ -56,7 +56,7 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
         config.dtype, config.device, config.quantization, config.kv_cache_dtype, compiled=config.compile
     )
     if group is not None:
-        precision = replace(precision, device=group.own(precision.device))
+        precision = replace(precision, device=group.rank_device(precision.device))
     longest = config.max_model_len or model_config.max_position
     # Bounded by the cache, since a file may claim any context length.
     positions = min(longest, _capacity(model_config, config, precision.kv_cache.itemsize))
@@ -71,7 +71,7 @@ def load_model(path: Path, config: EngineConfig, group: Group | None = None) -> 
     )
     max_model_len = _max_model_len(config, longest, attention.num_blocks * config.block_size)
     graphs = _decode_graphs(model, attention, config, precision.device, max_model_len)
-    runner = ModelRunner(compiled(model, attention), attention, precision.device, graphs)
+    runner = ModelRunner(compiled_model(model, attention), attention, precision.device, graphs)
     if group is None:
         runner.warm_up()
     return LoadedModel(
@@ -112,7 +112,7 @@ def make_attention(
     if num_blocks < 1:
         raise ModelLoadError(f"kv_cache_memory_mb {memory_mb} is too small: one KV block needs {size} bytes; raise it.")
     on_cpu = compiled and precision.device.type == "cpu" and kernels() is not None
-    if on_cpu and runs_compiled(specs, block_size):
+    if on_cpu and kernel_supports(specs, block_size):
         return CompiledAttention(specs, num_blocks, block_size, precision.kv_cache)
     on_gpu = precision.device.type == "cuda"
     flash = flash_attention(specs, num_blocks, block_size, precision) if on_gpu else None

@@ -1,1 +1,1 @@
-"""Models: the decoder and its layers, number formats, attention and kernels. Nothing here knows of requests."""
+"""Models: the decoder and its layers, number formats, attention and kernels. They know nothing about requests."""

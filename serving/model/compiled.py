@@ -1,4 +1,4 @@
-"""A decoder that runs all its layers on the compiled kernels in one call: the Python side of source/decoder.cpp."""
+"""A decoder that runs all layers on the compiled kernels in one call: the Python side of source/decoder.cpp."""
 
 import ctypes
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from serving.model.registry import Model
 
 
 class _LayerCall(ctypes.Structure):
+    """`LayerCall` of source/decoder.h."""
+
     _fields_ = (
         *((name, LinearCall) for name in ("qkv", "output", "gate_up", "down")),
         ("attention", AttentionCall),
@@ -26,6 +28,8 @@ class _LayerCall(ctypes.Structure):
 
 
 class _DecoderCall(ctypes.Structure):
+    """`DecoderCall` of source/decoder.h."""
+
     _fields_ = (
         ("layers", ctypes.c_void_p),
         ("head", ctypes.c_void_p),
@@ -38,7 +42,10 @@ class _DecoderCall(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedLayer:
-    """x += output(attention(qkv(x))); x += down(gate_up(x)). A `post` norm's weight [hidden] is for what is added."""
+    """x += output(attention(qkv(x))); x += down(gate_up(x)).
+
+    The `post` norms, with weights [hidden], normalize each sum's second term before it is added.
+    """
 
     qkv: PackedLinear
     attention: PagedAttention
@@ -51,27 +58,27 @@ class PackedLayer:
 
 
 class PackedDecoder:
-    """Layers and head in one call, that needs Python's lock for nothing. float32 activations on the CPU."""
+    """All layers and the head in one call, which releases Python's lock. float32 activations on the CPU."""
 
     def __init__(self, layers: Sequence[PackedLayer], head: PackedLinear) -> None:
-        self._layers, self._head = tuple(layers), head  # the calls have only their addresses
+        self._layers, self._head = tuple(layers), head  # keeps them alive: the calls have only addresses
         self._calls = (_LayerCall * len(layers))(*map(_call_of, layers))
         library = kernels()
-        assert library is not None, "there are no kernels"
+        assert library is not None, "the kernels are not available"
         self._run = library.serving_decoder
         self._call = _DecoderCall(
             layers=ctypes.addressof(self._calls), head=ctypes.addressof(head.call), num_layers=len(layers)
         )
         self._pointer = ctypes.byref(self._call)
 
-    def __call__(self, x: torch.Tensor, rows: PagedRows, wanted: torch.Tensor) -> torch.Tensor:
-        """x [tokens, hidden] is changed; the result is [wanted, vocab], of the rows int64 [wanted] of x."""
-        logits = torch.empty(len(wanted), self._head.out_features)
+    def __call__(self, x: torch.Tensor, paged_rows: PagedRows, rows: torch.Tensor) -> torch.Tensor:
+        """The logits [rows, vocab] of the rows int64 [rows] of x. x [tokens, hidden] is overwritten."""
+        logits = torch.empty(len(rows), self._head.out_features)
         call = self._call
-        call.x, call.rows, call.logits = x.data_ptr(), wanted.data_ptr(), logits.data_ptr()
-        call.positions, call.slots, call.starts, call.tables = rows.addresses
-        call.tokens, call.sequences, call.table_stride = rows.sizes
-        call.num_rows = len(wanted)
+        call.x, call.rows, call.logits = x.data_ptr(), rows.data_ptr(), logits.data_ptr()
+        call.positions, call.slots, call.starts, call.tables = paged_rows.addresses
+        call.tokens, call.sequences, call.table_stride = paged_rows.sizes
+        call.num_rows = len(rows)
         self._run(self._pointer)
         return logits
 
@@ -85,7 +92,7 @@ def _call_of(layer: PackedLayer) -> _LayerCall:
 
 
 class CompiledDecoder:
-    """See `serving.model.registry.Model`; to be used with the attention that it was made with."""
+    """A `serving.model.registry.Model` on the compiled kernels. It works only with the attention of its layers."""
 
     def __init__(self, decoder: Decoder, layers: Sequence[PackedLayer], head: PackedLinear) -> None:
         self._decoder = decoder
@@ -103,8 +110,8 @@ class CompiledDecoder:
         return self._run(self._decoder.embedding(token_ids), attention.rows, rows)
 
 
-def compiled(model: Model, attention: Attention) -> Model:
-    """The model as one call where that can be, else itself."""
+def compiled_model(model: Model, attention: Attention) -> Model:
+    """The model as a `CompiledDecoder` if the kernels support all its layers and its attention, else the model."""
     if not (isinstance(model, Decoder) and isinstance(attention, CompiledAttention)):
         return model
     layers = [_packed(layer, paged) for layer, paged in zip(model.layers, attention.layers, strict=True)]
@@ -114,6 +121,7 @@ def compiled(model: Model, attention: Attention) -> Model:
 
 
 def _packed(layer: DecoderLayer, attention: PagedAttention) -> PackedLayer | None:
+    """None where a linear layer does not run on the kernels."""
     qkv, output, gate_up, down = layer.linears
     if not (
         isinstance(qkv, PackedLinear)

@@ -1,4 +1,4 @@
-"""A decoder's dimensions and variations, and what sets the supported architectures apart."""
+"""A decoder's configuration, and the fields that each supported architecture fixes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from serving.model.fused_input import Activation
 from serving.model.rope_scaling import RopeScaling, rope_frequencies
 
-_MOST = MappingProxyType(
+_MAXIMA = MappingProxyType(
     {
         "vocab_size": 2**22,
         "hidden_size": 2**18,
@@ -22,7 +22,7 @@ _MOST = MappingProxyType(
         "max_position": 2**31,
     }
 )
-"""Whole numbers, and bounds far beyond any published model's."""
+"""Integer fields and their upper bounds, which are far beyond any published model's values."""
 _POSITIVE = ("rope_theta", "rms_norm_eps", "embedding_scale", "attention_scale", "local_rope_theta")
 
 _OPTIONAL = frozenset(("attention_scale", "local_rope_theta"))
@@ -33,8 +33,8 @@ class ModelConfig:
     """A decoder of pre-norm blocks: grouped-query attention with rotary positions, and a gated MLP.
 
     The architectures differ in the fields with defaults. `norm_offset` is added to every norm's weight: Gemma's
-    checkpoints store them less one. `local_layers` see only the last `window` tokens, with rotary base
-    `local_rope_theta` where it is set.
+    checkpoints store the weights minus 1. `local_layers` attend to the last `window` tokens only, and have the rotary
+    base `local_rope_theta` if it is set.
     """
 
     architecture: str
@@ -58,12 +58,12 @@ class ModelConfig:
     window: int = 0
     local_layers: frozenset[int] = frozenset()
     local_rope_theta: float | None = None
-    rope_scaling: RopeScaling | None = None  # of the layers that see all
+    rope_scaling: RopeScaling | None = None  # of the layers with full attention
 
     def __post_init__(self) -> None:
-        """ValueError for what no model has: whoever made the file decides on every field."""
-        for name, most in _MOST.items():
-            _check_whole(name, getattr(self, name), most)
+        """ValueError for a value that no model has. The values come from an untrusted file."""
+        for name, most in _MAXIMA.items():
+            _check_integer(name, getattr(self, name), most)
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name), optional=name in _OPTIONAL)
         if type(self.window) is not int or not 0 <= self.window < 2**31:
@@ -78,16 +78,16 @@ class ModelConfig:
 
     def _check_rotary(self) -> None:
         if self.head_dim % 2:
-            raise ValueError(f"head_dim {self.head_dim} is odd, rotary positions need pairs")
+            raise ValueError(f"head_dim {self.head_dim} is odd; rotary positions need an even number")
         if not torch.isfinite(rope_frequencies(self.head_dim // 2, self.rope_theta, self.rope_scaling)).all():
             raise ValueError(f"rotary base {self.rope_theta} with {self.rope_scaling} gives no finite frequencies")
 
     def is_local(self, layer: int) -> bool:
-        """Whether a layer sees only the last `window` tokens."""
+        """Whether a layer attends to the last `window` tokens only."""
         return layer in self.local_layers
 
 
-def _check_whole(name: str, value: object, most: int) -> None:
+def _check_integer(name: str, value: object, most: int) -> None:
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{name} is {value!r:.60}; a whole number from 1 to {most} was expected")
 
@@ -114,9 +114,9 @@ TRAITS: Mapping[str, Traits] = MappingProxyType(
         "qwen3": Traits(qk_norm=True),
     }
 )
-"""By the name of the architecture."""
+"""The traits by the architecture's name."""
 
 
 def all_but_every(period: int, num_layers: int) -> frozenset[int]:
-    """The local layers of a model in which each `period`-th layer sees everything."""
+    """The local layers of a model in which every `period`-th layer has full attention."""
     return frozenset(layer for layer in range(num_layers) if (layer + 1) % period)

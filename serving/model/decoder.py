@@ -1,11 +1,11 @@
-"""The decoder that every supported architecture is a variation of; see `ModelConfig`."""
+"""The decoder. `ModelConfig` has the fields in which the supported architectures differ."""
 
 import torch
 
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.config import ModelConfig
 from serving.model.fused_input import FusedInput, Gate, RMSNorm
-from serving.model.kernels.linear import PackedLinear, lay_out
+from serving.model.kernels.linear import PackedLinear, place_contiguously
 from serving.model.layers import Rotary, make_embedding
 from serving.model.linear import Linear, make_linear
 from serving.model.parallel.split import Split
@@ -14,30 +14,30 @@ from serving.model.weights import Weights, take, take_matrix, take_optional
 
 
 class DecoderLayer:
-    """x += attention(norm(x)); x += down(gate(norm(x))). Each sum may have a norm of its own (`post_norms`)."""
+    """x += attention(norm(x)); x += down(gate(norm(x))). With `post_norms` a norm is applied to each added term."""
 
     def __init__(self, index: int, config: ModelConfig, weights: Weights, precision: Precision) -> None:
         self._index = index
-        source = _Source(config, weights, f"model.layers.{index}.", precision)
+        factory = _LayerFactory(config, weights, f"model.layers.{index}.", precision)
         hidden, heads, kv_heads = config.hidden_size, config.num_heads, config.num_kv_heads
         attention = {"q_proj": heads, "k_proj": kv_heads, "v_proj": kv_heads}
         sizes = {f"self_attn.{name}": count * config.head_dim for name, count in attention.items()}
-        self.qkv = source.linear(sizes, hidden, source.norm("input_layernorm"))
-        self.output = source.linear({"self_attn.o_proj": hidden}, heads * config.head_dim)
+        self.qkv = factory.linear(sizes, hidden, factory.norm("input_layernorm"))
+        self.output = factory.linear({"self_attn.o_proj": hidden}, heads * config.head_dim)
         before = "pre_feedforward_layernorm" if config.post_norms else "post_attention_layernorm"
         sizes = {"mlp.gate_proj": config.intermediate_size, "mlp.up_proj": config.intermediate_size}
-        self.gate_up = source.linear(sizes, hidden, source.norm(before))
+        self.gate_up = factory.linear(sizes, hidden, factory.norm(before))
         gate = Gate(activation=config.activation)
-        self.down = source.linear({"mlp.down_proj": hidden}, config.intermediate_size, gate)
-        self.post_attention = source.norm("post_attention_layernorm") if config.post_norms else None
-        self.post_mlp = source.norm("post_feedforward_layernorm") if config.post_norms else None
+        self.down = factory.linear({"mlp.down_proj": hidden}, config.intermediate_size, gate)
+        self.post_attention = factory.norm("post_attention_layernorm") if config.post_norms else None
+        self.post_mlp = factory.norm("post_feedforward_layernorm") if config.post_norms else None
 
     @property
     def linears(self) -> list[Linear]:
         return [self.qkv, self.output, self.gate_up, self.down]
 
     def __call__(self, x: torch.Tensor, attention: Attention, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """With `rows` only these go on past the attention."""
+        """With `rows`, everything after the attention is computed for these rows only."""
         attended = attention(self._index, self.qkv(x))
         if rows is not None:
             x, attended = x.index_select(0, rows), attended.index_select(0, rows)
@@ -50,7 +50,7 @@ def _add(x: torch.Tensor, linear: Linear, y: torch.Tensor, norm: RMSNorm | None)
 
 
 class Decoder:
-    """See `serving.model.registry.Model`. With `split`, configuration and weights are those of a rank's part."""
+    """A `serving.model.registry.Model`. With `split`, the configuration and the weights are those of one rank."""
 
     def __init__(
         self, config: ModelConfig, weights: Weights, precision: Precision, max_len: int, split: Split | None = None
@@ -59,21 +59,21 @@ class Decoder:
         self.embedding = make_embedding(table, precision, config.embedding_scale)
         if not config.tie_embeddings:
             table = take_matrix(weights, "lm_head.weight", config.vocab_size, config.hidden_size)
-        norm = _Source(config, weights, "model.", precision).norm("norm")
-        # Errors of the head go straight into the choice of a token: it keeps 8 bits.
-        self.head = make_linear([table], [None], precision, norm, least_bits=8)
+        norm = _LayerFactory(config, weights, "model.", precision).norm("norm")
+        # The head has at least 8 bits: its rounding errors directly affect which token is sampled.
+        self.head = make_linear([table], [None], precision, norm, min_bits=8)
         self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
         linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
-        lay_out([linear for linear in linears if isinstance(linear, PackedLinear)])
+        place_contiguously([linear for linear in linears if isinstance(linear, PackedLinear)])
         if split is not None:
-            self._join(split)
+            self._parallelize(split)
         self.weight_bytes_per_step = sum(linear.nbytes for linear in linears)
         untied = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size
         self.num_parameters = sum(linear.num_parameters for linear in linears) + untied
 
-    def _join(self, split: Split) -> None:
-        """With the other ranks' parts."""
+    def _parallelize(self, split: Split) -> None:
+        """Wraps the layers that combine their result with the other ranks' results."""
         self.embedding, self.head = split.embedding(self.embedding), split.head(self.head)
         for layer in self.layers:
             layer.output, layer.down = split.row_parallel(layer.output), split.row_parallel(layer.down)
@@ -85,8 +85,8 @@ class Decoder:
         return self.head(self.layers[-1](x, attention, rows)).float()
 
 
-class _Source:
-    """Layers of the tensors under one prefix."""
+class _LayerFactory:
+    """Makes layers from the tensors under one prefix."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str, precision: Precision) -> None:
         self._config, self._weights, self._prefix, self._precision = config, weights, prefix, precision
@@ -97,7 +97,8 @@ class _Source:
         return RMSNorm(weight=self._precision.round(weight), eps=config.rms_norm_eps)
 
     def linear(self, sizes: dict[str, int], in_size: int, fused_input: FusedInput | None = None) -> Linear:
-        """Several layers that share their input, as one; a bias on any that has one in the checkpoint."""
+        """One layer for several projections that share their input. `sizes` has their output sizes by name. A
+        projection has a bias if the checkpoint has one."""
         names = [f"{self._prefix}{name}" for name in sizes]
         outs = list(sizes.values())
         matrices = [
@@ -109,21 +110,21 @@ class _Source:
 
 def _attention_specs(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> list[AttentionSpec]:
     scale = config.head_dim**-0.5 if config.attention_scale is None else config.attention_scale
-    everywhere = Rotary(config.head_dim, max_len, config.rope_theta, precision, config.rope_scaling)
-    local = everywhere
+    full = Rotary(config.head_dim, max_len, config.rope_theta, precision, config.rope_scaling)
+    local = full
     if config.local_rope_theta is not None:
         local = Rotary(config.head_dim, max_len, config.local_rope_theta, precision)
     specs = []
     for layer in range(config.num_layers):
-        source = _Source(config, weights, f"model.layers.{layer}.self_attn.", precision)
-        norms = {n: source.norm(n, config.head_dim).weight for n in ("q_norm", "k_norm")} if config.qk_norm else {}
+        factory = _LayerFactory(config, weights, f"model.layers.{layer}.self_attn.", precision)
+        norms = {n: factory.norm(n, config.head_dim).weight for n in ("q_norm", "k_norm")} if config.qk_norm else {}
         specs.append(
             AttentionSpec(
                 heads=config.num_heads,
                 kv_heads=config.num_kv_heads,
                 head_dim=config.head_dim,
                 scale=scale,
-                rotary=local if config.is_local(layer) else everywhere,
+                rotary=local if config.is_local(layer) else full,
                 window=config.window if config.is_local(layer) else 0,
                 eps=config.rms_norm_eps,
                 **norms,

@@ -1,4 +1,4 @@
-"""What a linear layer does to its input before the product, fused into the layer: a norm or a gate."""
+"""Operations on a linear layer's input that are fused into the layer: a norm or a gate."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ Activation = Literal["silu", "gelu_tanh"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RMSNorm:
-    """x / sqrt(mean(x²) + eps) * weight (Zhang and Sennrich 2019), over the last dimension."""
+    """x / sqrt(mean(x²) + eps) * weight over the last dimension (Zhang and Sennrich 2019)."""
 
     weight: torch.Tensor  # [size], in the activations' type
     eps: float

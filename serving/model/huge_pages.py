@@ -1,4 +1,4 @@
-"""Allocates large pieces of CPU memory on huge pages, and returns freed memory to the system."""
+"""Allocates CPU memory on huge pages, and returns freed memory to the system."""
 
 import ctypes
 import mmap
@@ -9,22 +9,23 @@ HUGE_PAGE = 2 * 2**20
 
 
 def zeroed_bytes(count: int) -> torch.Tensor:
-    """uint8 [count], zero; the system provides each page when it is first used.
+    """uint8 zeros [count]. The system provides each page when it is first used.
 
-    On huge pages where the system has them: what is read in each step is too much for the processor's table of
-    small ones.
+    On huge pages where the system has them: with small pages, the memory that a step reads has more pages than the
+    processor's TLB has entries.
     """
     if count < HUGE_PAGE:
         return torch.zeros(count, dtype=torch.uint8)
     memory = mmap.mmap(-1, count + HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
-    everything = torch.frombuffer(memory, dtype=torch.uint8)
-    return everything[-everything.data_ptr() % HUGE_PAGE :][:count]
+    unaligned = torch.frombuffer(memory, dtype=torch.uint8)
+    return unaligned[-unaligned.data_ptr() % HUGE_PAGE :][:count]
 
 
 def return_freed_memory() -> None:
-    """glibc keeps freed memory that lies between used pieces, as much as a model's weights while they are moved."""
+    """Makes glibc return freed memory. It keeps what lies between used blocks: while weights are moved, as much as all
+    of a model's weights."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

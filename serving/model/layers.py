@@ -11,20 +11,20 @@ from serving.model.rope_scaling import RopeScaling, rope_frequencies
 from serving.model.weights import GROUP, Matrix
 
 _UNQUANTIZED = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-_ROWS_AT_ONCE = 2048  # of a table, in float32
+_ROWS_AT_ONCE = 2048  # rows of a table that are converted at once in float32
 
 
 class Embedding:
-    """Token ids [tokens] to [tokens, hidden_size] times `scale`. The table stays in the weights' type."""
+    """Maps token ids [tokens] to embeddings [tokens, hidden_size], times `scale`. The table has the weights' type."""
 
     def __init__(self, table: Matrix, precision: Precision, scale: float = 1.0) -> None:
-        dtype = _UNQUANTIZED.get(table.stored, precision.weights) if precision.as_stored else precision.weights
+        dtype = _UNQUANTIZED.get(table.storage_format, precision.weights) if precision.keep_dtype else precision.weights
         self._table = torch.empty(*table.shape, device=precision.device, dtype=dtype)
         for begin in range(0, table.shape[0], _ROWS_AT_ONCE):
             end = min(begin + _ROWS_AT_ONCE, table.shape[0])
             self._table[begin:end] = table.rows(begin, end).to(dtype)
         self._activations = precision.activations
-        # Gemma rounds its scale to the weights' type before it multiplies.
+        # Gemma rounds the scale to the weights' type before the multiplication.
         self._scale = float(torch.tensor(scale, dtype=dtype))
 
     def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:
@@ -33,46 +33,46 @@ class Embedding:
 
 
 class QuantizedEmbedding:
-    """As `Embedding`; a table of 8 or 4 bits that stays so. float32 activations on the CPU."""
+    """An `Embedding` whose table stays quantized to 8 or 4 bits. float32 activations on the CPU."""
 
     def __init__(self, table: Matrix, scale: float = 1.0) -> None:
         rows, columns = table.shape
-        is_int4 = table.stored == "int4"
+        is_int4 = table.storage_format == "int4"
         self._values = torch.empty(rows, columns // GROUP, GROUP // 2 if is_int4 else GROUP, dtype=torch.uint8)
-        self._step = torch.empty(rows, columns // GROUP, dtype=torch.float16)
-        self._least = torch.empty_like(self._step) if is_int4 else None
+        self._group_scale = torch.empty(rows, columns // GROUP, dtype=torch.float16)
+        self._minimum = torch.empty_like(self._group_scale) if is_int4 else None
         self._scale = scale
         for begin in range(0, rows, _ROWS_AT_ONCE):
-            self._keep(table, begin, min(begin + _ROWS_AT_ONCE, rows))
+            self._pack(table, begin, min(begin + _ROWS_AT_ONCE, rows))
 
-    def _keep(self, table: Matrix, begin: int, end: int) -> None:
-        if self._least is None:
-            values, self._step[begin:end] = quantize_int8(table.rows(begin, end).view(end - begin, -1, GROUP))
+    def _pack(self, table: Matrix, begin: int, end: int) -> None:
+        if self._minimum is None:
+            values, self._group_scale[begin:end] = quantize_int8(table.rows(begin, end).view(end - begin, -1, GROUP))
             self._values[begin:end] = values.view(torch.uint8)
             return
-        found = table.int4_rows(begin, end)
-        first, second = found.values[..., : GROUP // 2], found.values[..., GROUP // 2 :]
+        groups = table.int4_rows(begin, end)
+        first, second = groups.values[..., : GROUP // 2], groups.values[..., GROUP // 2 :]
         self._values[begin:end] = first | (second << 4)
-        self._step[begin:end], self._least[begin:end] = found.step, found.least
+        self._group_scale[begin:end], self._minimum[begin:end] = groups.scale, groups.minimum
 
     def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:
-        values, step = self._values[token_ids], self._step[token_ids].float().unsqueeze(-1)
-        if self._least is None:
-            x = values.view(torch.int8) * step
+        values, scale = self._values[token_ids], self._group_scale[token_ids].float().unsqueeze(-1)
+        if self._minimum is None:
+            x = values.view(torch.int8) * scale
         else:
-            x = torch.cat([values & 15, values >> 4], dim=-1) * step + self._least[token_ids].float().unsqueeze(-1)
+            x = torch.cat([values & 15, values >> 4], dim=-1) * scale + self._minimum[token_ids].float().unsqueeze(-1)
         return x.flatten(1) if self._scale == 1.0 else x.flatten(1).mul_(self._scale)
 
 
 def make_embedding(table: Matrix, precision: Precision, scale: float = 1.0) -> Callable[[torch.Tensor], torch.Tensor]:
-    """In the weights' type, or as the file has it where that is asked for."""
-    if precision.quantization == "auto" and table.stored in ("int4", "int8") and not table.shape[1] % GROUP:
+    """A `QuantizedEmbedding` of a quantized table with quantization "auto", else an `Embedding`."""
+    if precision.quantization == "auto" and table.storage_format in ("int4", "int8") and not table.shape[1] % GROUP:
         return QuantizedEmbedding(table, scale)
     return Embedding(table, precision, scale)
 
 
 class Rotary:
-    """Rotary positions (Su et al. 2021), first and second half of a head paired as Hugging Face models do.
+    """Rotary positions (Su et al. 2021). Pairs are (i, i + head_dim / 2), as in Hugging Face models.
 
     With `scaling`, frequencies and magnitude are those of a stretched context.
     """
@@ -87,12 +87,12 @@ class Rotary:
         self.sin = (angles.sin() * magnitude).to(device=precision.device, dtype=precision.activations)
 
     def at(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and sines [tokens, 1, head_dim / 2] of these positions."""
+        """The cosines and sines [tokens, 1, head_dim / 2] of the positions [tokens]."""
         return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotate heads [tokens, heads, head_dim] by their positions' angles."""
+    """Rotates heads [tokens, heads, head_dim] by the angles with these cosines and sines [tokens, 1, head_dim / 2]."""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     rotated = torch.empty(x.shape, dtype=x.dtype, device=x.device)

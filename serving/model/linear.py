@@ -1,4 +1,4 @@
-"""Linear layers: their protocol, and which implementation serves a weight format."""
+"""Linear layers: their protocol, PyTorch's implementations, and the choice of an implementation."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -28,22 +28,22 @@ class Linear(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights as they are read."""
+        """Bytes of weights that a call reads."""
         ...
 
     @property
     def num_parameters(self) -> int: ...
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """x is [rows, in_features] ([rows, 2 * in_features] for a gate); y [rows, out_features].
+        """x is [rows, in_features], or [rows, 2 * in_features] for a gate. y is [rows, out_features].
 
-        With `out`, y is added to it and it is returned: the residual.
+        With `out` (the residual), y is added to it in place, and `out` is returned.
         """
         ...
 
 
 class DenseLinear:
-    """PyTorch's own product, weights and activations in one type."""
+    """PyTorch's own product. Weights and activations have the same type."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, fused_input: FusedInput | None) -> None:
         self._weight = weight
@@ -91,15 +91,16 @@ def make_linear(
     precision: Precision,
     fused_input: FusedInput | None = None,
     *,
-    least_bits: int = 4,
+    min_bits: int = 4,
 ) -> Linear:
-    """One layer of several matrices [out_i, in] that share their input (QKV, gate and up), stacked.
+    """One layer of several stacked matrices [out_i, in] that share their input (QKV, gate and up).
 
-    `least_bits` 8 keeps the layer at int8 where others are int4.
+    With `min_bits` 8 the layer is int8 where it would be int4. `ModelLoadError` when the quantization does not support
+    the layer's size.
     """
     weight = weights[0] if len(weights) == 1 else StackedMatrix(weights)
     bias = _stack_biases(weights, biases, precision)
-    format = _format(precision, weight, least_bits)
+    format = _format(precision, weight, min_bits)
     if precision.quantization not in ("none", "auto") and weight.shape[1] % GROUP:
         raise ModelLoadError(
             f"quantization {precision.quantization!r} needs layers of a multiple of {GROUP} inputs, "
@@ -122,8 +123,8 @@ def _by_pytorch(
     fused_input: FusedInput | None,
 ) -> Linear:
     if format is compiled.Format.INT4:
-        exact = weight.stored == "int4"  # as the kernels, but for their rounding of scales
-        return DenseLinear(_all(weight) if exact else rounded_int4(_all(weight)), bias, fused_input)
+        quantized = weight.storage_format == "int4"  # the kernels use these values too, with scales rounded to float16
+        return DenseLinear(_all(weight) if quantized else rounded_int4(_all(weight)), bias, fused_input)
     if format is compiled.Format.INT8:
         return DenseLinear(rounded_int8(_all(weight)), bias, fused_input)
     rounded = _all(weight).to(_DTYPES[format]).to(device=precision.device, dtype=precision.activations)
@@ -138,22 +139,23 @@ def _all(matrix: Matrix) -> torch.Tensor:
     return matrix.rows(0, matrix.shape[0])
 
 
-def _format(precision: Precision, weight: Matrix, least_bits: int) -> compiled.Format:
+def _format(precision: Precision, weight: Matrix, min_bits: int) -> compiled.Format:
     if precision.quantization == "auto":
-        return _stored_format(precision, weight, least_bits)
+        return _auto_format(precision, weight, min_bits)
     if precision.quantization == "none":
         return _FORMATS[precision.weights]
-    return compiled.Format.INT4 if precision.quantization == "int4" and least_bits <= 4 else compiled.Format.INT8
+    return compiled.Format.INT4 if precision.quantization == "int4" and min_bits <= 4 else compiled.Format.INT8
 
 
-def _stored_format(precision: Precision, weight: Matrix, least_bits: int) -> compiled.Format:
-    """That of the file; what is stored in more than 8 bits becomes the configured type, where one is."""
-    stored = weight.stored
-    if stored in ("int4", "int8") and weight.shape[1] % GROUP == 0:
-        return compiled.Format.INT4 if stored == "int4" and least_bits <= 4 else compiled.Format.INT8
-    if stored in ("int4", "int8") or not precision.as_stored:
+def _auto_format(precision: Precision, weight: Matrix, min_bits: int) -> compiled.Format:
+    """The file's format for quantized weights whose rows consist of full groups. With `keep_dtype`, weights of more
+    than 8 bits keep the file's type. All other weights get the configured type."""
+    found = weight.storage_format
+    if found in ("int4", "int8") and weight.shape[1] % GROUP == 0:
+        return compiled.Format.INT4 if found == "int4" and min_bits <= 4 else compiled.Format.INT8
+    if found in ("int4", "int8") or not precision.keep_dtype:
         return _FORMATS[precision.weights]
-    return compiled.Format[stored.upper()]
+    return compiled.Format[found.upper()]
 
 
 def _compiled(
@@ -182,6 +184,6 @@ def _stack_biases(
 
 
 def _can_pack(weight: torch.Tensor, precision: Precision) -> bool:
-    """16-bit weights with float32 activations, an FBGEMM build, and float16's range suffices."""
+    """Whether `HalfLinear` can serve: 16-bit weights within float16's range, float32 activations, and FBGEMM."""
     engines = torch.backends.quantized.supported_engines
     return precision.weights != precision.activations and "fbgemm" in engines and float(weight.abs().max()) <= _HALF_MAX

@@ -16,20 +16,19 @@ from serving.model.weights import Weights
 
 
 class Model(Protocol):
-    """Computes logits of a step's tokens; keeps no state of its own between steps, `Attention` does."""
+    """Computes the logits of a step's tokens. A model has no state between steps: `Attention` has the KV cache."""
 
     @property
     def attention_specs(self) -> Sequence[AttentionSpec]: ...
 
     num_parameters: int
-    weight_bytes_per_step: int  # read by a step, whatever its tokens; a tied head counts once
+    weight_bytes_per_step: int  # bytes that a step reads for any number of tokens; a tied head counts once
 
     def logits(self, token_ids: torch.Tensor, attention: Attention, rows: torch.Tensor) -> torch.Tensor:
-        """float32 [rows, vocab_size] after the tokens at `rows` of `token_ids` [tokens], whose step has begun.
+        """The logits float32 [rows, vocab_size] after the tokens at `rows` of `token_ids` [tokens].
 
-        Of a model that is split, on rank 0; the other ranks' results mean nothing.
-
-        The last layer is computed past its attention for these rows only.
+        `attention.begin` must have been called for the step. After the last layer's attention, only these rows are
+        computed. With tensor parallelism, rank 0 has the logits; the other ranks' results have no meaning.
         """
         ...
 
@@ -37,9 +36,9 @@ class Model(Protocol):
 def build_model(
     config: ModelConfig, weights: Weights, precision: Precision, max_len: int, group: Group | None = None
 ) -> Model:
-    """The model, its weights in `precision`, for positions up to `max_len`; with a group this rank's part of it.
+    """The model with weights in `precision`, for positions below `max_len`. With a group, this rank's part of it.
 
-    `ModelLoadError` for bad tensors, and for a model that can't be split so.
+    `ModelLoadError` for bad tensors, and for a model that can't be split among the group's ranks.
     """
     if config.architecture not in TRAITS:
         raise unsupported_architecture(config.architecture)

@@ -14,12 +14,12 @@ from serving.model.fused_input import FusedInput
 Bits = Literal[8, 4]
 
 GROUP = 32  # weights of a row that share an int4 scale
-_LEAST_ROWS = 17  # of an int8 product on CUDA
-_MULTIPLE = 8  # of its outputs
+_MIN_ROWS = 17  # least rows of an int8 product on CUDA
+_OUTPUT_MULTIPLE = 8  # the number of its outputs is a multiple of this
 
 
 def require_torchao(quantization: str, weights: torch.dtype) -> None:
-    """`ModelLoadError` when it isn't there, or can't do this."""
+    """`ModelLoadError` when torchao is not installed, or does not support the combination."""
     if find_spec("torchao") is None:
         raise ModelLoadError(
             f"quantization {quantization!r} on device 'cuda' needs torchao; pip install torchao, or use 'none'."
@@ -29,10 +29,10 @@ def require_torchao(quantization: str, weights: torch.dtype) -> None:
 
 
 class TorchaoLinear:
-    """See `serving.model.linear.Linear`.
+    """A `serving.model.linear.Linear` with quantized weights on CUDA.
 
-    int8: a scale for each output and for each row of activations, which are rounded to 8 bits too. int4: groups of 32
-    with a scale and a zero point, activations in bfloat16.
+    int8: one scale per output; activations are rounded to 8 bits too, with one scale per row. int4: groups of 32
+    weights with a scale and a zero point; activations are bfloat16.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TorchaoLinear:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        """`weight` is float32 [out_features, in_features]."""
+        """`weight` is float32 [out_features, in_features]. `ModelLoadError` for a shape that torchao can't quantize."""
         self._out_features = weight.shape[0]
         self._fused_input, self._bias = fused_input, bias
         quantized = _quantized(weight.to(device=device, dtype=dtype), bits)
@@ -64,14 +64,14 @@ class TorchaoLinear:
 
 
 class _Int8Product:
-    """As torchao's, which in eager mode looks at its input's values on the host: no CUDA graph can have that."""
+    """torchao's int8 product without its check of the input on the host, which a CUDA graph can't capture."""
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
         self._weight = weight.t()  # [in, out] int8
         self._scale = scale.flatten().float()  # [out]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        padded = F.pad(x, (0, 0, 0, max(0, _LEAST_ROWS - x.shape[0]))).float()
+        padded = F.pad(x, (0, 0, 0, max(0, _MIN_ROWS - x.shape[0]))).float()
         scale = padded.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12) / 127.5
         values = (padded / scale).round_().clamp_(-128, 127).to(torch.int8)
         y = torch._int_mm(values, self._weight).float() * scale * self._scale
@@ -83,16 +83,16 @@ def _linear(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def _quantized(weight: torch.Tensor, bits: Bits) -> Any:
-    """Its tensor subclass: F.linear with it runs torchao's kernels."""
+    """The weight as torchao's tensor subclass: F.linear with it runs torchao's kernels."""
     from torchao.quantization import quantize_
 
-    weight = F.pad(weight, (0, 0, 0, -weight.shape[0] % _MULTIPLE))
+    weight = F.pad(weight, (0, 0, 0, -weight.shape[0] % _OUTPUT_MULTIPLE))
     layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = torch.nn.Parameter(weight, requires_grad=False)
     model = torch.nn.Sequential(layer)
     quantize_(model, _config(bits))
     quantized = model[0].weight
-    if not hasattr(quantized, "tensor_data_names"):  # it skips layers that it can't quantize
+    if not hasattr(quantized, "tensor_data_names"):  # torchao skips layers that it can't quantize
         raise ModelLoadError(f"torchao does not quantize a layer of {tuple(weight.shape)} to int{bits}; use 'none'.")
     return quantized
 
@@ -102,7 +102,7 @@ def _config(bits: Bits) -> Any:
 
     if bits == 8:
         return Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
-    # The format of PyTorch's own kernel; the others need more packages.
+    # The format of PyTorch's own kernel; other formats need further packages.
     return Int4WeightOnlyConfig(
         group_size=GROUP, int4_packing_format="tile_packed_to_4d", set_inductor_config=False, version=2
     )

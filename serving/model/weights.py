@@ -1,4 +1,4 @@
-"""Where tensors come from: vectors in float32, and matrices that are read a few rows at a time."""
+"""The tensors of a checkpoint: vectors in float32, and matrices that are read a few rows at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,38 +10,39 @@ import torch
 from serving.core import ModelLoadError
 
 GROUP = 32
-"""Weights of a row that share a scale."""
+"""Number of adjacent weights of a row that share a scale."""
 
-Stored = Literal["int4", "int8", "bfloat16", "float16", "float32"]
-"""The narrowest of our formats that holds what a file stores, but for a rounding of scales to 16 bits."""
+StorageFormat = Literal["int4", "int8", "bfloat16", "float16", "float32"]
+"""The narrowest format of the kernels for the weights of a file. It holds them exactly, except that scales are rounded
+to 16 bits and that other quantized types are quantized again to int8."""
 
-_WIDTHS: dict[Stored, int] = {"int4": 4, "int8": 8, "bfloat16": 16, "float16": 16, "float32": 32}
+_WIDTHS: dict[StorageFormat, int] = {"int4": 4, "int8": 8, "bfloat16": 16, "float16": 16, "float32": 32}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int4Groups:
-    """Rows of a matrix: values * step + least, with a step and a least value for each group of 32."""
+    """Rows of a matrix. A weight is value * scale + minimum; each group of 32 has its scale and minimum."""
 
     values: torch.Tensor  # uint8 [rows, groups, 32], 0 to 15
-    step: torch.Tensor  # float16 [rows, groups]
-    least: torch.Tensor  # float16 [rows, groups]
+    scale: torch.Tensor  # float16 [rows, groups]
+    minimum: torch.Tensor  # float16 [rows, groups]
 
 
 class Matrix(Protocol):
-    """A matrix [out_features, in_features] of a checkpoint; it is never whole in float32 unless it is asked for."""
+    """A matrix [out_features, in_features] of a checkpoint. It is read and converted a few rows at a time."""
 
     @property
     def shape(self) -> tuple[int, int]: ...
 
     @property
-    def stored(self) -> Stored: ...
+    def storage_format(self) -> StorageFormat: ...
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
         """float32 [end - begin, in_features] on the CPU."""
         ...
 
     def int4_rows(self, begin: int, end: int) -> Int4Groups:
-        """The same rows as the file has them, where `stored` is int4."""
+        """The same rows in the file's groups. Only for the storage format int4."""
         ...
 
 
@@ -51,17 +52,18 @@ class Weights(Protocol):
     def __contains__(self, name: object) -> bool: ...
 
     def get(self, name: str) -> torch.Tensor:
-        """The tensor in float32 on the CPU; a matrix is [out_features, in_features]. KeyError if missing."""
+        """The tensor in float32 on the CPU; a matrix is [out_features, in_features]. KeyError if it is missing."""
         ...
 
     def matrix(self, name: str) -> Matrix:
-        """The same for a tensor of two dimensions; KeyError if missing, `ModelLoadError` if it has not two."""
+        """A tensor of two dimensions. KeyError if it is missing, `ModelLoadError` if it has another number of
+        dimensions."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorMatrix:
-    """A matrix that is a tensor already."""
+    """A matrix in memory."""
 
     tensor: torch.Tensor
 
@@ -71,8 +73,8 @@ class TensorMatrix:
         return rows, columns
 
     @property
-    def stored(self) -> Stored:
-        found: dict[torch.dtype, Stored] = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
+    def storage_format(self) -> StorageFormat:
+        found: dict[torch.dtype, StorageFormat] = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
         return found.get(self.tensor.dtype, "float32")
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
@@ -83,7 +85,7 @@ class TensorMatrix:
 
 
 def matrix_of(name: str, tensor: torch.Tensor) -> Matrix:
-    """`ModelLoadError` when the tensor has not two dimensions."""
+    """The tensor as a matrix. `ModelLoadError` unless it has two dimensions."""
     require_matrix(name, tuple(tensor.shape))
     return TensorMatrix(tensor=tensor)
 
@@ -96,13 +98,13 @@ def require_matrix(name: str, shape: tuple[int, ...]) -> None:
 
 
 class StackedMatrix:
-    """Several matrices of as many columns, one below the other. They are stored as the widest of them."""
+    """Several matrices with the same number of columns, stacked by rows. Its storage format holds all of them."""
 
     def __init__(self, parts: Sequence[Matrix]) -> None:
         self._parts = parts
         self._ends = list(accumulate(part.shape[0] for part in parts))
         self.shape = (self._ends[-1], parts[0].shape[1])
-        self.stored: Stored = _widest([part.stored for part in parts])
+        self.storage_format: StorageFormat = _widest([part.storage_format for part in parts])
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
         return torch.cat([part.rows(first, last) for part, first, last in self._within(begin, end)])
@@ -111,12 +113,12 @@ class StackedMatrix:
         found = [part.int4_rows(first, last) for part, first, last in self._within(begin, end)]
         return Int4Groups(
             values=torch.cat([each.values for each in found]),
-            step=torch.cat([each.step for each in found]),
-            least=torch.cat([each.least for each in found]),
+            scale=torch.cat([each.scale for each in found]),
+            minimum=torch.cat([each.minimum for each in found]),
         )
 
     def _within(self, begin: int, end: int) -> list[tuple[Matrix, int, int]]:
-        """The parts that have some of these rows, with which of their own rows those are."""
+        """The parts that contain some of these rows, each with its own first and last row (exclusive) of them."""
         found = []
         for part, last in zip(self._parts, self._ends, strict=True):
             first = last - part.shape[0]
@@ -126,8 +128,8 @@ class StackedMatrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartMatrix:
-    """Some rows and columns of a matrix, as a rank has them."""
+class MatrixSlice:
+    """Some rows and columns of a matrix: a rank's part."""
 
     matrix: Matrix
     row_part: slice
@@ -138,10 +140,11 @@ class PartMatrix:
         return self.row_part.stop - self.row_part.start, self.column_part.stop - self.column_part.start
 
     @property
-    def stored(self) -> Stored:
-        """A part whose columns cut a group is no more in groups of 32."""
+    def storage_format(self) -> StorageFormat:
+        """float32 where the columns cut a group of a quantized matrix."""
+        found = self.matrix.storage_format
         cuts = self.column_part.start % GROUP or (self.column_part.stop - self.column_part.start) % GROUP
-        return "float32" if cuts and self.matrix.stored in ("int4", "int8") else self.matrix.stored
+        return "float32" if cuts and found in ("int4", "int8") else found
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
         first = self.row_part.start
@@ -153,19 +156,19 @@ class PartMatrix:
         groups = slice(self.column_part.start // GROUP, self.column_part.stop // GROUP)
         return Int4Groups(
             values=found.values[:, groups].contiguous(),
-            step=found.step[:, groups].contiguous(),
-            least=found.least[:, groups].contiguous(),
+            scale=found.scale[:, groups].contiguous(),
+            minimum=found.minimum[:, groups].contiguous(),
         )
 
 
-def _widest(stored: Sequence[Stored]) -> Stored:
-    """Of float16 and bfloat16 neither holds the other."""
-    widest = max(stored, key=_WIDTHS.__getitem__)
-    return "float32" if {"bfloat16", "float16"} <= set(stored) else widest
+def _widest(formats: Sequence[StorageFormat]) -> StorageFormat:
+    """The narrowest format that holds all: float32 for float16 and bfloat16, neither of which holds the other."""
+    widest = max(formats, key=_WIDTHS.__getitem__)
+    return "float32" if {"bfloat16", "float16"} <= set(formats) else widest
 
 
 def take(weights: Weights, name: str, *shape: int) -> torch.Tensor:
-    """A tensor that must be there and have this shape; `ModelLoadError` otherwise."""
+    """The tensor of this name. `ModelLoadError` if it is missing or has another shape."""
     _require(weights, name)
     tensor = weights.get(name)
     _require_shape(name, tuple(tensor.shape), shape)
@@ -173,12 +176,12 @@ def take(weights: Weights, name: str, *shape: int) -> torch.Tensor:
 
 
 def take_optional(weights: Weights, name: str, *shape: int) -> torch.Tensor | None:
-    """As `take`, or None when there is no such tensor (a bias)."""
+    """As `take`, but None if the tensor (a bias) is missing."""
     return take(weights, name, *shape) if name in weights else None
 
 
 def take_matrix(weights: Weights, name: str, rows: int, columns: int) -> Matrix:
-    """As `take`, a matrix that is not read yet."""
+    """As `take`, for a matrix, whose values are not read yet."""
     _require(weights, name)
     matrix = weights.matrix(name)
     _require_shape(name, matrix.shape, (rows, columns))
@@ -190,9 +193,9 @@ def _require(weights: Weights, name: str) -> None:
         raise ModelLoadError(f"tensor {name!r} is missing: the file is incomplete; fetch it again.")
 
 
-def _require_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    if found != wanted:
+def _require_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
         raise ModelLoadError(
-            f"tensor {name!r} has shape {found}, the model's configuration says {wanted}: "
+            f"tensor {name!r} has shape {found}, the model's configuration says {expected}: "
             "the file is inconsistent; fetch it again."
         )

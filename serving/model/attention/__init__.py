@@ -1,1 +1,1 @@
-"""Attention over a paged KV cache: one protocol and its implementations."""
+"""Attention over a paged KV cache: the protocol and its implementations."""

@@ -1,4 +1,4 @@
-"""The protocol of attention over a paged KV cache, and what its implementations share."""
+"""The protocol of attention over a paged KV cache, and functions that its implementations share."""
 
 import math
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from serving.model.layers import Rotary, rotate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionSpec:
-    """One layer's attention: dimensions, positions, and the norms of queries and keys where there are any."""
+    """One layer's attention: dimensions, rotary positions, and the norms of queries and keys if there are any."""
 
     heads: int
     kv_heads: int
     head_dim: int
     scale: float
     rotary: Rotary
-    window: int = 0  # a token sees this many, itself included; 0: all before it
+    window: int = 0  # tokens that a token attends to, itself included; 0: all up to itself
     q_norm: torch.Tensor | None = None  # [head_dim]
     k_norm: torch.Tensor | None = None
     eps: float = 0.0
 
 
 class Attention(Protocol):
-    """Every layer's keys and values in blocks of slots, and attention over them.
+    """Caches every layer's keys and values in blocks of slots, and attends over them.
 
     A token's result depends on its own sequence only, up to rounding.
     """
@@ -37,19 +37,19 @@ class Attention(Protocol):
     num_blocks: int
 
     def begin(self, batch: Batch) -> None:
-        """A step begins: what follows is about these rows."""
+        """Begins a step: later calls compute the rows of this batch."""
         ...
 
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        """Caches the keys and values of the step's tokens and attends causally, each over its own sequence.
+        """Caches the keys and values of the step's tokens. Each token attends causally to its own sequence.
 
-        qkv is [tokens, (heads + 2 * kv_heads) * head_dim], before norms and rotation; it may be changed. The
+        qkv is [tokens, (heads + 2 * kv_heads) * head_dim], before norms and rotation; it may be overwritten. The
         result is [tokens, heads * head_dim].
         """
         ...
 
     def copy_block(self, source: int, target: int) -> None:
-        """Copy a block's contents, in every layer."""
+        """Copies a block's contents in every layer."""
         ...
 
 
@@ -61,9 +61,9 @@ def block_bytes(specs: Sequence[AttentionSpec], block_size: int, dtype: torch.dt
 def empty_cache(
     spec: AttentionSpec, num_blocks: int, slots: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """One layer's keys or values, [blocks, kv_heads, *slots].
+    """The cache of one layer's keys or values: zeros [blocks, kv_heads, *slots].
 
-    Zeroed, since a masked slot still takes part in a product: 0 * NaN would not vanish.
+    It is zeroed because a masked slot still takes part in a product, and 0 * NaN is NaN.
     """
     shape = (num_blocks, spec.kv_heads, *slots)
     if device.type != "cpu":
@@ -74,7 +74,8 @@ def empty_cache(
 def split_heads(
     qkv: torch.Tensor, spec: AttentionSpec, positions: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries [tokens, heads, head_dim], keys and values [tokens, kv_heads, head_dim], normed and rotated."""
+    """Queries [tokens, heads, head_dim] and keys [tokens, kv_heads, head_dim], normalized and rotated; and values
+    [tokens, kv_heads, head_dim]."""
     sizes = [spec.heads, spec.kv_heads, spec.kv_heads]
     q, k, v = torch.split(qkv.view(len(qkv), -1, spec.head_dim), sizes, dim=1)
     if spec.q_norm is not None:

@@ -1,4 +1,4 @@
-"""Attention on the CPU by the compiled kernel."""
+"""Attention by the compiled kernel, on the CPU."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from serving.model.kernels.attention import PagedAttention, PagedRows
 from serving.model.kernels.library import LANES
 
 
-def runs_compiled(specs: Sequence[AttentionSpec], block_size: int) -> bool:
-    """Whether the kernel can do these layers."""
+def kernel_supports(specs: Sequence[AttentionSpec], block_size: int) -> bool:
+    """Whether the kernel supports these layers."""
     return block_size % LANES == 0 and all(spec.head_dim % LANES == 0 for spec in specs)
 
 
 class CompiledAttention:
-    """See `serving.model.attention.base.Attention`. Activations in another type are converted."""
+    """A `serving.model.attention.base.Attention`. Activations of other types are converted to float32 and back."""
 
     def __init__(self, specs: Sequence[AttentionSpec], num_blocks: int, block_size: int, dtype: torch.dtype) -> None:
         self.num_blocks = num_blocks

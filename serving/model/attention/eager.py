@@ -1,4 +1,4 @@
-"""Attention by PyTorch's own operators, on any device: prefill per sequence, decode batched."""
+"""Attention by PyTorch's operators, on any device: decoding sequences in one batch, prefill one by one."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
@@ -14,26 +14,28 @@ from serving.model.attention.base import AttentionSpec, empty_cache, split_heads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DecodeRows:
-    """The first `count` rows: one token each of `count` sequences, contexts padded to the longest."""
+    """The first `count` rows: one token each of `count` sequences. Contexts are padded to the longest."""
 
     count: int
     blocks: torch.Tensor  # [count, width] block ids
-    distance: torch.Tensor  # [count, width * block_size] how far back a slot lies; below 0 past the context's end
+    distance: torch.Tensor  # [count, width * block_size] query position - key position; below 0 past the context's end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PrefillRows:
-    """Rows [start, stop): consecutive tokens of one sequence, the last of which is token `context` - 1 of it."""
+    """Rows [start, stop): consecutive tokens of one sequence. The last one is at position `context` - 1."""
 
     start: int
     stop: int
     context: int
     blocks: torch.Tensor  # [width]
-    distance: torch.Tensor  # [rows, context]
+    distance: torch.Tensor  # [rows, context] query position - key position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
+    """The rows of a step."""
+
     positions: torch.Tensor  # [tokens]
     slots: torch.Tensor  # [tokens]
     decode: _DecodeRows | None
@@ -41,7 +43,7 @@ class _Plan:
 
 
 class EagerAttention:
-    """See `serving.model.attention.base.Attention`. A layer's cache is [blocks, kv_heads, block_size, head_dim]."""
+    """A `serving.model.attention.base.Attention`. A layer's cache is [blocks, kv_heads, block_size, head_dim]."""
 
     def __init__(
         self, specs: Seq[AttentionSpec], num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
@@ -109,14 +111,16 @@ class EagerAttention:
 
 
 def _visible(distance: torch.Tensor, window: int) -> torch.Tensor:
-    seen = distance >= 0
-    return seen & (distance < window) if window else seen
+    """The attention mask: causal, and within the window if there is one."""
+    causal = distance >= 0
+    return causal & (distance < window) if window else causal
 
 
 def _decode(
     q: torch.Tensor, rows: _DecodeRows, keys: torch.Tensor, values: torch.Tensor, spec: AttentionSpec
 ) -> torch.Tensor:
-    """One new token per sequence, contexts padded to the longest; a KV head serves its group at once."""
+    """One new token per sequence, with contexts padded to the longest. The query heads of a KV head's group share one
+    product."""
     count, group = rows.count, spec.heads // spec.kv_heads
     k, v = (cache[rows.blocks].transpose(1, 2).flatten(2, 3).flatten(0, 1).to(q.dtype) for cache in (keys, values))
     grouped = q.reshape(count * spec.kv_heads, group, spec.head_dim)
@@ -129,10 +133,10 @@ def _decode(
 def _prefill(
     q: torch.Tensor, rows: _PrefillRows, keys: torch.Tensor, values: torch.Tensor, spec: AttentionSpec
 ) -> torch.Tensor:
-    """A prompt or a piece of one, over what the cache holds of its sequence, itself included."""
+    """A prompt or a chunk of one. It attends to the sequence's cached tokens, its own included."""
     count, group = rows.stop - rows.start, spec.heads // spec.kv_heads
     k, v = (cache[rows.blocks].transpose(0, 1).flatten(1, 2)[:, : rows.context].to(q.dtype) for cache in (keys, values))
-    # KV heads as the batch and their groups as heads: keys and values are broadcast, not copied per head.
+    # The batch dimension is the KV head, the head dimension its group: keys and values are broadcast, not copied.
     queries = q[rows.start : rows.stop].transpose(0, 1).reshape(spec.kv_heads, group, count, spec.head_dim)
     out = F.scaled_dot_product_attention(
         queries,

@@ -1,4 +1,4 @@
-"""Attention on CUDA by PyTorch's variable-length kernels (`varlen_attn`), where a trial shows that they are correct."""
+"""Attention on CUDA by PyTorch's variable-length kernels (`varlen_attn`), if a trial shows that they are correct."""
 
 import logging
 from collections.abc import Sequence
@@ -15,35 +15,35 @@ from serving.model.attention.eager import EagerAttention
 from serving.model.precision import Precision
 
 _LOG = logging.getLogger(__name__)
-_IMPLEMENTATIONS = {9: "FA3", 10: "FA4"}  # by a GPU's major compute capability; PyTorch's own is FA2
-_CONTEXTS = (33, 1, 18)  # tokens of the sequences that are tried
-_TOLERANCE = 0.05  # of averages of values of about 1 in 16 bits
+_IMPLEMENTATIONS = {9: "FA3", 10: "FA4"}  # by a GPU's major compute capability; PyTorch includes FA2
+_CONTEXTS = (33, 1, 18)  # tokens of each sequence of the trial
+_TOLERANCE = 0.05  # absolute, for 16-bit averages of values of about 1
 
 
 class Varlen(Protocol):
-    """`torch.nn.attention.varlen.varlen_attn`, as far as it is used."""
+    """The part of `torch.nn.attention.varlen.varlen_attn` that is used here."""
 
     def __call__(
         self,
         query: torch.Tensor,  # [tokens, heads, head_dim], 16 bits
-        key: torch.Tensor,  # [blocks, block_size, kv_heads, head_dim], as the next
-        value: torch.Tensor,
-        cu_seq_q: torch.Tensor,  # [sequences + 1] int32: first rows
+        key: torch.Tensor,  # [blocks, block_size, kv_heads, head_dim]
+        value: torch.Tensor,  # [blocks, block_size, kv_heads, head_dim]
+        cu_seq_q: torch.Tensor,  # [sequences + 1] int32: the first row of each sequence
         cu_seq_k: torch.Tensor | None,
         max_q: int,
         max_k: int,
         *,
         scale: float,
-        window_size: tuple[int, int],  # tokens seen before and after a token's own place; -1: all
+        window_size: tuple[int, int],  # visible tokens before and after a token; -1: all
         enable_gqa: bool,
-        seqused_k: torch.Tensor,  # [sequences] int32: lengths, from the first cached token to the last of the step
+        seqused_k: torch.Tensor,  # [sequences] int32: cached tokens, those of the step included
         block_table: torch.Tensor,  # [sequences, width] int32
     ) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VarlenPlan:
-    """What the kernels are told about a step. Tensors are on the device."""
+    """The kernels' arguments for a step. Tensors are on the device."""
 
     positions: torch.Tensor  # [tokens] int64
     slots: torch.Tensor  # [tokens] int64
@@ -55,17 +55,17 @@ class VarlenPlan:
 
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> "VarlenPlan":
-        """One transfer for all."""
+        """The plan of a batch, transferred to the device in one copy."""
         lengths = batch.positions[batch.starts[1:] - 1] + 1
         parts = (batch.positions, batch.slots, batch.starts, lengths, batch.tables.ravel())
         numbers = torch.from_numpy(np.concatenate(parts)).to(device, non_blocking=True)
         positions, slots, *others = torch.split(numbers, [len(part) for part in parts])
-        first_rows, lengths_there, tables = (other.to(torch.int32) for other in others)
+        first_rows, device_lengths, tables = (other.to(torch.int32) for other in others)
         return cls(
             positions=positions,
             slots=slots,
             first_rows=first_rows,
-            lengths=lengths_there,
+            lengths=device_lengths,
             tables=tables.view(batch.tables.shape),
             max_rows=int(batch.counts.max()),
             max_length=int(lengths.max()),
@@ -73,10 +73,10 @@ class VarlenPlan:
 
 
 class VarlenAttention:
-    """See `serving.model.attention.base.Attention`. A layer's cache is [blocks, block_size, kv_heads, head_dim].
+    """A `serving.model.attention.base.Attention`. A layer's cache is [blocks, block_size, kv_heads, head_dim].
 
-    Queries, keys and values are of one 16-bit type. There is a block more than is told, for rows that are there
-    only to fill a CUDA graph.
+    Queries, keys and values have the same 16-bit type. The cache has one block more than `num_blocks`: the scratch
+    block, for rows that only pad a CUDA graph.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class VarlenAttention:
 
     @property
     def scratch_block(self) -> int:
-        """The block for nobody's keys and values."""
+        """The block for the keys and values of rows that belong to no sequence."""
         return self.num_blocks
 
     def begin(self, batch: Batch) -> None:
@@ -135,63 +135,67 @@ class VarlenAttention:
 def flash_attention(
     specs: Sequence[AttentionSpec], num_blocks: int, block_size: int, precision: Precision
 ) -> VarlenAttention | None:
-    """None where no kernel can be used, which the log says with the reason."""
-    from torch.nn.attention.varlen import varlen_attn  # it takes over a second
+    """Attention by the kernels; None if they can't be used. The log then has a warning with the reason."""
+    from torch.nn.attention.varlen import varlen_attn  # the import takes over a second
 
     _activate(precision.device)
-    varlen = cast(Varlen, varlen_attn)  # a pair only with `return_aux`
-    reason = objection(specs, block_size, precision, varlen)
+    varlen = cast(Varlen, varlen_attn)  # it returns a pair only with `return_aux`
+    reason = unusable_reason(specs, block_size, precision, varlen)
     if reason is not None:
         _LOG.warning(
-            "attention by single operators, without CUDA graphs, which is slower: %s. Some kernels need blocks of a "
-            "multiple of 256 tokens: try block_size=256.",
+            "attention runs on PyTorch's operators without CUDA graphs, which is slower: %s. Some kernels need a block "
+            "size that is a multiple of 256 tokens: try block_size=256.",
             reason,
         )
         return None
     return VarlenAttention(specs, num_blocks, block_size, precision.kv_cache, precision.device, varlen)
 
 
-def objection(specs: Sequence[AttentionSpec], block_size: int, precision: Precision, varlen: Varlen) -> str | None:
-    """What speaks against `varlen` for these layers: each kind of layer is tried, and compared with plain operators."""
+def unusable_reason(
+    specs: Sequence[AttentionSpec], block_size: int, precision: Precision, varlen: Varlen
+) -> str | None:
+    """Why `varlen` can't be used for these layers; None if it can. For each kind of layer, its results are compared
+    with those of `EagerAttention`."""
     if precision.activations not in (torch.bfloat16, torch.float16):
         return f"the kernels take bfloat16 and float16, not {precision.activations}"
     if precision.kv_cache != precision.activations:
         return f"the kernels take a KV cache of the activations' type, not of {precision.kv_cache}"
     kinds = {(spec.heads, spec.kv_heads, spec.head_dim, spec.window): spec for spec in specs}
     try:
-        off = max(_difference(spec, block_size, precision, varlen) for spec in kinds.values())
+        difference = max(_difference(spec, block_size, precision, varlen) for spec in kinds.values())
     except (RuntimeError, ValueError, NotImplementedError) as error:
         return " ".join(str(error).split())[:200]
-    return None if off <= _TOLERANCE else f"the kernels' results are off by {off:.2g}"
+    return None if difference <= _TOLERANCE else f"the kernels' results are off by {difference:.2g}"
 
 
 def _activate(device: torch.device) -> None:
-    """Kernels made for this GPU, if their package is installed; they read pages of any size."""
+    """Activates the kernels for this GPU's generation if their package is installed. They support any block size."""
     implementation = _IMPLEMENTATIONS.get(torch.cuda.get_device_capability(device)[0])
     if implementation is None:
         return
     try:
         activate_flash_attention_impl(implementation)
-    except Exception as error:  # it imports and registers other people's packages: whatever they raise, FA2 is left
+    except Exception as error:  # third-party packages may raise anything; FA2 remains active
         _LOG.info("%s is not used: %s", implementation, error)
 
 
 def _difference(spec: AttentionSpec, block_size: int, precision: Precision, varlen: Varlen) -> float:
-    """The greatest, over prompts and then a token each; NaN counts as infinite."""
+    """The largest absolute difference from `EagerAttention`, over a step of prompts and a step of one token each. NaN
+    counts as infinite."""
     dtype, device = precision.kv_cache, precision.device
     width = -(-max(_CONTEXTS) // block_size)
     blocks = width * len(_CONTEXTS)
-    short = replace(spec, window=min(spec.window, 7))  # so that a wrong window shows
+    short = replace(spec, window=min(spec.window, 7))  # shorter than the contexts: a wrong window makes a difference
     eager = EagerAttention([short], blocks, block_size, dtype, device)
     trial = VarlenAttention([short], blocks, block_size, dtype, device, varlen)
     random = torch.Generator().manual_seed(0)
-    off = 0.0
+    difference = 0.0
     for batch in _trial_steps(width, block_size):
         shape = (len(batch.token_ids), (spec.heads + 2 * spec.kv_heads) * spec.head_dim)
         qkv = torch.randn(shape, generator=random).to(device=device, dtype=precision.activations)
-        ours, theirs = (_attend(attention, batch, qkv) for attention in (trial, eager))
-        off = max(off, float((ours - theirs).abs().max().nan_to_num(nan=torch.inf)))
-    return off
+        result, expected = (_attend(attention, batch, qkv) for attention in (trial, eager))
+        difference = max(difference, float((result - expected).abs().max().nan_to_num(nan=torch.inf)))
+    return difference
 
 
 def _attend(attention: Attention, batch: Batch, qkv: torch.Tensor) -> torch.Tensor:
@@ -200,7 +204,7 @@ def _attend(attention: Attention, batch: Batch, qkv: torch.Tensor) -> torch.Tens
 
 
 def _trial_steps(width: int, block_size: int) -> list[Batch]:
-    """All tokens but each sequence's last, where it has more than one; then the last ones."""
+    """Two steps: all tokens but the last of each sequence (if it has more than one), then the last tokens."""
     tables = np.arange(width * len(_CONTEXTS))[::-1].reshape(-1, width)
     prompts = [(index, range(length - 1)) for index, length in enumerate(_CONTEXTS) if length > 1]
     last = [(index, range(length - 1, length)) for index, length in enumerate(_CONTEXTS)]

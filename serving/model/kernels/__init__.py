@@ -1,1 +1,1 @@
-"""Kernels compiled from C++ on first use, called through ctypes. Nothing here knows of models or requests."""
+"""Kernels that are compiled from C++ on first use and called by ctypes. They know nothing about models or requests."""

@@ -11,7 +11,7 @@ from serving.model.kernels.linear import Format
 
 
 class AttentionCall(ctypes.Structure):
-    """As in source/attention.h."""
+    """`AttentionCall` of source/attention.h."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("qkv", "q_norm", "k_norm", "cos", "sin", "keys", "values")),
@@ -25,10 +25,10 @@ class AttentionCall(ctypes.Structure):
 
 
 class PagedAttention:
-    """Norms and rotates queries and keys, caches keys and values, and attends, in one call. float32, on the CPU.
+    """Normalizes and rotates queries and keys, caches keys and values, and attends, in one call. float32, on the CPU.
 
-    keys are [blocks, kv_heads, head_dim, block_size], values [blocks, kv_heads, block_size, head_dim], of a
-    block_size and head_dim that are multiples of 16. cos and sin are [positions, head_dim / 2].
+    `keys` is [blocks, kv_heads, head_dim, block_size], `values` is [blocks, kv_heads, block_size, head_dim].
+    block_size and head_dim must be multiples of 16. `cos` and `sin` are [positions, head_dim / 2].
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class PagedAttention:
         eps: float = 0.0,
     ) -> None:
         _, kv_heads, dim, block_size = keys.shape
-        self._tensors = keys, values, cos, sin, q_norm, k_norm  # the call has only their addresses
+        self._tensors = keys, values, cos, sin, q_norm, k_norm  # keeps them alive: the call has only addresses
         self._width = heads * dim
         library = kernels()
-        assert library is not None, "there are no kernels"
+        assert library is not None, "the kernels are not available"
         self._run = library.serving_attention
         self.call = AttentionCall(
             keys=keys.data_ptr(),
@@ -70,7 +70,8 @@ class PagedAttention:
         self._pointer = ctypes.byref(self.call)
 
     def __call__(self, qkv: torch.Tensor, rows: "PagedRows") -> torch.Tensor:
-        """qkv is [tokens, (heads + 2 * kv_heads) * head_dim] and is changed; the result [tokens, heads * head_dim]."""
+        """The result [tokens, heads * head_dim] of qkv [tokens, (heads + 2 * kv_heads) * head_dim], which is
+        overwritten."""
         out = torch.empty(qkv.shape[0], self._width)
         call = self.call
         call.qkv, call.out = qkv.data_ptr(), out.data_ptr()
@@ -81,10 +82,10 @@ class PagedAttention:
 
 
 class PagedRows:
-    """Whose tokens a step's rows are: int64 arrays, whose addresses every layer needs.
+    """The rows of a step as int64 arrays, and the arrays' addresses, which every layer uses.
 
-    positions [tokens], slots [tokens] (block * block_size + offset), starts [sequences + 1] (first rows), tables
-    [sequences, width] (block ids).
+    positions [tokens], slots [tokens] (block * block_size + offset), starts [sequences + 1] (the first row of each
+    sequence), tables [sequences, width] (block ids).
     """
 
     def __init__(

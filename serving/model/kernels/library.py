@@ -1,4 +1,4 @@
-"""Compiles the C++ sources for this processor, once, and loads them."""
+"""Compiles the C++ sources for this processor once, and loads the library."""
 
 import ctypes
 import hashlib
@@ -19,15 +19,16 @@ _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared")
 _COMPILE_LIMIT_S = 120
 
 LANES = 16
-"""The attention kernel takes KV blocks and heads whose size is a multiple of it."""
+"""The attention kernel needs a block size and a head size that are multiples of this."""
 
 
 @lru_cache(1)
 def kernels() -> ctypes.CDLL | None:
-    """The compiled kernels; None where they can't be had (no C++ compiler), which the log says once."""
+    """The compiled kernels; None without a C++ compiler and when compiling or loading fails. The log then has one
+    warning."""
     compiler = find_compiler()
     if compiler is None:
-        _LOG.warning("no C++ compiler (g++, clang++): the engine runs on PyTorch's operators alone, which is slower")
+        _LOG.warning("no C++ compiler (g++, clang++): the engine uses only PyTorch's operators, which is slower")
         return None
     try:
         return ctypes.CDLL(str(_compiled(compiler)))
@@ -37,12 +38,12 @@ def kernels() -> ctypes.CDLL | None:
 
 
 def find_compiler() -> str | None:
-    """The path of the C++ compiler that would be used; None where there is none."""
+    """The path of the C++ compiler; None if there is none."""
     return shutil.which("g++") or shutil.which("clang++")
 
 
 def _compiled(compiler: str) -> Path:
-    """The library's path; compiled when this source, compiler and processor have not been seen before."""
+    """The library's path. It is compiled if the cache has none for these sources, this compiler and this processor."""
     library = cache_directory() / "kernels" / f"{_fingerprint(compiler)}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def _compiled(compiler: str) -> Path:
 
 
 def _compile(compiler: str, library: Path) -> None:
-    """Atomic: several servers that start at once each write a file of their own, and the last one stays."""
+    """Compiles atomically: servers that start at the same time write separate files, and the last one replaces the
+    others."""
     with tempfile.TemporaryDirectory(dir=library.parent) as directory:
         output = Path(directory) / library.name
         sources = map(str, sorted(_SOURCES.glob("*.cpp")))
@@ -70,7 +72,7 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _processor() -> str:
-    """What -march=native depends on: the instruction sets, where the system lists them."""
+    """The processor's instruction sets, on which -march=native depends; its name if the system does not list them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -12,12 +12,12 @@ from serving.model.weights import GROUP, Matrix, TensorMatrix
 
 _LINE = 64  # bytes of a cache line
 _DTYPES = {"FLOAT32": torch.float32, "BFLOAT16": torch.bfloat16, "FLOAT16": torch.float16}
-_PANEL = 16  # outputs that a kernel computes at once
-_VALUES_AT_ONCE = 2**20  # temporary copies of so many stay in the processor's cache
+_PANEL = 16  # outputs that a kernel computes together
+_VALUES_AT_ONCE = 2**20  # values packed at once: temporary copies of them fit in the processor's cache
 
 
 class Format(IntEnum):
-    """How weights are stored, as in source/linear.h."""
+    """The format of packed weights: `Format` of source/linear.h."""
 
     FLOAT32 = 0
     BFLOAT16 = 1
@@ -27,7 +27,7 @@ class Format(IntEnum):
 
 
 class FusedInput(IntEnum):
-    """What is done to a row before it is multiplied, as in source/linear.h."""
+    """The operation on an input row before the product: `FusedInput` of source/linear.h."""
 
     NONE = 0
     RMS_NORM = 1
@@ -36,7 +36,7 @@ class FusedInput(IntEnum):
 
 
 class LinearCall(ctypes.Structure):
-    """As in source/linear.h."""
+    """`LinearCall` of source/linear.h."""
 
     _fields_ = (
         ("weights", ctypes.c_void_p),
@@ -56,10 +56,10 @@ class LinearCall(ctypes.Structure):
 
 
 class PackedLinear:
-    """out = fused_input(x) Wᵀ + b in one call, or out += that. float32 activations on the CPU.
+    """out = fused_input(x) Wᵀ + b in one call, or out += fused_input(x) Wᵀ + b. float32 activations on the CPU.
 
-    INT8 and INT4 weights have a scale for each 32 of a row; activations are then rounded, by as many, to 15 and
-    to 8 bits.
+    INT8 and INT4 weights have a scale for each group of 32 weights of a row. Activations are then rounded in groups of
+    32 too: to 15 bits for INT8, to 8 bits for INT4.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PackedLinear:
         self._weights = pack(weight, format)
         self._bias, self._norm = bias, norm
         library = kernels()
-        assert library is not None, "there are no kernels"
+        assert library is not None, "the kernels are not available"
         self._run = library.serving_linear
         self.call = LinearCall(
             weights=self._weights.data_ptr(),
@@ -91,7 +91,7 @@ class PackedLinear:
 
     @property
     def nbytes(self) -> int:
-        """Of the weights as they are read, scales included."""
+        """Bytes of weights that a call reads, scales included."""
         return self._weights.nbytes
 
     @property
@@ -99,12 +99,13 @@ class PackedLinear:
         return self.out_features * int(self.call.k)
 
     def move_to(self, memory: torch.Tensor) -> None:
-        """Keep the weights in these bytes, as many as `nbytes`."""
+        """Moves the weights into `memory`, uint8 [nbytes]."""
         self._weights = memory.view(self._weights.dtype).view(self._weights.shape).copy_(self._weights)
         self.call.weights = self._weights.data_ptr()
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """x is [rows, in_features], or [rows, 2 * in_features] for a gate. With `out` it is added to that."""
+        """x is [rows, in_features], or [rows, 2 * in_features] for a gate. The result is [rows, out_features]. With
+        `out`, it is added to `out`, which is returned."""
         call = self.call
         call.accumulate = out is not None
         if out is None:
@@ -114,8 +115,8 @@ class PackedLinear:
         return out
 
 
-def lay_out(layers: Sequence[PackedLinear]) -> None:
-    """Move the weights together, in the order in which they are used: memory is read fastest in long runs."""
+def place_contiguously(layers: Sequence[PackedLinear]) -> None:
+    """Moves the layers' weights into contiguous memory in the order of use: long sequential reads are fastest."""
     sizes = [-layer.nbytes // _LINE * -_LINE for layer in layers]
     memory = zeroed_bytes(sum(sizes))
     for layer, piece in zip(layers, torch.split(memory, sizes), strict=True):
@@ -124,9 +125,10 @@ def lay_out(layers: Sequence[PackedLinear]) -> None:
 
 
 def pack(weight: torch.Tensor | Matrix, format: Format) -> torch.Tensor:
-    """An [out_features, in_features] matrix, packed; for INT8 and INT4 in_features is a multiple of 32.
+    """Packs a matrix [out_features, in_features]. For INT8 and INT4, in_features must be a multiple of 32.
 
-    What a checkpoint stores as int4 becomes INT4 as it is. The matrix is read a few rows at a time.
+    Groups that a checkpoint stores as int4 are packed to INT4 without being quantized again. The matrix is read a few
+    rows at a time. The result is [panels, ...], where a panel has 16 outputs.
     """
     matrix = TensorMatrix(tensor=weight) if isinstance(weight, torch.Tensor) else weight
     rows, columns = matrix.shape
@@ -141,9 +143,9 @@ def pack(weight: torch.Tensor | Matrix, format: Format) -> torch.Tensor:
 
 
 def _packed_rows(matrix: Matrix, begin: int, end: int, format: Format) -> torch.Tensor:
-    if format is Format.INT4 and matrix.stored == "int4":
-        found = matrix.int4_rows(begin, end)
-        return _pack_int4(_padded(found.values), _padded(found.step), _padded(found.least))
+    if format is Format.INT4 and matrix.storage_format == "int4":
+        groups = matrix.int4_rows(begin, end)
+        return _pack_int4(_padded(groups.values), _padded(groups.scale), _padded(groups.minimum))
     weight = _padded(matrix.rows(begin, end))
     if format is Format.INT4:
         return _pack_int4(*quantize_int4(_groups(weight)))
@@ -153,60 +155,60 @@ def _packed_rows(matrix: Matrix, begin: int, end: int, format: Format) -> torch.
 
 
 def _padded(rows: torch.Tensor) -> torch.Tensor:
-    """With rows of zeros up to a whole panel."""
+    """The rows, with rows of zeros added up to a multiple of a panel."""
     missing = -rows.shape[0] % _PANEL
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _groups(weight: torch.Tensor) -> torch.Tensor:
-    """[out_features, groups, GROUP]"""
+    """[out_features, in_features] to [out_features, groups, GROUP]."""
     return weight.reshape(weight.shape[0], -1, GROUP)
 
 
 def quantize_int8(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symmetric: values -127 to 127 and the float16 scale of each group [..., GROUP]."""
-    least, most = groups.aminmax(dim=-1)
-    scale = (torch.maximum(-least, most) / 127).half()
+    """Symmetric: values from -127 to 127, and the float16 scale of each group [..., GROUP]."""
+    minimum, maximum = groups.aminmax(dim=-1)
+    scale = (torch.maximum(-minimum, maximum) / 127).half()
     inverse = torch.where(scale > 0, 1 / scale.float(), 0)
     return (groups * inverse.unsqueeze(-1)).round_().clamp_(-127, 127).to(torch.int8), scale
 
 
 def quantize_int4(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Asymmetric: values 0 to 15, the float16 step and the float16 least value of each group [..., GROUP].
+    """Asymmetric: values from 0 to 15, and the float16 scale and float16 minimum of each group [..., GROUP].
 
-    Weights that were quantized so before (GGUF's Q4_1) are found again exactly.
+    Weights that were quantized in this way before (GGUF's Q4_1) are reproduced exactly.
     """
-    least, most = groups.aminmax(dim=-1)
-    least = least.half()
-    scale = ((most - least.float()) / 15).half()
+    minimum, maximum = groups.aminmax(dim=-1)
+    minimum = minimum.half()
+    scale = ((maximum - minimum.float()) / 15).half()
     inverse = torch.where(scale > 0, 1 / scale.float(), 0)
-    shifted = (groups - least.float().unsqueeze(-1)).mul_(inverse.unsqueeze(-1))
-    return shifted.round_().clamp_(0, 15).to(torch.uint8), scale, least
+    shifted = (groups - minimum.float().unsqueeze(-1)).mul_(inverse.unsqueeze(-1))
+    return shifted.round_().clamp_(0, 15).to(torch.uint8), scale, minimum
 
 
 def rounded_int8(weight: torch.Tensor) -> torch.Tensor:
-    """The float32 values that INT8 weights stand for."""
+    """The float32 weights after rounding to INT8."""
     values, scale = quantize_int8(weight.view(weight.shape[0], -1, GROUP))
     return (values * scale.float().unsqueeze(-1)).flatten(-2)
 
 
 def rounded_int4(weight: torch.Tensor) -> torch.Tensor:
-    """The float32 values that INT4 weights stand for."""
-    values, scale, least = quantize_int4(weight.view(weight.shape[0], -1, GROUP))
-    return (values * scale.float().unsqueeze(-1) + least.float().unsqueeze(-1)).flatten(-2)
+    """The float32 weights after rounding to INT4."""
+    values, scale, minimum = quantize_int4(weight.view(weight.shape[0], -1, GROUP))
+    return (values * scale.float().unsqueeze(-1) + minimum.float().unsqueeze(-1)).flatten(-2)
 
 
 def _pack_int8(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Int8Block: [panels, groups, 512 + 32] bytes."""
+    """To blocks (`Int8Block` of source/linear.cpp): [panels, groups, 512 + 32] bytes."""
     pairs = values.view(-1, _PANEL, values.shape[1], 16, 2)  # [panels, 16 outputs, groups, 16, 2]
     return torch.cat([pairs.permute(0, 2, 3, 1, 4).flatten(2).view(torch.uint8), _by_panel(scale)], dim=-1)
 
 
-def _pack_int4(values: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
-    """Int4Block: [panels, groups, 256 + 32 + 32] bytes."""
+def _pack_int4(values: torch.Tensor, scale: torch.Tensor, minimum: torch.Tensor) -> torch.Tensor:
+    """To blocks (`Int4Block` of source/linear.cpp): [panels, groups, 256 + 32 + 32] bytes."""
     quads = values.view(-1, _PANEL, values.shape[1], 2, 4, 4)  # [panels, 16 outputs, groups, 2, 4, 4]
     nibbles = quads[:, :, :, 0] | (quads[:, :, :, 1] << 4)
-    return torch.cat([nibbles.permute(0, 2, 3, 1, 4).flatten(2), _by_panel(scale), _by_panel(least)], dim=-1)
+    return torch.cat([nibbles.permute(0, 2, 3, 1, 4).flatten(2), _by_panel(scale), _by_panel(minimum)], dim=-1)
 
 
 def _by_panel(scale: torch.Tensor) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""Tensor parallelism of a model: each process computes a part of every layer (Shoeybi et al. 2019)."""
+"""Tensor parallelism: each process computes a part of every layer (Shoeybi et al. 2019)."""

@@ -1,4 +1,4 @@
-"""The group of ranks that compute a model together, and their collective operations."""
+"""The group of ranks that compute a model together, and its collective operations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ import torch.nn.functional as F
 from serving.core import ModelLoadError
 from serving.environment import keep_gloo_local
 
-_TIMEOUT = timedelta(minutes=5)  # the longest wait of a rank for the others within a step
+_TIMEOUT = timedelta(minutes=5)  # how long a rank waits for the others within a step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`rank` of `size` processes. Rank 0 has the engine; the others compute what it computes, at the same time.
+    """Rank `rank` of `size` processes. Rank 0 has the engine; the others run the same steps at the same time.
 
-    It stands for PyTorch's default process group, of which a process has one: between `connect` and `disconnect`.
+    Between `connect` and `disconnect` it uses PyTorch's default process group, of which a process has only one.
     """
 
     rank: int
     size: int
 
-    def own(self, device: torch.device) -> torch.device:
-        """This rank's device: of several GPUs one each. `ModelLoadError` when there are too few."""
+    def rank_device(self, device: torch.device) -> torch.device:
+        """This rank's device: for "cuda" the GPU with the rank's number. `ModelLoadError` if there are too few GPUs."""
         if device.type != "cuda":
             return device
         if self.size > torch.cuda.device_count():
@@ -37,7 +37,8 @@ class Group:
         return torch.device("cuda", self.rank)
 
     def connect(self, store: Path, device: torch.device) -> None:
-        """Returns when every rank has called it with the same `store`, a file that it makes."""
+        """Joins the process group. Returns when every rank has called it with the same `store`, a file that it
+        creates."""
         keep_gloo_local()
         on_gpu = device.type == "cuda"
         dist.init_process_group(
@@ -50,20 +51,18 @@ class Group:
         )
 
     def disconnect(self) -> None:
-        """Nothing happens when it is not connected."""
+        """Leaves the process group; does nothing if it is not connected."""
         if dist.is_initialized():
             dist.destroy_process_group()
 
     def sum(self, x: torch.Tensor) -> torch.Tensor:
-        """Over the ranks, in place."""
+        """Sums x over the ranks, in place."""
         dist.all_reduce(x)
         return x
 
     def gather_columns(self, x: torch.Tensor, widths: Sequence[int]) -> torch.Tensor:
-        """Rank 0 gets the ranks' columns side by side, [rows, sum of widths]; the others get x back.
-
-        x is [rows, widths[rank]].
-        """
+        """Gathers x [rows, widths[rank]]. Rank 0 gets the columns of all ranks [rows, sum of widths]; other ranks get x
+        back."""
         widest = max(widths)
         padded = F.pad(x, (0, widest - x.shape[1])).contiguous()
         if self.rank != 0:

@@ -1,4 +1,4 @@
-"""A rank's part of a decoder: its share of the weights, and layers that combine the parts."""
+"""A rank's part of a decoder: its share of the weights, and layers that combine the ranks' results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,31 +10,32 @@ from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
 from serving.model.linear import Linear
 from serving.model.parallel.group import Group
-from serving.model.weights import Matrix, PartMatrix, Weights
+from serving.model.weights import Matrix, MatrixSlice, Weights
 
-_ALIGNMENT = 128  # parts are multiples of it where the whole is: of quantization groups and of kernels' tiles
+_ALIGNMENT = 128  # parts are multiples of it if the total is: a multiple of quantization groups and of kernels' tiles
 Lookup = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Split:
-    """Query, key, value, gate and up are split along their outputs, attention's output and down along their inputs.
+    """The query, key, value, gate and up projections are split by outputs, the attention output and down projections
+    by inputs.
 
-    So a layer needs two sums over the ranks, and nothing else is exchanged within it.
+    The ranks of a layer then exchange two sums and nothing else.
     """
 
     def __init__(self, full: ModelConfig, group: Group) -> None:
-        """`ModelLoadError` when the model can't be split so."""
+        """`ModelLoadError` if the model can't be split among so many ranks."""
         self._group = group
         self._share = Share.of(full, group.rank, group.size)
         self._widths = vocab_widths(full, group.size)
 
     @property
     def config(self) -> ModelConfig:
-        """This rank's part as if it were a model."""
+        """The configuration of this rank's part."""
         return self._share.config
 
     def weights(self, full: Weights) -> Weights:
-        return SharedWeights(full, self._share, self._group)
+        return RankWeights(full, self._share, self._group)
 
     def row_parallel(self, linear: Linear) -> Linear:
         return RowParallelLinear(linear, self._group)
@@ -48,9 +49,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A rank's heads, with the KV heads that they share, its part of the MLP, and of the vocabulary.
+    """A rank's share of the KV heads (with their query heads), of the MLP and of the vocabulary.
 
-    Parts are as equal as can be, the first rank's the largest.
+    Shares are as equal as possible. The first rank's share is the largest.
     """
 
     full: ModelConfig
@@ -60,11 +61,11 @@ class Share:
 
     @classmethod
     def of(cls, config: ModelConfig, rank: int, size: int) -> "Share":
-        """`ModelLoadError` when there are too few KV heads for so many ranks."""
+        """A rank's share. `ModelLoadError` if there are more ranks than KV heads."""
         if size > config.num_kv_heads:
             raise ModelLoadError(
                 f"tensor_parallel_size {size} is more than the model's {config.num_kv_heads} KV heads, "
-                f"of which each process needs one; use 1 to {config.num_kv_heads}."
+                f"and each process needs at least one; use 1 to {config.num_kv_heads}."
             )
         return cls(
             full=config,
@@ -75,7 +76,7 @@ class Share:
 
     @property
     def config(self) -> ModelConfig:
-        """The part as if it were a model of its own."""
+        """The configuration of the rank's part."""
         kv_heads = _length(self.kv_heads)
         return replace(
             self.full,
@@ -92,7 +93,7 @@ class Share:
 
     @property
     def queries(self) -> slice:
-        """Rows of the query projection, columns of the output's."""
+        """Rows of the query projection, columns of the output projection."""
         return _scaled(self.kv_heads, self.full.head_dim * self._group)
 
     @property
@@ -101,12 +102,13 @@ class Share:
 
 
 def vocab_widths(config: ModelConfig, size: int) -> list[int]:
-    """The part of the vocabulary that each rank has."""
+    """The size of each rank's share of the vocabulary."""
     return [_length(Share.of(config, rank, size).vocab) for rank in range(size)]
 
 
-class SharedWeights:
-    """The part of `Weights` that a rank has: rows of what comes first in a block, columns of what sums it up."""
+class RankWeights:
+    """A rank's share of `Weights`: rows of the projections that are split by outputs, of the embedding and of the head;
+    columns of the projections that are split by inputs. Rank 0 alone has the biases of the latter."""
 
     def __init__(self, weights: Weights, share: Share, group: Group) -> None:
         self._weights, self._first = weights, group.rank == 0
@@ -134,7 +136,7 @@ class SharedWeights:
         if layer in self._rows:
             part, full = self._rows[layer]
             _require_size(tuple(tensor.shape), 0, full, name)
-            return tensor[part].clone()  # so that the rest is freed
+            return tensor[part].clone()  # a view would keep the full tensor in memory
         return tensor
 
     def matrix(self, name: str) -> Matrix:
@@ -146,10 +148,10 @@ class SharedWeights:
         if layer in self._columns:
             columns, full = self._columns[layer]
             _require_size(matrix.shape, 1, full, name)
-        return PartMatrix(matrix=matrix, row_part=rows, column_part=columns)
+        return MatrixSlice(matrix=matrix, row_part=rows, column_part=columns)
 
     def _is_added_once(self, name: object) -> bool:
-        """The bias of a layer whose results are summed over the ranks."""
+        """Whether this is the bias of a layer whose results are summed over the ranks. Only one rank may add it."""
         return isinstance(name, str) and name.endswith(".bias") and _layer(name) in self._columns
 
 
@@ -166,10 +168,11 @@ def _require_size(shape: tuple[int, ...], dim: int, full: int, name: str) -> Non
 
 
 def _part(total: int, rank: int, size: int, unit: int) -> slice:
-    """Of `total`, in multiples of `unit` that divides it; the first ranks have one unit more if need be."""
-    least, more = divmod(total // unit, size)
-    start = rank * least + min(rank, more)
-    return slice(start * unit, (start + least + (rank < more)) * unit)
+    """A rank's part of `total`, in multiples of `unit`, which divides `total`. If the units can't be shared equally,
+    the first ranks have one more."""
+    equal, remainder = divmod(total // unit, size)
+    start = rank * equal + min(rank, remainder)
+    return slice(start * unit, (start + equal + (rank < remainder)) * unit)
 
 
 def _scaled(part: slice, factor: int) -> slice:
@@ -180,8 +183,8 @@ def _length(part: slice) -> int:
     return int(part.stop - part.start)
 
 
-class _Part:
-    """A rank's part of a layer."""
+class _SplitLinear:
+    """A rank's part of a linear layer."""
 
     def __init__(self, linear: Linear, group: Group) -> None:
         self._linear, self._group = linear, group
@@ -195,28 +198,30 @@ class _Part:
         return self._linear.num_parameters
 
 
-class RowParallelLinear(_Part):
-    """See `serving.model.linear.Linear`: a layer split along its inputs, its results summed over the ranks."""
+class RowParallelLinear(_SplitLinear):
+    """A `serving.model.linear.Linear` that is split by inputs. Its results are summed over the ranks."""
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         y = self._group.sum(self._linear(x))
         return y if out is None else out.add_(y)
 
 
-class VocabParallelHead(_Part):
-    """A `serving.model.linear.Linear`: a head that is split by vocabulary. Rank 0 gets all logits, others their own."""
+class VocabParallelHead(_SplitLinear):
+    """A `serving.model.linear.Linear`: a head that is split by vocabulary. Rank 0 gets all logits, other ranks only
+    their own."""
 
     def __init__(self, linear: Linear, group: Group, widths: Sequence[int]) -> None:
         super().__init__(linear, group)
         self._widths = widths
 
     def __call__(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        assert out is None, "logits are added to nothing"
+        assert out is None, "a head has no residual"
         return self._group.gather_columns(self._linear(x), self._widths)
 
 
 class VocabParallelEmbedding:
-    """Each rank looks up the tokens that it has; the others' rows are 0 there."""
+    """An embedding that is split by vocabulary. Each rank looks up its own tokens and has zeros for the others; the
+    ranks' results are summed."""
 
     def __init__(self, embedding: Lookup, group: Group, vocab: slice) -> None:
         self._embedding, self._group, self._vocab = embedding, group, vocab

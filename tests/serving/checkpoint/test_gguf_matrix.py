@@ -13,7 +13,7 @@ from serving.checkpoint.gguf_matrix import GGUFMatrix
 from serving.checkpoint.gguf_reader import RawTensor
 from serving.model.kernels.library import kernels
 from serving.model.kernels.linear import Format, pack
-from serving.model.weights import Int4Groups, Matrix, PartMatrix, StackedMatrix, TensorMatrix
+from serving.model.weights import Int4Groups, Matrix, MatrixSlice, StackedMatrix, TensorMatrix
 
 INT4 = ("Q4_0", "Q4_1", "Q4_K")
 few = settings(max_examples=20, deadline=None)
@@ -35,7 +35,7 @@ def tensor(kind: str, rows: int, columns: int, seed: int = 0) -> RawTensor:
 
 
 def values_of(found: Int4Groups) -> torch.Tensor:
-    return (found.values * found.step.float().unsqueeze(-1) + found.least.float().unsqueeze(-1)).flatten(1)
+    return (found.values * found.scale.float().unsqueeze(-1) + found.minimum.float().unsqueeze(-1)).flatten(1)
 
 
 @pytest.mark.parametrize("kind", INT4)
@@ -44,7 +44,7 @@ def values_of(found: Int4Groups) -> torch.Tensor:
 def test_int4_groups_have_the_files_values(kind: str, seed: int, begin: int, size: int) -> None:
     raw = tensor(kind, 40, 512, seed)
     matrix = GGUFMatrix(raw)
-    assert matrix.stored == "int4"
+    assert matrix.storage_format == "int4"
     expected = torch.from_numpy(dequantize(raw.data.reshape(40, -1), raw.type))[begin : begin + size]
     assert torch.equal(matrix.rows(begin, begin + size), expected)
     found = values_of(matrix.int4_rows(begin, begin + size))
@@ -70,14 +70,14 @@ def test_arbitrary_bytes_raise_nothing(kind: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "stored"),
+    ("kind", "storage"),
     [
         *(("F32", "float32"), ("F16", "float16"), ("BF16", "bfloat16"), ("Q8_0", "int8"), ("Q6_K", "int8")),
         *(("Q5_K", "int8"), ("Q2_K", "int8"), ("IQ4_NL", "int8")),
     ],
 )
-def test_the_storage_format_of_each_type(kind: str, stored: str) -> None:
-    assert GGUFMatrix(tensor(kind, 2, 256)).stored == stored
+def test_the_storage_format_of_each_type(kind: str, storage: str) -> None:
+    assert GGUFMatrix(tensor(kind, 2, 256)).storage_format == storage
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "Q6_K"])
@@ -86,7 +86,7 @@ def test_rows_are_read_in_the_given_order(kind: str) -> None:
     order = np.array([3, 1, 0, 2, 7, 6, 5, 4])
     plain, ordered = GGUFMatrix(raw), GGUFMatrix(raw, order)
     assert torch.equal(ordered.rows(1, 6), plain.rows(0, 8)[order[1:6]])
-    if plain.stored == "int4":
+    if plain.storage_format == "int4":
         assert torch.equal(values_of(ordered.int4_rows(1, 6)), values_of(plain.int4_rows(0, 8))[order[1:6]])
 
 
@@ -95,16 +95,16 @@ def test_stacked_and_sliced_matrices(kind: str) -> None:
     parts = [GGUFMatrix(tensor(kind, rows, 512, rows)) for rows in (5, 16, 3)]
     whole = StackedMatrix(parts)
     expected = torch.cat([part.rows(0, part.shape[0]) for part in parts])
-    assert whole.stored == "int4"
+    assert whole.storage_format == "int4"
     assert torch.equal(whole.rows(4, 22), expected[4:22])
     assert torch.equal(values_of(whole.int4_rows(4, 22)), torch.cat([values_of_all(part) for part in parts])[4:22])
-    cut = PartMatrix(matrix=whole, row_part=slice(2, 20), column_part=slice(128, 384))
-    assert cut.stored == "int4"
+    cut = MatrixSlice(matrix=whole, row_part=slice(2, 20), column_part=slice(128, 384))
+    assert cut.storage_format == "int4"
     assert cut.shape == (18, 256)
     assert torch.equal(cut.rows(1, 9), expected[3:11, 128:384])
     assert torch.equal(values_of(cut.int4_rows(1, 9)), values_of_all(whole)[3:11, 128:384])
-    uneven = PartMatrix(matrix=whole, row_part=slice(0, 5), column_part=slice(16, 48))
-    assert uneven.stored == "float32", "its columns cut a group"
+    uneven = MatrixSlice(matrix=whole, row_part=slice(0, 5), column_part=slice(16, 48))
+    assert uneven.storage_format == "float32", "its columns cut a group"
 
 
 def values_of_all(matrix: Matrix) -> torch.Tensor:
@@ -112,12 +112,12 @@ def values_of_all(matrix: Matrix) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "stored"),
+    ("kinds", "storage"),
     [(("int4", "int8"), "int8"), (("int8", "float16"), "float16"), (("bfloat16", "float16"), "float32")],
 )
-def test_a_stack_has_the_widest_storage_format_of_its_parts(kinds: tuple[str, ...], stored: str) -> None:
+def test_a_stack_has_the_widest_storage_format_of_its_parts(kinds: tuple[str, ...], storage: str) -> None:
     names = {"int4": "Q4_0", "int8": "Q8_0", "bfloat16": "BF16", "float16": "F16"}
-    assert StackedMatrix([GGUFMatrix(tensor(names[kind], 2, 32)) for kind in kinds]).stored == stored
+    assert StackedMatrix([GGUFMatrix(tensor(names[kind], 2, 32)) for kind in kinds]).storage_format == storage
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")

@@ -1,4 +1,4 @@
-"""Runs models step by step, as the engine does, without it."""
+"""Runs models in steps as the engine does, but without the engine."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from serving.checkpoint.checkpoint import Checkpoint
 from serving.core import ScheduledSequence, Sequence, build_batch
 from serving.engine.loading import make_attention
 from serving.model.attention.base import Attention
-from serving.model.compiled import compiled as as_one_call
+from serving.model.compiled import compiled_model
 from serving.model.parallel.group import Group
 from serving.model.precision import Precision
 from serving.model.registry import Model, build_model
@@ -32,20 +32,19 @@ class Forward:
         compiled: bool,
         max_len: int = MAX_LEN,
         memory_mb: int = 8,
-        whole: bool = True,
+        one_call: bool = True,
         group: Group | None = None,
     ) -> "Forward":
-        """`compiled` is about the attention; the precision says it about the layers. `whole`: in one call.
-
-        With a group, a rank's part.
+        """`compiled` selects the attention; the precision selects the linear layers. With `one_call`, all layers run in
+        one call if the kernels support it. With a group, the model is a rank's part.
         """
         model = build_model(checkpoint.config, checkpoint.weights, precision, max_len, group)
         attention = make_attention(model.attention_specs, precision, BLOCK_SIZE, memory_mb, compiled=compiled)
-        return cls(model=as_one_call(model, attention) if whole else model, attention=attention)
+        return cls(model=compiled_model(model, attention) if one_call else model, attention=attention)
 
     @torch.inference_mode()
     def logits(self, prompts: Seq[Seq[int]], pieces: Seq[int]) -> list[torch.Tensor]:
-        """[tokens, vocab] of each prompt; all are computed together, in pieces of these lengths."""
+        """The logits [tokens, vocab] of each prompt. All prompts are computed together, in chunks of these lengths."""
         sequences = [
             make_sequence(list(prompt), index, self.attention.num_blocks) for index, prompt in enumerate(prompts)
         ]
@@ -59,7 +58,7 @@ class Forward:
 
     @torch.inference_mode()
     def greedy(self, prompt: Seq[int], count: int) -> list[int]:
-        """The `count` most probable tokens that follow."""
+        """The next `count` tokens, each the most probable."""
         sequence = make_sequence(list(prompt), 0, self.attention.num_blocks)
         for _ in range(count):
             ((_, logits),) = self._step([_piece(sequence, sequence.num_uncomputed)])

@@ -1,4 +1,4 @@
-"""What `torch.nn.attention.varlen.varlen_attn` is documented to compute, from plain operators on the CPU."""
+"""A reference implementation of `torch.nn.attention.varlen.varlen_attn` by its documentation, on the CPU."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ def reference_varlen(
     seqused_k: torch.Tensor,
     block_table: torch.Tensor,
 ) -> torch.Tensor:
-    """Causal from the end of a sequence: its last row sees all of its `seqused_k` keys."""
+    """Causal attention. The last row of a sequence attends to all of its `seqused_k` keys."""
     assert cu_seq_k is None, "the kernels refuse it together with a block table"
     assert {t.dtype for t in (cu_seq_q, seqused_k, block_table)} == {torch.int32}
     assert query.dtype == key.dtype == value.dtype

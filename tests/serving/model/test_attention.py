@@ -1,4 +1,4 @@
-"""One contract for every attention; and bit for bit the same results from the compiled one, however it is called."""
+"""Every attention passes the contract. The compiled one gives the same bits however a prompt is split."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -11,7 +11,7 @@ from serving.engine.loading import make_attention
 from serving.model.attention.base import Attention, AttentionSpec
 from serving.model.attention.compiled import CompiledAttention
 from serving.model.attention.eager import EagerAttention
-from serving.model.attention.flash import VarlenAttention, objection
+from serving.model.attention.flash import VarlenAttention, unusable_reason
 from serving.model.kernels.library import kernels
 from serving.model.precision import Precision, choose_precision
 from serving.testing import (
@@ -50,7 +50,7 @@ class TestCompiled(AttentionContract):
 
 
 class TestVarlen(AttentionContract):
-    """What surrounds the kernels of a GPU, with plain operators in their place."""
+    """`VarlenAttention` with a reference implementation in place of the GPU's kernels."""
 
     @pytest.fixture
     def make(self) -> MakeAttention:
@@ -63,7 +63,7 @@ class TestVarlen(AttentionContract):
 
 
 class Broken(EagerAttention):
-    """Keeps no copy of a block, one cache for all layers, and is blind to windows and norms."""
+    """Copies no block, has one cache for all layers, and ignores windows and norms."""
 
     def __init__(self, *specs: AttentionSpec, dtype: torch.dtype = torch.float32) -> None:
         plain = [replace(spec, window=0, q_norm=None, k_norm=None) for spec in specs]
@@ -94,7 +94,7 @@ def test_an_attention_that_breaks_the_contract_fails_it(broken: str, arguments: 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_compiled_attention_gives_the_same_bits_however_it_is_called(
+def test_the_compiled_attention_gives_the_same_bits_however_a_prompt_is_split(
     spec: AttentionSpec, dtype: torch.dtype
 ) -> None:
     inputs = make_inputs(spec)
@@ -102,17 +102,17 @@ def test_the_compiled_attention_gives_the_same_bits_however_it_is_called(
     def outputs(inputs: list[torch.Tensor], pieces: Seq[int]) -> list[torch.Tensor]:
         return LayerRun.start(CompiledAttention([spec], NUM_BLOCKS, BLOCK_SIZE, dtype), inputs).finish(pieces)
 
-    whole = outputs(inputs, [MAX_LEN])
+    unsplit = outputs(inputs, [MAX_LEN])
     for pieces in ([1], [7], [64], [128], [129, 1], [16, 5, 100]):
-        assert all(map(torch.equal, outputs(inputs, pieces), whole)), pieces
+        assert all(map(torch.equal, outputs(inputs, pieces), unsplit)), pieces
     alone = [outputs([rows], [100])[0] for rows in inputs]
-    assert all(map(torch.equal, alone, whole))
+    assert all(map(torch.equal, alone, unsplit))
     backwards = outputs(inputs[::-1], [23])[::-1]
-    assert all(map(torch.equal, backwards, whole))
+    assert all(map(torch.equal, backwards, unsplit))
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
-def test_what_the_kernel_cannot_do_goes_to_pytorch() -> None:
+def test_layers_that_the_kernel_does_not_support_run_on_pytorch() -> None:
     precision = choose_precision("float32", "cpu")
     cases = (
         (make_spec(), 16, CompiledAttention),
@@ -131,11 +131,9 @@ def sixteen_bits(dtype: torch.dtype = torch.bfloat16) -> Precision:
 @pytest.mark.parametrize("block_size", [16, 256])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_kernels_that_compute_attention_pass_their_trial(
-    spec: AttentionSpec, dtype: torch.dtype, block_size: int
-) -> None:
+def test_correct_kernels_pass_the_trial(spec: AttentionSpec, dtype: torch.dtype, block_size: int) -> None:
     norms = {name: norm.to(dtype) for name in ("q_norm", "k_norm") if (norm := getattr(spec, name)) is not None}
-    assert objection([replace(spec, **norms)], block_size, sixteen_bits(dtype), reference_varlen) is None
+    assert unusable_reason([replace(spec, **norms)], block_size, sixteen_bits(dtype), reference_varlen) is None
 
 
 @pytest.mark.parametrize(
@@ -148,7 +146,7 @@ def test_kernels_that_compute_attention_pass_their_trial(
         ({"block_table": None}, "needs pages of 256"),
     ],
 )
-def test_kernels_that_compute_something_else_are_not_used(change: dict[str, Any], message: str) -> None:
+def test_wrong_kernels_are_not_used(change: dict[str, Any], message: str) -> None:
     def broken(*args: Any, **options: Any) -> torch.Tensor:
         names = ("query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k")
         given = {**dict(zip(names, args, strict=True)), **options, **change}
@@ -157,13 +155,13 @@ def test_kernels_that_compute_something_else_are_not_used(change: dict[str, Any]
         given["seqused_k"] = given["seqused_k"][: len(given["block_table"])]
         return reference_varlen(**given)
 
-    reason = objection([SPECS["grouped"]], 16, sixteen_bits(), broken)
+    reason = unusable_reason([SPECS["grouped"]], 16, sixteen_bits(), broken)
     assert reason is not None
     assert message in reason
 
 
-def test_types_that_the_kernels_do_not_take_are_named() -> None:
+def test_types_that_the_kernels_do_not_support_are_named() -> None:
     single = choose_precision("float32", "cpu")
-    assert "not torch.float32" in str(objection([make_spec()], 16, single, reference_varlen))
+    assert "not torch.float32" in str(unusable_reason([make_spec()], 16, single, reference_varlen))
     mixed = replace(sixteen_bits(), kv_cache=torch.float16)
-    assert "not of torch.float16" in str(objection([make_spec()], 16, mixed, reference_varlen))
+    assert "not of torch.float16" in str(unusable_reason([make_spec()], 16, mixed, reference_varlen))

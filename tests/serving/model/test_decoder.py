@@ -1,4 +1,4 @@
-"""Every architecture against transformers, on random weights, from both file formats, on every backend."""
+"""Every architecture computes what transformers computes: random weights, both file formats, every attention."""
 
 from collections.abc import Callable
 from functools import cache
@@ -22,8 +22,8 @@ from tests.serving.conftest import CheckpointMaker
 from tests.serving.model.forward import Forward
 
 PROMPTS = [list(range(7, 60)), [5], list(range(100, 117))]
-PIECES = {"whole": [100], "chunked": [10, 10, 100], "one-by-one": [1] * 53}
-# Dimensions that the compiled kernels and all formats take.
+PIECES = {"unsplit": [100], "chunked": [10, 10, 100], "one-by-one": [1] * 53}
+# Dimensions that the compiled kernels and all formats support.
 ALIGNED: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -112,10 +112,10 @@ def compiled(request: pytest.FixtureRequest) -> bool:
 
 
 def forward(
-    path: Path, *, compiled: bool, dtype: str = "float32", quantization: Any = "none", whole: bool = True
+    path: Path, *, compiled: bool, dtype: str = "float32", quantization: Any = "none", one_call: bool = True
 ) -> Forward:
     precision = choose_precision(dtype, "cpu", quantization, "float32", compiled=compiled)
-    return Forward.of(load_checkpoint(path), precision, compiled=compiled, whole=whole)
+    return Forward.of(load_checkpoint(path), precision, compiled=compiled, one_call=one_call)
 
 
 @torch.inference_mode()
@@ -142,7 +142,9 @@ def test_greedy_tokens_equal_transformers(
 
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - WITHOUT_GGUF_KEYS))
-def test_a_gguf_file_gives_the_same_logits(case: str, directory_of: Callable[[str], Path], tmp_path: Path) -> None:
+def test_logits_of_a_gguf_file_equal_transformers(
+    case: str, directory_of: Callable[[str], Path], tmp_path: Path
+) -> None:
     directory = directory_of(case)
     expected = forward(directory, compiled=False).logits(PROMPTS, [100])
     converted = forward(write_gguf_model(directory, tmp_path / "model.gguf"), compiled=False)
@@ -152,7 +154,7 @@ def test_a_gguf_file_gives_the_same_logits(case: str, directory_of: Callable[[st
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("Q8_0", 0.05), ("Q4_1", 0.6), ("BF16", 0.05)])
-def test_a_quantized_gguf_file_is_close(
+def test_logits_of_a_quantized_gguf_file_are_close(
     kind: str, tolerance: float, directory_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = write_gguf_model(directory_of("qwen3"), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
@@ -163,10 +165,10 @@ def test_a_quantized_gguf_file_is_close(
 
 @pytest.mark.parametrize("case", ["llama", "llama-untied-bias", "qwen3", "gemma3"])
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "BF16", "F16", "F32"])
-def test_weights_as_the_file_has_them_are_the_file_s(
+def test_automatic_quantization_uses_the_files_weights(
     case: str, kind: str, directory_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """All of it, embedding and head too. Of a 4-bit file the head is int8, as with int4."""
+    """The embedding and the head included. The head of a 4-bit file is int8, as with quantization int4."""
     path = write_gguf_model(directory_of(case), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
     exact = forward(path, compiled=False).logits(PROMPTS, [100])
     stored = forward(path, compiled=False, dtype="auto", quantization="auto").logits(PROMPTS, [100])
@@ -179,20 +181,20 @@ def test_weights_as_the_file_has_them_are_the_file_s(
     ("kind", "tolerance"), [("Q4_1", 0.1), ("Q8_0", 2e-3), ("BF16", 2e-4), ("F16", 2e-4), ("F32", 2e-4)]
 )
 @pytest.mark.parametrize("case", ["llama", "qwen2", "gemma3"])
-def test_kernels_on_weights_as_the_file_has_them(
+def test_kernels_compute_with_the_files_weights(
     case: str, kind: str, tolerance: float, directory_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = write_gguf_model(directory_of(case), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
     expected = forward(path, compiled=False, dtype="auto", quantization="auto").logits(PROMPTS, [100])
     model = forward(path, compiled=True, dtype="auto", quantization="auto")
-    whole = model.logits(PROMPTS, [100])
-    for logits, reference in zip(whole, expected, strict=True):
+    unsplit = model.logits(PROMPTS, [100])
+    for logits, reference in zip(unsplit, expected, strict=True):
         assert error(logits, reference) < tolerance
-    assert all(map(torch.equal, model.logits(PROMPTS, [3] * 20), whole)), "the same bits however prompts are cut"
+    assert all(map(torch.equal, model.logits(PROMPTS, [3] * 20), unsplit)), "the same bits however prompts are split"
 
 
 @pytest.mark.parametrize("quantization", ["auto", "none"])
-def test_a_configured_type_is_that_of_what_is_not_quantized(
+def test_a_configured_type_applies_to_weights_that_are_not_quantized(
     quantization: str, directory_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = write_gguf_model(directory_of("llama"), tmp_path / "model.gguf", gguf.GGMLQuantizationType.F32)
@@ -205,25 +207,25 @@ def test_a_configured_type_is_that_of_what_is_not_quantized(
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
 @pytest.mark.parametrize("case", ["llama-untied-bias", "qwen2-window", "qwen3"])
-def test_one_call_for_all_layers_gives_what_one_a_layer_does(
+def test_one_call_for_all_layers_equals_one_call_per_layer(
     case: str, quantization: str, directory_of: Callable[[str], Path]
 ) -> None:
-    whole = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization)
-    layers = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization, whole=False)
-    assert isinstance(whole.model, CompiledDecoder)
+    single = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization)
+    layers = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization, one_call=False)
+    assert isinstance(single.model, CompiledDecoder)
     assert isinstance(layers.model, Decoder)
     for pieces in PIECES.values():
-        for logits, expected in zip(whole.logits(PROMPTS, pieces), layers.logits(PROMPTS, pieces), strict=True):
+        for logits, expected in zip(single.logits(PROMPTS, pieces), layers.logits(PROMPTS, pieces), strict=True):
             assert torch.equal(logits, expected)
 
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize(("quantization", "tolerance"), [("int8", 2e-3), ("int4", 0.1)])
 @pytest.mark.parametrize("case", ["llama", "qwen2", "qwen3", "gemma3"])
-def test_quantized_kernels_equal_quantized_weights(
+def test_quantized_kernels_are_close_to_dequantized_weights(
     case: str, quantization: str, tolerance: float, directory_of: Callable[[str], Path]
 ) -> None:
-    """The weights are the same; the kernels round activations too, to 15 and to 8 bits."""
+    """The weights are equal. The kernels also round activations, to 15 bits (int8) and 8 bits (int4)."""
     expected = forward(directory_of(case), compiled=False, quantization=quantization).logits(PROMPTS, [100])
     actual = forward(directory_of(case), compiled=True, quantization=quantization).logits(PROMPTS, [100])
     for logits, reference in zip(actual, expected, strict=True):
@@ -232,22 +234,22 @@ def test_quantized_kernels_equal_quantized_weights(
 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize(("case", "quantization"), list(product(["qwen3", "gemma3"], ["none", "int8", "int4"])))
-def test_logits_are_the_same_bits_however_prompts_are_cut(
+def test_logits_are_the_same_bits_however_prompts_are_split(
     case: str, quantization: str, directory_of: Callable[[str], Path]
 ) -> None:
     model = forward(directory_of(case), compiled=True, dtype="bfloat16", quantization=quantization)
-    whole = model.logits(PROMPTS, PIECES["whole"])
+    unsplit = model.logits(PROMPTS, PIECES["unsplit"])
     for pieces in (PIECES["chunked"], PIECES["one-by-one"], [3] * 20):
-        assert all(map(torch.equal, model.logits(PROMPTS, pieces), whole))
+        assert all(map(torch.equal, model.logits(PROMPTS, pieces), unsplit))
     alone = [model.logits([prompt], [100])[0] for prompt in PROMPTS]
-    assert all(map(torch.equal, alone, whole))
+    assert all(map(torch.equal, alone, unsplit))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.01)])
-def test_sixteen_bit_weights_stay_close(
+def test_logits_of_sixteen_bit_weights_are_close(
     dtype: str, tolerance: float, compiled: bool, directory_of: Callable[[str], Path]
 ) -> None:
-    """PyTorch rounds activations too where the CPU has bfloat16: 0.067 there, 0.05 with the weights alone."""
+    """On a CPU with bfloat16, PyTorch rounds activations too: the error is 0.067, without that 0.05."""
     exact = forward(directory_of("llama"), compiled=False).logits(PROMPTS, [100])
     rounded = forward(directory_of("llama"), compiled=compiled, dtype=dtype).logits(PROMPTS, [100])
     for logits, expected in zip(rounded, exact, strict=True):
@@ -263,5 +265,5 @@ def test_a_tensor_of_the_wrong_shape_is_named(tiny_model: Path) -> None:
 
 
 def error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Relative, over all logits."""
+    """The relative error over all logits."""
     return float((actual - expected).norm() / expected.norm())

@@ -1,4 +1,4 @@
-"""The pulled Gemma against transformers, which reads and dequantizes the same file by itself."""
+"""A pulled Gemma gives the results of transformers, which reads and dequantizes the same file."""
 
 import warnings
 from pathlib import Path
@@ -21,7 +21,7 @@ QUESTION = "The capital of France is"
 
 @pytest.fixture(scope="module")
 def path() -> Path:
-    """Its terms are to be accepted by a person: it cannot be pulled by the tests."""
+    """The tests can't pull it: a person must accept its terms."""
     try:
         return resolve_model("gemma3-270m")
     except UserError as error:
@@ -56,7 +56,7 @@ def reference(path: Path, transformers: Any) -> Any:
     return model.eval()
 
 
-def test_the_tokenizer(checkpoint: Checkpoint) -> None:
+def test_token_ids_equal_transformers(checkpoint: Checkpoint) -> None:
     tokenizer = checkpoint.tokenizer
     assert tokenizer.vocab_size == checkpoint.config.vocab_size == 262144
     assert tokenizer.encode(QUESTION, add_special=True) == [2, 818, 5279, 529, 7001, 563]

@@ -1,4 +1,4 @@
-"""The compiled linear layers against float64, in every format and with every fused input."""
+"""The compiled linear layers, compared with float64, in every format and with every fused input."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 
 EPS = 1e-5
 HALVES = {Format.BFLOAT16: torch.bfloat16, Format.FLOAT16: torch.float16}
-STEPS = {Format.INT8: 16383, Format.INT4: 127}  # of activations, to each side of 0
+STEPS = {Format.INT8: 16383, Format.INT4: 127}  # the largest rounded activation
 few = settings(max_examples=60, deadline=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A layer, its input, and what is there to be added to."""
+    """A layer, its input, and the output to which the result is added."""
 
     layer: PackedLinear
     format: Format
@@ -53,7 +53,7 @@ class Problem:
         return (F.silu(gate) if self.fused_input is FusedInput.SILU_GATE else F.gelu(gate, approximate="tanh")) * up
 
     def stored(self) -> torch.Tensor:
-        """The weights that the format can hold, float64."""
+        """The weights rounded to the format, float64."""
         if self.format in HALVES:
             return self.weight.to(HALVES[self.format]).double()
         if self.format is Format.FLOAT32:
@@ -64,14 +64,14 @@ class Problem:
         return F.linear(self.input(), self.stored(), None if self.bias is None else self.bias.double())
 
     def tolerance(self) -> torch.Tensor:
-        """[rows, out_features]: float32's rounding, and half a step of each activation where they are rounded."""
+        """The tolerance [rows, out_features]: float32's rounding, and half a step of each rounded activation."""
         x, magnitudes = self.input().abs(), self.stored().abs()
         rounding = 1e-5 * F.linear(x, magnitudes) + 1e-5
         if self.format not in STEPS:
             return rounding
         groups = x.view(len(x), -1, GROUP)
         half_steps = (groups.amax(-1, keepdim=True) / STEPS[self.format] / 2).expand_as(groups)
-        # INT4's weights are a multiple of a step plus the least of their group: both parts meet rounded values.
+        # An INT4 weight is value * scale + minimum: both terms are multiplied by rounded activations.
         return rounding + 1.001 * F.linear(half_steps.reshape(x.shape), magnitudes)
 
 
@@ -102,14 +102,14 @@ def problems(draw: st.DrawFn) -> Problem:
 
 @few
 @given(problems())
-def test_the_product_is_that_of_the_stored_weights(problem: Problem) -> None:
+def test_the_product_is_that_of_the_rounded_weights(problem: Problem) -> None:
     error = (problem.layer(problem.x).double() - problem.expected()).abs()
     assert bool((error <= problem.tolerance()).all()), float((error / problem.tolerance()).max())
 
 
 @few
 @given(problems())
-def test_the_product_is_added_to_what_is_there(problem: Problem) -> None:
+def test_the_product_is_added_to_the_output(problem: Problem) -> None:
     out = problem.residual.clone()
     assert problem.layer(problem.x, out=out) is out
     torch.testing.assert_close(out, problem.residual + problem.layer(problem.x))
@@ -137,7 +137,7 @@ def test_rows_do_not_depend_on_each_other_in_a_wide_layer(format: Format) -> Non
 
 
 @pytest.mark.parametrize("format", Format)
-def test_rows_may_lie_apart(format: Format) -> None:
+def test_rows_may_have_a_stride(format: Format) -> None:
     wide = torch.randn(5, 96)
     layer = PackedLinear(torch.randn(7, 64), None, format)
     assert torch.equal(layer(wide[:, :64]), layer(wide[:, :64].contiguous()))
@@ -153,7 +153,7 @@ def test_zeros_stay_zeros(format: Format) -> None:
 @pytest.mark.parametrize(
     ("format", "bits"), [("FLOAT32", 32), ("BFLOAT16", 16), ("FLOAT16", 16), ("INT8", 8.5), ("INT4", 5)]
 )
-def test_bits_of_a_weight(format: str, bits: float) -> None:
+def test_bits_per_weight(format: str, bits: float) -> None:
     assert pack(torch.randn(48, 64), Format[format]).nbytes == 48 * 64 * bits / 8
     assert pack(torch.randn(33, 64), Format[format]).nbytes == 48 * 64 * bits / 8, "up to whole panels"
 
@@ -163,7 +163,7 @@ halves = st.floats(2**-10, 1, width=16)
 
 @few
 @given(halves, st.integers(0, 2**31))
-def test_weights_that_were_8_bit_are_found_again(scale: float, seed: int) -> None:
+def test_weights_of_8_bits_are_reproduced(scale: float, seed: int) -> None:
     values = torch.randint(-127, 128, (20, GROUP), generator=torch.Generator().manual_seed(seed))
     values[:, seed % GROUP] = 127 if seed % 2 else -127
     weight = values * scale
@@ -173,21 +173,21 @@ def test_weights_that_were_8_bit_are_found_again(scale: float, seed: int) -> Non
 
 @few
 @given(halves, st.floats(-16, 16, width=16), st.integers(0, 2**31))
-def test_weights_that_were_4_bit_are_found_again(scale: float, least: float, seed: int) -> None:
+def test_weights_of_4_bits_are_reproduced(scale: float, minimum: float, seed: int) -> None:
     values = torch.randint(0, 16, (20, GROUP), generator=torch.Generator().manual_seed(seed))
     values[:, seed % GROUP], values[:, (seed + 1) % GROUP] = 0, 15
-    weight = values * scale + least
+    weight = values * scale + minimum
     assert torch.equal(rounded_int4(weight), weight)
     assert torch.equal(quantize_int4(weight)[0], values.to(torch.uint8))
 
 
 @few
 @given(st.integers(0, 2**31), st.floats(0.01, 100))
-def test_rounding_moves_a_weight_by_half_a_step(seed: int, magnitude: float) -> None:
+def test_rounding_changes_a_weight_by_at_most_half_a_step(seed: int, magnitude: float) -> None:
     weight = torch.randn(20, 3 * GROUP, generator=torch.Generator().manual_seed(seed)) * magnitude
     groups = weight.view(20, 3, GROUP)
     eighth = groups.abs().amax(-1, keepdim=True) / 127
     fourth = (groups.amax(-1, keepdim=True) - groups.amin(-1, keepdim=True)) / 15
     for rounded, step in ((rounded_int8(weight), eighth), (rounded_int4(weight), fourth)):
-        # The step and the least value are rounded to float16 themselves.
+        # The scale and the minimum are also rounded to float16.
         assert bool(((rounded.view_as(groups) - groups).abs() <= 0.55 * step + 1e-7).all())

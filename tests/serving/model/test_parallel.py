@@ -1,4 +1,4 @@
-"""A model in parts: together they compute what the whole computes."""
+"""Tensor parallelism: the ranks together compute what one process computes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +26,13 @@ __all__ = ["directory_of"]  # a fixture
 
 PROMPTS = [list(range(7, 60)), [5], list(range(100, 117))]
 PIECES = [10, 10, 100]
-SPLITTABLE = sorted(case for case in CASES if not case.startswith("gemma3"))  # those of Gemma have one KV head
+SPLITTABLE = sorted(case for case in CASES if not case.startswith("gemma3"))  # Gemma's cases have one KV head
 TWO_KV_HEADS = {"num_key_value_heads": 2}
 THREE_UNEVEN_PARTS = {"num_key_value_heads": 5, "num_attention_heads": 10, "head_dim": 16, "intermediate_size": 320}
 
 
 def logits(directory: Path, size: int, quantization: Quantization = "none", *, compiled: bool) -> list[torch.Tensor]:
-    """[tokens, vocab] of each prompt, from a model in `size` parts."""
+    """The logits [tokens, vocab] of each prompt, from a model on `size` ranks."""
     checkpoint = load_checkpoint(directory)
     precision = choose_precision("float32", "cpu", quantization, compiled=compiled)
 
@@ -44,41 +44,39 @@ def logits(directory: Path, size: int, quantization: Quantization = "none", *, c
 
 
 def assert_same(directory: Path, size: int, quantization: Quantization = "none", *, compiled: bool) -> None:
-    """Up to the rounding of sums."""
+    """Equal except for the rounding of sums."""
     if compiled and kernels() is None:
         pytest.skip("no C++ compiler")
-    # A sum that is rounded otherwise can take an activation to the next of int4's 8-bit steps, or int8's of 15 bits.
+    # A differently rounded sum can move an activation to the next 8-bit step (int4) or 15-bit step (int8).
     tolerance: dict[str, float] = {"none": 2e-4, "int8": 2e-3, "int4": 0.3 if compiled else 2e-3}
     tolerance["auto"] = tolerance["int4"]
-    whole = logits(directory, 1, quantization, compiled=compiled)
+    single = logits(directory, 1, quantization, compiled=compiled)
     most = tolerance[quantization]
-    for ours, theirs in zip(logits(directory, size, quantization, compiled=compiled), whole, strict=True):
+    for ours, theirs in zip(logits(directory, size, quantization, compiled=compiled), single, strict=True):
         torch.testing.assert_close(ours, theirs, atol=most, rtol=1e-4)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("case", SPLITTABLE)
-def test_two_parts_compute_what_the_whole_computes(
-    directory_of: Callable[[str], Path], case: str, compiled: bool
-) -> None:
+def test_two_ranks_compute_what_one_computes(directory_of: Callable[[str], Path], case: str, compiled: bool) -> None:
     assert_same(directory_of(case), 2, compiled=compiled)
 
 
-def test_gemma_is_split_too(make_checkpoint: CheckpointMaker) -> None:
-    """Its layers norm the sums over the parts."""
+def test_gemma_can_be_split(make_checkpoint: CheckpointMaker) -> None:
+    """Its layers normalize the sums over the ranks."""
     overrides = {**CASES["gemma3"][1], "num_key_value_heads": 2}
     assert_same(make_checkpoint("gemma3", **overrides), 2, compiled=False)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_parts_may_be_uneven(make_checkpoint: CheckpointMaker, compiled: bool) -> None:
+def test_shares_may_be_unequal(make_checkpoint: CheckpointMaker, compiled: bool) -> None:
     directory = make_checkpoint("qwen2", **THREE_UNEVEN_PARTS)
     assert_same(directory, 3, compiled=compiled)
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_quantized_parts_have_the_values_of_the_whole(
+def test_quantized_shares_have_the_full_models_values(
     directory_of: Callable[[str], Path], quantization: Quantization, compiled: bool
 ) -> None:
     assert_same(directory_of("llama-untied-bias"), 2, quantization, compiled=compiled)
@@ -86,29 +84,29 @@ def test_quantized_parts_have_the_values_of_the_whole(
 
 @pytest.mark.parametrize("kind", ["Q4_1", "Q8_0", "BF16"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_parts_of_weights_as_the_file_has_them(
+def test_ranks_compute_with_the_files_weights(
     directory_of: Callable[[str], Path], kind: str, compiled: bool, tmp_path: Path
 ) -> None:
     path = write_gguf_model(directory_of("llama-untied-bias"), tmp_path / "m.gguf", gguf.GGMLQuantizationType[kind])
     assert_same(path, 2, "auto", compiled=compiled)
 
 
-def test_no_rank_has_more_than_its_part(directory_of: Callable[[str], Path]) -> None:
+def test_no_rank_has_more_than_its_share(directory_of: Callable[[str], Path]) -> None:
     checkpoint = load_checkpoint(directory_of("llama"))
     precision = choose_precision("float32", "cpu", compiled=False)
-    whole = Forward.of(checkpoint, precision, compiled=False).model
+    single = Forward.of(checkpoint, precision, compiled=False).model
 
     def part(group: Group) -> tuple[int, int]:
         model = Forward.of(checkpoint, precision, compiled=False, group=group).model
         return model.num_parameters, model.weight_bytes_per_step
 
     parts = on_every_rank(2, part)
-    assert sum(parameters for parameters, _ in parts) == whole.num_parameters
-    assert sum(size for _, size in parts) == whole.weight_bytes_per_step
-    assert max(size for _, size in parts) < 0.6 * whole.weight_bytes_per_step
+    assert sum(parameters for parameters, _ in parts) == single.num_parameters
+    assert sum(size for _, size in parts) == single.weight_bytes_per_step
+    assert max(size for _, size in parts) < 0.6 * single.weight_bytes_per_step
 
 
-def test_parts_cover_the_whole_once(make_checkpoint: CheckpointMaker) -> None:
+def test_shares_cover_the_model_exactly_once(make_checkpoint: CheckpointMaker) -> None:
     config = load_checkpoint(make_checkpoint("qwen2", **THREE_UNEVEN_PARTS)).config
     shares = [Share.of(config, rank, 3) for rank in range(3)]
     assert [share.kv_heads for share in shares] == [slice(0, 2), slice(2, 4), slice(4, 5)]
@@ -117,13 +115,13 @@ def test_parts_cover_the_whole_once(make_checkpoint: CheckpointMaker) -> None:
     assert vocab_widths(config, 3) == [86, 86, 85]
 
 
-def test_more_parts_than_kv_heads_are_refused(directory_of: Callable[[str], Path]) -> None:
+def test_more_ranks_than_kv_heads_are_refused(directory_of: Callable[[str], Path]) -> None:
     config = load_checkpoint(directory_of("llama")).config
     with pytest.raises(ModelLoadError, match=r"tensor_parallel_size 3 is more than the model's 2 KV heads.*use 1 to 2"):
         Share.of(config, 0, 3)
 
 
-def test_a_step_survives_being_sent() -> None:
+def test_a_step_is_encoded_and_decoded_unchanged() -> None:
     first, second = make_sequence(list(range(40)), 0, 64), make_sequence([7], 1, 64)
     items = [
         ScheduledSequence(sequence=first, start=16, count=20, copies=((3, 9), (4, 8))),

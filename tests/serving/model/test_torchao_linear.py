@@ -43,7 +43,7 @@ def test_an_int8_layer_computes_the_product_up_to_its_rounding(rows: int, output
 
 @needs_torchao
 @torch.inference_mode()
-def test_what_comes_before_the_product_is_a_part_of_the_layer() -> None:
+def test_the_fused_input_is_applied_before_the_product() -> None:
     torch.manual_seed(0)
     weight, x = torch.randn(32, 64), torch.randn(3, 128)
     norm, gate = RMSNorm(weight=torch.rand(64), eps=1e-6), Gate(activation="silu")
@@ -57,7 +57,7 @@ def test_what_comes_before_the_product_is_a_part_of_the_layer() -> None:
 
 @needs_torchao
 @torch.inference_mode()
-def test_the_product_is_that_of_torchao() -> None:
+def test_the_product_equals_torchaos() -> None:
     torch.manual_seed(0)
     layer, x = torch.nn.Linear(64, 96, bias=False), torch.randn(20, 64)
     ours = TorchaoLinear(layer.weight.float(), None, None, bits=8, device=CPU, dtype=torch.float32)(x)
@@ -69,19 +69,19 @@ def test_the_product_is_that_of_torchao() -> None:
 
 
 @needs_torchao
-def test_it_is_read_in_8_bits() -> None:
+def test_the_weights_take_8_bits() -> None:
     layer = TorchaoLinear(torch.randn(96, 64), None, None, bits=8, device=CPU, dtype=torch.bfloat16)
     assert layer.num_parameters == 96 * 64
     assert 96 * 64 < layer.nbytes < 1.2 * 96 * 64
 
 
-def test_without_torchao_the_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchao_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.model.torchao_linear.find_spec", lambda name: None)
     with pytest.raises(ModelLoadError, match=r"'int8' on device 'cuda' needs torchao; pip install torchao"):
         choose_precision("auto", "cuda", "int8")
 
 
-def test_int4_on_a_gpu_is_for_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int4_on_a_gpu_needs_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.model.torchao_linear.find_spec", lambda name: object())
     with pytest.raises(ModelLoadError, match="needs dtype 'bfloat16'"):
         choose_precision("float16", "cuda", "int4")

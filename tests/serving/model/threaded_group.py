@@ -1,4 +1,4 @@
-"""Ranks as threads of one process: the model's parts without the processes."""
+"""Ranks as threads of one process, for tests without worker processes."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _TIMEOUT_S = 60
 
 
 class Exchange:
-    """Every rank gets what every rank gives."""
+    """Exchanges one value per rank: every rank gets the values of all."""
 
     def __init__(self, size: int) -> None:
         self._parts: list[torch.Tensor] = [torch.empty(0)] * size
@@ -46,7 +46,7 @@ class ThreadedGroup(Group):
 
 
 def on_every_rank(size: int, work: Callable[[Group], T]) -> list[T]:
-    """What each rank returns."""
+    """The results of `work`, run on each rank."""
     exchange = Exchange(size)
 
     def run(rank: int) -> T:

@@ -1,8 +1,8 @@
 // Causal attention of a step's tokens over a paged cache of keys and values.
 //
-// Keys lie [dim, slot] within a block, so that the scores of 16 slots are two vectors and no sum runs across a
-// vector. Softmax is the online one (Milakov and Gimelshein 2018), over chunks of 128 positions counted from the
-// sequence's beginning: a token's result does not depend on how its prompt was cut into steps.
+// The keys of a block are stored as [dim, slot]: the scores of 16 slots are two vectors, and no sum runs across a
+// vector. Softmax is computed online (Milakov and Gimelshein 2018) over chunks of 128 positions, counted from the begin
+// of the sequence: a token's result does not depend on how its prompt was split into steps.
 #include "attention.h"
 
 #include <cmath>
@@ -12,9 +12,9 @@
 
 namespace {
 
-const int ALONE = 2;         // tokens up to which one thread caches them: waiting for others takes longer
+const int ALONE = 2;         // up to this number of tokens, one thread caches them: synchronizing threads takes longer
 const int CHUNK = 128;       // positions
-const int FEW_ROWS = 12;     // up to which reading the cache takes longer than computing
+const int FEW_ROWS = 12;     // up to this number of rows, reading the cache takes longer than computing
 const int TILE_TOKENS = 16;  // queries that share a pass over the keys
 
 void norm_head(float* x, const float* weight, float eps, int64_t dim) {
@@ -54,7 +54,7 @@ void cache_token(const AttentionCall& call, int64_t token) {
     }
 }
 
-// c[r][0..15] = (or +=) the sum over i < count of a[r][i] * b[i][0..15]
+// c[r][0..15] = sum over i < count of a[r][i] * b[i][0..15], or += with ADD
 template <typename T, int R, bool ADD>
 INLINE void product16(const float* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t count, float* c, int64_t c_stride) {
     v8f acc[R][2];
@@ -80,16 +80,17 @@ void product16(int64_t rows, const float* a, int64_t a_stride, const T* b, int64
     for (; r < rows; r++) product16<T, 1, ADD>(a + r * a_stride, a_stride, b, b_stride, count, c + r * c_stride, c_stride);
 }
 
-struct Tile {  // queries of one KV head's group, of consecutive tokens of a sequence: row (token, head of the group)
-    int64_t sequence, kv_head, first, tokens;  // first: row in the step
+struct Tile {  // the queries of one KV head's group for consecutive tokens of a sequence, in rows (token, head of the group)
+    int64_t sequence, kv_head, first, tokens;  // first: the first token's row in the step
 };
 
 struct Workspace {
     std::vector<float> queries, scores, out, top, total;
 };
 
-// Scores become weights; `top` and `total` move on, and `out` is scaled to the new maximum.
-void soften(const AttentionCall& call, const Tile& tile, int64_t group, int64_t begin, Workspace& w) {
+// One chunk of the online softmax: turns scores into weights, updates `top` (maximum) and `total` (sum), and rescales
+// `out` to the new maximum.
+void online_softmax(const AttentionCall& call, const Tile& tile, int64_t group, int64_t begin, Workspace& w) {
     for (int64_t row = 0; row < tile.tokens * group; row++) {
         const int64_t position = call.positions[tile.first + row / group];
         const int64_t last = position - begin, first = call.window ? last - call.window + 1 : 0;
@@ -99,7 +100,7 @@ void soften(const AttentionCall& call, const Tile& tile, int64_t group, int64_t 
         v8f most = splat(-INFINITY);
         for (int i = 0; i < CHUNK; i += 8) most = max8(most, load8(s + i));
         const float before = w.top[row], top = std::fmax(before, top8(most));
-        if (top == -INFINITY) {  // nothing to see yet: before the window
+        if (top == -INFINITY) {  // all positions up to here are before the window
             for (int i = 0; i < CHUNK; i++) s[i] = 0;
             continue;
         }
@@ -118,7 +119,7 @@ void soften(const AttentionCall& call, const Tile& tile, int64_t group, int64_t 
     }
 }
 
-// The processor fetches ahead within a run of memory only, and a block is one.
+// The processor prefetches sequential memory on its own, but not the next block.
 INLINE void prefetch(const void* p, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char*)p + i);
 }
@@ -131,7 +132,7 @@ void attend_tile(const AttentionCall& call, const Tile& tile, Workspace& w) {
     const int64_t oldest = call.positions[tile.first], newest = oldest + tile.tokens - 1;
     w.queries.resize(rows * dim), w.scores.resize(rows * CHUNK), w.out.assign(rows * dim, 0);
     w.top.assign(rows, -INFINITY), w.total.assign(rows, 0);
-    const float scale = call.scale * 1.44269504088896341f;  // 2**x in place of e**x
+    const float scale = call.scale * 1.44269504088896341f;  // log2(e): softmax uses 2**x in place of e**x
     for (int64_t row = 0; row < rows; row++) {
         const float* q = call.qkv + (tile.first + row / group) * width + (tile.kv_head * group + row % group) * dim;
         for (int64_t i = 0; i < dim; i++) w.queries[row * dim + i] = q[i] * scale;
@@ -149,7 +150,7 @@ void attend_tile(const AttentionCall& call, const Tile& tile, Workspace& w) {
             }
             product16<T, false>(rows, w.queries.data(), dim, keys, size, dim, w.scores.data() + (at - begin), CHUNK);
         }
-        soften(call, tile, group, begin, w);
+        online_softmax(call, tile, group, begin, w);
         for (int64_t at = begin; at < end; at += 16) {
             const T* values = (const T*)call.values + ((table[at / size] * call.kv_heads + tile.kv_head) * size + at % size) * dim;
             for (int64_t i = 0; i < dim; i += 16)

@@ -1,4 +1,4 @@
-// The call of a paged attention layer, filled by serving/kernels/attention.py field by field.
+// The arguments of a paged attention layer. The fields match those of serving/model/kernels/attention.py.
 #pragma once
 
 #include "simd.h"
@@ -13,11 +13,11 @@ struct AttentionCall {
     void* values;             // [blocks, kv_heads, block_size, dim]
     const int64_t* positions; // [tokens]
     const int64_t* slots;     // [tokens], block * block_size + offset
-    const int64_t* starts;    // [sequences + 1], first row of each
+    const int64_t* starts;    // [sequences + 1], the first row of each sequence
     const int64_t* tables;    // [sequences, table_stride], block ids
     float* out;               // [tokens, heads, dim]
     int64_t tokens, sequences, heads, kv_heads, dim, block_size, table_stride;
-    int64_t window;           // a token sees this many, itself included; 0: all before it
+    int64_t window;           // tokens that a token attends to, itself included; 0: all up to itself
     int32_t cache_type;       // Format: FLOAT32, BFLOAT16, FLOAT16
     float scale, eps;
 };

@@ -1,13 +1,13 @@
 // All layers of a step in one call: x += attention(norm(x)); x += down(gate(norm(x))); then the head.
 //
-// The last layer is computed past its attention for the wanted rows only.
+// After the attention of the last layer, only the rows whose logits are needed are computed.
 #include "decoder.h"
 
 #include <vector>
 
 namespace {
 
-struct Buffers {  // of the calling thread, grown and kept
+struct Buffers {  // one per calling thread; they grow and are reused
     std::vector<float> qkv, attended, wide, added, rows, attended_rows;
 };
 thread_local Buffers buffers;
@@ -17,7 +17,7 @@ float* grown(std::vector<float>& buffer, int64_t size) {
     return buffer.data();
 }
 
-// What input a part has: a gate takes twice its k.
+// The width of a layer's input: a gate reads 2 k values.
 int64_t input_width(const LinearCall& part) {
     return part.fused_input == SILU_GATE || part.fused_input == GELU_GATE ? 2 * part.k : part.k;
 }
@@ -27,7 +27,7 @@ void run(LinearCall part, int64_t rows, const float* x, float* out, bool accumul
     linear(part);
 }
 
-// x += norm(part(y)), or x += part(y) where there is no norm
+// x += norm(part(y)), or x += part(y) if norm is null
 void add(const LinearCall& part, int64_t rows, const float* y, const float* norm, float eps, float* x) {
     if (!norm) return run(part, rows, y, x, true);
     float* added = grown(buffers.added, rows * part.n);
@@ -39,6 +39,7 @@ void add(const LinearCall& part, int64_t rows, const float* y, const float* norm
     }
 }
 
+// Copies the rows whose logits are needed.
 float* gathered(const float* x, int64_t width, const DecoderCall& call, std::vector<float>& buffer) {
     float* out = grown(buffer, call.num_rows * width);
     for (int64_t row = 0; row < call.num_rows; row++) memcpy(out + row * width, x + call.rows[row] * width, width * sizeof(float));

@@ -1,13 +1,13 @@
-// The call of a whole decoder, filled by serving/kernels/decoder.py field by field.
+// The arguments of a decoder. The fields match those of serving/model/compiled.py.
 #pragma once
 
 #include "attention.h"
 #include "linear.h"
 
-struct LayerCall {  // the parts' rows, inputs and outputs are filled in by each call of the decoder
+struct LayerCall {  // each call of the decoder sets the rows, inputs and outputs of these calls
     LinearCall qkv, output, gate_up, down;
     AttentionCall attention;
-    const float* post_attention;  // [hidden] or null: RMS norm of what is added to the residual
+    const float* post_attention;  // [hidden] or null: RMS norm of the term that is added to the residual
     const float* post_mlp;
     float eps;
 };
@@ -16,8 +16,8 @@ struct DecoderCall {
     const LayerCall* layers;
     const LinearCall* head;
     int64_t num_layers, tokens, num_rows;
-    float* x;                  // [tokens, hidden], the embedded tokens; changed
-    const int64_t* rows;       // [num_rows] of the tokens whose logits are wanted
+    float* x;                  // [tokens, hidden], the tokens' embeddings; overwritten
+    const int64_t* rows;       // [num_rows], the rows of the tokens whose logits are computed
     float* logits;             // [num_rows, vocab]
     const int64_t* positions;  // as in AttentionCall
     const int64_t* slots;

@@ -1,7 +1,6 @@
-// y = f(x) W^T + b over packed weights, where f is the layer's fused input: nothing, an RMS norm, or a gated activation.
+// y = f(x) W^T + b with packed weights. f is the fused input: the identity, an RMS norm, or a gated activation.
 //
-// An output is summed over k in one fixed order, whatever the number of rows: a row's result never depends on
-// the batch it is computed in.
+// An output is summed over k in the same order for any number of rows: a row's result never depends on its batch.
 #include "linear.h"
 
 #include <cmath>
@@ -9,19 +8,19 @@
 
 namespace {
 
-const int ALONE = 2;   // rows up to which one thread prepares them: waiting for others takes longer
-const int AHEAD = 1024;  // bytes: weights that come from memory are asked for so long before they are used
+const int ALONE = 2;   // up to this number of rows, one thread prepares them: synchronizing threads takes longer
+const int AHEAD = 1024;  // bytes: weights are prefetched from memory this far ahead of their use
 const int GROUP = 32;  // weights along k that share a scale, in the quantized formats
 
-struct Scratch {  // of the calling thread, grown and kept
+struct Scratch {  // one per calling thread; the buffers grow and are reused
     std::vector<float> rows, scales, sums;
     std::vector<int8_t> bytes;
     std::vector<int16_t> words;
 };
 thread_local Scratch scratch;
 
-// How many panels a thread takes at a time. With few rows the weights are read once, as fast as memory gives them,
-// and long runs are read fastest; otherwise as many as stay in the first-level cache, for all rows.
+// The number of panels that a thread takes at a time. With few rows, memory bandwidth is the limit, and long
+// sequential reads are fastest. With many rows, the panels must stay in the first-level cache while all rows use them.
 INLINE int64_t panels_at_a_time(int64_t rows, int64_t panels, int64_t bytes) {
     const int64_t cached = bytes < 12288 ? 12288 / bytes : 1, run = (panels + 7) / 8;
     return rows <= ALONE && run > cached ? run : cached;
@@ -54,7 +53,7 @@ namespace {
 
 // --- fused inputs ------------------------------------------------------------------------------------------------
 
-// e**-|x|-based sigmoid: 1 / (1 + e**-x)
+// Sigmoid 1 / (1 + e**-x), computed from e**-|x|, which can't overflow.
 INLINE v8f sigmoid(v8f x) {
     v8f magnitude = x < splat(0) ? x : -x;
     v8f e = exp2_8(magnitude * splat(1.44269504088896341f));  // in (0, 1]
@@ -80,7 +79,7 @@ void gate(const float* x, int fused_input, int64_t size, float* out) {
     memcpy(out + i, &rest, (size - i) * sizeof(float));
 }
 
-// One row of the matrix that is multiplied; `buffer` holds it where it has to be computed.
+// A row of the fused input. It is computed into `buffer`, unless it is x itself.
 INLINE const float* input_row(const LinearCall& call, int64_t row, float* buffer) {
     const float* x = call.x + row * call.x_stride;
     if (call.fused_input == NO_FUSED_INPUT) return x;
@@ -91,7 +90,7 @@ INLINE const float* input_row(const LinearCall& call, int64_t row, float* buffer
 
 // --- float weights: panels [k][16] -------------------------------------------------------------------------------
 
-// Adds the bias, and what is there where the call accumulates.
+// Stores 16 outputs of a row, after adding the bias and, if the call accumulates, the previous values.
 INLINE void finish(const LinearCall& call, int64_t row, int64_t column, const v8f* acc) {
     float* out = call.out + row * call.n + column;
     if (column + 16 <= call.n) {
@@ -169,7 +168,7 @@ void float_linear(const LinearCall& call) {
 
 // --- quantized weights: panels of 16 outputs, groups of 32 along k ---------------------------------------------------
 
-// To integers in [-limit, limit] with a scale for each group.
+// Quantizes a group to integers in [-limit, limit]. `sum` is the sum of the dequantized values.
 template <typename Q>
 INLINE void quantize_group(const float* x, float limit, Q* out, float* scale, float* sum) {
     v8f top = splat(0);
@@ -192,12 +191,12 @@ INLINE void quantize_group(const float* x, float limit, Q* out, float* scale, fl
     *sum = (float)total * *scale;
 }
 
-struct Int4Block {  // a group of 16 outputs: byte (j, c, i) holds w[c][4j + i] and, in its high half, w[c][16 + 4j + i]
+struct Int4Block {  // a group of 16 outputs: nibbles[j][c][i] has w[c][4j + i] in its low half and w[c][16 + 4j + i] in its high half
     uint8_t nibbles[4][16][4];
-    f16 scale[16], least[16];
+    f16 scale[16], minimum[16];
 };
 
-struct Int8Block {  // (j, c, i) is w[c][2j + i]
+struct Int8Block {  // a group of 16 outputs: values[j][c][i] is w[c][2j + i]
     int8_t values[16][16][2];
     f16 scale[16];
 };
@@ -210,15 +209,15 @@ struct Activations {
 };
 
 #if SERVING_X86
-// sum += x, in the sum's register: left to itself, GCC moves sums about in each turn of a loop.
+// sum += x in the register of the sum. Without the inline assembly, GCC moves sums between registers in every iteration.
 INLINE void add16(__m256i& sum, __m256i x) { asm("vpaddw %1, %0, %0" : "+x"(sum) : "x"(x)); }
 INLINE void add32(__m256i& sum, __m256i x) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(x)); }
 
 INLINE __m256i broadcast4(const void* p) { int32_t x; memcpy(&x, p, 4); return _mm256_set1_epi32(x); }
 #endif
 
-// The integer dot products of 16 outputs with R rows over one group. A broadcast, of which these processors do one
-// a cycle, serves two vectors of outputs.
+// The integer dot products of 16 outputs with R rows over one group. Each broadcast is used for two vectors of outputs,
+// because these processors do only one broadcast a cycle.
 template <int R>
 INLINE void dot_group(const Int4Block& block, const int8_t* const* x, v8f (*out)[2]) {
 #if SERVING_X86
@@ -239,7 +238,7 @@ INLINE void dot_group(const Int4Block& block, const int8_t* const* x, v8f (*out)
                 for (int h = 0; h < 2; h++)
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
                     total[r][h] = _mm256_dpbusd_epi32(total[r][h], w[h][q], a);
-#else  // 16 bits hold the sum: 16 products of at most 15 * 127
+#else  // the sum of 16 products of at most 15 * 127 fits in 16 bits
                     add16(total[r][h], _mm256_maddubs_epi16(w[h][q], a));
 #endif
             }
@@ -294,8 +293,8 @@ INLINE void dot_group(const Int8Block& block, const int16_t* const* x, v8f (*out
 #endif
 }
 
-INLINE v8f least(const Int4Block& block, int half) { return load8(block.least + 8 * half); }
-INLINE v8f least(const Int8Block&, int) { return splat(0); }
+INLINE v8f minimum(const Int4Block& block, int half) { return load8(block.minimum + 8 * half); }
+INLINE v8f minimum(const Int8Block&, int) { return splat(0); }
 
 template <typename Block, typename Q, int R>
 INLINE void quantized_tile(const LinearCall& call, const Activations& a, int64_t row, const Block* panel, int64_t column) {
@@ -310,7 +309,7 @@ INLINE void quantized_tile(const LinearCall& call, const Activations& a, int64_t
         v8f dots[R][2];
         dot_group<R>(panel[g], x, dots);
         for (int h = 0; h < 2; h++) {
-            v8f scale = load8(panel[g].scale + 8 * h), offset = least(panel[g], h);
+            v8f scale = load8(panel[g].scale + 8 * h), offset = minimum(panel[g], h);
             for (int r = 0; r < R; r++) {
                 int64_t at = (row + r) * a.groups + g;
                 acc[r][h] = fma8(dots[r][h], scale * splat(a.scales[at]), acc[r][h]);

@@ -1,4 +1,4 @@
-// The call of a linear layer, filled by serving/kernels/linear.py field by field.
+// The arguments of a linear layer. The fields match those of serving/model/kernels/linear.py.
 #pragma once
 
 #include "simd.h"
@@ -7,10 +7,10 @@ enum Format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4 };
 enum FusedInput { NO_FUSED_INPUT, RMS_NORM, SILU_GATE, GELU_GATE };
 
 struct LinearCall {
-    const void* weights;  // packed, see pack.py
+    const void* weights;  // packed by `pack` of serving/model/kernels/linear.py
     const float* bias;    // [n] or null
     const float* norm;    // [k], for RMS_NORM
-    const float* x;       // [m, k]; [m, 2 k] for a gate; rows x_stride apart
+    const float* x;       // [m, k], or [m, 2 k] for a gate; x_stride floats from one row to the next
     float* out;           // [m, n]
     int64_t m, n, k, x_stride;
     int32_t format, fused_input, accumulate;
@@ -19,5 +19,5 @@ struct LinearCall {
 
 void linear(const LinearCall& call);
 
-// out = x / sqrt(mean(x**2) + eps) * weight, over one row; out may be x.
+// out = x / sqrt(mean(x**2) + eps) * weight for one row. `out` may be `x`.
 void rms_norm(const float* x, const float* weight, float eps, int64_t size, float* out);

@@ -1,7 +1,7 @@
-// Vectors of eight floats, and the conversions and dot products that the kernels need.
+// Vectors of eight floats, and their conversions and functions.
 //
-// GCC's vector extensions compile for any processor; intrinsics are used where one instruction does what
-// plain code would not become.
+// GCC's vector extensions compile for any processor. Intrinsics are used where the compiler does not find the one
+// instruction that suffices.
 #pragma once
 
 #include <cstdint>
@@ -80,7 +80,7 @@ INLINE void store8(float* p, v8f x) { memcpy(p, &x, sizeof x); }
 
 INLINE void put(float* p, float x) { *p = x; }
 
-// Round to nearest, ties to even.
+// Rounds to nearest, ties to even.
 INLINE void put(bf16* p, float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
@@ -104,7 +104,8 @@ INLINE float top8(v8f x) {
     return top;
 }
 
-// 2**x for x <= 0, to within a unit in the last place: the polynomial of Cephes' exp2f on [-0.5, 0.5], and the exponent's bits.
+// 2**x for x <= 0, within one unit in the last place: the polynomial of Cephes' exp2f on [-0.5, 0.5] for the fraction,
+// and the exponent's bits for the integer part.
 INLINE v8f exp2_8(v8f x) {
     x = max8(x, splat(-126.0f));
     const v8f magic = splat(12582912.0f);  // 1.5 * 2**23: adding it rounds to an integer
