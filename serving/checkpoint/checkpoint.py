@@ -8,6 +8,7 @@ from serving.checkpoint.gguf_reader import is_gguf
 from serving.checkpoint.gguf_tokenizer import gguf_tokenizer
 from serving.checkpoint.hugging_face import SafetensorsDirectory
 from serving.checkpoint.tokenizer import Tokenizer, directory_tokenizer
+from serving.checkpoint.unfused import UnfusedWeights
 from serving.core import ModelLoadError
 from serving.model.config import ModelConfig
 from serving.model.weights import Weights
@@ -42,9 +43,15 @@ def _load_gguf(path: Path) -> Checkpoint:
             "give a .gguf file or a directory with config.json and *.safetensors."
         )
     file = GGUFFile(path)
-    return Checkpoint(config=file.config, weights=file, tokenizer=gguf_tokenizer(file))
+    return Checkpoint(config=file.config, weights=_named(file, file.config), tokenizer=gguf_tokenizer(file))
 
 
 def _load_directory(path: Path) -> Checkpoint:
     directory = SafetensorsDirectory(path)
-    return Checkpoint(config=directory.config, weights=directory, tokenizer=directory_tokenizer(path))
+    return Checkpoint(
+        config=directory.config, weights=_named(directory, directory.config), tokenizer=directory_tokenizer(path)
+    )
+
+
+def _named(weights: Weights, config: ModelConfig) -> Weights:
+    return UnfusedWeights(weights, config) if config.architecture == "phi3" else weights

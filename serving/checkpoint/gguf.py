@@ -53,6 +53,8 @@ _POST_NORM_NAMES = MappingProxyType(
         "post_feedforward_layernorm": "post_ffw_norm",
     }
 )
+_FUSED_NAMES = MappingProxyType({"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"})
+_ARCHITECTURES = TRAITS.keys() - {"mistral"}  # it is llama in this format
 _GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
 # Their supported values, the first by default.
@@ -134,6 +136,7 @@ class GGUFFile:
             return f"{_TOP_NAMES.get(module, module)}.{kind}"
         index, _, part = module.removeprefix("model.layers.").partition(".")
         names = {**_LAYER_NAMES, **_POST_NORM_NAMES} if self.config.post_norms else _LAYER_NAMES
+        names = {**names, **_FUSED_NAMES} if self.config.architecture == "phi3" else names
         return f"blk.{index}.{names.get(part, part)}.{kind}"
 
     def _row_order(self, name: str, rows: int) -> NDArray[np.int64] | None:
@@ -149,12 +152,14 @@ def _config(path: Path, content: GGUFContent) -> ModelConfig:
     """The configuration from the keys `<architecture>.…`. In GGUF files, 1 is already added to Gemma's norm weights:
     `norm_offset` stays 0."""
     architecture = content.metadata["general.architecture"]
-    if not isinstance(architecture, str) or architecture not in TRAITS:
+    if not isinstance(architecture, str) or architecture not in _ARCHITECTURES:
         raise unsupported_architecture(str(architecture)[:80])
     keys = _Keys(content.metadata, architecture)
     heads, hidden = keys["attention.head_count"], keys["embedding_length"]
     head_dim = keys.get("attention.key_length", hidden // heads)
-    _refuse_unsupported(path, keys, head_dim, content)
+    rotary_dim = keys.get("rope.dimension_count", head_dim)
+    _refuse_unsupported(path, keys, architecture, head_dim)
+    window = _window(keys, architecture)
     gemma = architecture == "gemma3"
     return ModelConfig(
         architecture=architecture,
@@ -167,12 +172,13 @@ def _config(path: Path, content: GGUFContent) -> ModelConfig:
         head_dim=head_dim,
         max_position=_max_position(path, keys, content),
         rope_theta=keys.get("rope.freq_base", 1e6 if gemma else 10000.0),
+        rotary_dim=rotary_dim,
         rope_scaling=_rope_scaling(keys, content),
         local_rope_theta=keys.get("rope.freq_base_swa", 10000.0) if gemma else None,
         rms_norm_eps=keys["attention.layer_norm_rms_epsilon"],
         tie_embeddings="output.weight" not in content.tensors,
-        window=keys["attention.sliding_window"] if gemma else 0,
-        local_layers=_local_layers(keys) if gemma else frozenset(),
+        window=window,
+        local_layers=_local_layers(keys, architecture) if window else frozenset(),
         embedding_scale=hidden**0.5 if gemma else 1.0,
         # Only Gemma 3 27B has an attention scale other than head_dim**-0.5, and the format has no key for it.
         attention_scale=(hidden / heads) ** -0.5 if gemma and keys["block_count"] == _GEMMA3_27B_LAYERS else None,
@@ -193,8 +199,16 @@ class _Keys:
         return self._metadata.get(self._prefix + key, default)
 
 
-def _local_layers(keys: _Keys) -> frozenset[int]:
-    """The layers with a sliding window. The key has a period or one flag per layer; most files lack it."""
+def _window(keys: _Keys, architecture: str) -> int:
+    """Tokens of the sliding window; 0 where there is none. Qwen's files don't say which layers have one."""
+    window: int = keys.get("attention.sliding_window") or 0
+    return window if architecture in ("gemma3", "llama", "phi3") else 0
+
+
+def _local_layers(keys: _Keys, architecture: str) -> frozenset[int]:
+    """The layers with a sliding window, in Gemma by a key with a period or one flag per layer; most files lack it."""
+    if architecture != "gemma3":
+        return frozenset(range(keys["block_count"]))
     pattern = keys.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)
     if isinstance(pattern, list):
         return frozenset(layer for layer, is_local in enumerate(pattern) if is_local)
@@ -232,7 +246,7 @@ def _max_position(path: Path, keys: _Keys, content: GGUFContent) -> int:
     return original
 
 
-def _refuse_unsupported(path: Path, keys: _Keys, head_dim: int, content: GGUFContent) -> None:
+def _refuse_unsupported(path: Path, keys: _Keys, architecture: str, head_dim: int) -> None:
     for key, supported in _ROPE_KEYS.items():
         if keys.get(key, supported[0]) not in supported:
             raise ModelLoadError(
@@ -240,7 +254,7 @@ def _refuse_unsupported(path: Path, keys: _Keys, head_dim: int, content: GGUFCon
                 "use another model."
             )
     rotated = keys.get("rope.dimension_count", head_dim)
-    if rotated != head_dim:
+    if rotated != head_dim and architecture != "phi3":
         raise ModelLoadError(
             f"{path}: rotary positions on {rotated} of {head_dim} dimensions are not supported, "
             "only on all dimensions; use another model."

@@ -11,7 +11,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from serving.checkpoint.declared import check_biases, head_is_tied
-from serving.checkpoint.rope_parameters import ROPE_TYPES, max_position, rope_parameters, rope_scaling, rope_type
+from serving.checkpoint.rope_parameters import (
+    ROPE_TYPES,
+    max_position,
+    partial_rotary_factor,
+    rope_parameters,
+    rope_scaling,
+    rope_type,
+)
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
@@ -22,6 +29,8 @@ _ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
 _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
     {
         "qwen3": {"head_dim": 128},
+        "mistral": {"sliding_window": 4096},
+        "phi3": {"original_max_position_embeddings": 4096},
         "gemma3": {
             "hidden_act": "gelu_pytorch_tanh",
             "vocab_size": 262_208,
@@ -38,6 +47,9 @@ _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         },
     }
 )
+
+
+_ALWAYS_WINDOWED = ("gemma3", "mistral", "phi3")  # wherever a file gives a sliding window
 
 
 class SafetensorsDirectory:
@@ -124,7 +136,7 @@ def parse_config(file: Path, raw: dict[str, Any]) -> ModelConfig:
 
 def _config(file: Path, architecture: str, raw: dict[str, Any]) -> ModelConfig:
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
-    gemma = architecture == "gemma3"
+    gemma, head_dim = architecture == "gemma3", raw.get("head_dim") or hidden // heads
     local = _local_layers(architecture, raw)
     return ModelConfig(
         architecture=architecture,
@@ -134,9 +146,10 @@ def _config(file: Path, architecture: str, raw: dict[str, Any]) -> ModelConfig:
         num_layers=raw["num_hidden_layers"],
         num_heads=heads,
         num_kv_heads=raw.get("num_key_value_heads") or heads,
-        head_dim=raw.get("head_dim") or hidden // heads,
+        head_dim=head_dim,
         max_position=max_position(file, raw),
         rope_theta=rope_parameters(raw).get("rope_theta", raw.get("rope_theta", 10000.0)),
+        rotary_dim=int(head_dim * partial_rotary_factor(raw)),
         rope_scaling=rope_scaling(raw),
         local_rope_theta=rope_parameters(raw, "sliding_attention").get("rope_theta", raw.get("rope_local_base_freq")),
         rms_norm_eps=raw["rms_norm_eps"],
@@ -153,8 +166,10 @@ def _config(file: Path, architecture: str, raw: dict[str, Any]) -> ModelConfig:
 def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
     """The layers with a sliding window: from `layer_types` or, in older files, from a period or a first layer."""
     layers = raw["num_hidden_layers"]
-    if not raw.get("sliding_window") or not raw.get("use_sliding_window", architecture == "gemma3"):
+    if not raw.get("sliding_window") or not raw.get("use_sliding_window", architecture in _ALWAYS_WINDOWED):
         return frozenset()
+    if architecture in ("mistral", "phi3"):
+        return frozenset(range(layers))
     if raw.get("layer_types"):
         return frozenset(i for i, kind in enumerate(raw["layer_types"]) if kind == "sliding_attention")
     if architecture == "gemma3":
@@ -164,10 +179,12 @@ def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
 
 def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> None:
     gelu = TRAITS[architecture].get("activation") == "gelu_tanh"
+    partial = partial_rotary_factor(raw)
     kinds = set(raw.get("layer_types") or ()) - {"full_attention", "sliding_attention"}
     for key, value, supported in (
         ("rope_type", rope_type(raw), ROPE_TYPES),
         ("rope_type of the sliding layers", rope_type(raw, "sliding_attention"), ("default",)),
+        ("partial_rotary_factor", partial, (partial,) if architecture == "phi3" else (1.0,)),
         ("hidden_act", raw.get("hidden_activation") or raw.get("hidden_act", "silu"), (_activation_name(gelu=gelu),)),
         ("layer_types", ", ".join(sorted(kinds)), ("",)),
         ("attn_logit_softcapping", raw.get("attn_logit_softcapping"), (None,)),

@@ -17,6 +17,7 @@ from serving.model.rope_scaling import (
 _LOG = logging.getLogger(__name__)
 
 ROPE_TYPES = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+_OLDER_NAMES = ("su", "yarn")  # of Phi-3's longrope
 
 
 def rope_parameters(raw: dict[str, Any], layers: str = "full_attention") -> dict[str, Any]:
@@ -30,7 +31,14 @@ def rope_parameters(raw: dict[str, Any], layers: str = "full_attention") -> dict
 
 def rope_type(raw: dict[str, Any], layers: str = "full_attention") -> str:
     rope = rope_parameters(raw, layers)
-    return str(rope.get("rope_type", rope.get("type", "default")))
+    kind = str(rope.get("rope_type", rope.get("type", "default")))
+    return "longrope" if raw.get("model_type") == "phi3" and kind in _OLDER_NAMES else kind
+
+
+def partial_rotary_factor(raw: dict[str, Any]) -> float:
+    """How much of a head has positions."""
+    factor = rope_parameters(raw).get("partial_rotary_factor", raw.get("partial_rotary_factor"))
+    return 1.0 if factor is None else float(factor)
 
 
 def rope_scaling(raw: dict[str, Any]) -> RopeScaling | None:

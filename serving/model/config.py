@@ -58,6 +58,7 @@ class ModelConfig:
     window: int = 0
     local_layers: frozenset[int] = frozenset()
     local_rope_theta: float | None = None
+    rotary_dim: int | None = None  # rotated dimensions of a head; all of them by default
     rope_scaling: RopeScaling | None = None  # of the layers with full attention
 
     def __post_init__(self) -> None:
@@ -79,8 +80,15 @@ class ModelConfig:
     def _check_rotary(self) -> None:
         if self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} is odd; rotary positions need an even number")
-        if not torch.isfinite(rope_frequencies(self.head_dim // 2, self.rope_theta, self.rope_scaling)).all():
+        if type(self.rotated) is not int or self.rotated % 2 or not 2 <= self.rotated <= self.head_dim:
+            raise ValueError(f"rotary positions on {self.rotated!r:.60} of {self.head_dim} dimensions")
+        if not torch.isfinite(rope_frequencies(self.rotated // 2, self.rope_theta, self.rope_scaling)).all():
             raise ValueError(f"rotary base {self.rope_theta} with {self.rope_scaling} gives no finite frequencies")
+
+    @property
+    def rotated(self) -> int:
+        """The number of dimensions of a head that are rotated, which are its first ones."""
+        return self.head_dim if self.rotary_dim is None else self.rotary_dim
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer attends to the last `window` tokens only."""
@@ -110,6 +118,8 @@ TRAITS: Mapping[str, Traits] = MappingProxyType(
     {
         "gemma3": Traits(activation="gelu_tanh", qk_norm=True, post_norms=True),
         "llama": Traits(),
+        "mistral": Traits(),
+        "phi3": Traits(),
         "qwen2": Traits(),
         "qwen3": Traits(qk_norm=True),
     }

@@ -110,10 +110,10 @@ class _LayerFactory:
 
 def _attention_specs(config: ModelConfig, weights: Weights, precision: Precision, max_len: int) -> list[AttentionSpec]:
     scale = config.head_dim**-0.5 if config.attention_scale is None else config.attention_scale
-    full = Rotary(config.head_dim, max_len, config.rope_theta, precision, config.rope_scaling)
+    full = Rotary(config.rotated, max_len, config.rope_theta, precision, config.rope_scaling)
     local = full
     if config.local_rope_theta is not None:
-        local = Rotary(config.head_dim, max_len, config.local_rope_theta, precision)
+        local = Rotary(config.rotated, max_len, config.local_rope_theta, precision)
     specs = []
     for layer in range(config.num_layers):
         factory = _LayerFactory(config, weights, f"model.layers.{layer}.self_attn.", precision)

@@ -72,30 +72,35 @@ def make_embedding(table: Matrix, precision: Precision, scale: float = 1.0) -> C
 
 
 class Rotary:
-    """Rotary positions (Su et al. 2021). Pairs are (i, i + head_dim / 2), as in Hugging Face models.
+    """Rotary positions (Su et al. 2021). Pairs are (i, i + dim / 2), as in Hugging Face models.
 
-    With `scaling`, frequencies and magnitude are those of a stretched context.
+    With `scaling`, frequencies and magnitude are those of a stretched context. `dim` counts the rotated dimensions.
     """
 
     def __init__(
-        self, head_dim: int, max_position: int, theta: float, precision: Precision, scaling: RopeScaling | None = None
+        self, dim: int, max_position: int, theta: float, precision: Precision, scaling: RopeScaling | None = None
     ) -> None:
-        frequencies = rope_frequencies(head_dim // 2, theta, scaling)
+        frequencies = rope_frequencies(dim // 2, theta, scaling)
         angles = torch.outer(torch.arange(max_position, dtype=torch.float32), frequencies)
         magnitude = 1.0 if scaling is None else scaling.magnitude
         self.cos = (angles.cos() * magnitude).to(device=precision.device, dtype=precision.activations)
         self.sin = (angles.sin() * magnitude).to(device=precision.device, dtype=precision.activations)
 
     def at(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The cosines and sines [tokens, 1, head_dim / 2] of the positions [tokens]."""
+        """The cosines and sines [tokens, 1, dim / 2] of the positions [tokens]."""
         return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotates heads [tokens, heads, head_dim] by the angles with these cosines and sines [tokens, 1, head_dim / 2]."""
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
+    """Rotates heads [tokens, heads, head_dim] by the angles with these cosines and sines [tokens, 1, dim / 2].
+
+    Dimensions beyond `dim` stay as they are.
+    """
+    half = cos.shape[-1]
+    first, second = x[..., :half], x[..., half : 2 * half]
     rotated = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     torch.mul(first, cos, out=rotated[..., :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=rotated[..., half:]).addcmul_(first, sin)
+    torch.mul(second, cos, out=rotated[..., half : 2 * half]).addcmul_(first, sin)
+    if 2 * half < x.shape[-1]:
+        rotated[..., 2 * half :] = x[..., 2 * half :]
     return rotated

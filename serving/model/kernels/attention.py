@@ -17,7 +17,7 @@ class AttentionCall(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("qkv", "q_norm", "k_norm", "cos", "sin", "keys", "values")),
         *((name, ctypes.c_void_p) for name in ("positions", "slots", "starts", "tables", "out")),
         *((name, ctypes.c_int64) for name in ("tokens", "sequences", "heads", "kv_heads", "dim")),
-        *((name, ctypes.c_int64) for name in ("block_size", "table_stride", "window")),
+        *((name, ctypes.c_int64) for name in ("block_size", "table_stride", "window", "rotated")),
         ("cache_type", ctypes.c_int32),
         ("scale", ctypes.c_float),
         ("eps", ctypes.c_float),
@@ -28,7 +28,8 @@ class PagedAttention:
     """Normalizes and rotates queries and keys, caches keys and values, and attends, in one call. float32, on the CPU.
 
     `keys` is [blocks, kv_heads, head_dim, block_size], `values` is [blocks, kv_heads, block_size, head_dim].
-    block_size and head_dim must be multiples of 16. `cos` and `sin` are [positions, head_dim / 2].
+    block_size and head_dim must be multiples of 16. `cos` and `sin` are [positions, rotated / 2], for the first
+    `rotated` dimensions of a head.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PagedAttention:
             dim=dim,
             block_size=block_size,
             window=window,
+            rotated=2 * cos.shape[1],
             cache_type=Format[str(keys.dtype).removeprefix("torch.").upper()],
             scale=scale,
             eps=eps,

@@ -12,6 +12,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 ARCHITECTURES = {
     "llama": gguf.MODEL_ARCH.LLAMA,
+    "mistral": gguf.MODEL_ARCH.LLAMA,
+    "phi3": gguf.MODEL_ARCH.PHI3,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
     "qwen3": gguf.MODEL_ARCH.QWEN3,
     "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
@@ -69,14 +71,29 @@ def _add_config(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
         rope = rope["full_attention"]
+    elif config["model_type"] in ("mistral", "phi3"):
+        writer.add_sliding_window(config["sliding_window"] or 0)
+    _add_rope(writer, config, rope)
+
+
+def _add_rope(writer: gguf.GGUFWriter, config: dict[str, Any], rope: dict[str, Any]) -> None:
     writer.add_rope_freq_base(rope["rope_theta"])
+    dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    writer.add_rope_dimension_count(int(dim * rope.get("partial_rotary_factor", 1.0)))
     if rope["rope_type"] in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
         writer.add_rope_scaling_factor(rope["factor"])
     if rope["rope_type"] == "yarn":
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if rope["rope_type"] == "longrope":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        scale = config["max_position_embeddings"] / rope["original_max_position_embeddings"]
+        magnitude = np.sqrt(1 + np.log(scale) / np.log(rope["original_max_position_embeddings"]))
+        writer.add_rope_scaling_attn_factors(float(magnitude))
+        for kind in ("short", "long"):
+            writer.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[f"{kind}_factor"], np.float32))
     if rope["rope_type"] == "llama3":
-        dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         writer.add_tensor("rope_freqs.weight", _llama3_factors(rope, dim))
 
 
@@ -93,7 +110,7 @@ def _llama3_factors(rope: dict[str, Any], dim: int) -> NDArray[np.float32]:
 
 def _as_the_converter_does(name: str, tensor: NDArray[np.float32], config: dict[str, Any]) -> NDArray[np.float32]:
     part = name.split(".")[-2]
-    if config["model_type"] == "llama" and part in ("q_proj", "k_proj"):
+    if config["model_type"] in ("llama", "mistral") and part in ("q_proj", "k_proj"):
         heads = config["num_attention_heads" if part == "q_proj" else "num_key_value_heads"]
         halves = tensor.reshape(heads, 2, -1, *tensor.shape[1:])
         return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(tensor.shape))

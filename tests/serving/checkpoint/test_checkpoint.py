@@ -88,7 +88,11 @@ def test_a_corrupt_gguf_raises_only_a_load_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"architecture": "mamba"}, "architecture 'mamba' is not supported. Supported: gemma3, llama, qwen2, qwen3"),
+        (
+            {"architecture": "mamba"},
+            "architecture 'mamba' is not supported. Supported: gemma3, llama, mistral, phi3, qwen2, qwen3",
+        ),
+        ({"architecture": "mistral"}, "architecture 'mistral' is not supported"),
         ({"scaling": "longrope"}, "tensor 'rope_factors_short.weight' is missing"),
         ({"pre": "martian"}, "pre-tokenizer 'martian' is not supported"),
     ],

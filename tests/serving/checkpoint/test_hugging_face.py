@@ -73,6 +73,14 @@ GEMMA_4B_TEXT = {
     "sliding_window": 1024,
 }
 GEMMA_4B = {"model_type": "gemma3", "text_config": GEMMA_4B_TEXT, "vision_config": {"hidden_size": 1152}}
+MISTRAL = {**LLAMA, "model_type": "mistral", "sliding_window": None}
+PHI3 = {**LLAMA, "model_type": "phi3", "hidden_size": 3072, "num_attention_heads": 32, "num_key_value_heads": 32}
+PHI3_SCALING = {
+    "type": "su",
+    "original_max_position_embeddings": 4096,
+    "short_factor": [1.0 + i / 16 for i in range(48)],
+    "long_factor": [4.0] * 48,
+}
 CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "llama": (LLAMA, LLAMA),
     "llama-scaled": ({**LLAMA, "rope_scaling": {"type": "linear", "factor": 2.0}},) * 2,
@@ -80,6 +88,12 @@ CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "qwen2-window": ({**QWEN2, "use_sliding_window": True},) * 2,
     "qwen3": (QWEN3, QWEN3),
     "qwen3-window": ({**QWEN3, "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 3},) * 2,
+    "mistral": (MISTRAL, MISTRAL),
+    "mistral-window": ({**MISTRAL, "sliding_window": 512},) * 2,
+    "mistral-no-window-key": ({key: value for key, value in MISTRAL.items() if key != "sliding_window"},) * 2,
+    "phi3": ({**PHI3, "sliding_window": 2047},) * 2,
+    "phi3-partial": ({**PHI3, "partial_rotary_factor": 0.75, "sliding_window": None},) * 2,
+    "phi3-su": ({**PHI3, "max_position_embeddings": 4096, "rope_scaling": PHI3_SCALING},) * 2,
     "gemma3": (GEMMA, GEMMA),
     "gemma3-pictures": (GEMMA_4B, GEMMA_4B_TEXT),
 }
@@ -101,6 +115,7 @@ def compared(ours: ModelConfig) -> dict[str, Any]:
         "sizes": (ours.hidden_size, ours.intermediate_size, ours.num_layers, ours.head_dim),
         "heads": (ours.num_heads, ours.num_kv_heads),
         "context": ours.max_position,
+        "rotated": ours.rotated,
         "eps": ours.rms_norm_eps,
         "tied": ours.tie_embeddings,
         "scale": scale,
@@ -113,7 +128,10 @@ def compared(ours: ModelConfig) -> dict[str, Any]:
 
 
 def reference(theirs: Any) -> dict[str, Any]:
-    local = [kind == "sliding_attention" for kind in getattr(theirs, "layer_types", [])]
+    if theirs.model_type in ("mistral", "phi3"):
+        local = [theirs.sliding_window is not None] * theirs.num_hidden_layers
+    else:
+        local = [kind == "sliding_attention" for kind in getattr(theirs, "layer_types", [])]
     head_dim = getattr(theirs, "head_dim", None) or theirs.hidden_size // theirs.num_attention_heads
     rope = theirs.rope_parameters
     everywhere = rope.get("full_attention", rope)
@@ -122,6 +140,7 @@ def reference(theirs: Any) -> dict[str, Any]:
         "sizes": (theirs.hidden_size, theirs.intermediate_size, theirs.num_hidden_layers, head_dim),
         "heads": (theirs.num_attention_heads, theirs.num_key_value_heads),
         "context": theirs.max_position_embeddings,
+        "rotated": int(head_dim * everywhere.get("partial_rotary_factor", 1.0)),
         "eps": theirs.rms_norm_eps,
         "tied": theirs.tie_word_embeddings,
         "scale": getattr(theirs, "query_pre_attn_scalar", head_dim) ** -0.5,
@@ -192,6 +211,8 @@ def test_long_rope_ends_where_its_frequencies_change(caplog: pytest.LogCaptureFi
         ({**LLAMA, "rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "low_freq_factor 1.0 is not below 1"),
         ({**LLAMA, "rope_scaling": {**LONG, "short_factor": [1.0]}}, "1 factors for 32 rotary frequencies"),
         ({**LLAMA, "quantization_config": {"bits": 4}}, "quantization_config"),
+        ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5 is not supported, only 1.0"),
+        ({**PHI3, "partial_rotary_factor": 2}, "rotary positions on 192 of 96 dimensions"),
         ({**LLAMA, "hidden_act": "gelu_pytorch_tanh"}, "hidden_act 'gelu_pytorch_tanh' is not supported, only 'silu'"),
         ({**QWEN3, "layer_types": ["linear_attention"]}, "layer_types 'linear_attention' is not supported"),
         ({**GEMMA, "final_logit_softcapping": 30.0}, "final_logit_softcapping 30.0 is not supported"),

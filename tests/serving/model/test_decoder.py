@@ -60,6 +60,13 @@ LONG_ROPE = {
     "long_factor": [4.0] * 8,
     "original_max_position_embeddings": 128,
 }
+PHI3 = {key: value for key, value in ALIGNED.items() if key != "head_dim"}
+PHI3_LONG_ROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.2, 1.6, 2.5],
+    "long_factor": [4.0] * 4,
+    "partial_rotary_factor": 0.5,
+}
 QWEN_WINDOW = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", ALIGNED),
@@ -72,6 +79,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-yarn-rope": ("llama", {**ALIGNED, "rope_parameters": YARN_ROPE}),
     "llama-long-rope": ("llama", {**ALIGNED, "rope_parameters": LONG_ROPE}),
     "llama-dynamic-rope": ("llama", {**ALIGNED, "rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}),
+    "mistral": ("mistral", {**ALIGNED, "tie_word_embeddings": False}),
+    "mistral-window": ("mistral", {**ALIGNED, "sliding_window": 8}),
+    "phi3": ("phi3", PHI3),
+    "phi3-untied-window": ("phi3", {**PHI3, "sliding_window": 8, "tie_word_embeddings": False}),
+    "phi3-partial-rotary": ("phi3", {**PHI3, "rope_parameters": {"partial_rotary_factor": 0.5}}),
+    "phi3-long-rope": ("phi3", {**PHI3, "original_max_position_embeddings": 128, "rope_parameters": PHI3_LONG_ROPE}),
     "qwen2": ("qwen2", {**ALIGNED, "head_dim": None, "tie_word_embeddings": False}),
     "qwen2-window": ("qwen2", {**ALIGNED, **QWEN_WINDOW}),
     "qwen3": ("qwen3", {**ALIGNED, "head_dim": 32}),

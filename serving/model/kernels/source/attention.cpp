@@ -35,12 +35,13 @@ void rotate_head(float* x, const float* cos, const float* sin, int64_t half) {
 template <typename T>
 void cache_token(const AttentionCall& call, int64_t token) {
     const int64_t dim = call.dim, size = call.block_size, position = call.positions[token];
-    const float *cos = call.cos + position * dim / 2, *sin = call.sin + position * dim / 2;
+    const int64_t half = call.rotated / 2;
+    const float *cos = call.cos + position * half, *sin = call.sin + position * half;
     float* row = call.qkv + token * (call.heads + 2 * call.kv_heads) * dim;
     for (int64_t head = 0; head < call.heads + call.kv_heads; head++) {
         const float* weight = head < call.heads ? call.q_norm : call.k_norm;
         if (weight) norm_head(row + head * dim, weight, call.eps, dim);
-        rotate_head(row + head * dim, cos, sin, dim / 2);
+        rotate_head(row + head * dim, cos, sin, half);
     }
     const int64_t block = call.slots[token] / size, slot = call.slots[token] % size;
     for (int64_t head = 0; head < call.kv_heads; head++) {

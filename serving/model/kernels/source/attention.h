@@ -7,7 +7,7 @@ struct AttentionCall {
     float* qkv;               // [tokens, heads + 2 kv_heads, dim]; queries and keys are rotated in place
     const float* q_norm;      // [dim] or null: RMS norm of each query head before the rotation
     const float* k_norm;      // [dim] or null
-    const float* cos;         // [positions, dim / 2]
+    const float* cos;         // [positions, rotated / 2]
     const float* sin;
     void* keys;               // [blocks, kv_heads, dim, block_size]
     void* values;             // [blocks, kv_heads, block_size, dim]
@@ -18,6 +18,7 @@ struct AttentionCall {
     float* out;               // [tokens, heads, dim]
     int64_t tokens, sequences, heads, kv_heads, dim, block_size, table_stride;
     int64_t window;           // tokens that a token attends to, itself included; 0: all up to itself
+    int64_t rotated;          // dimensions of a head that are rotated, the first ones
     int32_t cache_type;       // Format: FLOAT32, BFLOAT16, FLOAT16
     float scale, eps;
 };
