@@ -57,7 +57,7 @@ _FUSED_NAMES = MappingProxyType({"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_
 _ARCHITECTURES = TRAITS.keys() - {"mistral"}  # it is llama in this format
 _GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
-# Their supported values, the first by default.
+# Keys of the rotary scaling, and their supported values. The first value is the default.
 _ROPE_KEYS = MappingProxyType(
     {
         "rope.scaling.type": ("none", "linear", "yarn", "longrope"),
@@ -216,7 +216,8 @@ def _local_layers(keys: _Keys, architecture: str) -> frozenset[int]:
 
 
 def _rope_scaling(keys: _Keys, content: GGUFContent) -> RopeScaling | None:
-    """By llama.cpp's rules (llama-context.cpp, ggml's rope): Llama 3's files have a factor for each frequency."""
+    """The rotary scaling, by llama.cpp's rules (llama-context.cpp, ggml's rope). Files of Llama 3 have a tensor with a
+    factor for each frequency."""
     kind, magnitude = keys.get("rope.scaling.type", "none"), keys.get("rope.scaling.attn_factor", 1.0)
     for name in ("rope_freqs.weight", "rope_factors_short.weight"):
         if name in content.tensors:
@@ -237,7 +238,7 @@ def _rope_scaling(keys: _Keys, content: GGUFContent) -> RopeScaling | None:
 
 
 def _max_position(path: Path, keys: _Keys, content: GGUFContent) -> int:
-    """The context, of LongRoPE the original one: see `rope_parameters.max_position`."""
+    """The longest context in tokens; with LongRoPE the original context (see `rope_parameters.max_position`)."""
     full: int = keys["context_length"]
     original: int = keys.get("rope.scaling.original_context_length", full)
     if "rope_factors_short.weight" not in content.tensors or full <= original:

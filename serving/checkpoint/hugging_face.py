@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serving.checkpoint.declared import check_biases, head_is_tied
 from serving.checkpoint.rope_parameters import (
     ROPE_TYPES,
     max_position,
@@ -19,6 +18,7 @@ from serving.checkpoint.rope_parameters import (
     rope_scaling,
     rope_type,
 )
+from serving.checkpoint.tensor_checks import check_biases, head_is_tied
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
@@ -72,7 +72,7 @@ class SafetensorsDirectory:
         self._apply_tensors(file, {**raw, **raw.get("text_config", {})})
 
     def _apply_tensors(self, file: Path, raw: dict[str, Any]) -> None:
-        """What the tensors say of the head and of biases."""
+        """Sets whether the head is tied, and checks the biases, from the tensors."""
         tied = head_is_tied(file, raw.get("tie_word_embeddings"), self._tensors, self._read)
         self.config = replace(self.config, tie_embeddings=tied)
         check_biases(file, self.config.architecture, raw, self._tensors, self._read)

@@ -1,4 +1,4 @@
-"""Rotary positions of a config.json: `rope_parameters`, or `rope_scaling` and `rope_theta` in older files."""
+"""Rotary positions from config.json: `rope_parameters`, or `rope_scaling` and `rope_theta` in old files."""
 
 import logging
 import math
@@ -21,7 +21,8 @@ _OLDER_NAMES = ("su", "yarn")  # of Phi-3's longrope
 
 
 def rope_parameters(raw: dict[str, Any], layers: str = "full_attention") -> dict[str, Any]:
-    """Those of a kind of layer. Where a file has both spellings the older one counts, as it does to `transformers`."""
+    """The rotary settings of a kind of layer. If a file has both the old and the new keys, the old ones count, as in
+    `transformers`."""
     older: dict[str, Any] = raw.get("rope_scaling") or {}
     newer: dict[str, Any] = raw.get("rope_parameters") or {}
     if "full_attention" in newer:
@@ -42,9 +43,11 @@ def partial_rotary_factor(raw: dict[str, Any]) -> float:
 
 
 def rope_scaling(raw: dict[str, Any]) -> RopeScaling | None:
-    """Of the layers that see all. KeyError for a key that must be there, ValueError or the like for a bad value.
+    """The scaling of the layers with full attention.
 
-    `dynamic` begins beyond the model's context, where the engine never goes: within it nothing is scaled.
+    KeyError for a missing key, ValueError or TypeError for a bad value.
+
+    `dynamic` scales only beyond the model's context, which the engine never exceeds: there is no scaling.
     """
     rope, kind = rope_parameters(raw), rope_type(raw)
     if kind == "linear":
@@ -62,7 +65,8 @@ def rope_scaling(raw: dict[str, Any]) -> RopeScaling | None:
 
 
 def max_position(file: Path, raw: dict[str, Any]) -> int:
-    """The context. LongRoPE has other frequencies for longer texts, which would change those of cached keys."""
+    """The longest context in tokens. With LongRoPE it is the original context: beyond it other frequencies apply, also
+    to keys that are already cached."""
     full: int = raw["max_position_embeddings"]
     if rope_type(raw) != "longrope" or full <= (original := _original(raw, rope_parameters(raw))):
         return full
@@ -98,7 +102,7 @@ def _short_factors(raw: dict[str, Any], rope: dict[str, Any]) -> FrequencyFactor
 
 
 def _original(raw: dict[str, Any], rope: dict[str, Any]) -> int:
-    """Tokens of the context before it was extended."""
+    """The length in tokens of the context before it was extended."""
     key = "original_max_position_embeddings"
     found: int = raw.get(key) or rope.get(key) or raw["max_position_embeddings"]
     return found

@@ -74,7 +74,7 @@ def make_embedding(table: Matrix, precision: Precision, scale: float = 1.0) -> C
 class Rotary:
     """Rotary positions (Su et al. 2021). Pairs are (i, i + dim / 2), as in Hugging Face models.
 
-    With `scaling`, frequencies and magnitude are those of a stretched context. `dim` counts the rotated dimensions.
+    `dim` is the number of rotated dimensions. `scaling` changes the frequencies and the magnitude for a longer context.
     """
 
     def __init__(

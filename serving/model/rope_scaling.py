@@ -1,6 +1,6 @@
-"""Scaling of rotary positions, for contexts longer than those that a model was first trained on.
+"""Scaling of rotary positions, for contexts longer than the one on which a model was first trained.
 
-The formulas are those of `transformers` (modeling_rope_utils.py), whose names the fields have.
+The formulas and the fields' names are those of `transformers` (modeling_rope_utils.py).
 """
 
 import math
@@ -15,17 +15,17 @@ class RopeScaling(Protocol):
 
     @property
     def magnitude(self) -> float:
-        """Cosines and sines are multiplied by it."""
+        """The factor of the cosines and sines."""
         ...
 
     def scale(self, frequencies: torch.Tensor, theta: float) -> torch.Tensor:
-        """The frequencies [pairs], which are theta ** (-i / pairs), as this scaling has them."""
+        """The scaled frequencies [pairs]. The unscaled `frequencies` are theta ** (-i / pairs)."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearScaling:
-    """Positions are divided by the factor."""
+    """Divides all positions by the factor."""
 
     factor: float
     magnitude: float = 1.0
@@ -39,7 +39,7 @@ class LinearScaling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrequencyFactors:
-    """Each frequency is divided by a factor of its own: LongRoPE (Ding et al. 2024), and a GGUF file's tensors."""
+    """Divides each frequency by its own factor: LongRoPE (Ding et al. 2024), and GGUF files that have such factors."""
 
     factors: tuple[float, ...]
     magnitude: float = 1.0
@@ -57,7 +57,7 @@ class FrequencyFactors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Llama3Scaling:
-    """Long waves are stretched by the factor, short ones stay, those between are interpolated (Llama 3.1)."""
+    """Divides low frequencies by the factor, keeps high ones, and interpolates between them (Llama 3.1)."""
 
     factor: float
     low_freq_factor: float
@@ -75,14 +75,14 @@ class Llama3Scaling:
 
     def scale(self, frequencies: torch.Tensor, theta: float) -> torch.Tensor:
         turns = self.original_max_position * frequencies / (2 * math.pi)  # in the original context
-        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
-        kept = kept.clamp(0, 1)
-        return (1 - kept) * frequencies / self.factor + kept * frequencies
+        unscaled = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        unscaled = unscaled.clamp(0, 1)
+        return (1 - unscaled) * frequencies / self.factor + unscaled * frequencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YarnScaling:
-    """YaRN (Peng et al. 2023): as `Llama3Scaling`, interpolated by the index of the frequency, with a magnitude."""
+    """YaRN (Peng et al. 2023): like `Llama3Scaling`, interpolated by the frequency's index and with a magnitude."""
 
     factor: float
     original_max_position: int
@@ -106,17 +106,17 @@ class YarnScaling:
         return frequencies / self.factor * stretched + frequencies * (1 - stretched)
 
     def _index_of(self, turns: float, pairs: int, theta: float) -> float:
-        """Of the frequency that turns so often in the original context."""
+        """The index of the frequency that makes this number of turns in the original context."""
         return pairs * math.log(self.original_max_position / (turns * 2 * math.pi)) / math.log(theta)
 
 
 def yarn_magnitude(factor: float, mscale: float = 1.0) -> float:
-    """0.1 * mscale * ln(factor) + 1; 1 where nothing is stretched."""
+    """0.1 * mscale * ln(factor) + 1; 1 for a factor of at most 1."""
     return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
 def rope_frequencies(pairs: int, theta: float, scaling: RopeScaling | None = None) -> torch.Tensor:
-    """float32 [pairs], in radians a position."""
+    """The frequencies float32 [pairs], in radians per position."""
     exponents = torch.arange(0, 2 * pairs, 2, dtype=torch.float32) / (2 * pairs)
     frequencies = 1.0 / float(theta) ** exponents
     return frequencies if scaling is None else scaling.scale(frequencies, theta)

@@ -1,4 +1,4 @@
-"""The head and biases of a directory, against what transformers makes of the same files."""
+"""The head and biases of a directory, compared with those that transformers loads from the same files."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ BIAS = "model.layers.1.self_attn.k_proj.bias"
 
 
 def changed(directory: Path, tmp_path: Path, settings: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Path:
-    """A copy with other settings (None: without it) and tensors."""
+    """A copy of the directory with other settings and tensors. A setting of None is removed."""
     copy = Path(shutil.copytree(directory, tmp_path / "copy"))
     config = json.loads((copy / "config.json").read_text()) | settings
     kept = {key: value for key, value in config.items() if value is not None or key not in settings}
@@ -74,7 +74,7 @@ def test_biases_in_the_file_count_more_than_the_default(
 
 
 def test_biases_of_zeros_contradict_nothing(tiny_model: Path, tmp_path: Path, transformers: Any) -> None:
-    """GPTQ files have them."""
+    """GPTQ files have such biases."""
     directory = changed(tiny_model, tmp_path, {"attention_bias": False}, {BIAS: torch.zeros(16)})
     assert_equal_transformers(directory, transformers)
 
@@ -87,7 +87,11 @@ def test_biases_of_zeros_contradict_nothing(tiny_model: Path, tmp_path: Path, tr
         ({"attention_bias": False}, {BIAS: torch.ones(16)}, f"attention_bias is false, but there is a tensor '{BIAS}'"),
         ({"attention_bias": True}, {}, "attention_bias is true, but tensor 'model.layers.0.self_attn.q_proj.bias'"),
         ({"mlp_bias": True}, {}, "mlp_bias is true, but tensor 'model.layers.0.mlp.gate_proj.bias' is missing"),
-        ({"model_type": "qwen2"}, {}, "architecture 'qwen2' has it, but tensor 'model.layers.0.self_attn.q_proj.bias'"),
+        (
+            {"model_type": "qwen2"},
+            {},
+            "architecture 'qwen2' has this bias, but tensor 'model.layers.0.self_attn.q_proj.bias'",
+        ),
     ],
 )
 def test_a_contradiction_is_one_line(

@@ -1,7 +1,7 @@
-"""What a config.json says of a model's head and biases, against the tensors that the directory has.
+"""Compares config.json's keys about the head and the biases with the tensors of the directory.
 
-A tensor in the directory counts more than a key that config.json leaves out. `ModelLoadError` where the two contradict
-each other: one of them is then wrong, and nothing tells which.
+Where config.json leaves a key out, the tensors decide. `ModelLoadError` where a key and the tensors contradict each
+other: either of them may be wrong.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -16,7 +16,7 @@ from serving.core import ModelLoadError
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 _MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
-# The keys that `transformers` reads for an architecture, and the layers that have a bias by them.
+# The keys that `transformers` reads for an architecture, and the projections that have a bias if a key is true.
 _BIAS_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "llama": {"attention_bias": _ATTENTION, "mlp_bias": _MLP},
@@ -30,7 +30,8 @@ Read = Callable[[str], torch.Tensor]
 
 
 def head_is_tied(file: Path, declared: bool | None, names: Container[str], read: Read) -> bool:
-    """Whether the embedding is the head too. `declared` is None where config.json leaves that out."""
+    """Whether the embedding is also the head. `declared` is config.json's `tie_word_embeddings`, None if it is left
+    out."""
     if _HEAD not in names:
         if declared is False:
             raise ModelLoadError(
@@ -51,10 +52,11 @@ def head_is_tied(file: Path, declared: bool | None, names: Container[str], read:
 
 
 def check_biases(file: Path, architecture: str, raw: dict[str, Any], names: Container[str], read: Read) -> None:
-    """Biases of zeros may always be there: quantized files have them for layers that have none."""
+    """`ModelLoadError` for a missing bias, and for a bias that config.json excludes. Biases of zeros are always
+    allowed: quantized files have them for layers without a bias."""
     layers = range(raw["num_hidden_layers"])
     for part in _ALWAYS_BIASED.get(architecture, ()):
-        _require(file, f"architecture {architecture!r} has it", part, layers, names)
+        _require(file, f"architecture {architecture!r} has this bias", part, layers, names)
     for key, parts in _BIAS_KEYS.get(architecture, {}).items():
         for part in parts if raw.get(key) else ():
             _require(file, f"{key} is true", part, layers, names)
