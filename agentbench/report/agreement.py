@@ -28,8 +28,8 @@ Verdicts = Mapping[AttemptKey, bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementView:
-    """`labelled` counts the attempts with a label. On `tied` of them the reviewers are split evenly: no scorer is
-    compared on those."""
+    """The agreement of each pair of raters. `labelled` counts the attempts with a label. On `tied` of them the
+    reviewers are split evenly; scorers are not compared with reviewers on those."""
 
     run: Run
     labelled: int

@@ -96,7 +96,7 @@ def chart_text(text: str) -> str:
 
 
 def check_installed() -> None:
-    """`UserError` when Jinja2 or Plotly is not installed."""
+    """Raises `UserError` when Jinja2 or Plotly is not installed."""
     environment()
     plotly()
 

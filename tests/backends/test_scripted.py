@@ -43,14 +43,14 @@ async def test_the_first_rule_that_matches_answers() -> None:
     assert made["function"] == {"name": "add", "arguments": '{"a": 2}'}
 
 
-async def test_tokens_take_the_time_they_are_told_to() -> None:
+async def test_tokens_take_the_configured_time() -> None:
     backend = scripted(default="a b c", first_token_s=0.02, token_s=0.01)
     call = await backend.chat(ChatRequest(messages=({"role": "user", "content": "x"},)))
     assert call.chunk_at[0] - call.sent_at >= 20_000_000
     assert all(later - earlier >= 9_000_000 for earlier, later in zip(call.chunk_at, call.chunk_at[1:], strict=False))
 
 
-async def test_a_word_is_relayed_when_it_is_said() -> None:
+async def test_a_word_is_relayed_at_its_time() -> None:
     relayed: list[int] = []
     backend = scripted(default="a b c", token_s=0.01)
     call = await backend.chat(

@@ -12,7 +12,7 @@ from tests.report.runs import fill
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each test has a copy of it."""
+    """A store with two runs; each test gets a copy."""
     path = tmp_path_factory.mktemp("filled") / "a.db"
     with open_store(str(path)) as store:
         fill(store)

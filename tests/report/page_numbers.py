@@ -1,4 +1,4 @@
-"""The numbers of a page, with where each stands in the JSON of the same thing."""
+"""Reads the numbers of a page, each with its path in the page's JSON."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ VOID = {"br", "meta", "link", "input", "img", "hr"}
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """`document` is what the nearest element around it says its path begins in: `data-*` by name."""
+    """A number of a page. `document` names the JSON of its `path`: the `data-*` attributes around it."""
 
     document: tuple[tuple[str, str], ...]
     path: tuple[str | int, ...]
@@ -30,20 +30,20 @@ class _Numbers(HTMLParser):
         self.reading: tuple[dict[str, str], list[str]] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag not in VOID:
-            self.open.append((tag, given))
-        if tag == "data" and "data-path" in given:
-            self.reading = (given, [])
+            self.open.append((tag, attributes))
+        if tag == "data" and "data-path" in attributes:
+            self.reading = (attributes, [])
 
     def handle_endtag(self, tag: str) -> None:
         while self.open and self.open.pop()[0] != tag:
             pass
         if tag == "data" and self.reading:
-            given, words = self.reading
-            path = tuple(json.loads(given["data-path"]))
-            value = json.loads(given["value"])
-            self.found.append(Number(self._document(), path, given["data-form"], value, "".join(words)))
+            attributes, words = self.reading
+            path = tuple(json.loads(attributes["data-path"]))
+            value = json.loads(attributes["value"])
+            self.found.append(Number(self._document(), path, attributes["data-form"], value, "".join(words)))
             self.reading = None
 
     def handle_data(self, data: str) -> None:
@@ -52,8 +52,8 @@ class _Numbers(HTMLParser):
 
     def _document(self) -> tuple[tuple[str, str], ...]:
         around: dict[str, str] = {}
-        for _, given in self.open:
-            around |= {name: value for name, value in given.items() if name.startswith("data-")}
+        for _, attributes in self.open:
+            around |= {name: value for name, value in attributes.items() if name.startswith("data-")}
         names = ("data-document", "data-run", "data-case", "data-repeat")
         return tuple((name, around[name]) for name in names if name in around)
 
@@ -65,7 +65,7 @@ def numbers(html: str) -> list[Number]:
 
 
 def check(found: Number, document: Mapping[str, Any]) -> None:
-    """The number is the JSON's, and is written as its form writes it."""
+    """Asserts that the number equals the JSON's value, and that its text is formatted by its form."""
     expected = lookup(json.loads(json.dumps(document, default=str)), found.path)
     assert found.value == expected, found
     assert found.text == FORMS[found.form](expected), found

@@ -1,4 +1,4 @@
-"""A store with two runs to report on, and what a report prints."""
+"""A store with two runs for the reports' tests, and the text that a report prints."""
 
 import random
 from dataclasses import replace
@@ -100,7 +100,7 @@ def _steps(number: int, start: int, ttft_ms: int) -> tuple[ModelCall | ToolCall,
 
 
 def fill(store: Store, cases: int = 60) -> None:
-    """Run `weather-…-aaa111`, labelled free, is right on about half; `weather-…-bbb222`, on more and sooner."""
+    """`weather-…-aaa111`, labelled free, is right on about half; `weather-…-bbb222` is right more often and faster."""
     generator = random.Random(1)
     free, constrained = "weather-20260304-050600-aaa111", "weather-20260304-050700-bbb222"
     store.create_run(a_run(free, "free", cases, "free"))

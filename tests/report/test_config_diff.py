@@ -1,4 +1,4 @@
-"""What two configurations differ in."""
+"""The differences between two configurations."""
 
 from agentbench.report.config_diff import config_diff
 

@@ -1,4 +1,4 @@
-"""What a model wrote can do nothing to a terminal."""
+"""A model's text has no effect on a terminal."""
 
 import pytest
 from hypothesis import given
@@ -20,12 +20,12 @@ from agentbench.report.terminal_safe import line, plain
         ("[bold]kept[/bold]\n\ttoo", "[bold]kept[/bold]\n\ttoo"),
     ],
 )
-def test_sequences_and_controls_are_taken_out(text: str, left: str) -> None:
+def test_sequences_and_controls_are_removed(text: str, left: str) -> None:
     assert plain(text) == left
 
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("\x1b[]m;\x9b\u202e"))))
-def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
+def test_no_control_character_remains(text: str) -> None:
     left = plain(text)
     assert not any(ord(c) < 32 and c not in "\n\t" for c in left)
     assert not any(0x7F <= ord(c) < 0xA0 for c in left)

@@ -1,4 +1,4 @@
-"""What every scorer promises, of those that need no model."""
+"""The scorers that need no model pass the contract."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every server promises: the bundled one, and one that is there already."""
+"""The bundled server and the server of a URL pass the contract."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""The store's contract on SQLite and PostgreSQL, and that any attempt round-trips."""
+"""The store's contract on SQLite and PostgreSQL; any attempt is read back unchanged."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,7 +22,7 @@ round_trips = settings(max_examples=40, deadline=None, suppress_health_check=[He
 
 @pytest.fixture
 def numbers() -> Iterator[int]:
-    """Each example of a property is a run of its own."""
+    """Numbers for run ids: each example of a property-based test has its own run."""
     return count()
 
 
@@ -77,7 +77,7 @@ class TestPostgresql(StoreContract):
         check_round_trip(store, f"run-{next(numbers)}", attempt, expected, metadata, name)
 
 
-def test_what_json_has_no_form_for_is_stored_as_its_nearest(tmp_path: Path) -> None:
+def test_values_that_json_lacks_are_stored_as_similar_json_values(tmp_path: Path) -> None:
     from datetime import date
 
     values = {"day": date(2026, 1, 2), "set": {"b", "a"}, "nested": ({"x": (1, 2)},)}

@@ -187,7 +187,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 
 
 def _columns(document: Json) -> list[dict[str, Any]]:
-    """A column for each load and side; the rows are metrics, of which there are more."""
+    """The table's columns: one for each load and side. The rows are metrics."""
     return [
         {
             "at": ["points", place, "sides", name, "figures"],

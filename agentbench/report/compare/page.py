@@ -155,7 +155,7 @@ class Pair:
 
 
 def runs_page(view: RunsView, store: Store) -> Page:
-    """`UserError` when Jinja2 is not installed."""
+    """The HTML page of several runs. `UserError` when Jinja2 is not installed."""
     charts = runs_charts(view)
     body = render("runs_page.html", charts=chart_places(charts), **_values(view, store))
     return Page(title=", ".join(run.title for run in view.runs), body=Html(body), charts=charts)

@@ -24,7 +24,7 @@ def load_history(store: Store, suite: str) -> HistoryView | None:
 
 
 def history_page(view: HistoryView) -> Page:
-    """`UserError` when Jinja2 is not installed."""
+    """The HTML page of a suite over time. `UserError` when Jinja2 is not installed."""
     charts = {f"history_{metric}": _chart(view, metric) for metric in METRICS}
     body = render(
         "history_page.html",

@@ -176,7 +176,7 @@ class RunPage:
 
 
 def run_page(page: RunPage) -> Page:
-    """`UserError` when Jinja2 is not installed."""
+    """The HTML page of a run. `UserError` when Jinja2 is not installed."""
     view, charts = page.figures.view, page.figures.charts
     body = render(
         "run_page.html",
@@ -189,7 +189,7 @@ def run_page(page: RunPage) -> Page:
 
 
 def load_run_page(store: Store, run: Run) -> RunPage:
-    """Reads the page's data from the store. At most `TRANSCRIPTS` attempts are read in full, those not right first."""
+    """Reads the page's data from the store. It has at most `TRANSCRIPTS` attempts; those that are not right come first."""
     others: list[tuple[Attempt, Case]] = []
     right: list[tuple[Attempt, Case]] = []
     for attempt, case in store.whole_attempts(run.id):

@@ -245,12 +245,12 @@ def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:
 
 
 def short_id(run_id: str) -> str:
-    """The last part of a run id: it is unique, and the store accepts it in place of the full id."""
+    """The end of a run id. It identifies the run, and the store accepts it in place of the full id."""
     return run_id.rpartition("-")[2][:12]
 
 
 def _name(component: Any, key: str = "name") -> str:
-    """A component's name in a configuration, where it is a mapping with a name or only the name."""
+    """A component's name in a configuration: a component is a mapping with a name, or only a name."""
     return str(component.get(key) or "") if isinstance(component, Mapping) else str(component or "")
 
 

@@ -1,4 +1,4 @@
-"""The roofline: where a server's work lies, and which side of the ridge."""
+"""The roofline: a server's points and the side of the ridge they are on; and line charts."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ CARD = {"num_parameters": 1e8, "weight_bytes_per_step": 1e8, "kv_bytes_per_token
 
 
 def a_document(**changes: Any) -> dict[str, Any]:
-    """One client: 100 tokens a second in steps of 10 ms, prompts of 200 tokens in 0.5 s; a ridge at 10 FLOP/byte."""
+    """One client: 100 tokens/s in steps of 10 ms, prompts of 200 tokens in 0.5 s; the ridge is at 10 FLOP/byte."""
     figures = {
         "step_s": 0.01,
         "output_tokens_per_s": 100.0,
@@ -27,7 +27,7 @@ def a_document(**changes: Any) -> dict[str, Any]:
     return {"sides": [side], "points": [point], "peak": peak, **changes}
 
 
-def test_decode_and_prefill_are_where_their_definition_puts_them() -> None:
+def test_the_points_of_decode_and_prefill() -> None:
     decode, prefill = work(a_document())
     assert decode.kind == "decode"
     assert decode.intensity == pytest.approx(1.0)
@@ -37,7 +37,7 @@ def test_decode_and_prefill_are_where_their_definition_puts_them() -> None:
     assert prefill.flop_per_s == pytest.approx(2e8 * 200 / 0.5)
 
 
-def test_it_says_what_bounds_them() -> None:
+def test_the_roofline_says_whether_memory_or_compute_is_the_bound() -> None:
     found = roofline(a_document())
     assert found is not None
     assert found.bounds == (
@@ -50,12 +50,12 @@ def test_it_says_what_bounds_them() -> None:
     assert [line["x"] for line in points] == [pytest.approx([1]), pytest.approx([2e8 * 200 / (1e8 + 200 * 1e4)])]
 
 
-def test_without_a_peak_or_a_card_there_is_none() -> None:
+def test_without_a_peak_or_a_model_card_there_is_no_roofline() -> None:
     assert roofline(a_document(peak=None)) is None
     assert roofline(a_document(sides=[{"name": "a", "card": None}])) is None
 
 
-def test_loads_are_the_ticks_and_values_far_apart_are_on_powers_of_ten() -> None:
+def test_loads_are_the_ticks_and_values_far_apart_have_a_logarithmic_axis() -> None:
     series = Series(name="a, ttft <p95>", points=((1, 0.01, "c=1"), (8, 1.0, "c=8")), colour=1, dashed=True)
     over = Axis(title="clients", form=plain)
     chart = line_chart("TTFT", [series], over, SECONDS, loads=[8, 1, 8])
@@ -66,7 +66,7 @@ def test_loads_are_the_ticks_and_values_far_apart_are_on_powers_of_ten() -> None
     assert line_chart("TTFT", [near], over, SECONDS, loads=[1, 8]).layout["yaxis"]["rangemode"] == "tozero"
 
 
-def test_a_chart_without_a_value_says_so() -> None:
+def test_a_chart_without_values_says_so() -> None:
     empty = Series(name="a", points=(), colour=0)
     chart = line_chart("TTFT", [empty], Axis(title="clients", form=plain), SECONDS)
     assert "No value was measured." in str(chart_places({"ttft": chart}))

@@ -1,4 +1,4 @@
-"""The numbers of two runs side by side, and the table that shows them."""
+"""The numbers of a comparison of two runs, and the table that shows them."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_a_run_without_attempts_has_a_view(store: Store) -> None:
     assert "nothing to compare" in shown(compare_report(both))
 
 
-def test_pass_hat_k_is_of_the_k_that_was_asked_and_both_its_readings_are_named(store: Store) -> None:
+def test_pass_hat_k_is_for_the_runs_repeats_and_has_a_row_for_each_counting_of_failures(store: Store) -> None:
     runs = [replace(a_run(f"weather-{name}", name, 4, "free"), repeats=2) for name in ("crashing", "steady")]
     for run in runs:
         store.create_run(run)
@@ -65,7 +65,7 @@ def test_the_numbers_of_a_comparison(store: Store) -> None:
     assert found["config_diff"] == {"agent.output": {"a": "free", "b": "constrained"}}
 
 
-def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Store) -> None:
+def test_a_significant_difference_is_not_reported_as_undetectable(store: Store) -> None:
     for name, share in (("best", 1.0), ("good", 0.9), ("poor", 0.1), ("none", 0.0)):
         run = a_run(name, name, 40, "free")
         store.create_run(run)
@@ -79,7 +79,7 @@ def test_a_shown_difference_is_not_called_one_that_could_not_be_shown(store: Sto
     assert re.search(r"Smallest detectable difference: 1\d\.\d pts", same)
 
 
-def test_a_scorer_and_a_figure_of_one_name_do_not_meet(store: Store) -> None:
+def test_a_scorer_named_like_a_metric_has_its_own_adjusted_p(store: Store) -> None:
     for name, value in (("first", 0.25), ("second", 0.75)):
         store.create_run(a_run(name, name, 20, "free"))
         for number in range(20):
@@ -93,7 +93,7 @@ def test_a_scorer_and_a_figure_of_one_name_do_not_meet(store: Store) -> None:
     assert "No difference in accuracy is shown" in shown(compare_report(view))
 
 
-def test_a_figure_is_coloured_by_the_p_that_is_adjusted(store: Store) -> None:
+def test_a_difference_is_coloured_by_its_adjusted_p(store: Store) -> None:
     view = compare_view(store, store.get_run("free"), store.get_run("constrained"))
 
     def styles(of: CompareView) -> set[str]:
@@ -122,7 +122,7 @@ def test_the_compare_table_fits(store: Store, width: int) -> None:
     assert "Better in A" not in text
 
 
-def test_runs_of_one_label_are_told_apart(store: Store) -> None:
+def test_runs_with_the_same_label_have_different_titles(store: Store) -> None:
     store.create_run(a_run("weather-ccc333", "free", 60, "free", minutes=3))
     view = compare_view(store, store.get_run("aaa111"), store.get_run("ccc333"))
     assert (view.a.title, view.b.title) == ("free aaa111", "free ccc333")

@@ -1,4 +1,4 @@
-"""Several runs: each later one against the first, adjusted over all, and the front."""
+"""Several runs: comparisons with the first run, p adjusted over all comparisons, and the Pareto front."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,14 @@ from tests.report.runs import a_case, a_run, an_attempt
 
 
 def third(store: Store) -> None:
-    """A run that is slower than both and right less often."""
+    """A third run that is slower than both others and right less often."""
     run = replace(a_run("weather-ccc333", "third", 60, "free", minutes=2), config_hash="c" * 64)
     store.create_run(run)
     pairs = [(an_attempt(n, right=n % 9 == 0, ttft_ms=2000), a_case(n)) for n in range(60)]
     store.add_attempts(run.id, pairs)
 
 
-def test_a_comparison_is_that_of_the_two(store: Store) -> None:
+def test_a_comparison_of_several_equals_that_of_two(store: Store) -> None:
     free, constrained = store.get_run("free"), store.get_run("constrained")
     view, pair = runs_view(store, [free, constrained]), compare_view(store, free, constrained)
     (found,) = view.comparisons
@@ -46,7 +46,7 @@ def test_p_is_adjusted_over_every_comparison(store: Store) -> None:
     assert any(found[key] > raw[int(key[0]), key[2:]] for key in found)
 
 
-def test_a_figure_of_the_page_is_coloured_by_the_p_that_is_adjusted(store: Store) -> None:
+def test_a_difference_on_the_page_is_coloured_by_its_adjusted_p(store: Store) -> None:
     view = runs_view(store, [store.get_run("free"), store.get_run("constrained")])
     assert '<span class="good">' in str(runs_page(view, store).body)
     none = replace(view, adjusted=(dict.fromkeys(view.adjusted[0], 0.06),))
@@ -55,7 +55,7 @@ def test_a_figure_of_the_page_is_coloured_by_the_p_that_is_adjusted(store: Store
     assert '<span class="bad">' not in body
 
 
-def test_the_front_has_no_run_that_another_is_better_than(store: Store) -> None:
+def test_the_front_has_no_dominated_run(store: Store) -> None:
     third(store)
     view = runs_view(store, [store.get_run(name) for name in ("free", "constrained", "third")])
     assert view.to_json()["pareto"]["ttft_p95_s"] == ["weather-20260304-050700-bbb222"]

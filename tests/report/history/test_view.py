@@ -1,4 +1,4 @@
-"""A suite over time: runs by configuration, and the change that is marked."""
+"""A suite over time: series of comparable runs, and their change points."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from tests.report.page_numbers import check, numbers
 from tests.report.runs import STARTED, a_case, a_run, an_attempt
 
 RUNS, CHANGED = 12, 7
-"""Runs of one configuration, and the first of them that is better."""
+"""Runs of one configuration, and the index of the first run with the better level."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_the_change_is_where_it_was_made(store: Store) -> None:
+def test_the_change_point_is_found(store: Store) -> None:
     view = load_history(store, "weather")
     assert view is not None
     newest, nightly = view.series
@@ -54,8 +54,8 @@ def test_the_change_is_where_it_was_made(store: Store) -> None:
     assert nightly.changes["ttft_p95_s"] == ()
 
 
-def test_other_cases_other_graders_and_a_part_are_lines_of_their_own(tmp_path: Path) -> None:
-    """Eight runs that are right on a quarter, eight of another version that are right on all: no change of one line."""
+def test_runs_with_other_cases_or_graders_or_of_a_part_form_their_own_series(tmp_path: Path) -> None:
+    """Eight runs are right on a quarter, eight runs of another version are right on all: no series has a change."""
     asked = {"suite": {"scorers": [{"name": "exact"}]}, "suite_cases": 25}
     with open_store(str(tmp_path / "b.db")) as store:
         for number in range(16):
@@ -90,7 +90,7 @@ def test_other_cases_other_graders_and_a_part_are_lines_of_their_own(tmp_path: P
     assert names[-1].endswith("version 2, 3 of 25 cases")
 
 
-def test_its_numbers_are_those_of_the_json(store: Store, tmp_path: Path) -> None:
+def test_the_pages_numbers_equal_the_json(store: Store, tmp_path: Path) -> None:
     db = str(tmp_path / "a.db")
     result = CliRunner().invoke(app, ["report", "weather", "--json", "--db", db])
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""The page of a run: its numbers are those of `--json`, and what others wrote in it is text."""
+"""The page of a run: its numbers equal `--json`, and text from models and cases is escaped."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def words(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
-def test_its_figures_are_those_of_the_view(store: Store) -> None:
+def test_the_pages_numbers_equal_the_view(store: Store) -> None:
     with store:
         fill(store, cases=20)
         run = store.get_run("free")
@@ -54,7 +54,7 @@ def test_its_figures_are_those_of_the_view(store: Store) -> None:
     assert len(view.outcomes) == len(re.findall(r"(?:<td><data [^>]*>\d+</data></td>){3}</tr>", html))
 
 
-def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
+def test_the_page_of_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
     with store:
         fill(store, cases=20)
         free = store.get_run("free")
@@ -65,7 +65,7 @@ def test_a_part_says_of_how_many_cases_it_is(store: Store) -> None:
     assert "of the suite's" not in told[1]
 
 
-def test_those_that_were_not_right_are_told_first(store: Store) -> None:
+def test_attempts_that_are_not_right_come_first(store: Store) -> None:
     with store:
         fill(store, cases=20)
         html = html_of(run_page(load_run_page(store, store.get_run("free"))))
@@ -74,7 +74,7 @@ def test_those_that_were_not_right_are_told_first(store: Store) -> None:
     assert {"right", "wrong"} <= set(verdicts)
 
 
-def test_what_others_wrote_is_text(store: Store) -> None:
+def test_text_from_models_and_cases_is_escaped(store: Store) -> None:
     with store:
         run = a_run("20260101-x", HOSTILE, 1, "free")
         store.create_run(run)

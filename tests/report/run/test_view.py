@@ -25,7 +25,7 @@ def test_the_numbers_of_a_run(store: Store) -> None:
     assert len(found["cases"]) == 60
 
 
-def test_a_run_that_is_not_of_the_whole_suite_says_so(store: Store) -> None:
+def test_the_table_of_a_part_and_of_a_rerun_says_so(store: Store) -> None:
     free = store.get_run("free")
     assert "Part" not in shown(run_report(run_view(store, free)))
     facts = {**free.environment, "suite_cases": 400, "rerun_of": "weather-1"}
@@ -46,7 +46,7 @@ def test_the_run_table_fits(store: Store, width: int) -> None:
         assert part in text
 
 
-def test_what_its_tokens_cost_is_told_at_the_suites_prices(store: Store) -> None:
+def test_the_cost_of_its_tokens_is_shown_at_the_suites_prices(store: Store) -> None:
     free = store.get_run("free")
     assert run_view(store, free).cost is None
     store.update_environment(free.id, {"prices": {"smollm2-135m-instruct": {"prompt": 2.0, "completion": 10.0}}})

@@ -1,4 +1,4 @@
-"""An attempt as the terminal shows it."""
+"""The transcript of an attempt on the terminal."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,7 @@ from agentbench.store import Store
 from tests.report.runs import a_case, a_run, an_attempt, shown
 
 
-def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said(store: Store) -> None:
+def test_each_call_has_its_models_name_and_price_and_missing_prices_are_counted(store: Store) -> None:
     environment = {
         "prices": {"planner": {"prompt": 10.0, "completion": 0.0}, "small": {"prompt": 1.0, "completion": 0.0}}
     }
@@ -28,7 +28,7 @@ def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said
         plan, tool, act = attempt.trace.steps
         assert isinstance(plan, ModelCall)
         assert isinstance(act, ModelCall)
-        # The request of a framework may begin with anything.
+        # A framework's request may have any first message.
         plan = replace(plan, request={"tools": ["x" * 1000], "model": "planner"})
         act = replace(act, request={"model": "small"}, prompt_tokens=None if number else 120)
         again = replace(act, prompt_tokens=1000)
@@ -64,7 +64,7 @@ def test_each_call_has_its_own_models_name_and_price_and_what_is_missing_is_said
     assert (steps["figures"]["uncounted_prompts"], steps["figures"]["cost_unknown_calls"]) == (1, 1)
 
 
-def test_a_reviewer_is_not_told_which_model_answered() -> None:
+def test_a_reviewer_does_not_see_which_model_answered() -> None:
     text = shown(transcript(a_case(7), an_attempt(7, right=False, ttft_ms=800), None))
     assert "smollm2" not in text
     assert "TTFT 800 ms" in text

@@ -1,4 +1,4 @@
-"""What a page and the terminal show of an attempt: the answer that was graded too, where no reply shows it."""
+"""The parts of an attempt's conversation, with the graded answer where it differs from the last reply."""
 
 from dataclasses import replace
 
@@ -37,18 +37,18 @@ def shown(attempt: Attempt) -> str:
         ("forty-two", "42", "forty-two"),
     ],
 )
-def test_the_graded_answer_is_shown_where_the_reply_is_another(output: str, reply: str, answer: str) -> None:
+def test_the_graded_answer_is_shown_if_it_differs_from_the_reply(output: str, reply: str, answer: str) -> None:
     attempt = attempt_of(output, reply)
     assert graded(attempt) == [answer]
     assert f"graded answer\n{answer if answer != 'nothing' else '(nothing)'}\n" in shown(attempt)
     assert reply in shown(attempt), "what was thought is shown too"
 
 
-def test_an_answer_that_the_reply_shows_is_not_shown_again() -> None:
+def test_a_graded_answer_that_equals_the_reply_is_not_shown_again() -> None:
     attempt = attempt_of("42", " 42\n")
     assert graded(attempt) == []
     assert "graded answer" not in shown(attempt)
 
 
-def test_of_a_failed_attempt_nothing_was_graded() -> None:
+def test_a_failed_attempt_has_no_graded_answer() -> None:
     assert graded(attempt_of("", "42", failure=Failure(kind="timeout", message="not done"))) == []
