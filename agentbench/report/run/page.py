@@ -189,7 +189,7 @@ def run_page(page: RunPage) -> Page:
 
 
 def load_run_page(store: Store, run: Run) -> RunPage:
-    """Reads the page's data from the store. It has at most `TRANSCRIPTS` attempts; those that are not right come first."""
+    """Reads the page's data from the store: of the attempts at most `TRANSCRIPTS`, those not right first."""
     others: list[tuple[Attempt, Case]] = []
     right: list[tuple[Attempt, Case]] = []
     for attempt, case in store.whole_attempts(run.id):
