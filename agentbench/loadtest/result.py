@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from agentbench.atomic_write import whole
 from agentbench.core.errors import UserError
@@ -21,6 +20,7 @@ from agentbench.loadtest.metrics import Figures, summarize
 from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.record import Record, record_of
 from agentbench.loadtest.roofline import Peak, utilization
+from agentbench.stats.intervals import student_quantile
 
 CONFIDENCE = 0.95
 
@@ -231,5 +231,5 @@ def _interval(logs: Sequence[float]) -> dict[str, Any]:
     if len(logs) < 2:
         return ratio
     error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(logs) - 1)) * error
+    half = student_quantile(CONFIDENCE, len(logs) - 1) * error
     return {**ratio, "low": math.exp(mean - half), "high": math.exp(mean + half)}

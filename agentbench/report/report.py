@@ -36,7 +36,7 @@ def benchmark_report(names: Sequence[str]) -> Report | None:
         return None
     if len(paths) < len(names):
         raise UserError("benchmark files and runs can't be on one page: give either")
-    # Imported here: both import scipy.stats, which is slow.
+    # Imported here: both import SciPy, which is slow.
     from agentbench.loadtest.result import read_json
     from agentbench.report.bench.page import load_page
 

@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -38,16 +39,27 @@ def write(folder: Path, right: int) -> None:
     (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
 
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a suite and two runs of it: 18 of 20 right, then 8."""
+    place = tmp_path_factory.mktemp("two_runs")
+    folder = place / "numbers"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("AGENTBENCH_DB", str(place / "store.db"))
+        for label, right in (("good", 18), ("bad", 8)):
+            write(folder, right)
+            assert said("run", "numbers", "--label", label)[0] == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def workplace(two_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, and the working directory."""
+    shutil.copytree(two_runs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AGENTBENCH_DB", str(tmp_path / "store.db"))
-    folder = tmp_path / "numbers"
-    folder.mkdir()
-    for label, right in (("good", 18), ("bad", 8)):
-        write(folder, right)
-        assert said("run", "numbers", "--label", label)[0] == 0
     return tmp_path
 
 

@@ -76,16 +76,14 @@ def test_a_run_that_differs_is_not_replaced(here: Store, there: Store, file: Pat
 
 @round_trips
 @given(attempt=attempts)
-def test_any_attempt_comes_over(tmp_path: Path, attempt: Attempt) -> None:
+def test_any_attempt_comes_over(here: Store, there: Store, tmp_path: Path, attempt: Attempt) -> None:
     path = tmp_path / "any.agentbench"
-    with open_store(str(tmp_path / "from.db")) as store:
-        run = a_run(f"run-{len(store.list_runs())}")
-        store.create_run(run)
-        store.add_attempt(run.id, attempt, a_case(attempt.case_id))
-        write_run_file(store, run, path, force=True)
-    with open_store(str(tmp_path / "to.db")) as store:
-        read_run_file(path, store)
-        assert store.attempts(run.id) == [attempt]
+    run = a_run(f"any-{len(here.list_runs())}")
+    here.create_run(run)
+    here.add_attempt(run.id, attempt, a_case(attempt.case_id))
+    write_run_file(here, run, path, force=True)
+    read_run_file(path, there)
+    assert there.attempts(run.id) == [attempt]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 4, 7])

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from agentbench.stats.intervals import student_quantile
 from tuners.report.words import shown_value
 from tuners.search.candidate import BASELINE, Candidate
 
@@ -75,7 +75,7 @@ def effects_of(candidates: Sequence[Candidate], paths: Sequence[str]) -> dict[st
     if not columns or spare < LEAST_SPARE:
         return {}
     fit = _fit(tried, columns)
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, spare))
+    t = student_quantile(CONFIDENCE, spare)
     effects = {path: _effect(path, tried, columns, fit, t) for path in {each.path for each in columns}}
     found = [(path, effect) for path, effect in effects.items() if effect is not None]
     return dict(sorted(found, key=lambda item: (-item[1].difference, item[0])))
