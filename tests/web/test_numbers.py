@@ -13,8 +13,20 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
+from agentbench.store import open_store
 from tests.report.page_numbers import Number, check, numbers
+from tests.report.runs import fill
 from tests.web.conftest import CONSTRAINED, FREE
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Smaller than the other tests' store: the command line is asked about each attempt on a page."""
+    path = tmp_path_factory.mktemp("filled") / "a.db"
+    with open_store(str(path)) as store:
+        fill(store, cases=20)
+    return path
+
 
 Documents = dict[tuple[tuple[str, str], ...], Any]
 
@@ -137,7 +149,9 @@ def test_reports_in_one_file(client: TestClient, db: str, tmp_path: Path) -> Non
         for number in numbers(html):
             around = dict(number.document)
             if around["data-document"] == "runs":
-                document = known.setdefault((), cli(db, "report", *names))
+                if () not in known:
+                    known[()] = cli(db, "report", *names)
+                document = known[()]
             else:
                 named = {"data-run": FREE, **around}
                 document = document_of(db, _named(number, named), known)
