@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import special
+import scipy
 
 from agentbench.stats.samples import Floats, Integers, cluster_sums, numbered
 
@@ -19,12 +19,12 @@ from agentbench.stats.samples import Floats, Integers, cluster_sums, numbered
 @cache
 def normal_quantile(confidence: float) -> float:
     """The quantile of an interval that leaves out (1 − confidence)/2 on either side."""
-    return float(special.ndtri(0.5 + confidence / 2))
+    return float(scipy.special.ndtri(0.5 + confidence / 2))
 
 
 @cache
 def student_quantile(confidence: float, freedom: float) -> float:
-    return float(special.stdtrit(freedom, 0.5 + confidence / 2))
+    return float(scipy.special.stdtrit(freedom, 0.5 + confidence / 2))
 
 
 def wilson(rate: float, n: float, quantile: float) -> tuple[float, float]:
@@ -112,7 +112,7 @@ def _level(q: float, n: float, probability: float) -> float:
     """The level whose order statistic lies below the quantile `q` with this probability."""
 
     def excess(level: float) -> float:
-        return float(special.betainc((n + 1) * level, (n + 1) * (1 - level), q)) - probability
+        return float(scipy.special.betainc((n + 1) * level, (n + 1) * (1 - level), q)) - probability
 
     return bisected(excess, 1e-9, 1 - 1e-9)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from agentbench.core.errors import UserError
 from agentbench.stats.hypothesis_tests import attainable
@@ -79,7 +79,7 @@ class DropPower:
         freedom = found.freedom
         critical = student_quantile(1 - 2 * alpha, freedom)
         standardized = min(FURTHEST, drop / math.sqrt(max(variance, 1e-9)))
-        return 1 - float(special.nctdtr(freedom, standardized, critical))
+        return 1 - float(scipy.special.nctdtr(freedom, standardized, critical))
 
     def smallest(self, alpha: float, power: float = POWER) -> float | None:
         """The smallest drop detected with this power; None when not even the loss of every pass is."""
@@ -95,7 +95,7 @@ class DropPower:
         steps, changed = margin / found.bound_step, max(found.square / found.bound_step**2, 1e-12)
         error = math.sqrt(changed / found.pairs)
         bound = math.sqrt(tango_variance(0.0, changed, -min(1.0, steps)) / found.pairs)
-        return float(special.ndtr((steps - found.bound_quantile(alpha) * bound) / error))
+        return float(scipy.special.ndtr((steps - found.bound_quantile(alpha) * bound) / error))
 
 
 def drop_power(found: Differences, means: CaseMeans) -> DropPower:
@@ -145,8 +145,10 @@ def mcnemar_power(cases: int, discordance: float, drop: float, alpha: float, rat
     still = discordance / 2 * (1 - drop / rate)
     worse, better = min(1.0, still + drop), still
     numbers, critical = critical_changes(cases, alpha)
-    found = np.where(critical >= 0, special.bdtr(np.maximum(critical, 0), numbers, better / (worse + better)), 0.0)
-    differing = np.diff(special.bdtr(numbers, cases, min(1.0, worse + better)), prepend=0.0)
+    found = np.where(
+        critical >= 0, scipy.special.bdtr(np.maximum(critical, 0), numbers, better / (worse + better)), 0.0
+    )
+    differing = np.diff(scipy.special.bdtr(numbers, cases, min(1.0, worse + better)), prepend=0.0)
     return float(np.sum(differing * found))
 
 
@@ -157,9 +159,9 @@ def critical_changes(cases: int, alpha: float) -> tuple[NDArray[np.int64], Float
     −1 when none are.
     """
     numbers = np.arange(cases + 1)
-    critical = np.ceil(np.maximum(special.bdtrik(alpha, numbers, 0.5), 0.0))
-    critical -= (critical > 0) & (special.bdtr(critical - 1, numbers, 0.5) >= alpha)
-    return numbers, np.where(special.bdtr(critical, numbers, 0.5) < alpha, critical, critical - 1)
+    critical = np.ceil(np.maximum(scipy.special.bdtrik(alpha, numbers, 0.5), 0.0))
+    critical -= (critical > 0) & (scipy.special.bdtr(critical - 1, numbers, 0.5) >= alpha)
+    return numbers, np.where(scipy.special.bdtr(critical, numbers, 0.5) < alpha, critical, critical - 1)
 
 
 MOST_CASES = 100_000

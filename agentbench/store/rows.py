@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from agentbench.core.attempt import Attempt, Score
@@ -168,6 +167,11 @@ def insert_or_replace(session: Session, table: type[Base], values: Mapping[str, 
 
 
 def _insert(session: Session, table: type[Base]) -> Any:
-    dialect = session.get_bind().dialect.name
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(table.__table__)  # type: ignore[arg-type]
+    # Imported here, since only one of them is needed.
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table.__table__)  # type: ignore[arg-type]
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table.__table__)  # type: ignore[arg-type]
