@@ -23,7 +23,7 @@ FORMS: Mapping[str, Form] = {
     "ratio": lambda value: f"× {value:.3f}",
     "seconds": figures.seconds,
     "shift": figures.shift,
-    "whole": lambda value: f"{value:.0f}",
+    "integer": lambda value: f"{value:.0f}",
     "width": lambda value: figures.NONE if value is None else f"{100 * value:.1f} pts",
 }
 """The formats of a number by name. Each takes the value in the JSON's unit: seconds, fractions, rates per second."""

@@ -54,7 +54,7 @@ _POST_NORM_NAMES = MappingProxyType(
     }
 )
 _FUSED_NAMES = MappingProxyType({"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"})
-_ARCHITECTURES = TRAITS.keys() - {"mistral"}  # it is llama in this format
+_ARCHITECTURES = TRAITS.keys() - {"mistral"}  # GGUF files of Mistral have the architecture "llama"
 _GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
 # Keys of the rotary scaling, and their supported values. The first value is the default.
@@ -200,13 +200,14 @@ class _Keys:
 
 
 def _window(keys: _Keys, architecture: str) -> int:
-    """Tokens of the sliding window; 0 where there is none. Qwen's files don't say which layers have one."""
+    """The sliding window in tokens, 0 for none. It is 0 for Qwen, whose files don't say which layers have a window."""
     window: int = keys.get("attention.sliding_window") or 0
     return window if architecture in ("gemma3", "llama", "phi3") else 0
 
 
 def _local_layers(keys: _Keys, architecture: str) -> frozenset[int]:
-    """The layers with a sliding window, in Gemma by a key with a period or one flag per layer; most files lack it."""
+    """The layers with a sliding window: all of them, except in Gemma. Gemma has a key with a period or one flag per
+    layer; most files lack it."""
     if architecture != "gemma3":
         return frozenset(range(keys["block_count"]))
     pattern = keys.get("attention.sliding_window_pattern", _GEMMA3_PERIOD)

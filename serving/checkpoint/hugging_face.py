@@ -49,7 +49,7 @@ _DEFAULTS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 )
 
 
-_ALWAYS_WINDOWED = ("gemma3", "mistral", "phi3")  # wherever a file gives a sliding window
+_ALWAYS_WINDOWED = ("gemma3", "mistral", "phi3")  # `sliding_window` applies without `use_sliding_window`
 
 
 class SafetensorsDirectory:

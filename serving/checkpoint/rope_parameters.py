@@ -17,7 +17,7 @@ from serving.model.rope_scaling import (
 _LOG = logging.getLogger(__name__)
 
 ROPE_TYPES = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
-_OLDER_NAMES = ("su", "yarn")  # of Phi-3's longrope
+_OLDER_NAMES = ("su", "yarn")  # the names of longrope in old Phi-3 files
 
 
 def rope_parameters(raw: dict[str, Any], layers: str = "full_attention") -> dict[str, Any]:
@@ -37,7 +37,7 @@ def rope_type(raw: dict[str, Any], layers: str = "full_attention") -> str:
 
 
 def partial_rotary_factor(raw: dict[str, Any]) -> float:
-    """How much of a head has positions."""
+    """The share of a head's dimensions that are rotated."""
     factor = rope_parameters(raw).get("partial_rotary_factor", raw.get("partial_rotary_factor"))
     return 1.0 if factor is None else float(factor)
 

@@ -1,4 +1,5 @@
-"""Phi-3's tensors under the names of the other architectures: it stores layers that share their input as one."""
+"""Phi-3's tensors under the names of other architectures. Phi-3 stores projections that share their input as one fused
+tensor."""
 
 from collections.abc import Mapping
 
@@ -15,7 +16,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 class UnfusedWeights:
-    """`Weights` in which parts of a fused tensor's rows are tensors of their own, where there is a fused one."""
+    """`Weights` that split each fused tensor by rows into the tensors of its projections. Other tensors stay as they
+    are. `ModelLoadError` for a fused tensor with a wrong number of rows."""
 
     def __init__(self, weights: Weights, config: ModelConfig) -> None:
         self._weights = weights
@@ -44,7 +46,7 @@ class UnfusedWeights:
         return MatrixSlice(matrix=matrix, row_part=rows, column_part=slice(0, matrix.shape[1]))
 
     def _fused(self, name: str) -> str | None:
-        """The tensor that has the rows of this one; None if it is in the file itself."""
+        """The fused tensor that contains this tensor's rows; None if there is none."""
         module, _, kind = name.rpartition(".")
         for fused, parts in _PARTS.items():
             prefix, _, part = module.rpartition(".")

@@ -72,7 +72,7 @@ class PackedDecoder:
         self._pointer = ctypes.byref(self._call)
 
     def __call__(self, x: torch.Tensor, paged_rows: PagedRows, rows: torch.Tensor) -> torch.Tensor:
-        """The logits [rows, vocab] of the rows int64 [rows] of x. x [tokens, hidden] is overwritten."""
+        """The logits [rows, vocab] of x [tokens, hidden] at `rows`, int64 [rows]. x is overwritten."""
         logits = torch.empty(len(rows), self._head.out_features)
         call = self._call
         call.x, call.rows, call.logits = x.data_ptr(), rows.data_ptr(), logits.data_ptr()

@@ -58,7 +58,7 @@ class ModelConfig:
     window: int = 0
     local_layers: frozenset[int] = frozenset()
     local_rope_theta: float | None = None
-    rotary_dim: int | None = None  # rotated dimensions of a head; all of them by default
+    rotary_dim: int | None = None  # number of rotated dimensions of a head; all by default
     rope_scaling: RopeScaling | None = None  # of the layers with full attention
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class ModelConfig:
 
     @property
     def rotated(self) -> int:
-        """The number of dimensions of a head that are rotated, which are its first ones."""
+        """The number of rotated dimensions of a head. These are its first dimensions."""
         return self.head_dim if self.rotary_dim is None else self.rotary_dim
 
     def is_local(self, layer: int) -> bool:

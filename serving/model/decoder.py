@@ -73,7 +73,7 @@ class Decoder:
         self.num_parameters = sum(linear.num_parameters for linear in linears) + untied
 
     def _parallelize(self, split: Split) -> None:
-        """Wraps the layers that combine their result with the other ranks' results."""
+        """Wraps layers, so that they combine their results with those of the other ranks."""
         self.embedding, self.head = split.embedding(self.embedding), split.head(self.head)
         for layer in self.layers:
             layer.output, layer.down = split.row_parallel(layer.output), split.row_parallel(layer.down)

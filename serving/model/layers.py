@@ -94,7 +94,7 @@ class Rotary:
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotates heads [tokens, heads, head_dim] by the angles with these cosines and sines [tokens, 1, dim / 2].
 
-    Dimensions beyond `dim` stay as they are.
+    Dimensions from `dim` on are not rotated.
     """
     half = cos.shape[-1]
     first, second = x[..., :half], x[..., half : 2 * half]

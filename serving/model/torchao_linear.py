@@ -14,7 +14,7 @@ from serving.model.fused_input import FusedInput
 Bits = Literal[8, 4]
 
 GROUP = 32  # weights of a row that share an int4 scale
-_MIN_ROWS = 17  # least rows of an int8 product on CUDA
+_MIN_ROWS = 17  # the minimum number of rows of an int8 product on CUDA
 _OUTPUT_MULTIPLE = 8  # the number of its outputs is a multiple of this
 
 

@@ -131,7 +131,7 @@ NUMBERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "TPOT p50": (("figures", "tpot_p50"), "seconds"),
     "goodput/s": (("figures", "goodput"), "rate"),
     "runs": (("case_runs",), "count"),
-    "s": (("seconds",), "whole"),
+    "s": (("seconds",), "integer"),
 }
 """Each column of numbers: its path in a candidate's JSON, and its number format."""
 

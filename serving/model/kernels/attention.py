@@ -28,8 +28,8 @@ class PagedAttention:
     """Normalizes and rotates queries and keys, caches keys and values, and attends, in one call. float32, on the CPU.
 
     `keys` is [blocks, kv_heads, head_dim, block_size], `values` is [blocks, kv_heads, block_size, head_dim].
-    block_size and head_dim must be multiples of 16. `cos` and `sin` are [positions, rotated / 2], for the first
-    `rotated` dimensions of a head.
+    block_size and head_dim must be multiples of 16. `cos` and `sin` are [positions, rotated / 2]; the first `rotated`
+    dimensions of a head are rotated.
     """
 
     def __init__(

@@ -10,8 +10,8 @@ from tests.serving.conftest import CheckpointMaker
 QKV = "model.layers.1.self_attn.qkv_proj"
 
 
-class Stored(dict[str, torch.Tensor]):
-    """`Weights` of some tensors."""
+class TensorWeights(dict[str, torch.Tensor]):
+    """`Weights` from a dictionary of tensors."""
 
     def get(self, name: str, default: object = None, /) -> torch.Tensor:
         return self[name]
@@ -30,16 +30,16 @@ def test_a_fused_layer_has_the_rows_of_its_parts(make_checkpoint: CheckpointMake
     assert "model.layers.1.self_attn.q_proj.bias" not in weights
 
 
-def test_a_layer_that_is_not_fused_stays(make_checkpoint: CheckpointMaker) -> None:
+def test_a_layer_that_is_not_fused_is_unchanged(make_checkpoint: CheckpointMaker) -> None:
     config = load_checkpoint(make_checkpoint("phi3")).config
     name = "model.layers.0.mlp.up_proj.weight"
-    weights = UnfusedWeights(Stored({name: torch.ones(2, 2)}), config)
+    weights = UnfusedWeights(TensorWeights({name: torch.ones(2, 2)}), config)
     assert name in weights
     assert torch.equal(weights.get(name), torch.ones(2, 2))
 
 
 def test_a_fused_layer_of_another_size_is_named(make_checkpoint: CheckpointMaker) -> None:
     config = load_checkpoint(make_checkpoint("phi3")).config
-    weights = UnfusedWeights(Stored({f"{QKV}.bias": torch.ones(7)}), config)
+    weights = UnfusedWeights(TensorWeights({f"{QKV}.bias": torch.ones(7)}), config)
     with pytest.raises(ModelLoadError, match=f"tensor '{QKV}.bias' has 7 rows, the model's configuration says 80"):
         weights.get("model.layers.1.self_attn.k_proj.bias")

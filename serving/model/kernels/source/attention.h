@@ -18,7 +18,7 @@ struct AttentionCall {
     float* out;               // [tokens, heads, dim]
     int64_t tokens, sequences, heads, kv_heads, dim, block_size, table_stride;
     int64_t window;           // tokens that a token attends to, itself included; 0: all up to itself
-    int64_t rotated;          // dimensions of a head that are rotated, the first ones
+    int64_t rotated;          // the number of rotated dimensions of a head, which are its first dimensions
     int32_t cache_type;       // Format: FLOAT32, BFLOAT16, FLOAT16
     float scale, eps;
 };
