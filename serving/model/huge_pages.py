@@ -24,8 +24,8 @@ def zeroed_bytes(count: int) -> torch.Tensor:
 
 
 def return_freed_memory() -> None:
-    """Returns freed memory to the system. glibc would keep freed memory between used blocks: while a model's weights are
-    moved, as much as all of them."""
+    """Returns freed memory to the system. glibc would keep freed memory between used blocks. While a model's weights
+    are moved, that is as much as all of them."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
