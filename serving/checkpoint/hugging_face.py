@@ -2,6 +2,7 @@
 *.safetensors."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.checkpoint.int4_matrix import int4_layout
 from serving.checkpoint.rope_parameters import (
     ROPE_TYPES,
     max_position,
@@ -22,7 +24,9 @@ from serving.checkpoint.tensor_checks import check_biases, head_is_tied
 from serving.core import ModelLoadError
 from serving.model.config import TRAITS, ModelConfig, all_but_every
 from serving.model.registry import unsupported_architecture
-from serving.model.weights import Matrix, matrix_of
+from serving.model.weights import GROUP, INT4, Matrix, matrix_of
+
+_LOG = logging.getLogger(__name__)
 
 _ARCHITECTURE_OF = MappingProxyType({"gemma3_text": "gemma3"})
 # The values of keys that published files leave out.
@@ -60,6 +64,7 @@ class SafetensorsDirectory:
         self.path = path
         file = path / "config.json"
         raw = read_json(file)
+        self._has_widened = False
         self.config = parse_config(file, raw)
         self._tensors: dict[str, tuple[Any, str]] = {}  # plain name: the open file, and the tensor's name in it
         for part in sorted(path.glob("*.safetensors")):
@@ -69,22 +74,54 @@ class SafetensorsDirectory:
             raise ModelLoadError(
                 f"{path}: no *.safetensors file with tensors in this directory; fetch the model again."
             )
+        self._layout = int4_layout(file, {**raw, **raw.get("text_config", {})})
         self._apply_tensors(file, {**raw, **raw.get("text_config", {})})
 
     def _apply_tensors(self, file: Path, raw: dict[str, Any]) -> None:
         """Sets whether the head is tied, and checks the biases, from the tensors."""
-        tied = head_is_tied(file, raw.get("tie_word_embeddings"), self._tensors, self._read)
+        tied = head_is_tied(file, raw.get("tie_word_embeddings"), self, self._stored)
         self.config = replace(self.config, tie_embeddings=tied)
         check_biases(file, self.config.architecture, raw, self._tensors, self._read)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tensors
+        return name in self._tensors or self._layer_of(name) is not None
 
     def get(self, name: str) -> torch.Tensor:
-        return self._read(name).to(torch.float32)
+        if name in self._tensors:
+            return self._read(name).to(torch.float32)
+        matrix = self.matrix(name)
+        return matrix.rows(0, matrix.shape[0])
 
     def matrix(self, name: str) -> Matrix:
-        return matrix_of(name, self._read(name))
+        layer = self._layer_of(name)
+        if layer is None or self._layout is None:
+            return matrix_of(name, self._read(name))
+        try:
+            matrix = self._layout.matrix(layer, self._read, self._tensors)
+        except KeyError as error:
+            raise ModelLoadError(f"tensor {error} is missing: the file is incomplete; fetch it again.") from error
+        self._warn_of_widening(layer, matrix)
+        return matrix
+
+    def _layer_of(self, name: object) -> str | None:
+        """The layer whose packed 4-bit weights the tensor's values are; None for a tensor of the files themselves."""
+        if self._layout is None or name in self._tensors or not (isinstance(name, str) and name.endswith(".weight")):
+            return None
+        layer = name.removesuffix(".weight")
+        return layer if f"{layer}.qweight" in self._tensors else None
+
+    def _warn_of_widening(self, layer: str, matrix: Matrix) -> None:
+        if self._has_widened or matrix.storage_format in INT4:
+            return
+        self._has_widened = True
+        _LOG.warning(
+            "%s: int4 does not hold the 4-bit weights of %s exactly, since groups of %d inputs have no common scale in "
+            "float16 (act-order, or an odd size); such layers are %s with quantization auto, and int4 rounds again.",
+            *(self.path, layer, GROUP, matrix.storage_format),
+        )
+
+    def _stored(self, name: str) -> torch.Tensor:
+        return self._read(name) if name in self._tensors else self.get(name)
 
     def _read(self, name: str) -> torch.Tensor:
         file, name_in_file = self._tensors[name]
@@ -178,6 +215,7 @@ def _local_layers(architecture: str, raw: dict[str, Any]) -> frozenset[int]:
 
 
 def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> None:
+    int4_layout(file, raw)
     gelu = TRAITS[architecture].get("activation") == "gelu_tanh"
     partial = partial_rotary_factor(raw)
     kinds = set(raw.get("layer_types") or ()) - {"full_attention", "sliding_attention"}
@@ -190,7 +228,6 @@ def _refuse_unsupported(file: Path, architecture: str, raw: dict[str, Any]) -> N
         ("attn_logit_softcapping", raw.get("attn_logit_softcapping"), (None,)),
         ("final_logit_softcapping", raw.get("final_logit_softcapping"), (None,)),
         ("use_bidirectional_attention", bool(raw.get("use_bidirectional_attention")), (False,)),
-        ("quantization_config", raw.get("quantization_config"), (None,)),
     ):
         if value not in supported:
             allowed = " or ".join(map(repr, supported))

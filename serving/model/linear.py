@@ -12,7 +12,7 @@ from serving.model.kernels import linear as compiled
 from serving.model.kernels.linear import rounded_int4, rounded_int8
 from serving.model.precision import Precision
 from serving.model.torchao_linear import Bits, TorchaoLinear
-from serving.model.weights import GROUP, Matrix, StackedMatrix
+from serving.model.weights import GROUP, INT4, Matrix, StackedMatrix
 
 _DTYPES = {
     compiled.Format.FLOAT32: torch.float32,
@@ -123,7 +123,7 @@ def _by_pytorch(
     fused_input: FusedInput | None,
 ) -> Linear:
     if format is compiled.Format.INT4:
-        quantized = weight.storage_format == "int4"  # the kernels use these values too, with scales rounded to float16
+        quantized = weight.storage_format in INT4  # the kernels use these values too, with scales rounded to float16
         return DenseLinear(_all(weight) if quantized else rounded_int4(_all(weight)), bias, fused_input)
     if format is compiled.Format.INT8:
         return DenseLinear(rounded_int8(_all(weight)), bias, fused_input)
@@ -151,9 +151,9 @@ def _auto_format(precision: Precision, weight: Matrix, min_bits: int) -> compile
     """The file's format for quantized weights whose rows consist of full groups. With `keep_dtype`, weights of more
     than 8 bits keep the file's type. All other weights get the configured type."""
     found = weight.storage_format
-    if found in ("int4", "int8") and weight.shape[1] % GROUP == 0:
-        return compiled.Format.INT4 if found == "int4" and min_bits <= 4 else compiled.Format.INT8
-    if found in ("int4", "int8") or not precision.keep_dtype:
+    if found in (*INT4, "int8") and weight.shape[1] % GROUP == 0:
+        return compiled.Format.INT4 if found in INT4 and min_bits <= 4 else compiled.Format.INT8
+    if found in (*INT4, "int8") or not precision.keep_dtype:
         return _FORMATS[precision.weights]
     return compiled.Format[found.upper()]
 

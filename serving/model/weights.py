@@ -12,16 +12,29 @@ from serving.core import ModelLoadError
 GROUP = 32
 """Number of adjacent weights of a row that share a scale."""
 
-StorageFormat = Literal["int4", "int8", "bfloat16", "float16", "float32"]
+StorageFormat = Literal["int4", "int4_zero_point", "int8", "bfloat16", "float16", "float32"]
 """The narrowest format of the kernels for the weights of a file. It holds them exactly, except that scales are rounded
 to 16 bits and that other quantized types are quantized again to int8."""
 
-_WIDTHS: dict[StorageFormat, int] = {"int4": 4, "int8": 8, "bfloat16": 16, "float16": 16, "float32": 32}
+_WIDTHS: dict[StorageFormat, int] = {
+    "int4": 4,
+    "int4_zero_point": 4,
+    "int8": 8,
+    "bfloat16": 16,
+    "float16": 16,
+    "float32": 32,
+}
+INT4: tuple[StorageFormat, ...] = ("int4", "int4_zero_point")
+"""The formats of `Int4Groups`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int4Groups:
-    """Rows of a matrix. A weight is value * scale + minimum; each group of 32 has its scale and minimum."""
+    """Rows of a matrix. A weight is value * scale + minimum; each group of 32 has its scale and minimum.
+
+    In the storage format int4_zero_point a weight is (value + minimum) * scale: whole numbers are exact where their
+    products are not.
+    """
 
     values: torch.Tensor  # uint8 [rows, groups, 32], 0 to 15
     scale: torch.Tensor  # float16 [rows, groups]
@@ -42,7 +55,7 @@ class Matrix(Protocol):
         ...
 
     def int4_rows(self, begin: int, end: int) -> Int4Groups:
-        """The same rows in the file's groups. Only for the storage format int4."""
+        """The same rows in the file's groups. Only for the storage formats `INT4`."""
         ...
 
 
@@ -144,7 +157,7 @@ class MatrixSlice:
         """float32 where the columns cut a group of a quantized matrix."""
         found = self.matrix.storage_format
         cuts = self.column_part.start % GROUP or (self.column_part.stop - self.column_part.start) % GROUP
-        return "float32" if cuts and found in ("int4", "int8") else found
+        return "float32" if cuts and found in (*INT4, "int8") else found
 
     def rows(self, begin: int, end: int) -> torch.Tensor:
         first = self.row_part.start
@@ -162,9 +175,9 @@ class MatrixSlice:
 
 
 def _widest(formats: Sequence[StorageFormat]) -> StorageFormat:
-    """The narrowest format that holds all: float32 for float16 and bfloat16, neither of which holds the other."""
+    """The narrowest format that holds all: float32 for two of one width, neither of which holds the other."""
     widest = max(formats, key=_WIDTHS.__getitem__)
-    return "float32" if {"bfloat16", "float16"} <= set(formats) else widest
+    return "float32" if len({found for found in formats if _WIDTHS[found] == _WIDTHS[widest]}) > 1 else widest
 
 
 def take(weights: Weights, name: str, *shape: int) -> torch.Tensor:

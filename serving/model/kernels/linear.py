@@ -8,7 +8,7 @@ import torch
 
 from serving.model.huge_pages import return_freed_memory, zeroed_bytes
 from serving.model.kernels.library import kernels
-from serving.model.weights import GROUP, Matrix, TensorMatrix
+from serving.model.weights import GROUP, INT4, Matrix, TensorMatrix
 
 _LINE = 64  # bytes of a cache line
 _DTYPES = {"FLOAT32": torch.float32, "BFLOAT16": torch.bfloat16, "FLOAT16": torch.float16}
@@ -51,6 +51,7 @@ class LinearCall(ctypes.Structure):
         ("format", ctypes.c_int32),
         ("fused_input", ctypes.c_int32),
         ("accumulate", ctypes.c_int32),
+        ("zero_points", ctypes.c_int32),
         ("eps", ctypes.c_float),
     )
 
@@ -85,6 +86,7 @@ class PackedLinear:
             k=in_features,
             format=format,
             fused_input=fused_input,
+            zero_points=not isinstance(weight, torch.Tensor) and weight.storage_format == "int4_zero_point",
             eps=eps,
         )
         self._pointer = ctypes.byref(self.call)
@@ -143,7 +145,7 @@ def pack(weight: torch.Tensor | Matrix, format: Format) -> torch.Tensor:
 
 
 def _packed_rows(matrix: Matrix, begin: int, end: int, format: Format) -> torch.Tensor:
-    if format is Format.INT4 and matrix.storage_format == "int4":
+    if format is Format.INT4 and matrix.storage_format in INT4:
         groups = matrix.int4_rows(begin, end)
         return _pack_int4(_padded(groups.values), _padded(groups.scale), _padded(groups.minimum))
     weight = _padded(matrix.rows(begin, end))

@@ -196,6 +196,8 @@ struct Int4Block {  // a group of 16 outputs: nibbles[j][c][i] has w[c][4j + i] 
     f16 scale[16], minimum[16];
 };
 
+struct Int4ZeroBlock : Int4Block {};  // whose minimum is a whole number of scales
+
 struct Int8Block {  // a group of 16 outputs: values[j][c][i] is w[c][2j + i]
     int8_t values[16][16][2];
     f16 scale[16];
@@ -294,6 +296,7 @@ INLINE void dot_group(const Int8Block& block, const int16_t* const* x, v8f (*out
 }
 
 INLINE v8f minimum(const Int4Block& block, int half) { return load8(block.minimum + 8 * half); }
+INLINE v8f minimum(const Int4ZeroBlock& block, int half) { return load8(block.minimum + 8 * half) * load8(block.scale + 8 * half); }
 INLINE v8f minimum(const Int8Block&, int) { return splat(0); }
 
 template <typename Block, typename Q, int R>
@@ -372,7 +375,9 @@ void linear(const LinearCall& call) {
         case BFLOAT16: return float_linear<bf16>(call);
         case FLOAT16: return float_linear<f16>(call);
         case INT8: return quantized_linear<Int8Block, int16_t>(call, 16383.0f, scratch.words);
-        case INT4: return quantized_linear<Int4Block, int8_t>(call, 127.0f, scratch.bytes);
+        case INT4:
+            if (call.zero_points) return quantized_linear<Int4ZeroBlock, int8_t>(call, 127.0f, scratch.bytes);
+            return quantized_linear<Int4Block, int8_t>(call, 127.0f, scratch.bytes);
     }
 }
 
