@@ -131,8 +131,8 @@ def judged(table: ReplayTable, settings: Settings) -> dict[str, float]:
     }
 
 
-def told(found: Sequence[Mapping[str, Any]], minutes: Sequence[float]) -> str:
-    lines = ["| minutes | search | quality, mean | goodput/s, mean | least | most |", "|---|---|---|---|---|---|"]
+def render(found: Sequence[Mapping[str, Any]], minutes: Sequence[float]) -> str:
+    lines = ["| minutes | search | quality, mean | goodput/s, mean | minimum | maximum |", "|---|---|---|---|---|---|"]
     for each in minutes:
         for arm in ARMS:
             of_arm = [x for x in found if x["arm"] == arm and x["minutes"] == each]
@@ -154,7 +154,7 @@ def main() -> None:
     with ProcessPoolExecutor() as pool:
         found = list(pool.map(run, *zip(*jobs, strict=True)))
     (HERE / "ablation.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(told(found, options.minutes))
+    print(render(found, options.minutes))
 
 
 if __name__ == "__main__":

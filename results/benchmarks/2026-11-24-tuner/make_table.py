@@ -60,8 +60,8 @@ async def figures(
     rows = []
     for number, settings in enumerate(outer):
         row = [dict((await evaluator.measure(evaluator.configuration(settings), knobs)).figures) for knobs in inner]
-        told = " ".join(f"{each['ttft_p95']:.2f}s/{each['goodput']:.2f}" for each in row)
-        print(f"{datetime.now(UTC):%H:%M:%S} {number + 1:3} of {len(outer)}: {told}", flush=True)
+        shown = " ".join(f"{each['ttft_p95']:.2f}s/{each['goodput']:.2f}" for each in row)
+        print(f"{datetime.now(UTC):%H:%M:%S} {number + 1:3} of {len(outer)}: {shown}", flush=True)
         rows.append(row)
     return rows
 

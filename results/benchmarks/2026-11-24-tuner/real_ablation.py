@@ -105,9 +105,9 @@ async def tested(evaluator: LiveEvaluator, cases: Sequence[str], settings: Setti
     return {"quality": sum(answers.scores.values()) / len(answers.scores), "figures": figures}
 
 
-def told(found: Sequence[Mapping[str, Any]]) -> str:
+def render(found: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| search | test accuracy, mean | least to most | goodput/s, mean | least to most |",
+        "| search | test accuracy, mean | minimum to maximum | goodput/s, mean | minimum to maximum |",
         "|---|---|---|---|---|",
     ]
     for arm in ARMS:
@@ -135,7 +135,7 @@ def main() -> None:
     (HERE / "real_ablation.json").write_text(
         json.dumps({"minutes": options.minutes, "winners": found}, indent=1) + "\n"
     )
-    print(told(found))
+    print(render(found))
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def summary(found: list[dict[str, Any]], cap: int) -> dict[str, Any]:
     }
 
 
-def told(summaries: Mapping[str, Any]) -> str:
+def render(summaries: Mapping[str, Any]) -> str:
     ours = summaries["factorized, rungs"]["median"]
     lines = [
         "| search | case-runs, median | 90th percentile | factorized, rungs / this | reached the goal | tried the best "
@@ -188,7 +188,7 @@ def main(first: int, seeds: int, run: Callable[..., Any] = searched) -> None:
         found = list(pool.map(run, *zip(*jobs, strict=True)))
     summaries = {name: summary([each for each in found if each["way"] == name], cap) for name in WAYS}
     print(f"best that meets the constraints: {best:.1%}, {len(rows)} of {len(table.outer)}; goal {SHARE * best:.1%}\n")
-    print(told(summaries))
+    print(render(summaries))
     (HERE / "figures.json").write_text(
         json.dumps({"best": best, "ways": summaries, "searches": found}, indent=1) + "\n"
     )

@@ -276,7 +276,7 @@ def report(db: Path, work: Path) -> dict[str, object]:
     return {"cases": 2000, "seconds": [round(each, 2) for each in seconds], "bytes": path.stat().st_size}
 
 
-def told(found: dict[str, object]) -> str:
+def render(found: dict[str, object]) -> str:
     lines = ["| page | first, ms | median, ms | p95, ms | kB |", "|---|---:|---:|---:|---:|"]
     for each in found["pages"]:  # type: ignore[attr-defined]
         row = (each["page"], each["first_ms"], each["median_ms"], each["p95_ms"], round(each["bytes"] / 1000))
@@ -306,7 +306,7 @@ def main() -> None:
         "report": report(db, chosen.work),
     }
     (HERE / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(told(found))
+    print(render(found))
 
 
 if __name__ == "__main__":

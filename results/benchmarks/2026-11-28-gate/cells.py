@@ -392,10 +392,10 @@ def main() -> None:
         print(table, name, facts, file=sys.stderr, flush=True)
     figures = {"runs": options.runs, "seed": options.seed, "tables": found}
     (HERE / "cells.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (HERE / "cells.md").write_text(told(options.runs, options.seed, found))
+    (HERE / "cells.md").write_text(render(options.runs, options.seed, found))
 
 
-def told(runs: int, seed: int, found: Tables) -> str:
+def render(runs: int, seed: int, found: Tables) -> str:
     parts = [HEAD.format(runs=runs, seed=seed, fifths=runs * 2 // 5, tenth=runs // 10, tests=min(runs, 4000))]
     parts += [REPEATS_HEAD, *_ranges(found["repeats"]), "", *_matrices(found["repeats"])]
     for table in ("clusters", "kappa", "usage"):
@@ -449,25 +449,26 @@ def _shown(value: float | None) -> str:
 
 TITLES = {
     "clusters": "Sizes of clusters (effective number), repeats",
-    "kappa": "κ: clusters × attempts, the rate and the mistakes of the second rater",
-    "usage": "Calls that lack their usage",
+    "kappa": "κ: clusters × attempts, the pass rate, and the second rater's mistakes",
+    "usage": "Calls without token counts",
 }
 HEAD = """# The tests and intervals, cell by cell
 
 `PYTHONPATH=. python results/benchmarks/2026-11-28-gate/cells.py --runs {runs} --seed {seed}`, in percent; the figures
-do not depend on the machine. Of each kind there are {fifths:,} runs in a cell of repeats, {runs:,} in one of clusters
-and of κ ({tests:,} for *fails*), {tenth:,} in one of usage. A coverage of 95 % and a share of 5 % have a standard error
-of 22/√N points: 0.5 of 2,000, 0.3 of 5,000.
+do not depend on the machine. A cell of repeats has {fifths:,} runs, a cell of clusters or of κ {runs:,} ({tests:,} for
+*fails*), and a cell of usage {tenth:,}. The standard error of a coverage of 95 % or a share of 5 % over N runs is
+22/√N points: 0.5 for 2,000 runs, 0.3 for 5,000.
 
-*fails*: an unchanged run fails the regression gate (at most 5, one-sided). *differs*: its two-sided p is below 0.05.
-*covers unchanged*, *covers*, *covers everywhere worse*: 95 % intervals that have the true difference, of runs that did
-not change, of those in which cases drawn at random fail always, and of those in which each case fails somewhat more
-often; *covers rate*: of the pass rate. *passes at the margin*: a run in which so many cases fail always that it is
-worse by just the margin of 5 points passes a non-inferiority gate (at most 5). A dash: no interval is given.
+*fails*: an unchanged run fails the regression gate (at most 5, one-sided). *differs*: the two-sided p of an unchanged
+run is below 0.05. *covers unchanged*, *covers*, *covers everywhere worse*: the 95 % interval covers the true
+difference, for runs that did not change, for runs in which randomly chosen cases always fail, and for runs in which
+every case fails somewhat more often. *covers rate*: the 95 % interval covers the true pass rate. *passes at the
+margin*: a run that is worse by exactly the margin of 5 points, because some cases always fail, passes a
+non-inferiority gate (at most 5). A dash: there is no interval.
 """
-REPEATS_HEAD = """## Repeats of the run against the baseline's, and verdicts that wait
+REPEATS_HEAD = """## Repeats of the run and of the baseline, and waiting verdicts
 
-The least and the most of all 100 pairs of 1 to 10 repeats:
+The minimum and the maximum over all 100 pairs of 1 to 10 repeats:
 """
 
 

@@ -175,7 +175,7 @@ def test_a_directory_loads(make_checkpoint: CheckpointMaker) -> None:
 SMALL = EngineConfig(device="cpu", kv_cache_memory_mb=1, dtype="float32")
 
 
-def why_not(model: Path) -> str:
+def load_error(model: Path) -> str:
     """The message of the load error; empty if the model loads."""
     try:
         load_model(model, SMALL)
@@ -196,7 +196,7 @@ def test_any_value_of_any_key_loads_or_is_an_error_of_one_line(tiny_model: Path,
     for name, content in files.items():
         for key in (*content, *more[name]):
             (directory / name).write_text(json.dumps({**content, key: wrong}))
-            assert "\n" not in why_not(directory)
+            assert "\n" not in load_error(directory)
         (directory / name).write_text(json.dumps(content))
 
 
@@ -214,7 +214,7 @@ def test_any_value_of_any_key_of_a_gguf_loads_or_is_an_error_of_one_line(
     for key in (*content.metadata, *optional):
         changed = GGUFContent(metadata={**content.metadata, key: wrong}, tensors=content.tensors)
         monkeypatch.setattr("serving.checkpoint.gguf.read_gguf", lambda path, changed=changed: changed)
-        assert "\n" not in why_not(tmp_path / "m.gguf")
+        assert "\n" not in load_error(tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize(

@@ -93,17 +93,17 @@ def test_rows_are_read_in_the_given_order(kind: str) -> None:
 @pytest.mark.parametrize("kind", INT4)
 def test_stacked_and_sliced_matrices(kind: str) -> None:
     parts = [GGUFMatrix(tensor(kind, rows, 512, rows)) for rows in (5, 16, 3)]
-    whole = StackedMatrix(parts)
+    stacked = StackedMatrix(parts)
     expected = torch.cat([part.rows(0, part.shape[0]) for part in parts])
-    assert whole.storage_format == "int4"
-    assert torch.equal(whole.rows(4, 22), expected[4:22])
-    assert torch.equal(values_of(whole.int4_rows(4, 22)), torch.cat([values_of_all(part) for part in parts])[4:22])
-    cut = MatrixSlice(matrix=whole, row_part=slice(2, 20), column_part=slice(128, 384))
-    assert cut.storage_format == "int4"
-    assert cut.shape == (18, 256)
-    assert torch.equal(cut.rows(1, 9), expected[3:11, 128:384])
-    assert torch.equal(values_of(cut.int4_rows(1, 9)), values_of_all(whole)[3:11, 128:384])
-    uneven = MatrixSlice(matrix=whole, row_part=slice(0, 5), column_part=slice(16, 48))
+    assert stacked.storage_format == "int4"
+    assert torch.equal(stacked.rows(4, 22), expected[4:22])
+    assert torch.equal(values_of(stacked.int4_rows(4, 22)), torch.cat([values_of_all(part) for part in parts])[4:22])
+    sliced = MatrixSlice(matrix=stacked, row_part=slice(2, 20), column_part=slice(128, 384))
+    assert sliced.storage_format == "int4"
+    assert sliced.shape == (18, 256)
+    assert torch.equal(sliced.rows(1, 9), expected[3:11, 128:384])
+    assert torch.equal(values_of(sliced.int4_rows(1, 9)), values_of_all(stacked)[3:11, 128:384])
+    uneven = MatrixSlice(matrix=stacked, row_part=slice(0, 5), column_part=slice(16, 48))
     assert uneven.storage_format == "float32", "its columns cut a group"
 
 
@@ -129,6 +129,6 @@ def test_packing_a_matrix_equals_packing_its_float32_values(kind: str) -> None:
     block, block_bytes = GGML_QUANT_SIZES[type]
     raw.data.reshape(-1, block_bytes)[:, -1] = 0xF0
     matrix = GGUFMatrix(raw)
-    whole = matrix.rows(0, 33)
-    assert torch.equal(pack(matrix, Format.INT4), pack(TensorMatrix(tensor=whole), Format.INT4))
+    rows = matrix.rows(0, 33)
+    assert torch.equal(pack(matrix, Format.INT4), pack(TensorMatrix(tensor=rows), Format.INT4))
     assert block == gguf.GGML_QUANT_SIZES[type][0]
