@@ -49,7 +49,8 @@ class SamplingParams:
     """How to choose tokens. `temperature` 0 is greedy. `seed` makes sampling reproducible.
 
     `stop`: generation ends before the first of these strings, which is not part of the text. `stop_until`: after this
-    text, which begins a tool call, stop strings no longer apply; a call must be complete.
+    text, which begins a tool call, stop strings no longer apply; a call must be complete. `shown`: the control tokens
+    that are part of the text; the text has no others.
     `logit_bias`: pairs (token id, addend). `logprobs`: the number of alternatives that are reported with each token's
     log probability; None reports no log probabilities. `n`: the number of answers to the prompt; answer i is seeded
     with `seed` + i.
@@ -69,6 +70,7 @@ class SamplingParams:
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     stop_until: str = ""
+    shown: frozenset[int] = frozenset()
     ignore_eos: bool = False
 
 

@@ -4,6 +4,7 @@ The drafts are found by prompt lookup: Saxena, "Prompt Lookup Decoding" (2023).
 """
 
 import codecs
+from collections.abc import Collection
 from collections.abc import Sequence as Seq
 
 from serving.checkpoint.tokenizer import Tokenizer
@@ -20,7 +21,7 @@ class AnswerDecoder:
         self._tokenizer = tokenizer
         self._eos_ids = tokenizer.eos_ids
         params = sequence.request.params
-        self._detokenizer = Detokenizer(tokenizer, params.stop, params.stop_until)
+        self._detokenizer = Detokenizer(tokenizer, params.stop, params.stop_until, params.shown)
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
@@ -95,8 +96,11 @@ class AnswerDecoder:
 class Detokenizer:
     """Decodes one sequence token by token. The joined pieces equal `Tokenizer.decode`, up to the stop string."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Seq[str] = (), until: str = "") -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, stops: Seq[str] = (), until: str = "", shown: Collection[int] = ()
+    ) -> None:
         self._tokenizer = tokenizer
+        self._hidden = tokenizer.special_ids.difference(shown)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = StopStrings(stops, until)
 
@@ -107,7 +111,7 @@ class Detokenizer:
 
     def push(self, token_id: int) -> str:
         """Add a token. Returns the complete characters that can't belong to a stop string."""
-        if token_id in self._tokenizer.special_ids:
+        if token_id in self._hidden:
             return ""
         return self._stops.push(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
 

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from serving.core import FinishReason, TokenDelta, TokenLogprob
-from serving.openai.tool_calls import CallStart, Content, Event, ToolCallStream
+from serving.openai.reasoning import Reasoning, ReasoningStream
+from serving.openai.tool_call_stream import CallStart, Content, Event, ToolCallStream
 
 Json = dict[str, Any]
 MIN_LOGPROB = -9999.0  # OpenAI's value for an impossible token, since JSON has no infinity
@@ -190,7 +191,7 @@ class ChatAnswer:
     """An answer of /v1/chat/completions.
 
     `calls` reads tool calls from the text; without it all text is content. `forced` is the beginning of the answer
-    that is already in the prompt.
+    that is already in the prompt. `reasoning` reads the reasoning that comes before the answer.
     """
 
     kind = "chat.completion"
@@ -202,10 +203,13 @@ class ChatAnswer:
         logprobs: LogprobReport | None = None,
         calls: ToolCallStream | None = None,
         forced: str = "",
+        reasoning: ReasoningStream | None = None,
     ) -> None:
         self._index = index
         self._logprobs = logprobs
         self._calls = calls
+        self._reasoning = reasoning
+        self._thoughts: list[str] = []
         self._forced = forced
         self._must_call = bool(forced)
         self._content: list[str] = []
@@ -223,15 +227,28 @@ class ChatAnswer:
         for event in self._events(delta):
             yield self._chunk(self._record(event))
 
-    def _events(self, delta: TokenDelta) -> list[Event]:
-        if self._calls is None:
-            return [Content(delta.text)] if delta.text else []
-        text, self._forced = self._forced + delta.text, ""
-        events = self._calls.feed(text)
-        return events + self._calls.finish() if delta.finish_reason else events
+    def _events(self, delta: TokenDelta) -> list[Event | Reasoning]:
+        thought, text = "", delta.text
+        if self._reasoning is not None:
+            thought, text = self._reasoning.feed(text)
+            if delta.finish_reason:
+                last_thought, last_text = self._reasoning.finish()
+                thought, text = thought + last_thought, text + last_text
+        thoughts = [Reasoning(thought)] if thought else []
+        return [*thoughts, *self._answer_events(text, is_last=bool(delta.finish_reason))]
 
-    def _record(self, event: Event) -> Json:
+    def _answer_events(self, text: str, *, is_last: bool) -> list[Event]:
+        if self._calls is None:
+            return [Content(text)] if text else []
+        text, self._forced = self._forced + text, ""
+        events = self._calls.feed(text)
+        return events + self._calls.finish() if is_last else events
+
+    def _record(self, event: Event | Reasoning) -> Json:
         """Add an event to the complete answer. Returns the chunk's `delta` for it."""
+        if isinstance(event, Reasoning):
+            self._thoughts.append(event.text)
+            return {"reasoning_content": event.text}
         if isinstance(event, Content):
             self._content.append(event.text)
             return {"content": event.text}
@@ -252,6 +269,8 @@ class ChatAnswer:
     def complete_choice(self) -> Json:
         content = "".join(self._content)
         message: Json = {"role": "assistant", "content": content if content or not self._tool_calls else None}
+        if self._thoughts:
+            message["reasoning_content"] = "".join(self._thoughts)
         if self._tool_calls:
             message["tool_calls"] = self._tool_calls
         logprobs = None if self._logprobs is None else self._logprobs.complete()

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 2**31 - 1
@@ -13,6 +13,8 @@ MAX_BIASED_TOKENS = 1024
 MAX_STOP_CHARACTERS = 1024  # each step searches the text for the beginning of a stop string
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 ToolChoiceWord = Literal["none", "auto", "required"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+_RESERVED = frozenset(("messages", "tools", "add_generation_prompt", "bos_token", "eos_token"))
 
 
 def _join_text_parts(content: object) -> object:
@@ -45,6 +47,13 @@ def _parse_token_ids(bias: object) -> object:
     if invalid is not None:
         raise ValueError(f"the keys must be token ids, got {invalid[:80]!r}")
     return {int(key): value for key, value in bias.items()}
+
+
+def _without_reserved(variables: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The server sets some variables itself."""
+    if reserved := sorted(_RESERVED.intersection(variables or ())):
+        raise ValueError(f"{reserved[0]} is set by the server")
+    return variables
 
 
 Text = Annotated[str, BeforeValidator(_join_text_parts)]
@@ -84,6 +93,7 @@ class TextMessage(_MessagePart):
 class AssistantMessage(_MessagePart):
     role: Literal["assistant"]
     content: OptionalText = None
+    reasoning_content: OptionalText = None
     tool_calls: list[ToolCall] | None = None
 
 
@@ -179,6 +189,11 @@ class ChatBody(SampledBody):
     tools: list[Tool] | None = Field(None, fail_fast=True)
     tool_choice: ToolChoiceWord | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    thinking_token_budget: int | None = Field(None, ge=0, le=MAX_TOKENS, description="Most tokens of reasoning.")
+    chat_template_kwargs: Annotated[dict[str, Any] | None, AfterValidator(_without_reserved)] = Field(
+        None, description="Variables of the model's chat template, such as enable_thinking."
+    )
 
 
 class CompletionBody(SampledBody):

@@ -4,7 +4,6 @@ import json
 import re
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from serving.core import Constraint
 from serving.openai.error import ApiError
-from serving.openai.json_schema import NO_ARGUMENTS, Schema, closed, reworded
+from serving.openai.json_schema import Schema, closed, reworded
 
 # JSON as `json.dumps` writes it: one way to write a value, so that no tokens are spent on white space.
 # Nor is a character written as \uXXXX: under such a name, a property would pass for another.
@@ -24,7 +23,6 @@ JSON_STYLE = {
     "key_separator": ": ",
     "json_allowed_escapes": 'nrbtf\\"',
 }
-MOST_CALLS = 16
 _UNKNOWN_KEYWORDS = re.compile(r"Unimplemented keys: (\[.*\])")
 _MISSING = re.compile(r"Resource ('.*?') is not present in a registry")
 _ONE_OF = (
@@ -63,15 +61,6 @@ class _Vocabulary:
 
     def __call__(self, text: str) -> list[int]:
         return self._tokenizer.encode_literal(text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallableFunction:
-    """A function that the model may call. `strict`: a schema keyword that can't be enforced is an error."""
-
-    name: str
-    parameters: Schema | None = None
-    strict: bool = False
 
 
 class GrammarConstraint:
@@ -164,53 +153,17 @@ class CheckedGrammars:
 
 def json_grammar(schema: Schema) -> str:
     """A value that fits the schema."""
-    return _lark(f"start: {_json(schema, lenient=False)}")
+    return lark(f"start: {json_rule(schema, lenient=False)}")
 
 
-def arguments_grammar(function: CallableFunction) -> str:
-    """The rest of a call of `function` after `"arguments":`."""
-    return _lark(f'start: " " {_arguments(function)}')
-
-
-def choice_grammar(functions: Sequence[CallableFunction]) -> str:
-    """The rest of a call of one of the functions after `{"name": "`."""
-    return _lark(f"start: {_calls(functions)}")
-
-
-def auto_grammar(functions: Sequence[CallableFunction], answer: Schema | None, most_calls: int) -> str:
-    """A free text (or JSON that fits `answer`), or a text and then one to `most_calls` tagged calls."""
-    free, head = ("TEXT", "trigger") if answer is None else (_json(answer, lenient=False), '"<tool_call>"')
-    more = f'("\\n<tool_call>" call){{0,{most_calls - 1}}}' if most_calls > 1 else ""
-    return _lark(
-        f"start: {free} | {head} call {more}",
-        f'call: NEWLINE "{{\\"name\\": \\"" ({_calls(functions)}) NEWLINE "</tool_call>"',
-        "NEWLINE: /\\n?/",
-        "TEXT: /(.|\\n)*/",
-        'trigger[lazy]: TEXT "<tool_call>"',
-    )
-
-
-def _calls(functions: Sequence[CallableFunction]) -> str:
-    return " | ".join(
-        f'{json.dumps(_quoted(function.name)[1:] + ", " + _quoted("arguments") + ": ")} {_arguments(function)} "}}"'
-        for function in functions
-    )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _arguments(function: CallableFunction) -> str:
-    return _json(function.parameters or NO_ARGUMENTS, lenient=not function.strict)
-
-
-def _json(schema: Schema, *, lenient: bool) -> str:
+def json_rule(schema: Schema, *, lenient: bool) -> str:
+    """A value that fits the schema, as part of a grammar. Lenient: keywords that cannot be enforced are left out."""
     style = {**JSON_STYLE, "lenient": lenient, "coerce_one_of": lenient}
     return f"%json {json.dumps({**reworded(closed(schema)), 'x-guidance': style})}"
 
 
-def _lark(*rules: str) -> str:
+def lark(*rules: str) -> str:
+    """The grammar of these rules, in llguidance's variant of Lark."""
     return str(LLMatcher.grammar_from_lark("\n".join(("%llguidance {}", *rules))))
 
 

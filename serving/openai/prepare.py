@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from serving.config import ToolCalls
 from serving.core import Constraint, ModelLoadError, SamplingParams
@@ -20,8 +21,17 @@ from serving.openai.grammar import CheckedGrammars, json_grammar
 from serving.openai.json_schema import ANY_OBJECT, Schema
 from serving.openai.ports import Engine, Tokenizer
 from serving.openai.prompt import ChatTemplate, LiteralText
+from serving.openai.reasoning import (
+    ReasoningConstraint,
+    ReasoningFormat,
+    ReasoningStream,
+    ReasoningVocabulary,
+    reasoning_vocabulary,
+)
 from serving.openai.schema_limits import check_schemas, check_strict
-from serving.openai.tool_calls import OPENING, Calling, ToolCallStream, calling
+from serving.openai.tool_call_stream import ToolCallStream
+from serving.openai.tool_calls import Calling, calling
+from serving.openai.tool_format import CallFormat
 
 COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions
 
@@ -47,6 +57,10 @@ class Preparation:
         self._max_characters = _max_characters(tokenizer, engine.max_model_len)
         self._grammars = CheckedGrammars(tokenizer)
         self._template = _template(tokenizer)
+        self._form = _with_special(self._template.calls, tokenizer)
+        self._reasoning = self._template.reasoning
+        self._marks = None if self._reasoning is None else _marks(self._reasoning, tokenizer)
+        self._shown = _shown(self._form, self._reasoning, tokenizer)
         self._literal = LiteralText(tokenizer)
 
     def chat(self, body: ChatBody) -> PreparedRequest:
@@ -56,20 +70,26 @@ class Preparation:
         check_schemas([tool.function.parameters or {} for tool in body.tools or ()], "tools")
         check_strict([] if schema is None else [schema], "response_format")
         check_strict([tool.function.parameters or {} for tool in body.tools or () if tool.function.strict], "tools")
-        use = calling(body, schema, self._tool_calls)
-        text = self._render(body) + (self._forced_text(use) if use else "")
+        use = calling(body, schema, self._form, self._tool_calls)
+        text = self._render(body)
+        is_begun = self._reasoning is not None and self._reasoning.is_begun(text)
+        text += self._forced(use, is_begun=is_begun)
         # A model's own template writes the beginning-of-sequence token; the default template has none.
         prompt_ids = self._encode(text, "messages", begin=self._tokenizer.chat_template is None)
         limit = body.max_completion_tokens or body.max_tokens
         max_tokens = self._max_tokens(prompt_ids, limit, "messages")
         params = sampling_params(body, max_tokens, logprobs, self._tokenizer.vocab_size)
         if use:  # stop strings apply to text, never to a call
-            params = replace(params, stop=() if use.forced else params.stop, stop_until=OPENING)
+            stop = () if use.forced else params.stop
+            params = replace(params, stop=stop, stop_until=self._form.tag)
+        constraint = self._constraint(use, schema)
+        if use is None or use.forced is None:
+            constraint = self._thinking(constraint, body, is_begun)
         return PreparedRequest(
             prompt_ids=prompt_ids,
-            params=params,
-            constraint=self._constraint(use, schema),
-            answers=[self._chat_answer(index, params, use) for index in range(params.n)],
+            params=replace(params, shown=self._shown if use or self._reasoning else frozenset()),
+            constraint=constraint,
+            answers=[self._chat_answer(index, params, use, is_begun) for index in range(params.n)],
         )
 
     def completion(self, body: CompletionBody) -> PreparedRequest:
@@ -84,11 +104,22 @@ class Preparation:
             answers=[self._text_answer(index, params) for index in range(params.n)],
         )
 
-    def _chat_answer(self, index: int, params: SamplingParams, use: Calling | None) -> ChatAnswer:
+    def _thinking(self, constraint: Constraint | None, body: ChatBody, is_begun: bool) -> Constraint | None:
+        """The constraint on what follows the reasoning, and the reasoning's budget."""
+        budget = body.thinking_token_budget
+        if self._marks is None or (constraint is None and budget is None):
+            return constraint
+        return ReasoningConstraint(constraint, self._marks, is_begun=is_begun, budget=budget)
+
+    def _chat_answer(self, index: int, params: SamplingParams, use: Calling | None, is_begun: bool) -> ChatAnswer:
         logprobs = None if params.logprobs is None else ChatLogprobs(self._tokenizer)
+        reasoning = None if self._reasoning is None else ReasoningStream(self._reasoning, is_begun=is_begun)
         if use is None:
-            return ChatAnswer(index, logprobs)
-        return ChatAnswer(index, logprobs, ToolCallStream(use.untagged, use.most), use.forced)
+            return ChatAnswer(index, logprobs, reasoning=reasoning)
+        if use.forced is not None:
+            reasoning = None
+        calls = ToolCallStream(use.untagged, use.most, written=self._form, functions=use.functions)
+        return ChatAnswer(index, logprobs, calls, "".join(use.forced or ()), reasoning)
 
     def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:
         return TextAnswer(index, None if params.logprobs is None else CompletionLogprobs(self._tokenizer))
@@ -113,18 +144,43 @@ class Preparation:
             [] if hidden else [self._literal.marked(tool.model_dump(exclude_none=True)) for tool in body.tools or ()]
         )
         try:
-            return self._template.render(messages, tools)
+            return self._template.render(messages, tools, self._variables(body))
         except ApiError as error:
             error.message = self._literal.unmarked(error.message)
             raise
 
-    def _forced_text(self, use: Calling) -> str:
-        """The forced beginning of the answer. The opening tag may be a control token, a tool's name must not be."""
-        return use.forced and OPENING + self._literal.marked(use.forced.removeprefix(OPENING))
+    def _variables(self, body: ChatBody) -> dict[str, Any]:
+        """What the request sets of the template: `reasoning_effort` also as the switches that templates have."""
+        effort = body.reasoning_effort
+        if self._reasoning is None:
+            self._refuse_reasoning(body)
+        thinks = {} if effort is None else dict.fromkeys(("enable_thinking", "thinking"), effort != "none")
+        named = {} if effort is None else {"reasoning_effort": effort}
+        return {**thinks, **named, **self._literal.marked(body.chat_template_kwargs or {})}
+
+    @staticmethod
+    def _refuse_reasoning(body: ChatBody) -> None:
+        """`ApiError` (400) for a parameter of reasoning that asks for some."""
+        asked = {"reasoning_effort": body.reasoning_effort not in (None, "none")}
+        asked["thinking_token_budget"] = bool(body.thinking_token_budget)
+        for param in (name for name, is_asked in asked.items() if is_asked):
+            message = f"{param}: this model's chat template has no reasoning. Leave {param} out."
+            raise ApiError(message, param=param, code="unsupported_parameter")
+
+    def _forced(self, use: Calling | None, *, is_begun: bool) -> str:
+        """A tool's name may spell a control token; what the format writes around it may be one.
+
+        Reasoning that the prompt begins is ended first: a call that is forced leaves no room for it.
+        """
+        if use is None or use.forced is None:
+            return ""
+        before, name, middle = use.forced
+        closed = f"{self._reasoning.closing}{self._reasoning.gap}" if is_begun and self._reasoning else ""
+        return f"{closed}{before}{self._literal.marked(name)}{middle}"
 
     def _constraint(self, use: Calling | None, schema: Schema | None) -> Constraint | None:
         if use is not None:
-            return self._grammars.constraint(use.grammar, "tools")
+            return None if use.grammar is None else self._grammars.constraint(use.grammar, "tools")
         if schema is not None:
             return self._grammars.constraint(json_grammar(schema), "response_format")
         return None
@@ -160,6 +216,24 @@ def _template(tokenizer: Tokenizer) -> ChatTemplate:
         return ChatTemplate(tokenizer.chat_template, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
     except ValueError as error:
         raise ModelLoadError(str(error)) from None
+
+
+def _with_special(form: CallFormat, tokenizer: Tokenizer) -> CallFormat:
+    """The format with the control tokens that it writes."""
+    texts = {tokenizer.token_bytes(token).decode(errors="replace"): token for token in tokenizer.special_ids}
+    return replace(form, special={text: token for text, token in texts.items() if text and form.writes(text)})
+
+
+def _marks(form: ReasoningFormat, tokenizer: Tokenizer) -> ReasoningVocabulary:
+    ends = tuple(tokenizer.eos_ids)
+    return reasoning_vocabulary(form, tokenizer.encode, tokenizer.token_bytes, tokenizer.vocab_size, ends)
+
+
+def _shown(calls: CallFormat, reasoning: ReasoningFormat | None, tokenizer: Tokenizer) -> frozenset[int]:
+    """The control tokens that are read in an answer."""
+    marks = () if reasoning is None else (reasoning.opening, reasoning.closing)
+    read = {token for token in tokenizer.special_ids if tokenizer.token_bytes(token).decode(errors="replace") in marks}
+    return frozenset({*calls.special.values(), *read})
 
 
 def _answer_schema(response_format: ResponseFormat | None) -> Schema | None:

@@ -12,8 +12,9 @@ from jinja2 import TemplateError
 
 from serving.openai.bounded_template import BoundedEnvironment, rendered
 from serving.openai.error import ApiError
+from serving.openai.reasoning import reasoning_format
+from serving.openai.tool_format import REFUSALS, Message, call_format
 
-Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 PREAMBLE = """\
 You may call one or more of these functions to assist with the user's request:
@@ -24,6 +25,7 @@ To call a function, answer with its name and arguments as JSON between tags:
 <tool_call>
 {{"name": <function-name>, "arguments": <arguments-object>}}
 </tool_call>"""
+_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "</s>")
 CHATML = """\
 {%- for message in messages %}
 {{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
@@ -46,36 +48,55 @@ class ChatTemplate:
             reason = str(error) or type(error).__name__
             raise ValueError(f"the model's chat template is not valid: {reason}") from None
         self._tokens = {"bos_token": bos_token or "", "eos_token": eos_token or ""}
+        self.calls = call_format(source or CHATML, self._rendered, [eos_token or "", *_TURN_ENDS])
+        self.reasoning = reasoning_format(source or CHATML, self._rendered)
         self._knows_developer = "developer" in (source or CHATML)
         self.knows_tools = "tools" in (source or CHATML)
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
-        """The prompt, up to where the assistant's answer begins. Raises `ApiError` (400) with what the
-        template refuses, for example an order of roles."""
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = (), variables: Mapping[str, Any] | None = None
+    ) -> str:
+        """The prompt, up to where the assistant's answer begins. `variables` are further ones of the template.
+
+        Raises `ApiError` (400) with what the template refuses, for example an order of roles.
+        """
         if self.knows_tools:
-            turns, offered = [self._turn(message) for message in messages], list(tools) or None
+            turns, offered = [self._turn(message) for message in messages], tools
         else:
-            turns, offered = without_tools(messages, tools), None
+            turns, offered = without_tools(messages, tools), ()
         try:
-            text = rendered(self._template, messages=turns, tools=offered, add_generation_prompt=True, **self._tokens)
+            text = self._rendered(turns, offered, variables=variables)
             text.encode()  # a lone surrogate has no tokens
             return text
         # The template is the model's own program: whatever it trips over is an answer, not our failure.
-        except _TRIPS as error:
+        except REFUSALS as error:
             reason = _reason(error)
             message = f"The model's chat template refuses these messages: {reason}"
             raise ApiError(message, param="messages", code="chat_template_error") from None
 
+    def _rendered(
+        self,
+        turns: Sequence[Message],
+        tools: Sequence[Tool],
+        begin_answer: bool = True,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        return rendered(
+            self._template,
+            **(variables or {}),
+            messages=turns,
+            tools=list(tools) or None,
+            add_generation_prompt=begin_answer,
+            **self._tokens,
+        )
+
     def _turn(self, message: Message) -> Message:
         if message["role"] == "developer" and not self._knows_developer:
             return {**message, "role": "system"}
-        return _with_parsed_arguments(message) if message["role"] == "assistant" else message
-
-
-_TRIPS = (
-    *(TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError),
-    *(RecursionError, MemoryError),
-)
+        if message["role"] != "assistant":
+            return message
+        turn = {**message, "content": message.get("content") or ""}
+        return turn if self.calls.sends_text else _with_parsed_arguments(turn)
 
 
 def _reason(error: BaseException) -> str:
@@ -113,10 +134,8 @@ def _strftime_now(style: str) -> str:
 
 def _with_parsed_arguments(message: Message) -> dict[str, Any]:
     """Templates print a call's arguments with `tojson`: OpenAI's string would be printed twice quoted."""
-    turn = {**message, "content": message.get("content") or ""}
-    if message.get("tool_calls"):
-        turn["tool_calls"] = [_parsed_call(call) for call in message["tool_calls"]]
-    return turn
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [_parsed_call(call) for call in calls]} if calls else dict(message)
 
 
 def _parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:

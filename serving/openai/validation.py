@@ -21,7 +21,6 @@ NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "function_call": (),
     "functions": ([],),
     "modalities": (["text"],),
-    "reasoning_effort": (),
     "suffix": ("",),
     "verbosity": (),
     "web_search_options": (),

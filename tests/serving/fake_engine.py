@@ -25,7 +25,7 @@ class ByteTokenizer:
         self.vocab_size = self.hf.get_vocab_size()
         self.eos_ids: tuple[int, ...] = (int(self.hf.token_to_id(self.eos_token) or 0),)
 
-        self.special_ids = self.eos_ids
+        self.special_ids: tuple[int, ...] = self.eos_ids
         self._literal = Tokenizer.from_str(self.hf.to_str())
         self._literal.encode_special_tokens = True
         self._bytes = [bytes([_BYTE_OF[character]]) for character in vocabulary] + [self.eos_token.encode()]

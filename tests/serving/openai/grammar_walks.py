@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from serving.core import Constraint
+from serving.openai.call_grammar import CallableFunction, arguments_grammar
 from serving.openai.error import ApiError
-from serving.openai.grammar import CallableFunction, CheckedGrammars, arguments_grammar, json_grammar
+from serving.openai.grammar import CheckedGrammars, json_grammar
 from serving.openai.schema_limits import check_schemas, check_strict
 from tests.serving.fake_engine import ByteTokenizer
 

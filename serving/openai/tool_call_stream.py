@@ -1,0 +1,484 @@
+"""Tool calls in the text of an answer, read as it arrives."""
+
+import ast
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import lru_cache, reduce
+from itertools import product
+from typing import Any
+
+from serving.openai.call_grammar import MOST_CALLS
+from serving.openai.json_schema import Schema
+from serving.openai.tool_format import HERMES, CallFormat, KeyedArguments
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Text that is not part of a call."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call whose name is complete; its arguments follow."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """The next piece of a call's arguments, which are JSON."""
+
+    index: int
+    text: str
+
+
+Event = Content | CallStart | CallArguments
+
+
+class _State(Enum):
+    CONTENT = auto()
+    NAME = auto()
+    ARGUMENTS = auto()
+    AFTER = auto()
+
+
+class ToolCallStream:
+    """Splits text that arrives in pieces into content and calls.
+
+    A call is written in the model's own format or, of a function in `untagged`, as a JSON object that begins on a line
+    of its own, fenced as code or not: some models write their calls so, whatever their template says. At most `most`
+    calls have no tags. Its brace may be doubled: Qwen2.5-Coder's template shows calls so, and the model copies that.
+    `functions` are the parameters of the offered functions: they decide which values are text in a format that does
+    not tell.
+
+    However the text is cut into pieces, the joined contents, the names and the joined arguments are the same.
+    Undecided text (`<tool`, half a name) is held back. A call that ends early keeps the arguments it has. One that has
+    no name yet is dropped, and without tags it is text.
+    """
+
+    def __init__(
+        self,
+        untagged: Collection[str] = (),
+        most: int = MOST_CALLS,
+        *,
+        written: CallFormat = HERMES,
+        functions: Mapping[str, Schema] | None = None,
+    ) -> None:
+        self._untagged = frozenset(untagged)
+        self._most = most
+        self._format = written
+        self._patterns = _patterns(written.before, written.middle, written.between, written.after, written.tag)
+        self._functions = functions or {}
+        self._held = ""
+        self._state = _State.CONTENT
+        self._name = self._patterns.name
+        self._index = -1
+        self._value: _JsonReader | _KeyedReader = _JsonReader()
+        self._is_tagged = True
+        self._starts_line = True
+        self._is_empty = True
+
+    @property
+    def calls(self) -> int:
+        return self._index + 1
+
+    def feed(self, text: str) -> list[Event]:
+        self._held += text
+        events: list[Event] = []
+        while True:
+            state, before = self._state, len(self._held)
+            events.extend(self._step())
+            if self._state is state and len(self._held) == before:
+                return events
+
+    def finish(self) -> list[Event]:
+        """What was held back and turns out to be text."""
+        held, self._held = self._held, ""
+        in_content = self._state is _State.CONTENT and self._index < 0
+        return [Content(held)] if in_content and held else []
+
+    def _step(self) -> Iterator[Event]:
+        steps = {
+            _State.CONTENT: self._read_content,
+            _State.NAME: self._read_name,
+            _State.ARGUMENTS: self._read_arguments,
+            _State.AFTER: self._read_after,
+        }
+        return steps[self._state]()
+
+    def _read_content(self) -> Iterator[Event]:
+        """Up to where a call begins. White space before a first call, and all between calls, is no content."""
+        tag = self._format.tag
+        text, begun, rest = self._held.partition(tag) if tag else (self._held, "", "")
+        found = self._find_untagged(text)
+        if found is not None and found.name:
+            text, self._held = text[: found.begin].rstrip(), self._held[found.end :]
+            yield from self._as_content(text)
+            yield self._begin(found.name, is_tagged=found.is_own)
+            return
+        if found is not None and not begun:
+            text, self._held = _split(text, found.begin)
+        elif begun:
+            self._held, self._state, self._name = rest, _State.NAME, self._patterns.name
+            text = text.rstrip()
+        else:
+            text, self._held = _split_before(text, tag)
+        yield from self._as_content(text)
+
+    def _find_untagged(self, text: str) -> "_Untagged | None":
+        """The first call without tags, or what may become one at the text's end."""
+        if not self._untagged or self.calls >= self._most:
+            return None
+        if not self._format.tag and self._format.keyed is not None:
+            return self._find_own(text)
+        for gap in (_LINE if self._index < 0 else _BETWEEN).finditer(text):
+            if gap.start() == 0 and not self._starts_line and "\n" not in gap[0]:
+                continue
+            match = _UNTAGGED.match(text, gap.end())
+            if match and match["name"] in self._untagged:
+                return _Untagged(gap.start(), match.end(), match["name"])
+            if match is None and _MAY_BE_UNTAGGED.fullmatch(text, gap.end()):
+                return _Untagged(gap.start(), len(text), "")
+        return None
+
+    def _find_own(self, text: str) -> "_Untagged | None":
+        """A call in a format without a tag, which only the beginning of an answer tells from text."""
+        if not self._is_empty:
+            return None
+        match = self._patterns.name.match(text)
+        if match and match["name"] in self._untagged:
+            return _Untagged(0, match.end(), match["name"], is_own=True)
+        may_come = match is None and self._patterns.may_be_name.fullmatch(text)
+        return _Untagged(0, len(text), "") if may_come else None
+
+    def _as_content(self, text: str) -> Iterator[Event]:
+        if text:
+            self._starts_line, self._is_empty = text.endswith("\n"), False
+            if self._index < 0:
+                yield Content(text)
+
+    def _begin(self, name: str, *, is_tagged: bool) -> CallStart:
+        self._state, self._is_tagged, self._is_empty = _State.ARGUMENTS, is_tagged, False
+        self._index += 1
+        keyed = self._format.keyed if is_tagged else None
+        self._value = _JsonReader() if keyed is None else _KeyedReader(keyed, self._functions.get(name, {}))
+        return CallStart(self._index, name)
+
+    def _read_name(self) -> Iterator[Event]:
+        match = self._name.match(self._held)
+        if match is None:
+            return
+        self._held = self._held[match.end() :]
+        is_json = self._format.before.endswith('"')
+        yield self._begin(json.loads(f'"{match["name"]}"', strict=False) if is_json else match["name"], is_tagged=True)
+
+    def _read_arguments(self) -> Iterator[Event]:
+        text, self._held = self._value.take(self._held)
+        if self._value.found:
+            self._state = _State.AFTER
+        if text:
+            yield CallArguments(self._index, text)
+
+    def _read_after(self) -> Iterator[Event]:
+        yield from ()
+        if not self._is_tagged:
+            _, closing, rest = self._held.partition("}")
+            if closing:
+                self._to_content(rest)
+            return
+        patterns, held = self._patterns, self._held
+        if match := patterns.between.match(held):
+            self._held, self._state, self._name = held[match.end() :], _State.NAME, patterns.next_name
+        elif patterns.may_be_between.fullmatch(held):
+            return
+        elif match := patterns.after.match(held):
+            self._to_content(held[match.end() :])
+        elif not patterns.may_be_after.fullmatch(held):
+            self._to_content(held)
+
+    def _to_content(self, held: str) -> None:
+        self._held, self._state, self._starts_line = held, _State.CONTENT, True
+
+
+class _JsonReader:
+    """Finds the end of a JSON object or array in text that arrives in pieces."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+        self.found = False
+
+    def take(self, text: str) -> tuple[str, str]:
+        """The part of `text` that belongs to the value, and the rest. Sets `found` once the value is complete."""
+        for position, character in enumerate(text):
+            if self._in_string:
+                self._read_string(character)
+            else:
+                self._read(character)
+            if self.found:
+                return text[: position + 1], text[position + 1 :]
+        return text, ""
+
+    def _read(self, character: str) -> None:
+        self._in_string = character == '"'
+        if character in "{[":
+            self._depth += 1
+        elif character in "}]":
+            self._depth -= 1
+            self.found = self._depth <= 0
+
+    def _read_string(self, character: str) -> None:
+        if self._escaped:
+            self._escaped = False
+        elif character == "\\":
+            self._escaped = True
+        elif character == '"':
+            self._in_string = False
+
+
+class _KeyedReader:
+    """Turns keys and values that arrive in pieces into a JSON object. An argument is passed on when it is complete."""
+
+    def __init__(self, notation: KeyedArguments, parameters: Schema) -> None:
+        self._notation = notation
+        self._key, self._may_be_key = _key_patterns(notation)
+        properties = parameters.get("properties")
+        self._properties: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
+        self._count = 0
+        self.found = False
+
+    def take(self, text: str) -> tuple[str, str]:
+        """JSON of the arguments that are complete, and the text that is left. Sets `found` after the last of them."""
+        pieces: list[str] = []
+        while True:
+            match = self._key.match(text)
+            if match is None:
+                break
+            value, end = self._value(text, match.end(), match["key"])
+            if end < 0:
+                return "".join(pieces), text
+            pieces.append(f"{', ' if self._count else '{'}{_dumped(match['key'])}: {value}")
+            self._count += 1
+            text = text[end:]
+        if not self._may_be_key.fullmatch(text):
+            self.found = True
+            pieces.append("}" if self._count else "{}")
+        return "".join(pieces), text
+
+    def _value(self, text: str, begin: int, key: str) -> tuple[str, int]:
+        """A value as JSON and where it ends; -1 where it has not ended yet."""
+        notation = self._notation
+        if notation.literals == "json" and not notation.quote:
+            closing = notation.closing.strip()
+            end = text.find(closing, begin)
+            if end < 0:
+                return "", -1
+            written = text[begin:end].removesuffix("\n" if notation.closing.startswith("\n") else "")
+            return self._as_json(written, key), end + len(closing)
+        end = _literal_end(text, begin, notation.quote if notation.literals == "json" else "")
+        return ("", -1) if end < 0 else (self._as_json(text[begin:end].strip(), key), end)
+
+    def _as_json(self, written: str, key: str) -> str:
+        quote = self._notation.quote
+        if self._notation.literals == "json" and not quote and _is_text(self._properties.get(key)):
+            return _dumped(written)
+        if quote not in ("", '"') and written.startswith(quote):
+            return _dumped(written.removeprefix(quote).removesuffix(quote))
+        with suppress(ValueError, RecursionError):
+            return _dumped(json.loads(written))
+        with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return _dumped(ast.literal_eval(_PYTHON.get(written) or _escaped(written)))
+        return _dumped(written)
+
+
+_PYTHON = {"true": "True", "false": "False", "null": "None"}
+
+
+def _escaped(written: str) -> str:
+    """A string's line ends as Python wants them."""
+    return written.replace("\n", "\\n").replace("\r", "\\r") if _STRING.fullmatch(written) else written
+
+
+def _is_text(schema: object) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "string"
+
+
+def _dumped(value: object) -> str:
+    """JSON that can be sent: an unpaired surrogate is escaped. Infinity and what JSON lacks are errors."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False)
+    return text
+
+
+def _literal_end(text: str, begin: int, quote: str) -> int:
+    """Where a literal ends: at a comma or a closing bracket outside of it; -1 where none has come.
+
+    `quote` is what stands on both sides of a text. Without one, Python's quotes do, with escapes.
+    """
+    depth, position = 0, begin
+    while position < len(text):
+        if quote and text.startswith(quote, position):
+            position = text.find(quote, position + len(quote))
+            if position < 0:
+                return -1
+            position += len(quote)
+            continue
+        if quote and quote.startswith(text[position:]):
+            return -1
+        if not quote and text[position] in "'\"":
+            string = _STRING.match(text, position)
+            if string is None:
+                return -1
+            position = string.end()
+            continue
+        if not depth and text[position] in ",)]}":
+            return position
+        depth += (text[position] in "([{") - (text[position] in ")]}")
+        position += 1
+    return -1
+
+
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patterns:
+    """One format as regular expressions. White space may be written in other ways than the template does."""
+
+    name: re.Pattern[str]
+    may_be_name: re.Pattern[str]
+    next_name: re.Pattern[str]
+    between: re.Pattern[str]
+    may_be_between: re.Pattern[str]
+    after: re.Pattern[str]
+    may_be_after: re.Pattern[str]
+
+
+_SPACE = r"\s*"
+_BARE_NAME = r"(?P<name>[^\s\"<>(){}\[\],:=]{1,128}+)"
+_JSON_NAME = r'(?P<name>(?:[^"\\]|\\.)*)'
+_MORE_KEYS = r"(?:,[^{}]*)?"
+"""Other keys of a call's object after its arguments, such as an id."""
+
+
+@lru_cache(64)
+def _patterns(before: str, middle: str, between: str, after: str, tag: str) -> _Patterns:
+    name = _JSON_NAME if before.endswith('"') else _BARE_NAME
+    rest = (name, *_lenient(middle), _SPACE, r"(?=\S)")
+    opened = (_SPACE, *_lenient(before.removeprefix(tag)), _SPACE, *rest)
+    more = (_SPACE, _MORE_KEYS, _SPACE) if after.startswith("}") else (_SPACE,)
+    return _Patterns(
+        name=_joined(opened),
+        may_be_name=re.compile(_beginnings(opened)),
+        next_name=_joined((_SPACE, *rest)),
+        between=_joined((*more, *_lenient(between))) if between else _NEVER,
+        may_be_between=re.compile(_beginnings((*more, *_lenient(between)))) if between else _NEVER,
+        after=_joined((*more, *_lenient(after))),
+        may_be_after=re.compile(_beginnings((*more, *_lenient(after)))),
+    )
+
+
+@lru_cache(64)
+def _key_patterns(notation: KeyedArguments) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A separator, a key and what follows it; and what that may begin with."""
+    separator = [f"(?:{''.join(_lenient(notation.separator))})?"] if notation.separator else []
+    is_text = notation.literals == "json" and not notation.quote
+    # White space at the beginning of a text belongs to it, but for what the format writes itself.
+    middle = notation.middle.rstrip("\n") if is_text else notation.middle
+    line = [r"\n?", r"(?=.)"] if middle != notation.middle else [] if is_text else [_SPACE]
+    key = _BARE_NAME.replace("name", "key")
+    atoms = (
+        _SPACE,
+        *separator,
+        _SPACE,
+        *_lenient(notation.opening),
+        _SPACE,
+        key,
+        *_lenient(middle, around=False),
+        *line,
+    )
+    return re.compile("".join(atoms), re.DOTALL), re.compile(_beginnings(atoms), re.DOTALL)
+
+
+def _lenient(literal: str, *, around: bool = True) -> list[str]:
+    """The literal as atoms of a pattern: any white space, braces that may be doubled, both names of the arguments."""
+    atoms: list[str] = []
+    for piece in _PIECES.findall(literal):
+        atom = _SPACE if piece.isspace() else _ATOMS.get(piece) or re.escape(piece)
+        spaced = around and piece in _PUNCTUATION
+        for each in (_SPACE, atom, _SPACE) if spaced else (atom,):
+            if each != _SPACE or atoms[-1:] != [_SPACE]:
+                atoms.append(each)
+    return atoms
+
+
+_PIECES = re.compile(r'\s+|"(?:arguments|parameters)"|\}+|.', re.DOTALL)
+_ATOMS = {"{": r"\{\{?", **{"}" * count: r"\}+" for count in range(1, 9)}}
+_ATOMS |= dict.fromkeys(('"arguments"', '"parameters"'), '"(?:arguments|parameters)"')
+_PUNCTUATION = frozenset(("{", "[", "]", ":", ",", *("}" * count for count in range(1, 9))))
+_NEVER = re.compile(r"(?!)")
+
+
+def _joined(atoms: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("".join(atoms))
+
+
+def _beginnings(atoms: Iterable[str]) -> str:
+    """A pattern of what the sequence of atoms may begin with, from nothing to all of it."""
+    return reduce(lambda rest, atom: f"(?:{atom}{rest})?", reversed([*atoms]), "")
+
+
+def _split_before(text: str, tag: str) -> tuple[str, str]:
+    """`text` cut where it may be starting the tag, with the white space before it."""
+    lengths = (n for n in range(len(tag) - 1, 0, -1) if text.endswith(tag[:n]))
+    return _split(text, len(text) - next(lengths, 0))
+
+
+def _split(text: str, end: int) -> tuple[str, str]:
+    """`text` cut there, with the white space before in the second part."""
+    prefix = text[:end].rstrip()
+    return prefix, text[len(prefix) :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Untagged:
+    """A call without a tag, from `begin`; its arguments begin at `end`. Without a name it is one that may come.
+
+    `is_own`: in the model's own format, which has no tag.
+    """
+
+    begin: int
+    end: int
+    name: str
+    is_own: bool = False
+
+
+_LINE = re.compile(r"(?:\A|\n)\s*")
+"""Where a line begins, with the white space up to its first character."""
+_BETWEEN = re.compile(r"(?:\A|\n)[\s,\]]*")
+"""The same between calls, which may be elements of an array."""
+_FENCE = ("`", "`", "`", "[a-z_]*", r"\s*")
+_ARRAY = (r"\[", r"\s*")
+_HEAD = (r"\{\{?", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]{0,128}', '"', r"\s*", ",", r"\s*")
+_KEYS = ('"arguments"', '"parameters"')
+_UNTAGGED = re.compile(
+    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\{?\s*"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
+    r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
+)
+_MAY_BE_UNTAGGED = re.compile(
+    "|".join(
+        _beginnings((*fence, *array, *_HEAD, *key, r"\s*", ":", r"\s*"))
+        for fence, array, key in product(((), _FENCE), ((), _ARRAY), _KEYS)
+    )
+)

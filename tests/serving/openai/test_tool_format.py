@@ -1,0 +1,195 @@
+"""The format of a model's calls is read off its template; what the template writes, the stream reads back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.openai.prompt import ChatTemplate
+from serving.openai.tool_call_stream import CallArguments, CallStart, Content, ToolCallStream
+from serving.openai.tool_format import HERMES, CallFormat
+from tests.serving.openai.call_templates import TEMPLATES
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string"},
+        "number": {"type": "number"},
+        "flag": {"type": "boolean"},
+        "items": {"type": "array", "items": {"type": "integer"}},
+    },
+}
+TOOLS = [{"type": "function", "function": {"name": name, "parameters": PARAMETERS}} for name in ("add", "look_up")]
+FUNCTIONS = {"add": PARAMETERS, "look_up": PARAMETERS}
+Call = tuple[str, dict[str, Any]]
+END = "<|im_end|>"
+# Python's and XML's texts are written without escapes by the templates, so only some texts can be read back.
+TEXTS = st.text(st.sampled_from("abc é.?-\n"), max_size=12)
+ARGUMENTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": TEXTS,
+        "number": st.integers(-99, 99) | st.floats(-9, 9).map(lambda value: round(value, 2)),
+        "flag": st.booleans(),
+        "items": st.lists(st.integers(0, 9), max_size=3),
+    },
+)
+CALLS: st.SearchStrategy[list[Call]] = st.lists(
+    st.tuples(st.sampled_from(["add", "look_up"]), ARGUMENTS), min_size=1, max_size=3
+)
+
+
+@cache
+def template(name: str) -> ChatTemplate:
+    return ChatTemplate(TEMPLATES[name], eos_token=END)
+
+
+def written(name: str, calls: Sequence[Call]) -> str:
+    """The assistant's turn as the template shows it."""
+    shown = [
+        {
+            "id": f"call00{n}ab",
+            "type": "function",
+            "function": {"name": tool, "arguments": json.dumps(arguments, ensure_ascii=False)},
+        }
+        for n, (tool, arguments) in enumerate(calls)
+    ]
+    turns: list[Mapping[str, Any]] = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": "", "tool_calls": shown},
+    ]
+    text = template(name).render(turns, TOOLS)
+    return text.split("<|im_start|>assistant\n")[1].partition(END)[0]
+
+
+def read(form: CallFormat, pieces: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """The content, and the calls with their arguments as text."""
+    bare = () if form.tag else FUNCTIONS
+    stream = ToolCallStream(bare, written=form, functions=FUNCTIONS)
+    content, calls = "", []
+    for event in [*(event for piece in pieces for event in stream.feed(piece)), *stream.finish()]:
+        match event:
+            case Content(text):
+                content += text
+            case CallStart(_, name):
+                calls.append((name, ""))
+            case CallArguments(index, text):
+                calls[index] = (calls[index][0], calls[index][1] + text)
+    return content, calls
+
+
+def cut(text: str, data: st.DataObject) -> list[str]:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "python"])
+@given(calls=CALLS, data=st.data())
+def test_what_a_template_shows_is_read_back(name: str, calls: list[Call], data: st.DataObject) -> None:
+    form = template(name).calls
+    calls = calls if form.between else calls[:1]
+    content, found = read(form, cut(written(name, calls), data))
+    assert content.strip() == ""
+    assert [(tool, json.loads(arguments)) for tool, arguments in found] == calls
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@given(data=st.data())
+def test_any_text_reads_the_same_in_any_pieces(name: str, data: st.DataObject) -> None:
+    form = template(name).calls
+    parts = [
+        *(form.before, form.middle, form.between, form.after),
+        "add",
+        "look_up",
+        "text",
+        '{"a": 1}',
+        "'b'",
+        " ",
+        "\n",
+        "x",
+        ",",
+        ")",
+        "}",
+        "true",
+        *_marks(form),
+    ]
+    text = "".join(data.draw(st.lists(st.sampled_from([part for part in parts if part]), max_size=12)))
+    assert read(form, cut(text, data)) == read(form, [text])
+
+
+def _marks(form: CallFormat) -> tuple[str, ...]:
+    keyed = form.keyed
+    return () if keyed is None else (keyed.opening, keyed.middle, keyed.closing, keyed.separator, keyed.quote)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@given(text=TEXTS, data=st.data())
+def test_a_text_without_a_call_is_content_to_the_letter(name: str, text: str, data: st.DataObject) -> None:
+    assert read(template(name).calls, cut(text, data)) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("hermes", "JSON in <tool_call>"),
+        ("llama", "JSON"),
+        ("mistral", "JSON in [TOOL_CALLS]"),
+        ("python", "Python"),
+        ("tagged-python", "Python in <|tool_call_start|>"),
+        ("xml", "keys and values in <tool_call>"),
+        ("gemma", "keys and values in <start_function_call>call:"),
+    ],
+)
+def test_a_format_has_a_short_description(name: str, shown: str) -> None:
+    assert str(template(name).calls) == shown
+
+
+def test_a_template_without_tools_has_the_format_of_our_own_instructions() -> None:
+    assert ChatTemplate(None).calls == HERMES
+    assert template("hermes").calls == HERMES
+
+
+def test_a_template_that_takes_one_call_a_turn_says_so() -> None:
+    assert not template("llama").calls.between
+
+
+def test_arguments_are_shown_to_a_template_as_it_takes_them() -> None:
+    """As an object, or as JSON text."""
+    assert written("text", [("add", {"number": 1})]) == '{"name": "add", "arguments": {"number": 1}}'
+    assert written("hermes", [("add", {"number": 1})]).strip().splitlines()[1] == written(
+        "text", [("add", {"number": 1})]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments"),
+    [
+        ("python", "[add(text='a, b)', number=-1.5, flag=True)]", {"text": "a, b)", "number": -1.5, "flag": True}),
+        ("python", "[add()]", {}),
+        ("python", '[add(items=[1, 2], text="it\'s")]', {"items": [1, 2], "text": "it's"}),
+        ("tagged-python", "<|tool_call_start|>[add(flag=false, text=None)]", {"flag": False, "text": None}),
+        ("tagged-python", "<|tool_call_start|>[add(text=unquoted)]", {"text": "unquoted"}),
+        ("xml", "<tool_call>\n<function=add>\n<parameter=text>\n  12\n</parameter>\n</function>", {"text": "  12"}),
+        ("xml", "<tool_call><function=add><parameter=number>12</parameter></function>", {"number": 12}),
+        ("xml", "<tool_call>\n<function=add>\n</function>\n</tool_call>", {}),
+        ("keys", "<tool_call>add\n<arg_key>flag</arg_key>\n<arg_value>true</arg_value>", {"flag": True}),
+        ("gemma", "<start_function_call>call:add{text:<escape>}, {<escape>,number:2}", {"text": "}, {", "number": 2}),
+        ("mistral", '[TOOL_CALLS][{"arguments": {}}, {"name": "add", "arguments": {}}]', None),
+        ("mistral", '[TOOL_CALLS][{"name": "add", "arguments": {"number": 1}, "id": "abc"}]', {"number": 1}),
+    ],
+)
+@given(data=st.data())
+def test_calls_as_models_write_them(
+    name: str, text: str, arguments: dict[str, Any] | None, data: st.DataObject
+) -> None:
+    _, found = read(template(name).calls, [*cut(text, data), "\n"])
+    if arguments is None:
+        assert found == []
+        return
+    [(tool, given_arguments)] = found
+    closed = given_arguments if given_arguments.endswith("}") else given_arguments + "}"
+    assert (tool, json.loads(closed)) == ("add", arguments)
