@@ -93,8 +93,8 @@ class EngineConfig(BaseModel):
     )
     tool_calls: ToolCalls = Field(
         "auto",
-        description="How tool calls are read from a text: strict reads the model's tags only; auto also reads a JSON "
-        "object on a line of its own that names an offered tool; off reads none.",
+        description="How tool calls are read from a text: strict reads the format of the model's chat template; auto "
+        "also reads a JSON object on a line of its own that names an offered tool; off reads none.",
     )
     max_waiting: int = Field(1024, gt=0, description="Maximum number of waiting requests; further requests get 429.")
 
