@@ -365,7 +365,7 @@ class _Patterns:
     may_be_after: re.Pattern[str]
 
 
-_SPACE = r"\s*"
+_SPACE = r"\s*+"  # possessive: a model that writes nothing but white space must not cost quadratic time
 _BARE_NAME = r"(?P<name>[^\s\"<>(){}\[\],:=]{1,128}+)"
 _JSON_NAME = r'(?P<name>(?:[^"\\]|\\.)*)'
 _MORE_KEYS = r"(?:,[^{}]*)?"

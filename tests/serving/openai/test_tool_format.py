@@ -193,3 +193,11 @@ def test_calls_as_models_write_them(
     [(tool, given_arguments)] = found
     closed = given_arguments if given_arguments.endswith("}") else given_arguments + "}"
     assert (tool, json.loads(closed)) == ("add", arguments)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_white_space_without_end_is_read_at_once(name: str) -> None:
+    form = template(name).calls
+    call = written(name, [("add", {"number": 1})])
+    for text in (call, form.before, f"{form.before}add{form.middle}", call.rstrip(")]}")):
+        read(form, [text, *"\n " * 300])
