@@ -104,7 +104,7 @@ class SafetensorsDirectory:
         return matrix
 
     def _layer_of(self, name: object) -> str | None:
-        """The layer whose packed 4-bit weights the tensor's values are; None for a tensor of the files themselves."""
+        """The layer that has this weight packed in 4 bits; None for a tensor that the files have under this name."""
         if self._layout is None or name in self._tensors or not (isinstance(name, str) and name.endswith(".weight")):
             return None
         layer = name.removesuffix(".weight")
@@ -115,8 +115,8 @@ class SafetensorsDirectory:
             return
         self._has_widened = True
         _LOG.warning(
-            "%s: int4 does not hold the 4-bit weights of %s exactly, since groups of %d inputs have no common scale in "
-            "float16 (act-order, or an odd size); such layers are %s with quantization auto, and int4 rounds again.",
+            "%s: int4 can't hold the 4-bit weights of %s exactly: groups of %d inputs have no common float16 scale "
+            "(act-order, or an odd size). Quantization auto uses %s for such layers; int4 would round them again.",
             *(self.path, layer, GROUP, matrix.storage_format),
         )
 

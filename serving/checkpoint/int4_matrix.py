@@ -15,8 +15,8 @@ from serving.core import ModelLoadError
 from serving.model.weights import GROUP, Int4Groups, Matrix, StorageFormat
 
 _PER_WORD = 8  # 4-bit values in an int32, the lowest bits first
-_AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where a word has each of 8 adjacent outputs
-_ONES = 0x11111111  # "gptq" stores zero points less 1, as one subtraction from each word
+_AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # the position in a word of each of 8 adjacent outputs
+_ONES = 0x11111111  # "gptq" stores each zero point minus 1; adding this to a word adds 1 to all 8
 _DTYPES: dict[torch.dtype, StorageFormat] = {torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 Read = Callable[[str], torch.Tensor]
@@ -24,24 +24,24 @@ Read = Callable[[str], torch.Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int4Layout:
-    """How a checkpoint packs its 4-bit weights, by config.json's `quantization_config`."""
+    """How a checkpoint packs its 4-bit weights, from `quantization_config` in config.json."""
 
     method: Literal["awq", "gptq"]
-    group_size: int  # inputs that share a scale; -1: all
+    group_size: int  # number of adjacent inputs that share a scale; -1: all inputs
     zeros_less_one: bool = False
 
     def matrix(self, layer: str, read: Read, names: Container[str]) -> Matrix:
-        """The weight of a layer. `ModelLoadError` for tensors that do not fit together."""
+        """The weight of a layer. `ModelLoadError` for tensors that are inconsistent."""
         qweight, qzeros, scales = (read(f"{layer}.{kind}") for kind in ("qweight", "qzeros", "scales"))
         types = qweight.dtype == qzeros.dtype == torch.int32 and scales.dtype.is_floating_point
         if not types or not qweight.ndim == qzeros.ndim == scales.ndim == 2:
-            raise _inconsistent(layer, "its weights are no matrices of int32, or its scales none of floating point")
+            raise _inconsistent(layer, "its weights are no int32 matrices, or its scales no floating-point matrix")
         zeros, packed_inputs = self._zeros(qzeros), self.method == "gptq"
         rows, columns = qweight.shape[1], qweight.shape[0]
         rows, columns = (rows, columns * _PER_WORD) if packed_inputs else (rows * _PER_WORD, columns)
-        named = f"{layer}.g_idx" if packed_inputs and f"{layer}.g_idx" in names else None
-        groups = read(named).long() if named else self._groups(columns)
-        count = len(scales) if named else int(groups.max()) + 1
+        group_index = f"{layer}.g_idx" if packed_inputs and f"{layer}.g_idx" in names else None
+        groups = read(group_index).long() if group_index else self._groups(columns)
+        count = len(scales) if group_index else int(groups.max()) + 1
         fits = groups.shape == (columns,) and bool(((groups >= 0) & (groups < count)).all())
         if not fits or scales.shape != (count, rows) or zeros.shape != scales.shape:
             raise _inconsistent(layer, f"scales of shape {tuple(scales.shape)} do not fit its weights and groups")
@@ -56,8 +56,8 @@ class Int4Layout:
 
 
 class Int4Matrix:
-    """See `serving.model.weights.Matrix`. It is the engine's int4 where each of its groups of 32 inputs has one scale,
-    which float16 holds; else it is of the scales' type, in which the checkpoint's own kernels multiply."""
+    """A `serving.model.weights.Matrix`. Its storage format is int4_zero_point if every group of 32 inputs has one scale
+    and float16 holds all scales. Otherwise it is the scales' type, in which the checkpoint's own kernels multiply."""
 
     def __init__(
         self, method: str, qweight: torch.Tensor, zeros: torch.Tensor, scales: torch.Tensor, groups: torch.Tensor
@@ -86,7 +86,7 @@ class Int4Matrix:
         return Int4Groups(values=values.view(end - begin, -1, GROUP), scale=scales, minimum=-zeros)
 
     def _values(self, begin: int, end: int) -> torch.Tensor:
-        """Integers 0 to 15 [end - begin, in_features]."""
+        """The integers from 0 to 15, [end - begin, in_features]."""
         if not self._awq:  # a word has 8 adjacent inputs
             return _unpacked(self._qweight[:, begin:end].T).flatten(1)
         first = begin // _PER_WORD
@@ -95,7 +95,8 @@ class Int4Matrix:
 
 
 def int4_layout(file: Path, raw: dict[str, Any]) -> Int4Layout | None:
-    """None without `quantization_config`. `ModelLoadError` for a layout that is not supported."""
+    """The layout of the 4-bit weights; None without `quantization_config`. `ModelLoadError` for a layout that is not
+    supported."""
     about = raw.get("quantization_config")
     if about is None:
         return None
@@ -127,13 +128,13 @@ def int4_layout(file: Path, raw: dict[str, Any]) -> Int4Layout | None:
 
 
 def _unpacked(words: torch.Tensor) -> torch.Tensor:
-    """[..., n] words to [..., n, 8] values, int32."""
+    """Words [..., n] to values int32 [..., n, 8]."""
     shifts = torch.arange(0, 32, 32 // _PER_WORD, dtype=words.dtype)
     return ((words.unsqueeze(-1) >> shifts) & 15).to(torch.int32)
 
 
 def _unpacked_rows(words: torch.Tensor, awq: bool) -> torch.Tensor:
-    """[n, words] to [n, 8 * words], the outputs in order."""
+    """Words [n, words] to values [n, 8 * words], in the order of the outputs."""
     values = _unpacked(words)
     return (values[..., _AWQ_ORDER] if awq else values).flatten(1)
 

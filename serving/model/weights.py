@@ -25,15 +25,15 @@ _WIDTHS: dict[StorageFormat, int] = {
     "float32": 32,
 }
 INT4: tuple[StorageFormat, ...] = ("int4", "int4_zero_point")
-"""The formats of `Int4Groups`."""
+"""The storage formats with `Int4Groups`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int4Groups:
     """Rows of a matrix. A weight is value * scale + minimum; each group of 32 has its scale and minimum.
 
-    In the storage format int4_zero_point a weight is (value + minimum) * scale: whole numbers are exact where their
-    products are not.
+    In the storage format int4_zero_point a weight is (value + minimum) * scale, with an integer minimum: float16 holds
+    it exactly, but not its product with the scale.
     """
 
     values: torch.Tensor  # uint8 [rows, groups, 32], 0 to 15
@@ -175,7 +175,8 @@ class MatrixSlice:
 
 
 def _widest(formats: Sequence[StorageFormat]) -> StorageFormat:
-    """The narrowest format that holds all: float32 for two of one width, neither of which holds the other."""
+    """The narrowest format that holds all: float32 for two formats of the same width, neither of which holds the
+    other."""
     widest = max(formats, key=_WIDTHS.__getitem__)
     return "float32" if len({found for found in formats if _WIDTHS[found] == _WIDTHS[widest]}) > 1 else widest
 

@@ -1,4 +1,4 @@
-"""Saved checkpoints packed as AWQ and as GPTQ, and the same with the weights that these stand for in float32."""
+"""Packs saved checkpoints as AWQ and as GPTQ, and writes the same checkpoints with the dequantized float32 weights."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ Tensors = dict[str, NDArray[Any]]
 
 
 def write_int4(directory: Path, packed: Path, plain: Path, *, about: dict[str, Any], act_order: bool = False) -> None:
-    """Every layer's projections; what is between stays. `about` is the quantization_config."""
+    """Packs the projections of every layer; other tensors are unchanged. `about` is the quantization_config."""
     random = np.random.default_rng(0)
     tensors, dequantized = {}, {}
     for name, tensor in load_file(directory / "model.safetensors").items():

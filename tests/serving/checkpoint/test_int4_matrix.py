@@ -1,4 +1,4 @@
-"""AWQ and GPTQ checkpoints against their published formula, and against transformers on the weights that it gives."""
+"""AWQ and GPTQ checkpoints have the weights of the published formula, and transformers' logits for these weights."""
 
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def test_rows_and_groups_are_the_formulas_values_exactly(about: dict[str, Any]) 
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("about", LAYOUTS.values(), ids=LAYOUTS)
 def test_the_kernel_multiplies_the_files_weights(about: dict[str, Any]) -> None:
-    """Rows of the identity times 127 are not rounded, so the products are the weights."""
+    """The inputs are rows of 127 times the identity, which are not rounded: the products are the weights."""
     matrix, weight = matrix_and_weight(about)
     products = PackedLinear(matrix, None, Format.INT4)(torch.eye(192) * 127)
     torch.testing.assert_close(products, weight.T * 127, rtol=1e-6, atol=1e-5)
@@ -123,8 +123,8 @@ def test_logits_equal_transformers(name: str, models: dict[str, tuple[Path, Path
 def test_widened_layers_are_one_warning(models: dict[str, tuple[Path, Path]], caplog: pytest.LogCaptureFixture) -> None:
     logits_of(models["act-order"][0], "auto")
     (record,) = caplog.records
-    assert "int4 does not hold the 4-bit weights of model.layers.0.mlp.down_proj exactly" in record.message
-    assert "such layers are float16 with quantization auto" in record.message
+    assert "int4 can't hold the 4-bit weights of model.layers.0.mlp.down_proj exactly" in record.message
+    assert "Quantization auto uses float16 for such layers" in record.message
 
 
 @pytest.mark.parametrize(
@@ -168,5 +168,5 @@ def test_tensors_that_do_not_fit_together_name_the_layer(damage: dict[str, torch
 
 
 def error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Relative, over all logits."""
+    """The relative error over all logits."""
     return float((actual - expected).norm() / expected.norm())

@@ -196,7 +196,7 @@ struct Int4Block {  // a group of 16 outputs: nibbles[j][c][i] has w[c][4j + i] 
     f16 scale[16], minimum[16];
 };
 
-struct Int4ZeroBlock : Int4Block {};  // whose minimum is a whole number of scales
+struct Int4ZeroBlock : Int4Block {};  // its minimum is in units of the scale: a weight is (value + minimum) * scale
 
 struct Int8Block {  // a group of 16 outputs: values[j][c][i] is w[c][2j + i]
     int8_t values[16][16][2];

@@ -14,7 +14,7 @@ struct LinearCall {
     float* out;           // [m, n]
     int64_t m, n, k, x_stride;
     int32_t format, fused_input, accumulate;
-    int32_t zero_points;  // of INT4: a weight is (value + minimum) * scale, not value * scale + minimum
+    int32_t zero_points;  // for INT4: a weight is (value + minimum) * scale, not value * scale + minimum
     float eps;
 };
 
