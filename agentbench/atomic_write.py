@@ -12,7 +12,7 @@ from agentbench.core.errors import UserError
 
 
 @contextmanager
-def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, force: bool = False) -> Iterator[Path]:
     """A path in a new directory beside `path`; its content replaces `path` at the end of the block.
 
     Nothing is left when the block raises. `UserError` when `path` exists (unless `force`) or can't be written.
@@ -25,13 +25,13 @@ def whole(path: Path, *, force: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     try:
-        made = scratch / path.name
-        yield made
+        draft = scratch / path.name
+        yield draft
         if path.is_dir():  # a file is replaced in one step, a directory can't be
-            if not made.is_dir():
+            if not draft.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             os.replace(path, scratch / "replaced")
-        os.replace(made, path)
+        os.replace(draft, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -45,8 +45,8 @@ def _without_credentials(url: str) -> str:
     return url
 
 
-def _without_secrets(given: Mapping[str, str]) -> Mapping[str, str]:
-    named = next((name for name in given if names_a_secret(name)), None)
+def _without_secrets(headers: Mapping[str, str]) -> Mapping[str, str]:
+    named = next((name for name in headers if names_a_secret(name)), None)
     if named is not None:
         raise PydanticCustomError(
             SECRET,
@@ -54,7 +54,7 @@ def _without_secrets(given: Mapping[str, str]) -> Mapping[str, str]:
             " headers_env or query_env: {{name}: NAME}",
             {"name": named},
         )
-    return given
+    return headers
 
 
 StorableUrl = Annotated[str, AfterValidator(_without_credentials)]

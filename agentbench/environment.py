@@ -21,8 +21,8 @@ class Proxy:
 
 def cache_dir() -> Path:
     """The directory of pulled models and data sets: AGENTBENCH_CACHE, or the user's cache directory."""
-    given = os.environ.get("AGENTBENCH_CACHE")
-    return Path(given).expanduser() if given else user_cache_path("agentbench")
+    directory = os.environ.get("AGENTBENCH_CACHE")
+    return Path(directory).expanduser() if directory else user_cache_path("agentbench")
 
 
 def database_url() -> str | None:

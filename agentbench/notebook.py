@@ -44,7 +44,7 @@ def frames(store: Store, run_id: str) -> dict[str, "pd.DataFrame"]:
     except ImportError:
         raise UserError(f"data frames need pandas: {install_hint('notebook')}") from None
     rows: dict[str, list[Row]] = {name: [] for name in TABLES}
-    for attempt, _ in store.whole_attempts(run_id):
+    for attempt, _ in store.attempts_with_cases(run_id):
         for table, row in rows_of(run_id, attempt):
             rows[table].append(row)
     rows["labels"] += [label_row(run_id, label) for label in store.labels(run_id)]

@@ -61,7 +61,7 @@ def refusal_of(delta: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def said_in(choice: Mapping[str, Any]) -> dict[str, Any]:
+def delta_of(choice: Mapping[str, Any]) -> dict[str, Any]:
     """A choice's part of the answer: the delta in a stream, the message in an answer in one piece."""
     return choice.get("delta") or choice.get("message") or {}
 
@@ -83,7 +83,7 @@ def as_events(body: Mapping[str, Any]) -> bytes:
     """An answer in one piece, converted to the event stream that was requested."""
     choices = []
     for choice in body.get("choices") or ():
-        delta = dict(said_in(choice))
+        delta = dict(delta_of(choice))
         if delta.get("tool_calls"):
             delta["tool_calls"] = ToolCalls().add(delta["tool_calls"])
         choices.append({"index": 0, **choice, "delta": delta})
@@ -137,7 +137,7 @@ class StreamedAnswer:
         self._seen_at: int | None = None
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the server marked the answer as complete."""
         return self.done or self.finish_reason is not None
 
@@ -190,15 +190,15 @@ class StreamedAnswer:
     def _take(self, choice: Mapping[str, Any]) -> bool:
         """Adds the choice to the answer; returns whether a reader sees part of it."""
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        delta = said_in(choice)
+        delta = delta_of(choice)
         seen = False
-        for said, parts in (
+        for text, parts in (
             (text_of(choice.get("text")) or text_of(delta.get("content")), self._text),
             (thoughts_of(delta), self._reasoning),
             (refusal_of(delta), self._refusal),
         ):
-            if said:
-                parts.append(said)
+            if text:
+                parts.append(text)
                 seen = True
         if calls := delta.get("tool_calls"):
             self._calls.add(calls)
@@ -224,10 +224,10 @@ class StreamedAnswer:
         """The chunks with tokens. Counts are used only when the server counted in every chunk."""
         rises = _rises(self._counts)
         found = list(zip(self._at, rises or self._events, self._events, strict=True))
-        kept = found if rises else [chunk for chunk in found if chunk[-1]]
-        at = tuple(chunk[0] for chunk in kept)
+        chunks = found if rises else [chunk for chunk in found if chunk[-1]]
+        at = tuple(chunk[0] for chunk in chunks)
         silent = len(at) if self._seen_at is None else at.index(self._seen_at)
-        return TokenChunks(at=at, tokens=tuple(chunk[1] for chunk in kept), counted=bool(rises), silent=silent)
+        return TokenChunks(at=at, tokens=tuple(chunk[1] for chunk in chunks), counted=bool(rises), silent=silent)
 
     def message(self) -> Message:
         """The answer as a message for a later request; a refusal is its content too."""
@@ -237,16 +237,16 @@ class StreamedAnswer:
             message["refusal"] = refusal
         if reasoning := "".join(self._reasoning):
             message["reasoning_content"] = reasoning
-        if calls := self._calls.whole():
+        if calls := self._calls.calls():
             message["tool_calls"] = calls
         return message
 
     @property
     def digest(self) -> str:
         """The start of the SHA-256 of its content."""
-        functions = [json.dumps(call["function"], sort_keys=True) for call in self._calls.whole()]
-        said = "".join([*self._reasoning, *self._text, *self._refusal, *functions])
-        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        functions = [json.dumps(call["function"], sort_keys=True) for call in self._calls.calls()]
+        text = "".join([*self._reasoning, *self._text, *self._refusal, *functions])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def decode(pieces: list[tuple[int, bytes]]) -> StreamedAnswer:
@@ -284,10 +284,10 @@ def _counted(counts: Mapping[str, Any], name: str, inside: str = "") -> int | No
 
 def _rises(counts: Sequence[int | None]) -> list[int]:
     """The tokens of each chunk, when every chunk has a running count that never falls; otherwise nothing."""
-    known = [count for count in counts if count is not None]
-    if len(known) != len(counts) or known != sorted(known) or not any(known):
+    running = [count for count in counts if count is not None]
+    if len(running) != len(counts) or running != sorted(running) or not any(running):
         return []
-    return [now - before for before, now in zip([0, *known], known, strict=False)]
+    return [now - before for before, now in zip([0, *running], running, strict=False)]
 
 
 class ToolCalls:
@@ -322,9 +322,9 @@ class ToolCalls:
         return {**fragment, "index": place, "function": _shown(function, added, arguments)}
 
     def _place(self, index: Any, position: int, call_id: str, name: str, arguments: str) -> int:
-        known = next((place for place, call in self._calls.items() if call_id and call["id"] == call_id), None)
-        if known is not None:
-            return known
+        same_id = next((place for place, call in self._calls.items() if call_id and call["id"] == call_id), None)
+        if same_id is not None:
+            return same_id
         if not isinstance(index, int):
             if not (call_id or name or position):
                 return self._last
@@ -334,7 +334,7 @@ class ToolCalls:
             place = self._places[index] = index if index not in self._calls else max(self._calls) + 1
         return place
 
-    def whole(self) -> list[dict[str, Any]]:
+    def calls(self) -> list[dict[str, Any]]:
         """The calls in order, in the form of a message."""
         return [
             {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
@@ -360,10 +360,10 @@ def _begins(call: Mapping[str, str], call_id: str, name: str, arguments: str) ->
         return False
     if name != call["name"]:
         return bool(call["arguments"])
-    return _is_whole(call["arguments"]) and arguments.lstrip().startswith("{")
+    return _is_object(call["arguments"]) and arguments.lstrip().startswith("{")
 
 
-def _is_whole(arguments: str) -> bool:
+def _is_object(arguments: str) -> bool:
     try:
         return isinstance(json.loads(arguments), dict)
     except (ValueError, RecursionError):

@@ -31,11 +31,11 @@ def has_ended(process: Mapping[str, Any]) -> bool:
     pid = process.get("pid")
     if process.get("host") != platform.node() or not isinstance(pid, int):
         return False
-    found, known = _of(pid), process.get("pid_of")
-    if found is None or not isinstance(known, list):
-        return known is None and not _is_there(pid)
+    found, recorded = _of(pid), process.get("pid_of")
+    if found is None or not isinstance(recorded, list):
+        return recorded is None and not _is_there(pid)
     here = _of(os.getpid()) or []
-    return known[:1] == here[:1] and found != known
+    return recorded[:1] == here[:1] and found != recorded
 
 
 def _of(pid: int) -> list[str] | None:

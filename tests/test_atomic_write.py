@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError
 from agentbench.loadtest.result import write_json
 
@@ -18,7 +18,7 @@ def test_a_file_takes_a_file_s_place(tmp_path: Path) -> None:
 
 def test_a_directory_takes_a_directory_s_place(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        with whole(tmp_path / "out", force=True) as draft:
+        with atomic_write(tmp_path / "out", force=True) as draft:
             draft.mkdir()
             (draft / name).touch()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
@@ -35,7 +35,7 @@ def test_no_file_takes_a_directory_s_place(tmp_path: Path) -> None:
 
 
 def _half(path: Path) -> None:
-    with whole(path, force=True) as draft:
+    with atomic_write(path, force=True) as draft:
         draft.write_text("half")
         raise ValueError("no")
 

@@ -47,7 +47,7 @@ def made(*deltas: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     calls = ToolCalls()
     for fragments in deltas:
         calls.add(fragments)
-    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls.whole()]
+    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls.calls()]
 
 
 def fragment(name: str | None = None, arguments: Any = None, **rest: Any) -> dict[str, Any]:
@@ -245,8 +245,8 @@ def test_arguments_may_be_an_object() -> None:
 
 def test_done_ends_an_answer_without_a_finish_reason() -> None:
     answer = read(event({"content": "hello"}), DONE)
-    assert (answer.is_whole, answer.message()["content"], answer.finish_reason) == (True, "hello", None)
-    assert not read(event({"content": "hello"})).is_whole
+    assert (answer.is_complete, answer.message()["content"], answer.finish_reason) == (True, "hello", None)
+    assert not read(event({"content": "hello"})).is_complete
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_an_answer_in_one_piece_has_no_times_of_its_tokens() -> None:
     assert (answer.chunks().at, answer.chunks().counted) == ((), False)
     assert [each["id"] for each in message["tool_calls"]] == ["a"]
     assert answer.completion_tokens == 2
-    assert answer.is_whole
+    assert answer.is_complete
     assert answer.carried
 
 

@@ -133,28 +133,28 @@ class CallableAgent:
         await self._held.aclose()
 
     async def __call__(self, case: Case, backend: ChatClient, tools: Toolbox) -> str | Reply:
-        given: dict[str, Any] = {"case": case, "backend": backend, "tools": tools}
+        arguments: dict[str, Any] = {"case": case, "backend": backend, "tools": tools}
         if not set(self._wanted.values()) & set(OF_THE_GATEWAY):
-            return _answer(await self._call(given))
+            return _answer(await self._call(arguments))
         async with self._gateway.route(backend) as route:
-            given |= {name: getattr(route, name) for name in OF_THE_GATEWAY}
-            return _answer(await self._call(given))
+            arguments |= {name: getattr(route, name) for name in OF_THE_GATEWAY}
+            return _answer(await self._call(arguments))
 
-    async def _call(self, given: Mapping[str, Any]) -> Any:
+    async def _call(self, arguments: Mapping[str, Any]) -> Any:
         if _is_async(self._function):
-            return await self._function(**self._arguments(given))
+            return await self._function(**self._arguments(arguments))
         bridge = Bridge(asyncio.get_running_loop())
         blocking = {
-            "backend": BlockingClient(given["backend"], bridge),
-            "tools": BlockingTools(given["tools"], bridge),
+            "backend": BlockingClient(arguments["backend"], bridge),
+            "tools": BlockingTools(arguments["tools"], bridge),
         }
         try:
-            return await in_thread(lambda: _result(self._function(**self._arguments({**given, **blocking}))))
+            return await in_thread(lambda: _result(self._function(**self._arguments({**arguments, **blocking}))))
         finally:
             bridge.close()
 
-    def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {**{parameter: given[name] for parameter, name in self._wanted.items()}, **self._options}
+    def _arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{parameter: arguments[name] for parameter, name in self._wanted.items()}, **self._options}
 
 
 def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, str]:

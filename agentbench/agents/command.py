@@ -106,8 +106,8 @@ class CommandAgent:
         try:
             return await run_once(self._config.command, self._config.env, payload, self._lifeline)
         finally:
-            if route.asked_at is not None:
-                backend.record_cold_start(route.asked_at - began)
+            if route.first_request_at is not None:
+                backend.record_cold_start(route.first_request_at - began)
 
 
 def _payload(case: Case, route: Route) -> Payload:

@@ -23,13 +23,13 @@ class Demonstration(BaseModel):
     output: str
 
 
-def demonstrated(demonstrations: Iterable[Demonstration], asked: Sequence[Message] = ()) -> Iterator[Message]:
+def demonstrated(demonstrations: Iterable[Demonstration], messages: Sequence[Message] = ()) -> Iterator[Message]:
     """The demonstrations as pairs of a user's and an assistant's message.
 
-    A demonstration whose input is among the messages `asked` is left out, since it would reveal the answer.
+    A demonstration whose input is among the `messages` is left out, since it would reveal the answer.
     """
     for each in demonstrations:
-        if any(message.get("content") == each.input for message in asked):
+        if any(message.get("content") == each.input for message in messages):
             continue
         yield {"role": "user", "content": each.input}
         yield {"role": "assistant", "content": each.output}
@@ -62,12 +62,12 @@ class Memory:
         turns = turns_of([message for message in conversation if message.get("role") != "system"])
         if self._config.kind == "none" or len(turns) <= self._config.turns:
             return list(conversation)
-        kept = [message for turn in turns[-self._config.turns :] for message in turn]
+        recent = [message for turn in turns[-self._config.turns :] for message in turn]
         if self._config.kind == "window":
-            return [*system, *kept]
+            return [*system, *recent]
         left_out = [message for turn in turns[: -self._config.turns] for message in turn]
         summary = await self._summary(left_out, backend)
-        return [*system, {"role": "system", "content": f"Earlier in this conversation: {summary}"}, *kept]
+        return [*system, {"role": "system", "content": f"Earlier in this conversation: {summary}"}, *recent]
 
     async def _summary(self, messages: Sequence[Message], backend: ChatClient) -> str:
         request = ChatRequest(

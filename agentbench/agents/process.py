@@ -102,15 +102,15 @@ class AgentProcess:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), 1)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        lines = self._said().strip().splitlines()
+        lines = self._stderr_text().strip().splitlines()
         last = lines[-1].strip() if lines else "nothing on standard error"
         return self.failure(f"the command {how}: {last[:500]}")
 
     def failure(self, message: str) -> AttemptError:
         """An agent failure with the end of standard error as its detail."""
-        return AttemptError("agent", message, self._said())
+        return AttemptError("agent", message, self._stderr_text())
 
-    def _said(self) -> str:
+    def _stderr_text(self) -> str:
         return self._errors.decode("utf-8", "replace")
 
     async def kill(self) -> None:
@@ -161,7 +161,7 @@ class Session:
 
     process: AgentProcess
     name: str
-    told: int = field(default=0)
+    received: int = field(default=0)
 
 
 class ProcessPool:
@@ -190,9 +190,9 @@ class ProcessPool:
         if session is None:
             session = self._sessions[backend] = await backend.hold(self._session(backend.record_cold_start))
         messages = list(case.messages)
-        new = {**payload, "session": session.name, "messages": messages[session.told :]}
+        new = {**payload, "session": session.name, "messages": messages[session.received :]}
         # The next turn contains the agent's own answer, which the process knows.
-        session.told = len(messages) + 1
+        session.received = len(messages) + 1
         return await self._exchange(session.process, new)
 
     @asynccontextmanager

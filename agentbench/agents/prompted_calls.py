@@ -54,8 +54,8 @@ def _as_json(spec: ToolSpec) -> str:
 
 def _as_signature(spec: ToolSpec, *, all_of_them: bool) -> str:
     required = set(spec.parameters.get("required", ()))
-    given: Mapping[str, Any] = spec.parameters.get("properties", {})
-    properties = {name: schema for name, schema in given.items() if all_of_them or name in required}
+    parameters: Mapping[str, Any] = spec.parameters.get("properties", {})
+    properties = {name: schema for name, schema in parameters.items() if all_of_them or name in required}
     names = ", ".join(name if name in required else f"{name}=None" for name in properties)
     lines = [f"{spec.name}({names}): {spec.description}"]
     lines += [f"  {name} ({_type(schema)}): {schema.get('description', '')}" for name, schema in properties.items()]

@@ -32,7 +32,7 @@ class ToolLoopConfig(BaseModel):
 
     output: OutputMode = Field(
         "native_tools",
-        description="free: tools told in the prompt, calls read from the text. json_schema: the same, with the"
+        description="free: tools described in the prompt, calls read from the text. json_schema: the same, with the"
         " answer constrained to a call's schema. native_tools: OpenAI tools.",
     )
     parallel: bool = Field(
@@ -55,7 +55,7 @@ class ToolLoopConfig(BaseModel):
     tool_format: ToolFormat = Field("json", description="How {tools} describes a tool.")
     tools_in: Literal["system", "user"] = Field(
         "system",
-        description="free and json_schema: where the tools are told, in {tools} of the system prompt or before the"
+        description="free and json_schema: where the tools are described, in {tools} of the system prompt or before the"
         " first question, so that instructions and demonstrations begin every case alike and are computed once.",
     )
     tool_choice: Literal["auto", "required"] = Field("auto", description="native_tools only.")
@@ -71,7 +71,7 @@ class ToolLoopConfig(BaseModel):
 
     @field_validator("tools")
     @classmethod
-    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _no_duplicates(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if twice := next((name for name in value or () if (value or ()).count(name) > 1), None):
             raise ValueError(f"{twice!r} is named twice")
         return value
@@ -123,9 +123,9 @@ class ToolLoopAgent:
         if not self._tools_in_question:
             return list(case.messages)
         first = next((number for number, each in enumerate(case.messages) if each.get("role") == "user"), None)
-        told = describe(tools.specs, self._config.tool_format)
+        descriptions = describe(tools.specs, self._config.tool_format)
         return [
-            {**message, "content": f"{told}\n\n{message['content']}"} if number == first else message
+            {**message, "content": f"{descriptions}\n\n{message['content']}"} if number == first else message
             for number, message in enumerate(case.messages)
         ]
 
@@ -135,15 +135,17 @@ class ToolLoopAgent:
 
     def _opening(self, case: Case, tools: Toolbox) -> list[Message]:
         native = self._config.output == "native_tools"
-        told = "" if native else tool_call_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
-        prompt = self._config.system_prompt or told
+        default_prompt = (
+            "" if native else tool_call_prompt(runs_tools=self._runs_tools(tools), several=self._config.parallel)
+        )
+        prompt = self._config.system_prompt or default_prompt
         if self._config.instructions:
             prompt = f"{prompt}\n\n{self._config.instructions}".strip()
         examples = demonstrated(self._config.demonstrations, case.messages)
         if not prompt:
             return list(examples)
-        told = LISTED if self._tools_in_question else describe(tools.specs, self._config.tool_format)
-        content = prompt.replace("{tools}", told)
+        descriptions = LISTED if self._tools_in_question else describe(tools.specs, self._config.tool_format)
+        content = prompt.replace("{tools}", descriptions)
         return [{"role": "system", "content": content}, *examples]
 
     def _runs_tools(self, tools: Toolbox) -> bool:
@@ -183,8 +185,8 @@ class ToolLoopAgent:
             return [
                 await tools.call(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls
             ]
-        known = frozenset(spec.name for spec in tools.specs)
-        return [await tools.call(call.name, call.arguments) for call in find_calls(reply.answer, known)]
+        names = frozenset(spec.name for spec in tools.specs)
+        return [await tools.call(call.name, call.arguments) for call in find_calls(reply.answer, names)]
 
     def _continuation(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
         if self._config.output == "native_tools":
@@ -192,8 +194,8 @@ class ToolLoopAgent:
                 reply.reply,
                 *({"role": "tool", "tool_call_id": r.call_id, "content": _shown(r)} for r in results),
             ]
-        told = "\n".join(f"Result of {result.name}: {_shown(result)}" for result in results)
-        return [{"role": "assistant", "content": reply.text}, {"role": "user", "content": told}]
+        results_text = "\n".join(f"Result of {result.name}: {_shown(result)}" for result in results)
+        return [{"role": "assistant", "content": reply.text}, {"role": "user", "content": results_text}]
 
     def _answer(self, reply: ModelCall) -> str:
         if self._config.output != "json_schema":

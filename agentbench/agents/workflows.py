@@ -62,8 +62,8 @@ class PlanThenActAgent(WithInner):
             max_tokens=self._config.max_plan_tokens,
         )
         plan = (await self._model.client(backend).chat(request)).answer
-        told = {"role": "system", "content": self._config.act_prompt.replace("{plan}", plan)}
-        return await self._inner(replace(case, messages=(told, *case.messages)), backend, tools)
+        plan_message = {"role": "system", "content": self._config.act_prompt.replace("{plan}", plan)}
+        return await self._inner(replace(case, messages=(plan_message, *case.messages)), backend, tools)
 
 
 Check = Callable[[Case, Reply, DraftTools], str | None]
@@ -110,8 +110,8 @@ class RetryWithFeedbackAgent(WithInner):
             problem = self._check(case, reply, drafted)
             if problem is None:
                 break
-            told = {"role": "user", "content": self._config.feedback.replace("{problem}", problem)}
-            case = replace(case, messages=(*case.messages, *messages_of(reply), told))
+            feedback = {"role": "user", "content": self._config.feedback.replace("{problem}", problem)}
+            case = replace(case, messages=(*case.messages, *messages_of(reply), feedback))
             reply, drafted = await draft(self._inner, case, self._model.client(backend), tools)
         await drafted.keep()
         return reply

@@ -72,7 +72,7 @@ class OpenAIHttpBackend:
         answer = decode(exchange.pieces)
         if answer.error:
             raise AttemptError("infra", f"no answer from {url}: {answer.error}")
-        if not answer.is_whole:
+        if not answer.is_complete:
             raise AttemptError("infra", f"the stream from {url} ended before its answer was complete")
         return answer
 
@@ -94,8 +94,8 @@ class OpenAIHttpBackend:
             "stream": True,
             "stream_options": options,
         }
-        given = {key: value for key, value in body.items() if value is not None} | dict(request.extra)
-        return self._endpoint.body(given)
+        fields = {key: value for key, value in body.items() if value is not None} | dict(request.extra)
+        return self._endpoint.body(fields)
 
     async def aclose(self) -> None:
         self._client.close()
@@ -153,7 +153,7 @@ def _tool(name: str, description: str, parameters: Any) -> dict[str, Any]:
 
 def _refused(exchange: Exchange) -> AttemptError:
     status = exchange.status
-    said = refusal(exchange.body)
+    message = refusal(exchange.body)
     if 300 <= status < 400:
-        said = f"moved to {exchange.headers.get('location', '').partition('?')[0]}; give that address"
-    return ServerRefused(status, said, retry_after_s(exchange.headers))
+        message = f"moved to {exchange.headers.get('location', '').partition('?')[0]}; give that address"
+    return ServerRefused(status, message, retry_after_s(exchange.headers))

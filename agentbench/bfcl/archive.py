@@ -23,7 +23,7 @@ TYPES = {
 }
 """BFCL's type names to JSON Schema's. One that is not here ("any") means any value."""
 
-KEPT = ("description", "enum", "default", "format")
+SCHEMA_KEYS = ("description", "enum", "default", "format")
 
 
 def json_schema(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def json_schema(document: Mapping[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     if (kind := TYPES.get(str(document.get("type")))) is not None:
         schema["type"] = kind
-    schema |= {key: document[key] for key in KEPT if key in document and _fits(key, document[key])}
+    schema |= {key: document[key] for key in SCHEMA_KEYS if key in document and _fits(key, document[key])}
     properties = document.get("properties")
     if isinstance(properties, Mapping):
         schema["properties"] = {name: json_schema(inner) for name, inner in properties.items()}

@@ -89,8 +89,8 @@ def declared_or_inferred(schema: Any, allowed: Sequence[Any]) -> JsonSchema:
 def _open(schema: JsonSchema) -> bool:
     """Whether the schema allows several types (`["string", "null"]`, `anyOf`) or refers to another schema."""
     kind = schema.get("type")
-    known = kind is None or (isinstance(kind, str) and kind in PYTHON_TYPES)
-    return not known or any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref", "const"))
+    has_one_type = kind is None or (isinstance(kind, str) and kind in PYTHON_TYPES)
+    return not has_one_type or any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref", "const"))
 
 
 def _as_float(value: int) -> float | int:

@@ -166,8 +166,8 @@ def _peak(wanted: bool, bandwidth: float | None, flops: float | None) -> "Peak |
     from agentbench.loadtest.roofline import Peak, measure_peak
 
     if bandwidth or flops:
-        given = (None if each is None else each * 1e9 for each in (bandwidth, flops))
-        return Peak(bytes_per_s=next(given), flop_per_s=next(given), source="given")
+        limits = (None if each is None else each * 1e9 for each in (bandwidth, flops))
+        return Peak(bytes_per_s=next(limits), flop_per_s=next(limits), source="given")
     if not wanted:
         return None
     _tell("measuring the machine's bandwidth and FLOP/s")

@@ -95,8 +95,8 @@ def gate_command(
     from agentbench.report.gate import gate_lines, verdict_line
     from agentbench.store import open_store
 
-    given = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
-    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    options = {"baseline": baseline, "min_pass_rate": min_pass_rate, "min_pass_hat_k": min_pass_hat_k, "margin": margin}
+    changes: dict[str, object] = {key: value for key, value in options.items() if value is not None}
     if margin is not None:
         changes["test"] = "non_inferiority"
     if slo:

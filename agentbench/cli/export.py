@@ -91,8 +91,8 @@ def import_command(
             run, counts, new = import_traces(file, store, suite, dict(map(_scale, scale or ())))
         else:
             run, counts, new = read_run_file(file, store)
-    said = "imported" if new else "is here already, with the same content"
-    typer.echo(f"{run.id} {said}: {_counted(counts)}")
+    result = "imported" if new else "is here already, with the same content"
+    typer.echo(f"{run.id} {result}: {_counted(counts)}")
 
 
 def _scale(text: str) -> tuple[str, tuple[float, float]]:

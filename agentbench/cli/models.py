@@ -89,9 +89,9 @@ def models_command(as_json: AsJson = False, db: Db = None) -> None:
     """List the models known by name: size, licence, what is pulled, and their accuracy in the store's newest runs."""
     from agentbench.hub import CATALOG
 
-    known = [artifact for _, artifact in sorted(CATALOG.items()) if artifact.kind == "model"]
+    models = [artifact for _, artifact in sorted(CATALOG.items()) if artifact.kind == "model"]
     measured = _measured(db)
-    found = [_facts(artifact, measured) for artifact in known]
+    found = [_facts(artifact, measured) for artifact in models]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

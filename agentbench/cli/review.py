@@ -91,14 +91,14 @@ def label_command(
         _keep(store, run_id, (case_id, repeat), verdict == "pass", reviewer_named(reviewer), comment)
 
 
-def reviewer_named(given: str | None) -> str:
-    """The reviewer's name: the given one, otherwise the login name."""
+def reviewer_named(name: str | None) -> str:
+    """The reviewer's name: `name`, otherwise the login name."""
     import getpass
 
-    if given is not None and not given.strip():
-        raise UserError("--reviewer is empty; give the name that labels are kept under")
+    if name is not None and not name.strip():
+        raise UserError("--reviewer is empty; give the name that labels are stored under")
     try:
-        return given or getpass.getuser()
+        return name or getpass.getuser()
     except (OSError, KeyError):  # no such user on this machine (a container)
         raise UserError("who reviews? Give --reviewer NAME") from None
 
@@ -158,7 +158,7 @@ def _review(store: "Store", run_id: str, queue: "list[AttemptKey]", reviewer: st
     for number, key in enumerate(queue, 1):
         typer.echo(f"\n── {number} of {len(queue)} ──")
         _show(store, run_id, _attempt(store, run_id, key))
-        answer = _asked()
+        answer = _ask()
         if answer is None:
             break
         verdict, comment = answer
@@ -179,7 +179,7 @@ def _show(store: "Store", run_id: str, attempt: "Attempt") -> None:
     console().print(transcript(store.case(run_id, attempt.case_id), blind, prices=None))
 
 
-def _asked() -> tuple[Verdict, str] | None:
+def _ask() -> tuple[Verdict, str] | None:
     """The reviewer's verdict and comment; None to stop."""
     comment = ""
     while (key := _key()) != "q":

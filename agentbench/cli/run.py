@@ -40,8 +40,8 @@ def run_command(
 ) -> None:
     """Run a suite, store every attempt as it ends, and print the result."""
     options = {"limit": limit, "sample_seed": sample_seed, "repeats": repeats, "concurrency": concurrency}
-    given = {f"run.{key}": value for key, value in options.items() if value is not None}
-    if resume is not None and (suite or settings or config or backend or given or label):
+    run_options = {f"run.{key}": value for key, value in options.items() if value is not None}
+    if resume is not None and (suite or settings or config or backend or run_options or label):
         raise UserError("--resume RUN continues with that run's own suite and settings; give no others")
     if resume is None and suite is None:
         raise UserError("which suite? For example: agentbench run suites/arithmetic")
@@ -50,7 +50,7 @@ def run_command(
     store = open_store(db)
     try:
         experiment = (
-            _resumed(resume, store) if resume else _planned(suite, settings, config, backend, given, label, store)
+            _resumed(resume, store) if resume else _planned(suite, settings, config, backend, run_options, label, store)
         )
         _perform(experiment, store)
         _print(experiment, store, as_json)
@@ -70,7 +70,7 @@ def _planned(
     settings: list[str] | None,
     config: Path | None,
     backend: str | None,
-    given: dict[str, Any],
+    run_options: dict[str, Any],
     label: str,
     store: "Store",
 ) -> "Experiment":
@@ -80,7 +80,7 @@ def _planned(
 
     assert suite is not None
     filed = read_settings(config) if config else {}
-    overrides = merged(filed, backend_overrides(backend), parse_overrides(settings or []), given)
+    overrides = merged(filed, backend_overrides(backend), parse_overrides(settings or []), run_options)
     return plan(load_suite(suite, overrides), store, label)
 
 

@@ -115,8 +115,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-KEPT_OUT = ("results/*", "!results/baselines/")
-"""Lines of .gitignore: the store and logs stay out of the repository, baselines belong into it."""
+IGNORED = ("results/*", "!results/baselines/")
+"""Lines of .gitignore: git ignores the store and logs, but not baselines."""
 
 UNKNOWN_ORIGIN = "git+URL-OF-THE-REPOSITORY@COMMIT"
 
@@ -182,14 +182,14 @@ def _test_file(name: str) -> Path:
 
 def _write(file: StarterFile, name: str, directory: Path) -> str:
     """Writes the file, and returns a line on the action taken."""
-    from agentbench.atomic_write import whole
+    from agentbench.atomic_write import atomic_write
 
     path = directory / file.path
     if path.exists():
         return "kept "
     text = (files("agentbench.cli") / "starter" / f"{file.template}.txt").read_text(encoding="utf-8")
     text = text.replace("tests/test_NAME_agent.py", _test_file(name).as_posix())
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text.replace("NAME", name).replace("REQUIREMENT", _requirement()), encoding="utf-8")
     return "wrote"
 
@@ -197,7 +197,7 @@ def _write(file: StarterFile, name: str, directory: Path) -> str:
 def _keep_out(directory: Path) -> str:
     file = directory / ".gitignore"
     text = file.read_text(encoding="utf-8") if file.exists() else ""
-    missing = [line for line in KEPT_OUT if line not in map(str.strip, text.splitlines())]
+    missing = [line for line in IGNORED if line not in map(str.strip, text.splitlines())]
     if not missing:
         return "kept "
     gap = "" if not text or text.endswith("\n") else "\n"
@@ -220,7 +220,7 @@ def _next(name: str, directory: Path) -> Iterator[str]:
         yield f"      and put the repository that CI installs agentbench from in place of {UNKNOWN_ORIGIN},"
         yield "      in requirements-agents.txt: it was installed from a directory here"
     if _is_ignored(directory):
-        yield "      and let .gitignore keep results/baselines: a line in it leaves the whole of results/ out"
+        yield "      and commit results/baselines: remove the line of .gitignore that ignores all of results/"
 
 
 def _is_ignored(directory: Path) -> bool:
@@ -228,7 +228,7 @@ def _is_ignored(directory: Path) -> bool:
     import subprocess
 
     try:
-        asked = ["git", "-C", str(directory), "check-ignore", "-q", "results/baselines/any/main.json"]
-        return subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 0
+        command = ["git", "-C", str(directory), "check-ignore", "-q", "results/baselines/any/main.json"]
+        return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
     except OSError:
         return False

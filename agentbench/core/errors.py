@@ -30,11 +30,11 @@ class AttemptError(Exception):
 class ServerRefused(AttemptError):
     """A server refused a request with `status`; `retry_after_s` is the pause it asks for before the next request."""
 
-    def __init__(self, status: int, said: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, status: int, refusal: str, retry_after_s: float | None = None) -> None:
         ours = 400 <= status < 500 and status not in SERVER_S
-        super().__init__("agent" if ours else "infra", f"HTTP {status}: {said}")
+        super().__init__("agent" if ours else "infra", f"HTTP {status}: {refusal}")
         self.status = status
-        self.said = said
+        self.refusal = refusal
         self.retry_after_s = retry_after_s
 
     @property

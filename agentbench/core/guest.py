@@ -32,13 +32,13 @@ class Raised:
 def described(error: BaseException) -> str:
     """The exception's type and message."""
     try:
-        said = str(error)
+        text = str(error)
     # `__str__` of the exception is foreign code too.
     except Exception:
-        said = "(its message can't be read)"
+        text = "(its message can't be read)"
     if isinstance(error, asyncio.CancelledError):
-        said = said or "a task was cancelled, and not by the run"
-    return f"{type(error).__name__}: {said}"
+        text = text or "a task was cancelled, and not by the run"
+    return f"{type(error).__name__}: {text}"
 
 
 class Late(Enum):
@@ -182,7 +182,7 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
             if not task.done():
                 task.cancel()
                 loop.run_until_complete(asyncio.wait({task}))
-            loop.run_until_complete(let_go())
+            loop.run_until_complete(cancel_all_tasks())
         return task.result()
 
 
@@ -192,8 +192,8 @@ async def _ended(task: "asyncio.Task[Any]") -> None:
         await task
 
 
-async def let_go() -> None:
-    """Cancel every other task of the loop, and abandon those that still run after the grace period."""
+async def cancel_all_tasks() -> None:
+    """Cancels every other task of the loop, and abandons those that still run after the grace period."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

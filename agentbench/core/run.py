@@ -52,8 +52,8 @@ class Run:
     def suite_cases(self) -> int:
         """The number of cases in the suite, of which the run may cover only a part."""
         # Earlier versions stored only `selected_of`, and only for partial runs.
-        known = self.environment.get("suite_cases") or self.environment.get("selected_of")
-        return int(known or len(self.case_ids))
+        count = self.environment.get("suite_cases") or self.environment.get("selected_of")
+        return int(count or len(self.case_ids))
 
     @property
     def is_part(self) -> bool:

@@ -25,7 +25,7 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.store import Store
@@ -144,7 +144,7 @@ def _evaluated(attempt: Attempt, score: Score) -> "Event":
         "gen_ai.evaluation.explanation": score.reason or None,
     }
     at = attempt.wall_anchor_ns + attempt.ended_at
-    return Event("gen_ai.evaluation.result", attributes=_known(attributes), timestamp=at)
+    return Event("gen_ai.evaluation.result", attributes=_present(attributes), timestamp=at)
 
 
 def _span(
@@ -169,7 +169,7 @@ def _span(
         context=SpanContext(trace, span, is_remote=False, trace_flags=flags),
         parent=None if parent is None else SpanContext(trace, parent, is_remote=False, trace_flags=flags),
         resource=resource,
-        attributes=_known(attributes),
+        attributes=_present(attributes),
         events=list(events),
         kind=SpanKind.CLIENT if client else SpanKind.INTERNAL,
         status=Status(StatusCode.ERROR, error) if error else Status(StatusCode.UNSET),
@@ -179,7 +179,7 @@ def _span(
     )
 
 
-def _known(attributes: Attributes) -> dict[str, Any]:
+def _present(attributes: Attributes) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None and value != []}
 
 
@@ -212,7 +212,7 @@ def write_otel(store: Store, run: Run, path: Path, *, force: bool = False) -> Ma
     Each line is an ExportTraceServiceRequest (the format of the collector's file exporter).
     """
     counts = {"spans": 0}
-    with whole(path, force=force) as made, made.open("w", encoding="utf-8") as file:
+    with atomic_write(path, force=force) as draft, draft.open("w", encoding="utf-8") as file:
         for spans in _chunks(store, run):
             file.write(otlp_json(spans) + "\n")
             counts["spans"] += len(spans)
@@ -234,8 +234,8 @@ def send_otel(store: Store, run: Run, endpoint: str | None) -> Mapping[str, int]
             if exporter.export(spans) is not result.SUCCESS:
                 raise UserError(f"{where} did not take the spans (sent before: {counts['spans']}). Is it listening?")
             counts["spans"] += len(spans)
-        if told := _rejected(answers):
-            raise UserError(f"{where} did not take all of the {counts['spans']} spans: {told}")
+        if rejected := _rejected(answers):
+            raise UserError(f"{where} did not take all of the {counts['spans']} spans: {rejected}")
     finally:
         exporter.shutdown()
     return counts
@@ -265,10 +265,10 @@ def _exporter(endpoint: str | None, answers: list[bytes]) -> tuple[Any, Any]:
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError:
         raise _not_installed() from None
-    given = None if endpoint is None else f"{endpoint.removesuffix('/').removesuffix('/v1/traces')}/v1/traces"
+    url = None if endpoint is None else f"{endpoint.removesuffix('/').removesuffix('/v1/traces')}/v1/traces"
     session = requests.Session()
     session.hooks["response"].append(lambda response, **_: answers.append(response.content))
-    return OTLPSpanExporter(endpoint=given, timeout=10, session=session), SpanExportResult
+    return OTLPSpanExporter(endpoint=url, timeout=10, session=session), SpanExportResult
 
 
 def _not_installed() -> UserError:
@@ -283,7 +283,7 @@ def _chunks(store: Store, run: Run) -> "Iterator[list[ReadableSpan]]":
     about = {"service.name": "agentbench", "agentbench.run.id": run.id, "agentbench.run.label": run.label}
     resource = Resource({**about, "agentbench.suite": run.suite, "agentbench.config_hash": run.config_hash})
     spans: list[ReadableSpan] = []
-    for number, (attempt, case) in enumerate(store.whole_attempts(run.id), 1):
+    for number, (attempt, case) in enumerate(store.attempts_with_cases(run.id), 1):
         spans += spans_of(run, attempt, case, resource)
         if number % CHUNK == 0:
             yield spans

@@ -37,19 +37,19 @@ def import_traces(
     """
     data = bytes_of(path)
     traces: dict[str, list[Span]] = defaultdict(list)
-    for span in _once(spans_of(path, data)):
+    for span in _without_duplicates(spans_of(path, data)):
         traces[span.trace].append(span)
-    told = {trace: spans for trace, spans in traces.items() if any(map(_told, spans))}
-    if not told:
+    agent_traces = {trace: spans for trace, spans in traces.items() if any(map(_is_agent_span, spans))}
+    if not agent_traces:
         raise UserError(
             f"{path}: {len(traces)} traces, none with a span of the GenAI conventions (gen_ai.operation.name)"
         )
     try:
-        ordered = sorted(told.values(), key=lambda spans: min(span.begin for span in spans))
+        ordered = sorted(agent_traces.values(), key=lambda spans: min(span.begin for span in spans))
         pairs = list(_attempts(ordered, path, scales or {}))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: an attribute is not as the GenAI conventions have it: {error}") from None
-    run = _run(path, data, next(iter(told.values()))[0].resource, suite, pairs)
+    run = _run(path, data, next(iter(agent_traces.values()))[0].resource, suite, pairs)
     try:
         store.import_run(run, pairs)
     except AlreadyStored:
@@ -57,7 +57,7 @@ def import_traces(
     return run, {"attempts": len(pairs)}, True
 
 
-def _once(spans: Iterable[Span]) -> Iterator[Span]:
+def _without_duplicates(spans: Iterable[Span]) -> Iterator[Span]:
     """The spans without duplicates, which an exporter sends when it retries."""
     seen: set[tuple[str, str]] = set()
     for span in spans:
@@ -82,7 +82,7 @@ def _requests(spans: Sequence[Span]) -> list[Span]:
     return [span for span in spans if span.id not in around]
 
 
-def _told(span: Span) -> bool:
+def _is_agent_span(span: Span) -> bool:
     return span.operation in (*CHAT, "execute_tool", "invoke_agent")
 
 
@@ -100,12 +100,12 @@ def _case(spans: Sequence[Span]) -> Case:
     call.
     """
     own = next((span.attributes for span in spans if "agentbench.case.id" in span.attributes), {})
-    asked = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
+    messages = next((found for span in spans if (found := _messages(span, "gen_ai.input.messages"))), [])
     expected = own.get("agentbench.case.expected")
     return Case(
         id=str(own.get("agentbench.case.id") or spans[0].trace),
         cluster=str(own.get("agentbench.case.cluster") or ""),
-        messages=tuple(asked),
+        messages=tuple(messages),
         expected=None if expected is None else json.loads(expected),
     )
 
@@ -146,15 +146,15 @@ def _step(span: Span) -> ModelCall | ToolCall | None:
 
 
 def _model_call(span: Span) -> ModelCall:
-    given = span.attributes
+    attributes = span.attributes
     replies = _messages(span, "gen_ai.output.messages")
-    reasons = given.get("gen_ai.response.finish_reasons") or [None]
+    reasons = attributes.get("gen_ai.response.finish_reasons") or [None]
     request = {
-        name.removeprefix("gen_ai.request."): v for name, v in given.items() if name.startswith("gen_ai.request.")
+        name.removeprefix("gen_ai.request."): v for name, v in attributes.items() if name.startswith("gen_ai.request.")
     }
     instructions = [
         {"role": "system", "content": part.get("content")}
-        for part in _parts(given.get("gen_ai.system_instructions"))
+        for part in _parts(attributes.get("gen_ai.system_instructions"))
         if isinstance(part, Mapping)
     ]
     return ModelCall(
@@ -166,11 +166,11 @@ def _model_call(span: Span) -> ModelCall:
         sent_at=span.begin,
         ended_at=span.end,
         chunk_at=_chunks(span),
-        chunk_tokens=tuple(token_count(each) or 0 for each in given.get("agentbench.chunk_tokens") or ()),
-        silent_chunks=_count(given, "agentbench.silent_chunks") or 0,
-        prompt_tokens=_count(given, "gen_ai.usage.input_tokens"),
-        cached_tokens=_count(given, "gen_ai.usage.cache_read.input_tokens"),
-        completion_tokens=_count(given, "gen_ai.usage.output_tokens"),
+        chunk_tokens=tuple(token_count(each) or 0 for each in attributes.get("agentbench.chunk_tokens") or ()),
+        silent_chunks=_count(attributes, "agentbench.silent_chunks") or 0,
+        prompt_tokens=_count(attributes, "gen_ai.usage.input_tokens"),
+        cached_tokens=_count(attributes, "gen_ai.usage.cache_read.input_tokens"),
+        completion_tokens=_count(attributes, "gen_ai.usage.output_tokens"),
         error=span.error,
     )
 
@@ -186,22 +186,22 @@ def _chunks(span: Span) -> tuple[int, ...]:
     return () if first is None else (span.begin + round(float(first) * 1e9), span.end)
 
 
-def _count(given: Mapping[str, Any], name: str) -> int | None:
-    value = given.get(name)
+def _count(attributes: Mapping[str, Any], name: str) -> int | None:
+    value = attributes.get(name)
     return None if value is None else token_count(int(value))
 
 
 def _tool_call(span: Span) -> ToolCall:
-    given = span.attributes
-    arguments = given.get("gen_ai.tool.call.arguments")
-    result = given.get("gen_ai.tool.call.result")
+    attributes = span.attributes
+    arguments = attributes.get("gen_ai.tool.call.arguments")
+    result = attributes.get("gen_ai.tool.call.result")
     return ToolCall(
-        call_id=str(given.get("gen_ai.tool.call.id") or ""),
-        name=str(given.get("gen_ai.tool.name") or span.name.removeprefix("execute_tool ")),
+        call_id=str(attributes.get("gen_ai.tool.call.id") or ""),
+        name=str(attributes.get("gen_ai.tool.name") or span.name.removeprefix("execute_tool ")),
         arguments=_object(arguments),
         started_at=span.begin,
         ended_at=span.end,
-        executed=bool(given.get("agentbench.tool.executed", True)),
+        executed=bool(attributes.get("agentbench.tool.executed", True)),
         result=result if isinstance(result, str) or result is None else json.dumps(result, ensure_ascii=False),
         error=span.error,
     )
@@ -227,25 +227,25 @@ def _failure(root: Span | None) -> Failure | None:
     if root is None or root.error is None:
         return None
     kind = root.attributes.get("agentbench.failure")
-    known = ("infra", "timeout", "agent", "tool", "grader", "budget")
-    name = next((each for each in known if each == kind), "agent")
-    return Failure(kind=name, message=root.error.removeprefix(f"{name}: "))  # type: ignore[arg-type]  # one of `known`
+    kinds = ("infra", "timeout", "agent", "tool", "grader", "budget")
+    name = next((each for each in kinds if each == kind), "agent")
+    return Failure(kind=name, message=root.error.removeprefix(f"{name}: "))  # type: ignore[arg-type]  # one of `kinds`
 
 
 def _scores(spans: Sequence[Span], path: Path, scales: Scales) -> Iterator[Score]:
     for span in spans:
-        for name, given in span.events:
+        for name, attributes in span.events:
             if name == "gen_ai.evaluation.result":
-                yield _score(given, path, scales)
+                yield _score(attributes, path, scales)
 
 
-def _score(given: Mapping[str, Any], path: Path, scales: Scales) -> Score:
+def _score(attributes: Mapping[str, Any], path: Path, scales: Scales) -> Score:
     label, value = (
-        str(given.get("gen_ai.evaluation.score.label", "")).lower(),
-        given.get("gen_ai.evaluation.score.value"),
+        str(attributes.get("gen_ai.evaluation.score.label", "")).lower(),
+        attributes.get("gen_ai.evaluation.score.value"),
     )
     passed = {"pass": True, "passed": True, "true": True, "fail": False, "failed": False, "false": False}.get(label)
-    name = str(given.get("gen_ai.evaluation.name") or "evaluation")
+    name = str(attributes.get("gen_ai.evaluation.name") or "evaluation")
     number = float(value) if value is not None else float(passed or 0)
     low, high = scales.get(name, (0.0, 1.0))
     if not low <= number <= high:
@@ -257,14 +257,14 @@ def _score(given: Mapping[str, Any], path: Path, scales: Scales) -> Score:
         name=name,
         value=(number - low) / (high - low),
         passed=passed,
-        reason=str(given.get("gen_ai.evaluation.explanation") or ""),
+        reason=str(attributes.get("gen_ai.evaluation.explanation") or ""),
     )
 
 
 def _output(root: Span | None, steps: Sequence[ModelCall | ToolCall]) -> str:
-    said = _messages(root, "gen_ai.output.messages") if root else []
-    if said:
-        return str(said[-1].get("content") or "")
+    messages = _messages(root, "gen_ai.output.messages") if root else []
+    if messages:
+        return str(messages[-1].get("content") or "")
     calls = [step for step in steps if isinstance(step, ModelCall)]
     return calls[-1].text if calls else ""
 

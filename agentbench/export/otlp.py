@@ -30,8 +30,8 @@ def otel_message(message: Message, finish_reason: str | None = None) -> dict[str
 def _texts(content: Any) -> list[dict[str, Any]]:
     if content is None or content == "":
         return []
-    said = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
-    return [{"type": "text", "content": said}]
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
+    return [{"type": "text", "content": text}]
 
 
 def _tool_call(call: Any) -> dict[str, Any]:
@@ -67,8 +67,8 @@ def _messages(found: Any) -> Iterator[Message]:
     rest: list[Json] = []
     for part in parts:
         if isinstance(part, Mapping) and part.get("type") == "tool_call_response":
-            said = part.get("response", part.get("result"))
-            content = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+            response = part.get("response", part.get("result"))
+            content = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
             yield {"role": "tool", "tool_call_id": part.get("id"), "content": content}
         elif isinstance(part, Mapping):
             rest.append(part)

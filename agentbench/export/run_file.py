@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.attempt import Attempt, Label
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
@@ -40,11 +40,11 @@ def fields(part: Any) -> dict[str, Any]:
 
 def run_line(run: Run) -> str:
     times = {"created_at": run.created_at.isoformat(), "finished_at": run.finished_at and run.finished_at.isoformat()}
-    whole = fields(run) | times
+    values = fields(run) | times
     if run.kind == "suite":
         # The default is left out, so that a file of an earlier version still has the same content.
-        del whole["kind"]
-    return to_json(whole)
+        del values["kind"]
+    return to_json(values)
 
 
 def case_line(case: Case) -> str:
@@ -76,9 +76,9 @@ def parsed_attempt(values: Mapping[str, Any]) -> Attempt:
     """An attempt from its line's values, which it modifies. `KeyError` for a step of an unknown kind."""
     trace = dict(values["trace"])
     steps = tuple(_step(dict(step)) for step in trace.pop("steps"))
-    whole = {**values, "trace": {**trace, "steps": steps}}
-    whole.pop("case")
-    return parsed(Attempt, whole)
+    complete = {**values, "trace": {**trace, "steps": steps}}
+    complete.pop("case")
+    return parsed(Attempt, complete)
 
 
 def _step(values: dict[str, Any]) -> Step:
@@ -96,7 +96,7 @@ LONGEST_LINE = 1 << 30
 
 def write_run_file(store: Store, run: Run, path: Path, *, force: bool = False) -> Mapping[str, int]:
     """Writes the run to `path`, and returns the numbers of cases, attempts and labels."""
-    with whole(path, force=force) as made, gzip.GzipFile(made, "wb", compresslevel=6, mtime=0) as file:
+    with atomic_write(path, force=force) as draft, gzip.GzipFile(draft, "wb", compresslevel=6, mtime=0) as file:
         sealed = _Seal()
         for line in _lines(store, run, sealed):
             file.write(line)
@@ -150,12 +150,12 @@ class _Seal:
 def _lines(store: Store, run: Run, seal: _Seal) -> Iterator[bytes]:
     yield seal.add(_line("run", run_line(run), version=VERSION))
     numbers: dict[str, int] = {}
-    for attempt, case in store.whole_attempts(run.id, decided=False):
-        said = case_line(case)
-        digest = hashlib.sha256(said.encode()).hexdigest()
+    for attempt, case in store.attempts_with_cases(run.id, decided=False):
+        line_text = case_line(case)
+        digest = hashlib.sha256(line_text.encode()).hexdigest()
         if digest not in numbers:
             numbers[digest] = len(numbers)
-            yield seal.add(_line("case", said), "cases")
+            yield seal.add(_line("case", line_text), "cases")
         yield seal.add(_line("attempt", attempt_line(attempt, numbers[digest])), "attempts")
     for label in store.labels(run.id):
         yield seal.add(_line("label", label_line(label)), "labels")

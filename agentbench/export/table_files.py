@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 from contextlib import closing
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.run import Run
 from agentbench.export.tables import label_row, rows_of
 from agentbench.store import Store
@@ -168,10 +168,10 @@ def export_tables(store: Store, run: Run, form: Format, directory: Path, *, forc
 
     An attempt with a person's verdict has the verdict of its labels.
     """
-    with whole(directory, force=force) as made:
-        made.mkdir()
-        with closing(TableFiles(made, form)) as files:
-            for attempt, _ in store.whole_attempts(run.id):
+    with atomic_write(directory, force=force) as draft:
+        draft.mkdir()
+        with closing(TableFiles(draft, form)) as files:
+            for attempt, _ in store.attempts_with_cases(run.id):
                 for table, row in rows_of(run.id, attempt):
                     files.write(table, row)
             for label in store.labels(run.id):

@@ -111,14 +111,14 @@ def _step(step: Step, anchor: int) -> tuple[str, Row]:
         return "model_calls", _model_call(step, anchor)
     span = _span(step.started_at, step.ended_at, anchor)
     if isinstance(step, ToolCall):
-        said = {name: getattr(step, name) for name in ("call_id", "name", "arguments", "executed", "result", "error")}
-        return "tool_calls", said | span
+        values = {name: getattr(step, name) for name in ("call_id", "name", "arguments", "executed", "result", "error")}
+        return "tool_calls", values | span
     return "user_turns", {"messages": step.messages, "state": step.state, **span}
 
 
 def _model_call(call: ModelCall, anchor: int) -> Row:
     counts = ("prompt_tokens", "cached_tokens", "completion_tokens", "chunk_tokens", "silent_chunks")
-    said = {name: getattr(call, name) for name in ("finish_reason", "error", *counts, "messages", "request", "reply")}
+    values = {name: getattr(call, name) for name in ("finish_reason", "error", *counts, "messages", "request", "reply")}
     times = {f"{name}_ns": anchor + getattr(call, name) for name in ("intended_at", "sent_at", "ended_at")}
     metrics = {f"{name}_s": None if call.error else measure(call) for name, measure in CALL_METRICS.items()}
-    return said | times | metrics | {"chunk_at_ns": [anchor + at for at in call.chunk_at]}
+    return values | times | metrics | {"chunk_at_ns": [anchor + at for at in call.chunk_at]}

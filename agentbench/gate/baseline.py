@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError, unknown_name
 from agentbench.core.run import Run
 from agentbench.stats.outcomes import Outcome, outcomes_of
@@ -52,10 +52,10 @@ class Baseline:
         """The baseline restricted to these cases. Its times are dropped when they were stored only for all cases
         together.
         """
-        kept = tuple(outcome for outcome in self.outcomes if outcome.case_id in case_ids)
-        if len(kept) == len(self.outcomes):
+        outcomes = tuple(outcome for outcome in self.outcomes if outcome.case_id in case_ids)
+        if len(outcomes) == len(self.outcomes):
             return self
-        return replace(self, outcomes=kept, times=_times(kept))
+        return replace(self, outcomes=outcomes, times=_times(outcomes))
 
 
 def stored_outcomes(store: Store, run_id: str) -> list[Outcome]:
@@ -118,9 +118,9 @@ def _run_as_baseline(name: str, run: Run, store: Store, directory: Path) -> Base
     try:
         found = store.get_run(name, run.suite)
     except UserError as error:
-        known = sorted({path.stem for path in (directory / run.suite).glob("*.json")} | set(_names(store, run.suite)))
+        names = sorted({path.stem for path in (directory / run.suite).glob("*.json")} | set(_names(store, run.suite)))
         raise UserError(
-            f"no baseline {name!r} of suite {run.suite!r}; there are: {', '.join(known) or 'none'}."
+            f"no baseline {name!r} of suite {run.suite!r}; there are: {', '.join(names) or 'none'}."
             f" Make one: agentbench baseline save {name} RUN, with a run of the branch that changes go into ({error})"
         ) from None
     if found.id == run.id:
@@ -139,10 +139,10 @@ def named_baseline(name: str, suite: str | None, store: Store, directory: Path =
     rows = {of: run_id for (of, named), run_id in store.baselines().items() if named == name}
     suites = sorted({*files, *rows} & ({suite} if suite else {*files, *rows}))
     if not suites:
-        known = sorted({path.stem for path in directory.glob("*/*.json")} | {named for _, named in store.baselines()})
-        if not known:
+        names = sorted({path.stem for path in directory.glob("*/*.json")} | {named for _, named in store.baselines()})
+        if not names:
             raise UserError(f"no baseline {name!r}, nor any other. Make one: agentbench baseline save {name} RUN")
-        raise unknown_name("baseline", name if suite is None else f"{name} of {suite}", known)
+        raise unknown_name("baseline", name if suite is None else f"{name} of {suite}", names)
     if len(suites) > 1:
         raise UserError(f"several suites have a baseline {name!r}; say which with --suite: {', '.join(suites)}")
     if file := files.get(suites[0]):
@@ -166,7 +166,7 @@ def write_baseline(baseline: Baseline, path: Path) -> bool:
     text = _text(baseline)
     if path.is_file() and _without_run(path.read_text(encoding="utf-8")) == _without_run(text):
         return False
-    with whole(path, force=True) as draft:
+    with atomic_write(path, force=True) as draft:
         draft.write_text(text, encoding="utf-8")
     return True
 
@@ -231,8 +231,8 @@ def read_baseline(path: Path) -> Baseline:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] not in READ:
-            known = " and ".join(map(str, READ))
-            raise UserError(f"{path}: schema {data['schema']!r}; this agentbench reads {known}. Save it again.")
+            versions = " and ".join(map(str, READ))
+            raise UserError(f"{path}: schema {data['schema']!r}; this agentbench reads {versions}. Save it again.")
         outcomes = tuple(_outcomes(data["cases"]))
         run = data["run"] if data["schema"] > 1 else _run_of_first_schema(data, outcomes)
         return Baseline(

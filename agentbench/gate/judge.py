@@ -53,8 +53,8 @@ class Gating:
     @property
     def part(self) -> str:
         """The judged share of the suite's cases, as text; empty when the verdict covers the whole suite."""
-        whole = self.run.suite_cases
-        return f"{self.cases} of {whole} cases" if self.cases < whole else ""
+        total = self.run.suite_cases
+        return f"{self.cases} of {total} cases" if self.cases < total else ""
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -108,8 +108,8 @@ def judge_run(
     check_standalone(run)
     judged = frozenset(run.case_ids) if case_ids is None else case_ids
     outcomes = [each for each in stored_outcomes(store, run.id) if each.case_id in judged]
-    whole = find_baseline(options.baseline, run, store, directory) if options.baseline is not None else None
-    baseline = whole.of_cases(judged) if whole and len(judged) < run.suite_cases else whole
+    full_baseline = find_baseline(options.baseline, run, store, directory) if options.baseline is not None else None
+    baseline = full_baseline.of_cases(judged) if full_baseline and len(judged) < run.suite_cases else full_baseline
     serving = summarize_serving(outcomes, run.environment.get("objectives") or {})
     verdict = judge_gate(options, outcomes, serving, baseline.outcomes if baseline else None, run.repeats)
     found = verdict.comparison
@@ -121,7 +121,7 @@ def judge_run(
         cases=len(judged),
         verdict=_with_check(verdict, _complete(run, judged, len(outcomes))),
         baseline=baseline,
-        notes=tuple(_notes(run, whole, len(judged))),
+        notes=tuple(_notes(run, full_baseline, len(judged))),
         lost=tuple(sorted(found.better_in_b, key=lambda each: change[each])) if found else (),
         gained=tuple(sorted(found.better_in_a, key=lambda each: -change[each])) if found else (),
         failures=dict(sorted(Counter(each.failure for each in outcomes if each.failure).items())),
@@ -141,9 +141,9 @@ def judge_strictly(store: Store, run: Run, options: GateOptions, directory: Path
     gating = judge_run(store, run, options, directory=directory)
     missed = {each.case_id for each in gating.outcomes if each.failure or each.passed is False}
     failed = missed - set(gating.rescued)
-    said = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
+    text = f"{len(failed)} of {len(run.case_ids)} cases did not pass"
     rescued = f", {len(missed) - len(failed)} passed in a rerun only" if len(failed) < len(missed) else ""
-    check = GateCheck(name="cases", passed=not failed, said=said + rescued)
+    check = GateCheck(name="cases", passed=not failed, said=text + rescued)
     return replace(gating, verdict=_with_check(gating.verdict, check))
 
 
@@ -203,16 +203,16 @@ NAMED = 3
 
 def unfit(run: Run, name: str, store: Store, directory: Path = DIRECTORY) -> str:
     """Why the run should not become its suite's baseline of this name; empty when it may. `UserError` for a rerun."""
-    return _not_whole(run, store) or _not_passed(run, name, store, directory) or _not_committed(run)
+    return _not_full_run(run, store) or _not_passed(run, name, store, directory) or _not_committed(run)
 
 
 def incomplete(run: Run, store: Store) -> str:
     """How many of the planned attempts are stored, as text; empty when all of them are."""
-    made, planned = len(store.stored_keys(run.id)), len(run.case_ids) * run.repeats
-    return f"it has {made} of {planned} attempts" if made < planned else ""
+    stored, planned = len(store.stored_keys(run.id)), len(run.case_ids) * run.repeats
+    return f"it has {stored} of {planned} attempts" if stored < planned else ""
 
 
-def _not_whole(run: Run, store: Store) -> str:
+def _not_full_run(run: Run, store: Store) -> str:
     check_standalone(run)
     if run.kind == "study":
         return "it is a run of a tuning study"

@@ -208,8 +208,12 @@ def _message(call: ModelCall) -> dict[str, Any]:
 
 
 def _usage(call: ModelCall) -> dict[str, Any]:
-    prompt, made = call.prompt_tokens or 0, call.completion_tokens or 0
-    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
+    prompt, completion = call.prompt_tokens or 0, call.completion_tokens or 0
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
     if call.cached_tokens is not None:
         usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
     return usage

@@ -27,7 +27,7 @@ def refusal_of(error: AttemptError) -> Refused:
     """
     if isinstance(error, ServerRefused):
         wait = error.retry_after_s
-        return Refused(error.status, error.said, {} if wait is None else {"retry-after": f"{wait:g}"})
+        return Refused(error.status, error.refusal, {} if wait is None else {"retry-after": f"{wait:g}"})
     if error.kind == "budget":
         return Refused(429, str(error), FINAL)
     return Refused(400 if error.kind == "agent" else 502, str(error))

@@ -29,7 +29,7 @@ class Route:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     api_key: str = field(default_factory=lambda: f"sk-{secrets.token_urlsafe(24)}")
     _calls: set["asyncio.Task[ModelCall]"] = field(default_factory=set)
-    asked_at: int | None = None
+    first_request_at: int | None = None
     """When the first request arrived (`perf_counter_ns`)."""
 
     @property
@@ -39,7 +39,7 @@ class Route:
     def start(self, body: dict[str, object], relay: Relay) -> "asyncio.Task[ModelCall]":
         """Start the call that `body` describes, as a task. `Refused` when the body is invalid."""
         request = chat_request(body)
-        self.asked_at = self.asked_at or perf_counter_ns()
+        self.first_request_at = self.first_request_at or perf_counter_ns()
         for call in self.observed.new(request.messages):
             self.client.observe(call)
         task = asyncio.create_task(self._chat(request, relay))
@@ -69,29 +69,29 @@ class ObservedCalls:
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
-        self._asked: dict[str, dict[str, Any]] = {}
-        self._asked_at: dict[str, int] = {}
+        self._functions: dict[str, dict[str, Any]] = {}
+        self._called_at: dict[str, int] = {}
 
     def replied(self, call: ModelCall) -> None:
         """Remember the calls in a model's reply; their results may arrive in any later request."""
-        for asked in _asked([call.reply]):
-            self._asked[str(asked.get("id"))] = asked.get("function") or {}
-            self._asked_at[str(asked.get("id"))] = call.ended_at
+        for tool_call in _tool_calls([call.reply]):
+            self._functions[str(tool_call.get("id"))] = tool_call.get("function") or {}
+            self._called_at[str(tool_call.get("id"))] = call.ended_at
 
     def new(self, messages: Sequence[Message]) -> Iterator[ToolCall]:
         """The calls whose results are new in these messages, in order."""
-        sent = {str(call.get("id")): call.get("function") or {} for call in _asked(messages)}
-        asked = self._asked | sent
+        sent = {str(call.get("id")): call.get("function") or {} for call in _tool_calls(messages)}
+        functions = self._functions | sent
         now = perf_counter_ns()
         counted: Counter[str] = Counter()
         for message in messages:
             call_id = str(message.get("tool_call_id"))
-            if message.get("role") != "tool" or call_id not in asked:
+            if message.get("role") != "tool" or call_id not in functions:
                 continue
             counted[call_id] += 1
             if counted[call_id] > self._seen[call_id]:
                 self._seen[call_id] += 1
-                yield self._call(call_id, asked[call_id], message, now)
+                yield self._call(call_id, functions[call_id], message, now)
 
     def _call(self, call_id: str, function: dict[str, Any], message: Message, now: int) -> ToolCall:
         arguments, error = _arguments(function.get("arguments"))
@@ -99,7 +99,7 @@ class ObservedCalls:
             call_id=call_id,
             name=str(function.get("name", "")),
             arguments=arguments,
-            started_at=min(self._asked_at.get(call_id, now), now),
+            started_at=min(self._called_at.get(call_id, now), now),
             ended_at=now,
             executed=True,
             result=_text(message.get("content")),
@@ -107,7 +107,7 @@ class ObservedCalls:
         )
 
 
-def _asked(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+def _tool_calls(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
     for message in messages:
         calls = message.get("tool_calls")
         if message.get("role") == "assistant" and isinstance(calls, list):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agentbench.openai_stream import ToolCalls, said_in
+from agentbench.openai_stream import ToolCalls, delta_of
 
 END = b"\n\n"
 
@@ -19,10 +19,10 @@ class UsageFilter:
     """
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        options = body.get("stream_options")
-        asked = options if isinstance(options, dict) else {}
-        self._usage = bool(asked.get("include_usage"))
-        self._as_it_is = self._usage and bool(asked.get("continuous_usage_stats"))
+        sent = body.get("stream_options")
+        options = sent if isinstance(sent, dict) else {}
+        self._usage = bool(options.get("include_usage"))
+        self._as_it_is = self._usage and bool(options.get("continuous_usage_stats"))
         self._calls = ToolCalls()
         self._waiting: list[bytes] = []
         self._tail = b""
@@ -38,9 +38,9 @@ class UsageFilter:
         self._tail = ending[-3:]
         if END not in ending and b"\n\r\n" not in ending:
             return b""
-        whole, end, rest = self.rest.replace(b"\r\n", b"\n").rpartition(END)
+        complete, end, rest = self.rest.replace(b"\r\n", b"\n").rpartition(END)
         self._waiting = [rest]
-        return b"".join(map(self._event, whole.split(END))) if end else b""
+        return b"".join(map(self._event, complete.split(END))) if end else b""
 
     def _event(self, event: bytes) -> bytes:
         if b'"usage"' not in event and b'"tool_calls"' not in event:
@@ -65,7 +65,7 @@ class UsageFilter:
         """Corrects the calls' indices in the chunk; returns whether that changed anything."""
         is_changed = False
         for choice in chunk.get("choices") or ():
-            delta = said_in(choice)
+            delta = delta_of(choice)
             if sent := delta.get("tool_calls"):
                 numbered = self._calls.add(sent)
                 is_changed = is_changed or numbered != sent

@@ -127,7 +127,7 @@ class HttpClient:
         """Send the request. When the connection was closed while idle, send it once more on a new one, before the first
         byte.
         """
-        wire = self._kept()
+        wire = self._idle_wire()
         if wire is not None:
             try:
                 return await self._ask(wire, request, exchange)
@@ -147,7 +147,7 @@ class HttpClient:
             else:
                 wire.close()
 
-    def _kept(self) -> Wire | None:
+    def _idle_wire(self) -> Wire | None:
         while self._idle:
             wire = self._idle.pop()
             if wire.usable:

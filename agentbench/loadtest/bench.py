@@ -142,5 +142,5 @@ def _drift(records: Sequence[Record]) -> str:
 
 def _ttft(records: Sequence[Record]) -> float | None:
     found = [ttft_from_intent_s(record.as_call()) for record in records if record.error is None]
-    known = [value for value in found if value is not None]
-    return median(known) if known else None
+    values = [value for value in found if value is not None]
+    return median(values) if values else None

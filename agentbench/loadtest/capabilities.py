@@ -68,12 +68,12 @@ def _candidates(forms: Iterable[Form]) -> list[Capabilities]:
 
 async def _try(client: HttpClient, endpoint: Endpoint, capabilities: Capabilities, vocab: tuple[int, int]) -> Record:
     low, high = vocab
-    asked: dict[Form, dict[str, Any]] = {
+    prompts: dict[Form, dict[str, Any]] = {
         "ids": {"prompt": [low, high - 1]},
         "text": {"prompt": "one two"},
         "chat": {"messages": [{"role": "user", "content": "one two"}]},
     }
-    body: dict[str, Any] = {**asked[capabilities.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
+    body: dict[str, Any] = {**prompts[capabilities.form], "max_tokens": PROBE_TOKENS, "temperature": 0}
     if capabilities.ignore_eos:
         body["ignore_eos"] = True
     body |= {"model": endpoint.model, "stream": True, "stream_options": stream_options(capabilities.continuous_usage)}

@@ -46,10 +46,12 @@ class Driver:
         self._encode = encode
         self._encoded: dict[int, bytes] = {}
 
-    async def warm_up(self, measurement: Measurement, sessions: Iterator[Session], count: int, at_once: int) -> None:
-        """Runs the first turns of `count` sessions, at most `at_once` in flight; their records are warm-up records."""
+    async def warm_up(
+        self, measurement: Measurement, sessions: Iterator[Session], count: int, concurrency: int
+    ) -> None:
+        """Runs the first turns of `count` sessions as a warm-up, at most `concurrency` in flight."""
         first = (Session(turns=each.turns[:1]) for each in islice(sessions, count))
-        workers = (self._work(measurement, first, deadline=None, warmup=True) for _ in range(min(at_once, count)))
+        workers = (self._work(measurement, first, deadline=None, warmup=True) for _ in range(min(concurrency, count)))
         await _all(list(workers))
 
     async def measure(

@@ -143,16 +143,16 @@ def _counts(rounds: Sequence[Sequence[Record]], records: Sequence[Record]) -> Fi
 
 
 def _quantiles(name: str, values: Sequence[float | None]) -> Figures:
-    known = [value for value in values if value is not None]
-    return {f"{name}_p{q}_s": percentile(known, q) for q in QUANTILES}
+    defined = [value for value in values if value is not None]
+    return {f"{name}_p{q}_s": percentile(defined, q) for q in QUANTILES}
 
 
 def _tokens(answered: Sequence[Record]) -> Figures:
     prompt = _all_of([record.prompt_tokens for record in answered])
     cached = [record.cached_tokens for record in answered if record.cached_tokens is not None]
-    asked = [record for record in answered if record.asked_prompt_tokens is not None]
-    counted = [record for record in asked if record.prompt_tokens is not None]
-    known = [record for record in asked if record.completion_tokens is not None and not record.tokens_assumed]
+    planned = [record for record in answered if record.asked_prompt_tokens is not None]
+    counted_in = [record for record in planned if record.prompt_tokens is not None]
+    counted_out = [record for record in planned if record.completion_tokens is not None and not record.tokens_assumed]
     return {
         "prompt_tokens": prompt,
         "cached_tokens": sum(cached) if cached else None,
@@ -160,16 +160,16 @@ def _tokens(answered: Sequence[Record]) -> Figures:
         "uncounted_prompts": sum(record.prompt_tokens is None for record in answered),
         "uncounted_completions": sum(record.completion_tokens is None for record in answered),
         "prefix_hit_share": sum(cached) / prompt if cached and prompt else None,
-        "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in counted]),
-        "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in known]),
+        "prompt_tokens_as_asked": _share([r.prompt_tokens == r.asked_prompt_tokens for r in counted_in]),
+        "output_tokens_as_asked": _share([r.completion_tokens == r.asked_output_tokens for r in counted_out]),
         "tokens_assumed": any(record.tokens_assumed for record in answered),
     }
 
 
 def _all_of(counts: Sequence[int | None]) -> int | None:
     """The sum; None when a count is missing, since a partial sum would be wrong."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    present = [count for count in counts if count is not None]
+    return sum(present) if len(present) == len(counts) else None
 
 
 def _share(found: Sequence[bool]) -> float | None:

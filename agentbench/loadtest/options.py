@@ -107,8 +107,8 @@ def side_names(first: str | None, others: Sequence[str], count: int) -> list[str
     """A name for each side: the given names, then A, B, C …"""
     if len(others) > count - 1:
         raise UserError(f"--vs-name {others[-1]!r}: there are {count - 1} --vs for {len(others)} names")
-    given = [first, *others, *[None] * (count - 1 - len(others))]
-    names = [name or (chr(ord("A") + index) if count > 1 else "server") for index, name in enumerate(given)]
+    all_names = [first, *others, *[None] * (count - 1 - len(others))]
+    names = [name or (chr(ord("A") + index) if count > 1 else "server") for index, name in enumerate(all_names)]
     if len(set(names)) < len(names):
         raise UserError(f"two sides have the same name: {', '.join(names)}; tell them apart with --name and --vs-name")
     return names

@@ -136,8 +136,8 @@ class LoadPlan:
             return [self._point(workload, concurrency=int(each)) for each in self._loads(self.concurrencies)]
         return [self._point(workload)]
 
-    def _loads(self, given: tuple[int, ...] | tuple[float, ...]) -> list[float]:
-        return [given[0] * 2**step for step in range(DOUBLINGS)] if self.sweep else list(given)
+    def _loads(self, loads: tuple[int, ...] | tuple[float, ...]) -> list[float]:
+        return [loads[0] * 2**step for step in range(DOUBLINGS)] if self.sweep else list(loads)
 
     def _point(self, workload: Workload, concurrency: int = 0, rate: float = 0.0) -> LoadPoint:
         return LoadPoint(

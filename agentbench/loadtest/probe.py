@@ -142,8 +142,11 @@ def _logprobs(answer: Answer) -> Verdict:
 
 def _never_ends(answer: Answer) -> Verdict:
     call = answer.call
-    made = call.completion_tokens
-    return made == EXACT and call.finish_reason == "length", f"{made} of {EXACT} tokens, ended by {call.finish_reason}"
+    tokens = call.completion_tokens
+    return (
+        tokens == EXACT and call.finish_reason == "length",
+        f"{tokens} of {EXACT} tokens, ended by {call.finish_reason}",
+    )
 
 
 def _fits_the_schema(answer: Answer) -> Verdict:

@@ -127,6 +127,6 @@ def _error(exchange: TurnExchange, answer: StreamedAnswer) -> tuple[str | None, 
         return f"HTTP {exchange.status}", refusal(exchange.body)
     if answer.error:
         return "stream error", answer.error
-    if not answer.is_whole:
+    if not answer.is_complete:
         return "broken", "the stream ended before its answer was complete"
     return (None, "") if answer.chunks().at or answer.carried else ("empty", "an answer without a token")

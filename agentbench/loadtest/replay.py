@@ -44,6 +44,6 @@ def session_of(attempt: Attempt, begin: int) -> Session:
 
 def _turn(call: ModelCall, gap_ns: int) -> Turn:
     extra = dict(call.request.get("extra_body") or {})
-    asked = {key: value for key, value in call.request.items() if key not in (*LEFT_OUT, "extra_body")}
-    body = {"messages": list(call.messages), **asked, **extra}
+    parameters = {key: value for key, value in call.request.items() if key not in (*LEFT_OUT, "extra_body")}
+    body = {"messages": list(call.messages), **parameters, **extra}
     return Turn(path="chat/completions", body=body, gap_ns=gap_ns)

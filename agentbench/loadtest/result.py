@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError
 from agentbench.loadtest.measurement import Measurement
 from agentbench.loadtest.metrics import Figures, summarize
@@ -195,7 +195,7 @@ class BenchResult:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Writes the file atomically. `UserError` when it can't be written."""
-    with whole(path, force=True) as draft:
+    with atomic_write(path, force=True) as draft:
         draft.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 
 

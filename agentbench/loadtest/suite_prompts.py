@@ -63,8 +63,8 @@ async def suite_prompts(reference: str) -> Recorded:
 
 
 def _turn(body: Mapping[str, Any]) -> Turn:
-    asked = {key: value for key, value in body.items() if key not in LEFT_OUT}
-    return Turn(path="chat/completions", body=asked)
+    parameters = {key: value for key, value in body.items() if key not in LEFT_OUT}
+    return Turn(path="chat/completions", body=parameters)
 
 
 async def first_requests(suite: Suite) -> tuple[dict[str, Mapping[str, Any]], str]:

@@ -105,8 +105,8 @@ class AgentRun:
     def _assert(self, **options: Any) -> None:
         __tracebackhide__ = True
         gating = judge_run(self._store, self.stored, _gate(options), directory=self._baselines)
-        asked = (check for check in gating.verdict.checks if check.name != "failures" or not check.passed)
-        self._checks += [(check.said, check.passed) for check in asked]
+        checks = (check for check in gating.verdict.checks if check.name != "failures" or not check.passed)
+        self._checks += [(check.said, check.passed) for check in checks]
         if not gating.verdict.passed:
             raise AssertionError(f"run {self.id}\n" + "\n".join(gate_lines(gating)))
 
@@ -117,14 +117,14 @@ class AgentRun:
         found = mean_estimate(passes(agent_failures_as_wrong(self.outcomes)), confidence)
         low = None if found is None else found.low
         holds = low is not None and low >= at_least
-        said = (
+        text = (
             f"the pass rate's lower bound at {100 * confidence:g} % confidence is"
             f" {'unknown' if low is None else f'{100 * low:.1f} %'}, {'at least' if holds else 'below'}"
             f" {100 * at_least:g} %"
         )
-        self._checks.append((said, holds))
+        self._checks.append((text, holds))
         if not holds:
-            raise AssertionError(f"run {self.id}\nFAIL {said}: agentbench show {self.id}")
+            raise AssertionError(f"run {self.id}\nFAIL {text}: agentbench show {self.id}")
 
 
 def _gate(options: Mapping[str, Any]) -> GateOptions:
@@ -180,12 +180,12 @@ def _found(path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def _overrides(options: Mapping[str, Any]) -> dict[str, Any]:
-    given = options.get("set", {})
-    wrong = next((path for path in given if str(path).split(".")[0] not in SECTIONS), None)
-    if not isinstance(given, Mapping) or wrong is not None:
+    settings = options.get("set", {})
+    wrong = next((path for path in settings if str(path).split(".")[0] not in SECTIONS), None)
+    if not isinstance(settings, Mapping) or wrong is not None:
         raise UserError(
-            f"agent_suite: set = {given!r}: expected paths under {', '.join(SECTIONS)} and their values,"
+            f"agent_suite: set = {settings!r}: expected paths under {', '.join(SECTIONS)} and their values,"
             ' for example set={"agent.output": "free"}'
         )
     run = {f"run.{name}": options[name] for name in ("repeats", "limit", "sample_seed") if name in options}
-    return merged(backend_overrides(options.get("backend")), given, run)
+    return merged(backend_overrides(options.get("backend")), settings, run)

@@ -181,9 +181,9 @@ def pytest_make_collect_report(
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
     if report.outcome == HANDED_OUT_AGAIN:
         return HANDED_OUT_AGAIN, "R", ("RERUN", {"yellow": True})
-    said = dict(getattr(report, "user_properties", ())).get(SHOWN_AS)
-    if report.when == "call" and report.passed and said in SHOWN:
-        return SHOWN[said]
+    shown = dict(getattr(report, "user_properties", ())).get(SHOWN_AS)
+    if report.when == "call" and report.passed and shown in SHOWN:
+        return SHOWN[shown]
     return None
 
 
@@ -216,11 +216,11 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config:
 
 def before_workers(config: pytest.Config) -> None:
     """End this process's runs. After it, pytest-xdist's workers are stopped and JUnit XML is written."""
-    made_by_workers = stop_workers(config)
-    if made_by_workers:
+    run_ids = stop_workers(config)
+    if run_ids:
         from agentbench.plugin.session import SuiteSession
 
-        SuiteSession.of(config).adopt(made_by_workers)
+        SuiteSession.of(config).adopt(run_ids)
     session = config.stash.get(SESSION, None)
     if session is None:
         return

@@ -82,7 +82,7 @@ def _item_report(report: pytest.TestReport | pytest.CollectReport, record: dict[
         kind=record["kind"],
         outcome="passed" if expected else report.outcome,
         rescued=(SHOWN_AS, "rescued") in getattr(report, "user_properties", ()),
-        checks=tuple((said, passed) for said, passed in record["checks"]),
+        checks=tuple((text, passed) for text, passed in record["checks"]),
         message=_first_line(report) if report.outcome == "failed" else "",
     )
 

@@ -23,7 +23,7 @@ NOT_A_SUITE = (
     "If the file is another tool's, say which files are suites, in pytest's ini file:"
     " agentbench_suites = suites/*/suite.yaml"
 )
-KEPT = "note: The gate was not selected; it judges the selected cases all the same."
+GATE_ADDED = "note: The gate was not selected; it judges the selected cases all the same."
 
 
 class CaseFailed(Exception):
@@ -61,7 +61,7 @@ class SuiteCollector(pytest.File):
         return bool(found) and not REQUIRED & found.keys() and not self.session.isinitpath(self.path)
 
 
-def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
+def add_gates(items: list[pytest.Item]) -> list[pytest.Item]:
     """Adds the gate of each suite with selected cases but an unselected gate, after its last case. Returns the added
     gates.
     """
@@ -73,7 +73,7 @@ def keep_gates(items: list[pytest.Item]) -> list[pytest.Item]:
         suite = case.parent
         assert isinstance(suite, SuiteCollector)
         if SuiteSession.of(case.config).suite(case.path).mode == "gate":
-            gate = GateItem.from_parent(suite, name="gate", kept=True)
+            gate = GateItem.from_parent(suite, name="gate", added=True)
             items.insert(items.index(case) + 1, gate)
             added.append(gate)
     return added
@@ -174,14 +174,14 @@ class CaseItem(_SuiteItem):
 class GateItem(_SuiteItem):
     """Waits for all attempts of the suite's selected cases and judges them by the suite's gate.
 
-    `kept` means that the gate itself was not selected but cases were; without it nothing would judge them.
+    `added` means that the gate itself was not selected but cases were; without it nothing would judge them.
     """
 
     kind = "gate"
 
-    def __init__(self, *, kept: bool = False, **rest: Any) -> None:
+    def __init__(self, *, added: bool = False, **rest: Any) -> None:
         super().__init__(**rest)
-        self._kept = kept
+        self._added = added
 
     def runtest(self) -> None:
         session = SuiteSession.of(self.config)
@@ -198,7 +198,7 @@ class GateItem(_SuiteItem):
         self.user_properties += gate_properties(gating)
         checks = [(check.said, check.passed) for check in gating.verdict.checks]
         set_record(self, self.kind, stored.suite, run.run_id, checks)
-        lines = gate_lines(gating) + ([KEPT] if self._kept else [])
+        lines = gate_lines(gating) + ([GATE_ADDED] if self._added else [])
         if not gating.verdict.passed:
             raise GateFailed("\n".join(lines))
         self.add_report_section("call", "gate", "\n".join(lines))

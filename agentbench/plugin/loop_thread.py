@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, TypeVar
 
-from agentbench.core.guest import DaemonThreads, let_go
+from agentbench.core.guest import DaemonThreads, cancel_all_tasks
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ class LoopThread:
         try:
             self.run(self._cancelled())
             self.run(self._contexts.aclose())
-            self.run(let_go())
+            self.run(cancel_all_tasks())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()

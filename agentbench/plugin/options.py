@@ -19,8 +19,10 @@ def overrides(config: pytest.Config) -> dict[str, Any]:
     """The settings from the options, by dotted path; `UserError` for an invalid option."""
     option = config.getoption
     run = {f"run.{name}": option(f"agentbench_{name}") for name in RUN_OPTIONS}
-    given = {path: value for path, value in run.items() if value is not None}
-    return merged(backend_overrides(option("agentbench_backend")), parse_overrides(option("agentbench_set")), given)
+    run_settings = {path: value for path, value in run.items() if value is not None}
+    return merged(
+        backend_overrides(option("agentbench_backend")), parse_overrides(option("agentbench_set")), run_settings
+    )
 
 
 def check_options(config: pytest.Config) -> None:
@@ -53,5 +55,5 @@ def root_directory(config: pytest.Config) -> Path:
 
     Without either, pytest guesses from its arguments, and mistakes an option's value (a summary file) for one.
     """
-    told = config.inipath or config.getoption("rootdir") or (config.rootpath / "setup.py").is_file()
-    return config.rootpath if told else config.invocation_params.dir
+    is_explicit = config.inipath or config.getoption("rootdir") or (config.rootpath / "setup.py").is_file()
+    return config.rootpath if is_explicit else config.invocation_params.dir

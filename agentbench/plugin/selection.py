@@ -18,7 +18,7 @@ RERUN = (
     "The agent was not asked again for --reruns or the mark flaky: all items of a suite share the attempts of one run."
     " --agentbench-flake-reruns N asks it again about its failing cases."
 )
-ONCE: pytest.StashKey[bool] = pytest.StashKey()
+RERUN_DISABLED: pytest.StashKey[bool] = pytest.StashKey()
 """Marks an item that pytest-rerunfailures would have run again."""
 
 
@@ -29,9 +29,9 @@ class Selection:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
         yield
         if config.stash.get(SESSION, None) is not None:
-            from agentbench.plugin.items import keep_gates
+            from agentbench.plugin.items import add_gates
 
-            _count_as_selected(config, keep_gates(items))
+            _count_as_selected(config, add_gates(items))
         ours = [item for item in items if item.get_closest_marker("agent_suite")]
         if not ours:
             return
@@ -41,7 +41,7 @@ class Selection:
         if not is_worker(config) and (refusal := next(filter(None, map(_refusal, ours)), "")):
             raise pytest.UsageError(refusal)
         for item in ours:
-            _run_once(item)
+            _disable_reruns(item)
         check_store(config)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -52,16 +52,16 @@ class Selection:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if report.failed and item.stash.get(ONCE, False):
+        if report.failed and item.stash.get(RERUN_DISABLED, False):
             report.sections.append(("agentbench", RERUN))
         return report
 
 
-def _count_as_selected(config: pytest.Config, kept: list[pytest.Item]) -> None:
+def _count_as_selected(config: pytest.Config, gates: list[pytest.Item]) -> None:
     """Corrects pytest's count: it has counted the gates that -k left out as deselected, and shows that number next."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     stats = getattr(reporter, "stats", {})
-    names = {item.nodeid for item in kept}
+    names = {item.nodeid for item in gates}
     if stats.get("deselected"):
         stats["deselected"] = [item for item in stats["deselected"] if item.nodeid not in names]
 
@@ -75,9 +75,9 @@ def _refusal(item: pytest.Item) -> str:
     return REPEATED.format(count=count) if isinstance(count, int) and count > 1 else ""
 
 
-def _run_once(item: pytest.Item) -> None:
+def _disable_reruns(item: pytest.Item) -> None:
     """Turns pytest-rerunfailures off for the item: a rerun would use the same attempts."""
     if not item.config.pluginmanager.hasplugin("rerunfailures"):
         return
-    item.stash[ONCE] = bool(item.get_closest_marker("flaky") or item.config.getoption("reruns", None))
+    item.stash[RERUN_DISABLED] = bool(item.get_closest_marker("flaky") or item.config.getoption("reruns", None))
     item.add_marker(pytest.mark.flaky(reruns=0), append=False)

@@ -14,7 +14,7 @@ from agentbench.plugin.options import baselines_directory, database, overrides
 from agentbench.plugin.shared_run import SharedRun
 from agentbench.plugin.stash import SESSION
 from agentbench.plugin.suite_run import BatchRun, Reruns, SuiteRun
-from agentbench.plugin.workers import Once, shared_directory
+from agentbench.plugin.workers import SessionLock, shared_directory
 from agentbench.run.experiment import Experiment, plan
 from agentbench.store import Store, open_store
 from agentbench.suite.suite import Suite, load_suite
@@ -86,17 +86,17 @@ class SuiteSession:
         """A separate run of the failing cases; it changes no figure of the first run."""
         run = self.run(path, case_ids)
         if run.run_id not in self._reruns:
-            once = Once(self._shared or Path(self._alone.name), f"rerun of {run.run_id}")
+            lock = SessionLock(self._shared or Path(self._alone.name), f"rerun of {run.run_id}")
             suite = self.suite(path).only(case_ids)
             most = self.option("flake_reruns")
-            self._reruns[run.run_id] = Reruns(suite, run, most, self.store, self._loop, once)
+            self._reruns[run.run_id] = Reruns(suite, run, most, self.store, self._loop, lock)
         return self._reruns[run.run_id]
 
     def _run(self, key: str, suite: Suite) -> SuiteRun:
         if key not in self._runs:
             start = partial(self._start, suite)
             if self._shared is not None:
-                self._runs[key] = SharedRun(Once(self._shared, key), start, self.store, self._loop)
+                self._runs[key] = SharedRun(SessionLock(self._shared, key), start, self.store, self._loop)
             else:
                 experiment = self._started(key, start)
                 self._owned.append(experiment.run.id)

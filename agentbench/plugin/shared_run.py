@@ -18,7 +18,7 @@ from agentbench.core.errors import UserError
 from agentbench.core.trace import Failure, Trace
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.suite_run import BatchRun
-from agentbench.plugin.workers import POLL_S, Once
+from agentbench.plugin.workers import POLL_S, SessionLock
 from agentbench.run.experiment import Experiment
 from agentbench.run.runner import WALL_ANCHOR_NS, Job, attempt_seed
 from agentbench.run.storing import keep
@@ -50,8 +50,8 @@ class InFlight:
         if not self._file.exists():
             return {}
         # The last line may be cut off, since its process died.
-        whole = self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
-        began = [((case_id, repeat), alone) for case_id, repeat, alone in map(json.loads, whole)]
+        lines = self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+        began = [((case_id, repeat), alone) for case_id, repeat, alone in map(json.loads, lines)]
         return {key: alone and key == began[-1][0] for key, alone in began if key not in stored}
 
 
@@ -111,14 +111,16 @@ Found = TypeVar("Found")
 
 
 class SharedRun:
-    """The worker that comes first runs it, at the suite's own concurrency whatever the number of workers.
+    """A run that the session's workers share. The first worker executes it, at the suite's own concurrency.
 
     `start` plans the run, or continues the given one, whose worker died. No worker blocks an item of another, and none
     repeats an attempt, so that no distribution of items can cause a deadlock.
     """
 
-    def __init__(self, once: Once, start: Callable[[str | None], Experiment], store: Store, loop: LoopThread) -> None:
-        self._once = once
+    def __init__(
+        self, lock: SessionLock, start: Callable[[str | None], Experiment], store: Store, loop: LoopThread
+    ) -> None:
+        self._lock = lock
         self._start = start
         self._store = store
         self._loop = loop
@@ -126,7 +128,7 @@ class SharedRun:
 
     @property
     def run_id(self) -> str:
-        return str(self._wait(lambda: self._once.told().get("run")))
+        return str(self._wait(lambda: self._lock.published().get("run")))
 
     def attempts(self, case: Case) -> list[Attempt]:
         run = self._store.get_run(self.run_id)
@@ -156,22 +158,22 @@ class SharedRun:
                     self._batch.work.result()
                     raise UserError(f"run {self._batch.run_id} ended without this case: the workers collected others")
                 break
-            if error := self._once.told().get("error"):
+            if error := self._lock.published().get("error"):
                 raise UserError(error)
             time.sleep(POLL_S)
         return found
 
     def _make(self) -> None:
-        if self._batch is not None or "error" in self._once.told() or not self._once.take():
+        if self._batch is not None or "error" in self._lock.published() or not self._lock.acquire():
             return
         try:
-            experiment = self._start(self._once.told().get("run"))
+            experiment = self._start(self._lock.published().get("run"))
         except UserError as error:
-            self._once.tell(error=str(error))
+            self._lock.publish(error=str(error))
             raise
-        self._once.tell(run=experiment.run.id)
-        made = parts(experiment, InFlight(self._once.in_flight), self._store)
-        self._batch = BatchRun(experiment, self._store, self._loop, made)
+        self._lock.publish(run=experiment.run.id)
+        run_parts = parts(experiment, InFlight(self._lock.in_flight), self._store)
+        self._batch = BatchRun(experiment, self._store, self._loop, run_parts)
         self._batch.work.add_done_callback(self._ended)
 
     def _ended(self, work: "Future[None]") -> None:
@@ -181,12 +183,12 @@ class SharedRun:
         except CancelledError:
             error = UserError("the session ended before the run did")
         if error is not None:
-            self._once.tell(error=str(error) or type(error).__name__)
+            self._lock.publish(error=str(error) or type(error).__name__)
 
     def close(self) -> None:
         """The worker that runs the attempts stays until they are done, since the others wait for them."""
         if self._batch is not None:
-            while not self._batch.work.done() and not self._once.stopped():
+            while not self._batch.work.done() and not self._lock.stopped():
                 time.sleep(POLL_S)
             self._batch.close()
-        self._once.leave()
+        self._lock.release()

@@ -16,7 +16,7 @@ from agentbench.core.case import Case
 from agentbench.core.run import RunStatus
 from agentbench.gate.flaky import rerun_label
 from agentbench.plugin.loop_thread import LoopThread
-from agentbench.plugin.workers import POLL_S, Once
+from agentbench.plugin.workers import POLL_S, SessionLock
 from agentbench.run.experiment import Experiment, log_path, opened_context, perform, plan, started_server, suite_backend
 from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.run.storing import keep
@@ -94,25 +94,27 @@ class Reruns:
     each has a seed of its own. Under pytest-xdist one worker runs it.
     """
 
-    def __init__(self, suite: Suite, of: SuiteRun, most: int, store: Store, loop: LoopThread, once: Once) -> None:
+    def __init__(
+        self, suite: Suite, of: SuiteRun, most: int, store: Store, loop: LoopThread, lock: SessionLock
+    ) -> None:
         self._suite = suite
         self._of = of
         self._most = most
         self._store = store
         self._loop = loop
-        self._once = once
+        self._lock = lock
         self._rescued: Mapping[str, int] | None = None
 
     def rescued(self) -> Mapping[str, int]:
         """The cases that passed in a rerun, and in which one (from 1). Waits for the run, then for the reruns."""
         if self._rescued is None:
             self._of.complete(frozenset(case.id for case in self._suite.cases))
-            while "rescued" not in (told := self._once.told()):
-                if self._once.take():
+            while "rescued" not in (facts := self._lock.published()):
+                if self._lock.acquire():
                     self._make()
                 else:
                     time.sleep(POLL_S)
-            self._rescued = told["rescued"]
+            self._rescued = facts["rescued"]
         return self._rescued
 
     def _make(self) -> None:
@@ -122,8 +124,8 @@ class Reruns:
                 rescued = self._loop.run(self._again(self._suite.only(failing)))
         finally:
             # Always announced, since other workers wait for it.
-            self._once.tell(rescued=rescued)
-            self._once.leave()
+            self._lock.publish(rescued=rescued)
+            self._lock.release()
 
     def _failing(self) -> frozenset[str]:
         attempts = self._store.measured_attempts(self._of.run_id)

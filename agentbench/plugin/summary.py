@@ -70,8 +70,8 @@ def _section(run: Run, reports: Sequence[ItemReport], session: SuiteSession) -> 
 def _failures(reports: Sequence[ItemReport]) -> Iterator[str]:
     """A section for each suite without a run: the reason why it could not run."""
     for suite in dict.fromkeys(report.suite for report in reports):
-        said = dict.fromkeys(report.message for report in reports if report.suite == suite)
-        yield failure_markdown(f"agentbench {suite}", said)
+        messages = dict.fromkeys(report.message for report in reports if report.suite == suite)
+        yield failure_markdown(f"agentbench {suite}", messages)
 
 
 def _gating(run: Run, session: SuiteSession) -> Gating:
@@ -106,8 +106,8 @@ def _checks(run: Run, reports: Sequence[ItemReport]) -> Iterator[GateCheck]:
     if cases and not _is_gated(run):
         yield _cases_check(run, cases)
     elif broken := [report for report in cases if report.outcome == "failed"]:
-        said = f"{len(broken)} of {len(cases)} cases have no result: {broken[0].message}"
-        yield GateCheck(name="cases", passed=False, said=said)
+        text = f"{len(broken)} of {len(cases)} cases have no result: {broken[0].message}"
+        yield GateCheck(name="cases", passed=False, said=text)
     for report in reports:
         if report.kind == "gate":
             yield from _gate_checks(report)
@@ -128,15 +128,15 @@ def _cases_check(run: Run, cases: Sequence[ItemReport]) -> GateCheck:
 
 
 def _gate_checks(report: ItemReport) -> Iterator[GateCheck]:
-    for said, passed in report.checks:
-        yield GateCheck(name="gate", passed=passed, said=said)
+    for text, passed in report.checks:
+        yield GateCheck(name="gate", passed=passed, said=text)
     if report.outcome == "failed" and all(passed for _, passed in report.checks):
         yield GateCheck(name="gate", passed=False, said=report.message)
 
 
 def _test_check(report: ItemReport) -> GateCheck:
     """A test in one line: why it failed, otherwise what it asserted."""
-    wanted = [said for said, passed in report.checks if passed == (report.outcome != "failed")]
+    wanted = [text for text, passed in report.checks if passed == (report.outcome != "failed")]
     found = "; ".join(dict.fromkeys(wanted)) or report.message or report.outcome
     return GateCheck(name="test", passed=report.outcome != "failed", said=f"{report.node_id}: {found}")
 
@@ -172,11 +172,11 @@ def case_properties(run_id: str, attempts: Sequence[Attempt]) -> Iterator[Proper
 
 
 def _scores(outcomes: Iterable[Outcome]) -> Iterator[Property]:
-    given: dict[str, list[float]] = {}
+    values_by_name: dict[str, list[float]] = {}
     for outcome in outcomes:
         for name, value in outcome.scores.items():
-            given.setdefault(name, []).append(value)
-    for name, values in given.items():
+            values_by_name.setdefault(name, []).append(value)
+    for name, values in values_by_name.items():
         yield f"agentbench_score_{_word(name)}", round(sum(values) / len(values), 4)
 
 

@@ -24,10 +24,11 @@ POLL_S = 0.1
 STOP = "stop"
 
 
-class Once:
-    """Work that one worker of the session does, tracked in two files in the session's directory.
+class SessionLock:
+    """A lock on work that one worker of the session does, and the facts that it publishes, in files in the session's
+    directory.
 
-    The worker that claims the work holds a lock until it ends. The system releases the lock of a dead worker, and
+    The worker that claims the work holds the lock until it ends. The system releases the lock of a dead worker, and
     another one continues. Published facts remain.
     """
 
@@ -39,7 +40,7 @@ class Once:
         self.in_flight = directory / f"{name}.flight"
         self._held: IO[str] | None = None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Try to claim the work: at most one process has it at a time, and none after the session stops."""
         if self._held is not None:
             return True
@@ -54,7 +55,7 @@ class Once:
         self._held = file
         return True
 
-    def told(self) -> dict[str, Any]:
+    def published(self) -> dict[str, Any]:
         """The facts published so far."""
         try:
             found: dict[str, Any] = json.loads(self._facts.read_text(encoding="utf-8"))
@@ -62,17 +63,17 @@ class Once:
             return {}
         return found
 
-    def tell(self, **facts: Any) -> None:
+    def publish(self, **facts: Any) -> None:
         """Publish facts (JSON values) for the others; only the process that has the work may do so."""
         draft = self._facts.with_suffix(".draft")
-        draft.write_text(json.dumps({**self.told(), **facts}), encoding="utf-8")
+        draft.write_text(json.dumps({**self.published(), **facts}), encoding="utf-8")
         draft.replace(self._facts)
 
     def stopped(self) -> bool:
         """Whether the session ends early (-x, Ctrl-C), so that nobody needs the work any more."""
         return self._stop.exists()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -80,8 +81,8 @@ class Once:
 
 def runs_of(directory: Path) -> list[str]:
     """The ids of the runs that the session's workers published."""
-    told = [json.loads(file.read_text(encoding="utf-8")) for file in directory.glob("*.json")]
-    return sorted(facts["run"] for facts in told if "run" in facts)
+    published = [json.loads(file.read_text(encoding="utf-8")) for file in directory.glob("*.json")]
+    return sorted(facts["run"] for facts in published if "run" in facts)
 
 
 def stop(directory: Path) -> None:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
 from agentbench.report.terminal_safe import line, plain
@@ -62,7 +62,7 @@ def write_html(path: Path, html: str) -> None:
     """Writes the file atomically. `UserError` when it can't be written."""
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a directory")
-    with whole(path, force=True) as temporary:
+    with atomic_write(path, force=True) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 

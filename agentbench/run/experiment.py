@@ -87,7 +87,7 @@ def plan(
         environment={
             **provenance(drawn.root, (RESULTS, *_files_of(store))),
             "objectives": dict(drawn.objectives),
-            **({"prices": {model: dict(given) for model, given in drawn.prices.items()}} if drawn.prices else {}),
+            **({"prices": {model: dict(price) for model, price in drawn.prices.items()}} if drawn.prices else {}),
             "passed_by": list(drawn.passed_by),
             "suite": dict(drawn.written),
             "suite_cases": drawn.size,
@@ -258,9 +258,9 @@ async def run_stored(
     async with (
         opened_context(experiment.suite, backend, store) as context,
         aclosing(run_jobs(jobs, context)) as attempts,
-        aclosing(stored(attempts, store, experiment.run.id, context.options.concurrency)) as kept,
+        aclosing(stored(attempts, store, experiment.run.id, context.options.concurrency)) as ended_attempts,
     ):
-        async for attempt in kept:
+        async for attempt in ended_attempts:
             yield attempt
 
 

@@ -233,9 +233,9 @@ def _began(step: Step) -> int:
 
 def _failed(request: ChatRequest, intended_at: int, error: BaseException | None) -> ModelCall:
     """The part of a call that took place; without an error, the call is still running at the attempt's end."""
-    said = str(error) if isinstance(error, AttemptError) else "cancelled: the caller disconnected or timed out"
+    message = str(error) if isinstance(error, AttemptError) else "cancelled: the caller disconnected or timed out"
     if isinstance(error, BrokenOff | CutOff):
-        return replace(error.call, error=said)
+        return replace(error.call, error=message)
     return ModelCall(
         messages=request.messages,
         request={"seed": request.seed},
@@ -244,7 +244,7 @@ def _failed(request: ChatRequest, intended_at: int, error: BaseException | None)
         intended_at=intended_at,
         sent_at=intended_at,
         ended_at=perf_counter_ns(),
-        error=said,
+        error=message,
     )
 
 

@@ -295,11 +295,11 @@ async def _talk(job: Job, context: RunContext, recorder: Recorder) -> str:
         added = reply.messages or ({"role": "assistant", "content": reply.text},)
         conversation = (*case.messages, *added)
         started_at = perf_counter_ns()
-        said = await _by_the_user(partial(user.say, conversation))
-        if not said:
+        turn = await _by_the_user(partial(user.say, conversation))
+        if not turn:
             return reply.text
-        recorder.user_turn(said, await recorder.state(), started_at)
-        case = replace(case, messages=(*conversation, *said))
+        recorder.user_turn(turn, await recorder.state(), started_at)
+        case = replace(case, messages=(*conversation, *turn))
 
 
 async def _session(user: User, case: Case, seed: int) -> UserSession:

@@ -121,7 +121,7 @@ def _equal(expected: Any, found: Any, tolerance: float) -> bool:
     return bool(expected == found) or is_close(expected, found, absolute=tolerance)
 
 
-TOLD = 3
+SHOWN = 3
 """Differences that a reason names."""
 
 
@@ -208,5 +208,5 @@ def _reason(found: list[Difference], state: Any) -> str:
         return "as expected"
     if state is None:
         return "the tools kept no state"
-    more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
-    return "; ".join(map(str, found[:TOLD])) + more
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(map(str, found[:SHOWN])) + more

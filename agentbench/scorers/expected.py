@@ -35,9 +35,9 @@ def cut_middle(text: str, limit: int, mark: str) -> str:
     """`text`; a longer one keeps its start and end around `mark` and has `limit` characters at most."""
     if len(text) <= limit:
         return text
-    kept = max(0, limit - len(mark))
-    tail = kept // 2
-    return text[: kept - tail] + mark[:limit] + (text[-tail:] if tail else "")
+    length = max(0, limit - len(mark))
+    tail = length // 2
+    return text[: length - tail] + mark[:limit] + (text[-tail:] if tail else "")
 
 
 def expected_of(case: Case, *keys: str) -> Any:

@@ -87,17 +87,17 @@ class FactsScorer:
         invented = [each.fact for each in expected.false if _invented(each, text)]
         covered = len(expected.facts) - len(missed)
         value = _measures(covered, len(missed), len(invented))[self._config.measure]
-        said = f"{covered} of {len(expected.facts)} facts covered{_listed(', without', missed)}"
-        reason = f"{said}; {len(invented)} invented{_listed(':', invented)}"
+        coverage = f"{covered} of {len(expected.facts)} facts covered{_listed(', without', missed)}"
+        reason = f"{coverage}; {len(invented)} invented{_listed(':', invented)}"
         return Score(name=self.name, value=value, passed=value >= self._config.at_least, reason=reason)
 
     def _expected(self, case: Case) -> Facts:
         found = expected_of(case, self.name, "facts")
-        given = found if isinstance(found, Mapping) else case.expected
-        if not isinstance(given, Mapping):
-            raise UserError(f"case {case.id!r}: expected = {brief(given)}; facts needs {SHAPE}")
+        document = found if isinstance(found, Mapping) else case.expected
+        if not isinstance(document, Mapping):
+            raise UserError(f"case {case.id!r}: expected = {brief(document)}; facts needs {SHAPE}")
         try:
-            return validate(Facts, given, lambda location: f"case {case.id!r}", ("expected",))
+            return validate(Facts, document, lambda location: f"case {case.id!r}", ("expected",))
         except UserError as error:
             raise UserError(f"{error} facts needs {SHAPE}") from None
 

@@ -120,10 +120,10 @@ def _mistake(case: Case, validator: Validator, output: str) -> str | None:
     # An integer of more than 4300 digits raises ValueError too, here or in a message.
     except (ValueError, RecursionError, OverflowError) as error_in_text:
         return f"the answer is not JSON that can be checked: {error_in_text}"
-    return _told(error) if error else None
+    return _message(error) if error else None
 
 
-def _told(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     return cut_middle(f"{error.json_path}: {error.message}", 300, " … ")
 
 

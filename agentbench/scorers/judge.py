@@ -159,8 +159,8 @@ class JudgeScorer:
             {"role": "system", "content": f"{SYSTEM[self._config.scale]} {guard}"},
             {"role": "user", "content": shown},
         )
-        asked = (self._model.ask(messages, self._verdict, vote) for vote in range(self._config.votes))
-        return self._of(await asyncio.gather(*asked))
+        requests = (self._model.ask(messages, self._verdict, vote) for vote in range(self._config.votes))
+        return self._of(await asyncio.gather(*requests))
 
     def _of(self, verdicts: Sequence[Verdict]) -> Score:
         points = fmean(verdict.points for verdict in verdicts)
@@ -172,9 +172,9 @@ class JudgeScorer:
         return Score(name=self.name, value=value, passed=passed, reason=self._counted(verdicts) + nearest.reason)
 
     def _counted(self, verdicts: Sequence[Verdict]) -> str:
-        given = ", ".join(f"{verdict.points:g}" for verdict in verdicts)
+        points = ", ".join(f"{verdict.points:g}" for verdict in verdicts)
         if self._config.scale == "1-5":
-            return f"{given} of 5: "
+            return f"{points} of 5: "
         passing = sum(verdict.points > 0 for verdict in verdicts)
         return f"{passing} of {len(verdicts)} votes pass: " if len(verdicts) > 1 else ""
 
@@ -261,16 +261,16 @@ class PairwiseScorer:
     async def score(self, case: Case, trace: Trace) -> Score:
         shown = parts(case, trace)
         ours, other = shown["output"], self._reference(case)
-        asked = (self._ask(shown["input"], *pair) for pair in ((ours, other), (other, ours)))
-        first, second = await asyncio.gather(*asked)
+        requests = (self._ask(shown["input"], *pair) for pair in ((ours, other), (other, ours)))
+        first, second = await asyncio.gather(*requests)
         value = _value(first.better, second.better)
         passed = value == 1.0 or (value == 0.5 and self._config.pass_at == "tie")
         outcome = {1.0: "better", 0.5: "as good", 0.0: "worse"}[value]
         reason = f"{outcome} (first: {first.better}, changed about: {second.better}): {first.reason}"
         return Score(name=self.name, value=value, passed=passed, reason=reason)
 
-    async def _ask(self, asked: str, a: str, b: str) -> Preference:
-        material = {"input": asked, "A": a, "B": b}
+    async def _ask(self, question: str, a: str, b: str) -> Preference:
+        material = {"input": question, "A": a, "B": b}
         shown, guard = filled(PAIR_TEMPLATE, material, {"rubric": self._config.rubric}, self._config.max_chars)
         system = {"role": "system", "content": f"{PAIR_SYSTEM} {guard}"}
         return await self._model.ask((system, {"role": "user", "content": shown}), Preference)

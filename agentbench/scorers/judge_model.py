@@ -37,9 +37,9 @@ GUARD = (
 
 def parts(case: Case, trace: Trace, *keys: str) -> dict[str, str]:
     """The material by placeholder. `keys` are the keys under which a mapping `expected` may have this judge's part."""
-    said = [message for step in trace.steps if isinstance(step, UserTurn) for message in step.messages]
+    user_messages = [message for step in trace.steps if isinstance(step, UserTurn) for message in step.messages]
     return {
-        "input": "\n".join(_told(message) for message in (*case.messages, *said)),
+        "input": "\n".join(_message_text(message) for message in (*case.messages, *user_messages)),
         "output": trace.answer,
         "expected": as_text(expected_of(case, *keys)),
         "tool_calls": "\n".join(map(_called, trace.tool_calls)),
@@ -68,8 +68,8 @@ def fenced(name: str, text: str, limit: int) -> str:
     return f"<{name}>\n{encodable or '(nothing)'}\n</{name}>"
 
 
-def unknown_placeholders(template: str, known: set[str]) -> list[str]:
-    return [name for name in PLACEHOLDER.findall(template) if name not in known]
+def unknown_placeholders(template: str, names: set[str]) -> list[str]:
+    return [name for name in PLACEHOLDER.findall(template) if name not in names]
 
 
 def as_text(value: Any) -> str:
@@ -81,7 +81,7 @@ def as_text(value: Any) -> str:
         return f"(a {type(value).__name__} that can't be shown)"
 
 
-def _told(message: Message) -> str:
+def _message_text(message: Message) -> str:
     return f"{message.get('role', 'user')}: {as_text(message.get('content'))}"
 
 

@@ -126,8 +126,8 @@ def make_embedding(named: str, model: str | None, api_key_env: str) -> Embedding
 def ngram_counts(texts: Sequence[str]) -> Vectors:
     """Counts of each three-character sequence in each text; the columns are all sequences of the texts."""
     counted = [_ngrams(text) for text in texts]
-    known = list(dict.fromkeys(ngram for counts in counted for ngram in counts))
-    return [[float(counts[ngram]) for ngram in known] for counts in counted]
+    ngrams = list(dict.fromkeys(ngram for counts in counted for ngram in counts))
+    return [[float(counts[ngram]) for ngram in ngrams] for counts in counted]
 
 
 def _ngrams(text: str) -> Counter[str]:
@@ -160,7 +160,7 @@ class SemanticConfig(BaseModel):
     threshold: float = Field(0.8, ge=-1, le=1, description="Minimum cosine that passes.")
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _check_embedder(self) -> Self:
         try:
             make_embedding(self.embedding, self.model, self.api_key_env)
         except ValueError as error:

@@ -104,8 +104,8 @@ class RegexScorer:
         return Score(name=self.name, value=float(bool(found)), passed=bool(found), reason=reason)
 
     def _pattern(self, case: Case) -> re.Pattern[str]:
-        given = self._config.pattern
-        pattern = given if given is not None else expected_of(case, self.name, "regex")
+        own_pattern = self._config.pattern
+        pattern = own_pattern if own_pattern is not None else expected_of(case, self.name, "regex")
         try:
             return compiled(pattern, ignore_case=self._config.ignore_case, full=self._config.full)
         except ValueError as error:

@@ -14,7 +14,7 @@ from agentbench.references import load_object
 from agentbench.scorers.expected import brief, expected_of
 
 Fits = Sequence[Sequence[bool]]
-"""Whether the made call of a row fits the expected call of a column: [made, expected]."""
+"""Whether the actual call of a row fits the expected call of a column: [actual, expected]."""
 
 Pair = tuple[int, int]
 """Made, expected."""
@@ -27,22 +27,22 @@ def most_pairs(fits: Fits) -> list[Pair]:
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    weights = np.array(fits, dtype=np.int8)  # [made, expected]
+    weights = np.array(fits, dtype=np.int8)  # [actual, expected]
     rows, columns = linear_sum_assignment(weights, maximize=True)
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if weights[row, column]]
 
 
 def most_pairs_in_order(fits: Fits) -> list[Pair]:
     """The longest common subsequence: matching pairs that do not cross."""
-    made, expected = len(fits), len(fits[0]) if fits else 0
-    # longest[i][j]: most pairs among the made calls from i on and the expected calls from j on.
-    longest = [[0] * (expected + 1) for _ in range(made + 1)]
-    for i in reversed(range(made)):
+    actual, expected = len(fits), len(fits[0]) if fits else 0
+    # longest[i][j]: most pairs among the actual calls from i on and the expected calls from j on.
+    longest = [[0] * (expected + 1) for _ in range(actual + 1)]
+    for i in reversed(range(actual)):
         for j in reversed(range(expected)):
             skipped = max(longest[i + 1][j], longest[i][j + 1])
             longest[i][j] = max(skipped, 1 + longest[i + 1][j + 1]) if fits[i][j] else skipped
     pairs, i, j = [], 0, 0
-    while i < made and j < expected:
+    while i < actual and j < expected:
         if fits[i][j] and longest[i][j] == 1 + longest[i + 1][j + 1]:
             pairs.append((i, j))
             i, j = i + 1, j + 1
@@ -55,10 +55,10 @@ def most_pairs_in_order(fits: Fits) -> list[Pair]:
 
 Mode = Literal["strict", "unordered", "subset", "superset"]
 ArgumentMatch = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
-"""(made arguments, expected arguments) → whether they fit."""
+"""(actual arguments, expected arguments) → whether they fit."""
 
 SHAPE = '{"trajectory": [{"name": …, "arguments": {…}}, …]}, or a list of such lists, one for each turn'
-TOLD = 3
+SHOWN = 3
 
 
 class TrajectoryConfig(BaseModel):
@@ -71,13 +71,13 @@ class TrajectoryConfig(BaseModel):
         description="strict: these calls in this order; unordered: these calls; subset: no others; superset: at least.",
     )
     arguments: str = Field(
-        "exact", description="exact, subset (of those made), ignore, or module:function of (made, expected)."
+        "exact", description="exact, subset (of the actual ones), ignore, or module:function of (actual, expected)."
     )
     only_executed: bool = Field(False, description="Leave out calls that had an error.")
 
     @field_validator("arguments")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_matcher(cls, value: str) -> str:
         if value not in ARGUMENT_MATCHES:
             if ":" not in value:
                 raise ValueError(f"use {', '.join(ARGUMENT_MATCHES)} or module:function")
@@ -97,8 +97,8 @@ class ExpectedCall(BaseModel):
 class TrajectoryScorer:
     """Compares the agent's calls with `expected["trajectory"]`, turn by turn when that is a list of lists.
 
-    The value is 2·matched / (made + expected), where matched is the largest number of paired calls (in strict mode: in
-    order). It passes when every turn meets the rule of the mode.
+    The value is 2·matched / (actual + expected), where matched is the largest number of paired calls (in strict mode:
+    in order). It passes when every turn meets the rule of the mode.
     """
 
     Config = TrajectoryConfig
@@ -120,12 +120,12 @@ class TrajectoryScorer:
 
     async def score(self, case: Case, trace: Trace) -> Score:
         expected = self._expected(case)
-        turns = [self._turn(made, wanted) for made, wanted in _by_turn(expected, _turns(case, expected), trace)]
-        both = sum(len(turn.made) + len(turn.expected) for turn in turns)
+        turns = [self._turn(actual, wanted) for actual, wanted in _by_turn(expected, _turns(case, expected), trace)]
+        both = sum(len(turn.actual) + len(turn.expected) for turn in turns)
         value = 2 * sum(len(turn.pairs) for turn in turns) / both if both else 1.0
         wrong = [(number, reason) for number, turn in enumerate(turns) if (reason := turn.mistake(self._mode))]
-        told = [f"turn {number + 1}: {reason}" if len(turns) > 1 else reason for number, reason in wrong[:TOLD]]
-        reason = "; ".join(told) or "as expected"
+        parts = [f"turn {number + 1}: {reason}" if len(turns) > 1 else reason for number, reason in wrong[:SHOWN]]
+        reason = "; ".join(parts) or "as expected"
         return Score(name=self.name, value=value, passed=not wrong, reason=reason)
 
     def _expected(self, case: Case) -> Sequence[Any]:
@@ -134,11 +134,11 @@ class TrajectoryScorer:
             raise _not_a_trajectory(case)
         return expected
 
-    def _turn(self, made: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":
-        made = [call for call in made if not (self._only_executed and call.error)]
-        fits = [[self._fit(call, wanted) for wanted in expected] for call in made]
+    def _turn(self, actual: Sequence[ToolCall], expected: Sequence[ExpectedCall]) -> "Turn":
+        actual = [call for call in actual if not (self._only_executed and call.error)]
+        fits = [[self._fit(call, wanted) for wanted in expected] for call in actual]
         pairs = most_pairs_in_order(fits) if self._mode == "strict" else most_pairs(fits)
-        return Turn(made=made, expected=expected, pairs=pairs)
+        return Turn(actual=actual, expected=expected, pairs=pairs)
 
     def _fit(self, call: ToolCall, wanted: ExpectedCall) -> bool:
         if call.name != wanted.name:
@@ -150,28 +150,28 @@ class TrajectoryScorer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The calls of one turn, and the matching of made with expected calls."""
+    """The calls of one turn, and the matching of actual with expected calls."""
 
-    made: Sequence[ToolCall]
+    actual: Sequence[ToolCall]
     expected: Sequence[ExpectedCall]
     pairs: Sequence[Pair]
 
     def mistake(self, mode: Mode) -> str:
         """How the turn breaks the rule of `mode`; empty when it doesn't."""
-        extra = [call for index, call in enumerate(self.made) if index not in {made for made, _ in self.pairs}]
+        extra = [call for index, call in enumerate(self.actual) if index not in {actual for actual, _ in self.pairs}]
         missing = [call for index, call in enumerate(self.expected) if index not in {want for _, want in self.pairs}]
-        told = []
+        parts = []
         if missing and mode != "subset":
-            told.append(f"expected and not made: {_listed(missing)}")
+            parts.append(f"expected and not made: {_listed(missing)}")
         if extra and mode != "superset":
-            told.append(f"made and not expected: {_listed(extra)}")
+            parts.append(f"made and not expected: {_listed(extra)}")
         order = " (in this order)" if mode == "strict" and missing and extra else ""
-        return ", ".join(told) + order
+        return ", ".join(parts) + order
 
 
 def _listed(calls: Sequence[ToolCall | ExpectedCall]) -> str:
-    more = f" and {len(calls) - TOLD} more" if len(calls) > TOLD else ""
-    return ", ".join(f"{brief(call.name)[1:-1]}({brief(dict(call.arguments))})" for call in calls[:TOLD]) + more
+    more = f" and {len(calls) - SHOWN} more" if len(calls) > SHOWN else ""
+    return ", ".join(f"{brief(call.name)[1:-1]}({brief(dict(call.arguments))})" for call in calls[:SHOWN]) + more
 
 
 def _turns(case: Case, expected: Sequence[Any]) -> list[tuple[ExpectedCall, ...]]:
@@ -186,14 +186,14 @@ def _has_turns(expected: Sequence[Any]) -> bool:
 def _by_turn(
     expected: Sequence[Any], wanted: list[tuple[ExpectedCall, ...]], trace: Trace
 ) -> list[tuple[Sequence[ToolCall], Sequence[ExpectedCall]]]:
-    """The made and expected calls, per turn or for the whole attempt; a turn that one side lacks is empty."""
+    """The actual and expected calls, per turn or for the whole attempt; a turn that one side lacks is empty."""
     if not _has_turns(expected):
         return [(trace.tool_calls, wanted[0])]
-    made = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
-    count = max(len(made), len(wanted))
-    made += [[] for _ in range(count - len(made))]
+    actual = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
+    count = max(len(actual), len(wanted))
+    actual += [[] for _ in range(count - len(actual))]
     wanted = [*wanted, *(() for _ in range(count - len(wanted)))]
-    return list(zip(made, wanted, strict=True))
+    return list(zip(actual, wanted, strict=True))
 
 
 def _calls(case: Case, listed: Sequence[Any]) -> tuple[ExpectedCall, ...]:
@@ -207,21 +207,21 @@ def _not_a_trajectory(case: Case) -> UserError:
     return UserError(f"case {case.id!r}: expected = {brief(case.expected)}; trajectory needs {SHAPE}")
 
 
-def same(made: Any, expected: Any) -> bool:
+def same(actual: Any, expected: Any) -> bool:
     """Equal as JSON values: 1 equals 1.0, but not true."""
-    if isinstance(expected, Mapping) and isinstance(made, Mapping):
-        return expected.keys() == made.keys() and all(same(made[key], expected[key]) for key in expected)
-    if isinstance(expected, list | tuple) and isinstance(made, list | tuple):
-        return len(expected) == len(made) and all(map(same, made, expected))
-    return isinstance(expected, bool) == isinstance(made, bool) and bool(expected == made)
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        return expected.keys() == actual.keys() and all(same(actual[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
+        return len(expected) == len(actual) and all(map(same, actual, expected))
+    return isinstance(expected, bool) == isinstance(actual, bool) and bool(expected == actual)
 
 
-def _subset(made: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    return all(key in made and same(made[key], value) for key, value in expected.items())
+def _subset(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    return all(key in actual and same(actual[key], value) for key, value in expected.items())
 
 
 ARGUMENT_MATCHES: Mapping[str, ArgumentMatch] = {
     "exact": same,
     "subset": _subset,
-    "ignore": lambda made, expected: True,
+    "ignore": lambda actual, expected: True,
 }

@@ -126,10 +126,10 @@ def _tables(rated: Sequence[Rated], codes: NDArray[np.intp]) -> NDArray[np.int64
 def _jackknife(tables: NDArray[np.int64], kappa: float) -> Interval:
     total, count = tables.sum(axis=0), len(tables)
     left = [cohens_kappa(total - table) for table in tables]
-    known = np.array([each for each in left if each is not None])
-    if len(known) < count:
+    defined = np.array([each for each in left if each is not None])
+    if len(defined) < count:
         return None, None, "none", "no interval: κ is undefined without one of the clusters"
-    found, others = (np.arctanh(np.clip(each, -FURTHEST, FURTHEST)) for each in (kappa, known))
+    found, others = (np.arctanh(np.clip(each, -FURTHEST, FURTHEST)) for each in (kappa, defined))
     error = float(np.sqrt((count - 1) / count * np.sum((others - found) ** 2)))
     if error < 1e-9 or kappa == -1.0:
         return None, None, "none", "no interval: the error of κ can't be estimated from these counts"

@@ -63,14 +63,14 @@ class PairedComparison:
 
 def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float = CONFIDENCE) -> PairedComparison:
     """The pass rates of two runs on their common cases; independent of the order of outcomes."""
-    kept = matched_repeats(a, b, lambda outcome: outcome.passed is not None)
+    matched = matched_repeats(a, b, lambda outcome: outcome.passed is not None)
     unpaired = len({x.case_id for x in a} ^ {x.case_id for x in b})
-    pairs = pair_cases(passes(kept.a), passes(kept.b))
+    pairs = pair_cases(passes(matched.a), passes(matched.b))
     if not pairs:
-        return PairedComparison(excluded=kept.excluded, unmatched=kept.unmatched, unpaired=unpaired)
+        return PairedComparison(excluded=matched.excluded, unmatched=matched.unmatched, unpaired=unpaired)
     values = np.array([x.mean - y.mean for x, y in pairs])
     clusters = [x.cluster for x, _ in pairs]
-    found = differences_of(values, clusters, verdicts=True, once=_once(pairs))
+    found = differences_of(values, clusters, verdicts=True, single=_is_single(pairs))
     low, high = found.interval(confidence)
     sums = cluster_sums(values, clusters)
     less, more = sign_flip_tails(sums, lattice_step([len(side.values) for pair in pairs for side in pair]))
@@ -88,8 +88,8 @@ def compare_passes(a: Sequence[Outcome], b: Sequence[Outcome], confidence: float
         cases=len(pairs),
         clusters=found.clusters,
         effective_clusters=found.effective,
-        excluded=kept.excluded,
-        unmatched=kept.unmatched,
+        excluded=matched.excluded,
+        unmatched=matched.unmatched,
         unpaired=unpaired,
         better_in_a=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d > 1e-12),
         better_in_b=tuple(x.case_id for (x, _), d in zip(pairs, values, strict=True) if d < -1e-12),
@@ -120,14 +120,14 @@ def _means(pairs: Pairs, clusters: Sequence[str]) -> CaseMeans:
     )
 
 
-def _once(pairs: Pairs) -> bool:
+def _is_single(pairs: Pairs) -> bool:
     return all(len(x.values) == len(y.values) == 1 for x, y in pairs)
 
 
 def _test_name(pairs: Pairs, clusters: Sequence[str]) -> Test:
     if len(set(clusters)) < len(pairs):
         return "exact sign-flip on clusters"
-    return "exact McNemar" if _once(pairs) else "exact sign-flip on case means"
+    return "exact McNemar" if _is_single(pairs) else "exact sign-flip on case means"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +165,8 @@ def compare_scores(a: Sequence[Outcome], b: Sequence[Outcome], scorer: str) -> S
     error's degrees of freedom. Differences are skewed when a few cases lose everything, and neither alone then covers
     enough (docs/notes/intervals.md).
     """
-    kept = matched_repeats(a, b, lambda outcome: bool(score_values(outcome, scorer)))
-    pairs = pair_cases(scores(kept.a, scorer), scores(kept.b, scorer))
+    matched = matched_repeats(a, b, lambda outcome: bool(score_values(outcome, scorer)))
+    pairs = pair_cases(scores(matched.a, scorer), scores(matched.b, scorer))
     if not pairs:
         return None
     values = np.array([x.mean - y.mean for x, y in pairs])
@@ -231,8 +231,8 @@ def compare_latency(a: Sequence[Outcome], b: Sequence[Outcome], metric: str) -> 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     values = METRICS[metric]
-    kept = matched_repeats(a, b, lambda outcome: outcome.failure is None)
-    pairs = pair_cases(group_cases(kept.a, values), group_cases(kept.b, values))
+    matched = matched_repeats(a, b, lambda outcome: outcome.failure is None)
+    pairs = pair_cases(group_cases(matched.a, values), group_cases(matched.b, values))
     moved = [
         CaseSample(case_id=x.case_id, cluster=x.cluster, values=(float(np.median(x.values) - np.median(y.values)),))
         for x, y in pairs

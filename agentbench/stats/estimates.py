@@ -86,11 +86,11 @@ def _pass_or_fail(samples: CaseSamples) -> bool:
 def effective_size(samples: CaseSamples, value: float, found: MeanError) -> float:
     """The number of independent pass/fail cases with the same standard error, at most the number of verdicts."""
     error = found.standard_error
-    known = error is not None and error > 1e-9
-    size = value * (1 - value) / error**2 if error is not None and known else float("inf")
+    is_defined = error is not None and error > 1e-9
+    size = value * (1 - value) / error**2 if error is not None and is_defined else float("inf")
     if _pass_or_fail(samples):
         return min(size, float(len(samples.values)))
-    return size if known else found.effective
+    return size if is_defined else found.effective
 
 
 def percentile_estimate(samples: Sequence[CaseSample], q: float, confidence: float = CONFIDENCE) -> Estimate | None:

@@ -77,10 +77,10 @@ def _verdicts(options: GateOptions, outcomes: Sequence[Outcome]) -> GateCheck:
     failed = sum(outcome.failure is not None for outcome in outcomes)
     waiting = sum(outcome.passed is None for outcome in outcomes) - failed
     share = (failed + waiting) / len(outcomes)
-    said = f"{failed} of {len(outcomes)} attempts failed without the agent's doing"
+    text = f"{failed} of {len(outcomes)} attempts failed without the agent's doing"
     waits = f", {waiting} wait for review" if waiting else ""
     bound = f"({100 * share:.1f} %; at most {100 * options.max_failed_share:g} % may)"
-    return GateCheck(name="failures", passed=share <= options.max_failed_share, said=f"{said}{waits} {bound}")
+    return GateCheck(name="failures", passed=share <= options.max_failed_share, said=f"{text}{waits} {bound}")
 
 
 def _pass_rate(options: GateOptions, outcomes: Sequence[Outcome]) -> Iterator[GateCheck]:
@@ -98,8 +98,8 @@ def _pass_rate(options: GateOptions, outcomes: Sequence[Outcome]) -> Iterator[Ga
         else f" (95 % {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
     )  # fmt: skip
     relation = "is at least" if passed else "is below"
-    said = f"pass rate {100 * estimate.value:.1f} %{spread} over {estimate.cases} cases {relation} {100 * least:g} %"
-    yield GateCheck(name="min_pass_rate", passed=passed, said=said)
+    text = f"pass rate {100 * estimate.value:.1f} %{spread} over {estimate.cases} cases {relation} {100 * least:g} %"
+    yield GateCheck(name="min_pass_rate", passed=passed, said=text)
 
 
 def _every_time(
@@ -109,16 +109,16 @@ def _every_time(
     least = options.min_pass_hat_k
     if least is None:
         return
-    whole, without = (pass_hat_k_of(passes(each), k) for each in (counted, outcomes))
-    if whole is None:
+    strict, without = (pass_hat_k_of(passes(each), k) for each in (counted, outcomes))
+    if strict is None:
         yield GateCheck(name="min_pass_hat_k", passed=False, said=f"no case has {k} verdicts: there is no pass^{k}")
         return
-    passed = whole.value >= least - ROUNDING
+    passed = strict.value >= least - ROUNDING
     left_out = f"{100 * without.value:.1f} % over {without.cases}" if without else "unknown"
-    reading = "" if without == whole else f", the agent's failures as wrong (without them {left_out})"
+    reading = "" if without == strict else f", the agent's failures as wrong (without them {left_out})"
     relation = "is at least" if passed else "is below"
-    said = f"pass^{k} {100 * whole.value:.1f} % over {whole.cases} cases{reading} {relation} {100 * least:g} %"
-    yield GateCheck(name="min_pass_hat_k", passed=passed, said=said)
+    text = f"pass^{k} {100 * strict.value:.1f} % over {strict.cases} cases{reading} {relation} {100 * least:g} %"
+    yield GateCheck(name="min_pass_hat_k", passed=passed, said=text)
 
 
 def _slo(slo: Slo, serving: ServingSummary) -> Iterator[GateCheck]:
@@ -159,8 +159,8 @@ def judge_baseline(options: GateOptions, run: Sequence[Outcome], baseline: Seque
             passed=False, said=f"no case has a verdict both in this run and in {name}: nothing to compare"
         )
     judge = _regression if options.test == "regression" else _non_inferiority
-    passed, said = judge(options, name, found)
-    return BaselineCheck(passed=passed, said=said, comparison=found)
+    passed, text = judge(options, name, found)
+    return BaselineCheck(passed=passed, said=text, comparison=found)
 
 
 def _regression(options: GateOptions, name: str, found: PairedComparison) -> tuple[bool, str]:
@@ -169,14 +169,14 @@ def _regression(options: GateOptions, name: str, found: PairedComparison) -> tup
     passed = found.p_worse >= options.alpha
     relation = "≤" if found.p_worse <= LEAST else "="
     shown = f"one-sided p {relation} {found.p_worse:.2g}, α = {options.alpha:g}"
-    said = f"{'not shown worse' if passed else 'worse'} than {name} ({shown}): {_numbers(found)}"
+    text = f"{'not shown worse' if passed else 'worse'} than {name} ({shown}): {_numbers(found)}"
     if not attainable(found.clusters, options.alpha):
         needed = math.floor(math.log2(1 / options.alpha)) + 1
-        return passed, f"{said}; it can never fail: {_units(found)}, at least {needed} are needed"
+        return passed, f"{text}; it can never fail: {_units(found)}, at least {needed} are needed"
     least = found.power.smallest(options.alpha)
     if least is None:
-        return passed, f"{said}; too few cases to find any drop with power 0.8"
-    return passed, f"{said}; it finds a drop of {100 * least:.1f} points with power 0.8"
+        return passed, f"{text}; too few cases to find any drop with power 0.8"
+    return passed, f"{text}; it finds a drop of {100 * least:.1f} points with power 0.8"
 
 
 def _non_inferiority(options: GateOptions, name: str, found: PairedComparison) -> tuple[bool, str]:
@@ -186,8 +186,8 @@ def _non_inferiority(options: GateOptions, name: str, found: PairedComparison) -
     bound = _too_few(found) if low is None else f" (at least {_points(low)} at α = {options.alpha:g})"
     margin = f"less than {100 * options.margin:g} points worse than {name}"
     power = found.power.within(options.margin, options.alpha)
-    said = f"{'shown' if passed else 'not shown'} to be {margin}{bound}: {_numbers(found)}"
-    return passed, f"{said}; an unchanged run passes with power {power:.2f}"
+    text = f"{'shown' if passed else 'not shown'} to be {margin}{bound}: {_numbers(found)}"
+    return passed, f"{text}; an unchanged run passes with power {power:.2f}"
 
 
 def _too_few(found: PairedComparison) -> str:

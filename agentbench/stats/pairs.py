@@ -32,15 +32,15 @@ def matched_repeats(a: Sequence[Outcome], b: Sequence[Outcome], has_value: Calla
     The mean of one repeat and the mean of five have different distributions at the same pass probability. Exchanging
     such runs would change more than the sign, and no sign or rank test would keep its level.
     """
-    made_a, made_b = _keys(a), _keys(b)
+    keys_a, keys_b = _keys(a), _keys(b)
     valued_a, valued_b = _keys(filter(has_value, a)), _keys(filter(has_value, b))
-    kept = valued_a & valued_b
-    shared = {case_id for case_id, _ in made_a} & {case_id for case_id, _ in made_b}
-    alone = (valued_a - made_b) | (valued_b - made_a)
+    matched = valued_a & valued_b
+    shared = {case_id for case_id, _ in keys_a} & {case_id for case_id, _ in keys_b}
+    alone = (valued_a - keys_b) | (valued_b - keys_a)
     return MatchedRepeats(
-        a=[each for each in a if _key(each) in kept],
-        b=[each for each in b if _key(each) in kept],
-        excluded=len((made_a - valued_a) | (made_b - valued_b)),
+        a=[each for each in a if _key(each) in matched],
+        b=[each for each in b if _key(each) in matched],
+        excluded=len((keys_a - valued_a) | (keys_b - valued_b)),
         unmatched=sum(case_id in shared for case_id, _ in alone),
     )
 
@@ -123,8 +123,8 @@ class Differences:
         """
         if not self.supports_interval:
             return None, None
-        known = normal_quantile(confidence) if self.independent else student_quantile(confidence, self.freedom + 1)
-        return self._bounds(self.step, quantile or known)
+        default = normal_quantile(confidence) if self.independent else student_quantile(confidence, self.freedom + 1)
+        return self._bounds(self.step, quantile or default)
 
     def lower_bound(self, alpha: float) -> float | None:
         """The one-sided bound for a gate: it exceeds the true difference with probability at most `alpha`."""
@@ -142,9 +142,9 @@ class Differences:
         return max(-1.0, step * low), min(1.0, step * high)
 
 
-def differences_of(values: Floats, clusters: Sequence[str], *, verdicts: bool, once: bool = False) -> Differences:
-    """The differences in `values` [cases] with their clusters. `verdicts` is set for means of pass and fail, `once` for
-    one verdict on each side.
+def differences_of(values: Floats, clusters: Sequence[str], *, verdicts: bool, single: bool = False) -> Differences:
+    """The differences in `values` [cases] with their clusters. `verdicts` is set for means of pass and fail, `single`
+    for one verdict on each side.
     """
     found = mean_error(values, clusters)
     mean, square = float(values.mean()), float(np.mean(values**2))
@@ -161,5 +161,5 @@ def differences_of(values: Floats, clusters: Sequence[str], *, verdicts: bool, o
         freedom=found.freedom,
         verdicts=verdicts,
         independent=independent,
-        simple=independent and once,
+        simple=independent and single,
     )

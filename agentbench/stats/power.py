@@ -120,11 +120,13 @@ def few_clusters_power(means: CaseMeans, share: float, alpha: float) -> float:
     """
     draws = int(np.clip(DRAWN_CASES // len(means.run), *DRAWS))
     generator = np.random.default_rng(0)
-    kept = generator.random((draws, means.count)) < 0.5  # [draws, clusters]: whether the run is the run
+    unswapped = (
+        generator.random((draws, means.count)) < 0.5
+    )  # [draws, clusters]: whether run and baseline keep their sides
     broken = generator.random((draws, len(means.run))) < share
     indicator = np.eye(means.count)[means.clusters]  # [cases, clusters]
     lost_run, lost_baseline = (np.where(broken, each, 0.0) @ indicator for each in (means.run, means.baseline))
-    sums = np.where(kept, means.sums - lost_run, -means.sums - lost_baseline)
+    sums = np.where(unswapped, means.sums - lost_run, -means.sums - lost_baseline)
     totals = sign_choices(means.count) @ sums.T  # [choices, draws]
     p_worse = np.mean(totals <= sums.sum(axis=1) + 1e-9, axis=0)
     return float(np.mean(p_worse < alpha))

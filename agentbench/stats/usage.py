@@ -51,26 +51,26 @@ NOTHING = Usage()
 
 def total(counts: Iterable[int | None]) -> int | None:
     """The sum of the known counts; None when none is known."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    counted = [count for count in counts if count is not None]
+    return sum(counted) if counted else None
 
 
 def usage_of(calls: Iterable[ModelCall], anchor: int) -> Usage:
-    made = list(calls)
-    ends = [(call, at) for call in made if (at := last_token_at(call)) is not None]
+    all_calls = list(calls)
+    ends = [(call, at) for call in all_calls if (at := last_token_at(call)) is not None]
     return Usage(
-        calls=len(made),
-        unanswered=sum(ttft_s(call) is None for call in made),
-        prompt_tokens=total(call.prompt_tokens for call in made),
-        cached_tokens=total(call.cached_tokens for call in made),
-        completion_tokens=total(completion_tokens(call) for call in made),
+        calls=len(all_calls),
+        unanswered=sum(ttft_s(call) is None for call in all_calls),
+        prompt_tokens=total(call.prompt_tokens for call in all_calls),
+        cached_tokens=total(call.cached_tokens for call in all_calls),
+        completion_tokens=total(completion_tokens(call) for call in all_calls),
         timed_tokens=total(completion_tokens(call) for call, _ in ends),
         first_sent_at=min((anchor + call.sent_at for call, _ in ends), default=None),
         last_token_at=max((anchor + at for _, at in ends), default=None),
-        uncounted_prompts=sum(call.prompt_tokens is None for call in made if _took_tokens(call)),
-        uncounted_completions=sum(call.completion_tokens is None for call in made if _took_tokens(call)),
+        uncounted_prompts=sum(call.prompt_tokens is None for call in all_calls if _took_tokens(call)),
+        uncounted_completions=sum(call.completion_tokens is None for call in all_calls if _took_tokens(call)),
         uncounted_timed=sum(call.completion_tokens is None for call, _ in ends),
-        models=tuple(model_usage(name, made) for name in dict.fromkeys(map(model_of, made))),
+        models=tuple(model_usage(name, all_calls) for name in dict.fromkeys(map(model_of, all_calls))),
     )
 
 
@@ -102,8 +102,8 @@ def added(usages: Iterable[ModelUsage]) -> tuple[ModelUsage, ...]:
     """One for each model, those of most calls first."""
     found: dict[str, ModelUsage] = {}
     for each in usages:
-        known = found.get(each.model)
-        found[each.model] = each if known is None else _plus(known, each)
+        before = found.get(each.model)
+        found[each.model] = each if before is None else _plus(before, each)
     return tuple(sorted(found.values(), key=lambda each: (-each.calls, each.model)))
 
 
@@ -133,11 +133,11 @@ class Cost:
 
 def cost_of(usages: Iterable[ModelUsage], prices: Prices) -> Cost | None:
     """None where no call's model has a price, or none of those that have counted its tokens."""
-    made = list(usages)
-    priced = [each for each in made if each.model in prices]
+    all_usages = list(usages)
+    priced = [each for each in all_usages if each.model in prices]
     if not any(each.calls > each.uncounted for each in priced):
         return None
-    unknown = sum(each.uncounted if each.model in prices else each.calls for each in made)
+    unknown = sum(each.uncounted if each.model in prices else each.calls for each in all_usages)
     return Cost(value=sum(_cost(each, prices[each.model]) for each in priced), unknown_calls=unknown)
 
 

@@ -72,9 +72,9 @@ def reviewed(scores: Iterable[Score], labels: Sequence[Label]) -> tuple[Score, .
 
 def _reviewed(score: Score, labels: Sequence[Label]) -> Score:
     share = sum(label.passed for label in labels) / len(labels)
-    said = [f"{label.reviewer}: {'pass' if label.passed else 'fail'}{_comment(label)}" for label in labels]
+    votes = [f"{label.reviewer}: {'pass' if label.passed else 'fail'}{_comment(label)}" for label in labels]
     tie = "reviewers are even; " if majority(labels) is None else ""
-    return replace(score, value=share, passed=majority(labels), reason=tie + "; ".join(said))
+    return replace(score, value=share, passed=majority(labels), reason=tie + "; ".join(votes))
 
 
 def _comment(label: Label) -> str:
@@ -143,7 +143,7 @@ class Notes:
                 found.setdefault(name, []).append(tag)
         return found
 
-    def known_tags(self) -> list[str]:
+    def all_tags(self) -> list[str]:
         tag = self._of.tags.tag
         with self._read() as session:
             return list(session.scalars(select(tag).distinct().order_by(tag)))

@@ -43,17 +43,23 @@ Key = tuple[str, int]
 
 
 def insert_attempts(
-    session: Session, run_id: str, attempts: Sequence[tuple[Attempt, Case]], known: frozenset[str], *, again: bool
+    session: Session,
+    run_id: str,
+    attempts: Sequence[tuple[Attempt, Case]],
+    stored_cases: frozenset[str],
+    *,
+    again: bool,
 ) -> tuple[set[Key], set[str]]:
     """Inserts the attempts that the run does not have yet, and their cases.
 
-    `known` has the digests of cases that are certainly in the database. Returns the keys that the run had before, and
-    the digests of all these cases. With `again` the same attempts may be stored already, since a transaction may have
-    been committed although its connection broke. They do not count as keys that the run had before.
+    `stored_cases` has the digests of cases that are certainly in the database. Returns the keys that the run had
+    before, and the digests of all these cases. With `again` the same attempts may be stored already, since a
+    transaction may have been committed although its connection broke. They do not count as keys that the run had
+    before.
     """
     values = [case_values(case) for _, case in attempts]
     digests = [str(each["digest"]) for each in values]
-    fresh = {digest: each for digest, each in zip(digests, values, strict=True) if digest not in known}
+    fresh = {digest: each for digest, each in zip(digests, values, strict=True) if digest not in stored_cases}
     stored, foreign = _stored(session, run_id, [attempt for attempt, _ in attempts])
     new = [
         (attempt, digest)
@@ -107,10 +113,10 @@ def _reserve(session: Session, count: int) -> list[int]:
     return list(range(last + 1, last + 1 + count))
 
 
-WHOLE_AT_ONCE = 200
+FULL_CHUNK = 200
 
 
-def whole_attempts(run_id: str) -> Select[Any]:
+def full_attempts(run_id: str) -> Select[Any]:
     """The query for attempts with all their parts: five SQL queries for every few hundred."""
     parts = (AttemptRow.model_calls, AttemptRow.tool_calls, AttemptRow.user_turns, AttemptRow.scores)
     return select(AttemptRow).where(AttemptRow.run_id == run_id).options(*(selectinload(part) for part in parts))
@@ -120,7 +126,7 @@ def with_cases(session: Session, run_id: str) -> Iterator[tuple[Attempt, Case]]:
     """The run's attempts with their cases, unchanged and in the order in which they were stored."""
     last = 0
     while True:
-        query = whole_attempts(run_id).where(AttemptRow.id > last).order_by(AttemptRow.id).limit(WHOLE_AT_ONCE)
+        query = full_attempts(run_id).where(AttemptRow.id > last).order_by(AttemptRow.id).limit(FULL_CHUNK)
         rows = session.scalars(query).all()
         if not rows:
             return
@@ -143,7 +149,7 @@ def insert_run(session: Session, run: Run, parts: Iterable[tuple[Attempt, Case] 
             labels.append(part)
         else:
             attempts.append(part)
-        if len(attempts) >= WHOLE_AT_ONCE:
+        if len(attempts) >= FULL_CHUNK:
             insert_attempts(session, run.id, attempts, frozenset(), again=False)
             attempts = []
     if attempts:
@@ -152,7 +158,7 @@ def insert_run(session: Session, run: Run, parts: Iterable[tuple[Attempt, Case] 
         session.execute(insert(LabelRow), [label_values(run.id, label) for label in labels])
 
 
-MEASURED_AT_ONCE = 500
+MEASURED_CHUNK = 500
 START = 300
 """Characters to read of a request's JSON: this program writes the model's name first."""
 MODEL = re.compile(r'\{"model":("(?:[^"\\]|\\.)*")[,}]')
@@ -182,7 +188,7 @@ def measured(session: Session, run_id: str) -> Iterator[Attempt]:
     last = 0
     while True:
         query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, AttemptRow.id > last)
-        rows = session.execute(query.order_by(AttemptRow.id).limit(MEASURED_AT_ONCE)).all()
+        rows = session.execute(query.order_by(AttemptRow.id).limit(MEASURED_CHUNK)).all()
         if not rows:
             return
         yield from attempts_of(session, rows)

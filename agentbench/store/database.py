@@ -207,8 +207,8 @@ def _upgrade_from(version: str | None, connection: Connection) -> None:
     from alembic.script import ScriptDirectory
 
     config = migrations(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if version not in known:
+    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if version not in revisions:
         raise UserError(f"its schema {version!r} is newer than this agentbench knows ({CURRENT!r}); upgrade agentbench")
     command.upgrade(config, "head")
 
@@ -296,10 +296,10 @@ def damage_explained(url: URL) -> Iterator[None]:
         cause = error.orig if isinstance(error, DatabaseError) else error
         if getattr(cause, "sqlite_errorcode", 0) & 0xFF not in DAMAGED or not url.database:
             raise
-        raise UserError(_told(url, str(cause))) from error
+        raise UserError(_damage_message(url, str(cause))) from error
 
 
-def _told(url: URL, cause: str) -> str:
+def _damage_message(url: URL, cause: str) -> str:
     path = Path(url.database or "")
     return (
         f"the store {shown(url)} is damaged ({cause}); {_readable(path)}. Copy the file and restore a backup, or save"
@@ -310,27 +310,27 @@ def _told(url: URL, cause: str) -> str:
 
 def _readable(path: Path) -> str:
     """Finds the runs that can be read in full, by reading them."""
-    whole: list[str] = []
+    readable: list[str] = []
     broken = 0
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as connection:
             for (run_id,) in connection.execute("SELECT id FROM runs ORDER BY created_at DESC").fetchall():
-                if _is_whole(connection, run_id):
-                    whole.append(run_id)
+                if _is_readable(connection, run_id):
+                    readable.append(run_id)
                 else:
                     broken += 1
     except sqlite3.Error:
-        return "the list of its runs can't be read" if not whole else _listed(whole, broken)
-    return _listed(whole, broken)
+        return "the list of its runs can't be read" if not readable else _listed(readable, broken)
+    return _listed(readable, broken)
 
 
-def _listed(whole: list[str], broken: int) -> str:
-    named = ", ".join(whole[:NAMED]) + (" …" if len(whole) > NAMED else "")
-    exported = f": {named}: agentbench export RUN --format run --out FILE saves one" if whole else ""
-    return f"{len(whole)} of its {len(whole) + broken} runs can be read whole{exported}"
+def _listed(readable: list[str], broken: int) -> str:
+    named = ", ".join(readable[:NAMED]) + (" …" if len(readable) > NAMED else "")
+    exported = f": {named}: agentbench export RUN --format run --out FILE saves one" if readable else ""
+    return f"{len(readable)} of its {len(readable) + broken} runs can be read in full{exported}"
 
 
-def _is_whole(connection: sqlite3.Connection, run_id: str) -> bool:
+def _is_readable(connection: sqlite3.Connection, run_id: str) -> bool:
     attempts = "SELECT id FROM attempts WHERE run_id = ?"
     queries = [
         "SELECT * FROM runs WHERE id = ?",

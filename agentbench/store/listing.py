@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from agentbench.core.attempt import Attempt
 from agentbench.core.run import STANDALONE, Run, RunKind, RunStatus
 from agentbench.store.annotations import LabelVerdicts, Transaction, verdicts_from_labels
-from agentbench.store.attempts import ATTEMPT, MEASURED_AT_ONCE, attempts_of
+from agentbench.store.attempts import ATTEMPT, MEASURED_CHUNK, attempts_of
 from agentbench.store.rows import run_of
 from agentbench.store.tables import AttemptRow, LabelRow, RunRow, ScoreRow, TagRow
 
@@ -248,11 +248,11 @@ class Listing:
     def labelled(self, run_id: str) -> list[Attempt]:
         """The attempts with labels, without their texts."""
         same = (LabelRow.case_id == AttemptRow.case_id, LabelRow.repeat == AttemptRow.repeat)
-        given = select(LabelRow.run_id).where(LabelRow.run_id == run_id, *same).exists()
-        query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, given).order_by(AttemptRow.id)
+        has_label = select(LabelRow.run_id).where(LabelRow.run_id == run_id, *same).exists()
+        query: Any = select(*ATTEMPT).where(AttemptRow.run_id == run_id, has_label).order_by(AttemptRow.id)
         with self._read() as session:
             found: list[Attempt] = []
-            for rows in session.execute(query).partitions(MEASURED_AT_ONCE):
+            for rows in session.execute(query).partitions(MEASURED_CHUNK):
                 found += map(LabelVerdicts(session, run_id), attempts_of(session, rows))
             return found
 
@@ -314,8 +314,8 @@ def _of_verdict(session: Session, run_id: str, verdict: Verdict) -> ColumnElemen
         return and_(waiting, key.not_in(list(decided))) if decided else waiting
     right = verdict == "right"
     stored = and_(~failed, AttemptRow.passed.is_(right))
-    given = [each for each, passed in decided.items() if passed is right]
-    return or_(stored, and_(waiting, key.in_(given))) if given else stored
+    labelled = [each for each, passed in decided.items() if passed is right]
+    return or_(stored, and_(waiting, key.in_(labelled))) if labelled else stored
 
 
 def _verdict(row: Row[Any]) -> Verdict:

@@ -26,7 +26,7 @@ from agentbench.store.annotations import (
     labels_of,
     verdicts_from_labels,
 )
-from agentbench.store.attempts import insert_attempts, insert_run, measured, whole_attempts, with_cases
+from agentbench.store.attempts import full_attempts, insert_attempts, insert_run, measured, with_cases
 from agentbench.store.database import (
     Patience,
     damage_explained,
@@ -45,7 +45,7 @@ from agentbench.store.tables import AttemptRow, CaseRow, LabelRow, NoteRow, RunR
 from agentbench.store.url import database_url, shown
 
 NOTED = NotedTables(tags=TagRow, notes=NoteRow, column="run_id", find=find_run)
-KNOWN_CASES = 5000
+CACHED_CASES = 5000
 """Most digests of stored cases to cache, so that a repeat does not look its case up again."""
 
 
@@ -71,7 +71,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
-        self._known_cases: set[str] = set()
+        self._stored_cases: set[str] = set()
         self._patience = Patience(engine)
         self.studies = Studies(self._read, self._write)
         self.listing = Listing(self._read)
@@ -154,13 +154,13 @@ class Store:
     def _add(self, run_id: str, attempts: Sequence[tuple[Attempt, Case]], again: bool) -> set[tuple[str, int]]:
         try:
             with self._write() as session:
-                known = frozenset(self._known_cases)
-                foreign, digests = insert_attempts(session, run_id, attempts, known, again=again)
+                stored_cases = frozenset(self._stored_cases)
+                foreign, digests = insert_attempts(session, run_id, attempts, stored_cases, again=again)
         except REFUSED as error:
             with self._read() as session:
                 find_run(session, run_id)
             return self._add_each(run_id, attempts, again, error)
-        self._known_cases = self._known_cases | digests if len(self._known_cases) < KNOWN_CASES else digests
+        self._stored_cases = self._stored_cases | digests if len(self._stored_cases) < CACHED_CASES else digests
         return foreign
 
     def _add_each(
@@ -180,8 +180,8 @@ class Store:
         for pair in attempts:
             try:
                 foreign |= self._add(run_id, [pair], again)
-            except UserError as told:
-                refused = refused or told
+            except UserError as rejected:
+                refused = refused or rejected
         if refused is not None:
             raise refused
         return foreign
@@ -215,11 +215,11 @@ class Store:
 
     def attempts(self, run_id: str) -> list[Attempt]:
         """Every attempt of the run in full, in the order in which they were stored."""
-        query = whole_attempts(run_id).order_by(AttemptRow.id)
+        query = full_attempts(run_id).order_by(AttemptRow.id)
         with self._read() as session:
             return list(map(LabelVerdicts(session, run_id), map(attempt_of, session.scalars(query))))
 
-    def whole_attempts(self, run_id: str, *, decided: bool = True) -> Iterator[tuple[Attempt, Case]]:
+    def attempts_with_cases(self, run_id: str, *, decided: bool = True) -> Iterator[tuple[Attempt, Case]]:
         """The run's attempts with their cases, in the order in which they were stored; only a few hundred are in memory
         at a time.
 
@@ -268,7 +268,7 @@ class Store:
             return superseded(session, suite, name)
 
     def attempt(self, run_id: str, case_id: str, repeat: int) -> Attempt | None:
-        query = whole_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
+        query = full_attempts(run_id).where(AttemptRow.case_id == case_id, AttemptRow.repeat == repeat)
         with self._read() as session:
             row = session.scalars(query).first()
             return None if row is None else LabelVerdicts(session, run_id)(attempt_of(row))

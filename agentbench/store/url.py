@@ -6,7 +6,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from agentbench.core.errors import UserError
-from agentbench.environment import database_url as url_given
+from agentbench.environment import database_url as url_of_environment
 
 DEFAULT = "results/agentbench.db"
 FORMS = "a path of a SQLite file, sqlite:///PATH, or postgresql://USER@HOST/NAME"
@@ -14,7 +14,7 @@ FORMS = "a path of a SQLite file, sqlite:///PATH, or postgresql://USER@HOST/NAME
 
 def database_url(named: str | None = None) -> URL:
     """The URL of the database. Raises `UserError` for one that is neither SQLite nor PostgreSQL."""
-    text = named or url_given() or DEFAULT
+    text = named or url_of_environment() or DEFAULT
     if "://" not in text:
         return URL.create("sqlite", database=str(Path(text).expanduser()))
     try:

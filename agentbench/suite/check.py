@@ -70,15 +70,15 @@ def check_offered(
     for location, config in _agents(agent, where):
         for key in ("tools", "tool_descriptions"):
             if named := getattr(config, key, None):
-                known = _known_tools(tools, cases, root)
-                missing = next((name for name in named if known is not None and name not in known), None)
+                tool_names = _tool_names(tools, cases, root)
+                missing = next((name for name in named if tool_names is not None and name not in tool_names), None)
                 if missing is not None:
                     dotted = (*location, key)
-                    told = unknown_name("tool", missing, known or ())
-                    raise UserError(f"{where(dotted)}: {'.'.join(map(str, dotted))}: {told}")
+                    error = unknown_name("tool", missing, tool_names or ())
+                    raise UserError(f"{where(dotted)}: {'.'.join(map(str, dotted))}: {error}")
 
 
-def _known_tools(tools: Sequence[str | Component], cases: Sequence[Case], root: Path) -> frozenset[str] | None:
+def _tool_names(tools: Sequence[str | Component], cases: Sequence[Case], root: Path) -> frozenset[str] | None:
     """The names of all tools; None when a source lists its tools only during an attempt."""
     found = {tool.name for case in cases for tool in case.tools}
     for source in load_tools(tools, root):

@@ -88,7 +88,9 @@ class RunOptions(BaseModel):
     max_tries: int = Field(3, ge=1, description="Tries of an attempt that ends in an infra failure.")
     backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
     seed: int = Field(0, ge=0, description="Seed that the attempts' own seeds are derived from.")
-    tool_timeout_s: float = Field(30.0, gt=0, description="Longest one call of a tool may take; told to the agent.")
+    tool_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds that one tool call may take; then the agent gets an error."
+    )
     scorer_timeout_s: float = Field(600.0, gt=0, description="Longest a scorer may take over an attempt.")
     limits: Limits = Field(Limits(), description="What an attempt may use before it ends as a budget failure.")
     limit: int | None = Field(None, ge=1, description="Run only so many cases, drawn by sample_seed.")

@@ -194,7 +194,7 @@ def _loaded(document: Document, overrides: Mapping[str, Any]) -> Suite:
         written=file.model_dump(mode="json", include={"tools", "user", "scorers"}),
         gate=file.gate,
         objectives=file.objectives.limits(),
-        prices={model: {str(kind): price for kind, price in given.items()} for model, given in file.prices.items()},
+        prices={model: {str(kind): price for kind, price in price.items()} for model, price in file.prices.items()},
         config=config,
         size=_size(document.data, len(cases)),
         overridden=tuple(overrides or ()),
@@ -271,7 +271,7 @@ def _deciding(file: SuiteFile, scorers: Sequence[Scorer], where: Callable[[Locat
 def _places(document: Document, overrides: Mapping[str, Any]) -> Callable[[Location], str]:
     def where(location: Location) -> str:
         dotted = ".".join(str(part) for part in location)
-        given = next((path for path in overrides if dotted == path or dotted.startswith(path + ".")), None)
-        return f"--set {given}" if given else document.where(location)
+        path_set = next((path for path in overrides if dotted == path or dotted.startswith(path + ".")), None)
+        return f"--set {path_set}" if path_set else document.where(location)
 
     return where

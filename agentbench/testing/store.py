@@ -168,7 +168,7 @@ class StoreContract(ListingContract, StudiesContract):
         many = [(an_attempt("paris", repeat), a_case("paris")) for repeat in range(250)]
         store.import_run(a_run(), [*many, (an_attempt("rome"), a_case("rome")), label])
         assert store.get_run("run-1") == a_run()
-        assert list(store.whole_attempts("run-1")) == [*many, (an_attempt("rome"), a_case("rome"))]
+        assert list(store.attempts_with_cases("run-1")) == [*many, (an_attempt("rome"), a_case("rome"))]
         assert store.labels("run-1") == [label]
         with pytest.raises(AlreadyStored, match="run-1"):
             store.import_run(a_run(label="other"), many)
@@ -298,7 +298,7 @@ class StoreContract(ListingContract, StudiesContract):
         assert self.listed(filled, tag="a") == ["run-1"]
         notes.remove_tag("run-1", "a")
         notes.remove_tag("run-1", "absent")
-        assert notes.known_tags() == ["to publish"]
+        assert notes.all_tags() == ["to publish"]
         assert notes.note("run-1") == ""
         notes.set_note("run-1", "first")
         notes.set_note("run-1", "slow\nbut right \x00\ud800")
@@ -314,7 +314,7 @@ class StoreContract(ListingContract, StudiesContract):
         store.notes.add_tag("run-1", "a")
         store.notes.set_note("run-1", "nothing")
         assert store.discard_empty("run-1")
-        assert store.notes.known_tags() == []
+        assert store.notes.all_tags() == []
 
     def test_a_reopened_database_has_its_attempts(self, filled: Store, url: str) -> None:
         filled.close()

@@ -88,8 +88,8 @@ class StudiesContract:
         notes.set_note("words", "first")
         notes.set_note("words", "second")
         assert (notes.tags(["words", "absent"]), notes.note("words")) == ({"words": ["a"]}, "second")
-        assert store.notes.known_tags() == []
+        assert store.notes.all_tags() == []
         notes.remove_tag("words", "a")
-        assert notes.known_tags() == []
+        assert notes.all_tags() == []
         with pytest.raises(UserError, match=r"unknown study 'wrds'\. Did you mean 'words'"):
             notes.add_tag("wrds", "a")

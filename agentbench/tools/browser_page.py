@@ -173,9 +173,9 @@ def _one_of(target: str, names: list[str | None]) -> int | str:
     near = [index for index, name in enumerate(folded) if name is not None and wanted and wanted in name]
     if len({folded[index] for index in near}) == 1:
         return near[0]
-    told = " | ".join(dict.fromkeys(name for name in names if name)) or "nothing"
+    choices = " | ".join(dict.fromkeys(name for name in names if name)) or "nothing"
     why = "several things have" if near else "no link or button has"
-    return f"{why} the text {target!r}; can be clicked: {told}"
+    return f"{why} the text {target!r}; can be clicked: {choices}"
 
 
 def _origin(address: str) -> str:

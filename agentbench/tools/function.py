@@ -114,8 +114,8 @@ def _arguments_model(name: str, function: Function) -> type[BaseModel]:
         if key not in hints or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise UserError(f"tool {name!r}: parameter {key!r} needs a type hint and a name of its own")
         default: Any = ... if parameter.default is parameter.empty else parameter.default
-        told: dict[str, Any] = {"description": described[key]} if key in described else {}
-        fields[f"p{number}"] = (hints[key], Field(default, alias=key, **told))
+        description: dict[str, Any] = {"description": described[key]} if key in described else {}
+        fields[f"p{number}"] = (hints[key], Field(default, alias=key, **description))
     try:
         return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except PydanticUserError as error:

@@ -172,7 +172,9 @@ class McpConnection:
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
             try:
-                page = await self._asked(self._client_or_broken().list_tools(cursor=cursors[-1] if cursors else None))
+                page = await self._answer_of(
+                    self._client_or_broken().list_tools(cursor=cursors[-1] if cursors else None)
+                )
             except AttemptError:
                 raise
             # Whatever the error is, there are no tools to offer.
@@ -196,7 +198,7 @@ class McpConnection:
         # Not `Client.call_tool`: it drops a result that fails its outputSchema.
         request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=dict(arguments)))
         try:
-            result = await self._asked(self._client_or_broken().session.send_request(request, CallToolResult))
+            result = await self._answer_of(self._client_or_broken().session.send_request(request, CallToolResult))
         except asyncio.CancelledError:
             self._in_doubt = True
             raise
@@ -218,7 +220,7 @@ class McpConnection:
             raise AttemptError("tool", self._why("has died"))
         return self._client
 
-    async def _asked(self, work: Awaitable[Answer]) -> Answer:
+    async def _answer_of(self, work: Awaitable[Answer]) -> Answer:
         """The server's answer.
 
         An error response or an invalid result is the call's error; no answer means a broken server. The connection's
@@ -256,7 +258,7 @@ class McpConnection:
 
         try:
             async with asyncio.timeout(PROBE_S):
-                await self._asked(self._client_or_broken().list_tools(cache_mode="bypass"))
+                await self._answer_of(self._client_or_broken().list_tools(cache_mode="bypass"))
         except (TimeoutError, AttemptError):
             return False
         except (MCPError, McpToolError):
@@ -276,8 +278,8 @@ class McpConnection:
             what, error = self._failure, None
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        said = f": {str(error) or type(error).__name__}" if error else ""
-        return f"the MCP server {server} {what}{said}{self._last_words()}"
+        reason = f": {str(error) or type(error).__name__}" if error else ""
+        return f"the MCP server {server} {what}{reason}{self._last_words()}"
 
     def _last_words(self) -> str:
         if self._log is None or not self._log.exists():

@@ -104,9 +104,9 @@ class McpHttpClient(httpx2.AsyncClient):
         expired = response.status_code == 404 and "mcp-session-id" in request.headers
         if not expired and _is_error_of(body, message_id):
             return response
-        said = refusal(redacted(body, self._secrets)) or response.reason_phrase
+        message = refusal(redacted(body, self._secrets)) or response.reason_phrase
         what = "ended the session" if expired else "refused the request"
-        return self._unanswered(request, message_id, f"{what}: HTTP {response.status_code}: {said}")
+        return self._unanswered(request, message_id, f"{what}: HTTP {response.status_code}: {message}")
 
     def _unanswered(self, request: httpx2.Request, message_id: Any, why: str) -> httpx2.Response:
         error = {"code": INTERNAL_ERROR, "message": why, "data": self.mark}

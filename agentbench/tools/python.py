@@ -26,7 +26,7 @@ class PythonConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "run_python"
-    timeout_s: float = Field(10.0, gt=0, description="Longest one call may take.")
+    timeout_s: float = Field(10.0, gt=0, description="Seconds that one call may take.")
     memory_mb: int = Field(512, ge=64)
     cpu_s: int = Field(10, ge=1, description="Processor time of one call.")
     processes: int = Field(16, ge=1, description="Processes and threads of the user that runs it, while it runs.")

@@ -98,10 +98,10 @@ class ModelSession:
         call = await self._backend.chat(self._request(conversation))
         if self._config.stop in call.answer:
             return ()
-        said = call.answer.strip()
-        if not said:
-            raise AttemptError("infra", "it said nothing")
-        return ({"role": "user", "content": said},)
+        text = call.answer.strip()
+        if not text:
+            raise AttemptError("infra", "its answer is empty")
+        return ({"role": "user", "content": text},)
 
     def _request(self, conversation: Sequence[Message]) -> ChatRequest:
         parts = {"persona": self._config.persona, "goal": self._config.goal, "stop": self._config.stop}
@@ -119,10 +119,10 @@ def _turned_round(conversation: Sequence[Message]) -> list[Message]:
     tool results are left out.
     """
     roles = {"user": "assistant", "assistant": "user"}
-    said = ((message.get("role"), message.get("content")) for message in conversation)
+    messages = ((message.get("role"), message.get("content")) for message in conversation)
     return [
         {"role": roles[role], "content": shown}
-        for role, content in said
+        for role, content in messages
         if role in roles and isinstance(content, str) and (shown := answer_in(content))
     ]
 

@@ -84,7 +84,7 @@ def _static(name: str) -> bytes:
 
 
 def _refused(request: Request, error: HTTPException) -> Response:
-    return page(request, "error.html", status=error.status_code, said=error.detail)
+    return page(request, "error.html", status=error.status_code, message=error.detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

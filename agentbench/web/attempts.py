@@ -16,7 +16,7 @@ from agentbench.report.history.view import NEWEST_RUNS, history_view
 from agentbench.report.html import Page
 from agentbench.report.transcript.view import attempt_view
 from agentbench.store import Store
-from agentbench.web.filters import asked_run, run_named
+from agentbench.web.filters import requested_run, run_named
 from agentbench.web.rendering import page, viewer_at
 
 TOKENS_SHOWN = 400
@@ -25,7 +25,7 @@ TOKENS_SHOWN = 400
 
 def attempt_page(request: Request) -> Response:
     store = viewer_at(request).store
-    run, case_id = asked_run(request, store), request.path_params["case"]
+    run, case_id = requested_run(request, store), request.path_params["case"]
     repeats = store.listing.repeats(run.id, case_id)
     repeat = _repeat(request, repeats)
     attempt = store.attempt(run.id, case_id, repeat)
@@ -45,17 +45,17 @@ def attempt_page(request: Request) -> Response:
 
 
 def _repeat(request: Request, repeats: list[int]) -> int:
-    given = request.query_params.get("repeat", "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 9 else (repeats or [0])[0]
+    repeat = request.query_params.get("repeat", "")
+    return int(repeat) if repeat.isascii() and repeat.isdigit() and len(repeat) < 9 else (repeats or [0])[0]
 
 
 def _timings(steps: "tuple[object, ...]") -> Iterator[tuple[int, list[tuple[float, float]]]]:
     """For each model call by index: the position of each chunk, as a share of the call's time and in seconds."""
     for place, step in enumerate(steps):
         if isinstance(step, ModelCall) and step.chunk_at:
-            whole = max(1, step.ended_at - step.sent_at)
+            duration = max(1, step.ended_at - step.sent_at)
             since = [at - step.sent_at for at in step.chunk_at[:TOKENS_SHOWN]]
-            yield place, [(each / whole, each * 1e-9) for each in since]
+            yield place, [(each / duration, each * 1e-9) for each in since]
 
 
 def _elsewhere(store: Store, run: Run, case_id: str) -> list[dict[str, str]]:
@@ -90,10 +90,10 @@ def history(request: Request) -> Response:
     if not runs:
         raise HTTPException(404, f"suite {suite!r} has no finished runs outside of studies")
 
-    def made() -> Page:
+    def make_page() -> Page:
         return history_page(history_view(suite, [viewer.figures.of(run).view for run in runs]))
 
-    found = viewer.figures.page_of("history", runs, made)
+    found = viewer.figures.page_of("history", runs, make_page)
     return page(request, "report.page.html", charts=found.charts, title=found.title, body=found.body)
 
 

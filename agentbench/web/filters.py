@@ -31,11 +31,11 @@ def run_named(store: Store, reference: str) -> Run:
         raise HTTPException(404, str(error)) from None
 
 
-def asked_run(request: Request, store: Store) -> Run:
+def requested_run(request: Request, store: Store) -> Run:
     return run_named(store, request.path_params["run"])
 
 
-def whole_number(name: str, text: str, otherwise: int) -> int:
+def integer_parameter(name: str, text: str, otherwise: int) -> int:
     """The number; `otherwise` for an empty or missing field, 400 for an invalid one."""
     if not text:
         return otherwise
@@ -44,46 +44,49 @@ def whole_number(name: str, text: str, otherwise: int) -> int:
     return int(text)
 
 
-def asked_page(request: Request, limit: int) -> Page:
+def requested_page(request: Request, limit: int) -> Page:
     number = request.query_params.get("page", "1")
     place = int(number) - 1 if number.isascii() and number.isdigit() and 0 < len(number) < 9 else 0
     return Page(offset=max(0, place) * limit, limit=limit)
 
 
 def run_filter(request: Request) -> RunFilter:
-    given = request.query_params
-    of_studies, sort = given.get("of_studies") == "1", _one_of(get_args(RunSort), given.get("sort"), "created_at")
-    return RunFilter(of_studies=of_studies, sort=sort, **_asked(request))
+    parameters = request.query_params
+    of_studies, sort = (
+        parameters.get("of_studies") == "1",
+        _one_of(get_args(RunSort), parameters.get("sort"), "created_at"),
+    )
+    return RunFilter(of_studies=of_studies, sort=sort, **_common_filter(request))
 
 
 def study_filter(request: Request) -> StudyFilter:
     sort = _one_of(get_args(StudySort), request.query_params.get("sort"), "created_at")
-    return StudyFilter(sort=sort, **_asked(request))
+    return StudyFilter(sort=sort, **_common_filter(request))
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _common_filter(request: Request) -> dict[str, Any]:
     """The filter fields that lists of runs and of studies share."""
-    given = request.query_params
-    found = {name: given.get(name, "") for name in ("suite", "status", "tag")}
-    return {**found, "text": given.get("q", "").strip(), "descending": given.get("order", "down") != "up"}
+    parameters = request.query_params
+    found = {name: parameters.get(name, "") for name in ("suite", "status", "tag")}
+    return {**found, "text": parameters.get("q", "").strip(), "descending": parameters.get("order", "down") != "up"}
 
 
 def attempt_filter(request: Request) -> AttemptFilter:
-    given = request.query_params
-    verdict = given.get("verdict")
+    parameters = request.query_params
+    verdict = parameters.get("verdict")
     return AttemptFilter(
-        text=given.get("q", "").strip(),
+        text=parameters.get("q", "").strip(),
         verdict=_one_of(get_args(Verdict), verdict, "right") if verdict in get_args(Verdict) else None,
-        sort=_one_of(get_args(AttemptSort), given.get("sort"), "stored"),
-        descending=given.get("order", "up") == "down",
+        sort=_one_of(get_args(AttemptSort), parameters.get("sort"), "stored"),
+        descending=parameters.get("order", "up") == "down",
     )
 
 
-def _one_of(known: tuple[T, ...], given: str | None, otherwise: T) -> T:
-    return next((name for name in known if name == given), otherwise)
+def _one_of(options: tuple[T, ...], value: str | None, otherwise: T) -> T:
+    return next((name for name in options if name == value), otherwise)
 
 
-async def asked_form(request: Request, csrf: str) -> dict[str, str]:
+async def posted_form(request: Request, csrf: str) -> dict[str, str]:
     """The fields of a form sent by a page of the viewer; 403 without its token."""
     body = b""
     async for part in request.stream():
@@ -97,10 +100,10 @@ async def asked_form(request: Request, csrf: str) -> dict[str, str]:
     return fields
 
 
-async def annotated(request: Request, notes: Notes, asked: Callable[[Request], str], route: str) -> Response:
-    """Adds or removes a tag of what is `asked` for, or writes its note; then back to its page, at `route`."""
-    form = await asked_form(request, viewer_at(request).csrf)
-    name = await run_in_threadpool(asked, request)
+async def annotated(request: Request, notes: Notes, name_of: Callable[[Request], str], route: str) -> Response:
+    """Adds or removes a tag of what `name_of` names, or writes its note; then back to its page, at `route`."""
+    form = await posted_form(request, viewer_at(request).csrf)
+    name = await run_in_threadpool(name_of, request)
     try:
         await run_in_threadpool(_annotate, notes, name, form)
     except UserError as error:

@@ -69,8 +69,8 @@ class Guard:
 
     def _token_refusal(self, request: Request, token: str) -> Response | None:
         """None when the request has the token. A token in the address is moved to a cookie."""
-        asked = request.query_params.get("token")
-        if asked is not None and _same(asked, token):
+        sent = request.query_params.get("token")
+        if sent is not None and _same(sent, token):
             return _remembered(request, token)
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _same(bearer, token):
@@ -80,8 +80,8 @@ class Guard:
         return PlainTextResponse("open the address with ?token=… that agentbench ui printed\n", status_code=401)
 
 
-def _same(given: str, token: str) -> bool:
-    return secrets.compare_digest(given.encode(), token.encode())
+def _same(sent: str, token: str) -> bool:
+    return secrets.compare_digest(sent.encode(), token.encode())
 
 
 def _remembered(request: Request, token: str) -> Response:

@@ -33,9 +33,9 @@ def viewer_at(request: Request) -> Viewer:
 
 def query(request: Request, **changed: Any) -> str:
     """The address's query with some fields changed; None removes a field."""
-    given = {name: value for name, value in request.query_params.items() if name not in changed}
+    unchanged = {name: value for name, value in request.query_params.items() if name not in changed}
     new = {name: value for name, value in changed.items() if value is not None}
-    return f"?{urlencode({**given, **new})}"
+    return f"?{urlencode({**unchanged, **new})}"
 
 
 def page(

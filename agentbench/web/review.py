@@ -14,7 +14,7 @@ from agentbench.core.errors import UserError
 from agentbench.core.run import Run
 from agentbench.report.review_queue import AttemptKey, ReviewSelection
 from agentbench.report.transcript.view import attempt_view
-from agentbench.web.filters import asked_form, asked_run, run_named, whole_number
+from agentbench.web.filters import integer_parameter, posted_form, requested_run, run_named
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Queue, Viewer
 
@@ -33,12 +33,12 @@ MONTHS = 180 * 24 * 3600
 def review_page(request: Request) -> Response:
     """The queue's next attempt, or the form to choose a queue."""
     viewer = viewer_at(request)
-    run = asked_run(request, viewer.store)
+    run = requested_run(request, viewer.store)
     kind, reviewer = request.query_params.get("queue", ""), _reviewer(request, viewer)
     if kind not in KINDS:
         return page(request, "review.start.html", run=run, kinds=KINDS, reviewer=reviewer, sample=SAMPLE)
     queue = _queue(request, viewer, run, kind, reviewer)
-    key = _key_asked(request) or queue.next_after(None)
+    key = _requested_key(request) or queue.next_after(None)
     if key is None:
         return page(request, "review.done.html", run=run, queue=queue, reviewer=reviewer)
     attempt = viewer.store.attempt(run.id, *key)
@@ -62,7 +62,7 @@ def review_page(request: Request) -> Response:
 
 def agreement_page(request: Request) -> Response:
     viewer = viewer_at(request)
-    run = asked_run(request, viewer.store)
+    run = requested_run(request, viewer.store)
     found = viewer.figures.agreement_on(run)
     return page(request, "agreement.html", run=run, document=found.to_json())
 
@@ -70,17 +70,17 @@ def agreement_page(request: Request) -> Response:
 async def label(request: Request) -> Response:
     """Stores a verdict and shows the next attempt."""
     viewer = viewer_at(request)
-    form = await asked_form(request, viewer.csrf)
+    form = await posted_form(request, viewer.csrf)
     return await run_in_threadpool(_label, request, viewer, form)
 
 
 def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
-    run, reviewer = asked_run(request, viewer.store), _reviewer(request, viewer)
+    run, reviewer = requested_run(request, viewer.store), _reviewer(request, viewer)
     verdict = form.get("verdict")
     if verdict not in ("pass", "fail"):
         raise HTTPException(400, f"verdict {verdict!r}: expected pass or fail")
-    key = (form.get("case", ""), whole_number("repeat", form.get("repeat", ""), 0))
-    given = Label(
+    key = (form.get("case", ""), integer_parameter("repeat", form.get("repeat", ""), 0))
+    label = Label(
         case_id=key[0],
         repeat=key[1],
         reviewer=reviewer,
@@ -89,7 +89,7 @@ def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
         created_at=datetime.now(UTC),
     )
     try:
-        viewer.store.add_label(run.id, given)
+        viewer.store.add_label(run.id, label)
     except UserError as error:
         raise HTTPException(400, str(error)) from None
     kind = request.query_params.get("queue", "all")
@@ -106,7 +106,7 @@ def _label(request: Request, viewer: Viewer, form: dict[str, str]) -> Response:
 async def name_reviewer(request: Request) -> Response:
     """Stores the reviewer's name for this browser."""
     viewer = viewer_at(request)
-    form = await asked_form(request, viewer.csrf)
+    form = await posted_form(request, viewer.csrf)
     name = " ".join(form.get("reviewer", "").split())
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise HTTPException(400, f"a reviewer's name has 1 to {LONGEST_NAME} characters")
@@ -120,28 +120,30 @@ async def name_reviewer(request: Request) -> Response:
 def _reviewer(request: Request, viewer: Viewer) -> str:
     """The name set in this browser, otherwise the viewer's default."""
     try:
-        given = bytes.fromhex(request.cookies.get(COOKIE, "")).decode("utf-8")
+        name = bytes.fromhex(request.cookies.get(COOKIE, "")).decode("utf-8")
     except ValueError:
-        given = ""
-    return given[:LONGEST_NAME] or viewer.reviewer or ""
+        name = ""
+    return name[:LONGEST_NAME] or viewer.reviewer or ""
 
 
 def _queue(request: Request, viewer: Viewer, run: Run, kind: str, reviewer: str) -> Queue:
-    given = request.query_params
-    size, seed = given.get("size", ""), given.get("seed", "0")
-    against = given.get("against", "").strip()
+    parameters = request.query_params
+    size, seed = parameters.get("size", ""), parameters.get("seed", "0")
+    against = parameters.get("against", "").strip()
     if kind == "changed" and not against:
         raise HTTPException(400, "name the run that verdicts are held against")
     selection = ReviewSelection(
         reviewer=reviewer,
-        sample=whole_number("size", size, SAMPLE) if kind in ("sample", "uncertain") else None,
+        sample=integer_parameter("size", size, SAMPLE) if kind in ("sample", "uncertain") else None,
         uncertain=kind == "uncertain",
         against=run_named(viewer.store, against).id if kind == "changed" else None,
-        seed=whole_number("seed", seed, 0),
+        seed=integer_parameter("seed", seed, 0),
     )
     return viewer.queues.of(run.id, selection)
 
 
-def _key_asked(request: Request) -> AttemptKey | None:
+def _requested_key(request: Request) -> AttemptKey | None:
     case_id = request.query_params.get("case")
-    return None if case_id is None else (case_id, whole_number("repeat", request.query_params.get("repeat", ""), 0))
+    return (
+        None if case_id is None else (case_id, integer_parameter("repeat", request.query_params.get("repeat", ""), 0))
+    )

@@ -30,7 +30,7 @@ from agentbench.report.transcript.view import attempt_figures
 from agentbench.stats.usage import Prices
 from agentbench.store import Store
 from agentbench.store.listing import Progress
-from agentbench.web.filters import annotated, asked_page, asked_run, attempt_filter, run_filter
+from agentbench.web.filters import annotated, attempt_filter, requested_page, requested_run, run_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
 
@@ -44,7 +44,7 @@ BEAT = 30
 async def events(request: Request) -> Response:
     """Sends `progress` when attempts were added, then `ended` when the run is no longer running."""
     viewer = viewer_at(request)
-    run = await run_in_threadpool(asked_run, request, viewer.store)
+    run = await run_in_threadpool(requested_run, request, viewer.store)
     planned = len(run.case_ids) * run.repeats
 
     async def stream() -> AsyncIterator[str]:
@@ -66,8 +66,8 @@ async def events(request: Request) -> Response:
 
 
 def _event(name: str, progress: Progress, planned: int) -> str:
-    said = {"status": progress.status, "attempts": progress.attempts, "planned": planned}
-    return f"event: {name}\ndata: {json.dumps(said)}\n\n"
+    facts = {"status": progress.status, "attempts": progress.attempts, "planned": planned}
+    return f"event: {name}\ndata: {json.dumps(facts)}\n\n"
 
 
 def _json(store: Store, run: Run, path: Path) -> None:
@@ -101,7 +101,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Store, Run, Path], None]]] = {
 
 def download(request: Request) -> Response:
     store = viewer_at(request).store
-    run, kind = asked_run(request, store), request.path_params["kind"]
+    run, kind = requested_run(request, store), request.path_params["kind"]
     if kind not in KINDS:
         raise HTTPException(404, f"no download {kind!r}: there are {', '.join(KINDS)}")
     ending, write = KINDS[kind]
@@ -123,7 +123,7 @@ ATTEMPTS = 100
 
 def runs_page(request: Request) -> Response:
     store = viewer_at(request).store
-    wanted, part = run_filter(request), asked_page(request, RUNS)
+    wanted, part = run_filter(request), requested_page(request, RUNS)
     found, total = store.listing.runs(wanted, part)
     return page(
         request,
@@ -134,13 +134,13 @@ def runs_page(request: Request) -> Response:
         part=part,
         total=total,
         suites=store.listing.suites(),
-        known_tags=store.notes.known_tags(),
+        all_tags=store.notes.all_tags(),
     )
 
 
 def run_page(request: Request) -> Response:
     viewer = viewer_at(request)
-    run = asked_run(request, viewer.store)
+    run = requested_run(request, viewer.store)
     figures = viewer.figures.of(run)
     return page(
         request,
@@ -158,7 +158,7 @@ def run_page(request: Request) -> Response:
 
 def _attempts(request: Request, viewer: Viewer, run: Run) -> dict[str, Any]:
     """The requested page of the run's attempts."""
-    wanted, part = attempt_filter(request), asked_page(request, ATTEMPTS)
+    wanted, part = attempt_filter(request), requested_page(request, ATTEMPTS)
     found, total = viewer.store.listing.attempts(run.id, wanted, part)
     return {"rows": [_row(attempt, run.prices) for attempt in found], "wanted": wanted, "part": part, "total": total}
 
@@ -176,4 +176,4 @@ def _row(attempt: Attempt, prices: Prices) -> dict[str, Any]:
 
 async def annotate(request: Request) -> Response:
     store = viewer_at(request).store
-    return await annotated(request, store.notes, lambda asked: asked_run(asked, store).id, "run")
+    return await annotated(request, store.notes, lambda each: requested_run(each, store).id, "run")

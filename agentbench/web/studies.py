@@ -10,7 +10,7 @@ from agentbench.extras import install_hint
 from agentbench.report.html import Page
 from agentbench.report.lists import study_summary_json
 from agentbench.report.report import Report
-from agentbench.web.filters import annotated, asked_page, study_filter
+from agentbench.web.filters import annotated, requested_page, study_filter
 from agentbench.web.rendering import page, viewer_at
 from agentbench.web.viewer import Viewer
 
@@ -20,7 +20,7 @@ STUDIES = 50
 
 def studies_page(request: Request) -> Response:
     studies = viewer_at(request).store.studies
-    wanted, part = study_filter(request), asked_page(request, STUDIES)
+    wanted, part = study_filter(request), requested_page(request, STUDIES)
     found, total = studies.listed(wanted, part)
     return page(
         request,
@@ -31,12 +31,12 @@ def studies_page(request: Request) -> Response:
         part=part,
         total=total,
         suites=studies.suites(),
-        known_tags=studies.notes.known_tags(),
+        all_tags=studies.notes.all_tags(),
     )
 
 
 def study_page(request: Request) -> Response:
-    viewer, name = viewer_at(request), _asked_study(request)
+    viewer, name = viewer_at(request), _requested_study(request)
     found = viewer.figures.page_of_study(name, lambda: _page_of(viewer, name))
     notes = viewer.store.studies.notes
     return page(
@@ -52,10 +52,10 @@ def study_page(request: Request) -> Response:
 
 
 async def annotate_study(request: Request) -> Response:
-    return await annotated(request, viewer_at(request).store.studies.notes, _asked_study, "study")
+    return await annotated(request, viewer_at(request).store.studies.notes, _requested_study, "study")
 
 
-def _asked_study(request: Request) -> str:
+def _requested_study(request: Request) -> str:
     """The study's name; 404 when there is none."""
     name: str = request.path_params["study"]
     if viewer_at(request).store.studies.progress(name) is None:

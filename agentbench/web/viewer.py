@@ -18,35 +18,35 @@ from agentbench.report.review_queue import AttemptKey, ReviewSelection, review_q
 from agentbench.report.run.page import RunFigures, run_figures
 from agentbench.store import Store
 
-KEPT = 80
+MOST = 80
 """Results that are remembered, those that were asked for last."""
 
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
+class ResultCache(Generic[T]):
     """The last results by key, each with the state of the store for which it is valid.
 
     It is thread-safe. It computes one result at a time, so that two visitors of a large run do not both compute it.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[object, T]] = OrderedDict()
+        self._cache: OrderedDict[Hashable, tuple[object, T]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable, state: object, make: Callable[[], T]) -> T:
-        known = self._known.get(key)
-        if known is not None and known[0] == state:
-            return known[1]
+        entry = self._cache.get(key)
+        if entry is not None and entry[0] == state:
+            return entry[1]
         with self._lock:
-            known = self._known.get(key)
-            if known is None or known[0] != state:
-                known = (state, make())
-            self._known[key] = known
-            self._known.move_to_end(key)
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
-            return known[1]
+            entry = self._cache.get(key)
+            if entry is None or entry[0] != state:
+                entry = (state, make())
+            self._cache[key] = entry
+            self._cache.move_to_end(key)
+            while len(self._cache) > MOST:
+                self._cache.popitem(last=False)
+            return entry[1]
 
 
 class FigureCache:
@@ -54,9 +54,9 @@ class FigureCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._runs: Remembered[RunFigures] = Remembered()
-        self._agreements: Remembered[AgreementView] = Remembered()
-        self._pages: Remembered[Page] = Remembered()
+        self._runs: ResultCache[RunFigures] = ResultCache()
+        self._agreements: ResultCache[AgreementView] = ResultCache()
+        self._pages: ResultCache[Page] = ResultCache()
 
     def of(self, run: Run) -> RunFigures:
         state = self._store.listing.progress(run.id)
@@ -99,14 +99,14 @@ class QueueCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: Remembered[tuple[AttemptKey, ...]] = Remembered()
+        self._queues: ResultCache[tuple[AttemptKey, ...]] = ResultCache()
 
     def of(self, run_id: str, selection: ReviewSelection) -> Queue:
         """The queue for `selection`, including attempts that its reviewer has labelled since."""
         progress = self._store.listing.progress(run_id)
         state = (progress.attempts, progress.last)
         drawn = replace(selection, reviewer="")
-        keys = self._known.get((run_id, drawn), state, lambda: tuple(review_queue(self._store, run_id, drawn)))
+        keys = self._queues.get((run_id, drawn), state, lambda: tuple(review_queue(self._store, run_id, drawn)))
         labels = [label for label in self._store.labels(run_id) if label.reviewer == selection.reviewer]
         return Queue(keys=keys, labels={(label.case_id, label.repeat): label for label in labels})
 

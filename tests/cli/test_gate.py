@@ -244,7 +244,7 @@ def test_a_rerun_decides_nothing() -> None:
         good = store.get_run("good")
         facts = {**good.environment, "rerun_of": good.id}
         store.create_run(replace(good, id="numbers-rerun", label="", kind="rerun", environment=facts))
-        store.add_attempts("numbers-rerun", list(store.whole_attempts(good.id)))
+        store.add_attempts("numbers-rerun", list(store.attempts_with_cases(good.id)))
     commands = (
         ("gate", "numbers-rerun"),
         ("gate", "bad", "--baseline", "numbers-rerun"),

@@ -56,7 +56,9 @@ def test_a_run_comes_over_whole(here: Store, there: Store, file: Path) -> None:
     assert new
     assert run == there.get_run("run-1") == here.get_run("run-1")
     assert there.attempts("run-1") == here.attempts("run-1")
-    assert list(there.whole_attempts("run-1", decided=False)) == list(here.whole_attempts("run-1", decided=False))
+    assert list(there.attempts_with_cases("run-1", decided=False)) == list(
+        here.attempts_with_cases("run-1", decided=False)
+    )
     assert there.labels("run-1") == here.labels("run-1")
     assert there.case("run-1", "paris").expected == "it changed"
 
@@ -167,5 +169,5 @@ def test_attempts_are_read_in_parts(tmp_path: Path, there: Store) -> None:
         store.add_attempts("run-1", many)
         write_run_file(store, store.get_run("run-1"), path)
     read_run_file(path, there)
-    assert list(there.whole_attempts("run-1")) == many
+    assert list(there.attempts_with_cases("run-1")) == many
     assert json.loads(lines(path)[-1])["end"]["attempts"] == 450

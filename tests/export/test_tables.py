@@ -130,7 +130,7 @@ def test_nothing_is_left_half_written(store: Store, tmp_path: Path, monkeypatch:
     def breaks(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "whole_attempts", breaks)
+    monkeypatch.setattr(Store, "attempts_with_cases", breaks)
     with pytest.raises(UserError, match=r"cannot write .*out: No space left on device"):
         export_tables(store, store.get_run("run-1"), "parquet", tmp_path / "out")
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"a.db"}

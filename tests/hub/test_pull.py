@@ -108,7 +108,7 @@ def test_a_package_that_is_not_there_is_told(index: Path, known: Artifact) -> No
 def test_what_had_come_is_not_fetched_again(
     index: Path, known: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["agentbench.hub.pull"], "AT_ONCE", 1)
+    monkeypatch.setattr(sys.modules["agentbench.hub.pull"], "PARALLEL", 1)
     second = index / "tiny_part2-1.0-py3-none-any.whl"
     content = second.read_bytes()
     second.unlink()

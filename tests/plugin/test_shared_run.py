@@ -8,7 +8,7 @@ import pytest
 from agentbench.core.errors import UserError
 from agentbench.plugin.loop_thread import LoopThread
 from agentbench.plugin.shared_run import SharedRun
-from agentbench.plugin.workers import Once, runs_of
+from agentbench.plugin.workers import SessionLock, runs_of
 from agentbench.run.experiment import Experiment, plan
 from agentbench.store import Store, open_store
 from agentbench.suite.suite import Suite, load_suite
@@ -49,7 +49,7 @@ def worker(folder: Path, suite: Suite, store: Store, loop: LoopThread) -> Shared
     def start(begun: str | None) -> Experiment:
         return Experiment(run=store.get_run(begun), suite=suite) if begun else plan(suite, store)
 
-    return SharedRun(Once(folder, "numbers"), start, store, loop)
+    return SharedRun(SessionLock(folder, "numbers"), start, store, loop)
 
 
 def test_one_worker_makes_the_run_and_the_other_finds_it(
@@ -66,11 +66,11 @@ def test_one_worker_makes_the_run_and_the_other_finds_it(
 
 
 def test_a_run_whose_worker_died_is_taken_over(tmp_path: Path, suite: Suite, store: Store, loop: LoopThread) -> None:
-    died = Once(tmp_path, "numbers")
-    assert died.take()
-    died.tell(run=plan(suite, store).run.id)
-    assert not Once(tmp_path, "numbers").take()
-    died.leave()  # as the system does for a process that ended
+    died = SessionLock(tmp_path, "numbers")
+    assert died.acquire()
+    died.publish(run=plan(suite, store).run.id)
+    assert not SessionLock(tmp_path, "numbers").acquire()
+    died.release()  # as the system does for a process that ended
     other = worker(tmp_path, suite, store, loop)
     assert len(other.attempts(suite.cases[0])) == 2
     assert len(store.list_runs()) == 1
@@ -81,7 +81,7 @@ def test_why_a_run_ended_is_told_to_all_workers(tmp_path: Path, suite: Suite, st
     def broken(begun: str | None) -> Experiment:
         raise UserError("the server did not start")
 
-    first = SharedRun(Once(tmp_path, "numbers"), broken, store, loop)
+    first = SharedRun(SessionLock(tmp_path, "numbers"), broken, store, loop)
     for run in (first, worker(tmp_path, suite, store, loop), first):
         with pytest.raises(UserError, match="the server did not start"):
             run.attempts(suite.cases[0])

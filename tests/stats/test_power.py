@@ -74,7 +74,9 @@ def test_the_power_of_few_large_clusters_is_that_of_drawing(clusters: int, size:
         numbers = np.arange(clusters * size) // size
         run, baseline = means(chances), means(chances)
         same = CaseMeans(run=run, baseline=baseline, clusters=numbers, count=clusters)
-        stated.append(drop_power(differences_of(run - baseline, names, verdicts=True, once=True), same).of(drop, 0.05))
+        stated.append(
+            drop_power(differences_of(run - baseline, names, verdicts=True, single=True), same).of(drop, 0.05)
+        )
         sums = cluster_sums(means(chances, drop) - means(chances), numbers)
         found.append(sign_flip_tails(sums, 1.0)[0] < 0.05)
     assert np.mean(stated) == pytest.approx(np.mean(found), abs=0.12)

@@ -119,7 +119,7 @@ def test_without_review_nothing_can_be_written(reader: TestClient, store: Store)
         assert reader.post(address, data={"csrf": "", "tag": "a", "verdict": "pass"}).status_code in (404, 405)
     assert reader.get(f"/runs/{FREE}/review").status_code == 404
     assert store.labels(FREE) == []
-    assert store.notes.known_tags() == []
+    assert store.notes.all_tags() == []
 
 
 @pytest.mark.parametrize("path", ["//evil.example/x", "///evil.example", "/\\evil.example", "//evil.example"])

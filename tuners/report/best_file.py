@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from agentbench.atomic_write import whole
+from agentbench.atomic_write import atomic_write
 from agentbench.suite.config import Component
 from agentbench.suite.suite import Suite
 from tuners.space.configuration import configured, split_workflow, workflow_of
@@ -31,7 +31,7 @@ def write_best(study: str, baseline: Settings, verdict: Verdict, suite: Suite) -
     settings = run_settings(suite, {**baseline, **verdict.settings})
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
     head = f"# Candidate {verdict.winner} of study {study}: {command_of(suite, path)}\n"
-    with whole(path, force=True) as draft:
+    with atomic_write(path, force=True) as draft:
         draft.write_text(head + text, encoding="utf-8")
     return path
 

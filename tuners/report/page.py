@@ -209,4 +209,6 @@ def _left_out(attempt: Attempt) -> bool:
 
 
 def _first(store: Store, run_id: str) -> Attempts:
-    return {attempt.case_id: (attempt, case) for attempt, case in store.whole_attempts(run_id) if attempt.repeat == 0}
+    return {
+        attempt.case_id: (attempt, case) for attempt, case in store.attempts_with_cases(run_id) if attempt.repeat == 0
+    }

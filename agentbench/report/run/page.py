@@ -192,7 +192,7 @@ def load_run_page(store: Store, run: Run) -> RunPage:
     """Reads the page's data from the store: of the attempts at most `TRANSCRIPTS`, those not right first."""
     others: list[tuple[Attempt, Case]] = []
     right: list[tuple[Attempt, Case]] = []
-    for attempt, case in store.whole_attempts(run.id):
+    for attempt, case in store.attempts_with_cases(run.id):
         chosen = right if attempt.passed else others
         if len(chosen) < TRANSCRIPTS:
             chosen.append((attempt, case))

@@ -45,7 +45,7 @@ def test_each_call_has_its_models_name_and_price_and_missing_prices_are_counted(
     assert "without 1 calls of unknown cost" in text
     page = str(runs_page(runs_view(store, [run, store.get_run("free")]), store).body)
     assert re.search(r"≥ <[^>]*>2,360<", page)
-    told = [shown(transcript(case, attempt, run.prices), 120) for attempt, case in store.whole_attempts(run.id)]
+    told = [shown(transcript(case, attempt, run.prices), 120) for attempt, case in store.attempts_with_cases(run.id)]
     assert "planner  TTFT 100 ms" in told[0]
     assert "tokens 120 in, 11 out  cost 0.0012" in told[0]
     assert "small  TTFT 100 ms" in told[0]
@@ -53,7 +53,7 @@ def test_each_call_has_its_models_name_and_price_and_missing_prices_are_counted(
     alone = str(run_page(load_run_page(store, run)).body)
     assert re.search(r"<code>planner</code> · TTFT .*?cost <data[^>]*>0\.0012<", alone, re.DOTALL)
     steps = attempt_json(
-        a_case(1), next(a for a, _ in store.whole_attempts(run.id) if a.case_id == "case_1"), run.prices
+        a_case(1), next(a for a, _ in store.attempts_with_cases(run.id) if a.case_id == "case_1"), run.prices
     )
     calls = [step for step in steps["attempt"]["trace"]["steps"] if step["kind"] == "model_call"]
     assert [(call["model"], call["cost"]) for call in calls] == [

@@ -77,7 +77,7 @@ def test_tags_and_a_note_are_stored(client: TestClient, tuned: Store) -> None:
     assert 'href="/studies/toy"' in client.get("/studies?tag=%3Cb%3Epublish").text
     assert "No study matches" in client.get("/studies?q=absent").text
     assert client.post("/studies/toy/annotate", data={"csrf": csrf[1], "untag": "<b>publish"}).status_code == 303
-    assert tuned.studies.notes.known_tags() == []
+    assert tuned.studies.notes.all_tags() == []
     reader = TestClient(make_app(viewer_of(tuned)), base_url="http://localhost")
     assert "&lt;i&gt;good" in reader.get("/studies/toy").text
     assert "<form method=" not in reader.get("/studies/toy").text
