@@ -174,8 +174,8 @@ def _wanted(target: str, function: Callable[..., Any], options: Mapping[str, Any
     left = [name for name in OURS if name not in wanted]
     if len(others) > len(left):
         raise UserError(
-            f"agent.target {target!r}: nothing to give its parameter {others[-1]!r};"
-            f" it may have {', '.join((*OURS, *OF_THE_GATEWAY))}, and those in agent.options"
+            f"agent.target {target!r}: its parameter {others[-1]!r} has no value;"
+            f" it may take {', '.join((*OURS, *OF_THE_GATEWAY))}, and the names in agent.options"
         )
     return wanted | dict(zip(others, left, strict=False))
 

@@ -35,7 +35,9 @@ class Hosting(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> "Hosting":
         if self.state == "session" and self.mode == "per_case":
-            raise ValueError("state: session needs mode: pooled; a process of one attempt ends with it")
+            raise ValueError(
+                "state: session needs mode: pooled, since a process of mode per_case ends with its attempt"
+            )
         return self
 
 
@@ -47,7 +49,7 @@ class CommandConfig(BaseModel):
     command: tuple[str, ...] = Field(min_length=1, description="The program and its arguments; no shell.")
     env: Mapping[str, str] = Field(default_factory=dict, description="Added to its environment.")
     hosting: Hosting = Hosting()
-    startup_timeout_s: float = Field(60.0, gt=0, description="pooled only: limit of the wait for its ready line.")
+    startup_timeout_s: float = Field(60.0, gt=0, description="pooled only: seconds to wait for its ready line.")
 
 
 class CommandAgent:

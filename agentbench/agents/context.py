@@ -46,8 +46,8 @@ class MemoryConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["none", "window", "summary"] = Field("none", description="none: everything is shown.")
-    turns: int = Field(4, ge=1, description="window and summary: turns shown whole.")
-    max_tokens: int = Field(200, gt=0, description="summary: most tokens of one.")
+    turns: int = Field(4, ge=1, description="window and summary: number of the latest turns, which are shown in full.")
+    max_tokens: int = Field(200, gt=0, description="summary: most tokens of the summary.")
 
 
 class Memory:

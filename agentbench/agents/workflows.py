@@ -163,7 +163,7 @@ class SelfConsistencyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    inner: Component = Field(Component(name="tool_loop"), description="The agent that is asked several times.")
+    inner: Component = Field(Component(name="tool_loop"), description="The agent that answers several times.")
     votes: int = Field(3, ge=1, le=64)
     temperature: float = Field(0.7, gt=0, description="Temperature of each vote; at 0 all votes would be the same.")
 

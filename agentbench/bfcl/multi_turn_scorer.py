@@ -72,7 +72,7 @@ def _turn_mismatch(
     if wanted["state"] != state:
         return f"the state differs: {_differing(wanted['state'], state)}"
     missing = _missing(wanted["results"], results)
-    return f"no call gave {shown(missing[0])}" if missing else None
+    return f"no call returned {shown(missing[0])}" if missing else None
 
 
 def _missing(wanted: Sequence[str], results: Sequence[str | None]) -> list[str]:
@@ -89,7 +89,7 @@ def _missing(wanted: Sequence[str], results: Sequence[str | None]) -> list[str]:
 def _differing(wanted: Mapping[str, Any], state: Any) -> str:
     """The toolkits' attributes with wrong values, as text."""
     if not isinstance(state, Mapping):
-        return f"there is none, but {shown(state)}"
+        return f"there is no state, but {shown(state)}"
     names = (
         f"{toolkit}.{attribute} is {shown(state.get(toolkit, {}).get(attribute), 80)}, expected {shown(value, 80)}"
         for toolkit, attributes in wanted.items()

@@ -19,7 +19,7 @@ class BfclToolkitsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    limits: Hosting = Field(Hosting(), description="Of an attempt's process.")
+    limits: Hosting = Field(Hosting(), description="Limits of each attempt's process.")
 
 
 class BfclToolkitsSource:

@@ -89,10 +89,14 @@ def _save(name: str, run: "Run", store: "Store", in_store: bool, directory: Path
     file = baseline_file(name, run.suite, directory)
     if in_store:
         store.set_baseline(run.suite, name, run.id)
-        hidden = f"; but gates take the file {file} of that name before it: remove one" if file.is_file() else ""
+        hidden = (
+            f"; but gates use the file {file} with the same name instead: remove one of the two"
+            if file.is_file()
+            else ""
+        )
         return f"baseline {name} of {run.suite} is run {run.id}, in the store{part}{hidden}"
     if not write_baseline(baseline, file):
-        return f"baseline {name} of {run.suite} stays as it is: run {run.id} answered as {file} has it{part}"
+        return f"baseline {name} of {run.suite} is unchanged: run {run.id} has the answers that are in {file}{part}"
     return f"baseline {name} of {run.suite} is run {run.id}, in {file}{part}"
 
 

@@ -91,7 +91,7 @@ def import_command(
             run, counts, new = import_traces(file, store, suite, dict(map(_scale, scale or ())))
         else:
             run, counts, new = read_run_file(file, store)
-    result = "imported" if new else "is here already, with the same content"
+    result = "imported" if new else "is stored already, with the same content"
     typer.echo(f"{run.id} {result}: {_counted(counts)}")
 
 

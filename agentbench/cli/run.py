@@ -97,7 +97,7 @@ def _perform(experiment: "Experiment", store: "Store") -> None:
             guest.run(_attempts(experiment, store, progress.advance))
     except (KeyboardInterrupt, asyncio.CancelledError):
         store.set_status(run.id, "interrupted")
-        typer.echo(f"agentbench: interrupted; go on with: agentbench run --resume {run.id}", err=True)
+        typer.echo(f"agentbench: interrupted; continue with: agentbench run --resume {run.id}", err=True)
         raise typer.Exit(130) from None
     except BaseException:  # an agent's SystemExit too: no process is working on the run any more
         if not store.discard_empty(run.id):

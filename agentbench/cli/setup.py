@@ -141,7 +141,7 @@ def init_command(
             f"suite name {name!r}: begin with a letter; use letters, digits and dashes, for example support"
         )
     if not directory.is_dir():
-        raise UserError(f"--dir {str(directory)!r} is not a directory; make it first")
+        raise UserError(f"--dir {str(directory)!r} is not a directory; create it first")
     planned = _starter(name)
     if taken := [each.path for each in planned if not each.may_exist and (directory / each.path).exists()]:
         there = ", ".join(map(str, taken))

@@ -62,7 +62,7 @@ class JsonlDataset:
         for number, offset, text in _lines(path):
             case = _case(path, number, text)
             if case.id in lines:
-                raise UserError(f"{path}:{number}: case id {case.id!r} stands twice; first on line {lines[case.id]}")
+                raise UserError(f"{path}:{number}: case id {case.id!r} is used twice; first on line {lines[case.id]}")
             lines[case.id] = number
             places.extend((number, offset))
         return JsonlCases(path, places)
@@ -134,7 +134,7 @@ def _case(path: Path, number: int, text: str) -> Case:
 
 
 def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number, and not every database can keep it")
+    raise ValueError(f"{constant} is no JSON number, and not every database can store it")
 
 
 def _finite(text: str) -> float:

@@ -48,7 +48,7 @@ def import_traces(
         ordered = sorted(agent_traces.values(), key=lambda spans: min(span.begin for span in spans))
         pairs = list(_attempts(ordered, path, scales or {}))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path}: an attribute is not as the GenAI conventions have it: {error}") from None
+        raise UserError(f"{path}: an attribute does not follow the GenAI conventions: {error}") from None
     run = _run(path, data, next(iter(agent_traces.values()))[0].resource, suite, pairs)
     try:
         store.import_run(run, pairs)
@@ -251,7 +251,7 @@ def _score(attributes: Mapping[str, Any], path: Path, scales: Scales) -> Score:
     if not low <= number <= high:
         raise UserError(
             f"{path}: score {name!r} is {number:g}, outside {low:g} to {high:g};"
-            f" say its scale: agentbench import {path} --scale {name}=LOW:HIGH"
+            f" give its scale: agentbench import {path} --scale {name}=LOW:HIGH"
         )
     return Score(
         name=name,

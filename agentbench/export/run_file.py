@@ -177,7 +177,7 @@ class _Reader:
         self._read = self._entries()
         kind, values = next(self._read)
         if kind != "run":
-            raise self._wrong("its first line is no run")
+            raise self._wrong("its first line is not a run")
         self.run = self._built(lambda: parsed(Run, values))
 
     def parts(self) -> Iterator[tuple[Attempt, Case] | Label]:
@@ -199,7 +199,7 @@ class _Reader:
 
     def _case(self, cases: Sequence[Case], number: Any, attempt: Attempt) -> Case:
         if not isinstance(number, int) or not 0 <= number < len(cases) or cases[number].id != attempt.case_id:
-            raise self._wrong(f"its case {attempt.case_id!r} does not stand before it")
+            raise self._wrong(f"its case {attempt.case_id!r} is on no earlier line")
         return cases[number]
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
@@ -240,7 +240,7 @@ class _Reader:
 
     def _check_end(self, end: Any) -> None:
         if end != {**self.seal.counts, "sha256": self.seal.digest}:
-            raise self._wrong("its checksum is not that of its lines: it was changed or damaged")
+            raise self._wrong("its checksum does not match its lines: it was changed or damaged")
 
     def _built(self, build: Any) -> Any:
         try:
@@ -249,7 +249,7 @@ class _Reader:
             found = error.errors(include_url=False)[0]
             raise self._wrong(f"{'.'.join(map(str, found['loc']))}: {found['msg']}") from None
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-            raise self._wrong("it is damaged: what it says is no part of a run") from None
+            raise self._wrong("it is damaged: its values are not those of a run") from None
 
     def _wrong(self, what: str) -> UserError:
         where = f"line {self._number}: " if self._number else ""

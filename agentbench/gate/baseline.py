@@ -86,7 +86,7 @@ def check_standalone(run: Run) -> None:
     """`UserError` for a rerun of another run's failing cases."""
     if run.kind == "rerun":
         of = run.environment.get("rerun_of", "another run")
-        raise UserError(f"run {run.id} has just the failing cases of {of} once more; name {of}")
+        raise UserError(f"run {run.id} is a rerun of only the failing cases of {of}; name {of} instead")
 
 
 def _times(outcomes: Iterable[Outcome]) -> dict[str, float]:

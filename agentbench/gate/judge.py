@@ -187,13 +187,13 @@ def _notes(run: Run, baseline: Baseline | None, judged: int) -> list[str]:
 def _notes_on_baseline(run: Run, baseline: Baseline) -> list[str]:
     notes = []
     if baseline.run_id == run.id:
-        notes.append("The baseline is this very run.")
+        notes.append("The baseline is this run itself.")
     if baseline.suite_hash != run.suite_hash:
-        notes.append("The baseline's cases are not all this run's: those of the same id are paired.")
+        notes.append("The baseline has other cases than this run: cases with the same id are compared.")
     if baseline.cases < baseline.suite_cases:
-        notes.append(f"The baseline is a part: {baseline.cases} of its suite's {baseline.suite_cases} cases.")
+        notes.append(f"The baseline covers only {baseline.cases} of its suite's {baseline.suite_cases} cases.")
     parts = changed_parts(baseline.suite_parts, run.environment.get("suite") or {})
-    return notes + [f"The suite had other {part} for the baseline." for part in parts]
+    return notes + [f"The suite's {part} changed since the baseline." for part in parts]
 
 
 DECIDES_NOTHING = ("run.repeats", "run.concurrency")

@@ -49,7 +49,7 @@ class Addresses:
         if path != "chat/completions":
             raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
         if request.method != "POST":
-            raise Refused(405, f"{request.method} is not for chat/completions; POST to it")
+            raise Refused(405, f"{request.method} is not valid for chat/completions; use POST")
         body = dict(parse_body(await _body(request)))
         await _Answer(route, body, scope, receive, send).give()
 

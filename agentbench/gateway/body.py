@@ -44,7 +44,7 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         if not _is_calls(message.get("tool_calls")):
             raise Refused(400, f"messages[{number}].tool_calls: expected calls with a function's name and arguments")
     if body.get("n") not in (None, 1):
-        raise Refused(400, f"n = {body['n']!r}: one choice a request is recorded; send {body['n']} requests")
+        raise Refused(400, f"n = {body['n']!r}: only one choice per request is recorded; send {body['n']} requests")
     extra = {key: value for key, value in body.items() if key not in OURS and value is not None}
     tools, raw = _tools(body.get("tools"))
     return ChatRequest(

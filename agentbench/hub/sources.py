@@ -73,7 +73,7 @@ def download(requirement: str, scratch: Path, stop: Event) -> Path:
             process.wait()
     wheels = sorted(folder.glob("*.whl"))
     if process.returncode != 0 or len(wheels) != 1:
-        raise UserError(f"{requirement} can't be had from the package index: {_reason(log)}")
+        raise UserError(f"{requirement} can't be downloaded from the package index: {_reason(log)}")
     return wheels[0]
 
 

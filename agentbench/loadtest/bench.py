@@ -118,7 +118,7 @@ def saturation(point: PointResult, before: PointResult | None, side: str) -> str
         return ""
     ttft, output, outstanding = (now[key] / then[key] for key in keys)
     if ttft >= GROWTH and outstanding > 1 and output < GAIN:
-        return f"TTFT × {ttft:.3g} and outstanding × {outstanding:.3g} for output × {output:.3g}"
+        return f"TTFT grew × {ttft:.3g} and outstanding requests × {outstanding:.3g}, but output only × {output:.3g}"
     return ""
 
 
@@ -134,8 +134,8 @@ def _drift(records: Sequence[Record]) -> str:
         return ""
     if last >= GROWTH * middle + 1 and ttft_last >= GROWTH * ttft_middle:
         return (
-            f"outstanding from {middle:g} to {last:g} and TTFT from {ttft_middle:.3g} s to {ttft_last:.3g} s"
-            " within the point"
+            f"outstanding requests rose from {middle:g} to {last:g} and TTFT from {ttft_middle:.3g} s to"
+            f" {ttft_last:.3g} s within the point"
         )
     return ""
 

@@ -48,7 +48,7 @@ async def find_capabilities(
         if record.status == 0:
             raise UserError(f"the server does not answer: {record.error}, {record.detail}. Is it running?")
         if record.status == 429 or record.status >= 500:
-            note = f"the server could not be asked what it understands: {record.error} {record.detail}"
+            note = f"the server's capabilities could not be probed: {record.error} {record.detail}"
             return replace(capabilities, continuous_usage=False, note=note)
         refusal = f"{record.error}: {record.detail}"
     raise UserError(

@@ -56,8 +56,8 @@ class RandomPrompts:
 
     @property
     def note(self) -> str:
-        exact = "token ids" if self.form == "ids" else "words, whose number of tokens is only about the one asked for"
-        ends = "" if self.ignore_eos else "; the server knows no ignore_eos, so that answers may end early"
+        exact = "token ids" if self.form == "ids" else "words, with an approximate number of tokens"
+        ends = "" if self.ignore_eos else "; the server does not support ignore_eos, so answers may end early"
         shared = f", {self.prefix_tokens} tokens of each shared in {self.groups} groups" if self.prefix_tokens else ""
         return f"random prompts as {exact}{shared}{ends}"
 

@@ -99,7 +99,7 @@ class AgentRun:
         """Serving figures such as `ttft_p95="500ms"`, `tpot_p50="40ms"`, `goodput=">=2/s"`."""
         __tracebackhide__ = True
         if not limits:
-            raise UserError(f"assert_slo() asks for nothing; give one or more of {', '.join(sorted(Slo.model_fields))}")
+            raise UserError(f"assert_slo() has no limit; give one or more of {', '.join(sorted(Slo.model_fields))}")
         self._assert(slo={name: _bound(name, limit) for name, limit in limits.items()})
 
     def _assert(self, **options: Any) -> None:
@@ -144,7 +144,8 @@ def _bound(name: str, limit: str | float) -> str | float:
     wrong = "<" if is_rate else ">"
     if text.startswith(wrong):
         raise UserError(
-            f"{name} = {limit!r}: it is {'at least' if is_rate else 'at most'} its bound; leave {wrong!r} out"
+            f"{name} = {limit!r}: the bound of {name} is always {'a minimum' if is_rate else 'a maximum'};"
+            f" leave {wrong!r} out"
         )
     return text.lstrip("<>= ").removesuffix("/s").strip()
 

@@ -11,12 +11,12 @@ import pytest
 from agentbench.plugin.stash import SESSION
 
 REPEATED = (
-    "pytest-repeat would show every repeat the same run: --agentbench-repeats {count} makes {count} attempts of each"
+    "pytest-repeat would repeat each item with the same run. --agentbench-repeats {count} runs {count} attempts of each"
     " case, each with a seed of its own; -m 'not agent_suite' leaves the suites out"
 )
 RERUN = (
-    "The agent was not asked again for --reruns or the mark flaky: all items of a suite share the attempts of one run."
-    " --agentbench-flake-reruns N asks it again about its failing cases."
+    "--reruns and the mark flaky did not run the agent again, since all items of a suite share the attempts of one run."
+    " --agentbench-flake-reruns N runs its failing cases again."
 )
 RERUN_DISABLED: pytest.StashKey[bool] = pytest.StashKey()
 """Marks an item that pytest-rerunfailures would have run again."""

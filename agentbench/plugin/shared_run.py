@@ -28,7 +28,8 @@ Key = tuple[str, int]
 """Case id and repeat."""
 
 ENDED_ITS_PROCESS = (
-    "the agent ended the process that it ran in (os._exit, or a crash of native code), and did so again alone"
+    "the agent ended the process that it ran in (os._exit, or a crash of native code),"
+    " and did so again when it ran alone"
 )
 
 
@@ -156,7 +157,9 @@ class SharedRun:
             if self._batch is not None and self._batch.work.done():
                 if (found := look()) is None:
                     self._batch.work.result()
-                    raise UserError(f"run {self._batch.run_id} ended without this case: the workers collected others")
+                    raise UserError(
+                        f"run {self._batch.run_id} ended without this case: the workers collected different cases"
+                    )
                 break
             if error := self._lock.published().get("error"):
                 raise UserError(error)

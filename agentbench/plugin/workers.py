@@ -173,6 +173,6 @@ class HandedOut:
         result = yield
         for report in list(self._open.values()):
             report.outcome = "failed"
-            report.longrepr = f"{report.longrepr}, and no other worker took it up"
+            report.longrepr = f"{report.longrepr}, and no other worker continued it"
             session.config.hook.pytest_runtest_logreport(report=report)
         return result

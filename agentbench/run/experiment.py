@@ -126,7 +126,7 @@ def resume(reference: str, store: Store) -> Experiment:
         raise UserError(f"run {run.id} is a rerun of failing cases, which pytest makes; run its suite again instead")
     if run.kind == "study":
         study = (run.environment.get("study") or {}).get("name", "NAME")
-        raise UserError(f"run {run.id} is of a study; go on with that: agentbench tune --resume {study}")
+        raise UserError(f"run {run.id} belongs to a study; continue that: agentbench tune --resume {study}")
     overrides = {key: run.config[key] for key in run.config}
     suite = load_suite(Path(run.suite_path), overrides).drawn()
     if run.is_part:
@@ -139,7 +139,7 @@ def resume(reference: str, store: Store) -> Experiment:
     if parts := _changed_parts(run, suite):
         raise UserError(
             f"run {run.id} can't be resumed: {', '.join(parts)} changed since it was started, and one run would mix"
-            " two of them. Start a new run instead."
+            " both versions. Start a new run instead."
         )
     return Experiment(run=run, suite=suite)
 

@@ -159,8 +159,8 @@ class EndStateScorer:
         nothing = self._config.partial and all(value == {} for value, _ in compared)
         if nothing or not sum(leaves(value, path, self._rules) for value, path in compared):
             raise UserError(
-                f"case {case.id!r}: expected.{self._config.key} = {brief(expected)}: nothing of it is compared, so that"
-                " any state would do; name what has to be there"
+                f"case {case.id!r}: expected.{self._config.key} = {brief(expected)}: it compares nothing, so any"
+                " state would pass; name what must be there"
             )
 
     async def score(self, case: Case, trace: Trace) -> Score:

@@ -21,7 +21,8 @@ class FactsConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     measure: Literal["f1", "recall", "precision"] = Field(
-        "f1", description="recall: share of the facts covered; precision: share of what is said that is no invention."
+        "f1",
+        description="recall: share of the facts covered; precision: share of the stated facts that are not invented.",
     )
     at_least: float = Field(1.0, ge=0, le=1, description="The value that passes.")
 

@@ -74,7 +74,7 @@ class JsonSchemaScorer:
         schema = expected_of(case, self.name, "schema")
         if not isinstance(schema, Mapping):
             raise UserError(
-                f"case {case.id!r} has no JSON Schema as expected; json_schema needs one there or as its schema"
+                f"case {case.id!r} has no JSON Schema in expected; json_schema needs one there or in its option schema"
             )
         try:
             return _validator_of(json.dumps(schema))

@@ -90,8 +90,8 @@ class JudgeConfig(BaseModel):
     rubric: str = Field("", description="What a good answer is.")
     rubric_file: str | None = Field(None, description="A file beside the suite with the rubric.")
     scale: Literal["binary", "1-5"] = Field("binary", description="Pass or fail, or points from 1 to 5.")
-    pass_at: float = Field(4.0, ge=1, le=5, description="Minimum of the mean that passes on the scale 1-5.")
-    votes: int = Field(1, ge=1, description="How often the judge is asked; binary passes by more than half.")
+    pass_at: float = Field(4.0, ge=1, le=5, description="Least mean that passes, on the scale from 1 to 5.")
+    votes: int = Field(1, ge=1, description="Number of verdicts by the judge; binary passes by more than half of them.")
     template: str = Field(TEMPLATE, description="The judge's prompt; it must contain {output}.")
     max_chars: int = Field(
         12_000, ge=100, description="Limit of each part in characters; longer ones are cut in the middle."
@@ -104,11 +104,11 @@ class JudgeConfig(BaseModel):
         if unknown := unknown_placeholders(value, PLACEHOLDERS):
             raise ValueError(f"unknown placeholder {{{unknown[0]}}}; valid: {', '.join(sorted(PLACEHOLDERS))}")
         if "{output}" not in value:
-            raise ValueError("{output} is not in it: the judge would not see the answer")
+            raise ValueError("{output} is missing, so the judge would not see the answer")
         return value
 
     @model_validator(mode="after")
-    def _told_enough(self) -> Self:
+    def _check_rubric_and_votes(self) -> Self:
         if bool(self.rubric.strip()) == (self.rubric_file is not None):
             raise ValueError("the judge needs a rubric or a rubric_file, one of them")
         if self.votes > 1 and self.model.temperature == 0:
@@ -266,7 +266,7 @@ class PairwiseScorer:
         value = _value(first.better, second.better)
         passed = value == 1.0 or (value == 0.5 and self._config.pass_at == "tie")
         outcome = {1.0: "better", 0.5: "as good", 0.0: "worse"}[value]
-        reason = f"{outcome} (first: {first.better}, changed about: {second.better}): {first.reason}"
+        reason = f"{outcome} (first order: {first.better}, swapped: {second.better}): {first.reason}"
         return Score(name=self.name, value=value, passed=passed, reason=reason)
 
     async def _ask(self, question: str, a: str, b: str) -> Preference:

@@ -148,7 +148,9 @@ class JudgeModelOptions(BaseModel):
     temperature: float = Field(0.0, ge=0, description="0 gives the same verdict again.")
     seed: int = Field(0, ge=0, description="Seed of the first vote; each further vote has the next.")
     max_tokens: int = Field(1024, ge=1, description="Limit of the judge's answer, reason included.")
-    reason_chars: int | None = Field(None, ge=1, description="Longest reason: keeps a small model from rambling.")
+    reason_chars: int | None = Field(
+        None, ge=1, description="Most characters of the reason, so that a small model does not ramble."
+    )
     timeout_s: float = Field(120.0, gt=0, description="Limit of one answer in seconds.")
     max_tries: int = Field(3, ge=1, description="Tries of a question that the server does not answer.")
     backoff_s: float = Field(0.5, ge=0, description="Pause before the second try; doubled for each further one.")
@@ -224,7 +226,7 @@ class JudgeModel:
         return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
 
     async def _answered(self, request: ChatRequest) -> tuple[str, AttemptError | None]:
-        assert self._backend is not None, "the judge was handed no backend"
+        assert self._backend is not None, "the judge has no backend"
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 return _encodable((await self._backend.chat(request)).text), None

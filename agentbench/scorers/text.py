@@ -129,7 +129,7 @@ class IncludesConfig(BaseModel):
     @classmethod
     def _can_grade(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
         if value is not None and (found := _in_any_answer(value, info.data.get("strip", True))) is not None:
-            raise ValueError(f"{found!r} is in every answer; name what has to be there")
+            raise ValueError(f"{found!r} is in every answer; name a text that must be there")
         return value
 
 
@@ -166,7 +166,7 @@ class IncludesScorer:
         if (found := _in_any_answer(texts, self._config.strip)) is not None:
             raise UserError(
                 f"case {case.id!r}: expected = {brief(expected)}: {found!r} is in every answer; includes needs a text"
-                " that has to be there"
+                " that must be there"
             )
         return texts
 

@@ -114,8 +114,8 @@ class TrajectoryScorer:
         turns = _turns(case, self._expected(case))
         if self._mode == "superset" and not any(turns):
             raise UserError(
-                f"case {case.id!r}: expected names no call, which any calls are a superset of; name the calls that have"
-                " to be made, or use mode strict"
+                f"case {case.id!r}: expected names no call, so any calls would pass in mode superset; name the required"
+                " calls, or use mode strict"
             )
 
     async def score(self, case: Case, trace: Trace) -> Score:

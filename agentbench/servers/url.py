@@ -24,7 +24,7 @@ class UrlConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: StorableUrl = Field(description="Its base URL, up to and including /v1.", pattern=r"^https?://")
-    model: str | None = Field(None, description="The model to ask for; the first one it lists by default.")
+    model: str | None = Field(None, description="The model to request; the first one it lists by default.")
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the key.")
     headers: StorableValues = Field(default_factory=dict, description="Sent with every request.")
     headers_env: Mapping[str, str] = Field(
@@ -113,5 +113,5 @@ def _printable(option: str, name: str, value: str | None) -> str:
     if value is None:
         raise UserError(f"serving.{option} names {name}, which is not set; export it")
     if not value.strip().isprintable():
-        raise UserError(f"serving.{option}: what {name} holds is no value of a header; take out its line breaks")
+        raise UserError(f"serving.{option}: the value of {name} is not valid in a header; remove its line breaks")
     return value.strip()

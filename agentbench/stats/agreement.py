@@ -99,7 +99,7 @@ Interval = tuple[float | None, float | None, Method, str]
 
 def _interval(rated: Sequence[Rated], table: NDArray[np.int64], kappa: float | None, clusters: int) -> Interval:
     if not rated:
-        return None, None, "none", "no attempt has a verdict of both"
+        return None, None, "none", "no attempt has a verdict from both"
     if kappa is None:
         verdict = "pass" if table[0, 0] else "fail"
         return None, None, "none", f"κ is undefined: both gave {verdict} every time"

@@ -220,7 +220,7 @@ def _create(connection: Connection) -> None:
         SCHEMA.create(connection)
     except SQLAlchemyError as error:
         if "already exists" in str(error):
-            raise UserError("it holds tables of another program; name a database of its own") from error
+            raise UserError("it contains tables of another program; use a separate database") from error
         raise
     connection.execute(SCHEMA.insert().values(version_num=CURRENT))
 
@@ -271,7 +271,7 @@ class Patience:
                     name, reason = shown(self._engine.url), " ".join(str(error.orig).split())
                     raise UserError(
                         f"the store {name} has been away for {self._patience_s:g} s: {reason}."
-                        " What was stored is kept; go on later with --resume."
+                        " Stored attempts are safe; continue later with --resume."
                     ) from error
                 if not again:
                     LOG.warning("the store %s is away; waiting for it", shown(self._engine.url))

@@ -94,7 +94,7 @@ class Studies:
                 session.add(StudyRow(**_values(study)))
         except IntegrityError:
             raise UserError(
-                f"there is a study {study.name!r} in the store: go on with it (agentbench tune --resume {study.name})"
+                f"there is a study {study.name!r} in the store: continue it (agentbench tune --resume {study.name})"
                 " or give this one another name (--set name=OTHER)"
             ) from None
 

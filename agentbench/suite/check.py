@@ -122,7 +122,7 @@ def check_case(case: Case, mode: str) -> None:
         json.dumps([case.expected, case.messages, case.metadata, case.user], allow_nan=False)
         json.dumps([asdict(tool) for tool in case.tools], allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"case {case.id!r}: what it holds is not JSON, and can't be stored: {error}") from None
+        raise UserError(f"case {case.id!r}: its content is not JSON, so it can't be stored: {error}") from None
 
 
 def _id_mistake(case_id: str, mode: str) -> str | None:
@@ -131,9 +131,9 @@ def _id_mistake(case_id: str, mode: str) -> str | None:
     if UNSELECTABLE.search(case_id):
         return "a control character or half of a surrogate pair is in the id; use characters that can be typed"
     if "::" in case_id:
-        return "'::' is in the id, where pytest parts a test's name; use another separator, such as '/'"
+        return "the id contains '::', at which pytest splits a test's name; use another separator, such as '/'"
     if case_id == GATE and mode == "gate":
-        return "in mode gate this is the name of the item that decides; give the case another id"
+        return "mode gate uses this id for its own item; give the case another id"
     return None
 
 

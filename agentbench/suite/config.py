@@ -67,10 +67,10 @@ class Limits(BaseModel):
     tokens: int | None = Field(
         None,
         ge=1,
-        description="Most tokens, prompts and completions of all calls together, as far as the server counts them; "
-        "a streamed answer that it does not count has at least one a chunk.",
+        description="Most tokens: prompts and completions of all calls, as the server counts them. A streamed answer "
+        "without a count has at least one token per chunk.",
     )
-    seconds: float | None = Field(None, gt=0, description="Longest an attempt may take.")
+    seconds: float | None = Field(None, gt=0, description="Most seconds of an attempt.")
 
 
 LATER = ("tool_timeout_s", "scorer_timeout_s")
@@ -91,7 +91,7 @@ class RunOptions(BaseModel):
     tool_timeout_s: float = Field(
         30.0, gt=0, description="Seconds that one tool call may take; then the agent gets an error."
     )
-    scorer_timeout_s: float = Field(600.0, gt=0, description="Longest a scorer may take over an attempt.")
+    scorer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a scorer may take for an attempt.")
     limits: Limits = Field(Limits(), description="What an attempt may use before it ends as a budget failure.")
     limit: int | None = Field(None, ge=1, description="Run only so many cases, drawn by sample_seed.")
     sample_seed: int = Field(0, ge=0, description="Seed of the draw that `limit` makes.")

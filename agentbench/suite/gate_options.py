@@ -43,7 +43,7 @@ class GateOptions(BaseModel):
     margin: float = Field(0.02, ge=0, lt=1, description="How much worse still counts as not worse (a fraction).")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Share of unchanged runs that a regression gate may fail.")
     max_failed_share: float = Field(
-        0.05, ge=0, le=1, description="Most attempts that the server, a tool or a scorer may have failed."
+        0.05, ge=0, le=1, description="Share of attempts that the server, a tool or a scorer may fail."
     )
     slo: Slo = Slo()
 

@@ -81,8 +81,8 @@ class SuiteFile(BaseModel):
     def _names_files(cls, value: str) -> str:
         if not NAME.fullmatch(value) or len(value.encode()) > LONGEST_NAME:
             raise ValueError(
-                "the names of runs and of their files begin with it: use letters, digits, spaces and . _ + , -"
-                f" after a letter or digit, at most {LONGEST_NAME} bytes, and no end in a space"
+                "runs and their files are named after it: begin with a letter or digit, then use letters, digits,"
+                f" spaces and . _ + , - without a space at the end, at most {LONGEST_NAME} bytes"
             )
         return value
 

@@ -42,7 +42,7 @@ class BrowserConfig(BaseModel):
     site: Path = Field(Path("site"), description="The directory that is served, from the suite's directory.")
     executable: str | None = Field(None, description="A Chromium or Chrome; the one that is installed by default.")
     part_chars: int = Field(4000, ge=200, description="Characters of a page's text that are shown at once.")
-    timeout_s: float = Field(10.0, gt=0, description="Longest that opening or clicking may take.")
+    timeout_s: float = Field(10.0, gt=0, description="Seconds that opening or clicking may take.")
 
 
 class BrowserSource:

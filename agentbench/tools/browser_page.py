@@ -81,7 +81,7 @@ class BrowserPage:
         """
         address = urljoin(self._site + "/", url.strip())
         if _origin(address) != self._site:
-            raise PageError(f"{url!r} is not of this site: only its own pages can be opened, for example /index.html")
+            raise PageError(f"{url!r} is not on this site: only its own pages can be opened, for example /index.html")
         response = await self._done(self._page.goto(address))
         if response is not None and response.status >= 400:
             raise PageError(f"there is no page {url!r} (status {response.status})")
@@ -158,7 +158,7 @@ class BrowserPage:
         except Error as error:
             reason = error.message.splitlines()[0]
             if self._page.is_closed():
-                raise AttemptError("tool", f"the browser has gone: {reason}") from None
+                raise AttemptError("tool", f"the browser process has ended: {reason}") from None
             raise PageError(reason) from None
 
 

@@ -21,7 +21,7 @@ def confine(memory_mb: int, cpu_s: int, processes: int, network: bool) -> None:
     with `NO_NETWORK` when the kernel refuses that.
     """
     if not network and not _without_network():
-        print("the kernel lets this process have no network namespace of its own", file=sys.stderr, flush=True)
+        print("the kernel does not allow this process its own network namespace", file=sys.stderr, flush=True)
         os._exit(NO_NETWORK)
     for limit, value in (
         (resource.RLIMIT_AS, memory_mb * 2**20),

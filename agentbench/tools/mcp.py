@@ -27,10 +27,10 @@ class McpConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    command: tuple[str, ...] = Field((), description="The server and its arguments, spoken to over stdio.")
+    command: tuple[str, ...] = Field((), description="The server's command and arguments; it talks over stdio.")
     env: Mapping[str, str] = Field(default_factory=dict, description="Added to the server's environment.")
     url: StorableUrl | None = Field(
-        None, pattern=r"^https?://", description="Of a server over streamable HTTP instead."
+        None, pattern=r"^https?://", description="The URL of a server with streamable HTTP, instead of a command."
     )
     headers_env: Mapping[str, str] = Field(
         default_factory=dict, description="Header to the environment variable that holds its value (url only)."

@@ -53,7 +53,7 @@ def invalid_result(error: ValidationError) -> str:
     """Why a server's answer is not a valid result of the protocol, in one line."""
     findings = error.errors(include_url=False)
     if any(_asks_for_input(finding["input"]) for finding in findings):
-        return "the server asks for more input, which nobody gives here"
+        return "the server asks for more input, which is not supported here"
     finding = findings[0]
     place = ".".join(str(part) for part in finding["loc"])
     return f"the server's answer is not valid MCP: {place}: {finding['msg']}" if place else finding["msg"]

@@ -29,7 +29,7 @@ class PythonConfig(BaseModel):
     timeout_s: float = Field(10.0, gt=0, description="Seconds that one call may take.")
     memory_mb: int = Field(512, ge=64)
     cpu_s: int = Field(10, ge=1, description="Processor time of one call.")
-    processes: int = Field(16, ge=1, description="Processes and threads of the user that runs it, while it runs.")
+    processes: int = Field(16, ge=1, description="Most processes and threads of its user while it runs.")
     network: Literal["none", "allowed"] = "none"
 
 

@@ -60,7 +60,7 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         if self._hosts is not None and _host(request) not in self._hosts:
-            return PlainTextResponse("agentbench ui answers to its own address only\n", status_code=421)
+            return PlainTextResponse("agentbench ui answers only requests to its own address\n", status_code=421)
         if self._token is not None and (refused := self._token_refusal(request, self._token)):
             return refused
         if request.method not in ("GET", "HEAD") and not _from_here(request):

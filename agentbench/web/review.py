@@ -21,8 +21,8 @@ from agentbench.web.viewer import Queue, Viewer
 KINDS = {
     "all": "every attempt",
     "sample": "a sample",
-    "uncertain": "those whose scores are least sure",
-    "changed": "those whose verdict changed against another run",
+    "uncertain": "attempts with the least certain scores",
+    "changed": "attempts whose verdict differs from another run's",
 }
 SAMPLE = 50
 COOKIE = "agentbench_reviewer"
@@ -131,7 +131,7 @@ def _queue(request: Request, viewer: Viewer, run: Run, kind: str, reviewer: str)
     size, seed = parameters.get("size", ""), parameters.get("seed", "0")
     against = parameters.get("against", "").strip()
     if kind == "changed" and not against:
-        raise HTTPException(400, "name the run that verdicts are held against")
+        raise HTTPException(400, "name the run whose verdicts to compare with")
     selection = ReviewSelection(
         reviewer=reviewer,
         sample=integer_parameter("size", size, SAMPLE) if kind in ("sample", "uncertain") else None,

@@ -69,4 +69,4 @@ def _page_of(viewer: Viewer, name: str) -> Page:
         found: Report | None = point.load()(viewer.store, name, viewer.db)
         if found is not None:
             return found.page()
-    raise HTTPException(404, f"nothing installed shows the study {name!r}: {install_hint('tune')}")
+    raise HTTPException(404, f"study {name!r} can't be shown without the package tuners: {install_hint('tune')}")

@@ -156,7 +156,7 @@ async def test_a_function_that_outlives_its_attempt_reaches_nothing_any_more() -
 
 
 def test_a_parameter_that_nothing_is_given_to_is_told() -> None:
-    with pytest.raises(UserError, match=r"nothing to give its parameter 'd'; it may have case, backend, tools"):
+    with pytest.raises(UserError, match=r"its parameter 'd' has no value; it may take case, backend, tools"):
         CallableAgent(CallableConfig(target=f"{__name__}:wants_too_much"))
     with pytest.raises(UserError, match=r"agent\.options has 'sufix', which .* does not take: case, base_url"):
         CallableAgent(CallableConfig(target=f"{__name__}:over_http", options={"sufix": "!"}))

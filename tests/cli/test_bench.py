@@ -158,7 +158,7 @@ def test_three_servers(url: str) -> None:
 def test_a_sweep_stops_when_the_server_is_saturated() -> None:
     with scripted_server("--slots", "2", "--ttft-ms", "10", "--tpot-ms", "2") as server:
         text = bench("--server", server.base_url, "--sweep", "--rate", "80", "--requests", "60", *SMALL)
-    assert "is saturated: outstanding from" in text
+    assert "is saturated: outstanding requests rose from" in text
     assert "Ended: saturated at" in text
 
 

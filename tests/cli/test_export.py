@@ -38,7 +38,7 @@ def test_a_run_goes_to_another_store() -> None:
     said = printed("export", "free", "--format", "run", "--out", "free.agentbench")
     assert "12 cases, 12 attempts written to free.agentbench" in said
     assert "imported: 12 cases, 12 attempts" in printed("import", "free.agentbench", "--db", "b.db")
-    assert "is here already, with the same content" in printed("import", "free.agentbench", "--db", "b.db")
+    assert "is stored already, with the same content" in printed("import", "free.agentbench", "--db", "b.db")
     assert "with the same content" in printed("import", "free.agentbench")
     shown = [printed("show", "free", "--json", "--db", name) for name in ("a.db", "b.db")]
     assert shown[0] == shown[1]

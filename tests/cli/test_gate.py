@@ -163,7 +163,7 @@ def test_a_run_that_answers_alike_changes_nothing_in_the_file(workplace: Path) -
     write(workplace / "numbers", right=18)
     said("run", "numbers", "--label", "again")
     code, output = said("baseline", "save", "main", "again")
-    assert (code, "baseline main of numbers stays as it is: run numbers-" in output) == (0, True)
+    assert (code, "baseline main of numbers is unchanged: run numbers-" in output) == (0, True)
     assert file.read_text() == before
     (workplace / "numbers" / "cases.jsonl").write_text(
         (workplace / "numbers" / "cases.jsonl").read_text().replace('"expected": "03"', '"expected": "3"')
@@ -218,7 +218,9 @@ def test_a_part_is_held_against_the_same_part_of_the_baseline() -> None:
     assert "cases     10 of 20\n" in said("baseline", "show", "small")[1]
     assert "cases     20\n" in said("baseline", "show", "main")[1]
     assert '"part_of": 20' in Path("results/baselines/numbers/small.json").read_text()
-    assert "note: The baseline is a part: 10 of its suite's 20 cases." in said("gate", "good", "--baseline", "small")[1]
+    assert (
+        "note: The baseline covers only 10 of its suite's 20 cases." in said("gate", "good", "--baseline", "small")[1]
+    )
 
 
 def test_the_whole_suite_s_cases_are_counted_beside_the_baseline_s(workplace: Path) -> None:
@@ -236,7 +238,7 @@ def test_other_scorers_than_the_baseline_s_are_told(workplace: Path) -> None:
     text = (workplace / "numbers" / "suite.yaml").read_text()
     (workplace / "numbers" / "suite.yaml").write_text(text.replace("[exact]", "[{name: exact, as: other}]"))
     said("run", "numbers", "--label", "other")
-    assert "note: The suite had other scorers for the baseline." in said("gate", "other", "--baseline", "main")[1]
+    assert "note: The suite's scorers changed since the baseline." in said("gate", "other", "--baseline", "main")[1]
 
 
 def test_a_rerun_decides_nothing() -> None:

@@ -333,7 +333,7 @@ def scored(value: float) -> dict[str, Any]:
 @pytest.mark.parametrize("value", [4.0, -1.0])
 def test_a_score_on_another_scale_is_asked_for_its_scale(tmp_path: Path, value: float) -> None:
     told = imported(tmp_path, scored(value))
-    assert f"score 'helpfulness' is {value:g}, outside 0 to 1; say its scale: agentbench import" in told
+    assert f"score 'helpfulness' is {value:g}, outside 0 to 1; give its scale: agentbench import" in told
 
 
 def test_a_score_is_put_from_its_scale_to_one_from_0_to_1(tmp_path: Path) -> None:

