@@ -179,7 +179,7 @@ NEWEST_RUNS = 5
 
 
 def pace_of(suite: Suite, store: Store) -> float | None:
-    """Attempts per second of the suite's newest run, or else of a study's newest run of the suite; None without one."""
+    """Attempts per second of the suite's newest run, or else of a study's run of it; None when none has attempts."""
     own = (run.id for run in store.list_runs(NEWEST_RUNS, suite.name))
     of_studies = (run.run_id for run in reversed(store.studies.runs(None, "search")))
     of_suite = (run_id for run_id in of_studies if store.get_run(run_id).suite == suite.name)

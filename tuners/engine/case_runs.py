@@ -1,4 +1,4 @@
-"""Runs the attempts that a study needs on its server, within the budget; retries those that the agent did not fail."""
+"""Runs the attempts that a study needs on its server, within the budget; retries failures that are not the agent's."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence

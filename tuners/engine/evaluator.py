@@ -92,7 +92,7 @@ class LiveEvaluator:
     async def _run(
         self, experiment: Experiment, jobs: Sequence[Job], configuration: Configuration, allowance: Allowance
     ) -> bool:
-        """Whether all jobs were run; a `Broken` counts those that were."""
+        """Runs the jobs; False when the allowance ended first. A `Broken` counts the attempts that were run."""
         before = self._cache.stored_keys(experiment.run.id)
         runs = CaseRuns(configuration, experiment, self._store, self._cache, self.host, self._on_attempt)
         try:

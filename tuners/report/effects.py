@@ -31,8 +31,8 @@ class Effect:
     """A parameter's effect.
 
     `difference` is the quality under the value `best` minus that under `worst`, as a fraction, with all other
-    parameters equal. `margin` is half of its 95 % confidence interval. `candidates` is how many were tried with one of
-    the two values, or all of them for a number that is fitted as a line.
+    parameters equal. `margin` is half the width of its 95 % confidence interval. `candidates` is how many were tried
+    with one of the two values, or all of them for a number that is fitted as a line.
     """
 
     best: str

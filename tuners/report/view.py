@@ -19,9 +19,9 @@ from tuners.verdict.verdict import Verdict, verdict_of_json
 class StudyView:
     """A study's results.
 
-    `candidates` are in order of their numbers, those in progress with their results so far. `ended` is the time at
-    which each ended one ended, by number. `front` has the numbers of the candidates on the Pareto front. `effects` is
-    by parameter.
+    `candidates` are in order of their numbers, those in progress with their results so far. `ended` has the end time
+    of each ended candidate, by number. `front` has the numbers of the candidates on the Pareto front. `effects` is by
+    parameter.
     """
 
     record: StudyRecord

@@ -141,7 +141,7 @@ SILENT = timedelta(minutes=3)
 """A worker of another machine without a heartbeat for this long counts as gone."""
 
 VERDICT = -1
-"""The number under which a worker claims the verdict: it is one more piece of work that only one may have."""
+"""The number under which a worker claims the verdict, which only one worker may give."""
 
 
 def ended_candidates(store: Store, study: str) -> list[Candidate]:

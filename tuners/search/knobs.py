@@ -13,7 +13,7 @@ from tuners.space.parameters import Choices, Parameter, Range, Subset
 from tuners.space.space import Settings, Space
 
 GRID = 4
-"""Values that are tried of a range."""
+"""The number of values that are tried of a range."""
 
 Measure = Callable[[Configuration, Settings], Awaitable[Measured]]
 """What a server does under a configuration with these knobs."""
@@ -81,7 +81,7 @@ def _at(range_: Range, share: float) -> int | float:
 
 
 SHARE = 0.25
-"""Most of the search's time that is spent on knobs; then the best ones so far stay."""
+"""The largest share of the search's time that knobs get; then the best ones so far stay."""
 
 SAME_LENGTH = 0.2
 """Knobs found for one candidate are taken over by another whose tokens differ by less than this share."""

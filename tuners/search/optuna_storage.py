@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SHAPE = "space"
-"""The attribute of Optuna's study that says which choices its trials have."""
+"""The attribute of Optuna's study with a key of its trials' choices."""
 
 EXTENDED_AT = "extended_at"
-"""The attribute that says how many trials there were when the space got more choices."""
+"""The attribute with the number of trials when the space got more choices."""
 
 BUSY_S = 60
 TRIES, PAUSE_S = 5, 0.5
@@ -145,7 +145,7 @@ def _connected(url: str, options: dict[str, Any]) -> "RDBStorage":
     """Optuna's storage. On failure, no connection stays open."""
     from optuna.storages import RDBStorage
 
-    storage = RDBStorage.__new__(RDBStorage)  # its engine is to be had though its constructor raises
+    storage = RDBStorage.__new__(RDBStorage)  # so that its engine can be closed when its constructor raises
     try:
         RDBStorage.__init__(storage, url, engine_kwargs=options)
     except BaseException:

@@ -230,7 +230,7 @@ async def _with_references(study: Study, evaluator: Jury, verdict: Verdict) -> V
 
 
 async def _with_serving(study: Study, evaluator: Jury, verdict: Verdict) -> Verdict:
-    """The verdict with the winner's server compared with the baseline's, by replays of the winner's traces on test."""
+    """The verdict with the winner's server compared with the baseline's, by replays of traces on test in turn."""
     of_agent = {path: value for path, value in verdict.settings.items() if not path.startswith("serving.")}
     if of_agent == verdict.settings or not verdict.runs:
         return verdict
