@@ -80,7 +80,7 @@ async def test_mistakes_are_named_with_their_turn(cases: list[Case]) -> None:
     elsewhere = await replayed(case, [[*first, {"name": "touch", "arguments": {"file_name": "x"}}], second, *rest])
     assert elsewhere.scores[0].reason.startswith("turn 1: the state differs: GorillaFileSystem.root is")
     unseen = await replayed(case, [first, second[:1], *rest])
-    assert unseen.scores[0].reason.startswith("turn 2: no call gave")
+    assert unseen.scores[0].reason.startswith("turn 2: no call returned")
     assert [each.passed for each in (lazy, elsewhere, unseen)] == [False] * 3
 
 

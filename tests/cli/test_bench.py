@@ -234,7 +234,7 @@ def test_a_server_that_fails_from_the_start_is_no_crash() -> None:
         text = bench("--server", server.base_url, "--concurrency", "1,2", *SMALL, exit_code=1)
     assert "16 HTTP 503" in text
     assert "Ended: no request was answered at c=1" in text
-    assert "could not be asked what it understands" in text
+    assert "capabilities could not be probed" in text
 
 
 def test_a_server_of_two_that_answers_nothing_is_named(capfd: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +265,7 @@ def test_a_connection_that_is_dropped_when_idle_costs_no_request() -> None:
 
 @pytest.mark.parametrize(
     ("option", "form", "note"),
-    [("--plain", "ids", "no ignore_eos"), ("--chat-only", "chat", "only about the one asked for")],
+    [("--plain", "ids", "does not support ignore_eos"), ("--chat-only", "chat", "an approximate number of tokens")],
 )
 def test_servers_that_know_less_are_asked_what_they_know(option: str, form: str, note: str) -> None:
     with scripted_server(option, "--no-usage") as server:

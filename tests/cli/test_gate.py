@@ -103,7 +103,10 @@ def test_a_baseline_in_the_store_behind_a_file_is_told() -> None:
     assert said("baseline", "save", "main", "bad", "--in-store")[1].endswith(", in the store\n")
     said("baseline", "save", "main", "good")
     code, output = said("baseline", "save", "main", "bad", "--in-store")
-    assert (code, "but gates take the file results/baselines/numbers/main.json of that name before it" in output) == (
+    assert (
+        code,
+        "but gates use the file results/baselines/numbers/main.json with the same name instead" in output,
+    ) == (
         0,
         True,
     )

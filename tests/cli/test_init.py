@@ -103,7 +103,7 @@ def test_what_is_there_is_kept(repository: Path, capsys: pytest.CaptureFixture[s
     init_command("support", repository)
     assert (repository / ".gitignore").read_text() == "results/\n*.pyc\nresults/*\n!results/baselines/\n"
     assert (repository / "requirements-agents.txt").read_text() == "my-agent\n"
-    assert "let .gitignore keep results/baselines" in capsys.readouterr().out
+    assert "remove the line of .gitignore" in capsys.readouterr().out
     before = contents(repository)
     with pytest.raises(UserError, match=r"there already: suites/support/suite.yaml, .* Nothing was written"):
         init_command("support", repository)

@@ -38,7 +38,7 @@ def test_a_count_is_refused_for_suites_alone(pytester: pytest.Pytester, suite: P
     pytester.makepyfile(repeat=REPEAT, test_other="def test_it(): pass")
     result = pytester.runpytest("-p", "repeat", "--count=3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: pytest-repeat would show*--agentbench-repeats 3 makes 3 attempts*"])
+    result.stderr.fnmatch_lines(["ERROR: pytest-repeat would repeat*--agentbench-repeats 3 runs 3 attempts*"])
     assert pytester.runpytest("-p", "repeat", "--count=3", "-m", "not agent_suite").ret == 0
 
 
@@ -46,6 +46,6 @@ def test_reruns_are_left_out_and_said_so(pytester: pytest.Pytester, suite: Path)
     pytester.makepyfile(rerunfailures=RERUNS)
     result = pytester.runpytest("-p", "rerunfailures", "--reruns=2", "numbers", "-s")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*reruns {0}*", "The agent was not asked again for --reruns *"])
+    result.stdout.fnmatch_lines(["*reruns {0}*", "--reruns and the mark flaky did not run the agent again, *"])
     result = pytester.runpytest("-p", "rerunfailures", "numbers")
-    result.stdout.no_fnmatch_line("The agent was not asked again*")
+    result.stdout.no_fnmatch_line("--reruns and the mark flaky did not run*")

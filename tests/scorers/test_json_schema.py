@@ -78,7 +78,7 @@ async def test_references_inside_a_schema_are_followed(schema: Any, right: str, 
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        ("text", "case 'c1' has no JSON Schema as expected"),
+        ("text", "case 'c1' has no JSON Schema in expected"),
         ({"type": 3}, "case 'c1': expected is not a JSON Schema"),
         ({"$ref": "https://example.com/schema.json"}, r"case 'c1': the JSON Schema has a \$ref to nothing"),
         ({"properties": {"a": {"items": {"$ref": "#/$defs/b"}}}}, r"case 'c1': the JSON Schema has a \$ref to nothing"),

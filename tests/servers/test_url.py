@@ -156,7 +156,7 @@ def test_a_field_that_every_request_has_of_its_own_can_t_be_set() -> None:
 
 async def test_a_variable_that_is_not_set_or_is_no_header_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "a\r\nX-Evil: b")
-    for name, said in (("NO_SUCH", "names NO_SUCH, which is not set"), ("BROKEN", "what BROKEN holds is no value")):
+    for name, said in (("NO_SUCH", "names NO_SUCH, which is not set"), ("BROKEN", "the value of BROKEN is not valid")):
         with pytest.raises(UserError, match=rf"serving\.headers_env\.X:? {said}"):
             await UrlServer(UrlConfig(base_url="http://host/v1", headers_env={"X": name})).start(Path("unused"))
 

@@ -18,11 +18,11 @@ def a_case(**values: Any) -> Case:
     [
         ("", "case '': the id is empty"),
         (" \u3000", "the id is empty"),
-        ("a::b", "case 'a::b': '::' is in the id, where pytest parts a test's name"),
+        ("a::b", "case 'a::b': the id contains '::', at which pytest splits a test's name"),
         ("\ud800", r"case '\\ud800': a control character or half of a surrogate pair"),
         ("a\nb", "a control character or half of a surrogate pair"),
         ("a\u2028b", "a control character or half of a surrogate pair"),
-        ("gate", "in mode gate this is the name of the item that decides"),
+        ("gate", "mode gate uses this id for its own item"),
     ],
 )
 def test_an_id_that_can_not_be_selected_is_refused(case_id: str, message: str) -> None:
@@ -70,5 +70,5 @@ def test_the_messages_of_chat_completions_are_taken() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
 def test_what_is_no_json_is_refused(value: Any) -> None:
     for field in ("expected", "metadata"):
-        with pytest.raises(UserError, match="case 'c': what it holds is not JSON"):
+        with pytest.raises(UserError, match="case 'c': its content is not JSON"):
             check_case(a_case(**{field: {"deep": [value]}}), "strict")

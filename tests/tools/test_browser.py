@@ -64,7 +64,7 @@ async def test_what_can_not_be_clicked_or_opened_says_why(browser: BrowserSource
             "data:text/html,x",
             "http://127.0.0.1:1/",
         ):
-            assert "is not of this site" in str((await tools.call("open", {"url": url})).error), url
+            assert "is not on this site" in str((await tools.call("open", {"url": url})).error), url
 
 
 async def test_a_link_that_leads_away_is_not_followed(browser: BrowserSource) -> None:
@@ -89,7 +89,7 @@ async def test_a_browser_that_dies_breaks_its_attempt_and_is_started_again(brows
         await tools.call("open", {"url": "index.html"})
         assert browser._browser is not None
         await browser._browser.close()
-        with pytest.raises(AttemptError, match="the browser has gone"):
+        with pytest.raises(AttemptError, match="the browser process has ended"):
             await tools.call("read", {})
     async with opened_toolbox([browser], a_case()) as tools:
         assert (await tools.call("open", {"url": "index.html"})).error is None
