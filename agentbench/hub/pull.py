@@ -118,10 +118,12 @@ def _wheels(artifact: Artifact, parts: Path, scratch: Path, report: Report) -> l
 
 
 def _size(folder: Path) -> int:
+    """The folder's bytes in files. The client may move files and remove directories at the same time."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # a file may be moved meanwhile
-            total += path.stat().st_size if path.is_file() else 0
+    for directory, _, names in os.walk(folder):  # leaves out a directory that is gone
+        for name in names:
+            with suppress(OSError):
+                total += (Path(directory) / name).stat().st_size
     return total
 
 

@@ -188,3 +188,19 @@ def test_every_artifact_of_the_catalogue_is_pinned() -> None:
         assert all("==" in package for package in each.packages)
         assert len(each.sha256) == 64
         assert len(each.members) in (0, len(each.packages))
+
+
+def test_the_size_of_a_download_does_not_fail_when_a_directory_vanishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "part").write_bytes(b"12345")
+    (tmp_path / "unpacked").mkdir()
+    listing = os.scandir
+
+    def scandir(path: str | os.PathLike[str]) -> object:
+        if os.fspath(path).endswith("unpacked"):
+            raise FileNotFoundError(path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert sys.modules["agentbench.hub.pull"]._size(tmp_path) == 5
