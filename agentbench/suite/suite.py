@@ -216,7 +216,7 @@ def _check_cases(cases: Sequence[Case], mode: str, user: User, scorers: Sequence
         try:
             check_case(case, mode)
             if case.id in seen:
-                raise UserError(f"case id {case.id!r} stands twice")
+                raise UserError(f"case id {case.id!r} is used twice")
             seen.add(case.id)
             if case.user:
                 user.check(case)

@@ -55,7 +55,7 @@ def _collect_lines(path: Path, node: yaml.Node, prefix: KeyPath, lines: dict[Key
             key = (*prefix, str(key_node.value))
             line = key_node.start_mark.line + 1
             if key in lines:
-                raise UserError(f"{path}:{line}: key {key[-1]!r} stands twice; the first is on line {lines[key]}")
+                raise UserError(f"{path}:{line}: key {key[-1]!r} is set twice; the first is on line {lines[key]}")
             lines[key] = line
             _collect_lines(path, value_node, key, lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -22,7 +22,7 @@ def test_keys_know_their_lines(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: 1\nb: [1\n", r"a\.yaml:3: not valid YAML"),
-        ("a: 1\na: 2\n", r"a\.yaml:2: key 'a' stands twice; the first is on line 1"),
+        ("a: 1\na: 2\n", r"a\.yaml:2: key 'a' is set twice; the first is on line 1"),
         ("- 1\n", r"a\.yaml:1: expected a mapping"),
         ("", r"a\.yaml:1: expected a mapping"),
         ("a: \x00\n", "not valid YAML"),
