@@ -29,7 +29,7 @@ def test_text_and_messages_are_both_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"id": "a", "input": "x"}\n{"id": "a", "input": "y"}', r"cases\.jsonl:2: case id 'a' is used twice; first on"),
+        ('{"id": "a", "input": "x"}\n{"id": "a", "input": "y"}', r"cases\.jsonl:2: case id 'a' is used twice; first"),
         ('{"id": "a", "input": "x"\n', r"cases\.jsonl:1: not valid JSON"),
         ("\n[1, 2]", r"cases\.jsonl:2: expected a JSON object, found list"),
         ('{"id": "a", "imput": "x"}', r"cases\.jsonl:1: (unknown key 'imput'|key 'input' is missing)"),
