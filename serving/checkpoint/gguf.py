@@ -57,6 +57,7 @@ _FUSED_NAMES = MappingProxyType({"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_
 _ARCHITECTURES = TRAITS.keys() - {"mistral"}  # GGUF files of Mistral have the architecture "llama"
 _GEMMA3_PERIOD = 6  # every sixth layer has full attention
 _GEMMA3_27B_LAYERS = 62
+_MOST_FREQUENCIES = 2**12  # of rotary positions
 # Keys of the rotary scaling, and their supported values. The first value is the default.
 _ROPE_KEYS = MappingProxyType(
     {
@@ -222,6 +223,8 @@ def _rope_scaling(keys: _Keys, content: GGUFContent) -> RopeScaling | None:
     kind, magnitude = keys.get("rope.scaling.type", "none"), keys.get("rope.scaling.attn_factor", 1.0)
     for name in ("rope_freqs.weight", "rope_factors_short.weight"):
         if name in content.tensors:
+            if kind in ("linear", "yarn") or content.tensors[name].shape[-1] > _MOST_FREQUENCIES:
+                raise ValueError(f"tensor {name!r} with rotary scaling {kind!r}")
             factors = content.tensors[name].dequantized().reshape(-1).tolist()
             return FrequencyFactors(factors=tuple(factors), magnitude=magnitude)
     if kind == "yarn":
@@ -235,7 +238,9 @@ def _rope_scaling(keys: _Keys, content: GGUFContent) -> RopeScaling | None:
         )
     if kind == "longrope":
         raise ValueError("tensor 'rope_factors_short.weight' is missing")
-    return LinearScaling(factor=keys["rope.scaling.factor"]) if kind == "linear" else None
+    if kind == "none" and magnitude == 1.0:
+        return None
+    return LinearScaling(factor=keys["rope.scaling.factor"] if kind == "linear" else 1.0, magnitude=magnitude)
 
 
 def _max_position(path: Path, keys: _Keys, content: GGUFContent) -> int:

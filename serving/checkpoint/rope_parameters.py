@@ -66,9 +66,12 @@ def rope_scaling(raw: dict[str, Any]) -> RopeScaling | None:
 
 def max_position(file: Path, raw: dict[str, Any]) -> int:
     """The longest context in tokens. With LongRoPE it is the original context: beyond it other frequencies apply, also
-    to keys that are already cached."""
+    to keys that are already cached. YaRN's factor may reach beyond `max_position_embeddings`, as Qwen 2.5's does."""
     full: int = raw["max_position_embeddings"]
-    if rope_type(raw) != "longrope" or full <= (original := _original(raw, rope_parameters(raw))):
+    rope, scaling = rope_parameters(raw), rope_scaling(raw)
+    if isinstance(scaling, YarnScaling) and rope.get("original_max_position_embeddings"):
+        return max(full, int(scaling.original_max_position * scaling.factor))
+    if rope_type(raw) != "longrope" or full <= (original := _original(raw, rope)):
         return full
     _LOG.warning("%s: rope_type 'longrope' is exact up to %d tokens; the context ends there, not at %d.",
                  file, original, full)  # fmt: skip

@@ -31,7 +31,7 @@ class LinearScaling:
     magnitude: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_positive(factor=self.factor)
+        _check_positive(factor=self.factor, magnitude=self.magnitude)
 
     def scale(self, frequencies: torch.Tensor, theta: float) -> torch.Tensor:
         return frequencies / self.factor

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from serving.checkpoint.checkpoint import load_checkpoint
+from serving.checkpoint.gguf import GGUFFile
 from serving.checkpoint.gguf_reader import GGUFContent, read_gguf
 from serving.config import EngineConfig
 from serving.core import ModelLoadError
@@ -100,6 +101,22 @@ def test_a_corrupt_gguf_raises_only_a_load_error(tmp_path: Path) -> None:
 def test_an_unsupported_gguf_names_the_cause(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     with pytest.raises(ModelLoadError, match=message):
         load_checkpoint(write_gguf(tmp_path / "m.gguf", **settings))
+
+
+@pytest.mark.parametrize("wrong", [None, -5, 0, "128", float("inf"), float("nan"), [1.0], True])
+@pytest.mark.parametrize("factors", ["rope_freqs.weight", "rope_factors_short.weight", ""])
+def test_any_rotary_key_of_a_gguf_loads_or_is_one_line(
+    factors: str, wrong: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(tmp_path / "m.gguf", scaling="longrope" if factors else "yarn")
+    content = read_gguf(path)
+    tensors = {**content.tensors, **({factors: content.tensors["blk.0.attn_v.weight"]} if factors else {})}
+    for key in ("type", "factor", "original_context_length", "attn_factor", "yarn_attn_factor", "yarn_beta_fast"):
+        metadata = {**content.metadata, "llama.rope.scaling.factor": 4.0, f"llama.rope.scaling.{key}": wrong}
+        changed = GGUFContent(metadata=metadata, tensors=tensors)
+        monkeypatch.setattr("serving.checkpoint.gguf.read_gguf", lambda path, changed=changed: changed)
+        with suppress(ModelLoadError):
+            assert GGUFFile(path).config.architecture == "llama"
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

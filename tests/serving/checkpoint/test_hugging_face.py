@@ -195,6 +195,11 @@ def test_any_value_of_a_rotary_key_is_taken_or_refused_in_one_line(rope: dict[st
             assert parse_config(FILE, content).architecture == "llama"
 
 
+@pytest.mark.parametrize(("rope", "context"), [(YARN, 8192), ({**YARN, "factor": 16.0}, 32768), (LLAMA3, 8192)])
+def test_yarn_reaches_as_far_as_its_factor(rope: dict[str, Any], context: int) -> None:
+    assert parse_config(FILE, {**LLAMA, "rope_scaling": rope}).max_position == context
+
+
 def test_long_rope_ends_where_its_frequencies_change(caplog: pytest.LogCaptureFixture) -> None:
     content = {**LLAMA, "rope_scaling": {**LONG, "original_max_position_embeddings": 1024}}
     assert parse_config(FILE, content).max_position == 1024
