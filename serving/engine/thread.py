@@ -37,6 +37,7 @@ class EngineThread:
         self.max_model_len = engine.max_model_len
         self._inbox: SimpleQueue[Sequence | _Abort | None] = SimpleQueue()
         self._closed = threading.Event()
+        self._inbox_lock = threading.Lock()  # no request may enter the inbox after the message to stop
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @classmethod
@@ -58,13 +59,14 @@ class EngineThread:
         `max_waiting` requests are waiting or the engine is shutting down.
         """
         sequence = self._engine.validate(request)
-        if self._closed.is_set():
-            raise EngineOverloaded("the server is shutting down.")
         if self.stats().waiting >= self.config.max_waiting:
             raise EngineOverloaded(
                 f"{self.config.max_waiting} requests are waiting already (max_waiting); try again later."
             )
-        self._inbox.put(sequence)
+        with self._inbox_lock:
+            if self._closed.is_set():
+                raise EngineOverloaded("the server is shutting down.")
+            self._inbox.put(sequence)
 
     def abort(self, request_id: str) -> None:
         """End a request that has not ended yet. Its last delta has the finish reason 'abort'."""
@@ -77,8 +79,9 @@ class EngineThread:
 
     def shutdown(self) -> None:
         """Abort all requests. Returns when the thread and the worker processes have ended."""
-        self._closed.set()
-        self._inbox.put(None)
+        with self._inbox_lock:
+            self._closed.set()
+            self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join()
 

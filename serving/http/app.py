@@ -1,6 +1,7 @@
 """The ASGI application: OpenAI's endpoints, /health and /metrics."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -111,7 +112,7 @@ class Api:
 
     async def _read_body(self, request: Request) -> bytes:
         if self._drain.started:
-            headers = {"retry-after": f"{self._drain.seconds:.0f}", "connection": "close"}
+            headers = {"retry-after": str(max(1, math.ceil(self._drain.seconds))), "connection": "close"}
             raise ApiError("The server is stopping.", status=503, code="stopping", headers=headers)
         return await read_body(request, self._config.max_body_bytes, self._config.request_timeout_s)
 

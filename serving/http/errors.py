@@ -5,18 +5,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from serving.http.access_log import CLIENT_CLOSED_REQUEST, get_record
 from serving.openai.error import ApiError
 
 
-def error_response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, error.headers)
+class ErrorResponse(JSONResponse):
+    """An error in OpenAI's form. Sending it also adds the error's code to the request's log line."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.body(), error.status, error.headers)
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get_record(scope).error = self._code
+        await super().__call__(scope, receive, send)
+
+
+def error_response(error: ApiError) -> Response:
+    return ErrorResponse(error)
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    get_record(request.scope).error = error.code
     return error_response(error)
 
 

@@ -169,7 +169,7 @@ class SampledBody(_Body):
     min_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    repetition_penalty: float | None = Field(None, ge=0.01, le=10)
     logit_bias: Annotated[dict[int, Bias] | None, BeforeValidator(_parse_token_ids)] = None
     seed: int | None = Field(None, ge=-MAX_SEED, le=MAX_SEED)
     stop: Annotated[list[StopString], BeforeValidator(_as_list), Field(max_length=4)] = []

@@ -31,6 +31,7 @@ IGNORED_PARAMETERS = frozenset(
 )
 MAX_DEPTH = 128
 MAX_CONTAINERS = 200_000  # parsing a million small lists blocks all other requests for seconds
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -50,7 +51,9 @@ def parse(raw: bytes, model: type[Body]) -> Body:
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
     for key, neutral in NEUTRAL_VALUES.items():
         value = body.get(key)
-        if value is None or value in neutral:
+        if value is None or any(
+            value == each and isinstance(value, bool) == isinstance(each, bool) for each in neutral
+        ):
             continue
         only = f" (only {json.dumps(neutral[0])} is)" if neutral else ""
         message = f"{key}={json.dumps(value)[:80]} is not supported by this server{only}. Leave {key} out."
@@ -117,7 +120,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     Raises `ApiError` (400), also for NaN, infinities, numbers out of range, duplicate keys, unpaired surrogates,
     nesting deeper than `MAX_DEPTH`, and more than `MAX_CONTAINERS` lists and objects.
     """
-    if raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:
+    if _count_brackets(raw) > MAX_CONTAINERS and _count_brackets(_STRING.sub(b"", raw)) > MAX_CONTAINERS:
         raise _invalid(f"it has more than {MAX_CONTAINERS} lists and objects")
     try:
         body = json.loads(
@@ -135,6 +138,11 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ApiError(f"The request's body must be a JSON object, not {type(body).__name__}.", code="invalid_json")
     return body
+
+
+def _count_brackets(raw: bytes) -> int:
+    """The number of opening brackets, those in strings included."""
+    return raw.count(b"[") + raw.count(b"{")
 
 
 def _invalid(reason: str) -> ApiError:

@@ -4,9 +4,10 @@ import json
 import logging
 
 import pytest
+from pydantic import SecretStr
 
 from tests.serving.fake_engine import FakeEngine
-from tests.serving.http_client import CHAT, HELLO, app_of, client_of
+from tests.serving.http_client import CHAT, HELLO, HTTP, app_of, client_of
 
 SECRET = {**HELLO, "messages": [{"role": "user", "content": "my secret"}]}
 
@@ -39,6 +40,24 @@ async def test_a_refusal_is_logged_with_its_code(caplog: pytest.LogCaptureFixtur
     assert (line["status"], line["error"]) == (400, "invalid_value")
     assert response.headers["x-request-id"] == line["request"]
     assert line["request"].startswith("req_")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_of_the_engine_is_logged_with_its_code(caplog: pytest.LogCaptureFixture, stream: bool) -> None:
+    engine = FakeEngine("", finish_reason="abort", error="out of memory")
+    async with client_of(app_of(engine)) as client:
+        await client.post(CHAT, json={**SECRET, "stream": stream})
+    line = json.loads(caplog.records[0].getMessage())
+    assert (line["status"], line["error"]) == (500, "engine_error")
+
+
+async def test_a_wrong_key_is_logged_with_its_code(caplog: pytest.LogCaptureFixture) -> None:
+    async with client_of(
+        app_of(FakeEngine("a"), config=HTTP.model_copy(update={"api_key": SecretStr("right")}))
+    ) as client:
+        await client.post(CHAT, json=SECRET, headers={"authorization": "Bearer wrong"})
+    line = json.loads(caplog.records[0].getMessage())
+    assert (line["status"], line["error"]) == (401, "invalid_api_key")
 
 
 async def test_a_path_that_the_server_does_not_have_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

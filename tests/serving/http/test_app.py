@@ -146,7 +146,8 @@ async def test_an_answer_may_take_the_rest_of_the_context() -> None:
         ({"logit_bias": {str(token): 1 for token in range(1025)}}, "logit_bias", "at most 1024"),
         ({"presence_penalty": 2.5}, "presence_penalty", "less than or equal to 2"),
         ({"frequency_penalty": -2.5}, "frequency_penalty", "greater than or equal to -2"),
-        ({"repetition_penalty": 0}, "repetition_penalty", "greater than 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "greater than or equal to 0.01"),
+        ({"repetition_penalty": 1e-300}, "repetition_penalty", "greater than or equal to 0.01"),
         ({"min_p": 1.5}, "min_p", "less than or equal to 1"),
         ({"echo": True}, "echo", "echo=true is not supported by this server (only false is)"),
         ({"stop": "a" * 1025}, "stop", "at most 1024 characters"),
@@ -218,14 +219,15 @@ async def test_the_engines_refusals_have_their_status() -> None:
     assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_a_stopping_server_refuses_requests() -> None:
-    engine, drain = FakeEngine("a"), Drain(7)
+@pytest.mark.parametrize(("drain_s", "retry_after"), [(7, "7"), (0.2, "1"), (0, "1"), (1.5, "2")])
+async def test_a_stopping_server_refuses_requests(drain_s: float, retry_after: str) -> None:
+    engine, drain = FakeEngine("a"), Drain(drain_s)
     async with client_of(app_of(engine, drain=drain)) as client:
         assert (await client.post(CHAT, json=HELLO)).status_code == 200
         drain.start()
         refused = await client.post(CHAT, json=HELLO)
         assert (await client.get("/health")).json()["status"] == "draining"
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, retry_after)
     assert refused.json()["error"]["type"] == "server_error"
     assert len(engine.requests) == 1
 

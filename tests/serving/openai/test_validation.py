@@ -58,6 +58,17 @@ async def test_invalid_json_is_refused(body: bytes, reason: str) -> None:
     assert len(error["message"]) < 400
 
 
+def test_brackets_in_a_string_are_no_lists() -> None:
+    text = "[" * (MAX_CONTAINERS + 1) + '\\"{'
+    assert parse_object(json.dumps({"prompt": text}).encode()) == {"prompt": text}
+
+
+@pytest.mark.parametrize("body", [{"best_of": True}, {"echo": 0}])
+def test_a_neutral_value_of_another_type_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(ApiError, match="is not supported by this server"):
+        parse(json.dumps({"model": "m", "prompt": "a", **body}).encode(), CompletionBody)
+
+
 @pytest.mark.parametrize("text", ["\\u0000", "\\ud83d\\ude00", "\\\\ud800", "é", "\\u2028"])
 async def test_unusual_but_valid_strings_are_accepted(text: str) -> None:
     assert (await post(FakeEngine("a"), chat_with(f'"{text}"'.encode()))).status_code == 200
