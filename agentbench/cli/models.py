@@ -102,13 +102,16 @@ def models_command(as_json: AsJson = False, db: Db = None) -> None:
     table = grid("Models", piped=not out.is_terminal)
     table.add_column("Model", no_wrap=True)
     for name in ("Size", "Licence", "Pulled", "Architecture"):
-        table.add_column(name, justify="right" if name == "Size" else "left")
+        table.add_column(name, justify="right" if name == "Size" else "left", no_wrap=name == "Size")
     table.add_column("Context", justify="right")
+    table.add_column("Tool calls")
     table.add_column("Newest runs")
     for each in found:
         runs = (f"{suite} {figures.percent(of['accuracy'])} of {of['cases']}" for suite, of in each["runs"].items())
         facts = (megabytes(each["bytes"]), each["licence"], "yes" if each["pulled"] else "no", each["architecture"])
-        table.add_row(each["name"], *facts, f"{each['context']:,}", "\n".join(runs) or figures.NONE)
+        table.add_row(
+            each["name"], *facts, f"{each['context']:,}", each["tool_format"], "\n".join(runs) or figures.NONE
+        )
     out.print(table)
 
 
@@ -122,6 +125,7 @@ def _facts(artifact: "Artifact", measured: dict[str, dict[str, Any]]) -> dict[st
         "pulled": artifact_path(artifact).is_file(),
         "architecture": artifact.architecture,
         "context": artifact.context,
+        "tool_format": artifact.tool_format,
         "runs": measured.get(artifact.name, {}),
     }
 

