@@ -133,14 +133,19 @@ async def test_the_user_s_time_is_not_the_attempt_s(till: ToolkitSource) -> None
                 async def say(self, conversation: Sequence[Message]) -> tuple[Message, ...]:
                     import asyncio
 
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(0.1)
                     return await inner.say(conversation)
 
             return Session()
 
     found = await attempt(case(lines=["and 3"]), Slow(ScriptedUserConfig()), till, scripted())
     assert not any(isinstance(step, ModelCall) and step.error for step in found.trace.steps)
-    assert meets(outcome_of(found), {"latency": 0.55})
+    turns = [step.ended_at - step.started_at for step in found.trace.steps if isinstance(step, UserTurn)]
+    outcome = outcome_of(found)
+    assert sum(turns) >= 0.1e9
+    assert outcome.agent_s == pytest.approx((found.ended_at - found.started_at - sum(turns)) / 1e9)
+    assert meets(outcome, {"latency": outcome.agent_s})
+    assert not meets(outcome, {"latency": outcome.agent_s - 1e-3})
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,12 @@ class CaseRuns:
 
     async def _wait_for_server(self, outages: int) -> None:
         """Waits for an external server that went away. Raises `Broken` for our own, and after too many outages."""
-        if not self._configuration.runs_elsewhere or outages > OUTAGES:
+        if not self._configuration.runs_elsewhere:
             await self._host.rest()
             raise Broken("the server died while it answered")
+        if outages > OUTAGES:
+            await self._host.rest()
+            raise Broken(f"{self._configuration.base_url} went away {outages} times while it answered")
         wait = ServerWait(self._configuration.base_url)
         while not await self._host.is_alive():
             await wait.pause("it does not answer")
