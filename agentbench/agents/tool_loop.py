@@ -108,8 +108,9 @@ class ToolLoopAgent:
             if not any(result.executed or result.error for result in results):
                 added = (*conversation[len(case.messages) :], *self._last(reply, results))
                 return Reply(text=self._answer(reply), messages=added)
-            conversation += self._continuation(reply, results)
             is_stuck = self._config.repeated_calls == "ask" and _outcomes(results) == _outcomes(before)
+            if not is_stuck:  # a repetition in the conversation would invite another
+                conversation += self._continuation(reply, results)
         raise AttemptError("budget", f"no answer after max_turns={self._config.max_turns} model calls")
 
     def _last(self, reply: ModelCall, results: Sequence[ToolCall]) -> list[Message]:
