@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.openai.grammar import json_rule, lark
 from serving.openai.json_schema import NO_ARGUMENTS, Schema
-from serving.openai.tool_format import HERMES, CallFormat, KeyedArguments
+from serving.openai.tool_format import ANY_ID, HERMES, CallFormat, KeyedArguments
 
 MOST_CALLS = 16
 
@@ -61,12 +61,12 @@ def auto_grammar(
 
 def forced_text(text: str) -> str:
     """The end of a prompt: a space there belongs to the next token in most vocabularies."""
-    return text.rstrip(" ")
+    return text.replace(ANY_ID, "call00001").rstrip(" ")
 
 
 def _stripped(text: str) -> str:
     """What `forced_text` leaves to the grammar."""
-    return text[len(forced_text(text)) :]
+    return text[len(text.rstrip(" ")) :]
 
 
 class _Rules:
@@ -78,7 +78,7 @@ class _Rules:
         self._numbers = count()
         self.special = form.special
         special = "|".join(map(re.escape, sorted(form.special, key=len, reverse=True)))
-        self._pieces = re.compile(f"({special}|\\n)" if special else "(\\n)")
+        self._pieces = re.compile(f"({special}|\\n|{ANY_ID})" if special else f"(\\n|{ANY_ID})")
 
     def grammar(self, start: str) -> str:
         return lark(f"start: {start}", *self._rules)
@@ -96,6 +96,8 @@ class _Rules:
     def _term(self, piece: str) -> str:
         if piece in self._form.special:
             return f"<[{self._form.special[piece]}]>"
+        if piece == ANY_ID:
+            return "/[a-zA-Z0-9]{9}/"
         return "NEWLINE" if piece == "\n" else _literal(piece)
 
     @property
@@ -162,7 +164,8 @@ class _KeyedRules:
             yield from map(self._option, options)
         elif isinstance(schema.get("anyOf"), list):
             for option in schema["anyOf"]:
-                yield from self._values({**{k: v for k, v in schema.items() if k != "anyOf"}, **option})
+                of_option = option if isinstance(option, Mapping) else {}
+                yield from self._values({**{k: v for k, v in schema.items() if k != "anyOf"}, **of_option})
         elif isinstance(types, list):
             for each in types:
                 yield from self._values({**schema, "type": each})

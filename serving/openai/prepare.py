@@ -107,6 +107,9 @@ class Preparation:
     def _thinking(self, constraint: Constraint | None, body: ChatBody, is_begun: bool) -> Constraint | None:
         """The constraint on what follows the reasoning, and the reasoning's budget."""
         budget = body.thinking_token_budget
+        if budget is not None and self._marks is not None and len(self._marks.opening) > 1 and not is_begun:
+            message = "thinking_token_budget: this model's mark of reasoning is no single token. Leave it out."
+            raise ApiError(message, param="thinking_token_budget", code="unsupported_parameter")
         if self._marks is None or (constraint is None and budget is None):
             return constraint
         return ReasoningConstraint(constraint, self._marks, is_begun=is_begun, budget=budget)
@@ -118,7 +121,9 @@ class Preparation:
             return ChatAnswer(index, logprobs, reasoning=reasoning)
         if use.forced is not None:
             reasoning = None
-        calls = ToolCallStream(use.untagged, use.most, written=self._form, functions=use.functions)
+        calls = ToolCallStream(
+            use.untagged, use.most, written=self._form, functions=use.functions, only_first=use.only_first
+        )
         return ChatAnswer(index, logprobs, calls, "".join(use.forced or ()), reasoning)
 
     def _text_answer(self, index: int, params: SamplingParams) -> TextAnswer:

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from serving.openai.bounded_template import BoundedEnvironment, rendered
 from serving.openai.error import ApiError
 from serving.openai.reasoning import reasoning_format
-from serving.openai.tool_format import REFUSALS, Message, call_format
+from serving.openai.tool_format import REFUSALS, Message, call_format, shows_tools
 
 Tool = Mapping[str, Any]
 PREAMBLE = """\
@@ -48,10 +48,10 @@ class ChatTemplate:
             reason = str(error) or type(error).__name__
             raise ValueError(f"the model's chat template is not valid: {reason}") from None
         self._tokens = {"bos_token": bos_token or "", "eos_token": eos_token or ""}
+        self.knows_tools = shows_tools(source or CHATML, self._rendered)
         self.calls = call_format(source or CHATML, self._rendered, [eos_token or "", *_TURN_ENDS])
         self.reasoning = reasoning_format(source or CHATML, self._rendered)
         self._knows_developer = "developer" in (source or CHATML)
-        self.knows_tools = "tools" in (source or CHATML)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool] = (), variables: Mapping[str, Any] | None = None

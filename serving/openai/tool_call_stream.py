@@ -13,7 +13,7 @@ from typing import Any
 
 from serving.openai.call_grammar import MOST_CALLS
 from serving.openai.json_schema import Schema
-from serving.openai.tool_format import HERMES, CallFormat, KeyedArguments
+from serving.openai.tool_format import ANY_ID, HERMES, CallFormat, KeyedArguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ToolCallStream:
     of its own, fenced as code or not: some models write their calls so, whatever their template says. At most `most`
     calls have no tags. Its brace may be doubled: Qwen2.5-Coder's template shows calls so, and the model copies that.
     `functions` are the parameters of the offered functions: they decide which values are text in a format that does
-    not tell.
+    not tell. `only_first`: an answer that begins with other text has no calls, since it must be JSON.
 
     However the text is cut into pieces, the joined contents, the names and the joined arguments are the same.
     Undecided text (`<tool`, half a name) is held back. A call that ends early keeps the arguments it has. One that has
@@ -70,6 +70,7 @@ class ToolCallStream:
         *,
         written: CallFormat = HERMES,
         functions: Mapping[str, Schema] | None = None,
+        only_first: bool = False,
     ) -> None:
         self._untagged = frozenset(untagged)
         self._most = most
@@ -78,12 +79,14 @@ class ToolCallStream:
         self._functions = functions or {}
         self._held = ""
         self._state = _State.CONTENT
-        self._name = self._patterns.name
+        self._name, self._may_be_name = self._patterns.name, self._patterns.may_be_name
+        self._opening = ""
         self._index = -1
         self._value: _JsonReader | _KeyedReader = _JsonReader()
         self._is_tagged = True
         self._starts_line = True
         self._is_empty = True
+        self._only_first = only_first
 
     @property
     def calls(self) -> int:
@@ -116,6 +119,10 @@ class ToolCallStream:
     def _read_content(self) -> Iterator[Event]:
         """Up to where a call begins. White space before a first call, and all between calls, is no content."""
         tag = self._format.tag
+        if self._only_first and self._index < 0 and self._begins_otherwise(tag):
+            text, self._held = self._held, ""
+            yield from self._as_content(text)
+            return
         text, begun, rest = self._held.partition(tag) if tag else (self._held, "", "")
         found = self._find_untagged(text)
         if found is not None and found.name:
@@ -126,11 +133,18 @@ class ToolCallStream:
         if found is not None and not begun:
             text, self._held = _split(text, found.begin)
         elif begun:
-            self._held, self._state, self._name = rest, _State.NAME, self._patterns.name
+            self._held, self._state = rest, _State.NAME
+            self._name, self._may_be_name = self._patterns.name, self._patterns.may_be_name
+            self._opening = text[len(text.rstrip()) :] + tag
             text = text.rstrip()
         else:
             text, self._held = _split_before(text, tag)
         yield from self._as_content(text)
+
+    def _begins_otherwise(self, tag: str) -> bool:
+        """Whether the answer's first text is no tag."""
+        first = self._held.lstrip()
+        return bool(tag) and (not self._is_empty or not (first.startswith(tag) or tag.startswith(first)))
 
     def _find_untagged(self, text: str) -> "_Untagged | None":
         """The first call without tags, or what may become one at the text's end."""
@@ -173,11 +187,22 @@ class ToolCallStream:
 
     def _read_name(self) -> Iterator[Event]:
         match = self._name.match(self._held)
-        if match is None:
-            return
-        self._held = self._held[match.end() :]
-        is_json = self._format.before.endswith('"')
-        yield self._begin(json.loads(f'"{match["name"]}"', strict=False) if is_json else match["name"], is_tagged=True)
+        name = None if match is None else self._written_name(match["name"])
+        if match is not None and name is not None:
+            self._held = self._held[match.end() :]
+            yield self._begin(name, is_tagged=True)
+        elif match is not None or not self._may_be_name.fullmatch(self._held):
+            # The text spells the tag without a call.
+            self._state = _State.CONTENT
+            yield from self._as_content(self._opening)
+
+    def _written_name(self, written: str) -> str | None:
+        """None for what is no name, such as JSON with a wrong escape."""
+        if not self._format.before.endswith('"'):
+            return written
+        with suppress(ValueError):
+            return str(json.loads(f'"{written}"', strict=False))
+        return None
 
     def _read_arguments(self) -> Iterator[Event]:
         text, self._held = self._value.take(self._held)
@@ -195,7 +220,8 @@ class ToolCallStream:
             return
         patterns, held = self._patterns, self._held
         if match := patterns.between.match(held):
-            self._held, self._state, self._name = held[match.end() :], _State.NAME, patterns.next_name
+            self._held, self._state, self._opening = held[match.end() :], _State.NAME, ""
+            self._name, self._may_be_name = patterns.next_name, patterns.may_be_next_name
         elif patterns.may_be_between.fullmatch(held):
             return
         elif match := patterns.after.match(held):
@@ -253,6 +279,7 @@ class _KeyedReader:
         properties = parameters.get("properties")
         self._properties: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
         self._count = 0
+        self._scan: _LiteralScan | None = None
         self.found = False
 
     def take(self, text: str) -> tuple[str, str]:
@@ -283,20 +310,25 @@ class _KeyedReader:
                 return "", -1
             written = text[begin:end].removesuffix("\n" if notation.closing.startswith("\n") else "")
             return self._as_json(written, key), end + len(closing)
-        end = _literal_end(text, begin, notation.quote if notation.literals == "json" else "")
-        return ("", -1) if end < 0 else (self._as_json(text[begin:end].strip(), key), end)
+        if self._scan is None:
+            self._scan = _LiteralScan(begin, notation.quote if notation.literals == "json" else "")
+        end = self._scan.end(text)
+        if end < 0:
+            return "", -1
+        self._scan = None
+        return self._as_json(text[begin:end].strip(), key), end
 
     def _as_json(self, written: str, key: str) -> str:
         quote = self._notation.quote
-        if self._notation.literals == "json" and not quote and _is_text(self._properties.get(key)):
-            return _dumped(written)
+        if self._notation.literals == "json" and not quote:
+            return _text_or_literal(written, _types(self._properties.get(key)))
         if quote not in ("", '"') and written.startswith(quote):
             return _dumped(written.removeprefix(quote).removesuffix(quote))
         with suppress(ValueError, RecursionError):
             return _dumped(json.loads(written))
         with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return _dumped(ast.literal_eval(_PYTHON.get(written) or _escaped(written)))
-        return _dumped(written)
+        return _dumped(written[1:-1] if _STRING.fullmatch(written) else written)
 
 
 _PYTHON = {"true": "True", "false": "False", "null": "None"}
@@ -307,8 +339,41 @@ def _escaped(written: str) -> str:
     return written.replace("\n", "\\n").replace("\r", "\\r") if _STRING.fullmatch(written) else written
 
 
-def _is_text(schema: object) -> bool:
-    return isinstance(schema, Mapping) and schema.get("type") == "string"
+def _text_or_literal(written: str, types: Collection[str]) -> str:
+    """Text in a notation without quotes is text where nothing else fits; `types` are JSON Schema's, none for any."""
+    if set(types) == {"string"}:
+        return _dumped(written)
+    with suppress(ValueError, RecursionError):
+        value = json.loads(_JSON_LITERALS.get(written, written))
+        if not types or "string" not in types or _type_of(value) & set(types):
+            return _dumped(value)
+    return _dumped(written)
+
+
+_JSON_LITERALS = {"True": "true", "False": "false", "None": "null"}
+
+
+def _type_of(value: object) -> set[str]:
+    """JSON Schema's names for the value's type."""
+    if isinstance(value, bool) or value is None:
+        return {"null" if value is None else "boolean"}
+    if isinstance(value, int | float):
+        return {"number", "integer"} if float(value).is_integer() else {"number"}
+    return {"string" if isinstance(value, str) else "object" if isinstance(value, dict) else "array"}
+
+
+def _types(schema: object) -> set[str]:
+    """The types that a value may have, as far as the schema says; none where it does not."""
+    if not isinstance(schema, Mapping):
+        return set()
+    options = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(options, list):
+        return {name for option in options for name in _type_of(option)}
+    if isinstance(schema.get("type"), str | list):
+        return {schema["type"]} if isinstance(schema["type"], str) else {str(each) for each in schema["type"]}
+    parts = schema.get("anyOf") or schema.get("oneOf")
+    found = [_types(part) for part in parts] if isinstance(parts, list) else []
+    return set().union(*found) if all(found) else set()
 
 
 def _dumped(value: object) -> str:
@@ -321,34 +386,58 @@ def _dumped(value: object) -> str:
     return text
 
 
-def _literal_end(text: str, begin: int, quote: str) -> int:
-    """Where a literal ends: at a comma or a closing bracket outside of it; -1 where none has come.
+class _LiteralScan:
+    """Finds where a literal ends: at a comma or a closing bracket outside of it. Goes on where it stopped.
 
-    `quote` is what stands on both sides of a text. Without one, Python's quotes do, with escapes.
+    Texts stand between `quote`s or quotation marks, in Python also between apostrophes; only the latter two have
+    escapes.
     """
-    depth, position = 0, begin
-    while position < len(text):
-        if quote and text.startswith(quote, position):
-            position = text.find(quote, position + len(quote))
-            if position < 0:
+
+    def __init__(self, begin: int, quote: str) -> None:
+        self._position = begin
+        self._quote = quote
+        self._marks = '"' if quote else "'\""
+        self._depth = 0
+        self._open = ""  # what ends the text that the scan is in
+
+    def end(self, text: str) -> int:
+        """-1 where it has not come. `text` is the same as before, or longer."""
+        while self._position < len(text):
+            rest = text[self._position : self._position + max(2, len(self._quote))]
+            if len(rest) < len(self._quote) and self._quote.startswith(rest):
                 return -1
-            position += len(quote)
-            continue
-        if quote and quote.startswith(text[position:]):
-            return -1
-        if not quote and text[position] in "'\"":
-            string = _STRING.match(text, position)
-            if string is None:
-                return -1
-            position = string.end()
-            continue
-        if not depth and text[position] in ",)]}":
-            return position
-        depth += (text[position] in "([{") - (text[position] in ")]}")
-        position += 1
-    return -1
+            if self._open:
+                if not self._leave(text):
+                    return -1
+                continue
+            if self._quote and rest.startswith(self._quote):
+                self._open, self._position = self._quote, self._position + len(self._quote)
+                continue
+            if rest[0] in self._marks:
+                self._open = rest[0]
+            elif not self._depth and rest[0] in ",)]}":
+                return self._position
+            else:
+                self._depth += (rest[0] in "([{") - (rest[0] in ")]}")
+            self._position += 1
+        return -1
+
+    def _leave(self, text: str) -> bool:
+        """Goes on to the end of a text, or as far as it has come."""
+        if self._open == self._quote:
+            at = text.find(self._open, self._position)
+            self._position = max(self._position, len(text) - len(self._open) + 1) if at < 0 else at + len(self._open)
+            self._open = self._open if at < 0 else ""
+            return at >= 0
+        match = _TO_MARK[self._open].match(text, self._position)
+        self._position = match.end() if match else self._position
+        if self._position >= len(text) or text[self._position] == "\\":
+            return False  # the other half of an escape has not come
+        self._position, self._open = self._position + 1, ""
+        return True
 
 
+_TO_MARK = {mark: re.compile(rf"(?:[^{mark}\\]|\\.)*+", re.DOTALL) for mark in "'\""}
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
@@ -359,6 +448,7 @@ class _Patterns:
     name: re.Pattern[str]
     may_be_name: re.Pattern[str]
     next_name: re.Pattern[str]
+    may_be_next_name: re.Pattern[str]
     between: re.Pattern[str]
     may_be_between: re.Pattern[str]
     after: re.Pattern[str]
@@ -367,21 +457,22 @@ class _Patterns:
 
 _SPACE = r"\s*+"  # possessive: a model that writes nothing but white space must not cost quadratic time
 _BARE_NAME = r"(?P<name>[^\s\"<>(){}\[\],:=]{1,128}+)"
-_JSON_NAME = r'(?P<name>(?:[^"\\]|\\.)*)'
-_MORE_KEYS = r"(?:,[^{}]*)?"
+_JSON_NAME = r'(?P<name>(?:[^"\\]|\\.){0,512}+)'
+_MORE_KEYS = r"(?:,[^{}]{0,256})?"
 """Other keys of a call's object after its arguments, such as an id."""
 
 
 @lru_cache(64)
 def _patterns(before: str, middle: str, between: str, after: str, tag: str) -> _Patterns:
-    name = _JSON_NAME if before.endswith('"') else _BARE_NAME
-    rest = (name, *_lenient(middle), _SPACE, r"(?=\S)")
-    opened = (_SPACE, *_lenient(before.removeprefix(tag)), _SPACE, *rest)
+    name = (_JSON_NAME,) if before.endswith('"') else (_SPACE, _BARE_NAME)
+    rest = (*name, *_lenient(middle), _SPACE, r"(?=\S)")
+    opened = (_SPACE, *_lenient(before.removeprefix(tag)), *rest)
     more = (_SPACE, _MORE_KEYS, _SPACE) if after.startswith("}") else (_SPACE,)
     return _Patterns(
         name=_joined(opened),
         may_be_name=re.compile(_beginnings(opened)),
-        next_name=_joined((_SPACE, *rest)),
+        next_name=_joined(rest),
+        may_be_next_name=re.compile(_beginnings(rest)),
         between=_joined((*more, *_lenient(between))) if between else _NEVER,
         may_be_between=re.compile(_beginnings((*more, *_lenient(between)))) if between else _NEVER,
         after=_joined((*more, *_lenient(after))),
@@ -425,8 +516,12 @@ def _lenient(literal: str, *, around: bool = True) -> list[str]:
 
 _PIECES = re.compile(r'\s+|"(?:arguments|parameters)"|\}+|.', re.DOTALL)
 _ATOMS = {"{": r"\{\{?", **{"}" * count: r"\}+" for count in range(1, 9)}}
-_ATOMS |= dict.fromkeys(('"arguments"', '"parameters"'), '"(?:arguments|parameters)"')
+_ATOMS[ANY_ID] = r"[\w-]{1,64}+"
+_ARGUMENTS = '"(?:arguments|parameters)"'
+_ATOMS |= dict.fromkeys(('"arguments"', '"parameters"'), _ARGUMENTS)
 _PUNCTUATION = frozenset(("{", "[", "]", ":", ",", *("}" * count for count in range(1, 9))))
+_PARTS = {_ARGUMENTS: ('"', "[a-z]{0,10}", '"'), _JSON_NAME: (_JSON_NAME, r"\\?")}
+"""Atoms of which a part may have come: half a word, half an escape."""
 _NEVER = re.compile(r"(?!)")
 
 
@@ -436,7 +531,8 @@ def _joined(atoms: Iterable[str]) -> re.Pattern[str]:
 
 def _beginnings(atoms: Iterable[str]) -> str:
     """A pattern of what the sequence of atoms may begin with, from nothing to all of it."""
-    return reduce(lambda rest, atom: f"(?:{atom}{rest})?", reversed([*atoms]), "")
+    parts = [part for atom in atoms for part in _PARTS.get(atom, (atom,))]
+    return reduce(lambda rest, part: f"(?:{part}{rest})?", reversed(parts), "")
 
 
 def _split_before(text: str, tag: str) -> tuple[str, str]:
@@ -468,17 +564,19 @@ _LINE = re.compile(r"(?:\A|\n)\s*")
 """Where a line begins, with the white space up to its first character."""
 _BETWEEN = re.compile(r"(?:\A|\n)[\s,\]]*")
 """The same between calls, which may be elements of an array."""
-_FENCE = ("`", "`", "`", "[a-z_]*", r"\s*")
+_FENCE = ("`", "`", "`", "[a-z_]{0,32}", r"\s*")
 _ARRAY = (r"\[", r"\s*")
 _HEAD = (r"\{\{?", r"\s*", *'"name"', r"\s*", ":", r"\s*", '"', r'[^"\\]{0,128}', '"', r"\s*", ",", r"\s*")
 _KEYS = ('"arguments"', '"parameters"')
+_TYPE = (*'"type"', r"\s*", ":", r"\s*", *'"function"', r"\s*", ",", r"\s*")
+"""Llama 3 often writes a function's type before its name."""
 _UNTAGGED = re.compile(
-    r'(?:```[a-z_]*\s*)?(?:\[\s*)?\{\{?\s*"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
+    r'(?:```[a-z_]{0,32}\s*)?(?:\[\s*)?\{\{?\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"(?P<name>[^"\\]{0,128})"\s*,'
     r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
 )
 _MAY_BE_UNTAGGED = re.compile(
     "|".join(
-        _beginnings((*fence, *array, *_HEAD, *key, r"\s*", ":", r"\s*"))
-        for fence, array, key in product(((), _FENCE), ((), _ARRAY), _KEYS)
+        _beginnings((*fence, *array, *_HEAD[:2], *type_, *_HEAD[2:], *key, r"\s*", ":", r"\s*"))
+        for fence, array, type_, key in product(((), _FENCE), ((), _ARRAY), ((), _TYPE), _KEYS)
     )
 )

@@ -16,7 +16,7 @@ from serving.openai.call_grammar import (
 )
 from serving.openai.error import ApiError
 from serving.openai.json_schema import Schema
-from serving.openai.tool_format import CallFormat
+from serving.openai.tool_format import ANY_ID, CallFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +26,15 @@ class Calling:
     `forced` is the part of the answer that is the same whatever the model says: what begins a call, and the name and
     what follows it where only one function may be called. It goes to the prompt's end, where it costs no decode step.
     `grammar` is what may follow; None leaves the model free. A call of a function in `untagged` is understood without
-    tags; `most` calls are allowed. `functions` are the parameters of those that are offered.
+    tags; `most` calls are allowed. `only_first`: an answer that does not begin with a call has none.
+    `functions` are the parameters of those that are offered.
     """
 
     forced: tuple[str, str, str] | None
     grammar: str | None
     untagged: frozenset[str] = frozenset()
     most: int = 1
+    only_first: bool = False
     functions: Mapping[str, Schema] = field(default_factory=dict)
 
 
@@ -60,6 +62,7 @@ def calling(body: ChatBody, answer: Schema | None, form: CallFormat, reading: To
             grammar=auto_grammar(functions, answer, most, form) if form.tag or answer is not None else None,
             untagged=frozenset(parameters if is_read else ()),
             most=most,
+            only_first=answer is not None,
             functions=parameters,
         )
     if isinstance(choice, NamedToolChoice):
@@ -74,7 +77,7 @@ def _one_of(functions: Sequence[CallableFunction], form: CallFormat) -> tuple[tu
         return (forced_text(form.before), "", ""), choice_grammar(functions, form)
     [function] = functions
     name = json.dumps(function.name, ensure_ascii=False)[1:-1] if form.before.endswith('"') else function.name
-    return (form.before, name, forced_text(form.middle)), arguments_grammar(function, form)
+    return (form.before.replace(ANY_ID, "call00001"), name, forced_text(form.middle)), arguments_grammar(function, form)
 
 
 def _function(tool: Tool) -> CallableFunction:

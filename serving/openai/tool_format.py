@@ -18,6 +18,9 @@ Render = Callable[[Sequence[Message], Sequence[Mapping[str, Any]], bool], str]
 """The template's text for messages and tools; the flag asks for the beginning of the assistant's answer."""
 
 
+ANY_ID = "\0"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedArguments:
     """Arguments one by one: `opening` key `middle` value `closing`, and `separator` between two of them.
@@ -39,7 +42,7 @@ class CallFormat:
 
     Arguments are a JSON object, or `keyed`. `between` is empty for a model that makes one call a turn.
     `special` are the texts in the format that are control tokens, with their ids. `sends_text`: the template takes a
-    call's arguments as JSON text, where most take an object.
+    call's arguments as JSON text, where most take an object. `ANY_ID` stands for the id of a call.
     """
 
     before: str
@@ -112,12 +115,22 @@ _HARMONY = CallFormat(
     between="",
     after="",
 )
+_LISTED = CallFormat(
+    before='<|tool_call|>[{"name": "',
+    middle='", "arguments": ',
+    between='}, {"name": "',
+    after="}]",
+)
+_TAGGED_PYTHON = replace(_PYTHONIC, before="<|tool_call_start|>[", after=")]<|tool_call_end|>")
 _BY_MARKER: Sequence[tuple[str, CallFormat]] = (
     ("to=functions.", _HARMONY),
     ("<start_function_call>", _GEMMA),
     ("<function=", _XML),
     ("[TOOL_CALLS]", _MISTRAL),
     ("<tool_call>", HERMES),
+    ("<|tool_call|>", _LISTED),
+    ("<|tool_call_start|>", _TAGGED_PYTHON),
+    ("<|tool_list_start|>", _TAGGED_PYTHON),
     ("<|python_tag|>", _LLAMA),
     ("[func_name1(", _PYTHONIC),
     ('"parameters": dictionary', _LLAMA),
@@ -127,7 +140,7 @@ _BY_MARKER: Sequence[tuple[str, CallFormat]] = (
 
 def call_format(source: str, render: Render, ends: Sequence[str] = ()) -> CallFormat:
     """The format of the template `source`. `ends` are the texts that end a turn."""
-    if "tools" not in source:
+    if not shows_tools(source, render):
         return HERMES
     if "to=functions." in source:  # what it shows of earlier calls is not what the model writes
         return _HARMONY
@@ -135,6 +148,13 @@ def call_format(source: str, render: Render, ends: Sequence[str] = ()) -> CallFo
     if shown is not None:
         return shown
     return next((known for marker, known in _BY_MARKER if marker in source), HERMES)
+
+
+def shows_tools(source: str, render: Render) -> bool:
+    """Whether the template puts tools into the prompt."""
+    with suppress(*REFUSALS):
+        return render([_QUESTION], _TOOLS, True) != render([_QUESTION], [], True)
+    return "tools" in source
 
 
 def _as_rendered(render: Render, ends: Sequence[str]) -> CallFormat | None:
@@ -176,7 +196,7 @@ _TOOLS = tuple(
 )
 _QUESTION: Message = {"role": "user", "content": "sentinel question"}
 _JSON = re.compile(r'\{\s*"key_one"\s*:\s*"value one"\s*,\s*"key_two"\s*:\s*7\s*,\s*"key_three"\s*:\s*true\s*\}')
-_OTHER_KEYS = re.compile(r',\s*"[^"]*"\s*:\s*"[^"]*"')
+_OTHER_KEYS = re.compile(r',\s*"[^"]*"\s*:\s*"\0"')
 
 
 class _Shown:
@@ -195,10 +215,10 @@ class _Shown:
             if "key_one" in middle:
                 raise _NotShown
             between = self._between(lambda text: text[found.end() - found.start() + len(middle) :])
-            return CallFormat(before=before, middle=middle, between=_plain(between), after=_plain(after))
+            return _bounded(CallFormat(before=before, middle=middle, between=_plain(between), after=_plain(after)))
         middle, keyed, after = self._keyed(rest)
         between = self._between(lambda text: text[len(rest) - len(after) :])
-        return CallFormat(before=before, middle=middle, between=between, after=after, keyed=keyed)
+        return _bounded(CallFormat(before=before, middle=middle, between=between, after=after, keyed=keyed))
 
     def _between(self, after_arguments: Callable[[str], str]) -> str:
         """Empty where the template refuses two calls in a turn."""
@@ -223,13 +243,16 @@ class _Shown:
         with_text = self._render([_QUESTION, {"role": "assistant", "content": _ANSWER}], _TOOLS, False)
         turn = with_calls[len(_common_start(conversation, with_calls)) :]
         header = with_text[len(_common_start(conversation, with_text)) :].partition(_ANSWER)[0]
-        return self._without_end(turn[len(_common_start(header, turn)) :].lstrip())
+        turn = self._without_end(turn[len(_common_start(header, turn)) :].lstrip())
+        for id_ in _IDS:
+            turn = turn.replace(id_, ANY_ID)
+        return turn
 
     def _without_end(self, turn: str) -> str:
-        turn = turn.rstrip()
-        while end := next((end for end in self._ends if turn.endswith(end)), ""):
-            turn = turn.removesuffix(end).rstrip()
-        return turn
+        """Up to what ends the turn after the last argument."""
+        last = turn.lower().rfind("true")
+        ends = [at for end in self._ends if (at := turn.find(end, max(last, 0))) >= 0]
+        return turn[: min(ends, default=len(turn))].rstrip()
 
     def _call(self, name: str, id_: str) -> Mapping[str, Any]:
         arguments = json.dumps(_ARGUMENTS) if self._sends_text else dict(_ARGUMENTS)
@@ -238,7 +261,7 @@ class _Shown:
     @staticmethod
     def _keyed(text: str) -> tuple[str, KeyedArguments, str]:
         """What comes before the arguments, their notation, and what comes after them."""
-        found = _KEYED.match(text)
+        found = _KEYED.match(text) if len(text) <= MAX_CHARACTERS else None
         if not found or found["number_middle"] != found["boolean_middle"]:
             raise _NotShown
         middle = found["number_middle"]
@@ -268,6 +291,16 @@ _KEYED = re.compile(
     r"(?P<after_number>.*?)key_three(?P<boolean_middle>.*?)(?P<boolean>[Tt]rue)(?P<end>.*)",
     re.DOTALL,
 )
+
+
+MAX_CHARACTERS = 400
+"""A format that writes more around one call is taken for something else."""
+
+
+def _bounded(form: CallFormat) -> CallFormat:
+    if len(form.before + form.middle + form.between + form.after) > MAX_CHARACTERS:
+        raise _NotShown
+    return form
 
 
 def _plain(text: str) -> str:

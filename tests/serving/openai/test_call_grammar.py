@@ -170,3 +170,10 @@ def test_a_format_without_a_tag_leaves_the_model_free() -> None:
     assert Preparation(engine).chat(ChatBody.model_validate(body)).constraint is None
     form: CallFormat = template("llama").calls
     assert accepts(auto_grammar(FUNCTIONS, None, 16, form), "any text {")
+
+
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_a_schema_that_is_true_allows_any_value(name: str) -> None:
+    parameters = {"type": "object", "properties": {"x": {"anyOf": [True, {"type": "string"}]}}}
+    grammar = auto_grammar([CallableFunction(name="add", parameters=parameters)], None, 1, template(name).calls)
+    assert accepts(grammar, written(name, [("add", {"x": 5})]))

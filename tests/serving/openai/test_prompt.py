@@ -144,7 +144,7 @@ def test_any_arguments_of_a_call_that_is_sent_again_are_rendered(arguments: str)
     source = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments }}{% endfor %}{% endfor %}"
     call = {**CALL, "function": {"name": "f", "arguments": arguments}}
     turns = [*HELLO, {"role": "assistant", "tool_calls": [call]}]
-    assert ChatTemplate(source + "{# tools #}").render(turns, [TOOL]) == arguments
+    assert ChatTemplate(source + "{{ '' if tools else ' ' }}").render(turns, [TOOL]) == arguments
     ChatTemplate(None).render(turns, [TOOL])
 
 

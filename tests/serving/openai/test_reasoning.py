@@ -214,3 +214,11 @@ def test_reasoning_that_a_client_sends_back_is_shown_to_the_template() -> None:
         {"role": "user", "content": "c"},
     ]
     assert "<think>\nbecause <think>\n</think>" in prompt(SWITCHED, messages=turns)
+
+
+def test_a_budget_needs_a_mark_of_one_token() -> None:
+    engine = FakeEngine()
+    engine.tokenizer.chat_template = SWITCHED
+    body = {"model": "m", "messages": [{"role": "user", "content": "go"}], "thinking_token_budget": 2}
+    with pytest.raises(ApiError, match="no single token"):
+        Preparation(engine).chat(ChatBody.model_validate(body))

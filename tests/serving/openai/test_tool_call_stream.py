@@ -98,6 +98,7 @@ TWO = ONE * 2
         (f"```\n{CALL}```", "", ONE),
         (f"I'll add them.\n\n```json\n{CALL}\n```\nThe sum is 3.", "I'll add them.", ONE),
         (CALL.replace("arguments", "parameters"), "", ONE),
+        (CALL.replace("{", '{"type": "function", ', 1), "", ONE),
         (f"{CALL}\n{CALL}", "", TWO),
         (f"```json\n[{CALL}, {CALL}]\n```", "", TWO),
         (f"```json\n{CALL}\n```\n\n```json\n{CALL}\n```", "", TWO),

@@ -178,6 +178,9 @@ def test_arguments_are_shown_to_a_template_as_it_takes_them() -> None:
         ("xml", "<tool_call>\n<function=add>\n</function>\n</tool_call>", {}),
         ("keys", "<tool_call>add\n<arg_key>flag</arg_key>\n<arg_value>true</arg_value>", {"flag": True}),
         ("gemma", "<start_function_call>call:add{text:<escape>}, {<escape>,number:2}", {"text": "}, {", "number": 2}),
+        ("xml", "<tool_call><function=add><parameter=flag>True</parameter></function>", {"flag": True}),
+        ("gemma", 'x<start_function_call>call:add{items:["a]", "b"],number:1}', {"items": ["a]", "b"], "number": 1}),
+        ("tagged-python", '<|tool_call_start|>[add(text="C:\\Users")]', {"text": "C:\\Users"}),
         ("mistral", '[TOOL_CALLS][{"arguments": {}}, {"name": "add", "arguments": {}}]', None),
         ("mistral", '[TOOL_CALLS][{"name": "add", "arguments": {"number": 1}, "id": "abc"}]', {"number": 1}),
     ],
@@ -201,3 +204,100 @@ def test_white_space_without_end_is_read_at_once(name: str) -> None:
     call = written(name, [("add", {"number": 1})])
     for text in (call, form.before, f"{form.before}add{form.middle}", call.rstrip(")]}")):
         read(form, [text, *"\n " * 300])
+
+
+@pytest.mark.parametrize("name", ["hermes", "xml", "mistral", "mistral-named", "gemma"])
+@given(data=st.data())
+def test_a_tag_that_begins_no_call_is_text(name: str, data: st.DataObject) -> None:
+    form = template(name).calls
+    text = f"Wrap it in {form.tag} and close it. More text."
+    assert read(form, cut(text, data)) == (text, [])
+
+
+def test_a_wrong_escape_in_a_name_is_text() -> None:
+    text = 'Use <tool_call> {"name": "a\\qb", "arguments": {} then'
+    assert read(HERMES, [text]) == (text, [])
+
+
+@given(data=st.data())
+def test_an_answer_of_json_has_a_call_only_at_its_beginning(data: st.DataObject) -> None:
+    text = '{"x": "the <tool_call> tag"}'
+    stream = ToolCallStream(functions=FUNCTIONS, only_first=True)
+    events = [event for piece in cut(text, data) for event in stream.feed(piece)] + stream.finish()
+    assert "".join(event.text for event in events if isinstance(event, Content)) == text
+    stream = ToolCallStream(functions=FUNCTIONS, only_first=True)
+    events = [event for piece in cut(written("hermes", [("add", {})]), data) for event in stream.feed(piece)]
+    assert CallStart(0, "add") in events
+
+
+@pytest.mark.parametrize("name", ["gemma", "tagged-python", "xml", "keys"])
+def test_types_of_a_schema_decide_what_is_text(name: str) -> None:
+    """Where a format has no quotes: a text that looks like a number stays one."""
+    parameters = {
+        "type": "object",
+        "properties": {
+            "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "choice": {"enum": ["1", "2"]},
+            "number": {"type": ["string", "integer"]},
+        },
+    }
+    form = template(name).calls
+    stream = ToolCallStream(written=form, functions={"add": parameters})
+    arguments = {"maybe": "12345", "choice": "1", "number": 5}
+    events = stream.feed(written(name, [("add", arguments)]) + " ")
+    assert json.loads("".join(event.text for event in events if isinstance(event, CallArguments))) == arguments
+
+
+SOURCE = TEMPLATES["mistral-named"]
+
+
+@given(data=st.data())
+def test_the_id_of_a_call_may_be_any(data: st.DataObject) -> None:
+    with_ids = ChatTemplate(SOURCE.replace("'[ARGS]'", "'[CALL_ID]' + call.id + '[ARGS]'"), eos_token=END)
+    form = with_ids.calls
+    text = '[TOOL_CALLS]add[CALL_ID]aB3dE5fG7[ARGS]{"n": 1}[TOOL_CALLS]add[CALL_ID]zzzzzzzzz[ARGS]{"n": 2}'
+    assert read(form, cut(text, data))[1] == [("add", '{"n": 1}'), ("add", '{"n": 2}')]
+
+
+def test_a_template_that_shows_no_calls_is_known_by_its_marks() -> None:
+    asks = "{{ tools | tojson if tools }}{% for m in messages %}{{ m.content }}{% endfor %}{# MARK #}"
+    listed = ChatTemplate(asks.replace("MARK", "<|tool_call|>")).calls
+    assert read(listed, ['<|tool_call|>[{"name": "add", "arguments": {"n": 1}}]'])[1] == [("add", '{"n": 1}')]
+    python = ChatTemplate(asks.replace("MARK", "<|tool_list_start|>")).calls
+    assert read(python, ["<|tool_call_start|>[add(n=1)]<|tool_call_end|>"])[1] == [("add", '{"n": 1}')]
+    assert ChatTemplate(asks).calls == HERMES
+
+
+def test_tools_that_a_template_leaves_out_are_told_as_text() -> None:
+    """Phi-4-mini's template takes them from a message."""
+    only_in_a_message = ChatTemplate("{% for m in messages %}{{ m.content }}{{ m['tools'] }}{% endfor %}")
+    assert not only_in_a_message.knows_tools
+    assert '"look_up"' in only_in_a_message.render([{"role": "user", "content": "go"}], TOOLS)
+
+
+def test_a_template_that_writes_long_or_repeated_text_around_calls_is_read_soon() -> None:
+    repeated = TEMPLATES["text"].replace('\'{"name": "\'', repr("key_one value one key_two 7 " * 60))
+    assert ChatTemplate(repeated).calls == HERMES
+    long = TEMPLATES["hermes"].replace("<tool_call>", "<tool_call>" + "x" * 900)
+    assert read(ChatTemplate(long).calls, ["no call"]) == ("no call", [])
+    after = TEMPLATES["hermes"].replace(
+        "{%- if add_generation_prompt %}", "tools: {{ tools }}{%- if add_generation_prompt %}"
+    )
+    assert ChatTemplate(after, eos_token=END).calls == HERMES
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gemma", "<start_function_call>call:add{items:["),
+        ("tagged-python", "<|tool_call_start|>[add(items=["),
+        ("tagged-python", "<|tool_call_start|>[add(text='"),
+        ("hermes", "```a"),
+        ("hermes", '<tool_call>{"name": "'),
+    ],
+)
+def test_what_is_undecided_for_long_is_not_read_again_and_again(name: str, text: str) -> None:
+    form = template(name).calls
+    stream = ToolCallStream(FUNCTIONS, written=form, functions=FUNCTIONS)
+    for piece in (text, *["1,a"] * 5000):
+        stream.feed(piece)
