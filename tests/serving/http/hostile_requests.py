@@ -126,7 +126,7 @@ _DEEP: Any = {"type": "integer"}
 for _ in range(60):
     _DEEP = {"type": "array", "items": _DEEP}
 _BOUNDS = {"temperature": 2, "presence_penalty": 2, "frequency_penalty": -2, "repetition_penalty": 10}
-_LOWEST = {"top_p": 1e-300, "min_p": 1, "top_k": 2**31 - 1, "repetition_penalty": 1e-300, "temperature": 1e-300}
+_LOWEST = {"top_p": 1e-300, "min_p": 1, "top_k": 2**31 - 1, "repetition_penalty": 0.01, "temperature": 1e-300}
 
 KINDS: Mapping[str, Kind] = {
     "a literal with a special token": _chat(
