@@ -358,7 +358,7 @@ def _type_of(value: object) -> set[str]:
     if isinstance(value, bool) or value is None:
         return {"null" if value is None else "boolean"}
     if isinstance(value, int | float):
-        return {"number", "integer"} if float(value).is_integer() else {"number"}
+        return {"number", "integer"} if isinstance(value, int) or value.is_integer() else {"number"}
     return {"string" if isinstance(value, str) else "object" if isinstance(value, dict) else "array"}
 
 

@@ -203,7 +203,8 @@ def test_white_space_without_end_is_read_at_once(name: str) -> None:
     form = template(name).calls
     call = written(name, [("add", {"number": 1})])
     for text in (call, form.before, f"{form.before}add{form.middle}", call.rstrip(")]}")):
-        read(form, [text, *"\n " * 300])
+        assert read(form, [text, *"\n " * 300]) == read(form, [text + "\n " * 300])
+    assert read(form, [call, *"\n " * 300])[1] == read(form, [call])[1]
 
 
 @pytest.mark.parametrize("name", ["hermes", "xml", "mistral", "mistral-named", "gemma"])
@@ -212,6 +213,18 @@ def test_a_tag_that_begins_no_call_is_text(name: str, data: st.DataObject) -> No
     form = template(name).calls
     text = f"Wrap it in {form.tag} and close it. More text."
     assert read(form, cut(text, data)) == (text, [])
+
+
+@pytest.mark.parametrize("value", ["1" * 400, "1e999", "-" + "9" * 4000, "1" * 5000, "NaN", "Infinity"])
+@pytest.mark.parametrize("name", ["xml", "keys", "gemma", "tagged-python"])
+def test_a_number_that_is_too_large_for_a_float_is_no_failure(name: str, value: str) -> None:
+    parameters = {"type": "object", "properties": {"x": {"type": ["string", "integer"]}, "y": {"enum": [10**400, "a"]}}}
+    form = template(name).calls
+    text = written(name, [("add", {"x": 5, "y": 6})]).replace("5", value).replace("6", value)
+    stream = ToolCallStream(written=form, functions={"add": parameters})
+    events = stream.feed(text + " ")
+    arguments = json.loads("".join(event.text for event in events if isinstance(event, CallArguments)))
+    assert all(str(each) == value for each in arguments.values())
 
 
 def test_a_wrong_escape_in_a_name_is_text() -> None:
@@ -298,6 +311,5 @@ def test_a_template_that_writes_long_or_repeated_text_around_calls_is_read_soon(
 )
 def test_what_is_undecided_for_long_is_not_read_again_and_again(name: str, text: str) -> None:
     form = template(name).calls
-    stream = ToolCallStream(FUNCTIONS, written=form, functions=FUNCTIONS)
-    for piece in (text, *["1,a"] * 5000):
-        stream.feed(piece)
+    pieces = (text, *["1,a"] * 5000)
+    assert read(form, pieces) == read(form, ["".join(pieces)])
