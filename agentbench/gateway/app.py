@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 from starlette.types import Receive, Scope, Send
@@ -31,7 +31,7 @@ EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 def gateway_app(routes: Mapping[str, Route]) -> Starlette:
     """The application over the open routes; the path of a closed route answers 410."""
-    handlers = {Refused: _refused, HTTPException: _elsewhere, ClientDisconnect: _gone}
+    handlers = {Refused: _refused, HTTPException: _elsewhere}
     return Starlette(routes=[Path("/{path:path}", Addresses(routes))], exception_handlers=handlers)
 
 
@@ -42,31 +42,33 @@ class Addresses:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        route, path = self._route(request)
-        if path.partition("/")[0] == "models" and request.method == "GET":
+        method = scope["method"]
+        route, path = self._route(scope)
+        if path.partition("/")[0] == "models" and method == "GET":
             return await _json(_models(route, path.partition("/")[2]))(scope, receive, send)
         if path != "chat/completions":
             raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
-        if request.method != "POST":
-            raise Refused(405, f"{request.method} is not valid for chat/completions; use POST")
-        body = dict(parse_body(await _body(request)))
+        if method != "POST":
+            raise Refused(405, f"{method} is not valid for chat/completions; use POST")
+        body = dict(parse_body(await _body(receive)))
         await _Answer(route, body, scope, receive, send).give()
 
-    def _route(self, request: Request) -> tuple[Route, str]:
-        token, _, path = request.path_params["path"].lstrip("/").partition("/")
+    def _route(self, scope: Scope) -> tuple[Route, str]:
+        token, _, path = scope["path_params"]["path"].lstrip("/").partition("/")
         route = self._routes.get(token)
         if route is None:
             raise Refused(410, "the attempt of this address has ended, or never existed")
-        key = request.headers.get("authorization", "").partition(" ")[2]
-        if not hmac.compare_digest(key.encode(), route.api_key.encode()):
+        key = next((value for name, value in scope["headers"] if name == b"authorization"), b"").partition(b" ")[2]
+        if not hmac.compare_digest(key, route.api_key.encode()):
             raise Refused(401, "the key is not this attempt's; use the one that came with its base URL")
         version, _, rest = path.rstrip("/").partition("/")
         return route, rest if version == "v1" else path
 
 
 class _Answer:
-    """One chat request: the model call runs as a task, which is cancelled when the client disconnects."""
+    """One chat request: the model call runs as a task, which is cancelled when the client disconnects. What is sent
+    after that is dropped.
+    """
 
     def __init__(self, route: Route, body: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         self._body = body
@@ -78,22 +80,23 @@ class _Answer:
         self._sent = 0
         self._call = route.start(body, self._take)
         self._call.add_done_callback(lambda _: self._came.set())
-        self._gone = asyncio.create_task(_disconnected(receive))
 
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._came.set()
 
     async def give(self) -> None:
-        giving = asyncio.create_task(self._stream() if self._body.get("stream") else self._complete())
+        gone: asyncio.Task[None] | None = None
         try:
-            await asyncio.wait({giving, self._gone}, return_when=asyncio.FIRST_COMPLETED)
-            if giving.done():
-                await giving
+            await asyncio.sleep(0)  # the call goes out first
+            gone = asyncio.create_task(_disconnected(self._connection[1]))
+            gone.add_done_callback(lambda _: self._call.cancel())
+            await (self._stream() if self._body.get("stream") else self._complete())
         finally:
-            for task in (giving, self._call, self._gone):
+            tasks = [self._call, *([gone] if gone else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(giving, self._call, self._gone, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _complete(self) -> None:
         call = await self._answered()
@@ -140,13 +143,17 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": last})
 
 
-async def _body(request: Request) -> bytes:
+async def _body(receive: Receive) -> bytes:
     content = bytearray()
-    async for part in request.stream():
-        content += part
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the body ended early")
+        content += message.get("body", b"")
         if len(content) > BODY_LIMIT:
             raise Refused(413, f"the body is over {BODY_LIMIT} bytes")
-    return bytes(content)
+        if not message.get("more_body"):
+            return bytes(content)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -166,11 +173,6 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _elsewhere(request: Request, error: Exception) -> Response:
     """Answers for a path that matches no pattern of Starlette's, such as one with a line break."""
     return _json(error_body(Refused(404, "no such path here")), 404)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """The client disconnected before it had sent its whole request."""
-    return _json(error_body(Refused(400, "the body ended early")), 400)
 
 
 def _models(route: Route, name: str) -> bytes:

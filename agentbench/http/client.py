@@ -76,6 +76,7 @@ class HttpClient:
         self._proxy = https_proxy(target.address[0]) if self._tls else None
         self._timeout_s = timeout_s
         self._secrets = forms_of([target.api_key, *_secret(target.headers), *_secret(target.query)])
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._idle: list[Wire] = []
         self._dropped = 0
         self._closed = False
@@ -86,6 +87,11 @@ class HttpClient:
         return self._head("POST", path, len(content)) + content
 
     def _head(self, method: str, path: str, length: int) -> bytes:
+        head = self._heads.get((method, path)) or self._heads.setdefault((method, path), self._fixed(method, path))
+        return head + (b"Content-Length: %d\r\n\r\n" % length if method == "POST" else b"\r\n")
+
+    def _fixed(self, method: str, path: str) -> bytes:
+        """The head of a request, without the length of its body."""
         target = self._target
         parts = urlsplit(target.base_url)
         query = f"?{urlencode(target.query)}" if target.query else ""
@@ -93,12 +99,12 @@ class HttpClient:
             "host": parts.netloc.rpartition("@")[2],
             **({"authorization": f"Bearer {target.api_key}"} if target.api_key != NO_KEY else {}),
             **{"accept": "*/*", "accept-encoding": "identity", "user-agent": "agentbench"},
-            **({"content-type": "application/json", "content-length": str(length)} if method == "POST" else {}),
+            **({"content-type": "application/json"} if method == "POST" else {}),
             **{name.lower(): value for name, value in target.headers.items()},
         }
         lines = [f"{method} {parts.path.rstrip('/')}/{path}{query} HTTP/1.1"]
         lines += [f"{name.title()}: {value}" for name, value in headers.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        return ("\r\n".join(lines) + "\r\n").encode("latin-1", "replace")
 
     async def get(self, path: str, exchange: Exchange) -> None:
         await self.send(self._head("GET", path, 0), exchange)
