@@ -43,7 +43,7 @@ class OpenAIHttpBackend:
 
     async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
         body = self._body(request)
-        exchange = Exchange(relay=_EventsOnly(relay) if relay else None)
+        exchange = Exchange(begun=_Begun(relay), relay=_EventsOnly(relay)) if relay else Exchange()
         intended_at = perf_counter_ns()
         try:
             await self._client.send(self._client.encode("chat/completions", body), exchange)
@@ -128,6 +128,17 @@ def _seen(exchange: Exchange, request: ChatRequest, body: Mapping[str, Any], int
         return None
     call = _call(decode(exchange.pieces), exchange, request, body, intended_at)
     return call if call.chunk_at else None
+
+
+class _Begun:
+    """Relays the beginning of an event stream, so that the client has the answer's head before the first token."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def __call__(self, headers: Mapping[str, str]) -> None:
+        if headers.get("content-type", "").startswith("text/event-stream"):
+            self._relay(b"")
 
 
 class _EventsOnly:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MODEL = "agentbench"
 """The name of the run's model at the gateway; any other name means it too."""
 
+LAST_ANSWERS_S = 1.0
+"""How long the answers that are being sent may still take at the end. The calls have ended by then."""
+
 
 class Gateway:
     """Listens on a free loopback port between enter and exit; `route` opens an address for one attempt."""
@@ -25,13 +28,15 @@ class Gateway:
         self._routes: dict[str, Route] = {}
         self._observed: WeakKeyDictionary[ChatClient, ObservedCalls] = WeakKeyDictionary()
         self._origin = ""
+        self._ending = asyncio.Event()
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._ending = asyncio.Event()
         listener = _listener()
         self._origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = _server(self._routes)
+        self._server = _server(self._routes, self._ending)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         try:
             await self._begun()
@@ -55,7 +60,7 @@ class Gateway:
         for route in list(self._routes.values()):
             await route.close()
         await self._begun()
-        self._server.should_exit = self._server.force_exit = True
+        self._ending.set()
         await self._serving
 
     @asynccontextmanager
@@ -86,18 +91,32 @@ def _listener() -> socket.socket:
     return listener
 
 
-def _server(routes: Mapping[str, Route]) -> "uvicorn.Server":
+def _server(routes: Mapping[str, Route], ending: asyncio.Event) -> "uvicorn.Server":
     # Imported here, since most runs have no gateway.
     import uvicorn
 
     from agentbench.gateway.app import gateway_app
 
     class Quiet(uvicorn.Server):
-        """Installs no signal handlers: the signals belong to the run."""
+        """Installs no signal handlers, since the signals belong to the run, and ends without fixed waits."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield
+
+        async def main_loop(self) -> None:
+            await ending.wait()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            tasks = list(self.server_state.tasks)
+            if tasks:
+                _, running = await asyncio.wait(tasks, timeout=LAST_ANSWERS_S)
+                for task in running:
+                    task.cancel()
 
     config = uvicorn.Config(
         gateway_app(routes),
@@ -106,7 +125,7 @@ def _server(routes: Mapping[str, Route]) -> "uvicorn.Server":
         log_config=None,
         log_level="critical",
         access_log=False,
+        date_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
     )
     return Quiet(config)

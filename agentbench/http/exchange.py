@@ -17,8 +17,8 @@ class Exchange:
     `sent_at` is just before the request's bytes were written on an open connection (0 when they never were). For a
     request that was sent twice it is the first time, so that a latency never looks shorter than the wait was; `retries`
     is 1 then. `error` is a kind (`refused`, `reset`, `broken`, `timeout`, `malformed`, `interrupted`), empty after a
-    complete response. `relay` receives each piece of an answer's body as it arrives, but none of a refusal. It must
-    neither block nor raise.
+    complete response. `begun` receives the headers of an answer as soon as they arrived, and `relay` each piece of its
+    body, but neither of them those of a refusal. They must neither block nor raise.
     """
 
     sent_at: int = 0
@@ -29,6 +29,7 @@ class Exchange:
     pieces: list[tuple[int, bytes]] = field(default_factory=list)
     error: str = ""
     detail: str = ""
+    begun: Callable[[Mapping[str, str]], None] | None = None
     relay: Callable[[bytes], None] | None = None
 
     def redact(self, secrets: Collection[str]) -> None:

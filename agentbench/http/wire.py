@@ -1,7 +1,7 @@
 """One keep-alive connection, and a parser of HTTP/1.1 responses that keeps the time of each read."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter_ns
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -126,7 +126,8 @@ class Wire:
         self.channel: Channel | None = None
         self.usable = True
         self._reply: HttpReply | None = None
-        self._relay: Callable[[bytes], None] | None = None
+        self._exchange: Exchange | None = None
+        self._is_told = False
         self._relayed = 0
         self._done: asyncio.Future[None] | None = None
 
@@ -138,12 +139,19 @@ class Wire:
             reply.feed(at, data)
         except MalformedReply as error:
             return self._fail(error)
-        if self._relay is not None and reply.status == OK:
-            for _, piece in reply.pieces[self._relayed :]:
-                self._relay(piece)
-            self._relayed = len(reply.pieces)
+        if reply.status == OK and self._exchange is not None:
+            self._tell(reply, self._exchange)
         if reply.complete:
             self._succeed()
+
+    def _tell(self, reply: HttpReply, exchange: Exchange) -> None:
+        if exchange.begun is not None and not self._is_told:
+            exchange.begun(reply.headers)
+        self._is_told = True
+        if exchange.relay is not None:
+            for _, piece in reply.pieces[self._relayed :]:
+                exchange.relay(piece)
+            self._relayed = len(reply.pieces)
 
     def lost(self, reason: str) -> None:
         self.usable = False
@@ -161,7 +169,7 @@ class Wire:
             raise WireBroken("the server closed the connection while it was idle", begun=False)
         reply = self._reply = HttpReply()
         done = self._done = asyncio.get_running_loop().create_future()
-        self._relay, self._relayed = exchange.relay, 0
+        self._exchange, self._is_told, self._relayed = exchange, False, 0
         exchange.pieces = reply.pieces
         exchange.sent_at = exchange.sent_at or perf_counter_ns()
         self.channel.write(request)
@@ -170,7 +178,7 @@ class Wire:
         finally:
             exchange.status, exchange.headers = reply.status, reply.headers
             self.usable = self.usable and reply.complete and reply.keep_alive
-            self._reply = self._relay = self._done = None
+            self._reply = self._exchange = self._done = None
 
     def close(self) -> None:
         self.usable = False
