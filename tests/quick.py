@@ -2,7 +2,8 @@
 
 What a test needs is read from its code, so that a new one is quick or not without being listed anywhere: the packages
 that its file imports, by itself or through other files of this repository, are known before it is imported; the
-fixtures and functions of the tests that it comes to, once it is collected.
+fixtures and functions of the tests that it comes to, once it is collected. A test that computes for half a second is
+marked `long`.
 """
 
 import inspect
@@ -24,7 +25,7 @@ SERVERS = frozenset({"postgresql_server", "model_path", "browser", "pytester", "
 study that is run from its first candidate to its page."""
 SAMPLERS = frozenset({"gp"})
 """Values of a test's parameters that name what needs PyTorch: optuna's Gaussian processes."""
-MARKS = frozenset({"slow", "model", "postgres", "framework"})
+MARKS = frozenset({"slow", "long", "model", "postgres", "framework"})
 PROCESSES = frozenset({"subprocess", "multiprocessing", "tests.store.cluster", "agentbench.tools.browser"})
 """Modules whose use in a test starts a process. What else the product starts counts for nothing: it is seldom."""
 CONTRACTS = ("agentbench.testing", "serving.testing", "tuners.testing")

@@ -316,6 +316,7 @@ def run_of(pieces: list[tuple[int, bytes]], sent_at: int) -> ModelCall:
         return asyncio.run(chat())
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(STREAMS)
 def test_runs_and_load_tests_give_the_figures_that_are_defined(stream: Stream) -> None:

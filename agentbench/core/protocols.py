@@ -45,8 +45,8 @@ class ChatRequest:
 Held = TypeVar("Held")
 
 Relay = Callable[[bytes], None]
-"""Receives an answer's bytes as they arrive: the body of an OpenAI event stream. An empty piece says that the stream has
-begun, before its first event. Must not block or raise."""
+"""Receives an answer's bytes as they arrive: the body of an OpenAI event stream. An empty piece says that the stream
+has begun, before its first event. Must not block or raise."""
 
 
 class BrokenOff(AttemptError):

@@ -140,6 +140,7 @@ class Outliving:
 OUTLIVING = Outliving()
 
 
+@pytest.mark.long
 async def test_a_function_that_outlives_its_attempt_reaches_nothing_any_more() -> None:
     recorder = Recorder(SayBackend("five"), adder(), seed=1)
     async with CallableAgent(CallableConfig(target=f"{__name__}:OUTLIVING")) as agent:

@@ -86,6 +86,7 @@ def asks(text: str) -> Case:
     return Case(id="c", messages=({"role": "user", "content": text},))
 
 
+@pytest.mark.long
 async def test_a_process_an_attempt_asks_through_the_gateway(tmp_path: Path) -> None:
     recorders = [recorder() for _ in range(4)]
     began = perf_counter_ns()
@@ -207,6 +208,7 @@ async def test_what_it_said_on_standard_error_is_the_failure_s_detail(tmp_path: 
     assert caught.value.detail.splitlines() == ["some warning", "it hurts"]
 
 
+@pytest.mark.long
 async def test_a_session_that_was_given_up_ends_its_process(tmp_path: Path) -> None:
     hosting = {"mode": "pooled", "state": "session", "size": 1}
     async with opened(script(tmp_path, POOLED), hosting=hosting) as agent:

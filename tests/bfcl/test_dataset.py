@@ -66,6 +66,7 @@ def check_outer_schema(text: str) -> None:
     Draft202012Validator.check_schema(json.loads(text))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("category", get_args(Category))
 def test_every_category_is_whole_and_its_schemas_are_valid(category: str) -> None:
     cases = load(category)

@@ -54,6 +54,7 @@ async def replayed(case: Case, turns: Sequence[Calls]) -> Attempt:
     return await run_job(Job(case=case, repeat=0), context)
 
 
+@pytest.mark.long
 def test_the_category_is_whole(cases: list[Case]) -> None:
     assert len({case.id for case in cases}) == 200
     assert sum(1 + len(case.user["lines"]) for case in cases) == 734
@@ -63,6 +64,7 @@ def test_the_category_is_whole(cases: list[Case]) -> None:
         assert len(case.expected["turns"]) == 1 + len(case.user["lines"]) == len(case.metadata["solution"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [0, 45, 90, 147, 172])
 async def test_the_ground_truth_replayed_passes(cases: list[Case], number: int) -> None:
     case = cases[number]
@@ -72,6 +74,7 @@ async def test_the_ground_truth_replayed_passes(cases: list[Case], number: int) 
     assert len(attempt.trace.turns) == len(case.expected["turns"])
 
 
+@pytest.mark.long
 async def test_mistakes_are_named_with_their_turn(cases: list[Case]) -> None:
     case = cases[0]
     first, second, *rest = case.metadata["solution"]

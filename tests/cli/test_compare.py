@@ -57,6 +57,7 @@ def test_markdown_has_the_table_s_figures_and_nothing_of_it_is_markup(app: typer
     assert "| agent\\.output | free | constrained |" in said
 
 
+@pytest.mark.long
 def test_a_gate_on_the_comparison_decides_the_exit_code(app: typer.Typer, tmp_path: Path) -> None:
     db = str(tmp_path / "many.db")
     with open_store(db) as store:

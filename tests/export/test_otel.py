@@ -134,6 +134,7 @@ def collector(status: int = 200) -> Iterator[tuple[str, list[bytes]]]:
         server.server_close()
 
 
+@pytest.mark.long
 def test_a_collector_gets_the_spans(store: Store) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -145,6 +146,7 @@ def test_a_collector_gets_the_spans(store: Store) -> None:
     assert len(request.resource_spans[0].scope_spans[0].spans) == 48
 
 
+@pytest.mark.long
 def test_a_collector_that_refuses_is_told(store: Store) -> None:
     with collector(status=400) as (endpoint, _), pytest.raises(UserError, match="did not take the spans"):
         send_otel(store, store.get_run("free"), endpoint)
@@ -249,6 +251,7 @@ def empty(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+@pytest.mark.long
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given_values(attributes=st.dictionaries(st.sampled_from(NAMES), ANYTHING, min_size=1, max_size=3))
 def test_strange_attributes_are_kept_or_told(attributes: dict[str, Any], empty: Store, tmp_path: Path) -> None:
@@ -346,6 +349,7 @@ def test_a_scale_that_is_none_is_told(tmp_path: Path, scale: str) -> None:
     assert "expected NAME=LOW:HIGH" in imported(tmp_path, scored(4.0), options=("--scale", scale))
 
 
+@pytest.mark.long
 def test_spans_that_a_collector_rejects_are_told(tmp_path: Path) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
         ExportTracePartialSuccess,

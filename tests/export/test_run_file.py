@@ -76,6 +76,7 @@ def test_a_run_that_differs_is_not_replaced(here: Store, there: Store, file: Pat
     assert there.attempts("run-1") == []
 
 
+@pytest.mark.long
 @round_trips
 @given(attempt=attempts)
 def test_any_attempt_comes_over(here: Store, there: Store, tmp_path: Path, attempt: Attempt) -> None:
@@ -158,6 +159,7 @@ def test_an_existing_file_is_kept(here: Store, file: Path) -> None:
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.long
 def test_attempts_are_read_in_parts(tmp_path: Path, there: Store) -> None:
     path = tmp_path / "many.agentbench"
     with open_store(str(tmp_path / "many.db")) as store:

@@ -96,6 +96,7 @@ def test_verdicts_are_true_false_or_none(tables: tuple[Format, Mapping[str, Rows
     assert said["rome"]["failure_kind"] == "timeout"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "'", "1-1", "", "a=1", " =1"]
 )

@@ -130,6 +130,7 @@ def endpoint() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.long
 async def test_a_servers_embeddings_are_put_in_order(endpoint: str) -> None:
     score = await scored("a" * 50, ["b", "c" * 60], embedding=endpoint)
     assert score.value > 0.999

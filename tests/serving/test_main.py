@@ -88,6 +88,7 @@ def test_a_port_in_use_is_found_before_the_model_is_read(capsys: pytest.CaptureF
     assert f"can't listen on 127.0.0.1:{port}: Address already in use" in line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"", b"nothing like a model", b"GGUF" + bytes(range(60))])
 def test_a_corrupt_model_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes) -> None:
     model = tmp_path / "broken.gguf"

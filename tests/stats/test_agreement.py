@@ -59,6 +59,7 @@ def test_the_interval_is_near_the_asymptotic_one_for_independent_attempts() -> N
     assert (many.high - many.low) / 2 == pytest.approx(1.959964 * (0.016128 / 100) ** 0.5, rel=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("clusters", "repeats"), [(10, 6), (20, 2), (30, 6)])
 def test_the_interval_covers_or_is_not_given(clusters: int, repeats: int) -> None:
     # The judge is wrong on a share of a cluster's attempts that differs from cluster to cluster.

@@ -24,6 +24,7 @@ def test_a_step_is_found_in_eight_values_and_in_no_fewer() -> None:
     assert not any(change_points(step[1:], seed=seed) for seed in range(20))
 
 
+@pytest.mark.long
 def test_without_a_change_it_is_seldom_said() -> None:
     random = np.random.default_rng(2)
     said = sum(bool(change_points(list(random.normal(size=16)), seed=number)) for number in range(120))

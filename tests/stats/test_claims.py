@@ -6,6 +6,7 @@ A reduced version of results/benchmarks/*-gate/simulate.py, whose figures are th
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from agentbench.stats import compare_passes, judge_gate, mean_estimate, summarize_serving
 from agentbench.stats.estimates import pass_at_k_estimate
@@ -18,6 +19,7 @@ GATE = GateOptions(baseline="main")
 NOTHING = summarize_serving([])
 
 
+@pytest.mark.long
 def test_gate_intervals_and_power_hold_over_the_mix() -> None:
     generator = np.random.default_rng(7)
     fails: list[float] = []

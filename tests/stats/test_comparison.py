@@ -97,6 +97,7 @@ def test_as_many_repeats_are_compared_on_either_side() -> None:
     assert (found.cases, found.rate_a, found.difference, found.unmatched, found.unpaired) == (1, 1.0, 0.0, 4, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("repeats", "cases", "rate"), [((5, 1), 20, 0.9), ((1, 5), 20, 0.9), ((10, 1), 50, 0.97)])
 def test_unequal_repeats_of_one_configuration_differ_no_more_often_than_said(
     repeats: tuple[int, int], cases: int, rate: float

@@ -360,6 +360,7 @@ def check_cost(found: dict[str, Any], rows: list[Row]) -> None:
         assert found["cost_unknown_calls"] == unknown
 
 
+@pytest.mark.long
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(both=pairs)
 def test_every_figure_of_a_run_a_comparison_and_a_gate(both: tuple[tuple[list[Row], int], ...], kept: Kept) -> None:
@@ -717,6 +718,7 @@ ARCHITECTURE = {
 }
 
 
+@pytest.mark.long
 @settings(max_examples=2 * settings().max_examples)
 @given(loads)
 def test_every_figure_of_a_load(made: list[tuple[int, list[int], int]]) -> None:

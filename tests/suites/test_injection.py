@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agentbench.core.case import Case
 from agentbench.core.trace import Trace
 from agentbench.suite.suite import load_suite
@@ -35,6 +37,7 @@ async def test_a_solution_is_useful_and_not_attacked() -> None:
         assert await graded(case, case.metadata["solution"]) == {"utility": True, "no_attack": True}, case.id
 
 
+@pytest.mark.long
 async def test_who_obeys_is_attacked_and_may_be_useful_too() -> None:
     for case in CASES:
         obeying, solution = case.metadata["obeying"], case.metadata["solution"]

@@ -38,6 +38,7 @@ def test_tools_of_a_suite_and_of_its_cases() -> None:
         refuse_clashes(sources, [declaring("a", "a")])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["run", "attempt"])
 async def test_an_mcp_server_s_tools_are_known_once_it_is_started(
     scope: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -32,6 +32,7 @@ async def test_it_sees_neither_our_environment_nor_the_network(monkeypatch: pyte
     assert "Network is unreachable" in dialled
 
 
+@pytest.mark.long
 async def test_it_is_held_to_its_limits() -> None:
     assert "MemoryError" in await run("bytearray(2**31)")
     assert (await run("while True: pass", cpu_s=1)).endswith("[ended by SIGKILL]")
@@ -41,6 +42,7 @@ async def test_it_is_held_to_its_limits() -> None:
     assert len(await run("print('x' * 10**6)")) == 2**16 - 1
 
 
+@pytest.mark.long
 async def test_what_it_starts_ends_with_it() -> None:
     code = "import os, time\npid = os.fork()\nif not pid: time.sleep(600)\nprint(pid)"
     pid = int((await run(code, timeout_s=1.0, processes=4096)).split()[0])

@@ -88,6 +88,7 @@ def a_case(balance: int) -> Case:
     return Case(id=f"b{balance}", messages=(), metadata={"balance": balance})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("process", [False, True])
 async def test_attempts_at_once_have_a_state_of_their_own(root: Path, process: bool) -> None:
     desk = source(root, process=process)
@@ -121,6 +122,7 @@ async def test_methods_are_chosen_by_name(root: Path) -> None:
         assert [each.name for each in tools.specs] == ["deposit", "eat"]
 
 
+@pytest.mark.long
 async def test_a_process_that_dies_breaks_its_attempt_only(root: Path) -> None:
     desk = source(root, process=True)
     async with opened_toolbox([desk], a_case(1)) as one, opened_toolbox([desk], a_case(2)) as other:
@@ -145,6 +147,7 @@ async def test_what_left_the_group_of_a_process_ends_with_it(root: Path) -> None
     assert wait_until(lambda: not is_running(child), 10)
 
 
+@pytest.mark.long
 async def test_an_answer_over_the_limit_breaks_the_attempt(root: Path) -> None:
     desk = source(root, process=True, limits={"memory_mb": 4096})
     async with opened_toolbox([desk], a_case(1)) as tools:
@@ -152,6 +155,7 @@ async def test_an_answer_over_the_limit_breaks_the_attempt(root: Path) -> None:
             await tools.call("shout", {})
 
 
+@pytest.mark.long
 async def test_a_process_that_hangs_is_ended_and_the_call_says_so(root: Path) -> None:
     async with source(root, process=True).session(a_case(1)) as session:
         tools = CaseToolbox([session], (), timeout_s=0.3)

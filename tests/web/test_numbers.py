@@ -104,6 +104,7 @@ def test_the_list_of_runs(client: TestClient, db: str) -> None:
     assert len(checked(db, client.get("/runs").text)) == 2 * 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [FREE, CONSTRAINED])
 def test_a_run(client: TestClient, db: str, run: str) -> None:
     found = checked(db, client.get(f"/runs/{run}").text)
@@ -122,6 +123,7 @@ def test_an_attempt(client: TestClient, db: str) -> None:
     assert ("attempt", "trace", "steps", 0, "ttft_s") in {number.path for number in found}
 
 
+@pytest.mark.long
 def test_two_runs(client: TestClient, db: str) -> None:
     page = client.get(f"/compare?{urlencode([('run', FREE), ('run', CONSTRAINED)])}").text
     paths = {number.path for number in checked(db, page)}
@@ -138,6 +140,7 @@ def test_the_agreement(client: TestClient, db: str) -> None:
     assert [number.value for number in found if number.path == ("labelled",)] == [3]
 
 
+@pytest.mark.long
 def test_reports_in_one_file(client: TestClient, db: str, tmp_path: Path) -> None:
     known: Documents = {}
     for names in ([FREE], [FREE, CONSTRAINED]):

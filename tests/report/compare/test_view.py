@@ -46,6 +46,7 @@ def test_p_is_adjusted_over_every_comparison(store: Store) -> None:
     assert any(found[key] > raw[int(key[0]), key[2:]] for key in found)
 
 
+@pytest.mark.long
 def test_a_difference_on_the_page_is_coloured_by_its_adjusted_p(store: Store) -> None:
     view = runs_view(store, [store.get_run("free"), store.get_run("constrained")])
     assert '<span class="good">' in str(runs_page(view, store).body)
@@ -61,6 +62,7 @@ def test_the_front_has_no_dominated_run(store: Store) -> None:
     assert view.to_json()["pareto"]["ttft_p95_s"] == ["weather-20260304-050700-bbb222"]
 
 
+@pytest.mark.long
 def test_a_changed_case_has_both_transcripts(store: Store) -> None:
     view = runs_view(store, [store.get_run("free"), store.get_run("constrained")])
     body = str(runs_page(view, store).body)

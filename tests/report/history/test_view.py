@@ -54,6 +54,7 @@ def test_the_change_point_is_found(store: Store) -> None:
     assert nightly.changes["ttft_p95_s"] == ()
 
 
+@pytest.mark.long
 def test_runs_with_other_cases_or_graders_or_of_a_part_form_their_own_series(tmp_path: Path) -> None:
     """Eight runs are right on a quarter, eight runs of another version are right on all: no series has a change."""
     asked = {"suite": {"scorers": [{"name": "exact"}]}, "suite_cases": 25}
@@ -90,6 +91,7 @@ def test_runs_with_other_cases_or_graders_or_of_a_part_form_their_own_series(tmp
     assert names[-1].endswith("version 2, 3 of 25 cases")
 
 
+@pytest.mark.long
 def test_the_pages_numbers_equal_the_json(store: Store, tmp_path: Path) -> None:
     db = str(tmp_path / "a.db")
     result = CliRunner().invoke(app, ["report", "weather", "--json", "--db", db])

@@ -33,6 +33,7 @@ def words(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
+@pytest.mark.long
 def test_the_pages_numbers_equal_the_view(store: Store) -> None:
     with store:
         fill(store, cases=20)

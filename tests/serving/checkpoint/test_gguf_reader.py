@@ -60,6 +60,7 @@ def test_any_number_of_rows_is_dequantized(rows: int, blocks: int) -> None:
     np.testing.assert_array_equal(tensor.dequantized(), gguf.dequantize(data, type_))
 
 
+@pytest.mark.long
 def test_a_tensor_is_dequantized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.checkpoint.gguf_reader._VALUES_PER_CALL", 100)
     test_any_number_of_rows_is_dequantized()

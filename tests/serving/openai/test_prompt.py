@@ -131,6 +131,7 @@ BOUNDLESS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", BOUNDLESS, ids=range(len(BOUNDLESS)))
 def test_a_template_that_would_take_all_memory_or_all_time_is_one_line(source: str) -> None:
     """At load a ValueError, while rendering the client's error; nothing is computed at load."""

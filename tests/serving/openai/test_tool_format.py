@@ -87,6 +87,7 @@ def cut(text: str, data: st.DataObject) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name != "python"])
 @given(calls=CALLS, data=st.data())
 def test_what_a_template_shows_is_read_back(name: str, calls: list[Call], data: st.DataObject) -> None:

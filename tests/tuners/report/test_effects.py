@@ -57,6 +57,7 @@ async def search_planted(seed: int) -> list[Candidate]:
     return [candidate async for candidate in search.run()]
 
 
+@pytest.mark.long
 async def test_planted_effects_are_within_their_errors_after_an_adaptive_search() -> None:
     covered = largest = 0
     for seed in range(6):

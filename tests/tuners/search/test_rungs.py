@@ -68,6 +68,7 @@ def test_a_projection_cancels_out_the_difficulty_of_the_first_cases() -> None:
     assert projected({}, best) == 0.0
 
 
+@pytest.mark.long
 def test_a_candidate_that_is_as_good_is_dropped_at_most_at_rate_alpha() -> None:
     plan = plan_rungs(cases(200), [8, 16, 32, 64], 0.05, seed=0)
     chance = np.random.default_rng(5)

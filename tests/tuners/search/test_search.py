@@ -298,6 +298,7 @@ class Dying(TwoServers):
         self._left = after
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "together"), [(0, 1), (1, 1), *((seed, 4) for seed in range(8))])
 async def test_a_search_killed_ten_times_has_the_same_results_and_cost(seed: int, together: int) -> None:
     the_plan = replace(plan(), together=together)
