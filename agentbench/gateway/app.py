@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: a Starlette application that checks keys, reads bodies, and answers with event streams, JSON
+"""The gateway's HTTP side: Starlette's router, which checks keys, reads bodies, and answers with event streams, JSON
 or errors.
 """
 
@@ -6,14 +6,11 @@ import asyncio
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from agentbench.core.errors import AttemptError
@@ -29,10 +26,12 @@ BODY_LIMIT = 64 * 2**20
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-def gateway_app(routes: Mapping[str, Route]) -> Starlette:
-    """The application over the open routes; the path of a closed route answers 410."""
-    handlers = {Refused: _refused, HTTPException: _elsewhere}
-    return Starlette(routes=[Path("/{path:path}", Addresses(routes))], exception_handlers=handlers)
+def gateway_app(routes: Mapping[str, Route]) -> Router:
+    """The application over the open routes; the path of a closed route answers 410.
+
+    Starlette's router alone: each of its application's layers would be passed by every token.
+    """
+    return Router([Path("/{path:path}", Addresses(routes))], redirect_slashes=False, default=_elsewhere)
 
 
 class Addresses:
@@ -42,16 +41,25 @@ class Addresses:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive, send)
+        except Refused as refused:
+            answer = _json(error_body(refused), refused.status, refused.headers)
+        if answer is not None:
+            await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """The answer to send; None when it was a stream, which is sent by then."""
         method = scope["method"]
         route, path = self._route(scope)
         if path.partition("/")[0] == "models" and method == "GET":
-            return await _json(_models(route, path.partition("/")[2]))(scope, receive, send)
+            return _json(_models(route, path.partition("/")[2]))
         if path != "chat/completions":
             raise Refused(404, f"no /{path} here; the gateway records chat/completions and lists models")
         if method != "POST":
             raise Refused(405, f"{method} is not valid for chat/completions; use POST")
         body = dict(parse_body(await _body(receive)))
-        await _Answer(route, body, scope, receive, send).give()
+        return await _Answer(route, body, receive, send).give()
 
     def _route(self, scope: Scope) -> tuple[Route, str]:
         token, _, path = scope["path_params"]["path"].lstrip("/").partition("/")
@@ -70,9 +78,9 @@ class _Answer:
     after that is dropped.
     """
 
-    def __init__(self, route: Route, body: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, route: Route, body: dict[str, Any], receive: Receive, send: Send) -> None:
         self._body = body
-        self._connection = scope, receive, send
+        self._receive = receive
         self._send = send
         self._pieces: list[bytes] = []
         self._filter = UsageFilter(body)
@@ -85,23 +93,22 @@ class _Answer:
         self._pieces.append(piece)
         self._came.set()
 
-    async def give(self) -> None:
+    async def give(self) -> Response | None:
+        """The complete answer; None when the client wanted a stream, which is sent by then."""
         gone: asyncio.Task[None] | None = None
         try:
             await asyncio.sleep(0)  # the call goes out first
-            gone = asyncio.create_task(_disconnected(self._connection[1]))
+            gone = asyncio.create_task(_disconnected(self._receive))
             gone.add_done_callback(lambda _: self._call.cancel())
-            await (self._stream() if self._body.get("stream") else self._complete())
+            return await (self._stream() if self._body.get("stream") else self._complete())
         finally:
             tasks = [self._call, *([gone] if gone else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _complete(self) -> None:
-        call = await self._answered()
-        with suppress(ConnectionError):
-            await _json(completion(call, self._pieces))(*self._connection)
+    async def _complete(self) -> Response:
+        return _json(completion(await self._answered(), self._pieces))
 
     async def _answered(self) -> ModelCall:
         try:
@@ -165,14 +172,9 @@ def _json(content: bytes, status: int = 200, headers: Mapping[str, str] | None =
     return Response(content, status, headers, media_type="application/json")
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return _json(error_body(error), error.status, error.headers)
-
-
-async def _elsewhere(request: Request, error: Exception) -> Response:
-    """Answers for a path that matches no pattern of Starlette's, such as one with a line break."""
-    return _json(error_body(Refused(404, "no such path here")), 404)
+async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers for a path that the pattern does not match, such as one with a line break."""
+    await _json(error_body(Refused(404, "no such path here")), 404)(scope, receive, send)
 
 
 def _models(route: Route, name: str) -> bytes:
