@@ -77,7 +77,7 @@ def _verdicts(options: GateOptions, outcomes: Sequence[Outcome]) -> GateCheck:
     failed = sum(outcome.failure is not None for outcome in outcomes)
     waiting = sum(outcome.passed is None for outcome in outcomes) - failed
     share = (failed + waiting) / len(outcomes)
-    text = f"{failed} of {len(outcomes)} attempts failed without the agent's doing"
+    text = f"{failed} of {len(outcomes)} attempts failed through no fault of the agent"
     waits = f", {waiting} wait for review" if waiting else ""
     bound = f"({100 * share:.1f} %; at most {100 * options.max_failed_share:g} % may)"
     return GateCheck(name="failures", passed=share <= options.max_failed_share, said=f"{text}{waits} {bound}")

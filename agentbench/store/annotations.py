@@ -73,7 +73,7 @@ def reviewed(scores: Iterable[Score], labels: Sequence[Label]) -> tuple[Score, .
 def _reviewed(score: Score, labels: Sequence[Label]) -> Score:
     share = sum(label.passed for label in labels) / len(labels)
     votes = [f"{label.reviewer}: {'pass' if label.passed else 'fail'}{_comment(label)}" for label in labels]
-    tie = "reviewers are even; " if majority(labels) is None else ""
+    tie = "reviewers are tied; " if majority(labels) is None else ""
     return replace(score, value=share, passed=majority(labels), reason=tie + "; ".join(votes))
 
 

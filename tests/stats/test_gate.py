@@ -128,7 +128,7 @@ def test_what_the_agent_did_not_break_is_left_out_but_not_without_limit(kind: Fa
     many = [broken(outcome.case_id, kind) if i < 3 else outcome for i, outcome in enumerate(baseline)]
     assert failed(judge(many, baseline)) == ["failures"]
     assert said(judge(many, baseline), "failures") == (
-        "3 of 40 attempts failed without the agent's doing (7.5 %; at most 5 % may)"
+        "3 of 40 attempts failed through no fault of the agent (7.5 %; at most 5 % may)"
     )
 
 
