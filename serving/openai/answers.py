@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from serving.core import FinishReason, TokenDelta, TokenLogprob
 from serving.openai.reasoning import Reasoning, ReasoningStream
-from serving.openai.tool_call_stream import CallStart, Content, Event, ToolCallStream
+from serving.openai.tools.stream import CallStart, Content, Event, ToolCallStream
 
 Json = dict[str, Any]
 MIN_LOGPROB = -9999.0  # OpenAI's value for an impossible token, since JSON has no infinity

@@ -29,9 +29,9 @@ from serving.openai.reasoning import (
     reasoning_vocabulary,
 )
 from serving.openai.schema_limits import check_schemas, check_strict
-from serving.openai.tool_call_stream import ToolCallStream
-from serving.openai.tool_calls import Calling, calling
-from serving.openai.tool_format import CallFormat
+from serving.openai.tools.choice import Calling, calling
+from serving.openai.tools.format import CallFormat
+from serving.openai.tools.stream import ToolCallStream
 
 COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions
 

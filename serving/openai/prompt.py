@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from serving.openai.bounded_template import BoundedEnvironment, rendered
 from serving.openai.error import ApiError
 from serving.openai.reasoning import reasoning_format
-from serving.openai.tool_format import REFUSALS, Message, call_format, shows_tools
+from serving.openai.tools.format import REFUSALS, Message, call_format, shows_tools
 
 Tool = Mapping[str, Any]
 PREAMBLE = """\

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.core import Constraint
-from serving.openai.tool_format import REFUSALS, Message, Render
+from serving.openai.tools.format import REFUSALS, Message, Render
 
 _THOUGHT, _ANSWER = "sentinel thought", "sentinel answer"
 _KEYS = ("reasoning_content", "reasoning", "thinking")

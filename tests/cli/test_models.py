@@ -55,7 +55,7 @@ def test_what_is_said_of_a_model_is_what_its_file_says(artifact: Any) -> None:
     pytest.importorskip("gguf")
     from serving.checkpoint.gguf_reader import read_gguf
     from serving.openai.prompt import ChatTemplate
-    from serving.openai.tool_format import HERMES
+    from serving.openai.tools.format import HERMES
 
     metadata = read_gguf(state.path).metadata
     assert state.path.stat().st_size == artifact.bytes

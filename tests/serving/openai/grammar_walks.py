@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from serving.core import Constraint
-from serving.openai.call_grammar import CallableFunction, arguments_grammar
 from serving.openai.error import ApiError
 from serving.openai.grammar import CheckedGrammars, json_grammar
 from serving.openai.schema_limits import check_schemas, check_strict
+from serving.openai.tools.grammar import CallableFunction, arguments_grammar
 from tests.serving.fake_engine import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()

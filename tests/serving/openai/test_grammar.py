@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.core import Constraint
-from serving.openai.call_grammar import CallableFunction, arguments_grammar, auto_grammar, choice_grammar
 from serving.openai.error import ApiError
 from serving.openai.grammar import Grammars, GrammarTokenizer, json_grammar
 from serving.openai.json_schema import closed
+from serving.openai.tools.grammar import CallableFunction, arguments_grammar, auto_grammar, choice_grammar
 from tests.serving.fake_engine import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()

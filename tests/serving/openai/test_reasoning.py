@@ -14,7 +14,7 @@ from serving.openai.prompt import ChatTemplate
 from serving.openai.reasoning import ReasoningConstraint, ReasoningFormat, ReasoningStream
 from serving.openai.validation import parse
 from tests.serving.fake_engine import ByteTokenizer, FakeEngine
-from tests.serving.openai.test_call_grammar import ControlTokenizer
+from tests.serving.openai.tools.test_grammar import ControlTokenizer
 
 SWITCHED = """\
 {%- for m in messages %}<|im_start|>{{ m.role }}

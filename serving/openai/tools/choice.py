@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from serving.config import ToolCalls
 from serving.openai.bodies import ChatBody, NamedToolChoice, Tool
-from serving.openai.call_grammar import (
+from serving.openai.error import ApiError
+from serving.openai.json_schema import Schema
+from serving.openai.tools.format import ANY_ID, CallFormat
+from serving.openai.tools.grammar import (
     MOST_CALLS,
     CallableFunction,
     arguments_grammar,
@@ -14,9 +17,6 @@ from serving.openai.call_grammar import (
     choice_grammar,
     forced_text,
 )
-from serving.openai.error import ApiError
-from serving.openai.json_schema import Schema
-from serving.openai.tool_format import ANY_ID, CallFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from serving.openai.bodies import ChatBody
-from serving.openai.call_grammar import CallableFunction, arguments_grammar, auto_grammar, choice_grammar, forced_text
 from serving.openai.grammar import Grammars
 from serving.openai.prepare import Preparation
-from serving.openai.tool_format import CallFormat
+from serving.openai.tools.format import CallFormat
+from serving.openai.tools.grammar import CallableFunction, arguments_grammar, auto_grammar, choice_grammar, forced_text
 from tests.serving.fake_engine import ByteTokenizer, FakeEngine
-from tests.serving.openai.call_templates import TEMPLATES
-from tests.serving.openai.test_tool_format import ARGUMENTS, PARAMETERS, Call, read, template, written
+from tests.serving.openai.tools.call_templates import TEMPLATES
+from tests.serving.openai.tools.test_format import ARGUMENTS, PARAMETERS, Call, read, template, written
 
 TOKENIZER = ByteTokenizer()
 GRAMMARS = Grammars(TOKENIZER)

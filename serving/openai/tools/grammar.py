@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.openai.grammar import json_rule, lark
 from serving.openai.json_schema import NO_ARGUMENTS, Schema
-from serving.openai.tool_format import ANY_ID, HERMES, CallFormat, KeyedArguments
+from serving.openai.tools.format import ANY_ID, HERMES, CallFormat, KeyedArguments
 
 MOST_CALLS = 16
 

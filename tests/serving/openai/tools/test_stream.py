@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.openai.tool_call_stream import CallArguments, CallStart, Content, ToolCallStream
+from serving.openai.tools.stream import CallArguments, CallStart, Content, ToolCallStream
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.openai.prompt import ChatTemplate
-from serving.openai.tool_call_stream import CallArguments, CallStart, Content, ToolCallStream
-from serving.openai.tool_format import HERMES, CallFormat
-from tests.serving.openai.call_templates import TEMPLATES
+from serving.openai.tools.format import HERMES, CallFormat
+from serving.openai.tools.stream import CallArguments, CallStart, Content, ToolCallStream
+from tests.serving.openai.tools.call_templates import TEMPLATES
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",
