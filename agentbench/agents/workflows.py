@@ -19,7 +19,7 @@ from agentbench.agents.steps import DraftClient, DraftTools, StepModelOptions, W
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.protocols import ChatClient, ChatRequest, Reply, Toolbox
-from agentbench.core.thoughts import answer_in
+from agentbench.core.trace import answer_in
 from agentbench.references import load_object
 from agentbench.suite.config import Component
 

@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentbench.core.case import Case, Message
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import Backend, ChatRequest
-from agentbench.core.thoughts import answer_in
-from agentbench.core.trace import ToolCall, Trace, UserTurn
+from agentbench.core.trace import ToolCall, Trace, UserTurn, answer_in
 from agentbench.run.model_server import opened_model
 from agentbench.scorers.expected import brief, cut_middle, expected_of
 from agentbench.suite import registry

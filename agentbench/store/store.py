@@ -16,7 +16,7 @@ from agentbench.core.attempt import Attempt, Label
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run, RunStatus
-from agentbench.core.thoughts import answer_in
+from agentbench.core.trace import answer_in
 from agentbench.store.annotations import (
     LabelVerdicts,
     NotedTables,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentbench.core.case import Case, Message
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import Backend, ChatRequest
-from agentbench.core.thoughts import answer_in
+from agentbench.core.trace import answer_in
 from agentbench.run.model_server import opened_model
 from agentbench.suite.config import Component, Serving
 from agentbench.suite.validation import validate

@@ -10,7 +10,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.errors import AttemptError
 from agentbench.core.protocols import ChatRequest
-from agentbench.core.thoughts import answer_in
+from agentbench.core.trace import answer_in
 from agentbench.run.model_server import opened_model
 from agentbench.suite.config import Component
 from tuners.space.configuration import RUNS_ELSEWHERE, Configuration, needs_server

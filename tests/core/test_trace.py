@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
 from agentbench.agents.workflows import SelfConsistencyAgent, SelfConsistencyConfig
 from agentbench.core.protocols import Scorer
-from agentbench.core.thoughts import answer_in
-from agentbench.core.trace import Trace
+from agentbench.core.trace import Trace, answer_in
 from agentbench.run.recorder import Recorder
 from agentbench.scorers.facts import FactsConfig, FactsScorer
 from agentbench.scorers.json_answer import JsonEqualConfig, JsonEqualScorer, JsonSchemaConfig, JsonSchemaScorer
