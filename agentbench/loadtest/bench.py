@@ -8,15 +8,13 @@ from contextlib import AsyncExitStack
 from itertools import islice
 from statistics import median
 
-from agentbench.loadtest.capabilities import Capabilities
 from agentbench.loadtest.measurement import Driver, Measurement
 from agentbench.loadtest.metrics import found_outstanding, measured
 from agentbench.loadtest.plan import LoadPlan, LoadPoint
-from agentbench.loadtest.random_prompts import Form
 from agentbench.loadtest.record import Record
 from agentbench.loadtest.result import BenchResult, PointResult
-from agentbench.loadtest.target_server import TargetServer, opened_target
-from agentbench.loadtest.workload import Workload
+from agentbench.loadtest.target_server import Capabilities, TargetServer, opened_target
+from agentbench.loadtest.workload import Form, Workload
 from agentbench.stats.calls import ttft_from_intent_s
 
 GROWTH = 1.5

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Path = Literal["completions", "chat/completions"]
+Form = Literal["ids", "text", "chat"]
+"""The form of a prompt: token ids, text of as many short words, or such text as a chat message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

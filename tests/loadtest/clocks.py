@@ -14,8 +14,8 @@ from agentbench.http.client import HttpClient, Target
 from agentbench.http.event_stream import events
 from agentbench.loadtest.measurement import Driver, Measurement
 from agentbench.loadtest.plan import LoadPoint
-from agentbench.loadtest.random_prompts import RandomPrompts
 from agentbench.loadtest.record import record_of
+from agentbench.loadtest.workloads import RandomPrompts
 from agentbench.run.recorder import Recorder
 from tests.fakes import declared
 

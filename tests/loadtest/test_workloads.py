@@ -5,8 +5,8 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbench.loadtest.random_prompts import RandomPrompts
 from agentbench.loadtest.workload import Turn
+from agentbench.loadtest.workloads import RandomPrompts
 
 
 def turns(workload: RandomPrompts, count: int = 50, seed: str = "1") -> list[Turn]:
