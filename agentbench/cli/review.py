@@ -12,7 +12,7 @@ from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.core.attempt import Attempt
-    from agentbench.report.review_queue import AttemptKey
+    from agentbench.report.review import AttemptKey
     from agentbench.store import Store
 
 
@@ -23,7 +23,7 @@ def agreement_command(
     db: Db = None,
 ) -> None:
     """Compare the scorers' verdicts with people's labels, and the reviewers with each other (Cohen's kappa)."""
-    from agentbench.report.agreement import agreement_report, agreement_view
+    from agentbench.report.review import agreement_report, agreement_view
     from agentbench.report.terminal import console
     from agentbench.store import open_store
 
@@ -55,7 +55,7 @@ def review_command(
     db: Db = None,
 ) -> None:
     """Show attempts one by one, without any scorer's verdict, and keep yours."""
-    from agentbench.report.review_queue import ReviewSelection, review_queue
+    from agentbench.report.review import ReviewSelection, review_queue
     from agentbench.store import open_store
 
     name = reviewer_named(reviewer)

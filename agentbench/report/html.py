@@ -1,12 +1,14 @@
 """A page as one HTML file that needs no network: templates, style sheets, scripts and Plotly's charts.
 
-Every expression of a template is escaped, except `Html` and `Markup` values.
+Every expression of a template is escaped, except `Html` and `Markup` values. A number stands on a page
+together with its path in the page's JSON, so that a test can compare the two.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from agentbench.atomic_write import atomic_write
 from agentbench.core.errors import UserError
 from agentbench.extras import install_hint
+from agentbench.report import figures
 from agentbench.report.terminal_safe import line, plain
-from agentbench.report.traced_number import lookup, traced_number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -154,3 +156,39 @@ def _block(value: object, longest: int = 4000) -> str:
     text = plain(str(value))
     cut = f"… ({len(text) - longest:,} characters more)" if len(text) > longest else ""
     return text[:longest] + cut
+
+
+Form = Callable[[Any], str]
+
+
+FORMS: Mapping[str, Form] = {
+    "cost": figures.cost,
+    "count": figures.count,
+    "decimal": lambda value: f"{value:.3f}",
+    "kappa": lambda value: figures.NONE if value is None else f"{value:.2f}",
+    "ordinal": lambda value: str(value + 1),
+    "percent": figures.percent,
+    "points": figures.points,
+    "probability": figures.probability,
+    "rate": figures.rate,
+    "ratio": lambda value: f"× {value:.3f}",
+    "seconds": figures.seconds,
+    "shift": figures.shift,
+    "integer": lambda value: f"{value:.0f}",
+    "width": lambda value: figures.NONE if value is None else f"{100 * value:.1f} pts",
+}
+"""The formats of a number by name. Each takes the value in the JSON's unit: seconds, fractions, rates per second."""
+
+
+def lookup(document: Any, path: Sequence[str | int]) -> Any:
+    """The value at `path`, a sequence of mapping keys and list indices."""
+    for key in path:
+        document = document[key]
+    return document
+
+
+def traced_number(document: Any, path: Sequence[str | int], form: str) -> str:
+    """The HTML element of the number at `path`: `<data data-path=… data-form=… value=…>formatted number</data>`."""
+    value = lookup(document, path)
+    where, raw = escape(json.dumps(list(path))), escape(json.dumps(value))
+    return f'<data data-path="{where}" data-form="{form}" value="{raw}">{escape(FORMS[form](value))}</data>'

@@ -9,7 +9,7 @@ from typing import Any
 from agentbench.core.errors import UserError
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
-from agentbench.report.history.page import history_page, load_history
+from agentbench.report.history import history_page, load_history
 from agentbench.report.html import Page
 from agentbench.report.run.page import load_run_page, run_page
 from agentbench.report.run.view import run_view

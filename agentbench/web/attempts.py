@@ -11,8 +11,7 @@ from agentbench.core.run import Run
 from agentbench.core.trace import ModelCall
 from agentbench.report.compare.page import runs_page
 from agentbench.report.compare.view import runs_view
-from agentbench.report.history.page import history_page
-from agentbench.report.history.view import NEWEST_RUNS, history_view
+from agentbench.report.history import NEWEST_RUNS, history_page, history_view
 from agentbench.report.html import Page
 from agentbench.report.transcript.view import attempt_view
 from agentbench.store import Store

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from agentbench.core.attempt import Label
 from agentbench.core.errors import UserError
 from agentbench.core.run import Run
-from agentbench.report.review_queue import AttemptKey, ReviewSelection
+from agentbench.report.review import AttemptKey, ReviewSelection
 from agentbench.report.transcript.view import attempt_view
 from agentbench.web.filters import integer_parameter, posted_form, requested_run, run_named
 from agentbench.web.rendering import page, viewer_at

@@ -12,9 +12,8 @@ from typing import Generic, TypeVar
 
 from agentbench.core.attempt import Label
 from agentbench.core.run import Run
-from agentbench.report.agreement import AgreementView, agreement_view
 from agentbench.report.html import Page
-from agentbench.report.review_queue import AttemptKey, ReviewSelection, review_queue
+from agentbench.report.review import AgreementView, AttemptKey, ReviewSelection, agreement_view, review_queue
 from agentbench.report.run.page import RunFigures, run_figures
 from agentbench.store import Store
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from agentbench.report.traced_number import FORMS, lookup
+from agentbench.report.html import FORMS, lookup
 
 VOID = {"br", "meta", "link", "input", "img", "hr"}
 

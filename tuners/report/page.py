@@ -10,9 +10,8 @@ from agentbench.core.case import Case
 from agentbench.core.errors import UserError
 from agentbench.report import figures
 from agentbench.report.compare.page import ChangedAttempt, ChangedCase
-from agentbench.report.html import Chart, Html, Page, chart_places, render
+from agentbench.report.html import Chart, Html, Page, chart_places, lookup, render
 from agentbench.report.report import Report
-from agentbench.report.traced_number import lookup
 from agentbench.report.transcript.view import attempt_view
 from agentbench.stats.outcomes import AGENT_FAILURES
 from agentbench.store import Store

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentbench.cli.app import app
-from agentbench.report.history.page import history_page, load_history
+from agentbench.report.history import history_page, load_history
 from agentbench.store import Store, open_store
 from tests.report.page_numbers import check, numbers
 from tests.report.runs import STARTED, a_case, a_run, an_attempt
