@@ -21,9 +21,9 @@ from tuners.proposals.proposer import Proposer
 from tuners.report.best_file import write_best
 from tuners.search.budget import Spending
 from tuners.search.candidate import BASELINE, Candidate
-from tuners.search.climb import Climb
 from tuners.search.journal import StoredJournal, ended_candidates, reopen
 from tuners.search.optuna_storage import opened_trials
+from tuners.search.rungs import Climb
 from tuners.search.search import Plan, Prepare, Search
 from tuners.search.trials import Trials
 from tuners.space.space import Settings

@@ -30,8 +30,7 @@ from tuners.search.trials import Trials
 from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices
 from tuners.space.space import Settings, Space
-from tuners.study.file import StudyFile
-from tuners.study.split import Split
+from tuners.study.file import Split, StudyFile
 from tuners.study.study import Study
 from tuners.verdict.verdict import Verdict, judge
 

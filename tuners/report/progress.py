@@ -14,7 +14,7 @@ from tuners.engine.evaluator import LiveEvaluator
 from tuners.report.words import COLUMNS, candidate_row, row
 from tuners.search.budget import Spending
 from tuners.search.candidate import Candidate
-from tuners.search.climb import Climb
+from tuners.search.rungs import Climb
 
 SHOWN = 20
 """Ended candidates in the table, the newest ones."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from tuners.search.budget import Spending
 from tuners.search.candidate import Candidate
-from tuners.search.climb import excesses
 from tuners.search.evaluator import Broken, Evaluator, Figures, Limit, Measured, OutOfBudget
+from tuners.search.rungs import excesses
 from tuners.space.configuration import Configuration
 from tuners.space.parameters import Choices, Parameter, Range, Subset
 from tuners.space.space import Settings, Space

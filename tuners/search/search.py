@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from tuners.search.budget import Spending
 from tuners.search.candidate import BASELINE, Candidate, front, rank
-from tuners.search.climb import Climb
 from tuners.search.evaluator import Broken, Evaluator, Limit, is_better, too_many
 from tuners.search.journal import Journal, Progress
 from tuners.search.knobs import KnobTuner
-from tuners.search.rungs import RungPlan, worse_p
+from tuners.search.rungs import Climb, RungPlan, worse_p
 from tuners.search.trials import Trials, grouped
 from tuners.space.configuration import Configuration
 from tuners.space.space import Settings, Space, combinations

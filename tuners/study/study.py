@@ -22,8 +22,7 @@ from tuners.space.configuration import configured, lossless_knobs
 from tuners.space.parameters import Choices, Parameter, same
 from tuners.space.space import Space
 from tuners.study.check import check_study, example_settings
-from tuners.study.file import StudyFile, checked_study, overridden, read_study
-from tuners.study.split import Split, split_cases
+from tuners.study.file import Split, StudyFile, checked_study, overridden, read_study, split_cases
 
 CONFIGURING = ("baseline", "references", "space")
 """The keys of a study.yaml whose values become parts of configurations."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agentbench.core.case import Case
 from agentbench.core.errors import UserError
-from tuners.study.split import SplitOptions, split_cases
+from tuners.study.file import SplitOptions, split_cases
 
 
 def cases(*clusters: int) -> list[Case]:
