@@ -115,11 +115,11 @@ class WorkloadSpec:
 
     async def make(self, capabilities: Capabilities) -> Workload:
         if self.kind == "suite":
-            from agentbench.loadtest.suite_prompts import suite_prompts
+            from agentbench.loadtest.recorded import suite_prompts
 
             return await suite_prompts(self.what)
         if self.kind == "trace":
-            from agentbench.loadtest.replay import stored_run
+            from agentbench.loadtest.recorded import stored_run
 
             return stored_run(self.what, self.db)
         return RandomPrompts(

@@ -12,7 +12,7 @@ from agentbench.core.attempt import Attempt
 from agentbench.core.errors import AttemptError, UserError
 from agentbench.core.protocols import ChatRequest, Endpoint, Relay, Reply
 from agentbench.core.trace import STEP, ModelCall, Trace
-from agentbench.loadtest.replay import session_of
+from agentbench.loadtest.recorded import session_of
 from agentbench.run.recorder import Recorder
 from agentbench.suite import registry
 from agentbench.suite.config import Component, Limits

@@ -17,7 +17,7 @@ from agentbench.loadtest.measurement import Measurement
 from agentbench.loadtest.metrics import measured
 from agentbench.loadtest.plan import LoadPoint
 from agentbench.loadtest.record import Record, record_of
-from agentbench.loadtest.replay import session_of
+from agentbench.loadtest.recorded import session_of
 from agentbench.loadtest.target_server import TargetServer, TargetSpec, opened_target
 from agentbench.loadtest.workload import Path as RequestPath
 from agentbench.loadtest.workload import Session, Turn

@@ -1,8 +1,9 @@
-"""The workload of a suite's real prompts: the first model call of each case, as the suite's agent sends it.
+"""Workloads of recorded requests: the first one of each case of a suite, or all of a stored run.
 
-The agent runs against a listener that records the request and refuses it. The load generator then sends exactly this
-request (messages, tools, output schema, sampling) under any arrivals, the same to every server. Later turns depend on
-the answers and are left out; `trace:RUN` replays those of a stored run.
+For a suite, its agent runs against a listener that records the request and refuses it. The load generator then sends
+exactly this request (messages, tools, output schema, sampling) under any arrivals, the same to every server. Later
+turns depend on the answers and are left out. For a stored run, its model calls are replayed in order, with the recorded
+gaps of agents and tools between them.
 """
 
 import asyncio
@@ -10,16 +11,19 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
+from agentbench.core.attempt import Attempt
 from agentbench.core.errors import UserError
 from agentbench.core.guest import described
 from agentbench.core.protocols import Agent, Backend, Endpoint
+from agentbench.core.trace import ModelCall
 from agentbench.loadtest.workload import Path, Session, Turn
 from agentbench.references import beside
 from agentbench.run.recorder import Recorder
+from agentbench.store import open_store
 from agentbench.suite import registry
 from agentbench.suite.suite import Suite, load_suite
 from agentbench.tools import load_tools, opened_toolbox
@@ -125,3 +129,42 @@ async def _body(reader: asyncio.StreamReader) -> Mapping[str, Any]:
     length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
     found: Mapping[str, Any] = json.loads(await reader.readexactly(int(length.partition(":")[2])))
     return found
+
+
+def stored_run(reference: str, db: str | None) -> Recorded:
+    """The workload of a run: a session for each attempt, with the recorded start times relative to the first.
+
+    A turn's gap is the time from the end of the previous call to the next one's intended send: the work of tools and
+    agent. The messages are the recorded ones, so that every server gets the same whatever it answers. `UserError` when
+    the store does not have the run, or the run has no model call.
+    """
+    with open_store(db, create=False) as store:
+        run = store.get_run(reference)
+        attempts = [attempt for attempt in store.attempts(run.id) if attempt.trace.served_calls]
+    if not attempts:
+        raise UserError(f"run {run.id} has no model call to replay")
+    attempts.sort(key=_began)
+    begin = _began(attempts[0])
+    sessions = tuple(session_of(attempt, begin) for attempt in attempts)
+    calls = sum(len(session.turns) for session in sessions)
+    note = f"{calls} model calls of {len(sessions)} attempts of run {run.id}, with their own gaps between turns"
+    return Recorded(recorded=sessions, note=note)
+
+
+def _began(attempt: Attempt) -> int:
+    """The intended send of its first call, in nanoseconds since the Unix epoch."""
+    return attempt.wall_anchor_ns + attempt.trace.served_calls[0].intended_at
+
+
+def session_of(attempt: Attempt, begin: int) -> Session:
+    calls = attempt.trace.served_calls
+    gaps = [0, *(max(0, now.intended_at - before.ended_at) for before, now in pairwise(calls))]
+    turns = tuple(_replayed_turn(call, gap) for call, gap in zip(calls, gaps, strict=True))
+    return Session(turns=turns, offset_s=(_began(attempt) - begin) / 1e9, name=f"{attempt.case_id} {attempt.repeat}")
+
+
+def _replayed_turn(call: ModelCall, gap_ns: int) -> Turn:
+    extra = dict(call.request.get("extra_body") or {})
+    parameters = {key: value for key, value in call.request.items() if key not in (*LEFT_OUT, "extra_body")}
+    body = {"messages": list(call.messages), **parameters, **extra}
+    return Turn(path="chat/completions", body=body, gap_ns=gap_ns)

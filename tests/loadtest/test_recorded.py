@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentbench.core.errors import UserError
-from agentbench.loadtest.replay import stored_run
-from agentbench.loadtest.suite_prompts import suite_prompts
+from agentbench.loadtest.recorded import stored_run, suite_prompts
 from agentbench.store import open_store
 from tests.report.runs import fill
 
