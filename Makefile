@@ -1,4 +1,4 @@
-# make demo: set up, pull the default model and BFCL, run the suite twice, print the comparison.
+# make demo: set up, pull two models and BFCL, run the suite with each, print the comparison, write its page. A third: MODEL=NAME.
 # make examples: an environment for each agent framework in docs/examples, and the tests that run them.
 # make quick: the tests that need no model, database server, browser, whole study or process of their own.
 # make test: set up if needed, then every test but those that take more than 20 seconds; these are: make slow.
@@ -10,7 +10,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-LIMIT  ?= 60
+# The demo: cases of each run, runs' attempts in flight, models, and the page of their comparison.
+LIMIT       ?= 60
+CONCURRENCY ?= 8
+MODELS      ?= smollm2-135m-instruct qwen2.5-coder-0.5b-instruct
+PAGE        ?= results/demo.html
 # Two workers, each on a core of its own; a file stays on one worker, so that its fixtures are made once.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -37,10 +41,18 @@ $(VENV)/.dev: $(VENV)/.core
 pull: $(VENV)/.core
 	$(BIN)/agentbench pull smollm2-135m-instruct bfcl
 
-demo: pull
-	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label free --set agent.output=free
-	$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --label constrained --set agent.output=json_schema
-	@$(BIN)/agentbench compare latest~1 latest
+# A model of the demo, the name of its answers' form, and that form.
+define demo_run
+$(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --concurrency $(CONCURRENCY) --label '$(1:-instruct=) $(2)' \
+  --set serving.model=$(1) --set serving.quantization=auto --set agent.output=$(3)
+
+endef
+
+demo: DEMO_MODELS = $(MODELS) $(filter-out $(MODELS),$(MODEL))
+demo: $(VENV)/.core
+	$(BIN)/agentbench pull $(DEMO_MODELS) bfcl
+	$(foreach model,$(DEMO_MODELS),$(call demo_run,$(model),free,free)$(call demo_run,$(model),constrained,json_schema))
+	@$(BIN)/agentbench compare $(foreach model,$(DEMO_MODELS:-instruct=),'$(model) free' '$(model) constrained') --html $(PAGE)
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL) --quick

@@ -1,7 +1,9 @@
 """The README's examples: its suite and its agent run, and its command lines parse."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,41 @@ def test_the_documented_make_targets_exist() -> None:
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def demo_commands(*variables: str) -> list[list[str]]:
+    """The words of each agentbench command that `make demo` would run."""
+    root = Path(__file__).parents[1]
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith(("MAKE", "MODEL"))}
+    command = ["make", "--dry-run", "demo", *variables]
+    printed = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    lines = printed.replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if "/agentbench " in line]
+
+
+@pytest.mark.parametrize(
+    ("variables", "models"),
+    [
+        ([], ["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"]),
+        (
+            ["MODEL=qwen2.5-coder-1.5b-instruct"],
+            ["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"],
+        ),
+        (["MODEL=smollm2-135m-instruct"], ["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"]),
+    ],
+)
+def test_the_demo_runs_each_model_free_and_constrained_and_compares_those_runs(
+    variables: list[str], models: list[str]
+) -> None:
+    group: Any = typer.main.get_command(app)
+    pull, *runs, compare = [
+        (name, group.commands[name].make_context(name, arguments).params)
+        for name, *arguments in demo_commands(*variables)
+    ]
+    assert (pull[0], compare[0], {name for name, _ in runs}) == ("pull", "compare", {"run"})
+    assert pull[1]["names"] == [*models, "bfcl"]
+    settings = [dict(each.split("=") for each in options["settings"]) for _, options in runs]
+    chosen = [(each["serving.model"], each["agent.output"]) for each in settings]
+    assert chosen == [(model, output) for model in models for output in ("free", "json_schema")]
+    assert compare[1]["runs"] == [options["label"] for _, options in runs]
+    assert f"`{compare[1]['html']}`" in README

@@ -1,71 +1,93 @@
-"""`agentbench compare` shows two runs side by side; `gate` judges a stored run; `power` computes how many cases a gate
+"""`agentbench compare` shows runs side by side; `gate` judges a stored run; `power` computes how many cases a gate
 needs.
 """
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentbench.cli.runs import AsJson, Db
-
-if TYPE_CHECKING:
-    from agentbench.gate.judge import Gating
-    from agentbench.report.compare.view import CompareView
-
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from agentbench.core.errors import UserError
 
 if TYPE_CHECKING:
     from agentbench.gate.judge import Gating
+    from agentbench.report.compare.view import RunsView
     from agentbench.store import Store
 
 
 def compare_command(
-    a: Annotated[str, typer.Argument(help="Run A, the earlier one: id, its start or end, label, LABEL~N or latest~N.")],
-    b: Annotated[str, typer.Argument(help="Run B: the same.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Two runs or more, the earlier one first: id, its start or end, label, LABEL~N or latest~N.",
+        ),
+    ],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Judge B by its suite's gate with A as baseline; exit code 1 if it fails.")
+        bool,
+        typer.Option(
+            "--gate",
+            help="Of two runs, judge the second by its suite's gate with the first as baseline; exit code 1"
+            " if it fails.",
+        ),
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the comparison as a self-contained page too.")
+    ] = None,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Compare two runs, paired on case: the change from A to B (B − A) with intervals, and what their configurations
-    differ in."""
+    """Compare runs, paired on case: what changed from the first to each later one, with intervals, and what their
+    configurations differ in. Three runs or more are a table with a row each and the Pareto front of accuracy and
+    goodput."""
     from agentbench.gate.judge import gate_options, judge
-    from agentbench.report.compare.view import compare_view
+    from agentbench.report.compare.view import runs_view
     from agentbench.store import open_store
 
+    if gate and len(runs) != 2:
+        raise UserError(f"--gate judges one run against another: {len(runs)} runs given; give two")
     with open_store(db, create=False) as store:
-        run_a, run_b = store.get_run(a), store.get_run(b)
-        view = compare_view(store, run_a, run_b)
-        gating = judge(store, run_b, gate_options(run_b, baseline=run_a.id)) if gate else None
+        found = [store.get_run(run) for run in runs]
+        view = runs_view(store, found)
+        gating = judge(store, found[1], gate_options(found[1], baseline=found[0].id)) if gate else None
+        if html is not None:
+            _write_page(html, view, store)
     if as_json:
         judged = {"gate": gating.to_json()} if gating else {}
-        typer.echo(json.dumps(view.to_json() | judged, indent=2, default=str))
+        of_two = view.comparisons[0] if len(runs) == 2 else view
+        typer.echo(json.dumps(of_two.to_json() | judged, indent=2, default=str))
     else:
         _print(view, gating, markdown)
+    if html is not None:
+        typer.echo(f"agentbench: wrote {html}", err=True)
     if gating and not gating.verdict.passed:
         raise typer.Exit(1)
 
 
-def _print(view: "CompareView", gating: "Gating | None", markdown: bool) -> None:
-    from agentbench.report.compare.table import compare_markdown, compare_report
+def _write_page(path: Path, view: "RunsView", store: "Store") -> None:
+    from agentbench.report.compare.page import runs_page
+    from agentbench.report.html import html_of, write_html
+
+    write_html(path, html_of(runs_page(view, store)))
+
+
+def _print(view: "RunsView", gating: "Gating | None", markdown: bool) -> None:
+    from agentbench.report.compare.overview import runs_markdown, runs_report
     from agentbench.report.gate import gate_lines, gate_markdown, verdict_line
     from agentbench.report.terminal import console
 
     if markdown:
-        typer.echo(compare_markdown(view))
+        typer.echo(runs_markdown(view))
     else:
         out = console()
-        out.print(compare_report(view, piped=not out.is_terminal))
+        out.print(runs_report(view, piped=not out.is_terminal))
     if gating is None:
         return
     if markdown:
-        typer.echo(gate_markdown(f"gate of {view.b.title}", gating, []))
+        typer.echo(gate_markdown(f"gate of {view.runs[1].title}", gating, []))
     else:
         typer.echo("\n".join(gate_lines(gating)))
         typer.echo(verdict_line(gating))

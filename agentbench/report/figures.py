@@ -1,5 +1,7 @@
 """Numbers formatted for a reader: with a unit, to three digits; a dash stands for a missing number."""
 
+from collections.abc import Mapping
+
 from agentbench.stats import Estimate
 from agentbench.stats.intervals import LEAST_CLUSTERS
 
@@ -102,6 +104,11 @@ def time_interval(estimate: Estimate | None) -> str:
     if estimate.low is None or estimate.high is None:
         return f"at least {seconds(estimate.low)}" if estimate.high is None else f"at most {seconds(estimate.high)}"
     return bounds(seconds(estimate.low), seconds(estimate.high))
+
+
+def limits(objectives: Mapping[str, float]) -> str:
+    """Time limits (seconds) by metric in words."""
+    return ", ".join(f"{name} ≤ {seconds(limit)}" for name, limit in objectives.items())
 
 
 def _signed(value: float, form: str) -> str:

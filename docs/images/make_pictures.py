@@ -2,8 +2,9 @@
 
     make demo && python docs/images/make_pictures.py
 
-Takes the two newest runs of the store (those that `make demo` made), and the newest study where there is one.
-Pictures are of the viewer and of the report of both runs, each in light and in dark, and of the study's file.
+Takes the four newest runs of the store (those that `make demo` made), or the runs that are named, and the newest study
+where there is one. Pictures are of the head of the runs' page (README's first), of the viewer, each in light and in
+dark, and of the study's file.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,10 @@ from agentbench.tools.browser import ARGUMENTS, installed_browser
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT, TALL = 1280, 860, 1950
+NARROW = 900
+"""The width of README's first picture, which stands in a column of text."""
+
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def newest_study(db: str | None) -> str | None:
@@ -30,16 +35,17 @@ def newest_study(db: str | None) -> str | None:
         return next(iter(store.studies.names()), None)
 
 
-def pages(db: str | None, study: str | None) -> dict[str, str]:
+def pages(db: str | None, names: Sequence[str], study: str | None) -> dict[str, str]:
     """The viewer's pages by the name of their picture."""
     with open_store(db, create=False) as store:
-        newest, before = store.get_run("latest"), store.get_run("latest~1")
+        runs = [store.get_run(name) for name in names]
+        newest = runs[-1]
         case = store.verdicts(newest.id)[0][0]
     found = {
         "runs": "/runs",
         "run": f"/runs/{newest.id}",
         "transcript": f"/runs/{newest.id}/cases/{case}",
-        "compare": f"/compare?run={before.id}&run={newest.id}",
+        "compare": f"/compare?{'&'.join(f'run={run.id}' for run in runs)}",
         "history": f"/suites/{newest.suite}",
         "review": f"/runs/{newest.id}/review?queue=all",
     }
@@ -69,9 +75,22 @@ def written(path: Path, db: str | None, *command: str) -> str:
 
 
 def taken(browser: Browser, name: str, address: str) -> None:
-    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for theme in themes:
+    for theme in THEMES:
         pictured(browser, f"{name}-{theme}.png", address, theme, HEIGHT)
+
+
+def head_taken(browser: Browser, name: str, address: str) -> None:
+    """The page from its top to the end of its first table, at twice the size, in both themes."""
+    for theme in THEMES:
+        page = browser.new_page(color_scheme=theme, viewport={"width": NARROW, "height": HEIGHT}, device_scale_factor=2)
+        page.goto(address)
+        page.wait_for_timeout(1000)  # Plotly draws
+        table = page.locator("[data-document=runs]").first.bounding_box()
+        assert table is not None
+        head = {"x": 0.0, "y": 0.0, "width": float(NARROW), "height": table["y"] + table["height"] + 8}
+        page.screenshot(path=HERE / f"{name}-{theme}.png", clip=head, full_page=True)
+        page.close()
+        print(f"{name}-{theme}.png")
 
 
 def pictured(browser: Browser, name: str, address: str, theme: Literal["light", "dark"], height: int) -> None:
@@ -86,12 +105,14 @@ def pictured(browser: Browser, name: str, address: str, theme: Literal["light", 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--db", default=None)
-    db = options.parse_args().db
+    options.add_argument("runs", nargs="*", default=["latest~3", "latest~2", "latest~1", "latest"])
+    chosen = options.parse_args()
+    db, runs = chosen.db, chosen.runs
     study = newest_study(db)
     with sync_playwright() as playwright, viewer(db) as address, tempfile.TemporaryDirectory() as directory:
         browser = playwright.chromium.launch(executable_path=installed_browser(), args=[*ARGUMENTS, "--no-sandbox"])
-        taken(browser, "report", written(Path(directory) / "report.html", db, "report", "latest~1", "latest"))
-        for name, path in pages(db, study).items():
+        head_taken(browser, "demo", written(Path(directory) / "demo.html", db, "compare", *runs))
+        for name, path in pages(db, runs, study).items():
             taken(browser, name, address + path)
         if study:
             file = written(Path(directory) / "study.html", db, "study", study)

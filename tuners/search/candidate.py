@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from agentbench.stats.pareto import dominates, pareto_front
 from tuners.search.evaluator import RATES, Figures
 from tuners.space.space import Settings
 
@@ -72,12 +73,8 @@ def rank(candidate: Candidate) -> tuple[float, float]:
 def front(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
     """The Pareto front of the feasible candidates that have every objective's figure, best quality first."""
     points = {each.number: _point(each, objectives) for each in candidates if each.feasible}
-    members = [
-        each
-        for each in candidates
-        if (point := points.get(each.number)) is not None
-        and not any(other is not None and _dominates(other, point) for other in points.values())
-    ]
+    numbers = set(pareto_front({number: point for number, point in points.items() if point is not None}))
+    members = [each for each in candidates if each.number in numbers]
     return sorted(members, key=lambda each: -each.quality)
 
 
@@ -98,7 +95,7 @@ def _dominates_so_far(a: Candidate, b: Candidate, objectives: Sequence[str]) -> 
     if not shared or a.number == b.number:
         return False
     points = [_values(_on(each, shared, min(a.rung, b.rung)), objectives) for each in (a, b)]
-    return points[0] is not None and points[1] is not None and _dominates(points[0], points[1])
+    return points[0] is not None and points[1] is not None and dominates(points[0], points[1])
 
 
 def _on(candidate: Candidate, cases: Set[str], rung: int) -> dict[str, float]:
@@ -119,7 +116,3 @@ def _values(figures: Mapping[str, float], objectives: Sequence[str]) -> tuple[fl
     if any(name not in figures for name in objectives):
         return None
     return tuple(figures[name] if name in RATES else -figures[name] for name in objectives)
-
-
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    return all(x >= y for x, y in zip(a, b, strict=True)) and any(x > y for x, y in zip(a, b, strict=True))

@@ -5,89 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentbench.core.run import Run
-from agentbench.report import figures
+from agentbench.report.compare.charts import LETTERS, runs_charts
 from agentbench.report.compare.table import conclusion
-from agentbench.report.compare.view import FRONTS, CompareView, RunsView, front
-from agentbench.report.html import COLOURS, Chart, Html, Page, chart_places, chart_text, render
+from agentbench.report.compare.view import CompareView, RunsView
+from agentbench.report.html import Html, Page, chart_places, render
 from agentbench.report.run.view import RunView
-from agentbench.report.terminal_safe import line
 from agentbench.report.transcript.view import AttemptView, attempt_view
 from agentbench.store import Store
-
-LETTERS = "ABCDEFGH"
-AXES = {"ttft_p95_s": ("TTFT p95, seconds", "TTFT"), "agent_goodput_per_s": ("agent goodput per second", "goodput")}
-
-
-def runs_charts(view: RunsView) -> dict[str, Chart]:
-    """Charts of accuracy against each metric in `FRONTS`, where at least two runs have both."""
-    charts = {metric: _chart(view, metric) for metric in FRONTS}
-    return {f"pareto_{AXES[metric][1].lower()}": chart for metric, chart in charts.items() if chart is not None}
-
-
-def _chart(view: RunsView, metric: str) -> Chart | None:
-    measured = [
-        (place, run)
-        for place, run in enumerate(view.runs)
-        if run.accuracy is not None and getattr(run.serving, metric) is not None
-    ]
-    if len(measured) < 2:
-        return None
-    best = set(front(view.runs, metric))
-    data = [_front([run for _, run in measured if run.run.id in best], metric)]
-    data += [_point(place, run, metric) for place, run in measured]
-    title, short = AXES[metric]
-    layout = {
-        "height": 250,
-        "margin": {"t": 12, "b": 60},
-        "xaxis": {"title": {"text": title}, "range": _range([getattr(run.serving, metric) for _, run in measured])},
-        "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
-        "showlegend": False,
-    }
-    caption = f"Quality against {short}; the dotted line is the Pareto front"
-    return Chart(caption=caption, data=data, layout=layout, figures_at="the table has the figures")
-
-
-def _range(values: list[float]) -> list[float]:
-    """The range of the axis. It starts left of 0, so that a point at 0 is clear of the axis."""
-    most = max(values) or 1.0
-    return [-0.04 * most, 1.1 * most]
-
-
-def _front(runs: list[RunView], metric: str) -> dict[str, Any]:
-    points = sorted((getattr(run.serving, metric), run.accuracy.value) for run in runs if run.accuracy)
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for x, _ in points],
-        "y": [y for _, y in points],
-        "line": {"color": "#16855b", "dash": "dot", "shape": "hv" if FRONTS[metric] < 0 else "vh"},
-        "hoverinfo": "skip",
-    }
-
-
-def _point(place: int, run: RunView, metric: str) -> dict[str, Any]:
-    assert run.accuracy is not None
-    value, accuracy = getattr(run.serving, metric), run.accuracy
-    form = figures.seconds if metric.endswith("_s") and not metric.endswith("per_s") else figures.rate
-    hover = f"{LETTERS[place]} {line(run.title)}: {figures.percent(accuracy.value)}, {form(value)}"
-    low, high = accuracy.low, accuracy.high
-    bars = {"type": "data", "symmetric": False, "thickness": 1, "visible": low is not None and high is not None}
-    bars["array"] = [0.0 if high is None else high - accuracy.value]
-    bars["arrayminus"] = [0.0 if low is None else accuracy.value - low]
-    return {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": [value],
-        "y": [accuracy.value],
-        "error_y": bars,
-        "text": [LETTERS[place]],
-        "textposition": "top right",
-        "hovertext": [chart_text(hover)],
-        "hoverinfo": "text",
-        "cliponaxis": False,
-        "marker": {"color": COLOURS[place % len(COLOURS)], "size": 12},
-    }
-
 
 TRANSCRIPTS = 15
 """Changed cases shown with both transcripts, in each direction."""
@@ -157,8 +81,9 @@ class Pair:
 def runs_page(view: RunsView, store: Store) -> Page:
     """The HTML page of several runs. `UserError` when Jinja2 is not installed."""
     charts = runs_charts(view)
-    body = render("runs_page.html", charts=chart_places(charts), **_values(view, store))
-    return Page(title=", ".join(run.title for run in view.runs), body=Html(body), charts=charts)
+    places = {name: chart_places({name: chart}) for name, chart in charts.items()}
+    body = render("runs_page.html", charts=places, heading=view.heading, **_values(view, store))
+    return Page(title=view.heading, body=Html(body), charts=charts)
 
 
 def _values(view: RunsView, store: Store) -> dict[str, Any]:
@@ -175,8 +100,8 @@ def _values(view: RunsView, store: Store) -> dict[str, Any]:
         "scorers": list(dict.fromkeys(name for run in view.runs for name in run.scores)),
         "rows": [row for row in ROWS if row[1] not in OPTIONAL or any(run[row[1]] is not None for run in runs)],
         "letters": LETTERS,
+        "objectives": view.objectives,
         "incomplete": INCOMPLETE,
-        "suites": ", ".join(dict.fromkeys(run.run.suite for run in view.runs)),
         "pairs": [_pair(store, view.runs, place, each) for place, each in enumerate(view.comparisons, 1)],
     }
 

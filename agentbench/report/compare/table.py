@@ -164,16 +164,18 @@ def _dim(text: str) -> Text:
     return Text(line(text) or figures.NONE, style="dim")
 
 
-def verdict(view: CompareView) -> Text:
-    """The conclusion from the comparison of pass rates, with its test."""
+def verdict(view: CompareView, later: str = "B", family: int | None = None) -> Text:
+    """The conclusion from the comparison of pass rates, with its test. `later` is the letter of the later run;
+    `family` is the number of metrics that p is adjusted for, by default those of this comparison."""
     paired = view.passes
     if paired.difference is None or paired.p_value is None:
         return Text("No case was graded in both runs: nothing to compare.", style="bold yellow")
     adjusted = view.adjusted["pass_rate"]
-    shown = conclusion(paired.difference, adjusted, "A", "B")
+    metrics = len(view.adjusted) if family is None else family
+    shown = conclusion(paired.difference, adjusted, "A", later)
     test = f"{paired.test}, {figures.probability(paired.p_value)}, {paired.cases} paired cases"
-    if len(view.adjusted) > 1:
-        test += f"; {figures.probability(adjusted)} as one of {len(view.adjusted)} metrics (Holm)"
+    if metrics > 1:
+        test += f"; {figures.probability(adjusted)} as one of {metrics} metrics (Holm)"
     clusters = f" in {paired.clusters} clusters" if paired.clusters < paired.cases else ""
     return Text.assemble((shown, "bold"), f" ({test}{clusters}). {_detectable(view)}".rstrip())
 

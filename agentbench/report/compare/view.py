@@ -13,6 +13,7 @@ from agentbench.stats import Outcome, PairedComparison, compare_passes
 from agentbench.stats.comparison import PairedShift, ScoreComparison, compare_latency, compare_scores, graded_scorers
 from agentbench.stats.hypothesis_tests import holm
 from agentbench.stats.intervals import LEAST_CLUSTERS
+from agentbench.stats.pareto import pareto_front
 from agentbench.store import Store
 
 
@@ -135,13 +136,7 @@ def distinct(views: Sequence[RunView]) -> list[RunView]:
 
 
 def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[Outcome]) -> list[str]:
-    notes = []
-    if a.run.id == b.run.id:
-        notes.append("Both are the same run.")
-    if a.run.suite_hash != b.run.suite_hash:
-        notes.append("The suites differ: cases are paired by id, and their content may not be the same.")
-    parts = changed_parts(a.run.environment.get("suite") or {}, b.run.environment.get("suite") or {})
-    notes += [f"Their suites have other {part}." for part in parts]
+    notes = _differences(a, b)
     if passes.unpaired:
         notes.append(f"Left out: cases that only one run has ({passes.unpaired}).")
     if passes.excluded:
@@ -154,6 +149,18 @@ def _notes(a: RunView, b: RunView, passes: PairedComparison, outcomes: Sequence[
     notes += [note for view in (a, b) for note in _unfinished(view)]
     if any(outcome.tries > 1 for outcome in outcomes):
         notes.append("Some attempts were tried again after an infra failure; times are of the last try.")
+    return notes
+
+
+def _differences(a: RunView, b: RunView) -> list[str]:
+    """What is not the same in the suites of two runs."""
+    notes = ["Both are the same run."] if a.run.id == b.run.id else []
+    if a.run.suite_hash != b.run.suite_hash:
+        notes.append("The suites differ: cases are paired by id, and their content may not be the same.")
+    parts = changed_parts(a.run.environment.get("suite") or {}, b.run.environment.get("suite") or {})
+    notes += [f"Their suites have other {part}." for part in parts]
+    if a.objectives != b.objectives:
+        notes.append("Their time limits differ, and goodput counts only what met them.")
     return notes
 
 
@@ -182,6 +189,19 @@ class RunsView:
     comparisons: tuple[CompareView, ...]
     adjusted: tuple[Mapping[str, float], ...]
 
+    @property
+    def heading(self) -> str:
+        """The suites, and the titles of two runs or the number of more."""
+        suites = ", ".join(dict.fromkeys(run.run.suite for run in self.runs))
+        names = ", ".join(run.title for run in self.runs) if len(self.runs) == 2 else f"{len(self.runs)} runs"
+        return f"{suites} · {names}"
+
+    @property
+    def objectives(self) -> Mapping[str, float] | None:
+        """The time limits (seconds) that all runs share; None where they differ."""
+        first = self.runs[0].objectives
+        return first if all(run.objectives == first for run in self.runs) else None
+
     def to_json(self) -> dict[str, Any]:
         """Values are seconds, fractions and rates per second. `titles` and the values in `config_diff` are in the order
         of `runs`."""
@@ -190,7 +210,7 @@ class RunsView:
             "titles": [run.title for run in self.runs],
             "comparisons": [_compared(each) for each in self.comparisons],
             "p_adjusted": [dict(each) for each in self.adjusted],
-            "config_diff": _config_diff(self.runs),
+            "config_diff": runs_config_diff(self.runs),
             "pareto": {metric: front(self.runs, metric) for metric in FRONTS},
         }
 
@@ -208,7 +228,7 @@ def _compared(view: CompareView) -> dict[str, Any]:
 def runs_view(store: Store, runs: Sequence[Run]) -> RunsView:
     """The comparison of several stored runs. `UserError` for fewer than 2 or more than `MOST_RUNS`."""
     if not 2 <= len(runs) <= MOST_RUNS:
-        raise UserError(f"{len(runs)} runs to compare: expected 2 to {MOST_RUNS}")
+        raise UserError(f"{len(runs)} run{'' if len(runs) == 1 else 's'} to compare: expected 2 to {MOST_RUNS}")
     compared = [compared_run(store, run) for run in runs]
     comparisons = tuple(compare_runs(compared[0], later) for later in compared[1:])
     return RunsView(
@@ -225,7 +245,7 @@ def _adjusted(comparisons: Sequence[CompareView]) -> tuple[dict[str, float], ...
     return tuple({name: adjusted[f"{place} {name}"] for name in each} for place, each in enumerate(found))
 
 
-def _config_diff(runs: Sequence[RunView]) -> dict[str, list[Any]]:
+def runs_config_diff(runs: Sequence[RunView]) -> dict[str, list[Any]]:
     """The dotted paths in which the runs differ, with each run's value; None where a run lacks the path."""
     trees = [dict(flatten(run.run.config)) for run in runs]
     paths = sorted({path for tree in trees for path in tree})
@@ -236,18 +256,11 @@ def _config_diff(runs: Sequence[RunView]) -> dict[str, list[Any]]:
 
 def front(runs: Sequence[RunView], metric: str) -> list[str]:
     """The ids of the runs on the Pareto front of accuracy and `metric`: no other run dominates them."""
-    points = [(run, point) for run in runs if (point := _point(run, metric)) is not None]
-    return [run.run.id for run, point in points if not any(_dominates(other, point) for _, other in points)]
+    found = ((run.run.id, _point(run, metric)) for run in runs)
+    return pareto_front({run_id: point for run_id, point in found if point is not None})
 
 
-Point = tuple[float, float]
-
-
-def _point(run: RunView, metric: str) -> Point | None:
+def _point(run: RunView, metric: str) -> tuple[float, float] | None:
     """Accuracy and the metric; the metric's sign is such that more is better. None where either is missing."""
     value = getattr(run.serving, metric)
     return None if run.accuracy is None or value is None else (run.accuracy.value, FRONTS[metric] * value)
-
-
-def _dominates(a: Point, b: Point) -> bool:
-    return a != b and a[0] >= b[0] and a[1] >= b[1]

@@ -1,5 +1,7 @@
 """The table of one run on the terminal."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -99,7 +101,6 @@ def verdicts(view: RunView) -> str:
 
 def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
     serving, tail = view.serving, view.ttft_p95
-    within = ", ".join(f"{name} ≤ {figures.seconds(limit)}" for name, limit in view.objectives.items())
     interval = f"95 %: {found}" if (found := figures.time_interval(tail)) else figures.no_interval(tail)
     return [
         ("TTFT p50", figures.seconds(serving.ttft_p50_s), model_calls(serving)),
@@ -111,7 +112,7 @@ def _serving_rows(view: RunView) -> list[tuple[str, str, str]]:
             figures.at_least(figures.rate(serving.output_tokens_per_s), serving.uncounted_timed),
             "all streams together",
         ),
-        ("Agent goodput/s", figures.rate(serving.agent_goodput_per_s), goodput_remark(within)),
+        ("Agent goodput/s", figures.rate(serving.agent_goodput_per_s), goodput_remark(view.objectives)),
         ("Tokens in / out", tokens(view), cached(view)),
         *_cost_rows(view),
         ("Wall time", figures.seconds(serving.wall_s), ""),
@@ -141,8 +142,8 @@ def model_calls(serving: ServingSummary) -> str:
     return f"{calls}, {unknown} answered in one piece or not at all" if unknown else calls
 
 
-def goodput_remark(within: str) -> str:
-    return f"right answers with {within}" if within else "right answers"
+def goodput_remark(objectives: Mapping[str, float]) -> str:
+    return f"right answers with {figures.limits(objectives)}" if objectives else "right answers"
 
 
 def tokens(view: RunView) -> str:

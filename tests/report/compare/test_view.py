@@ -76,5 +76,5 @@ def test_a_changed_case_has_both_transcripts(store: Store) -> None:
 
 def test_one_run_or_too_many_is_an_error(store: Store, tmp_path: Path) -> None:
     for count in (1, 9):
-        with pytest.raises(UserError, match=f"{count} runs to compare: expected 2 to 8"):
+        with pytest.raises(UserError, match=f"{count} runs? to compare: expected 2 to 8"):
             runs_view(store, [store.get_run("free")] * count)
