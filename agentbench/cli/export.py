@@ -59,7 +59,7 @@ def export_command(
 def _written(store: "Store", run: "Run", form: ExportFormat, out: Path, force: bool) -> Mapping[str, int]:
     from agentbench.export.otel import write_otel
     from agentbench.export.run_file import write_run_file
-    from agentbench.export.table_files import export_tables
+    from agentbench.export.tables import export_tables
 
     if form == "run":
         return write_run_file(store, run, out, force=force)

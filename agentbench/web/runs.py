@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from agentbench.core.attempt import Attempt
 from agentbench.core.run import Run
 from agentbench.export.run_file import write_run_file
-from agentbench.export.table_files import export_tables
+from agentbench.export.tables import export_tables
 from agentbench.report.html import chart_places, html_of
 from agentbench.report.lists import summary_json
 from agentbench.report.run.case_outcomes import verdict_of

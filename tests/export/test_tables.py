@@ -12,8 +12,7 @@ from pyarrow import parquet
 from agentbench.core.attempt import Label, Score
 from agentbench.core.errors import UserError
 from agentbench.core.trace import Trace, UserTurn
-from agentbench.export.table_files import Format, export_tables
-from agentbench.export.tables import TABLES
+from agentbench.export.tables import TABLES, Format, export_tables
 from agentbench.store import Store, open_store
 from agentbench.testing.store_samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
 
