@@ -22,7 +22,7 @@ from agentbench.stats.gate import GateCheck, GateVerdict, judge_gate
 from agentbench.stats.outcomes import Outcome
 from agentbench.stats.samples import group_cases
 from agentbench.store import Store
-from agentbench.suite.gate_options import GateOptions
+from agentbench.suite.config import GateOptions
 from agentbench.suite.validation import validate
 
 CHANGED_SHOWN = 10

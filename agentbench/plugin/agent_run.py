@@ -20,8 +20,7 @@ from agentbench.run.experiment import backend_overrides, merged
 from agentbench.stats import mean_estimate
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.samples import passes
-from agentbench.suite.config import SECTIONS
-from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.config import SECTIONS, GateOptions, Slo
 from agentbench.suite.suite import Suite, load_suite, suite_file
 from agentbench.suite.validation import validate
 

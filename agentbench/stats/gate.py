@@ -15,7 +15,7 @@ from agentbench.stats.intervals import LEAST_CLUSTERS
 from agentbench.stats.outcomes import Outcome, agent_failures_as_wrong
 from agentbench.stats.samples import passes
 from agentbench.stats.serving import ServingSummary
-from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.config import GateOptions, Slo
 
 ROUNDING = 1e-9
 SERVING_FIELDS = {"goodput": "agent_goodput_per_s", "output_tokens_per_s": "output_tokens_per_s"}

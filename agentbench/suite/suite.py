@@ -18,6 +18,7 @@ from agentbench.suite import registry
 from agentbench.suite.check import check_case, check_components, check_offered, check_tools
 from agentbench.suite.config import (
     Component,
+    GateOptions,
     RunConfig,
     RunOptions,
     Serving,
@@ -25,7 +26,6 @@ from agentbench.suite.config import (
     as_mapping,
     canonical_list_hash,
 )
-from agentbench.suite.gate_options import GateOptions
 from agentbench.suite.validation import Location, validate
 from agentbench.suite.yaml_file import Document, read_yaml
 

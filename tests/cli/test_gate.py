@@ -19,7 +19,7 @@ from agentbench.gate.baseline import baseline_of, find_baseline, read_baseline
 from agentbench.gate.judge import judge_run
 from agentbench.stats.outcomes import Outcome
 from agentbench.store import open_store
-from agentbench.suite.gate_options import GateOptions
+from agentbench.suite.config import GateOptions
 
 RUNNER = CliRunner()
 SUITE = """\

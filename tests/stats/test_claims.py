@@ -11,7 +11,7 @@ import pytest
 from agentbench.stats import compare_passes, judge_gate, mean_estimate, summarize_serving
 from agentbench.stats.estimates import pass_at_k_estimate
 from agentbench.stats.samples import passes
-from agentbench.suite.gate_options import GateOptions
+from agentbench.suite.config import GateOptions
 from tests.stats.simulated import a_population, a_world
 
 PAIRS = 250

@@ -10,7 +10,7 @@ from agentbench.core.errors import FailureKind
 from agentbench.core.trace import Failure
 from agentbench.stats import GateVerdict, Outcome, judge_gate, summarize_serving
 from agentbench.stats.outcomes import outcome_of
-from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.config import GateOptions, Slo
 from tests.stats.attempts import a_call, an_attempt, an_outcome, verdicts
 
 NOTHING = summarize_serving([])

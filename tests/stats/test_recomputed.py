@@ -32,7 +32,7 @@ from agentbench.loadtest.roofline import Peak
 from agentbench.report.compare.view import compare_view
 from agentbench.report.run.view import run_view
 from agentbench.store import Store, open_store
-from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.config import GateOptions, Slo
 from tests.loadtest.records import record
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ from agentbench.stats.calls import (
 )
 from agentbench.stats.outcomes import meets, outcome_of, outcomes_of
 from agentbench.stats.serving import summarize_serving
-from agentbench.suite.gate_options import GateOptions, Slo
+from agentbench.suite.config import GateOptions, Slo
 from tests.stats.attempts import MS, a_call, an_attempt
 
 

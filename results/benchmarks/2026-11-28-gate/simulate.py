@@ -20,7 +20,7 @@ from agentbench.stats import Outcome, compare_passes, judge_gate, mean_estimate,
 from agentbench.stats.comparison import compare_latency, compare_scores
 from agentbench.stats.estimates import pass_at_k_estimate, pass_hat_k_estimate, percentile_estimate
 from agentbench.stats.samples import group_cases, passes, scores
-from agentbench.suite.gate_options import GateOptions
+from agentbench.suite.config import GateOptions
 from tests.stats.simulated import Population, World, a_population, a_world
 
 HERE = Path(__file__).parent
