@@ -16,9 +16,8 @@ from agentbench.core.errors import UserError
 from agentbench.core.run import RunKind
 from agentbench.core.trace import Trace
 from agentbench.store import AlreadyStored, Store, open_store
-from agentbench.testing.store_listing import ListingContract
+from agentbench.testing.store_lists import ListingContract, StudiesContract
 from agentbench.testing.store_samples import EPOCH, a_case, a_failed_attempt, a_run, an_attempt
-from agentbench.testing.store_studies import StudiesContract
 
 
 def start_writer(url: str, run_id: str, worker: int, count: int) -> subprocess.Popen[str]:
