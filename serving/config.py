@@ -43,17 +43,18 @@ class EngineConfig(BaseModel):
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="Type of the weights; auto is bfloat16. The CPU kernels multiply them with float32 activations.",
+        description="Type of the weights that are not quantized; auto is the file's with quantization auto, else "
+        "bfloat16. The CPU kernels multiply them with float32 activations.",
     )
     quantization: Literal["auto", "none", "int8", "int4"] = Field(
-        "none",
-        description="Quantize weights in groups of 32, each with a scale: int8 is symmetric, int4 also stores each "
-        "group's minimum (embedding and head keep at least 8 bits). Activations are rounded to 15 bits with int8 and "
-        "to 8 bits with int4. auto stores each tensor as the file does: int4, int8 or unquantized; on CUDA auto is "
-        "none.",
+        "auto",
+        description="auto stores each tensor as the file does: int4, int8 or unquantized; on CUDA auto is none. none "
+        "dequantizes all to dtype. int8 and int4 quantize weights in groups of 32, each with a scale: int8 is "
+        "symmetric, int4 also stores each group's minimum (embedding and head keep at least 8 bits). Activations are "
+        "rounded to 15 bits with int8 and to 8 bits with int4.",
     )
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="Type of the keys and values in the KV cache; auto is the type of the weights."
+        "auto", description="Type of the keys and values in the KV cache; auto is dtype, or bfloat16."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if there is a CUDA GPU, else cpu.")
     max_model_len: int | None = Field(

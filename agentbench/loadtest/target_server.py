@@ -17,6 +17,7 @@ from agentbench.loadtest.workload import Form, Turn
 from agentbench.run.model_server import running
 from agentbench.suite import registry
 from agentbench.suite.config import Component
+from agentbench.suite.former_defaults import stated_server
 
 PROBE_TOKENS = 2
 
@@ -139,7 +140,7 @@ class TargetServer:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "server": {"name": self.server.name, **self.server.options},
+            "server": {"name": self.server.name, **stated_server(self.server).options},
             "base_url": self.endpoint.base_url,
             "model": self.endpoint.model,
             "info": dict(self.endpoint.info),

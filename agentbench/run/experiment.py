@@ -31,8 +31,10 @@ from agentbench.run.sources import changed, graded_by, part_hashes
 from agentbench.run.storing import stored
 from agentbench.store import Store
 from agentbench.suite import registry
-from agentbench.suite.config import as_mapping, canonical_hash
+from agentbench.suite.config import RunConfig, as_mapping, canonical_hash
+from agentbench.suite.former_defaults import as_it_ran
 from agentbench.suite.suite import Suite, load_suite
+from agentbench.suite.validation import validate
 from agentbench.tools import load_tools, opened_toolbox, refuse_clashes
 
 RESULTS = Path("results")
@@ -127,8 +129,8 @@ def resume(reference: str, store: Store) -> Experiment:
     if run.kind == "study":
         study = (run.environment.get("study") or {}).get("name", "NAME")
         raise UserError(f"run {run.id} belongs to a study; continue that: agentbench tune --resume {study}")
-    overrides = {key: run.config[key] for key in run.config}
-    suite = load_suite(Path(run.suite_path), overrides).drawn()
+    config = as_it_ran(validate(RunConfig, run.config, lambda location: f"run {run.id}"))
+    suite = load_suite(Path(run.suite_path), as_mapping(config)).drawn()
     if run.is_part:
         suite = suite.only(frozenset(run.case_ids))
     if suite.content_hash() != run.suite_hash:

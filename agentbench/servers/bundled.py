@@ -3,8 +3,10 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +24,9 @@ STOP_S = 10.0
 
 class BundledConfig(EngineConfig):
     """The engine's own options as `serving.<option>`, and the options for starting it."""
+
+    FORMER_DEFAULTS: ClassVar[Mapping[str, Any]] = {"quantization": "none"}
+    """See `agentbench.suite.former_defaults`."""
 
     model: str = Field(DEFAULT_MODEL, description="A pulled model's name, a .gguf file, or a directory.")
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit of the wait until it answers.")

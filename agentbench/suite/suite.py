@@ -26,6 +26,7 @@ from agentbench.suite.config import (
     as_mapping,
     canonical_list_hash,
 )
+from agentbench.suite.former_defaults import stated
 from agentbench.suite.validation import Location, validate
 from agentbench.suite.yaml_file import Document, read_yaml
 
@@ -170,6 +171,7 @@ def _loaded(document: Document, overrides: Mapping[str, Any]) -> Suite:
     file = validate(SuiteFile, apply_overrides(document.data, overrides), where)
     config = RunConfig(agent=file.agent, serving=file.serving, backend=file.backend, run=file.run)
     check_components(config, where)
+    config = stated(config)
     check_tools(file.tools, where)
     root = document.path.parent
     dataset: Dataset = registry.build("datasets", file.dataset, where=where, prefix=("dataset",))
@@ -231,6 +233,7 @@ def reconfigured(suite: Suite, overrides: Mapping[str, Any], where: Callable[[Lo
     config = validate(RunConfig, apply_overrides(as_mapping(suite.config), overrides), where)
     with beside(suite.root):
         check_components(config, where)
+        config = stated(config)
         check_offered(config.agent, suite.tools, suite.cases, suite.root, where)
     return replace(suite, config=config)
 

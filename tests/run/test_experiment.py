@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from agentbench.core.errors import UserError
+from agentbench.report.config_diff import config_diff
 from agentbench.run.experiment import plan, resume
 from agentbench.store import Store, open_store
+from agentbench.suite.config import canonical_hash
 from agentbench.suite.suite import Suite, load_suite
 
 SUITE = """\
@@ -81,6 +83,19 @@ def test_a_run_of_an_earlier_version_knows_its_scorers_words(suite: Suite, store
     suite.path.write_text(SUITE.replace("texts: [ok]", "texts: [bad]"))
     with pytest.raises(UserError, match="can't be resumed: scorers changed"):
         resume("old", store)
+
+
+def test_a_run_from_before_the_files_own_precision_goes_on_in_16_bits(suite: Suite, store: Store) -> None:
+    """Its configuration leaves the quantization out, and is another one than that of a run with today's default."""
+    suite.path.write_text(SUITE.replace("backend: {name: scripted, default: ok}", f"serving: {{model: {suite.path}}}"))
+    run = plan(load_suite(suite.root), store).run
+    assert run.config["serving"] == {"server": "bundled", "model": str(suite.path), "quantization": "auto"}
+    before = {**run.config, "serving": {"server": "bundled", "model": str(suite.path)}}
+    store.create_run(replace(run, id="before", config=before, config_hash=canonical_hash(before)))
+    assert resume("before", store).suite.config.serving.options["quantization"] == "none"
+    assert resume(run.id, store).suite.config.serving.options["quantization"] == "auto"
+    [change] = config_diff(before, run.config)
+    assert (change.path, change.b) == ("serving.quantization", "auto")
 
 
 def test_a_rerun_and_a_run_of_a_study_are_gone_on_with_elsewhere(suite: Suite, store: Store) -> None:

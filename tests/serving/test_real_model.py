@@ -76,16 +76,29 @@ def answers(engine: LLMEngine, prompts: list[list[int]], order: list[int]) -> li
 
 
 def test_greedy_tokens_equal_transformers(model_path: Path, reference: Any) -> None:
-    engine = load(model_path, block_size=16)
+    engine = load(model_path, block_size=16, quantization="none")
     prompts = make_prompts(engine.tokenizer)
-    in_order = list(range(len(prompts)))
-    alone = [answers(engine, [prompt], [0])[0] for prompt in prompts]
+    alone = assert_alone_as_together(model_path, engine, prompts)
     chosen = [greedy_choices(reference, *pair) for pair in zip(prompts, alone, strict=True)]
-    assert chosen == alone, "alone"
+    assert chosen == alone
+
+
+def test_answers_in_the_files_own_precision_do_not_depend_on_the_batch(model_path: Path) -> None:
+    engine = load(model_path, block_size=16, dtype="auto")
+    assert engine.config.quantization == "auto"
+    assert_alone_as_together(model_path, engine, make_prompts(engine.tokenizer))
+
+
+def assert_alone_as_together(model_path: Path, engine: LLMEngine, prompts: list[list[int]]) -> list[list[int]]:
+    """The answers to the prompts alone. They are the same all at once and in a small cache."""
+    alone = [answers(engine, [prompt], [0])[0] for prompt in prompts]
+    in_order = list(range(len(prompts)))
     assert answers(engine, prompts, in_order) == alone, "all at once"
     shuffled = random.Random(2).sample(in_order, len(in_order))
-    tight = load(model_path, block_size=16, max_num_batched_tokens=96, kv_cache_memory_mb=64, max_model_len=1024)
+    knobs = {"max_num_batched_tokens": 96, "kv_cache_memory_mb": 64, "max_model_len": 1024}
+    tight = LLMEngine.load(model_path, engine.config.model_copy(update=knobs))
     assert answers(tight, prompts, shuffled) == alone, "in another order, with chunked prefill and preemption"
+    return alone
 
 
 def test_token_ids_equal_transformers(model_path: Path, transformers: Any) -> None:

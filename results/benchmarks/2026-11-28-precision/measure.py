@@ -1,11 +1,11 @@
 """Compares a model's predictions with quantized weights to its predictions in float32, on real prompts.
 
-python results/benchmarks/2026-11-28-precision/measure.py [MODEL …]    (writes MODEL.json, and README.md of all models)
+python results/benchmarks/2026-11-28-precision/measure.py [MODEL[=PROMPTS] …]
 
-The prompts are 200 questions of BFCL in the model's own template. The reference has the file's weights in float32. A
-format's predictions of the next token are compared with the reference's at the last 24 positions of each prompt: is the
-most probable token the same, and what is the KL divergence from the reference, in nats? The models and BFCL must be
-pulled.
+It writes MODEL.json, and README.md of all models. The prompts are the first 200 questions (or PROMPTS) of BFCL in the
+model's own template. The reference has the file's weights in float32. A format's predictions of the next token are
+compared with the reference's at the last 24 positions of each prompt: is the most probable token the same, and what is
+the KL divergence from the reference, in nats? The models and BFCL must be pulled.
 """
 
 import json
@@ -36,21 +36,21 @@ POSITIONS = 24
 README = """# The effect of number formats on predictions
 
 Written by `python results/benchmarks/2026-11-28-precision/measure.py`; all figures are in the JSON files next to it.
-The prompts are {prompts} questions of BFCL in the model's own template. The reference has the file's weights in
+The prompts are the first questions of BFCL in the model's own template. The reference has the file's weights in
 float32. Predictions are compared at the last {positions} positions of each prompt. `same token` is the share of
 positions at which the most probable next token equals the reference's, with a 95 % interval over prompts (normal). `KL`
 is the mean KL divergence from the reference, in nats. `none` is bfloat16. {machine}.
 
-| model | file | `quantization` | weights read per step | same token | KL |
-|---|---|---|---:|---:|---:|
+| model | file | prompts | `quantization` | weights read per step | same token | KL |
+|---|---|---:|---|---:|---:|---:|
 {rows}
 """
 
 
-def prompts(checkpoint: Checkpoint) -> Iterator[list[int]]:
+def prompts(checkpoint: Checkpoint, count: int) -> Iterator[list[int]]:
     tokenizer = checkpoint.tokenizer
     template = ChatTemplate(tokenizer.chat_template, bos_token=tokenizer.bos_token)
-    for case in load_suite(ROOT / "suites/bfcl_simple").cases[:PROMPTS]:
+    for case in load_suite(ROOT / "suites/bfcl_simple").cases[:count]:
         yield tokenizer.encode(template.render([dict(message) for message in case.messages]))
 
 
@@ -59,9 +59,9 @@ def model(checkpoint: Checkpoint, dtype: str, quantization: Quantization) -> For
     return Forward.of(checkpoint, precision, compiled=True, memory_mb=300)
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, count: int) -> dict[str, Any]:
     checkpoint = load_checkpoint(resolve_model(name))
-    texts = list(prompts(checkpoint))
+    texts = list(prompts(checkpoint, count))
     expected = predictions(model(checkpoint, "float32", "none"), texts)
     found: dict[str, Any] = {}
     for format in FORMATS:
@@ -101,13 +101,16 @@ def page() -> str:
             same, half, divergence = summary(found["prompts"])
             step = f"{found['bytes_per_step'] / 1e6:,.0f} MB"
             shares = f"{same:.1%} ± {half:.1%} | {divergence:.5f}"
-            rows.append(f"| {figure['model']} | {figure['file']} | {format} | {step} | {shares} |")
+            rows.append(
+                f"| {figure['model']} | {figure['file']} | {len(found['prompts'])} | {format} | {step} | {shares} |"
+            )
     facts = figures[0]["environment"]
     machine = f"{facts['cpus']} cores of {facts['cpu']}"
-    return README.format(prompts=PROMPTS, positions=POSITIONS, machine=machine, rows="\n".join(rows))
+    return README.format(positions=POSITIONS, machine=machine, rows="\n".join(rows))
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or MODELS:
-        (HERE / f"{each}.json").write_text(json.dumps(measure(each), indent=1))
+    for argument in sys.argv[1:] or MODELS:
+        model_name, _, number = argument.partition("=")
+        (HERE / f"{model_name}.json").write_text(json.dumps(measure(model_name, int(number or PROMPTS)), indent=1))
         (HERE / "README.md").write_text(page())

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -32,6 +33,7 @@ from serving.engine.sampler import CONSTRAINT_FAILED
 from serving.engine.thread import ENGINE_FAILED, EngineThread
 from serving.model.kernels.library import kernels
 from serving.model.precision import choose_precision
+from tests.serving.checkpoint.gguf_models import write_gguf_model
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 SMALL = {"dtype": "float32", "block_size": 4, "threads": 1}
@@ -228,6 +230,7 @@ FORMATS: list[dict[str, Any]] = [
     {},
     {"dtype": "float32"},
     {"dtype": "float16"},
+    {"quantization": "none"},
     {"quantization": "int8"},
     {"quantization": "int4"},
     {"kv_cache_dtype": "float32"},
@@ -242,12 +245,25 @@ def named(knobs: dict[str, Any]) -> str:
 @pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 def test_a_lossless_knob_does_not_change_an_answer(aligned_model: Path, format: dict[str, Any]) -> None:
+    assert_lossless(aligned_model, format)
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("kind", ["Q4_1", "Q8_0"])
+def test_a_lossless_knob_does_not_change_an_answer_from_a_gguf_file(
+    aligned_model: Path, kind: str, tmp_path: Path
+) -> None:
+    """With the default quantization the layers have the file's formats, the embedding too."""
+    assert_lossless(write_gguf_model(aligned_model, tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind]), {})
+
+
+def assert_lossless(model: Path, format: dict[str, Any]) -> None:
     many = [prompt * 2 for prompt in prompts(16, 40, 256)]
     base = {"dtype": "auto", "block_size": 16, **format}
-    expected = answers(load(aligned_model, **base), many)
+    expected = answers(load(model, **base), many)
     for knobs in LOSSLESS:
         assert set(knobs) <= LOSSLESS_KNOBS
-        with closing(load(aligned_model, **base, **knobs)) as engine:
+        with closing(load(model, **base, **knobs)) as engine:
             assert answers(engine, many) == expected, knobs
 
 
