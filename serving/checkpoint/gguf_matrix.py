@@ -23,7 +23,7 @@ _K_BLOCK_GROUPS = 8  # groups of 32 values in a block of a K type
 
 
 class GGUFMatrix:
-    """A `serving.model.weights.Matrix`. `order` has each row's index in the file, None if the order is the same."""
+    """A `serving.model.weights.MappedMatrix`. `order` has each row's index in the file, None if it is the same."""
 
     def __init__(self, tensor: RawTensor, order: NDArray[np.int64] | None = None) -> None:
         self._tensor = tensor
@@ -53,6 +53,15 @@ class GGUFMatrix:
             scale=torch.from_numpy(scale),
             minimum=torch.from_numpy(minimum),
         )
+
+    def selected_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """The file's pages are released at once: the system maps neighbours of each page too, soon the whole matrix."""
+        indices = rows.numpy()
+        values = torch.from_numpy(
+            self._tensor.dequantized_rows(indices if self._order is None else self._order[indices])
+        )
+        self._tensor.release_pages()
+        return values
 
     def _file_rows(self, begin: int, end: int) -> slice | NDArray[np.int64]:
         return slice(begin, end) if self._order is None else self._order[begin:end]

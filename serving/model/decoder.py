@@ -64,8 +64,9 @@ class Decoder:
         self.head = make_linear([table], [None], precision, norm, min_bits=8)
         self.layers = [DecoderLayer(index, config, weights, precision) for index in range(config.num_layers)]
         self.attention_specs = _attention_specs(config, weights, precision, max_len)
-        linears = [*(linear for layer in self.layers for linear in layer.linears), self.head]
+        linears = [linear for layer in self.layers for linear in layer.linears]
         place_contiguously([linear for linear in linears if isinstance(linear, PackedLinear)])
+        linears.append(self.head)
         if split is not None:
             self._parallelize(split)
         self.weight_bytes_per_step = sum(linear.nbytes for linear in linears)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from serving.model.kernels.linear import quantize_int8
 from serving.model.precision import Precision
 from serving.model.rope_scaling import RopeScaling, rope_frequencies
-from serving.model.weights import GROUP, Matrix
+from serving.model.weights import GROUP, INT4, MappedMatrix, Matrix
 
 _UNQUANTIZED = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _ROWS_AT_ONCE = 2048  # rows of a table that are converted at once in float32
@@ -29,6 +29,17 @@ class Embedding:
 
     def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:
         x = F.embedding(token_ids, self._table).to(self._activations)
+        return x if self._scale == 1.0 else x.mul_(self._scale)
+
+
+class MappedEmbedding:
+    """An `Embedding` that reads rows from the file when they are needed. float32 activations on the CPU."""
+
+    def __init__(self, table: MappedMatrix, scale: float = 1.0) -> None:
+        self._table, self._scale = table, scale
+
+    def __call__(self, token_ids: torch.Tensor) -> torch.Tensor:
+        x = self._table.selected_rows(token_ids)
         return x if self._scale == 1.0 else x.mul_(self._scale)
 
 
@@ -65,10 +76,14 @@ class QuantizedEmbedding:
 
 
 def make_embedding(table: Matrix, precision: Precision, scale: float = 1.0) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A `QuantizedEmbedding` of a quantized table with quantization "auto", else an `Embedding`."""
-    if precision.quantization == "auto" and table.storage_format in ("int4", "int8") and not table.shape[1] % GROUP:
-        return QuantizedEmbedding(table, scale)
-    return Embedding(table, precision, scale)
+    """With quantization "auto" a quantized table stays quantized: in its file where rows can be read from it, else in
+    memory. All others become an `Embedding`."""
+    if precision.quantization != "auto" or table.storage_format not in (*INT4, "int8"):
+        return Embedding(table, precision, scale)
+    if isinstance(table, MappedMatrix):
+        return MappedEmbedding(table, scale)
+    is_supported = table.storage_format != "int4_zero_point" and not table.shape[1] % GROUP
+    return QuantizedEmbedding(table, scale) if is_supported else Embedding(table, precision, scale)
 
 
 class Rotary:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -56,6 +56,15 @@ class Matrix(Protocol):
 
     def int4_rows(self, begin: int, end: int) -> Int4Groups:
         """The same rows in the file's groups. Only for the storage formats `INT4`."""
+        ...
+
+
+@runtime_checkable
+class MappedMatrix(Matrix, Protocol):
+    """A matrix whose rows can be read from its file at any time, so that no copy of all of them is needed."""
+
+    def selected_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32 [len(rows), in_features] on the CPU; `rows` has their indices, int64."""
         ...
 
 

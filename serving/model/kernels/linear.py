@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Sequence
 from enum import IntEnum
+from math import prod
 
 import torch
 
@@ -118,7 +119,10 @@ class PackedLinear:
 
 
 def place_contiguously(layers: Sequence[PackedLinear]) -> None:
-    """Moves the layers' weights into contiguous memory in the order of use: long sequential reads are fastest."""
+    """Moves the layers' weights into contiguous memory in the order of use: long sequential reads are fastest.
+
+    A layer that is long by itself, such as the head, should stay where it is: while it is moved, it is in memory twice.
+    """
     sizes = [-layer.nbytes // _LINE * -_LINE for layer in layers]
     memory = zeroed_bytes(sum(sizes))
     for layer, piece in zip(layers, torch.split(memory, sizes), strict=True):
@@ -139,7 +143,8 @@ def pack(weight: torch.Tensor | Matrix, format: Format) -> torch.Tensor:
     for begin in range(0, rows, step):
         piece = _packed_rows(matrix, begin, min(begin + step, rows), format)
         if not begin:
-            packed = piece.new_empty(-(-rows // _PANEL), *piece.shape[1:])
+            shape = -(-rows // _PANEL), *piece.shape[1:]
+            packed = zeroed_bytes(prod(shape) * piece.itemsize).view(piece.dtype).view(shape)
         packed[begin // _PANEL : begin // _PANEL + len(piece)] = piece
     return packed
 

@@ -15,6 +15,8 @@ from serving.core import ModelLoadError
 from serving.model.compiled import CompiledDecoder
 from serving.model.decoder import Decoder
 from serving.model.kernels.library import kernels
+from serving.model.kernels.linear import PackedLinear
+from serving.model.layers import make_embedding
 from serving.model.precision import choose_precision
 from serving.model.weights import take
 from tests.serving.checkpoint.gguf_models import write_gguf_model
@@ -280,3 +282,31 @@ def test_a_tensor_of_the_wrong_shape_is_named(tiny_model: Path) -> None:
 def error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     """The relative error over all logits."""
     return float((actual - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_a_quantized_embedding_is_read_from_the_file(
+    kind: str, scale: float, directory_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """No copy of it is in memory: a vocabulary's table is a tenth of a small model."""
+    path = write_gguf_model(directory_of("llama"), tmp_path / "model.gguf", gguf.GGMLQuantizationType[kind])
+    table = load_checkpoint(path).weights.matrix("model.embed_tokens.weight")
+    embedding = make_embedding(table, choose_precision("auto", "cpu", "auto"), scale)
+    token_ids = torch.tensor([3, 0, table.shape[0] - 1, 3])
+    assert torch.equal(embedding(token_ids), table.rows(0, table.shape[0])[token_ids] * scale)
+    assert not [value for value in vars(embedding).values() if isinstance(value, torch.Tensor)]
+
+
+@pytest.mark.skipif(kernels() is None, reason="no C++ compiler")
+def test_the_head_is_never_in_memory_twice(
+    directory_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is several times as large as a layer, so a second copy would be the peak of the memory during loading."""
+    moved: list[int] = []
+    monkeypatch.setattr(PackedLinear, "move_to", lambda layer, memory: moved.append(layer.out_features))
+    path = write_gguf_model(directory_of("llama"), tmp_path / "model.gguf", gguf.GGMLQuantizationType.Q8_0)
+    checkpoint = load_checkpoint(path)
+    Forward.of(checkpoint, choose_precision("auto", "cpu", "auto"), compiled=True)
+    assert moved
+    assert checkpoint.config.vocab_size not in moved
