@@ -77,11 +77,12 @@ def _point(place: int, run: RunView, x: float, on_front: bool) -> Point:
 
 def _chart(view: RunsView, metric: str, points: Sequence[Point]) -> Chart:
     axis = AXES[metric]
-    limits = figures.limits(view.objectives or {}) if metric == "agent_goodput_per_s" else ""
+    limits = chart_text(figures.limits(view.objectives or {})) if metric == "agent_goodput_per_s" else ""
+    unit = f"{axis.unit}<br>with {limits}" if limits else axis.unit
     layout = {
         "height": 360,
-        "margin": {"t": 12, "b": 60},
-        "xaxis": {"title": {"text": f"{axis.unit}, with {limits}" if limits else axis.unit}, "range": _across(points)},
+        "margin": {"t": 12, "b": 70},
+        "xaxis": {"title": {"text": unit}, "range": _across(points)},
         "yaxis": {"title": {"text": "accuracy, 95 % interval"}, "tickformat": ".0%", "range": _upwards(points)},
         "showlegend": False,
     }
@@ -161,8 +162,8 @@ def _mark(point: Point, axis: Axis, text_position: str) -> dict[str, Any]:
 Box = tuple[float, float, float, float]
 """Left, bottom, right and top, in pixels of a plot."""
 
-PLOT = (480.0, 290.0)
-"""A plot's width and height in pixels beside a table. On a wider one the names have more space."""
+PLOT = (720.0, 280.0)
+"""A plot's width and height in pixels on a page of 900."""
 
 CHARACTER, LINE, GAP = 6.6, 16.0, 10.0
 """Width and height of a character, and the distance of a name from its point, in pixels."""
