@@ -44,7 +44,7 @@ pull: $(VENV)/.core
 # A model of the demo, the name of its answers' form, and that form.
 define demo_run
 $(BIN)/agentbench run suites/bfcl_simple --limit $(LIMIT) --concurrency $(CONCURRENCY) --label '$(1:-instruct=) $(2)' \
-  --set serving.model=$(1) --set serving.quantization=auto --set agent.output=$(3)
+  --set serving.model=$(1) --set agent.output=$(3)
 
 endef
 
