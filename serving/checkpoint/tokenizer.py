@@ -66,8 +66,7 @@ class Tokenizer:
     ) -> None:
         """`ModelLoadError` for invalid ids and for a template that is no text."""
         self.hf = hf
-        self._literal = tokenizers.Tokenizer.from_str(hf.to_str())
-        self._literal.encode_special_tokens = True
+        self._literal = _literal(hf)
         self.vocab_size: int = hf.get_vocab_size()
         ends = list(eos_ids)
         _check(hf, self.vocab_size, [*ends, *([] if bos_id is None else [bos_id])], chat_template)
@@ -103,6 +102,21 @@ class Tokenizer:
     def _ids_of(self, tokens: Iterable[str]) -> set[int]:
         """The ids of those tokens that the vocabulary has."""
         return {id_ for token in tokens if (id_ := self.hf.token_to_id(token)) is not None}
+
+
+def _literal(hf: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The tokenizer without special tokens. Both share the vocabulary and the merges, which are tens of megabytes."""
+    literal = tokenizers.Tokenizer(hf.model)
+    for part in ("normalizer", "pre_tokenizer"):
+        if (value := getattr(hf, part)) is not None:
+            setattr(literal, part, value)
+    added = hf.get_added_tokens_decoder()
+    for _, token in sorted(added.items()):
+        (literal.add_special_tokens if token.special else literal.add_tokens)([token])
+    if literal.get_added_tokens_decoder() != added:  # ids with gaps, which adding does not give
+        literal = tokenizers.Tokenizer.from_str(hf.to_str())
+    literal.encode_special_tokens = True
+    return literal
 
 
 def _check(hf: tokenizers.Tokenizer, size: int, special_ids: list[Any], chat_template: object) -> None:

@@ -1,6 +1,8 @@
+from functools import cache
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +50,30 @@ def test_the_default_models_tokenizer(real: Tokenizer) -> None:
 def test_the_default_model_splits_digits(real: Tokenizer) -> None:
     assert [real.decode([i]) for i in real.encode("in 2024")] == ["in", " ", "2", "0", "2", "4"]
     assert real.encode("<|im_start|>user") == [1, 4093]
+
+
+SPECIAL = ["<|im_end|>", "<|im_start|>", "<tool>", "a", " b", "é", "\n", "🙂", "<|im_", "end|>", "  "]
+
+
+@given(st.lists(st.sampled_from(SPECIAL), max_size=12).map("".join))
+def test_literal_text_has_the_ids_of_a_whole_copy_that_ignores_special_tokens(text: str) -> None:
+    """The tokenizer for literal text has no vocabulary of its own: a real one takes tens of megabytes."""
+    tokenizer = added_tokens_tokenizer()
+    whole = tokenizers.Tokenizer.from_str(tokenizer.hf.to_str())
+    whole.encode_special_tokens = True
+    assert tokenizer.encode_literal(text) == whole.encode(text, add_special_tokens=False).ids
+
+
+def test_the_vocabulary_is_in_memory_once() -> None:
+    tokenizer = added_tokens_tokenizer.__wrapped__()
+    tokenizer.hf.model.unk_token = "a"
+    assert tokenizer._literal.model.unk_token == "a"
+
+
+@cache
+def added_tokens_tokenizer() -> Tokenizer:
+    """Bytes, special tokens, and a token that is added but not special."""
+    hf = tokenizers.Tokenizer.from_str(TOKENIZER.hf.to_str())
+    hf.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    hf.add_tokens(["<tool>"])
+    return Tokenizer(hf)
