@@ -34,15 +34,16 @@ def tool_call_prompt(*, runs_tools: bool, several: bool) -> str:
     return prompt + NONE if several else prompt
 
 
-ToolFormat = Literal["json", "signature", "required"]
-"""`required` is a signature of the required parameters alone."""
+ToolFormat = Literal["json", "signature", "typed", "required"]
+"""`typed` is a signature with the types of arrays' items and of objects' properties, `required` one of the required
+parameters alone."""
 
 
 def describe(specs: tuple[ToolSpec, ...], style: ToolFormat) -> str:
     """The tools as one JSON object a line (json), or as signatures with their parameters below."""
     if style == "json":
         return "\n".join(_as_json(spec) for spec in specs)
-    return "\n".join(_as_signature(spec, all_of_them=style == "signature") for spec in specs)
+    return "\n".join(_as_signature(spec, style) for spec in specs)
 
 
 def _as_json(spec: ToolSpec) -> str:
@@ -52,13 +53,14 @@ def _as_json(spec: ToolSpec) -> str:
     )
 
 
-def _as_signature(spec: ToolSpec, *, all_of_them: bool) -> str:
+def _as_signature(spec: ToolSpec, style: ToolFormat) -> str:
     required = set(spec.parameters.get("required", ()))
     parameters: Mapping[str, Any] = spec.parameters.get("properties", {})
-    properties = {name: schema for name, schema in parameters.items() if all_of_them or name in required}
+    properties = {name: schema for name, schema in parameters.items() if style != "required" or name in required}
     names = ", ".join(name if name in required else f"{name}=None" for name in properties)
     lines = [f"{spec.name}({names}): {spec.description}"]
-    lines += [f"  {name} ({_type(schema)}): {schema.get('description', '')}" for name, schema in properties.items()]
+    type_of = _whole_type if style == "typed" else _type
+    lines += [f"  {name} ({type_of(schema)}): {schema.get('description', '')}" for name, schema in properties.items()]
     return "\n".join(lines)
 
 
@@ -66,6 +68,16 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     return str(schema.get("type", "any"))
+
+
+def _whole_type(schema: Mapping[str, Any]) -> str:
+    """The type with those of an array's items and of an object's properties."""
+    items, properties = schema.get("items"), schema.get("properties")
+    if isinstance(items, Mapping) and items:
+        return f"array of {_whole_type(items)}"
+    if isinstance(properties, Mapping) and properties:
+        return "object of " + ", ".join(f"{name} ({_whole_type(inner)})" for name, inner in properties.items())
+    return _type(schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ import json
 import jsonschema
 import pytest
 
+from agentbench.agents.prompted_calls import describe
 from agentbench.agents.tool_loop import ToolLoopAgent, ToolLoopConfig
+from agentbench.core.case import JsonSchema, ToolSpec
 from agentbench.core.errors import AttemptError
 from agentbench.core.trace import Trace
 from agentbench.run.recorder import Recorder
@@ -176,6 +178,28 @@ async def test_free_mode_reads_calls_from_the_text(text: str) -> None:
 async def test_free_text_without_a_call_is_the_answer() -> None:
     trace = await work(SayBackend("The result {of it} is 5; see look_up(4)."), declared("look_up"), output="free")
     assert (trace.tool_calls, trace.output) == ((), "The result {of it} is 5; see look_up(4).")
+
+
+NUMBERS = {"type": "array", "items": {"type": "number"}}
+CARDS = {"type": "array", "items": {"type": "array", "items": {"enum": ["A", 1]}}}
+SCHOOL = {"type": "object", "properties": {"name": {"type": "string"}, "marks": NUMBERS}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        (NUMBERS, "array of number"),
+        (CARDS, 'array of array of one of "A", 1'),
+        (SCHOOL, "object of name (string), marks (array of number)"),
+        ({"type": "array", "items": {}}, "array"),
+        ({"type": "object"}, "object"),
+        ({}, "any"),
+    ],
+)
+def test_a_typed_signature_says_what_an_array_and_an_object_are_made_of(schema: JsonSchema, shown: str) -> None:
+    spec = ToolSpec(name="f", description="Does.", parameters={"type": "object", "properties": {"x": schema}})
+    assert describe((spec,), "typed") == f"f(x=None): Does.\n  x ({shown}): "
+    assert describe((spec,), "signature") == f"f(x=None): Does.\n  x ({schema.get('type', 'any')}): "
 
 
 async def test_the_system_prompt_can_be_replaced_and_describes_tools_as_signatures() -> None:
