@@ -96,9 +96,9 @@ def test_the_demo_runs_each_model_free_and_constrained_and_compares_those_runs(
         for name, *arguments in demo_commands(*variables)
     ]
     assert (pull[0], compare[0], {name for name, _ in runs}) == ("pull", "compare", {"run"})
-    assert pull[1]["names"] == [*models, "bfcl"]
+    assert list(pull[1]["names"]) == [*models, "bfcl"]
     settings = [dict(each.split("=") for each in options["settings"]) for _, options in runs]
     chosen = [(each["serving.model"], each["agent.output"]) for each in settings]
     assert chosen == [(model, output) for model in models for output in ("free", "json_schema")]
-    assert compare[1]["runs"] == [options["label"] for _, options in runs]
+    assert list(compare[1]["runs"]) == [options["label"] for _, options in runs]
     assert f"`{compare[1]['html']}`" in README

@@ -10,6 +10,7 @@ import pytest
 from agentbench.core.errors import UserError
 from agentbench.report.config_diff import config_diff
 from agentbench.run.experiment import plan, resume
+from agentbench.servers.bundled import BundledServer
 from agentbench.store import Store, open_store
 from agentbench.suite.config import canonical_hash
 from agentbench.suite.suite import Suite, load_suite
@@ -85,8 +86,11 @@ def test_a_run_of_an_earlier_version_knows_its_scorers_words(suite: Suite, store
         resume("old", store)
 
 
-def test_a_run_from_before_the_files_own_precision_goes_on_in_16_bits(suite: Suite, store: Store) -> None:
+def test_a_run_from_before_the_files_own_precision_goes_on_in_16_bits(
+    suite: Suite, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its configuration leaves the quantization out, and is another one than that of a run with today's default."""
+    monkeypatch.setattr(BundledServer, "check", lambda _: None)  # no server is started, and PyTorch need not be here
     suite.path.write_text(SUITE.replace("backend: {name: scripted, default: ok}", f"serving: {{model: {suite.path}}}"))
     run = plan(load_suite(suite.root), store).run
     assert run.config["serving"] == {"server": "bundled", "model": str(suite.path), "quantization": "auto"}
