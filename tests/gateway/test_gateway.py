@@ -12,7 +12,7 @@ import pytest
 
 from agentbench.backends.openai_http import OpenAIHttpBackend, OpenAIHttpConfig
 from agentbench.backends.scripted import ScriptedBackend, ScriptedConfig
-from agentbench.core.errors import ServerRefused
+from agentbench.core.errors import AttemptError, ServerRefused
 from agentbench.core.protocols import Backend, ChatRequest, Endpoint, Relay
 from agentbench.core.trace import ModelCall
 from agentbench.gateway import Gateway, Route
@@ -92,6 +92,28 @@ async def test_bytes_go_out_while_the_model_still_speaks() -> None:
         assert first.choices[0].delta.content == "first"
         backend.go_on.set()
         assert len([chunk async for chunk in stream]) > 3
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_server_that_fails_before_its_first_token_is_a_status_until_its_stream_has_begun(begun: bool) -> None:
+    class Breaking(ScriptedBackend):
+        async def chat(self, request: ChatRequest, relay: Relay | None = None) -> ModelCall:
+            assert relay is not None
+            if begun:
+                relay(b"")
+                await asyncio.sleep(0)
+            raise AttemptError("infra", "the connection broke")
+
+    async with opened(Breaking(ECHO)) as (_, route, _recorder), httpx.AsyncClient(verify=False) as client:
+        answer = await client.post(
+            f"{route.base_url}/chat/completions",
+            json={"messages": say("hi"), "stream": True},
+            headers={"authorization": f"Bearer {route.api_key}"},
+        )
+    assert (answer.status_code == 200) == begun
+    assert answer.headers["content-type"].startswith("text/event-stream") == begun
+    error = answer.text.removeprefix("data: ") if begun else answer.text
+    assert "the connection broke" in json.loads(error)["error"]["message"]
 
 
 async def test_attempts_at_once_are_not_mixed_up() -> None:
