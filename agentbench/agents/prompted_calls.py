@@ -77,7 +77,7 @@ def _whole_type(schema: Mapping[str, Any]) -> str:
         return f"array of {_whole_type(items)}"
     if isinstance(properties, Mapping) and properties:
         return "object of " + ", ".join(f"{name} ({_whole_type(inner)})" for name, inner in properties.items())
-    return _type(schema)
+    return "float" if schema.get("format") == "float" else _type(schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

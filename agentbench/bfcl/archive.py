@@ -31,6 +31,9 @@ def json_schema(document: Mapping[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     if (kind := TYPES.get(str(document.get("type")))) is not None:
         schema["type"] = kind
+    if document.get("type") == "float":
+        # A list of floats is right with decimal points only, so a model has to be told; the leaderboard tells it too.
+        schema["format"] = "float"
     schema |= {key: document[key] for key in SCHEMA_KEYS if key in document and _fits(key, document[key])}
     properties = document.get("properties")
     if isinstance(properties, Mapping):

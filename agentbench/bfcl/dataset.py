@@ -104,6 +104,7 @@ class BfclMultiTurnConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     category: MultiTurnCategory = Field("multi_turn_base", description="The leaderboard's category.")
+    turns: int | None = Field(None, ge=1, description="Most turns of a conversation, the first ones. Default: all.")
 
 
 class BfclMultiTurnDataset:
@@ -117,6 +118,7 @@ class BfclMultiTurnDataset:
 
     def __init__(self, config: BfclMultiTurnConfig) -> None:
         self._category = config.category
+        self._turns = config.turns
 
     def load(self, root: Path) -> list[Case]:
         wheel = dataset_path("bfcl")
@@ -126,7 +128,8 @@ class BfclMultiTurnDataset:
         return [self._case(row, turns) for row, turns in zip(rows, found, strict=True)]
 
     def _case(self, row: Row, turns: Sequence[dict[str, Any]]) -> Case:
-        first, *later = row["question"]
+        turns = turns[: self._turns]
+        first, *later = row["question"][: self._turns]
         return Case(
             id=row["id"],
             messages=tuple(first),

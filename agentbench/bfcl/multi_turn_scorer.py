@@ -24,6 +24,8 @@ class BfclMultiTurnScorer:
     These rules hold for every turn in which the ground truth calls a tool. The agent called a tool too. The toolkits'
     state after the turn equals the ground truth's. The results of the ground truth's calls are among all results of the
     agent so far, each as often. Extra calls that change nothing are allowed.
+
+    The value is the share of the turns before the first wrong one; the leaderboard counts whole conversations only.
     """
 
     Config = BfclMultiTurnConfig
@@ -36,13 +38,19 @@ class BfclMultiTurnScorer:
         _expected(case)
 
     async def score(self, case: Case, trace: Trace) -> Score:
-        reason = _judge(_expected(case), trace)
-        return Score(name=self.name, value=float(reason is None), passed=reason is None, reason=reason or "as expected")
+        expected = _expected(case)
+        right, reason = _judge(expected, trace)
+        return Score(
+            name=self.name,
+            value=right / len(expected),
+            passed=reason is None,
+            reason=reason or "as expected",
+        )
 
 
 def _expected(case: Case) -> Sequence[Mapping[str, Any]]:
     expected = case.expected.get("turns") if isinstance(case.expected, Mapping) else None
-    if not isinstance(expected, list):
+    if not isinstance(expected, list) or not expected:
         raise UserError(
             f"case {case.id!r}: expected = {shown(case.expected)}; bfcl_multi_turn needs expected.turns,"
             " as the data set of that name gives it"
@@ -50,18 +58,18 @@ def _expected(case: Case) -> Sequence[Mapping[str, Any]]:
     return expected
 
 
-def _judge(expected: Sequence[Mapping[str, Any]], trace: Trace) -> str | None:
-    """The problem with the first wrong turn, or None."""
+def _judge(expected: Sequence[Mapping[str, Any]], trace: Trace) -> tuple[int, str | None]:
+    """The number of turns before the first wrong one, and what is wrong with that, or None."""
     turns = [[step for step in turn if isinstance(step, ToolCall)] for turn in trace.turns]
-    if len(turns) != len(expected):
-        return f"the conversation ended after turn {len(turns)} of {len(expected)}"
     states = [step.state for step in trace.steps if isinstance(step, UserTurn)] + [trace.state]
     results: list[str | None] = []
-    for number, (wanted, calls, state) in enumerate(zip(expected, turns, states, strict=True), start=1):
+    for number, (wanted, calls, state) in enumerate(zip(expected, turns, states, strict=False)):
         results += [call.result for call in calls]
         if wanted["results"] and (wrong := _turn_mismatch(wanted, calls, state, results)):
-            return f"turn {number}: {wrong}"
-    return None
+            return number, f"turn {number + 1}: {wrong}"
+    if len(turns) != len(expected):
+        return min(len(turns), len(expected)), f"the conversation ended after turn {len(turns)} of {len(expected)}"
+    return len(expected), None
 
 
 def _turn_mismatch(

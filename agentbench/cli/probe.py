@@ -52,7 +52,11 @@ async def _probed(spec: "TargetSpec") -> tuple[str, list["Finding"]]:
         running(server, LOGS / "probe.server.log") as endpoint,
         opened_backend(Component(name="openai_http"), endpoint) as backend,
     ):
-        return endpoint.model, [finding async for finding in probe(backend)]
+        findings = []
+        async for finding in probe(backend):
+            findings.append(finding)
+            typer.echo(f"agentbench: {finding.name}: {MARKS[finding.holds]}", err=True)
+        return endpoint.model, findings
 
 
 def _show(served: str, findings: list["Finding"]) -> None:

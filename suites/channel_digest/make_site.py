@@ -147,8 +147,39 @@ def _case(day: Day) -> dict[str, Any]:
         "metadata": {
             "reading": [*opened, *(_call("click", target=name) for name in day.threads)],
             "reference": " ".join(fact["fact"] for fact in facts),
+            "level": "digest",
         },
     }
+
+
+def _question(day: Day) -> dict[str, Any]:
+    """One fact of the day: on the page as it opens when it is the last day, else behind a click or two."""
+    last = day.index == len(DAYS) - 1
+    scene = _asked_for(day, last)
+    facts, false = scene.short or (scene.facts, scene.false)
+    older = [_call("click", target="Load older messages")] * (len(DAYS) - 1 - day.index)
+    threads = [_call("click", target=_thread_name(message)) for message in scene.messages if message.replies]
+    where = "" if last else f" A button loads older days; this is about {DAYS[day.index]}."
+    return {
+        "id": f"{day.channel}_{day.index + 1}_question",
+        "input": (
+            f"Open /{day.channel}.html, the page of the channel #{day.channel}.{where} {scene.question}"
+            " Answer in one sentence."
+        ),
+        "cluster": day.channel,
+        "expected": {"facts": facts, "false": false},
+        "metadata": {
+            "reading": [_call("open", url=f"/{day.channel}.html"), *older, *threads],
+            "reference": " ".join(fact["fact"] for fact in facts),
+            "level": "question on the page" if last else "question behind clicks",
+        },
+    }
+
+
+def _asked_for(day: Day, last: bool) -> Scene:
+    """A scene with a question: without a thread on the last day, another kind in each channel."""
+    fit = [scene for scene in day.scenes if scene.question and not (last and any(m.replies for m in scene.messages))]
+    return fit[CHANNELS.index(day.channel) % len(fit)]
 
 
 def _call(name: str, **arguments: Any) -> dict[str, Any]:
@@ -171,7 +202,8 @@ def write(root: Path) -> None:
     (site / "index.html").write_text(_page("Channels", f"<h1>Channels</h1><ul>{links}</ul>"), encoding="utf-8")
     for days in channels:
         (site / f"{days[0].channel}.html").write_text(_channel_page(days), encoding="utf-8")
-    lines = [json.dumps(_case(day), ensure_ascii=False) for days in channels for day in days]
+    cases = [case for days in channels for day in days for case in (_question(day), _case(day))]
+    lines = [json.dumps(case, ensure_ascii=False) for case in cases]
     (root / "cases.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -28,9 +28,15 @@ class Message:
 
 @dataclass(kw_only=True)
 class Scene:
+    """`question` asks for the facts alone. `short`, where it is set, is what its answer is graded by instead of
+    (facts, false): an answer need not repeat what the question named.
+    """
+
     messages: list[Message]
     facts: list[dict[str, Any]] = field(default_factory=list)
     false: list[dict[str, Any]] = field(default_factory=list)
+    question: str = ""
+    short: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
 
 
 class Draw:
@@ -140,6 +146,7 @@ def moved(draw: Draw) -> Scene:
     )
     scene.facts.append({"fact": f"The {what} is at {new}.", "accept": [_clock(new)]})
     scene.false.append({"fact": f"the {what} at {old}", "pattern": _clock(old), "unless": _clock(new)})
+    scene.question = f"At what time is the {what}?"
     return scene
 
 
@@ -156,6 +163,12 @@ def outage(draw: Draw) -> Scene:
     scene.facts.append({"fact": f"{what} was down for {right} minutes.", "accept": [_minutes(right)]})
     scene.facts.append({"fact": f"The cause of it was {cause}.", "accept": [_bare(cause)]})
     scene.false.append({"fact": f"down for {guess} minutes", "pattern": _minutes(guess), "unless": _minutes(right)})
+    scene.question = f"For how many minutes was {what} down, and what was the cause?"
+    length, reason = scene.facts
+    scene.short = (
+        [length | {"accept": [rf"\b{right}\b"]}, reason],
+        [scene.false[0] | {"pattern": rf"\b{guess}\b", "unless": rf"\b{right}\b"}],
+    )
     return scene
 
 
@@ -175,6 +188,7 @@ def decided(draw: Draw) -> Scene:
     scene = Scene(messages=messages)
     scene.facts.append({"fact": f"It was decided to go with {winner}.", "accept": [rf"\b{winner}\b"]})
     scene.false.append({"fact": f"the decision for {loser}", "pattern": chosen, "unless": rf"\b{winner}\b"})
+    scene.question = f"Which company was chosen instead of {loser}?"
     return scene
 
 
@@ -188,6 +202,7 @@ def invoice(draw: Draw) -> Scene:
     scene = Scene(messages=messages)
     scene.facts.append({"fact": f"{vendor}'s invoice of {amount:,} euros was approved.", "accept": [_amount(amount)]})
     scene.false.append({"fact": f"an invoice of {never:,} euros", "pattern": _amount(never)})
+    scene.question = f"How many euros is the invoice of {vendor}?"
     return scene
 
 
@@ -205,6 +220,11 @@ def taken_over(draw: Draw) -> Scene:
     scene = Scene(messages=messages)
     scene.facts.append({"fact": f"{who} takes over {task} from {old}.", "accept": accept})
     scene.false.append({"fact": f"{offered} takes over {task}", "pattern": wrong})
+    scene.question = f"Who takes over {task} from {old}?"
+    scene.short = (
+        [scene.facts[0] | {"accept": [rf"\b{who}\b"]}],
+        [{"fact": f"{offered} takes over {task}", "pattern": rf"\b{offered}\b", "unless": rf"\b{who}\b"}],
+    )
     return scene
 
 
@@ -221,6 +241,11 @@ def due(draw: Draw) -> Scene:
     scene = Scene(messages=messages)
     scene.facts.append({"fact": f"{what} is due on {new} April.", "accept": [_april(new)]})
     scene.false.append({"fact": f"{what} due on {old} April", "pattern": _april(old), "unless": _april(new)})
+    scene.question = f"On which day of April is {what} due?"
+    scene.short = (
+        [scene.facts[0] | {"accept": [_day(new)]}],
+        [scene.false[0] | {"pattern": _day(old), "unless": _day(new)}],
+    )
     return scene
 
 
@@ -234,6 +259,7 @@ def signed_up(draw: Draw) -> Scene:
     scene = Scene(messages=messages)
     scene.facts.append({"fact": f"{count} people have signed up for {what}.", "accept": [rf"\b{count}\b"]})
     scene.false.append({"fact": f"{never} people", "pattern": rf"\b{never} (people|participants|sign)"})
+    scene.question = f"How many people have signed up for {what}?"
     return scene
 
 
@@ -267,6 +293,10 @@ def _amount(amount: int) -> str:
 
 def _april(day: int) -> str:
     return rf"\b{day}(th|st|nd|rd)?\.? (of )?apr|\bapr(il|\.)? (the )?{day}\b"
+
+
+def _day(day: int) -> str:
+    return rf"\b{day}(th|st|nd|rd)?\b"
 
 
 def _bare(name: str) -> str:

@@ -189,6 +189,7 @@ SCHOOL = {"type": "object", "properties": {"name": {"type": "string"}, "marks": 
     ("schema", "shown"),
     [
         (NUMBERS, "array of number"),
+        ({"type": "array", "items": {"type": "number", "format": "float"}}, "array of float"),
         (CARDS, 'array of array of one of "A", 1'),
         (SCHOOL, "object of name (string), marks (array of number)"),
         ({"type": "array", "items": {}}, "array"),

@@ -93,7 +93,7 @@ def test_live_cases_of_one_request_are_a_cluster() -> None:
     assert len(set(clusters.values())) < len(clusters)
 
 
-def test_types_are_converted_all_the_way_down() -> None:
+def test_types_are_converted_all_the_way_down_and_a_float_stays_one() -> None:
     document: dict[str, Any] = {
         "type": "dict",
         "properties": {
@@ -107,7 +107,7 @@ def test_types_are_converted_all_the_way_down() -> None:
         "type": "object",
         "properties": {
             "type": {"type": "string"},
-            "pair": {"type": "array", "items": {"type": "number"}},
+            "pair": {"type": "array", "items": {"type": "number", "format": "float"}},
             "free": {"description": "x"},
         },
         "required": ["pair"],

@@ -1,16 +1,19 @@
 """The leaderboard's multi-turn cases: replaying the ground truth passes, and each kind of mistake in it fails."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentbench.bfcl.dataset import BfclMultiTurnDataset
 from agentbench.bfcl.multi_turn_scorer import BfclMultiTurnConfig, BfclMultiTurnScorer
 from agentbench.bfcl.toolkits import parsed_call
 from agentbench.core.attempt import Attempt
 from agentbench.core.case import Case, Message
 from agentbench.core.protocols import ChatClient, Reply, Toolbox
+from agentbench.core.trace import UserTurn
 from agentbench.run.runner import Job, RunContext, run_job
 from agentbench.suite.config import Component, RunOptions
 from agentbench.suite.suite import load_suite
@@ -85,6 +88,28 @@ async def test_mistakes_are_named_with_their_turn(cases: list[Case]) -> None:
     unseen = await replayed(case, [first, second[:1], *rest])
     assert unseen.scores[0].reason.startswith("turn 2: no call returned")
     assert [each.passed for each in (lazy, elsewhere, unseen)] == [False] * 3
+    assert [each.scores[0].value for each in (lazy, elsewhere, unseen)] == [0.25, 0, 0.25]
+
+
+@pytest.mark.long
+async def test_the_first_turns_alone(cases: list[Case]) -> None:
+    short = BfclMultiTurnDataset(BfclMultiTurnDataset.Config(turns=2)).load(ROOT)
+    assert [case.id for case in short] == [case.id for case in cases]
+    for case, whole in zip(short, cases, strict=True):
+        assert case.expected["turns"] == whole.expected["turns"][:2]
+        assert case.user["lines"] == whole.user["lines"][:1]
+    attempt = await replayed(short[0], short[0].metadata["solution"])
+    assert attempt.passed
+    assert len(attempt.trace.turns) == 2
+
+
+async def test_a_conversation_that_broke_off_has_the_share_of_its_right_turns(cases: list[Case]) -> None:
+    attempt = await replayed(cases[0], cases[0].metadata["solution"])
+    second = next(at for at, step in enumerate(attempt.trace.steps) if isinstance(step, UserTurn))
+    broken = replace(attempt.trace, steps=attempt.trace.steps[:second], state=attempt.trace.steps[second].state)
+    [score] = [await BfclMultiTurnScorer(BfclMultiTurnConfig()).score(cases[0], broken)]
+    assert (score.passed, score.value) == (False, 0.25)
+    assert score.reason == "the conversation ended after turn 1 of 4"
 
 
 async def test_calls_that_change_nothing_and_calls_that_fail_are_no_mistake(cases: list[Case]) -> None:

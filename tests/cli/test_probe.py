@@ -23,9 +23,10 @@ def test_a_server_by_its_url() -> None:
 
 def test_a_table() -> None:
     with chat_server() as url:
-        text = agentbench("probe", url, "--model", "hello").stdout
-    assert "hello: 3 of 11 hold" in text
-    assert "tool_choice names the tool" in text
+        done = agentbench("probe", url, "--model", "hello")
+    assert "hello: 3 of 11 hold" in done.stdout
+    assert "tool_choice names the tool" in done.stdout
+    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [check.name for check in CHECKS]
 
 
 def test_no_server_is_one_line() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,23 @@ async def measured(case: Case, digest: str) -> dict[str, float]:
     return {score.name: score.value for score in scores}
 
 
-def test_there_are_twenty_four_days_in_eight_channels() -> None:
-    assert len(CASES) == 24
+DIGESTS = [case for case in SUITE.cases if case.metadata["level"] == "digest"]
+
+
+def test_there_are_twenty_four_days_in_eight_channels_each_with_a_digest_and_a_question() -> None:
+    levels = Counter(case.metadata["level"] for case in SUITE.cases)
+    assert levels == {"question on the page": 8, "question behind clicks": 16, "digest": 24}
     assert len({case.cluster for case in SUITE.cases}) == 8
-    assert all(len(case.expected["facts"]) >= 5 for case in SUITE.cases)
-    assert sum("guest" in false.get("unless", "") for case in CASES.values() for false in case.expected["false"]) == 12
+    assert all(len(case.expected["facts"]) >= 5 for case in DIGESTS)
+    assert sum("guest" in false.get("unless", "") for case in DIGESTS for false in case.expected["false"]) == 12
+
+
+async def test_a_question_does_not_give_its_answer_and_what_was_replaced_is_wrong() -> None:
+    for case in SUITE.cases:
+        if case.metadata["level"] != "digest":
+            assert (await measured(case, str(case.messages[0]["content"])))["covered"] < 0.8, case.id
+            for false in case.expected["false"]:
+                assert (await measured(case, false["fact"]))["covered"] < 0.8, (case.id, false)
 
 
 async def test_the_reference_covers_everything_and_silence_covers_nothing() -> None:
@@ -55,8 +68,8 @@ async def test_the_reference_covers_everything_and_silence_covers_nothing() -> N
 async def test_another_days_digest_covers_little() -> None:
     shares = [
         (await measured(case, other.metadata["reference"]))["covered"]
-        for case in SUITE.cases
-        for other in SUITE.cases
+        for case in DIGESTS
+        for other in DIGESTS
         if case.id != other.id
     ]
     assert max(shares) <= 0.5
@@ -76,14 +89,15 @@ async def test_what_was_replaced_is_an_invention_unless_what_holds_is_told_besid
 
 @needs_chromium
 async def test_all_that_is_asked_for_can_be_read_and_only_after_the_clicks(browser: BrowserSource) -> None:
-    for case in list(SUITE.cases)[::5]:
+    for case in [*DIGESTS[::5], *(CASES[f"{name}_question"] for name in ("launch_1", "launch_3", "archive_2"))]:
         async with opened_toolbox([browser], case) as tools:
-            first = [await done(tools, call) for call in case.metadata["reading"][:2]]
-            for call in case.metadata["reading"][2:]:
+            at_once = 2 if case.metadata["level"] == "digest" else 1
+            first = [await done(tools, call) for call in case.metadata["reading"][:at_once]]
+            for call in case.metadata["reading"][at_once:]:
                 await done(tools, call)
             text = await whole(tools)
         assert (await measured(case, text))["covered"] == 1, case.id
-        if len(case.metadata["reading"]) > 2:
+        if len(case.metadata["reading"]) > at_once:
             assert (await measured(case, first[-1]))["covered"] < 1, case.id
 
 

@@ -93,7 +93,8 @@ class RunView:
     has an answer and waits for a person's verdict.
 
     `accuracy` is the mean over cases, without failed attempts. `scores` has the mean of each scorer if the suite has
-    several. `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the run's repeats, if k > 1: the first
+    several or its only one gives graded values.
+    `repeated` and `repeated_as_gated` have pass@k and pass^k for k = the run's repeats, if k > 1: the first
     without failed attempts, the second with the agent's failures as wrong answers. `objectives` are the time limits
     (seconds) of goodput. `cost` is the cost of the tokens at the suite's prices, None if the suite has no price for
     the model. `reasons` are (kind, message, count) of the most frequent failures.
@@ -239,9 +240,14 @@ def _cold_starts(found: Sequence[float]) -> ColdStarts | None:
 
 
 def _scores(samples: Mapping[str, CaseSamples]) -> dict[str, Estimate]:
-    """The mean of each scorer's values if there are several scorers; with one, the accuracy already shows it."""
-    estimates = ((name, mean_estimate(values)) for name, values in samples.items() if len(samples) > 1)
+    """The mean of each scorer's values. A scorer alone that gives 0 or 1 is left out: the accuracy already shows it."""
+    shown = {name: values for name, values in samples.items() if len(samples) > 1 or _graded(values)}
+    estimates = ((name, mean_estimate(values)) for name, values in shown.items())
     return {name: estimate for name, estimate in estimates if estimate is not None}
+
+
+def _graded(samples: CaseSamples) -> bool:
+    return bool(((samples.values != 0) & (samples.values != 1)).any())
 
 
 def short_id(run_id: str) -> str:

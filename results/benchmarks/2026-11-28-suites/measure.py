@@ -30,8 +30,9 @@ SUITES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "injection": ("injection", ()),
     "bfcl multiple": ("bfcl", ("--set", "dataset.category=multiple", "--limit", "40")),
     "bfcl parallel": ("bfcl", ("--set", "dataset.category=parallel", "--limit", "40")),
+    "bfcl_multi_turn, first turn": ("bfcl_multi_turn", ("--set", "dataset.turns=1", "--limit", "16")),
     "bfcl_multi_turn": ("bfcl_multi_turn", ("--limit", "8")),
-    "channel_digest": ("channel_digest", ("--limit", "8")),
+    "channel_digest": ("channel_digest", ("--limit", "12")),
 }
 """The suite's directory and the arguments of its run, by the name in the table."""
 KEPT = (
@@ -91,7 +92,8 @@ def readme(figures: Mapping[str, Any]) -> str:
 
 Written by `python results/benchmarks/2026-11-28-suites/measure.py`; all figures are in figures.json. Greedy, weights as
 the file has them (`serving.quantization: auto`), eight attempts at once. {machine["cpus"]} cores of {machine["cpu"]}.
-A cell is the share of right attempts, with its 95 % interval, and the number of attempts.
+A cell is the share of right attempts, with its 95 % interval, and the number of attempts. Where a scorer gives
+parts, their mean follows.
 
 {rows}
 """
@@ -112,7 +114,8 @@ def _cell(found: Mapping[str, Any] | None) -> str:
         return "not run"
     share, low, high = (100 * found[f"accuracy{part}"] for part in ("", "_low", "_high"))
     broken = f", {found['attempts_failed']} failed" if found["attempts_failed"] else ""
-    return f"{share:.0f} % ({low:.0f} to {high:.0f}) of {found['attempts_planned']}{broken}"
+    means = "".join(f"; {name} {100 * each['value']:.0f} %" for name, each in found["scores"].items())
+    return f"{share:.0f} % ({low:.0f} to {high:.0f}) of {found['attempts_planned']}{broken}{means}"
 
 
 if __name__ == "__main__":

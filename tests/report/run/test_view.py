@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from agentbench.report.run.table import run_report
-from agentbench.report.run.view import run_view
+from agentbench.report.run.view import run_view, view_of
+from agentbench.stats.outcomes import outcome_of
 from agentbench.store import Store
 from tests.report.runs import shown
 
@@ -23,6 +24,14 @@ def test_the_numbers_of_a_run(store: Store) -> None:
     assert found["agent_goodput_per_s"] == pytest.approx(28 / found["wall_s"])
     assert found["completion_tokens"] == 60 * 22
     assert len(found["cases"]) == 60
+
+
+def test_a_scorer_alone_is_shown_beside_the_accuracy_when_it_gives_parts(store: Store) -> None:
+    free = store.get_run("free")
+    outcomes = [outcome_of(attempt) for attempt in store.measured_attempts(free.id)]
+    assert view_of(free, outcomes).scores == {}
+    half = [replace(each, scores=dict.fromkeys(each.scores, 0.5)) for each in outcomes]
+    assert {name: found.value for name, found in view_of(free, half).scores.items()} == {"tool_call_match": 0.5}
 
 
 def test_the_table_of_a_part_and_of_a_rerun_says_so(store: Store) -> None:
