@@ -105,8 +105,8 @@ async def test_the_first_turns_alone(cases: list[Case]) -> None:
 
 async def test_a_conversation_that_broke_off_has_the_share_of_its_right_turns(cases: list[Case]) -> None:
     attempt = await replayed(cases[0], cases[0].metadata["solution"])
-    second = next(at for at, step in enumerate(attempt.trace.steps) if isinstance(step, UserTurn))
-    broken = replace(attempt.trace, steps=attempt.trace.steps[:second], state=attempt.trace.steps[second].state)
+    at, user = next((at, step) for at, step in enumerate(attempt.trace.steps) if isinstance(step, UserTurn))
+    broken = replace(attempt.trace, steps=attempt.trace.steps[:at], state=user.state)
     [score] = [await BfclMultiTurnScorer(BfclMultiTurnConfig()).score(cases[0], broken)]
     assert (score.passed, score.value) == (False, 0.25)
     assert score.reason == "the conversation ended after turn 1 of 4"
