@@ -46,8 +46,26 @@ def front_chart(
     for trace in data:
         if trace["name"] == "front":
             trace |= {"mode": "lines+markers", "line": {"color": FRONT, "shape": "vh", "dash": "dot"}}
-    layout = {"xaxis": {"title": {"text": unit}}, "yaxis": _quality_axis()}
+    layout = {
+        "xaxis": {"title": {"text": unit}},
+        "yaxis": _quality_axis(),
+        "annotations": _model_names(on_front, metric),
+    }
     return Chart(caption=f"Pareto front: quality against {metric}", data=data, layout=layout, figures_at=FIGURES_AT)
+
+
+def _model_names(front: Sequence[Candidate], metric: str) -> list[dict[str, Any]]:
+    """The model's name beside each place where the front goes over to another model."""
+    named = [(each, str(each.settings["serving.model"])) for each in front if "serving.model" in each.settings]
+    return [
+        {
+            **{"x": each.figures[metric], "y": each.quality, "text": _safe(line(name)[:NAME])},
+            **{"showarrow": False, "yshift": 14, "font": {"size": 11}},
+            "xanchor": "right" if each is front[-1] else "left",
+        }
+        for at, (each, name) in enumerate(named)
+        if at == 0 or named[at - 1][1] != name
+    ]
 
 
 def _points(name: str, chosen: Sequence[Candidate], metric: str, marker: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +163,9 @@ FIFTHS = ("#9aa5b4", "#79a1dd", "#2563c9", "#7a5bd0", "#d9620f")
 
 TICKS = 24
 """Most characters of a value's label on an axis."""
+
+NAME = 40
+"""Most characters of a model's name beside the front."""
 
 SPREAD = 0.03
 """Most distance of lines with the same value, as a share of the axis, so that they can be distinguished."""
