@@ -16,11 +16,18 @@ def zeroed_bytes(count: int) -> torch.Tensor:
     """
     if count < HUGE_PAGE:
         return torch.zeros(count, dtype=torch.uint8)
-    memory = mmap.mmap(-1, count + HUGE_PAGE)
+    memory = _memory(count + HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     unaligned = torch.frombuffer(memory, dtype=torch.uint8)
     return unaligned[-unaligned.data_ptr() % HUGE_PAGE :][:count]
+
+
+def _memory(count: int) -> mmap.mmap:
+    """Private to the process where the system tells such memory apart: Linux gives shared memory small pages."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, count)
+    return mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def return_freed_memory() -> None:
