@@ -94,6 +94,8 @@ step over {figures["rounds"]} rounds, a process for each kind of memory in turn,
 processes, which Linux keeps on small pages unless it is told otherwise (`shmem_enabled`).
 
 {_table(figures["seconds"])}
+
+The machine's own noise is as large as most of these differences: read the ratios of all rounds.
 """
 
 
