@@ -72,6 +72,11 @@ class BlockAllocator:
             self._block_by_key[key] = block
             self._keys[block] = key
 
+    def forget(self) -> None:
+        """Remove all registrations, also those of blocks in use."""
+        self._keys = [None] * self.num_blocks
+        self._block_by_key.clear()
+
     def find(self, keys: Sequence[bytes]) -> list[int]:
         """The blocks registered under `keys`, up to the first key without a block."""
         blocks = []

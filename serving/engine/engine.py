@@ -126,6 +126,10 @@ class LLMEngine:
         # Tokens that the grammar forces at the beginning of the answer are prefilled together with the prompt.
         self._append_forced(sequence)
 
+    def reset_prefix_cache(self) -> None:
+        """No later request finds a prompt that was computed before."""
+        self._scheduler.reset_prefix_cache()
+
     def abort(self, request_id: str, error: str | None = None) -> None:
         """End a request now and free its blocks. No effect if it has already ended."""
         for sequence in self._scheduler.find(request_id):

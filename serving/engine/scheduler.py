@@ -48,6 +48,10 @@ class Scheduler:
         """Queue a sequence that has passed `check`."""
         self.waiting.append(sequence)
 
+    def reset_prefix_cache(self) -> None:
+        """No later sequence finds a block that was computed before. Sequences that run keep theirs."""
+        self._allocator.forget()
+
     def find(self, request_id: str) -> list[Sequence]:
         """The running and waiting answers of a request."""
         return [sequence for sequence in (*self.running, *self.waiting) if sequence.id == request_id]

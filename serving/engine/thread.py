@@ -22,6 +22,10 @@ class _Abort(str):
     """The id of a request to be aborted."""
 
 
+class _ResetPrefixCache:
+    """The message to forget prompts that were computed."""
+
+
 class EngineThread:
     """A thread-safe engine.
 
@@ -35,7 +39,7 @@ class EngineThread:
         self.model_facts = engine.model_facts
         self.tokenizer = engine.tokenizer
         self.max_model_len = engine.max_model_len
-        self._inbox: SimpleQueue[Sequence | _Abort | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Sequence | _Abort | _ResetPrefixCache | None] = SimpleQueue()
         self._closed = threading.Event()
         self._inbox_lock = threading.Lock()  # no request may enter the inbox after the message to stop
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -71,6 +75,10 @@ class EngineThread:
     def abort(self, request_id: str) -> None:
         """End a request that has not ended yet. Its last delta has the finish reason 'abort'."""
         self._inbox.put(_Abort(request_id))
+
+    def reset_prefix_cache(self) -> None:
+        """No request that is submitted later finds a prompt that was computed before."""
+        self._inbox.put(_ResetPrefixCache())
 
     def stats(self) -> EngineStats:
         """The engine's counts, read without a lock. Messages that the thread has not handled count as waiting."""
@@ -108,6 +116,8 @@ class EngineThread:
                 return False
             if isinstance(message, _Abort):
                 self._engine.abort(message)
+            elif isinstance(message, _ResetPrefixCache):
+                self._engine.reset_prefix_cache()
             else:
                 self._engine.queue(message)
         return True

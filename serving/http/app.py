@@ -166,6 +166,7 @@ class Api:
         return [
             Route("/health", self.health),
             Route("/metrics", self.metrics),
+            Route("/reset_prefix_cache", self.reset_prefix_cache, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{id:path}", self.model),
             Route("/v1/chat/completions", self.chat_completions, methods=["POST"]),
@@ -181,6 +182,11 @@ class Api:
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def reset_prefix_cache(self, request: Request) -> Response:
+        """As vLLM's: later requests are computed from their first token."""
+        self._engine.reset_prefix_cache()
+        return JSONResponse({})
 
     async def models(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._model_card()]})

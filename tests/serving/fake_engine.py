@@ -58,6 +58,7 @@ class FakeEngine:
         self.refusal: Exception | None = None
         self.requests: list[Request] = []
         self.aborted: list[str] = []
+        self.resets = 0
         self.unfinished = False  # whether more may come after the pieces
         self.load = EngineStats(blocks_free=10, blocks_total=10)
 
@@ -89,6 +90,9 @@ class FakeEngine:
 
     def abort(self, request_id: str) -> None:
         self.aborted.append(request_id)
+
+    def reset_prefix_cache(self) -> None:
+        self.resets += 1
 
     def stats(self) -> EngineStats:
         return self.load

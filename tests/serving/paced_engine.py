@@ -33,6 +33,9 @@ class PacedEngine:
         with self._lock:
             self._running.pop(request_id, None)
 
+    def reset_prefix_cache(self) -> None:
+        """It has none."""
+
     def stats(self) -> EngineStats:
         return EngineStats(running=len(self._running), generation_tokens=self._generated)
 

@@ -30,7 +30,7 @@ def register_stub(monkeypatch: pytest.MonkeyPatch) -> None:
 def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """Registers the stub server, and resets its counts."""
     register_stub(monkeypatch)
-    StubServer.started = StubServer.running = StubServer.most_at_once = 0
+    StubServer.started = StubServer.running = StubServer.most_at_once = StubServer.resets = 0
     StubServer.requests = []
     StubServer.proposals = ["Answer."]
     return StubServer

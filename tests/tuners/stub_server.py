@@ -35,19 +35,22 @@ class StubConfig(BaseModel):
     here: bool = True
     other: int = 0
     delay_s: float = 0.0
+    forgets: bool = True
 
 
 class StubServer:
     """Answers yes when the last message contains the `word`, which a system message (`yes to WORD`) may change.
 
     A request for a proposal gets the next of `proposals`; the last one repeats. `started` counts the starts, `requests`
-    has every request body, and `most_at_once` is the most servers that ran at the same time.
+    has every request body, `resets` counts the requests to forget prompts, which one that `forgets` grants, and
+    `most_at_once` is the most servers that ran at the same time.
     """
 
     Config = StubConfig
     started = 0
     running = 0
     most_at_once = 0
+    resets = 0
     requests: ClassVar[list[dict[str, object]]] = []
     proposals: ClassVar[list[str]] = []
 
@@ -100,6 +103,11 @@ class StubServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 lengths = [line for line in head.split("\r\n") if line.startswith("content-length:")]
                 body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b""
+                if head.startswith("post /reset_prefix_cache"):
+                    StubServer.resets += 1
+                    status = "200 OK" if self._config.forgets else "404 Not Found"
+                    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+                    continue
                 await self._pause()
                 answer = self._answer(json.loads(body)) if body else json.dumps({"data": []}).encode()
                 if answer is None:

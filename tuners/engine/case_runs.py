@@ -152,7 +152,7 @@ class CaseRuns:
         wait = ServerWait(self._configuration.base_url)
         while True:
             try:
-                backend = await self._host.backend(self._configuration)
+                backend = await self._host.backend(self._configuration, self._experiment.run.id)
             except Broken as broken:
                 if not self._was_reached():
                     raise

@@ -1,6 +1,7 @@
 """Hosts a study's candidates: one model server, which stays up while its configuration stays the same."""
 
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 from agentbench.core.errors import AttemptError, UserError
@@ -27,19 +28,41 @@ class LiveHost:
     def __init__(self, study: str) -> None:
         self.log_path = Path("results") / "logs" / f"study-{study}.server.log"
         self._served = ""
+        self._run_id = ""
         self._stack = AsyncExitStack()
         self._backend: Backend | None = None
         self.endpoint: Endpoint | None = None
         self.reached: set[str] = set()
 
-    async def backend(self, configuration: Configuration) -> Backend:
-        """A backend of the configuration's server, started if needed; `Broken` when it does not start."""
-        if self._backend is None or self._served != configuration.served:
+    async def backend(self, configuration: Configuration, run_id: str = "") -> Backend:
+        """A backend of the configuration's server, started if needed; `Broken` when it does not start.
+
+        For a run other than the last one, our own server forgets the prompts that it has computed, or is started again.
+        With them, the run would be faster by what another candidate left behind. An external server can't be told to.
+        """
+        other_run = run_id not in ("", self._run_id) and not configuration.runs_elsewhere
+        is_up = self._backend is not None and self._served == configuration.served
+        if not is_up or (other_run and self._run_id and not await self._forgets()):
             await self.rest()
             self._backend = await self._start(configuration)
             self._served = configuration.served
             self.reached.add(configuration.served)
+        self._run_id = run_id or self._run_id
+        assert self._backend is not None
         return self._backend
+
+    async def _forgets(self) -> bool:
+        """Whether the server dropped its prefix cache; True when there is no server."""
+        if self.endpoint is None:
+            return True
+        target = Target(base_url=self.endpoint.base_url.removesuffix("/v1"), api_key=self.endpoint.api_key)
+        client = HttpClient(target, ALIVE_S)
+        try:
+            exchange = Exchange()
+            await client.send(client.encode("reset_prefix_cache", {}), exchange)
+            return not exchange.error and exchange.status == HTTPStatus.OK
+        finally:
+            client.close()
 
     async def _start(self, configuration: Configuration) -> Backend:
         suite = configuration.suite
@@ -78,5 +101,5 @@ class LiveHost:
     async def rest(self) -> None:
         """Stops the server; the next request for a backend starts one."""
         stack, self._stack = self._stack, AsyncExitStack()
-        self._backend, self.endpoint, self._served = None, None, ""
+        self._backend, self.endpoint, self._served, self._run_id = None, None, "", ""
         await stack.aclose()

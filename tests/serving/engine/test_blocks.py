@@ -50,6 +50,21 @@ def test_a_registered_block_is_found_until_it_is_allocated_again() -> None:
     assert allocator.find([b"first"]) == []
 
 
+def test_what_is_forgotten_is_not_found_and_no_block_is_lost() -> None:
+    allocator = BlockAllocator(2, 4)
+    free, used = allocator.allocate(2)
+    allocator.register(free, b"first")
+    allocator.register(used, b"second")
+    allocator.free([free])
+    allocator.forget()
+    assert allocator.find([b"first"]) == allocator.find([b"second"]) == []
+    assert allocator.num_free == 1
+    allocator.register(used, b"second")
+    assert allocator.find([b"second"]) == [used]
+    allocator.free([used])
+    assert len(allocator.allocate(2)) == 2
+
+
 def test_the_longest_free_block_is_allocated_first() -> None:
     allocator = BlockAllocator(3, 4)
     blocks = allocator.allocate(3)

@@ -172,6 +172,16 @@ def test_a_cached_prompt_is_not_computed_again(engine: LLMEngine) -> None:
     assert engine.stats().cached_tokens == again.last.cached_tokens
 
 
+def test_a_prompt_is_computed_again_after_the_cache_was_reset(thread: EngineThread) -> None:
+    prompt = prompts(1, 100, 256)[0]
+    first = last(submit(thread, "first", prompt=prompt))
+    again = last(submit(thread, "again", prompt=prompt))
+    thread.reset_prefix_cache()
+    after = last(submit(thread, "after", prompt=prompt))
+    assert (first.cached_tokens, after.cached_tokens) == (0, 0)
+    assert again.cached_tokens > 0
+
+
 def test_the_second_turn_of_a_conversation_reuses_the_first_answer(engine: LLMEngine) -> None:
     prompt = [5, 6, 7, 8, 9]
     answer = alone(engine, prompt).token_ids

@@ -266,6 +266,14 @@ async def test_models_and_health() -> None:
     assert (await get("/health")).json()["status"] == "ok"
 
 
+async def test_the_prefix_cache_is_reset_as_with_vllm() -> None:
+    engine = FakeEngine()
+    async with client_of(app_of(engine)) as client:
+        assert (await client.post("/reset_prefix_cache")).json() == {}
+        assert (await client.get("/reset_prefix_cache")).status_code == 405
+    assert engine.resets == 1
+
+
 async def test_an_unknown_route_names_the_prefix_of_the_endpoints() -> None:
     missing, method = await get("/chat/completions"), await get(COMPLETIONS)
     assert (missing.status_code, method.status_code) == (404, 405)

@@ -66,6 +66,32 @@ async def test_a_server_starts_once_for_each_configuration(
     assert stub.started == 2
 
 
+async def test_a_server_forgets_the_prompts_of_another_candidate(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    """Else the second candidate's first tokens come sooner, by what the first one left in the cache."""
+    live, cases = live_evaluator(study(), store)
+    longer = {"serving.word": "even", "agent.max_tokens": 8}
+    async with aclosing(live):
+        await live.answer(live.configuration({"serving.word": "even"}), cases[:4])
+        await live.answer(live.configuration({"serving.word": "even"}), cases[:8])
+        assert stub.resets == 0
+        await live.answer(live.configuration(longer), cases[:4])
+        assert stub.resets == 1
+        await live.answer(live.configuration(longer), cases[:4], purpose="final")
+        assert (stub.resets, stub.started) == (2, 1)
+
+
+async def test_a_server_that_cannot_forget_is_started_again(
+    study: StudyWriter, store: Store, stub: type[StubServer]
+) -> None:
+    live, cases = live_evaluator(study(), store)
+    async with aclosing(live):
+        await live.answer(live.configuration({"serving.forgets": False}), cases[:4])
+        await live.answer(live.configuration({"serving.forgets": False, "agent.max_tokens": 8}), cases[:4])
+    assert stub.started == 2
+
+
 async def test_a_server_that_dies_breaks_the_candidate_and_the_next_one_gets_a_new_server(
     study: StudyWriter, store: Store
 ) -> None:
