@@ -116,6 +116,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert sequence.block_table == []
         assert sequence not in self.scheduler.find(sequence.id)
 
+    @rule()
+    def reset_prefix_cache(self) -> None:
+        self.scheduler.reset_prefix_cache()
+        assert not any(self.scheduler._cached_prefix(sequence) for sequence in self.alive)
+
     def check(self, step: list[ScheduledSequence]) -> None:
         total = sum(item.count for item in step)
         oversized = not self.chunked and any(item.count > 16 for item in step)
